@@ -1,0 +1,51 @@
+# run, test, check, bench, openapi: each sets up what it needs.
+
+NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test check openapi bench clean
+
+help:
+	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
+	@echo 'make test     run the whole suite; FILES="test/config.test.ts" runs some of it'
+	@echo 'make check    types, lint, formatting, and whether openapi/openapi.json is up to date'
+	@echo 'make openapi  write openapi/openapi.json'
+	@echo 'make build    install and compile to dist/'
+	@echo 'make bench    run the benchmarks'
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || (a === 20 && b < 19)) { console.error("Node 20.19 or newer is needed, this is " + process.version); process.exit(1) }'
+	npm ci $(NPM_FLAGS)
+	@touch $@
+
+# Without this shell's variables and .env: the document is the one of the defaults.
+OPENAPI = (cd openapi && env -i "$$(command -v node)" ../dist/src/main.js openapi)
+
+SOURCES := $(shell find src plugins routes test bench -name '*.ts' 2>/dev/null)
+
+dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
+	rm -rf dist
+	npx --no-install tsc -p tsconfig.json
+	@touch $@
+
+build: dist/.built
+
+run: build
+	node dist/src/main.js serve
+
+test: build
+	node dist/test/support/runner.js $(FILES)
+
+check: build
+	npx --no-install biome check --error-on-warnings .
+	$(OPENAPI) | diff -u openapi/openapi.json - || (echo 'openapi/openapi.json is stale: run make openapi' && exit 1)
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint openapi/openapi.json
+
+openapi: build
+	$(OPENAPI) > openapi/openapi.json.new && mv openapi/openapi.json.new openapi/openapi.json
+
+bench: build
+	@echo 'There are no benchmarks yet.'
+
+clean:
+	rm -rf dist node_modules

@@ -1,0 +1,396 @@
+import { isIP } from 'node:net'
+
+/** What a value may be. Thrown by a setting's parser, turned into one line of {@link ConfigError}. */
+class Expected extends Error {}
+
+/** One environment variable: how it is documented, and how its text becomes a value. */
+export interface Setting<T> {
+  name: string
+  /** The text that stands in for an absent variable; null when there is none. */
+  fallback: string | null
+  /** The default as documented, where it is not simply `fallback`. */
+  defaultNote?: string
+  about: string
+  /** Its value is never printed. */
+  secret?: boolean
+  /** Whether `NAME=` with nothing behind it is a value of its own, and not the same as absent. */
+  emptyIsValue?: boolean
+  parse(text: string): T
+}
+
+const setting = <T>(definition: Setting<T>) => definition
+
+const oneOf =
+  <T extends string>(...values: T[]) =>
+  (text: string): T => {
+    const value = values.find(candidate => candidate === text)
+    if (value === undefined) throw new Expected(`one of ${values.join(', ')}`)
+    return value
+  }
+
+const wholeNumber = (least: number, most: number) => (text: string) => {
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+  if (!(value >= least && value <= most)) throw new Expected(`a whole number from ${least} to ${most}`)
+  return value
+}
+
+const list = (text: string) =>
+  text
+    .split(',')
+    .map(item => item.trim())
+    .filter(item => item !== '')
+
+const listOf =
+  (expectation: string, accepts: (item: string) => boolean) =>
+  (text: string): readonly string[] => {
+    const items = list(text)
+    const wrong = items.find(item => !accepts(item))
+    if (wrong !== undefined) throw new Expected(`${expectation} (not "${wrong}")`)
+    return Object.freeze(items)
+  }
+
+function isAddressOrRange(item: string) {
+  const [address = '', bits, ...rest] = item.split('/')
+  const version = isIP(address)
+  if (version === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
+}
+
+function url(text: string, protocols: readonly string[]) {
+  const parsed = URL.canParse(text) ? new URL(text) : null
+  if (parsed === null || !protocols.includes(parsed.protocol)) {
+    throw new Expected(`a URL starting with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
+  }
+  return parsed
+}
+
+/** A URL path without its trailing slash: the root is the empty string, ready to be a prefix. */
+function pathPrefix(text: string) {
+  if (!/^(\/[\w.~-]+)*\/?$/.test(text) || text === '') {
+    throw new Expected('a path such as /api, or / for the root')
+  }
+  return text.replace(/\/$/, '')
+}
+
+/** APP_KEY as Laravel writes it: `base64:` before 32 bytes in base64, or 32 plain characters. */
+export class AppKey {
+  /** The text as configured: what Laravel signs URLs with. */
+  readonly #text: string
+  /** The 32 bytes behind it: what Laravel encrypts with. */
+  readonly #bytes: Buffer
+
+  constructor(text: string) {
+    const bytes = text.startsWith('base64:') ? Buffer.from(text.slice(7), 'base64') : Buffer.from(text)
+    if (bytes.length !== 32) {
+      throw new Expected('base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)')
+    }
+    this.#text = text
+    this.#bytes = bytes
+  }
+
+  get text() {
+    return this.#text
+  }
+
+  get bytes() {
+    return this.#bytes
+  }
+
+  /** Whether it repeats itself as no random key does: 32 random bytes hold about 30 different ones. */
+  get isWeak() {
+    return new Set(this.#bytes).size < 12
+  }
+
+  toJSON() {
+    return '[secret]'
+  }
+}
+
+/** Every variable that the server reads, in the order of the documentation. */
+export const SETTINGS = {
+  host: setting({ name: 'HOST', fallback: '127.0.0.1', about: 'Address to listen on.', parse: text => text }),
+  port: setting({
+    name: 'PORT',
+    fallback: '8000',
+    about: 'Port to listen on; 0 takes a free one.',
+    parse: wholeNumber(0, 65_535),
+  }),
+  appEnv: setting<'local' | 'production' | null>({
+    name: 'APP_ENV',
+    fallback: null,
+    defaultNote: '`local` on the embedded database, else `production`',
+    about: 'What `production` adds: other hosts than ours are refused, and so are unsafe settings.',
+    parse: oneOf('local', 'production'),
+  }),
+  appUrl: setting<URL | null>({
+    name: 'APP_URL',
+    fallback: null,
+    defaultNote: '`http://HOST:PORT`',
+    about: 'The address under which the outside world reaches this server.',
+    parse: text => url(text, ['http:', 'https:']),
+  }),
+  appHosts: setting({
+    name: 'APP_HOSTS',
+    fallback: '',
+    about:
+      "Further host names that requests may name, comma-separated; `*.example.org` for all of a domain's.",
+    parse: listOf('host names such as api.example.org, without scheme and port', item =>
+      /^(\*\.)?[\w.-]+$|^\[[0-9a-f:.]+\]$/i.test(item),
+    ),
+  }),
+  appKey: setting<AppKey | null>({
+    name: 'APP_KEY',
+    fallback: null,
+    defaultNote: 'generated into `DATA_DIR` on the embedded database, required otherwise',
+    about: "Laravel's application key, `base64:…` of 32 bytes.",
+    secret: true,
+    parse: text => new AppKey(text),
+  }),
+  databaseUrl: setting<string | null>({
+    name: 'DATABASE_URL',
+    fallback: null,
+    defaultNote: 'the embedded database',
+    about: '`postgres://user:password@host:5432/database`.',
+    secret: true,
+    parse: text => {
+      url(text, ['postgres:', 'postgresql:'])
+      return text
+    },
+  }),
+  dataDir: setting({
+    name: 'DATA_DIR',
+    fallback: './.data',
+    about: 'Folder of the embedded database and the generated key.',
+    parse: text => text,
+  }),
+  redisUrl: setting<string | null>({
+    name: 'REDIS_URL',
+    fallback: null,
+    defaultNote: 'counters in memory',
+    about: '`redis://host:6379` or `rediss://…`: rate limits are then shared by all instances.',
+    secret: true,
+    parse: text => {
+      url(text, ['redis:', 'rediss:'])
+      return text
+    },
+  }),
+  apiPath: setting({
+    name: 'API_PATH',
+    fallback: '/api',
+    about: 'Where the API is mounted.',
+    parse: pathPrefix,
+  }),
+  authPath: setting({
+    name: 'AUTH_PATH',
+    fallback: '/',
+    about: 'Where login and its relatives are mounted.',
+    parse: pathPrefix,
+  }),
+  statefulDomains: setting<readonly string[] | null>({
+    name: 'SANCTUM_STATEFUL_DOMAINS',
+    fallback: null,
+    defaultNote: "`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1` and APP_URL's host",
+    about: 'First-party origins, `host[:port]` with `*` as a wildcard, comma-separated; empty for none.',
+    emptyIsValue: true,
+    parse: listOf('hosts such as localhost:3000 or *.example.org', item => /^[\w.*:[\]-]+$/.test(item)),
+  }),
+  tokenExpiration: setting<number | null>({
+    name: 'SANCTUM_EXPIRATION',
+    fallback: '525600',
+    about:
+      'Minutes after its creation at which any token ends, whatever its own date; `0` or `null` for never.',
+    parse: text => {
+      if (text === 'null' || text === '0') return null
+      try {
+        return wholeNumber(1, 1_000_000_000)(text)
+      } catch {
+        throw new Expected('a whole number of minutes, or null for no limit')
+      }
+    },
+  }),
+  tokenPrefix: setting({
+    name: 'SANCTUM_TOKEN_PREFIX',
+    fallback: '',
+    about: "Put before a new token's secret, so that scanners of leaked secrets recognise it.",
+    parse: text => {
+      if (!/^[\w-]{0,40}$/.test(text)) throw new Expected('at most 40 letters, digits, _ or -')
+      return text
+    },
+  }),
+  tokenableTypes: setting({
+    name: 'SANCTUM_TOKENABLE_TYPES',
+    fallback: 'App\\Models\\Auth\\User,App\\Models\\User',
+    about: 'Class names that mean a user in Laravel\'s "type" columns; new rows get the first.',
+    parse: text => {
+      const [first, ...others] = list(text)
+      if (first === undefined) throw new Expected('at least one class name')
+      return Object.freeze([first, ...others] as const)
+    },
+  }),
+  rateLimitAuthenticated: setting({
+    name: 'RATE_LIMIT_AUTHENTICATED',
+    fallback: '90',
+    about: 'API requests a minute for each user.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  rateLimitAnonymous: setting({
+    name: 'RATE_LIMIT_ANONYMOUS',
+    fallback: '90',
+    about: 'API requests a minute for each address without a user.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  rateLimitFailedAuth: setting({
+    name: 'RATE_LIMIT_FAILED_AUTH',
+    fallback: '60',
+    about: 'Wrong credentials a minute for each address.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  trustedProxies: setting({
+    name: 'TRUSTED_PROXIES',
+    fallback: '',
+    defaultNote: 'none',
+    about:
+      'Addresses or ranges whose `X-Forwarded-*` headers are believed; `loopback` and `uniquelocal` name ranges.',
+    parse: listOf(
+      'addresses, ranges such as 10.0.0.0/8, or loopback, linklocal, uniquelocal',
+      item => ['*', 'loopback', 'linklocal', 'uniquelocal'].includes(item) || isAddressOrRange(item),
+    ),
+  }),
+  localIps: setting({
+    name: 'LOCAL_IPS',
+    fallback: '',
+    defaultNote: 'none',
+    about:
+      'Addresses or ranges of our own machines: not limited, and believed when they pass on `x-forwarded-ip`.',
+    parse: listOf('addresses or ranges such as 10.0.0.0/8', isAddressOrRange),
+  }),
+  hashidsSalt: setting({
+    name: 'HASHIDS_SALT_PLAYLISTS',
+    fallback: '',
+    about: 'Salt of the ids of new playlists and tracks; the one that Laravel has, to have the same.',
+    secret: true,
+    parse: text => text,
+  }),
+  hashRounds: setting({
+    name: 'HASH_ROUNDS',
+    fallback: '12',
+    about: 'Cost of new bcrypt password hashes.',
+    parse: wholeNumber(4, 20),
+  }),
+  logLevel: setting({
+    name: 'LOG_LEVEL',
+    fallback: 'info',
+    about: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
+    parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
+  }),
+} as const
+
+type SettingName = keyof typeof SETTINGS
+type Values = { [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never }
+
+/** The environment, validated. `apiPath` and `authPath` are prefixes: the root is the empty string. */
+export interface Config extends Omit<Values, 'appEnv' | 'appUrl' | 'statefulDomains'> {
+  appEnv: 'local' | 'production'
+  appUrl: URL
+  statefulDomains: readonly string[]
+}
+
+/** One line for each variable that keeps the server from starting. */
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+/** What the server serves beside the API and the login, always at the root. */
+export const SYSTEM_PATHS: readonly string[] = [
+  '/health',
+  '/metrics',
+  '/docs',
+  '/openapi.json',
+  '/sanctum',
+  '/admin',
+]
+
+/**
+ * Validates environment variables into one frozen object.
+ *
+ * @throws {ConfigError} naming every variable at fault, its value (unless it is a secret) and what is expected
+ */
+export function loadConfig(environment: Record<string, string | undefined>): Config {
+  const problems: string[] = []
+
+  const read = <T>({ name, fallback, secret, emptyIsValue, parse }: Setting<T>): T | null => {
+    const given = environment[name]
+    const text = given === undefined || (given === '' && !emptyIsValue) ? fallback : given
+    if (text === null) return null
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!(error instanceof Expected)) throw error
+      problems.push(`${name}${secret ? '' : `=${text}`}: expected ${error.message}`)
+      return null
+    }
+  }
+
+  const values = Object.fromEntries(
+    Object.entries(SETTINGS).map(([key, definition]) => [key, read(definition as Setting<unknown>)]),
+  ) as Values
+  if (problems.length > 0) throw new ConfigError(problems)
+
+  const appEnv = values.appEnv ?? (values.databaseUrl === null ? 'local' : 'production')
+  const appUrl = values.appUrl ?? new URL(`http://${urlHost(values.host)}:${values.port}`)
+  const config: Config = {
+    ...values,
+    appEnv,
+    appUrl,
+    statefulDomains:
+      values.statefulDomains ??
+      Object.freeze([
+        'localhost',
+        'localhost:3000',
+        '127.0.0.1',
+        '127.0.0.1:8000',
+        '::1',
+        ...(appUrl.host === '127.0.0.1:8000' ? [] : [appUrl.host]),
+      ]),
+  }
+
+  problems.push(...contradictions(config))
+  if (appEnv === 'production') problems.push(...dangers(config))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
+}
+
+/** A host as it stands in a URL. A wildcard address is nobody's address: the local name stands in. */
+function urlHost(host: string) {
+  if (host === '0.0.0.0' || host === '::') return 'localhost'
+  return isIP(host) === 6 ? `[${host}]` : host
+}
+
+function* contradictions({ apiPath, authPath, databaseUrl, appKey }: Config) {
+  for (const [name, path] of [
+    ['API_PATH', apiPath],
+    ['AUTH_PATH', authPath],
+  ]) {
+    const taken = SYSTEM_PATHS.find(reserved => path === reserved || path?.startsWith(`${reserved}/`))
+    if (taken) yield `${name}=${path}: expected a path outside ${taken}, which the server uses itself`
+  }
+  if (databaseUrl !== null && appKey === null) {
+    yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)'
+  }
+}
+
+function* dangers({ appKey, statefulDomains, trustedProxies, hashRounds }: Config) {
+  if (appKey?.isWeak) {
+    yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
+  }
+  if (statefulDomains.some(domain => /^[*.:]+$/.test(domain))) {
+    yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected named hosts in production, since * would make every website a first party`
+  }
+  if (trustedProxies.some(proxy => proxy === '*' || proxy.endsWith('/0'))) {
+    yield `TRUSTED_PROXIES=${trustedProxies}: expected named proxies in production, since this lets anybody choose their address`
+  }
+  if (hashRounds < 10) yield `HASH_ROUNDS=${hashRounds}: expected at least 10 in production`
+}

@@ -1,0 +1,69 @@
+import { Kysely } from 'kysely'
+import type { Config } from '../config.ts'
+import { openEmbedded } from './embedded.ts'
+import { postgresSource } from './postgres.ts'
+import type { Schema } from './schema.ts'
+import { SessionDialect, type SessionSource } from './session.ts'
+import { asUnavailable } from './unavailable.ts'
+
+/** The database as the rest of the program sees it. */
+export interface Database {
+  kysely: Kysely<Schema>
+  /** Opens the embedded database, which the first statement does otherwise. */
+  open(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface ConnectOptions {
+  /** What the process is called, in the sentence for somebody who finds the embedded database taken. */
+  command: string
+  /** Whether to work through the process that holds the embedded database, if one does. */
+  share: boolean
+  onIdleError(error: Error): void
+}
+
+/**
+ * The database that DATABASE_URL names, or the embedded one in DATA_DIR. Nothing is opened before it is needed.
+ */
+export function connectDatabase(
+  { databaseUrl, dataDir }: Pick<Config, 'databaseUrl' | 'dataDir'>,
+  { command, share, onIdleError }: ConnectOptions,
+): Database {
+  return databaseOver(
+    databaseUrl === null
+      ? lazily(() => openEmbedded({ dataDir, command, share }))
+      : { ...postgresSource(databaseUrl, onIdleError), open: async () => {} },
+  )
+}
+
+/** A {@link Database} over sessions from anywhere. */
+export function databaseOver(source: SessionSource & { open(): Promise<void> }): Database {
+  const kysely = new Kysely<Schema>({ dialect: new SessionDialect(source) })
+  return { kysely, open: source.open, close: () => kysely.destroy() }
+}
+
+function lazily(open: () => Promise<SessionSource>): SessionSource & { open(): Promise<void> } {
+  let opened: Promise<SessionSource> | undefined
+  const source = () => {
+    opened ??= open()
+    return opened
+  }
+  return {
+    async open() {
+      await source()
+    },
+    async acquire() {
+      const session = await (await source()).acquire()
+      return {
+        query: (sql, parameters) =>
+          session.query(sql, parameters).catch(error => {
+            throw asUnavailable(error)
+          }),
+        release: () => session.release(),
+      }
+    },
+    async close() {
+      await (await opened)?.close()
+    },
+  }
+}

@@ -1,0 +1,53 @@
+import { type Kysely, Migrator, sql } from 'kysely'
+import { users } from './migrations/0001_users.ts'
+import { permissions } from './migrations/0002_permissions.ts'
+import { lists } from './migrations/0003_lists.ts'
+import { notifications } from './migrations/0004_notifications.ts'
+import type { Schema } from './schema.ts'
+
+const MIGRATIONS = {
+  '0001_users': users,
+  '0002_permissions': permissions,
+  '0003_lists': lists,
+  '0004_notifications': notifications,
+}
+
+const LATEST = Object.keys(MIGRATIONS).at(-1)
+
+/**
+ * Brings the schema up to date and returns the names of the migrations that ran.
+ *
+ * Everything runs in one transaction under an advisory lock, so any number of instances may call this at
+ * once. Identity sequences that lag behind rows brought along with their ids are moved past them.
+ *
+ * @throws the database's error; nothing is changed then
+ */
+export async function migrate(db: Kysely<Schema>): Promise<string[]> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } })
+  const { error, results = [] } = await migrator.migrateToLatest()
+  if (error) throw error
+  await alignIdentities(db)
+  return results.map(result => result.migrationName)
+}
+
+/** Whether every migration that this version knows has run. */
+export async function isMigrated(db: Kysely<Schema>): Promise<boolean> {
+  const { rows } = await sql<{ current: boolean }>`
+    select exists (select from kysely_migration where name = ${LATEST}) as current`.execute(db)
+  return rows[0]?.current === true
+}
+
+/** Rows copied from Laravel keep their ids without touching the sequence: the next insert would collide. */
+async function alignIdentities(db: Kysely<Schema>) {
+  const { rows } = await sql<{ table_name: string; column_name: string; sequence: string }>`
+    select table_name, column_name, pg_get_serial_sequence(quote_ident(table_name), column_name) as sequence
+    from information_schema.columns
+    where table_schema = current_schema() and is_identity = 'YES'
+    order by table_name`.execute(db)
+  for (const { table_name, column_name, sequence } of rows) {
+    await sql`
+      select setval(${sequence}, highest)
+      from (select max(${sql.ref(column_name)}) as highest from ${sql.table(table_name)}) as brought
+      where highest > (select last_value from ${sql.raw(sequence)})`.execute(db)
+  }
+}

@@ -1,0 +1,114 @@
+import { type PGlite, types } from '@electric-sql/pglite'
+import { describeError, restoreError, toText } from './embedded-socket.ts'
+import type { Session, SessionSource, StatementResult } from './session.ts'
+
+/** What happens around the end of a database in this process. */
+interface Closing {
+  /** Before the last session has ended. */
+  before(): void
+  /** When the database is closed. */
+  after(): void
+}
+
+/** PGlite is one session: whoever acquires it has it alone until release, in the order of asking. */
+export class PgliteSource implements SessionSource {
+  readonly #database: PGlite
+  readonly #closing: Closing
+  #lastTurn: Promise<void> = Promise.resolve()
+  #closed: Promise<void> | undefined
+
+  /** @param database opened with {@link PGLITE_OPTIONS} */
+  constructor(database: PGlite, closing: Closing = { before() {}, after() {} }) {
+    this.#database = database
+    this.#closing = closing
+  }
+
+  async acquire(): Promise<Session> {
+    const endTurn = await this.#takeTurn()
+    if (this.#closed) {
+      endTurn()
+      throw new Error('The embedded database is closed.')
+    }
+    const database = this.#database
+    let last: Promise<unknown> = Promise.resolve()
+    let released: Promise<void> | undefined
+    const release = async () => {
+      await last
+      try {
+        if (database.isInTransaction()) await database.exec('rollback')
+      } finally {
+        endTurn()
+      }
+    }
+    return {
+      query: async (sql, parameters) => {
+        if (released) throw new Error('The session was released.')
+        const result = runStatement(database, sql, parameters)
+        last = result.catch(() => {})
+        return result
+      },
+      release: () => {
+        released ??= release()
+        return released
+      },
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.before()
+    const endTurn = await this.#takeTurn()
+    try {
+      await this.#database.close()
+    } finally {
+      this.#closing.after()
+      endTurn()
+    }
+  }
+
+  async #takeTurn(): Promise<() => void> {
+    const previous = this.#lastTurn
+    let endTurn = () => {}
+    this.#lastTurn = new Promise(done => {
+      endTurn = done
+    })
+    await previous
+    return endTurn
+  }
+}
+
+const asText = (text: string) => text
+
+// PGlite makes the parsers of arrays from these.
+const parsers = {
+  [types.INT8]: Number,
+  [types.DATE]: asText,
+  [types.TIMESTAMP]: asText,
+  [types.TIMESTAMPTZ]: asText,
+}
+
+// Parameters are text already. PGlite would refuse some that PostgreSQL reads.
+const serializers = { [types.BOOL]: asText, [types.BYTEA]: asText }
+
+/** Values in the forms in which node-postgres is made to give and take them. */
+export const PGLITE_OPTIONS = { parsers, serializers }
+
+async function runStatement(
+  database: PGlite,
+  sql: string,
+  parameters: readonly unknown[],
+): Promise<StatementResult> {
+  try {
+    // Without parameters node-postgres too uses the simple protocol, which takes several statements.
+    const result = parameters.length
+      ? await database.query<Record<string, unknown>>(sql, parameters.map(toText))
+      : (await database.exec(sql)).at(-1)
+    return { rows: result?.rows ?? [], affected: result?.affectedRows ?? 0 }
+  } catch (error) {
+    throw restoreError(describeError(error))
+  }
+}

@@ -1,0 +1,61 @@
+import pg from 'pg'
+import type { SessionSource } from './session.ts'
+import { asUnavailable, DatabaseUnavailable } from './unavailable.ts'
+
+const { builtins } = pg.types
+
+/** Values as the embedded database gives them too: numbers for int8, the database's own text for dates. */
+const types: pg.CustomTypesConfig = {
+  // biome-ignore lint/suspicious/noExplicitAny: node-postgres declares its parsers so
+  getTypeParser(oid: number, format?: any): any {
+    if (oid === builtins.INT8) return Number
+    if (oid === builtins.TIMESTAMP || oid === builtins.TIMESTAMPTZ || oid === builtins.DATE) return String
+    return pg.types.getTypeParser(oid, format)
+  },
+}
+
+/** How long a request waits for a connection, and for an answer, before it is told to come back later. */
+const CONNECT_TIMEOUT_MS = 3_000
+const QUERY_TIMEOUT_MS = 15_000
+
+/**
+ * Sessions of a PostgreSQL server, from a pool. It connects on first use, and reconnects by itself.
+ *
+ * @param onIdleError hears of connections that broke while nobody used them
+ */
+export function postgresSource(url: string, onIdleError: (error: Error) => void): SessionSource {
+  const pool = new pg.Pool({
+    connectionString: url,
+    types,
+    max: 10,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: QUERY_TIMEOUT_MS,
+    application_name: 'animethemes-auth',
+  })
+  pool.on('error', onIdleError)
+
+  return {
+    async acquire() {
+      const client = await pool.connect().catch(error => {
+        throw new DatabaseUnavailable(error)
+      })
+      let broken: Error | undefined
+      return {
+        async query(sql, parameters) {
+          try {
+            const { rows, rowCount } = await client.query(sql, [...parameters])
+            return { rows, affected: rowCount ?? 0 }
+          } catch (error) {
+            // Without the server's own word on it, the state of the connection is unknown.
+            if (!(error instanceof pg.DatabaseError)) broken = error as Error
+            throw asUnavailable(error)
+          }
+        },
+        async release() {
+          client.release(broken)
+        },
+      }
+    },
+    close: () => pool.end(),
+  }
+}

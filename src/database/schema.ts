@@ -1,0 +1,233 @@
+import type { ColumnType, Generated, Insertable, Selectable } from 'kysely'
+
+/**
+ * A `timestamp without time zone` as PostgreSQL prints it, always UTC: `2026-03-01 12:34:56[.123456]`.
+ * Kept as text so that microseconds survive; `src/auth/time.ts` reads and writes the form.
+ */
+export type TimestampText = string
+
+type CreatedAt = ColumnType<TimestampText, TimestampText | undefined, TimestampText>
+
+export interface UsersTable {
+  id: Generated<number>
+  name: string
+  email: string
+  email_verified_at: TimestampText | null
+  password: string
+  two_factor_secret: string | null
+  two_factor_recovery_codes: string | null
+  two_factor_confirmed_at: TimestampText | null
+  remember_token: string | null
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  deleted_at: TimestampText | null
+}
+
+export interface PersonalAccessTokensTable {
+  id: Generated<number>
+  tokenable_type: string
+  tokenable_id: number
+  name: string
+  token: string
+  abilities: string | null
+  last_used_at: TimestampText | null
+  expires_at: TimestampText | null
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface PermissionsTable {
+  id: Generated<number>
+  name: string
+  guard_name: string
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface RolesTable {
+  id: Generated<number>
+  name: string
+  guard_name: string
+  default: Generated<boolean>
+  color: string | null
+  priority: Generated<number>
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface ModelHasPermissionsTable {
+  permission_id: number
+  model_type: string
+  model_id: number
+}
+
+export interface ModelHasRolesTable {
+  role_id: number
+  model_type: string
+  model_id: number
+}
+
+export interface RoleHasPermissionsTable {
+  permission_id: number
+  role_id: number
+}
+
+export interface ProhibitionsTable {
+  id: Generated<number>
+  name: string
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface SanctionsTable {
+  id: Generated<number>
+  name: string
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface SanctionProhibitionTable {
+  sanction_id: number
+  prohibition_id: number
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+interface Restriction {
+  model_type: string
+  model_id: number
+  moderator_type: string | null
+  moderator_id: number | null
+  expires_at: TimestampText | null
+  reason: string | null
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface ModelProhibitionsTable extends Restriction {
+  prohibition_id: number
+}
+
+export interface ModelSanctionsTable extends Restriction {
+  sanction_id: number
+}
+
+export interface PlaylistsTable {
+  playlist_id: Generated<number>
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  hashid: string | null
+  name: string
+  visibility: number
+  user_id: number
+  description: string | null
+  first_id: number | null
+  last_id: number | null
+}
+
+export interface PlaylistTracksTable {
+  track_id: Generated<number>
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  hashid: string | null
+  playlist_id: number
+  entry_id: number | null
+  video_id: number | null
+  previous_id: number | null
+  next_id: number | null
+  position: Generated<number>
+}
+
+export interface ExternalProfilesTable {
+  profile_id: Generated<number>
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  name: string
+  site: number
+  visibility: number
+  user_id: number | null
+  synced_at: TimestampText | null
+  external_user_id: number | null
+}
+
+export interface ExternalEntriesTable {
+  entry_id: Generated<number>
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  score: number | null
+  status: number
+  is_favorite: Generated<boolean>
+  anime_id: number | null
+  profile_id: number
+}
+
+export interface ExternalTokensTable {
+  token_id: Generated<number>
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  access_token: string | null
+  refresh_token: string | null
+  profile_id: number | null
+}
+
+export interface NotificationsTable {
+  id: string
+  type: string
+  notifiable_type: string
+  notifiable_id: number
+  data: string
+  read_at: TimestampText | null
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface FeaturesTable {
+  feature_id: Generated<number>
+  name: string
+  scope: string
+  value: string
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface AnimeThemeEntriesTable {
+  entry_id: Generated<number>
+}
+
+export interface VideosTable {
+  video_id: Generated<number>
+}
+
+export interface AnimeThemeEntryVideoTable {
+  entry_id: number
+  video_id: number
+}
+
+/** Every table, under Laravel's names. */
+export interface Schema {
+  users: UsersTable
+  personal_access_tokens: PersonalAccessTokensTable
+  permissions: PermissionsTable
+  roles: RolesTable
+  model_has_permissions: ModelHasPermissionsTable
+  model_has_roles: ModelHasRolesTable
+  role_has_permissions: RoleHasPermissionsTable
+  prohibitions: ProhibitionsTable
+  sanctions: SanctionsTable
+  sanction_prohibition: SanctionProhibitionTable
+  model_prohibitions: ModelProhibitionsTable
+  model_sanctions: ModelSanctionsTable
+  playlists: PlaylistsTable
+  playlist_tracks: PlaylistTracksTable
+  external_profiles: ExternalProfilesTable
+  external_entries: ExternalEntriesTable
+  external_tokens: ExternalTokensTable
+  notifications: NotificationsTable
+  features: FeaturesTable
+  anime_theme_entries: AnimeThemeEntriesTable
+  videos: VideosTable
+  anime_theme_entry_video: AnimeThemeEntryVideoTable
+}
+
+export type UserRow = Selectable<UsersTable>
+export type NewUser = Insertable<UsersTable>

@@ -1,0 +1,110 @@
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+} from 'kysely'
+
+/** The answer to one statement. `affected` counts the rows that an insert, update or delete touched. */
+export interface StatementResult {
+  rows: Record<string, unknown>[]
+  affected: number
+}
+
+/** One PostgreSQL session, held by one caller at a time. */
+export interface Session {
+  query(sql: string, parameters: readonly unknown[]): Promise<StatementResult>
+  release(): Promise<void>
+}
+
+/** Where sessions come from: a database in this process, or one that another process holds. */
+export interface SessionSource {
+  acquire(): Promise<Session>
+  close(): Promise<void>
+}
+
+/** A Kysely dialect over a {@link SessionSource}: PostgreSQL's SQL, whoever runs it. */
+export class SessionDialect implements Dialect {
+  readonly #source: SessionSource
+
+  constructor(source: SessionSource) {
+    this.#source = source
+  }
+
+  createDriver(): Driver {
+    return new SessionDriver(this.#source)
+  }
+
+  createQueryCompiler() {
+    return new PostgresQueryCompiler()
+  }
+
+  createAdapter() {
+    return new PostgresAdapter()
+  }
+
+  createIntrospector(db: Kysely<unknown>) {
+    return new PostgresIntrospector(db)
+  }
+}
+
+class SessionDriver implements Driver {
+  readonly #source: SessionSource
+
+  constructor(source: SessionSource) {
+    this.#source = source
+  }
+
+  async init() {}
+
+  async acquireConnection() {
+    return new SessionConnection(await this.#source.acquire())
+  }
+
+  async beginTransaction(connection: SessionConnection) {
+    await connection.executeQuery(CompiledQuery.raw('begin'))
+  }
+
+  async commitTransaction(connection: SessionConnection) {
+    await connection.executeQuery(CompiledQuery.raw('commit'))
+  }
+
+  async rollbackTransaction(connection: SessionConnection) {
+    await connection.executeQuery(CompiledQuery.raw('rollback'))
+  }
+
+  async releaseConnection(connection: SessionConnection) {
+    await connection.release()
+  }
+
+  async destroy() {
+    await this.#source.close()
+  }
+}
+
+class SessionConnection implements DatabaseConnection {
+  readonly #session: Session
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const { rows, affected } = await this.#session.query(query.sql, query.parameters)
+    return { rows: rows as R[], numAffectedRows: BigInt(affected) }
+  }
+
+  // biome-ignore lint/correctness/useYield: streaming is part of the interface, and nothing here streams
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('this dialect does not stream')
+  }
+
+  async release() {
+    await this.#session.release()
+  }
+}

@@ -1,0 +1,211 @@
+import { type Kysely, sql } from 'kysely'
+import type { StoredToken } from '../auth/identity.ts'
+import { GUARDS } from '../auth/permission.ts'
+import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import type { TokenCredential, TokenDigest } from '../auth/token.ts'
+import type { Schema } from './schema.ts'
+
+interface TokenRow {
+  id: number
+  name: string
+  token: string
+  abilities: string | null
+  expires_at: string | null
+  created_at: string | null
+  user_id: number | null
+  user_name: string
+  email: string
+  email_verified_at: string | null
+  two_factor_confirmed_at: string | null
+  permissions: string[]
+  prohibitions: string[]
+}
+
+/**
+ * The token that a credential leads to, with its owner and what the owner may and may not do, in one
+ * statement. The owner is null unless it is a user who is not deleted.
+ *
+ * @param userTypes the class names that mean a user
+ * @param now milliseconds since the epoch, for prohibitions and sanctions that end
+ */
+export async function findToken(
+  db: Kysely<Schema>,
+  credential: TokenCredential,
+  userTypes: readonly string[],
+  now: number,
+): Promise<StoredToken | null> {
+  const types = sql`${userTypes}::text[]`
+  const moment = sql`${millisToTimestamp(now)}::timestamp`
+  const { rows } = await sql<TokenRow>`
+    select
+      t.id, t.name, t.token, t.abilities, t.expires_at, t.created_at,
+      u.id as user_id, u.name as user_name, u.email, u.email_verified_at, u.two_factor_confirmed_at,
+      array(
+        select p.name::text from permissions p
+        where p.guard_name = any(${GUARDS}::text[]) and p.id in (
+          select mp.permission_id from model_has_permissions mp
+          where mp.model_id = u.id and mp.model_type = any(${types})
+          union
+          select rp.permission_id
+          from model_has_roles mr
+          join roles r on r.id = mr.role_id and r.guard_name = any(${GUARDS}::text[])
+          join role_has_permissions rp on rp.role_id = r.id
+          where mr.model_id = u.id and mr.model_type = any(${types})
+        )
+      ) as permissions,
+      array(
+        select p.name::text from prohibitions p
+        where p.id in (
+          select mp.prohibition_id from model_prohibitions mp
+          where mp.model_id = u.id and mp.model_type = any(${types})
+            and (mp.expires_at is null or mp.expires_at > ${moment})
+          union
+          select sp.prohibition_id
+          from model_sanctions ms
+          join sanction_prohibition sp on sp.sanction_id = ms.sanction_id
+          where ms.model_id = u.id and ms.model_type = any(${types})
+            and (ms.expires_at is null or ms.expires_at > ${moment})
+        )
+      ) as prohibitions
+    from personal_access_tokens t
+    left join users u
+      on u.id = t.tokenable_id and t.tokenable_type = any(${types}) and u.deleted_at is null
+    where ${credential.id === null ? sql`t.token = ${credential.digest}` : sql`t.id = ${credential.id}::bigint`}
+  `.execute(db)
+  const row = rows[0]
+  if (row === undefined) return null
+  return {
+    id: row.id,
+    name: row.name,
+    digest: row.token as TokenDigest,
+    abilities: row.abilities,
+    expiresAt: row.expires_at,
+    createdAt: row.created_at,
+    owner:
+      row.user_id === null
+        ? null
+        : {
+            user: {
+              id: row.user_id,
+              name: row.user_name,
+              email: row.email,
+              emailVerifiedAt: row.email_verified_at,
+              twoFactorConfirmedAt: row.two_factor_confirmed_at,
+            },
+            permissions: row.permissions,
+            prohibitions: row.prohibitions,
+          },
+  }
+}
+
+/** A token to be stored. Times are milliseconds since the epoch. */
+export interface NewToken {
+  userId: number
+  userType: string
+  name: string
+  digest: TokenDigest
+  abilities: readonly string[]
+  expiresAt: number | null
+  now: number
+}
+
+/** Stores a token and returns its id. */
+export async function insertToken(db: Kysely<Schema>, token: NewToken): Promise<number> {
+  const now = millisToTimestamp(token.now)
+  const { id } = await db
+    .insertInto('personal_access_tokens')
+    .values({
+      tokenable_type: token.userType,
+      tokenable_id: token.userId,
+      name: token.name,
+      token: token.digest,
+      abilities: JSON.stringify(token.abilities),
+      expires_at: token.expiresAt === null ? null : millisToSeconds(token.expiresAt),
+      last_used_at: null,
+      created_at: now,
+      updated_at: now,
+    })
+    .returning('id')
+    .executeTakeFirstOrThrow()
+  return id
+}
+
+/** A user's tokens, oldest first, without their digests. */
+export function listTokens(db: Kysely<Schema>, userId: number, userTypes: readonly string[]) {
+  return db
+    .selectFrom('personal_access_tokens')
+    .select(['id', 'name', 'abilities', 'last_used_at', 'expires_at', 'created_at'])
+    .where('tokenable_id', '=', userId)
+    .where('tokenable_type', 'in', userTypes)
+    .orderBy('id')
+    .execute()
+}
+
+/** Deletes one token, or all of a user's, and returns how many there were. */
+export async function deleteTokens(
+  db: Kysely<Schema>,
+  which: { id: string } | { userId: number; userTypes: readonly string[] },
+): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('personal_access_tokens')
+    .$if('id' in which, query => query.where('id', '=', sql<number>`${(which as { id: string }).id}::bigint`))
+    .$if('userId' in which, query => {
+      const { userId, userTypes } = which as { userId: number; userTypes: readonly string[] }
+      return query.where('tokenable_id', '=', userId).where('tokenable_type', 'in', userTypes)
+    })
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}
+
+const PRUNE_BATCH = 5_000
+
+/**
+ * Deletes the tokens that ended before a moment, in batches that lock little and briefly.
+ *
+ * @param ended tokens whose own expiry lies before it are deleted; milliseconds since the epoch
+ * @param created tokens created before it are deleted too; null when tokens live on without limit
+ */
+export async function pruneTokens(db: Kysely<Schema>, ended: number, created: number | null): Promise<void> {
+  const before = async (column: 'expires_at' | 'created_at', moment: number) => {
+    let deleted: bigint
+    do {
+      const { numDeletedRows } = await db
+        .deleteFrom('personal_access_tokens')
+        .where('id', 'in', query =>
+          query
+            .selectFrom('personal_access_tokens')
+            .select('id')
+            .where(column, '<', millisToTimestamp(moment))
+            .orderBy('id')
+            .limit(PRUNE_BATCH),
+        )
+        .executeTakeFirstOrThrow()
+      deleted = numDeletedRows
+    } while (deleted === BigInt(PRUNE_BATCH))
+  }
+  await before('expires_at', ended)
+  if (created !== null) await before('created_at', created)
+}
+
+/**
+ * Writes when tokens were last used, in one statement that locks rows in ascending order of id and never
+ * turns a date back.
+ *
+ * @param uses pairs of token id and milliseconds since the epoch
+ */
+export async function writeLastUsed(
+  db: Kysely<Schema>,
+  uses: readonly (readonly [id: number, at: number])[],
+): Promise<void> {
+  const ids = uses.map(([id]) => id)
+  const moments = uses.map(([, at]) => millisToSeconds(at))
+  await sql`
+    with used as (select * from unnest(${ids}::bigint[], ${moments}::timestamp[]) as used (id, at)),
+    locked as (
+      select id from personal_access_tokens where id = any(${ids}::bigint[]) order by id for update
+    )
+    update personal_access_tokens as t
+    set last_used_at = greatest(t.last_used_at, used.at)
+    from used join locked using (id)
+    where t.id = used.id`.execute(db)
+}

@@ -1,0 +1,21 @@
+import fp from 'fastify-plugin'
+import { type ClientAddress, clientAddresses } from '../src/limits/client-address.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whom the request is counted for while nobody is known to be calling. */
+    clientAddress: ClientAddress
+  }
+}
+
+/** Adds `request.clientAddress`, what limits by address go by. */
+export default fp(
+  async app => {
+    const addressOf = clientAddresses(app.config.localIps)
+    app.decorateRequest('clientAddress')
+    app.addHook('onRequest', async request => {
+      request.clientAddress = addressOf(request.ip, request.headers['x-forwarded-ip'])
+    })
+  },
+  { name: 'client-address', dependencies: ['hosts'] },
+)

@@ -1,0 +1,32 @@
+import fp from 'fastify-plugin'
+import { HttpError } from '../src/api/errors.ts'
+import { MESSAGES } from '../src/api/messages.ts'
+
+/**
+ * Refuses requests that name another host than ours, in production. Health checks name the machine's address,
+ * and so those routes answer to any.
+ */
+export default fp(
+  async app => {
+    const { appEnv, appUrl, appHosts } = app.config
+    if (appEnv !== 'production') return
+
+    const exact = new Set([appUrl.hostname, ...appHosts].map(host => host.toLowerCase()))
+    const domains = appHosts.filter(host => host.startsWith('*.')).map(host => host.slice(1).toLowerCase())
+
+    app.addHook('onRequest', async request => {
+      const host = (request.host ?? '').replace(/:\d*$/, '').toLowerCase()
+      if (exact.has(host) || domains.some(domain => host.endsWith(domain))) return
+      if (request.routeOptions.config.anyHost) return
+      throw new HttpError(400, MESSAGES.badRequest)
+    })
+  },
+  { name: 'hosts', dependencies: ['security-headers'] },
+)
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route answers whatever host the request names. */
+    anyHost?: boolean
+  }
+}

@@ -1,0 +1,100 @@
+import bearerAuth from '@fastify/bearer-auth'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { tooManyRequests } from '../src/api/errors.ts'
+import { type Identity, judgeToken } from '../src/auth/identity.ts'
+import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
+import { findToken } from '../src/database/tokens.ts'
+import { guessLimit, TooManyGuesses } from '../src/limits/guess-limit.ts'
+import type { AuthenticationOutcome } from './metrics.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who is calling; null when nobody is known to. */
+    identity: Identity | null
+    /** How that was found out, for the log and the metrics only; null when nobody asked. */
+    authenticationOutcome: AuthenticationOutcome | null
+  }
+}
+
+/**
+ * Finds out who is calling: sets `request.identity`, whatever the route makes of it. A wrong credential leaves
+ * the caller anonymous; only guessing is refused here, before the database is asked.
+ */
+export default fp(
+  async app => {
+    const { config, clock, database } = app
+    const guesses = guessLimit(app.counters, config.rateLimitFailedAuth, clock)
+
+    app.decorateRequest('identity', null)
+    app.decorateRequest('authenticationOutcome', null)
+
+    /** Looks a credential up, and says whether it is anybody's. */
+    const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
+      const now = clock()
+      request.authenticationOutcome = 'unavailable'
+      const stored = await findToken(database.kysely, credential, config.tokenableTypes, now)
+      const verdict = judgeToken(credential, stored, now, config.tokenExpiration)
+      const isIdentity = typeof verdict === 'object'
+      request.identity = isIdentity ? verdict : null
+      request.authenticationOutcome = isIdentity ? 'authenticated' : verdict
+      return isIdentity
+    }
+
+    const authenticate = async (request: FastifyRequest): Promise<boolean> => {
+      const credential = bearerCredential(request.headers.authorization ?? '')
+      if (credential === null) return false
+      const { key, isLocal } = request.clientAddress
+      if (isLocal) return resolve(request, credential)
+      try {
+        await guesses.attempt(key, credential.digest, () => resolve(request, credential))
+        return request.identity !== null
+      } catch (error) {
+        if (!(error instanceof TooManyGuesses)) throw error
+        request.authenticationOutcome = 'throttled'
+        app.metrics.rateLimited.inc({ limit: 'failed_auth' })
+        throw tooManyRequests(config.rateLimitFailedAuth, error.ttl, clock())
+      }
+    }
+
+    await app.register(bearerAuth, {
+      keys: [],
+      addHook: false,
+      specCompliance: 'rfc6749',
+      verifyErrorLogLevel: 'trace',
+      auth: (_key, request) => authenticate(request),
+    })
+    const { verifyBearerAuth } = app
+
+    /** Runs the bearer plugin, for whom a wrong credential is an error, as everything else that goes wrong. */
+    const verify = (request: FastifyRequest, reply: FastifyReply) =>
+      new Promise<void>((resolve, reject) => {
+        verifyBearerAuth?.(request, reply, error => {
+          // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
+          reply.code(200)
+          if (error === undefined || REFUSALS.has((error as { code?: string }).code)) resolve()
+          else reject(error)
+        })
+      })
+
+    app.addHook('onRequest', async (request, reply) => {
+      const { access } = request.routeOptions.config
+      if (!app.isApiRequest(request) && (access === undefined || access.auth === 'none')) return
+      request.authenticationOutcome = 'anonymous'
+      try {
+        if (request.headers.authorization === undefined) return
+        request.authenticationOutcome = 'malformed'
+        await verify(request, reply)
+      } finally {
+        app.metrics.authentication.inc({ outcome: request.authenticationOutcome })
+      }
+    })
+  },
+  { name: 'identify', dependencies: ['api-area', 'client-address', 'counters', 'database', 'metrics'] },
+)
+
+/** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
+const REFUSALS = new Set<string | undefined>([
+  'FST_BEARER_AUTH_MISSING_AUTHORIZATION_HEADER',
+  'FST_BEARER_AUTH_INVALID_AUTHORIZATION_HEADER',
+])

@@ -1,0 +1,51 @@
+import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit'
+import fp from 'fastify-plugin'
+import { tooManyRequests } from '../src/api/errors.ts'
+import { BYPASS_API_RATE_LIMITER } from '../src/auth/permission.ts'
+
+const WINDOW_MS = 60_000
+
+/** Limits how often a caller uses the API in a minute, once it is known who calls. */
+export default fp(
+  async app => {
+    const { config, counters, clock } = app
+
+    /** What the limiter counts with: its own memory and Redis know neither our clock nor how to go on alone. */
+    class Store implements FastifyRateLimitStore {
+      incr(key: string, callback: (error: Error | null, result?: { current: number; ttl: number }) => void) {
+        counters.hit(`api:${key}`, WINDOW_MS).then(
+          count => callback(null, count),
+          error => callback(error),
+        )
+      }
+
+      child() {
+        return this
+      }
+    }
+
+    await app.register(rateLimit, {
+      global: false,
+      timeWindow: WINDOW_MS,
+      store: Store,
+      keyGenerator: ({ identity, clientAddress }) =>
+        identity === null ? `ip:${clientAddress.key}` : `user:${identity.user.id}`,
+      max: ({ identity }) => (identity === null ? config.rateLimitAnonymous : config.rateLimitAuthenticated),
+      allowList: ({ identity, clientAddress }) =>
+        clientAddress.isLocal || identity?.permissions.has(BYPASS_API_RATE_LIMITER) === true,
+    })
+    const count = app.createRateLimit()
+
+    app.addHook('onRequest', async (request, reply) => {
+      if (!app.isApiRequest(request)) return
+      const verdict = await count(request)
+      if (verdict.isAllowed) return
+      if (verdict.isExceeded) {
+        app.metrics.rateLimited.inc({ limit: 'api' })
+        throw tooManyRequests(verdict.max, verdict.ttl, clock())
+      }
+      reply.headers({ 'x-ratelimit-limit': verdict.max, 'x-ratelimit-remaining': verdict.remaining })
+    })
+  },
+  { name: 'rate-limit', dependencies: ['identify'] },
+)

@@ -1,0 +1,48 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { serviceUnavailable } from '../../src/api/errors.ts'
+import { success, unavailable } from '../../src/api/responses.ts'
+import { isMigrated } from '../../src/database/migrate.ts'
+
+const Health = (status: string, description: string) =>
+  success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }), { isApi: false })
+
+const health: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '/health/live',
+    {
+      config: { access: { auth: 'none' }, anyHost: true },
+      schema: {
+        operationId: 'health.live',
+        tags: ['system'],
+        summary: 'Tell whether the process runs',
+        description: 'Answers as long as the process can answer at all, whatever the database does.',
+        response: { 200: Health('live', 'The process runs.') },
+      },
+    },
+    async () => ({ status: 'live' }),
+  )
+
+  app.get(
+    '/health/ready',
+    {
+      config: { access: { auth: 'none' }, anyHost: true },
+      schema: {
+        operationId: 'health.ready',
+        tags: ['system'],
+        summary: 'Tell whether requests can be served',
+        description: 'Answers 200 once the database can be reached and all migrations have run.',
+        response: {
+          200: Health('ready', 'Requests can be served.'),
+          503: unavailable('The database cannot be reached, or migrations have not run yet.'),
+        },
+      },
+    },
+    async () => {
+      if (!(await isMigrated(app.database.kysely))) throw serviceUnavailable()
+      return { status: 'ready' }
+    },
+  )
+}
+
+export default health

@@ -1,0 +1,38 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { success } from '../../src/api/responses.ts'
+
+const openapi: FastifyPluginAsyncTypebox = async app => {
+  let document: string | undefined
+
+  app.get(
+    '/openapi.json',
+    {
+      config: { access: { auth: 'none' } },
+      schema: {
+        operationId: 'openapi.show',
+        tags: ['system'],
+        summary: 'Show this specification',
+        description: 'Returns the OpenAPI document, made from the routes that run.',
+        response: {
+          200: success(
+            Type.Object(
+              { openapi: Type.String() },
+              { description: 'The document.', additionalProperties: true, examples: [{ openapi: '3.1.0' }] },
+            ),
+            { isApi: false },
+          ),
+        },
+      },
+    },
+    async (_request, reply) => {
+      document ??= JSON.stringify(app.swagger())
+      return reply
+        .type('application/json')
+        .serializer(String)
+        .send(document as never)
+    },
+  )
+}
+
+export default openapi

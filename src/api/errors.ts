@@ -1,0 +1,83 @@
+import { MESSAGES } from './messages.ts'
+
+/** An answer that says no: thrown wherever that becomes known, rendered in one place. */
+export class HttpError extends Error {
+  readonly statusCode: number
+  readonly headers: Readonly<Record<string, string | number>>
+  /** Dotted names of fields with what is wrong about each, for a 422. */
+  readonly errors: Readonly<Record<string, readonly string[]>> | undefined
+
+  constructor(
+    statusCode: number,
+    message: string,
+    {
+      headers = {},
+      errors,
+    }: { headers?: Record<string, string | number>; errors?: Record<string, string[]> } = {},
+  ) {
+    super(message)
+    this.name = 'HttpError'
+    this.statusCode = statusCode
+    this.headers = headers
+    this.errors = errors
+  }
+
+  /** The body as Laravel writes it: a message, and with a 422 the errors by field. */
+  get body() {
+    return this.errors === undefined
+      ? { message: this.message }
+      : { message: this.message, errors: this.errors }
+  }
+}
+
+/**
+ * 401, the same for whatever reason. The challenge is RFC 6750's without an error code: a code would tell a
+ * wrong token from a missing one.
+ */
+export const unauthenticated = () =>
+  new HttpError(401, MESSAGES.unauthenticated, { headers: { 'www-authenticate': 'Bearer' } })
+
+/** 403, with the sentence for a missing permission unless another is given. */
+export const forbidden = (message: string = MESSAGES.unauthorized) => new HttpError(403, message)
+
+/** 404 for a path that no route has. Laravel names it without its leading slash. */
+export const routeNotFound = (path: string) =>
+  new HttpError(404, MESSAGES.routeNotFound(path.replace(/^\//, '')))
+
+/** 405 for a path that only other methods have. */
+export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]) =>
+  new HttpError(405, MESSAGES.methodNotAllowed(method, path.replace(/^\//, ''), allowed), {
+    headers: { allow: allowed.join(', ') },
+  })
+
+/**
+ * 429 with Laravel's four headers.
+ *
+ * @param max what the limit is
+ * @param ttl milliseconds until the window ends
+ * @param now milliseconds since the epoch
+ */
+export const tooManyRequests = (max: number, ttl: number, now: number) =>
+  new HttpError(429, MESSAGES.tooManyAttempts, {
+    headers: {
+      'x-ratelimit-limit': max,
+      'x-ratelimit-remaining': 0,
+      'retry-after': Math.ceil(ttl / 1000),
+      'x-ratelimit-reset': Math.ceil((now + ttl) / 1000),
+    },
+  })
+
+/** 503 for what will work again by itself. */
+export const serviceUnavailable = () =>
+  new HttpError(503, MESSAGES.serviceUnavailable, { headers: { 'retry-after': 5 } })
+
+/**
+ * 422 as Laravel writes it: the first sentence, and how many more there are.
+ *
+ * @param errors sentences by dotted field name, in the order of the rules; at least one
+ */
+export function unprocessable(errors: Record<string, string[]>): HttpError {
+  const [first = '', ...more] = Object.values(errors).flat()
+  const message = more.length === 0 ? first : `${first} ${MESSAGES.andMoreErrors(more.length)}`
+  return new HttpError(422, message, { errors })
+}

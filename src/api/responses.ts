@@ -1,0 +1,86 @@
+import { type TSchema, Type } from 'typebox'
+import { MESSAGES } from './messages.ts'
+
+const header = (description: string, type: 'string' | 'integer' = 'string') => ({ type, description })
+
+const LIMIT_HEADERS = {
+  'X-RateLimit-Limit': header(
+    'Requests allowed in a minute. Absent for callers who are not limited.',
+    'integer',
+  ),
+  'X-RateLimit-Remaining': header('Requests left in this minute.', 'integer'),
+}
+
+const REFUSED_HEADERS = {
+  'X-RateLimit-Limit': header('Requests allowed in a minute.', 'integer'),
+  'X-RateLimit-Remaining': header('0', 'integer'),
+  'X-RateLimit-Reset': header('Unix time in seconds when the next request is allowed.', 'integer'),
+  'Retry-After': header('Seconds until the next request is allowed.', 'integer'),
+}
+
+const REQUEST_ID = { 'X-Request-Id': header("The request's id, as it stands in the server's log.") }
+
+const CACHE_CONTROL = { 'Cache-Control': header('`no-store, private`') }
+
+const failure = (description: string, example: string, headers: Record<string, object> = {}) =>
+  Type.Object(
+    { message: Type.String() },
+    {
+      description,
+      headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...headers },
+      examples: [{ message: example }],
+    },
+  )
+
+/** A successful answer of a route, as the specification describes it. */
+export const success = <T extends TSchema>(schema: T, options: { isApi: boolean }): T => ({
+  ...schema,
+  headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isApi && LIMIT_HEADERS) },
+})
+
+/** The answer of a route that has to wait for something, as the specification describes it. */
+export const unavailable = (description: string) =>
+  failure(description, MESSAGES.serviceUnavailable, {
+    'Retry-After': header('Seconds to wait before the next try.', 'integer'),
+  })
+
+/** The answers that follow from who may call a route: the specification cannot tell others than are given. */
+export function accessResponses({
+  access,
+  isApi,
+}: {
+  access: { auth: 'required' | 'optional' | 'none'; permission?: string }
+  isApi: boolean
+}): Record<number, TSchema> {
+  const limits = isApi ? LIMIT_HEADERS : {}
+  const responses: Record<number, TSchema> = {
+    400: failure('The request cannot be understood, or names a host that is not ours.', MESSAGES.badRequest),
+    500: failure(
+      'Something went wrong inside. The log has more, under the id of the request.',
+      MESSAGES.serverError,
+    ),
+  }
+  if (access.auth === 'required') {
+    responses[401] = failure(
+      'Nobody is known to be calling: the token is missing, wrong, expired or revoked.',
+      MESSAGES.unauthenticated,
+      { ...limits, 'WWW-Authenticate': header('`Bearer` (RFC 6750)') },
+    )
+  }
+  if (access.permission !== undefined) {
+    responses[403] = failure(
+      `The caller lacks the permission \`${access.permission}\`, or is banned from using it.`,
+      MESSAGES.unauthorized,
+      limits,
+    )
+  }
+  if (isApi || access.auth !== 'none') {
+    responses[429] = failure(
+      'Too many requests, or too many wrong credentials.',
+      MESSAGES.tooManyAttempts,
+      REFUSED_HEADERS,
+    )
+    responses[503] = unavailable('The database is not available for the moment.')
+  }
+  return responses
+}

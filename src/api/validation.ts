@@ -1,0 +1,59 @@
+import type { FastifySchemaValidationError } from 'fastify/types/schema.js'
+import { MESSAGES } from './messages.ts'
+
+const { rules } = MESSAGES
+
+/**
+ * What a schema found wrong, as Laravel's sentences by dotted field name. Names stand in the sentences with
+ * spaces for underscores.
+ */
+export function validationMessages(
+  faults: readonly FastifySchemaValidationError[],
+): Record<string, string[]> {
+  const errors: Record<string, string[]> = Object.create(null)
+  for (const fault of faults) {
+    const path = fault.instancePath.split('/').slice(1)
+    if (fault.keyword === 'required') path.push(String(fault.params.missingProperty))
+    const key = path.join('.') || 'body'
+    errors[key] ??= []
+    errors[key].push(sentence(fault, key.replaceAll('_', ' ')))
+  }
+  return errors
+}
+
+function sentence({ keyword, params }: FastifySchemaValidationError, field: string): string {
+  const limit = Number(params.limit)
+  switch (keyword) {
+    case 'required':
+      return rules.required(field)
+    case 'type':
+      return typeSentence(String(params.type), field)
+    case 'minLength':
+      return limit === 1 ? rules.required(field) : rules.minString(field, limit)
+    case 'maxLength':
+      return rules.maxString(field, limit)
+    case 'minimum':
+      return rules.minNumber(field, limit)
+    case 'maximum':
+      return rules.maxNumber(field, limit)
+    case 'format':
+      return params.format === 'email' ? rules.email(field) : rules.selected(field)
+    default:
+      return rules.selected(field)
+  }
+}
+
+function typeSentence(type: string, field: string): string {
+  switch (type) {
+    case 'string':
+      return rules.string(field)
+    case 'integer':
+      return rules.integer(field)
+    case 'number':
+      return rules.number(field)
+    case 'boolean':
+      return rules.boolean(field)
+    default:
+      return rules.array(field)
+  }
+}

@@ -1,0 +1,93 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import autoload from '@fastify/autoload'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify, {
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
+import { BODY_LIMIT_BYTES, toHttpError } from '../plugins/errors.ts'
+import type { Config } from './config.ts'
+import type { Database } from './database/connect.ts'
+import { loggerOptions, onClientError, securityHeaders } from './http.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+    database: Database
+    /** Milliseconds since the epoch. */
+    clock: () => number
+    /** That many random bytes. */
+    random: (size: number) => Buffer
+  }
+}
+
+export interface AppOptions {
+  config: Config
+  database: Database
+  clock?: () => number
+  random?: (size: number) => Buffer
+  /** Where the log goes; standard output unless given. */
+  logStream?: { write(line: string): void }
+}
+
+/** The longest that a client may take to send a request, in milliseconds. */
+const REQUEST_TIMEOUT_MS = 30_000
+
+/**
+ * The server, complete but not listening: plugins/ and then routes/ are loaded by the first `ready()`,
+ * `inject()` or `listen()`. The database is closed with it.
+ */
+export function buildApp({
+  config,
+  database,
+  clock = Date.now,
+  random = randomBytes,
+  logStream,
+}: AppOptions): FastifyInstance {
+  const app = fastify({
+    logger: loggerOptions(config.logLevel, logStream),
+    logController: new LogController({ disableRequestLogging: true }),
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    trustProxy: trustProxy(config.trustedProxies),
+    bodyLimit: BODY_LIMIT_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    routerOptions: { ignoreTrailingSlash: true },
+    // Laravel tells of every fault at once; bodies are bounded, and so is the work.
+    ajv: { customOptions: { allErrors: true, coerceTypes: false } },
+    clientErrorHandler: onClientError,
+    frameworkErrors: answerFrameworkError(securityHeaders(config)),
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  app.decorate('config', config)
+  app.decorate('database', database)
+  app.decorate('clock', clock)
+  app.decorate('random', random)
+
+  const root = join(import.meta.dirname, '..')
+  app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })
+  app.register(autoload, { dir: join(root, 'routes/system') })
+  app.register(async scope => {
+    scope.addHook('onRoute', route => {
+      route.config = { ...route.config, isApi: true }
+    })
+    await scope.register(autoload, { dir: join(root, 'routes/api'), options: { prefix: config.apiPath } })
+  })
+  return app
+}
+
+/** Answers what no hook sees, such as a path that cannot be decoded. */
+const answerFrameworkError =
+  (headers: Record<string, string>) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
+    const answer = toHttpError(error)
+    reply.code(answer.statusCode).headers(headers).send(answer.body)
+  }
+
+function trustProxy(proxies: readonly string[]): FastifyServerOptions['trustProxy'] {
+  if (proxies.includes('*')) return true
+  return proxies.length === 0 ? false : [...proxies]
+}

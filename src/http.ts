@@ -1,0 +1,82 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyServerOptions } from 'fastify'
+import { MESSAGES } from './api/messages.ts'
+import type { Config } from './config.ts'
+
+/** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store, private',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-download-options': 'noopen',
+  'x-frame-options': 'DENY',
+  'x-permitted-cross-domain-policies': 'none',
+  // The filters that this header drives leaked data across origins: off is the only safe value.
+  'x-xss-protection': '0',
+}
+
+/** The headers of every answer; with HTTPS also the promise to stay with it for a year (RFC 6797). */
+export const securityHeaders = ({ appUrl }: Pick<Config, 'appUrl'>): Record<string, string> =>
+  appUrl.protocol === 'https:'
+    ? { ...SECURITY_HEADERS, 'strict-transport-security': 'max-age=31536000' }
+    : SECURITY_HEADERS
+
+/** Names under which something could be logged that nobody may read there. */
+const SECRET_NAMES = ['authorization', 'cookie', 'set-cookie', 'password', 'token', 'secret', 'key']
+
+/** Structured logs, one JSON object a line, in which secrets cannot stand. */
+export function loggerOptions(
+  level: Config['logLevel'],
+  stream?: { write(line: string): void },
+): FastifyServerOptions['logger'] {
+  return {
+    level,
+    ...(stream && { stream }),
+    redact: {
+      paths: SECRET_NAMES.flatMap(name => [`["${name}"]`, `*["${name}"]`, `*.headers["${name}"]`]),
+      censor: '[redacted]',
+    },
+    serializers: { err: describeError },
+  }
+}
+
+interface Described {
+  type: string
+  message: string
+  stack: string
+  code?: unknown
+  cause?: Described
+  [key: string]: unknown
+}
+
+/** Errors of databases carry their parameters and rows along: only what is known to be harmless is logged. */
+function describeError(error: unknown): Described {
+  if (!(error instanceof Error)) return { type: typeof error, message: String(error), stack: '' }
+  const { code, cause, stack = '' } = error as Error & { code?: unknown }
+  return {
+    type: error.name,
+    message: error.message,
+    stack,
+    ...(code !== undefined && { code }),
+    ...(cause !== undefined && { cause: describeError(cause) }),
+  }
+}
+
+/** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */
+export function onClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const body = JSON.stringify({ message: status === 400 ? MESSAGES.badRequest : STATUS_CODES[status] })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,40 @@
+import { type Config, loadConfig } from '../config.ts'
+import type { Database } from '../database/connect.ts'
+import { connectDatabase } from '../database/connect.ts'
+
+/** What a command has of the world around it. */
+export interface CommandContext {
+  environment: Record<string, string | undefined>
+  /** Writes a line to standard output. */
+  print(line: string): void
+  /** Writes a line to standard error. */
+  warn(line: string): void
+  /** Reads standard input to its end. */
+  readInput(): Promise<string>
+  /** Milliseconds since the epoch. */
+  clock(): number
+  /** That many random bytes. */
+  random(size: number): Buffer
+}
+
+/** Something that the caller has to know and can mend: one sentence, without a stack. */
+export class CommandError extends Error {}
+
+/**
+ * Runs a command on the database, through the server that holds the embedded one if one does.
+ *
+ * @param command the command's name, for whoever finds the embedded database taken meanwhile
+ */
+export async function withDatabase(
+  context: CommandContext,
+  command: string,
+  run: (database: Database, config: Config) => Promise<void>,
+): Promise<void> {
+  const config = loadConfig(context.environment)
+  const database = connectDatabase(config, { command, share: true, onIdleError: () => {} })
+  try {
+    await run(database, config)
+  } finally {
+    await database.close()
+  }
+}

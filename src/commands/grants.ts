@@ -1,0 +1,32 @@
+import { Command } from 'commander'
+import { type Grantable, grant, revoke } from '../database/permissions.ts'
+import { type CommandContext, CommandError, withDatabase } from './context.ts'
+import { userByEmail } from './options.ts'
+
+interface Options {
+  email: string
+  role?: string
+  permission?: string
+}
+
+/** `<kind> grant | revoke`: what a user is given by name. */
+export function grantsCommand(context: CommandContext, kind: Grantable, about: string): Command {
+  const verb = (name: 'grant' | 'revoke', description: string, apply: typeof grant) =>
+    new Command(name)
+      .description(description)
+      .requiredOption('--email <email>', "the user's e-mail address")
+      .requiredOption(`--${kind} <${kind}>`, `the ${kind}'s name`)
+      .action((options: Options) =>
+        withDatabase(context, `${kind} ${name}`, async (database, config) => {
+          const given = options[kind] ?? ''
+          const holder = await userByEmail(database, config, options.email)
+          const absent = await apply(database.kysely, kind, holder, [given])
+          if (absent.length > 0) throw new CommandError(`There is no ${kind} ${given}.`)
+          context.print(`${name === 'grant' ? 'Granted' : 'Revoked'} ${kind} ${given}: ${options.email}.`)
+        }),
+      )
+  return new Command(kind)
+    .description(about)
+    .addCommand(verb('grant', `give a user a ${kind}`, grant))
+    .addCommand(verb('revoke', `take a ${kind} from a user`, revoke))
+}

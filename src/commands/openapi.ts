@@ -1,0 +1,16 @@
+import { Command } from 'commander'
+import { buildApp } from '../app.ts'
+import { loadConfig } from '../config.ts'
+import { connectDatabase } from '../database/connect.ts'
+import type { CommandContext } from './context.ts'
+
+/** `openapi`: prints the specification, without a database. */
+export const openapiCommand = (context: CommandContext) =>
+  new Command('openapi').description('print the OpenAPI document').action(async () => {
+    const config = loadConfig({ ...context.environment, LOG_LEVEL: 'silent' })
+    const database = connectDatabase(config, { command: 'openapi', share: true, onIdleError: () => {} })
+    const app = buildApp({ config: { ...config, redisUrl: null }, database })
+    await app.ready()
+    context.print(JSON.stringify(app.swagger(), null, 2))
+    await app.close()
+  })

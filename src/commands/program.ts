@@ -1,0 +1,38 @@
+import { Command } from 'commander'
+import { VERSION } from '../version.ts'
+import type { CommandContext } from './context.ts'
+import { migrateCommand } from './migrate.ts'
+import { openapiCommand } from './openapi.ts'
+import { permissionCommand } from './permission.ts'
+import { roleCommand } from './role.ts'
+import { seedCommand } from './seed.ts'
+import { serveCommand } from './serve.ts'
+import { tokenCommand } from './token.ts'
+import { userCommand } from './user.ts'
+
+/** The command line: every command with its options and help. */
+export function program(context: CommandContext): Command {
+  const command = new Command('animethemes-auth')
+    .description('Authentication and user API server for AnimeThemes')
+    .version(VERSION)
+    .addCommand(serveCommand(context))
+    .addCommand(migrateCommand(context))
+    .addCommand(seedCommand(context))
+    .addCommand(userCommand(context))
+    .addCommand(tokenCommand(context))
+    .addCommand(roleCommand(context))
+    .addCommand(permissionCommand(context))
+    .addCommand(openapiCommand(context))
+  behave(command, context)
+  return command
+}
+
+/** Wrong use ends as an exception, not the process, and is told in one line. */
+function behave(command: Command, context: CommandContext) {
+  command.exitOverride().configureOutput({
+    writeOut: text => context.print(text.trimEnd()),
+    writeErr: text => context.warn(text.trimEnd()),
+    outputError: (text, write) => write(text.trim().replace(/\s*\n\s*/g, ' ')),
+  })
+  for (const subcommand of command.commands) behave(subcommand, context)
+}

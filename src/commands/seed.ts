@@ -1,0 +1,40 @@
+import { Command } from 'commander'
+import type { Config } from '../config.ts'
+import type { Database } from '../database/connect.ts'
+import { type DemoAccess, seedDemo } from '../database/demo.ts'
+import { seedPermissions } from '../database/permissions.ts'
+import { type CommandContext, withDatabase } from './context.ts'
+
+/** `seed`: adds roles and permissions, and on request users to play with. */
+export const seedCommand = (context: CommandContext) =>
+  new Command('seed')
+    .description('add the roles and permissions that are missing')
+    .option('--demo', 'add demo users with playlists, profiles and notifications too')
+    .action(({ demo }: { demo?: true }) =>
+      withDatabase(context, 'seed', async (database, config) => {
+        await seedPermissions(database.kysely, context.clock())
+        context.print('Roles and permissions are in place.')
+        if (!demo) return
+        const access = await addDemo(database, config, context)
+        context.print(
+          access === null
+            ? 'The demo users are there already.'
+            : `Demo user ${access.email}, password ${access.password}, token ${access.token.reveal()}`,
+        )
+      }),
+    )
+
+/** Adds the demo data; null when it is there already. */
+export const addDemo = (
+  database: Database,
+  config: Config,
+  { clock, random }: Pick<CommandContext, 'clock' | 'random'>,
+): Promise<DemoAccess | null> =>
+  seedDemo(database.kysely, {
+    now: clock(),
+    random,
+    hashRounds: config.hashRounds,
+    salt: config.hashidsSalt,
+    userTypes: config.tokenableTypes,
+    tokenPrefix: config.tokenPrefix,
+  })

@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import closeWithGrace from 'close-with-grace'
+import { Command } from 'commander'
+import type { FastifyInstance } from 'fastify'
+import { collectDefaultMetrics } from 'prom-client'
+import { buildApp } from '../app.ts'
+import { withAppKey } from '../app-key.ts'
+import { loadConfig } from '../config.ts'
+import { connectDatabase } from '../database/connect.ts'
+import type { DemoAccess } from '../database/demo.ts'
+import { migrate } from '../database/migrate.ts'
+import { hasPermissions, seedPermissions } from '../database/permissions.ts'
+import { DatabaseUnavailable } from '../database/unavailable.ts'
+import { type CommandContext, CommandError } from './context.ts'
+import { addDemo } from './seed.ts'
+
+const SHUTDOWN_MS = 10_000
+const RETRY_MS = 2_000
+
+/** `serve`: runs the server until it is told to stop. */
+export const serveCommand = (context: CommandContext) =>
+  new Command('serve').description('run the server').action(() => serve(context))
+
+async function serve(context: CommandContext) {
+  const config = await withAppKey(loadConfig(context.environment))
+  let app: FastifyInstance | undefined
+  const database = connectDatabase(config, {
+    command: 'serve',
+    share: false,
+    onIdleError: error => app?.log.warn({ err: error }, 'lost an idle database connection'),
+  })
+  await database.open()
+  const server = buildApp({ config, database, clock: context.clock, random: context.random })
+  app = server
+
+  const stopped = new AbortController()
+  const grace = closeWithGrace(
+    { delay: SHUTDOWN_MS, logger: { error: error => server.log.error(error) } },
+    async ({ err }) => {
+      if (err) server.log.fatal({ err }, 'stopping after an error that nobody handled')
+      stopped.abort()
+      await server.close()
+    },
+  )
+
+  try {
+    collectDefaultMetrics()
+    await listen(server)
+    await migrateWhenPossible(server, stopped.signal)
+    if (stopped.signal.aborted) return
+    const demo = await seedWhenNew(server)
+    if (config.appEnv === 'local') for (const line of welcome(server, demo)) context.print(line)
+  } catch (error) {
+    // It would end the process as if all were well.
+    grace.uninstall()
+    await server.close()
+    throw error
+  }
+}
+
+async function listen(app: FastifyInstance) {
+  const { host, port } = app.config
+  try {
+    await app.listen({ host, port })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    throw new CommandError(
+      `PORT=${port}: something listens on ${host}:${port} already. Stop it, or set PORT to another.`,
+    )
+  }
+}
+
+/**
+ * Fills a new embedded database with roles, permissions and demo data. A server's database is left alone: rows
+ * may be on their way from Laravel, and would collide.
+ */
+async function seedWhenNew({
+  config,
+  database,
+  log,
+  clock,
+  random,
+}: FastifyInstance): Promise<DemoAccess | null> {
+  if (await hasPermissions(database.kysely)) return null
+  if (config.databaseUrl !== null) {
+    log.warn('there are no permissions in the database: run the command "seed" once')
+    return null
+  }
+  await seedPermissions(database.kysely, clock())
+  return addDemo(database, config, { clock, random })
+}
+
+/** A database that is not there yet may come: until then the server answers 503. */
+async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
+  while (!signal.aborted) {
+    try {
+      const names = await migrate(app.database.kysely)
+      app.log.info({ migrations: names }, 'the tables are up to date')
+      return
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable)) throw error
+      app.log.warn({ err: error }, 'waiting for the database')
+      await delay(RETRY_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+/** What somebody who has just started the server wants to do next. */
+function welcome({ config, server }: FastifyInstance, demo: DemoAccess | null): string[] {
+  const address = server.address()
+  const base = new URL(config.appUrl)
+  // With PORT=0 only the listening socket knows the port.
+  if (base.port === '0' && typeof address === 'object' && address !== null) base.port = String(address.port)
+  const origin = base.href.replace(/\/$/, '')
+  const token = demo?.token.reveal() ?? 'TOKEN'
+  return [
+    '',
+    `  AnimeThemes user API   ${origin}`,
+    `  Documentation          ${origin}/docs`,
+    ...(demo === null
+      ? ['  A token                node dist/src/main.js token create --email demo@example.org --name mine']
+      : [
+          `  Demo user              ${demo.email}, password ${demo.password}`,
+          `  Demo token             ${token}`,
+          '                         (both are shown this once)',
+        ]),
+    '',
+    `  curl -H 'Authorization: Bearer ${token}' ${origin}${config.apiPath}/me`,
+    '',
+  ]
+}

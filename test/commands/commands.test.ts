@@ -1,0 +1,422 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { sql } from 'kysely'
+import t from 'tap'
+import { verifyPassword } from '../../src/auth/password.ts'
+import { program } from '../../src/commands/program.ts'
+import { databaseOver } from '../../src/database/connect.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
+import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, USER_TYPE } from '../support/app.ts'
+import { createPostgresDatabase } from '../support/databases.ts'
+import { run } from '../support/processes.ts'
+
+const KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+
+/** A database, and a way to run commands on it in this process. */
+async function commandLine(test: typeof t, settings: Record<string, string> = {}) {
+  const url = await createPostgresDatabase(test)
+  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  test.teardown(() => database.close())
+  const environment = { DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local', HASH_ROUNDS: '4', ...settings }
+  const command = async (...args: string[]) => {
+    const out: string[] = []
+    const err: string[] = []
+    let error: Error | null = null
+    try {
+      await program({
+        environment,
+        print: line => out.push(line),
+        warn: line => err.push(line),
+        readInput: async () => 'from stdin\n',
+        clock: () => NOW,
+        random: randomBytes,
+      }).parseAsync(['node', 'animethemes-auth', ...args])
+    } catch (thrown) {
+      error = thrown as Error
+    }
+    return { out, err, error: error?.message ?? null }
+  }
+  return { database, environment, command }
+}
+
+t.test('user create', async t => {
+  const { database, command } = await commandLine(t as never)
+  const rolesOf = async (email: string) =>
+    (
+      await database.kysely
+        .selectFrom('users')
+        .innerJoin('model_has_roles', 'model_id', 'users.id')
+        .innerJoin('roles', 'roles.id', 'role_id')
+        .select('roles.name')
+        .where('email', '=', email)
+        .orderBy('roles.name')
+        .execute()
+    ).map(role => role.name)
+  const create = (name: string, ...args: string[]) =>
+    command(
+      'user',
+      'create',
+      '--name',
+      name,
+      '--email',
+      `${name}@example.org`,
+      '--password',
+      'Passw0rd!',
+      ...args,
+    )
+
+  const { out, error } = await create('alice')
+  t.equal(error, null)
+  t.match(out, [/^Created user \d+, alice <alice@example\.org>\.$/])
+  const row = await database.kysely
+    .selectFrom('users')
+    .selectAll()
+    .where('name', '=', 'alice')
+    .executeTakeFirstOrThrow()
+  t.match(row.password, /^\$2y\$04\$/)
+  t.equal(await verifyPassword('Passw0rd!', row.password), true)
+  t.equal(row.email_verified_at, null)
+  t.equal(row.created_at, '2026-03-01 12:00:00')
+  t.strictSame(await rolesOf('alice@example.org'), [])
+
+  await create('bob', '--verified', '--role', 'Patron', '--role', 'Verified')
+  t.strictSame(await rolesOf('bob@example.org'), ['Patron', 'Verified'])
+
+  t.equal((await create('ALICE')).error, 'The email has already been taken.', 'without regard to case')
+  const taken = await command(
+    'user',
+    'create',
+    '--name',
+    'Alice',
+    '--email',
+    'x@example.org',
+    '--password',
+    'x',
+  )
+  t.equal(taken.error, 'The name has already been taken.')
+  t.equal((await create('carol', '--role', 'King')).error, 'There is no role King.')
+  const carol = await database.kysely.selectFrom('users').select('id').where('name', '=', 'carol').execute()
+  t.strictSame(carol, [], 'and then no user either')
+
+  await command('user', 'create', '--name', 'dave', '--email', 'dave@example.org', '--password', '-')
+  const dave = await database.kysely
+    .selectFrom('users')
+    .select('password')
+    .where('name', '=', 'dave')
+    .executeTakeFirstOrThrow()
+  t.equal(await verifyPassword('from stdin', dave.password), true)
+
+  for (const [args, message] of [
+    [['--name', 'e', '--email', 'nobody', '--password', 'x'], /^--email nobody: expected an e-mail address/],
+    [
+      ['--name', ' ', '--email', 'e@example.org', '--password', 'x'],
+      /^--name {2}: expected 1 to 255 characters/,
+    ],
+    [['--name', 'e', '--email', 'e@example.org', '--password', ''], '--password must not be empty.'],
+    [
+      ['--name', 'e', '--email', 'e@example.org', '--password', 'x'.repeat(73)],
+      '--password must not be longer than 72 bytes.',
+    ],
+    [
+      ['--name', 'e', '--email', 'e@example.org', '--password', 'a\0b'],
+      '--password must not contain a NUL character.',
+    ],
+  ] as const) {
+    t.match((await command('user', 'create', ...args)).error, message)
+  }
+})
+
+t.test('token create', async t => {
+  const { database, command } = await commandLine(t as never, { SANCTUM_TOKEN_PREFIX: 'at_' })
+  const user = await addUser(database)
+  const { out, err, error } = await command(
+    'token',
+    'create',
+    '--email',
+    user.email.toUpperCase(),
+    '--name',
+    'laptop',
+  )
+  t.equal(error, null)
+  t.strictSame(err, [])
+  t.equal(out.length, 1, 'the token stands alone')
+  t.match(out[0], /^\d+\|at_[A-Za-z0-9]{40}[0-9a-f]{8}$/)
+  const app = await startApp(t, { database })
+  t.equal((await get(app, '/api/me', out[0])).json.user.id, user.id)
+  const read = (token = '') =>
+    database.kysely
+      .selectFrom('personal_access_tokens')
+      .selectAll()
+      .where('id', '=', Number(token.split('|')[0]))
+      .executeTakeFirstOrThrow()
+  t.match(await read(out[0]), {
+    tokenable_type: 'App\\Models\\Auth\\User',
+    name: 'laptop',
+    abilities: '["*"]',
+    expires_at: null,
+    created_at: '2026-03-01 12:00:00',
+  })
+})
+
+t.test('token create with abilities and an end', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database)
+  const create = (...args: string[]) =>
+    command('token', 'create', '--email', user.email, '--name', 'x', ...args)
+  await create(
+    '--ability',
+    'read:me',
+    '--ability',
+    'read:playlist',
+    '--expires-at',
+    '2027-01-31T12:00:00+02:00',
+  )
+  const row = await database.kysely
+    .selectFrom('personal_access_tokens')
+    .selectAll()
+    .where('name', '=', 'x')
+    .executeTakeFirstOrThrow()
+  t.match(row, { abilities: '["read:me","read:playlist"]', expires_at: '2027-01-31 10:00:00' })
+  t.match((await create('--expires-at', 'tomorrow')).error, /expected a date such as 2027-01-31/)
+  t.match((await create('--expires-at', '2026-02-28')).error, /lies in the past/)
+  t.equal(
+    (await command('token', 'create', '--email', 'nobody@example.org', '--name', 'x')).error,
+    'There is no user with the e-mail address nobody@example.org.',
+  )
+})
+
+t.test('token list and revoke', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database)
+  const other = await addUser(database)
+  const second = await addToken(database, user.id, {
+    expiresAt: NOW + DAY,
+    abilities: [],
+    userType: 'App\\Models\\User',
+  })
+
+  const { out } = await command('token', 'list', '--email', user.email)
+  t.equal(out.length, 3)
+  t.match(out[0], /^ID +NAME +ABILITIES +LAST USED +EXPIRES +CREATED$/)
+  t.match(out[1], new RegExp(`^${user.tokenId} +test +\\* +never +never +2026-03-01 12:00:00$`))
+  t.match(out[2], new RegExp(`^${second.tokenId} +test +- +never +2026-03-02 12:00:00 +2026`))
+  t.notMatch(out.join(), /[0-9a-f]{64}/, 'no digest is shown')
+
+  const app = await startApp(t, { database })
+  t.equal((await get(app, '/api/me', user.token)).status, 200)
+  t.strictSame((await command('token', 'revoke', String(user.tokenId))).out, [
+    `Revoked token ${user.tokenId}.`,
+  ])
+  t.equal((await get(app, '/api/me', user.token)).status, 401)
+  t.equal(
+    (await command('token', 'revoke', String(user.tokenId))).error,
+    `There is no token ${user.tokenId}.`,
+  )
+
+  t.strictSame((await command('token', 'revoke', '--all', '--email', user.email)).out, [
+    `Revoked 1 token of ${user.email}.`,
+  ])
+  t.equal((await get(app, '/api/me', second.token)).status, 401)
+  t.equal((await get(app, '/api/me', other.token)).status, 200, "another user's stays")
+
+  for (const args of [[], ['--all'], ['--email', user.email], ['1', '--all', '--email', user.email]]) {
+    t.match(
+      (await command('token', 'revoke', ...args)).error,
+      /give either the ID of a token, or --all with --email/,
+    )
+  }
+  t.match((await command('token', 'revoke', '1|secret')).error, /expected the number before the \|/)
+})
+
+t.test('token prune', async t => {
+  const ids = async (database: Awaited<ReturnType<typeof commandLine>>['database']) =>
+    (await database.kysely.selectFrom('personal_access_tokens').select('id').orderBy('id').execute()).map(
+      row => row.id,
+    )
+
+  t.test('by the global expiration', async t => {
+    const { database, command } = await commandLine(t as never, { SANCTUM_EXPIRATION: '60' })
+    const { id, tokenId } = await addUser(database)
+    const born = async (minutes: number) =>
+      (await addToken(database, id, { createdAt: NOW - minutes * MINUTE })).tokenId
+    const [old, kept, kept2] = [await born(181), await born(179), await born(121)]
+    const { out, err } = await command('token', 'prune', '--hours', '2')
+    t.strictSame(out, ['Tokens expired for more than [2 hours] pruned successfully.'])
+    t.strictSame(err, [])
+    t.strictSame(await ids(database), [tokenId, kept, kept2])
+    t.ok(old)
+  })
+
+  t.test('without one', async t => {
+    const { database, command } = await commandLine(t as never, { SANCTUM_EXPIRATION: 'null' })
+    const { id, tokenId } = await addUser(database)
+    const { tokenId: old } = await addToken(database, id, { createdAt: NOW - 70 * DAY })
+    const { out, err, error } = await command('token', 'prune', '--hours', '2')
+    t.equal(error, null)
+    t.strictSame(out, ['Tokens expired for more than [2 hours] pruned successfully.'])
+    t.strictSame(err, ['Expiration value not specified in configuration file.'])
+    t.strictSame(await ids(database), [tokenId, old])
+  })
+
+  t.test('by their own dates', async t => {
+    const { database, command } = await commandLine(t as never, { SANCTUM_EXPIRATION: '60' })
+    const { id, tokenId } = await addUser(database)
+    const ends = async (minutes: number) =>
+      (await addToken(database, id, { expiresAt: NOW + minutes * MINUTE })).tokenId
+    const [, recent, future] = [await ends(-121), await ends(-119), await ends(10)]
+    await command('token', 'prune', '--hours', '2')
+    t.strictSame(await ids(database), [tokenId, recent, future])
+    const dayOld = await ends(-24 * 60 - 1)
+    await command('token', 'prune')
+    t.notOk((await ids(database)).includes(dayOld), 'a day is the default')
+    t.match((await command('token', 'prune', '--hours', 'x')).error, /expected a whole number/)
+  })
+
+  t.test('more than a batch of them', async t => {
+    const { database, command } = await commandLine(t as never)
+    const { id, tokenId } = await addUser(database)
+    await sql`
+      insert into personal_access_tokens (tokenable_type, tokenable_id, name, token, expires_at, created_at)
+      select ${USER_TYPE}, ${id}::bigint, 'x', md5(n::text), '2026-01-01', '2026-01-01'
+      from generate_series(1, 10001) as n`.execute(database.kysely)
+    await command('token', 'prune')
+    t.strictSame(await ids(database), [tokenId])
+  })
+})
+
+t.test('role and permission', async t => {
+  const { database, command } = await commandLine(t as never)
+  const { email, token } = await addUser(database)
+  const app = await startApp(t, {
+    database,
+    routes: app => {
+      app.get(
+        '/may',
+        { config: { access: { auth: 'required', permission: 'view playlist' } } },
+        async () => ({}),
+      )
+    },
+  })
+  const may = async () => (await get(app, '/may', token)).status === 200
+
+  t.equal(await may(), false)
+  t.strictSame((await command('role', 'grant', '--email', email, '--role', 'Verified')).out, [
+    `Granted role Verified: ${email}.`,
+  ])
+  t.equal(await may(), true)
+  t.equal(
+    (await command('role', 'grant', '--email', email, '--role', 'Verified')).error,
+    null,
+    'twice is once',
+  )
+  await command('role', 'revoke', '--email', email, '--role', 'Verified')
+  t.equal(await may(), false)
+  await command('permission', 'grant', '--email', email, '--permission', 'view playlist')
+  t.equal(await may(), true)
+  t.strictSame(
+    (await command('permission', 'revoke', '--email', email, '--permission', 'view playlist')).out,
+    [`Revoked permission view playlist: ${email}.`],
+  )
+  t.equal(await may(), false)
+  t.equal(
+    (await command('role', 'revoke', '--email', email, '--role', 'King')).error,
+    'There is no role King.',
+  )
+  t.equal(
+    (await command('permission', 'grant', '--email', email, '--permission', 'rule')).error,
+    'There is no permission rule.',
+  )
+})
+
+t.test('seed and migrate can be repeated', async t => {
+  const { database, command } = await commandLine(t as never)
+  const count = async () => {
+    const tables = [
+      'users',
+      'roles',
+      'permissions',
+      'role_has_permissions',
+      'prohibitions',
+      'playlists',
+    ] as const
+    const counts: number[] = []
+    for (const table of tables) {
+      const { n } = await database.kysely
+        .selectFrom(table)
+        .select(({ fn }) => fn.countAll<number>().as('n'))
+        .executeTakeFirstOrThrow()
+      counts.push(n)
+    }
+    return counts
+  }
+  const before = await count()
+  t.strictSame((await command('seed')).out, ['Roles and permissions are in place.'])
+  t.strictSame(await count(), before)
+  t.strictSame((await command('migrate')).out, ['Nothing to migrate.'])
+  t.match((await command('seed', '--demo')).out, [
+    /in place/,
+    /^Demo user demo@example\.org, password \S+, token \d+\|\S+$/,
+  ])
+  const after = await count()
+  t.ok((after[0] ?? 0) >= 4 && (after.at(-1) ?? 0) >= 5)
+  t.strictSame((await command('seed', '--demo')).out.slice(1), ['The demo users are there already.'])
+  t.strictSame(await count(), after)
+})
+
+t.test('every command explains itself', async t => {
+  const { command } = await commandLine(t as never)
+  const { out } = await command('--help')
+  for (const name of ['serve', 'migrate', 'seed', 'user', 'token', 'role', 'permission', 'openapi']) {
+    t.match(out.join(), new RegExp(`^ {2}${name}`, 'm'))
+    const { out: help, err } = await command(name, '--help')
+    t.match(help.join(), new RegExp(`^Usage: animethemes-auth ${name}`))
+    t.strictSame(err, [])
+  }
+  t.strictSame((await command('serve', '--loud')).err, ["error: unknown option '--loud'"])
+  t.strictSame((await command('token', 'revoke')).err, [
+    'error: give either the ID of a token, or --all with --email',
+  ])
+})
+
+t.test('as a process', async t => {
+  const help = await run({}, ['--help'])
+  t.equal(help.code, 0)
+  t.match(help.out, /^Usage: animethemes-auth/)
+  t.equal(help.err, '')
+
+  for (const [args, expected] of [
+    [['token', 'create'], /^error: required option '--email <email>' not specified$/],
+    [['token', 'creat'], /^error: unknown command 'creat' \(Did you mean create\?\)$/],
+    [['token'], /^Usage: animethemes-auth token/],
+  ] as const) {
+    const { code, out, err } = await run({}, args)
+    t.equal(code, 2, args.join(' '))
+    t.equal(out, '')
+    t.match(err.trimEnd(), expected)
+  }
+
+  const misconfigured = await run({ PORT: 'x', LOG_LEVEL: 'y' }, ['migrate'])
+  t.equal(misconfigured.code, 1)
+  t.match(
+    misconfigured.err,
+    /^error: PORT=x: expected a whole number from 0 to 65535; LOG_LEVEL=y: expected one of [^\n]+\n$/,
+  )
+
+  const unreachable = await run({ DATABASE_URL: 'postgres://x:s3cret@127.0.0.1:1/x', APP_KEY: KEY }, [
+    'migrate',
+  ])
+  t.equal(unreachable.code, 1)
+  t.match(unreachable.err, /^error: The database is not available[^\n]*ECONNREFUSED[^\n]*\n$/)
+  t.notMatch(unreachable.err, 's3cret')
+
+  const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-env-'))
+  writeFileSync(join(folder, '.env'), 'PORT=from-file\nLOG_LEVEL=loud\n')
+  const fromFile = await run({ LOG_LEVEL: 'info' }, ['migrate'], { cwd: folder })
+  t.equal(
+    fromFile.err,
+    'error: PORT=from-file: expected a whole number from 0 to 65535\n',
+    '.env, under the environment',
+  )
+})

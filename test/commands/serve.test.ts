@@ -1,0 +1,231 @@
+import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { databaseOver } from '../../src/database/connect.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
+import { addUser } from '../support/app.ts'
+import { createPostgresDatabase } from '../support/databases.ts'
+import { run, serve } from '../support/processes.ts'
+import { freePort } from '../support/services.ts'
+
+const KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+const REDIS_URL = process.env.TEST_REDIS_URL
+
+const me = (base: string, token: string) =>
+  fetch(`${base}/api/me`, { headers: { authorization: `Bearer ${token}` } })
+
+const connect = (t: Test, url: string) => {
+  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  t.teardown(() => database.close())
+  return database
+}
+
+t.test('on a fresh machine, without any setting', async t => {
+  const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-serve-'))
+  const environment = { DATA_DIR: join(folder, 'data'), HASH_ROUNDS: '4' }
+  const server = await serve(t, environment)
+  t.match(server.base, /^http:\/\/127\.0\.0\.1:\d+$/)
+
+  const curl = await server.line(/curl -H/)
+  const [, token = '', url = ''] = /'Authorization: Bearer (\S+)' (\S+)/.exec(curl) ?? []
+  t.equal(url, `${server.base}/api/me`)
+  const answer = await me(server.base, token)
+  t.equal(answer.status, 200)
+  t.match(await answer.json(), { user: { name: 'demo', email: 'demo@example.org' } })
+  t.match(await server.line(/Demo user/), /demo@example\.org, password \S{12,}/)
+  t.match(await server.line(/Documentation/), `${server.base}/docs`)
+  t.ok(existsSync(join(folder, 'data/app.key')))
+
+  t.test('commands reach the database while the server holds it', async t => {
+    const created = await run(environment, [
+      'token',
+      'create',
+      '--email',
+      'demo@example.org',
+      '--name',
+      'cli',
+    ])
+    t.equal(created.err, '')
+    t.equal(created.code, 0)
+    t.equal((await me(server.base, created.out.trim())).status, 200)
+    const id = created.out.split('|')[0] ?? ''
+    t.equal((await run(environment, ['token', 'revoke', id])).code, 0)
+    t.equal((await me(server.base, created.out.trim())).status, 401)
+    const failed = await run(environment, [
+      'role',
+      'grant',
+      '--email',
+      'nobody@example.org',
+      '--role',
+      'Admin',
+    ])
+    t.equal(failed.code, 1)
+    t.equal(failed.err, 'error: There is no user with the e-mail address nobody@example.org.\n')
+  })
+
+  t.test('a second server is refused, by a sentence that names the first', async t => {
+    const second = await run({ ...environment, PORT: '0' }, ['serve'])
+    t.equal(second.code, 1)
+    t.match(
+      second.err,
+      new RegExp(
+        `^error: The embedded database in .* is in use by "serve" \\(process ${server.process.pid}, since [^\\n]*\\n$`,
+      ),
+    )
+    t.equal((await me(server.base, token)).status, 200)
+  })
+
+  t.test('stops in good order, and starts again with what it had', async t => {
+    t.equal(await server.stop(), 0)
+    t.strictSame(
+      readdirSync(join(folder, 'data')).filter(name => name.endsWith('.sock')),
+      [],
+    )
+    const listed = await run(environment, ['token', 'list', '--email', 'demo@example.org'])
+    t.notMatch(listed.out, /never +never/, 'when the token was last used was written')
+    const again = await serve(t, environment)
+    await again.line(/token create --email demo@example\.org/)
+    t.equal((await me(again.base, token)).status, 200)
+    t.notOk(
+      again.lines.some(line => line.includes('Demo user')),
+      'secrets are shown once',
+    )
+    t.notMatch(
+      again.lines.concat(server.lines.filter(line => line.startsWith('{'))).join('\n'),
+      token.split('|')[1] ?? '',
+    )
+    t.equal(await again.stop('SIGINT'), 0)
+  })
+})
+
+t.test(
+  'two processes on one PostgreSQL and one Redis',
+  { skip: REDIS_URL ? false : 'no Redis was found' },
+  async t => {
+    const url = await createPostgresDatabase(t, { empty: true })
+    const redis = new Redis(REDIS_URL ?? '')
+    t.teardown(() => redis.disconnect())
+    const environment = {
+      DATABASE_URL: url,
+      APP_KEY: KEY,
+      REDIS_URL: REDIS_URL ?? '',
+      APP_ENV: 'local',
+      TRUSTED_PROXIES: '127.0.0.1',
+    }
+    const servers = await Promise.all([serve(t, environment), serve(t, environment)])
+    const bases = servers.map(({ base }) => base)
+    await Promise.all(servers.map(server => server.line(/the tables are up to date/)))
+    t.equal((await run(environment, ['seed'])).code, 0, 'both migrated an empty database at once')
+    const user = await addUser(connect(t, url))
+    t.teardown(() => redis.del(`animethemes-auth:api:user:${user.id}`))
+    await redis.del(`animethemes-auth:api:user:${user.id}`)
+
+    const statuses: number[] = []
+    for (let i = 0; i < 91; i += 1) {
+      const answer = await me(bases[i % 2] ?? '', user.token)
+      await answer.arrayBuffer()
+      statuses.push(answer.status)
+    }
+    t.strictSame(statuses.slice(0, 90), Array(90).fill(200))
+    t.equal(statuses[90], 429, 'the 91st is refused')
+    for (const base of bases) t.equal((await me(base, user.token)).status, 429, 'by whichever gets it')
+
+    await t.test('bound wrong credentials together', async t => {
+      const address = `2001:db8:${Math.floor(Math.random() * 65_000).toString(16)}::1`
+      const guess = (base = '', i = 0) =>
+        fetch(`${base}/api/me`, {
+          headers: { authorization: `Bearer ${user.tokenId}|guess${i}`, 'x-forwarded-for': address },
+        })
+      for (let i = 0; i < 60; i += 1) t.equal((await guess(bases[i % 2], i)).status, 401)
+      for (const base of bases) t.equal((await guess(base, 99)).status, 429)
+    })
+    for (const server of servers) t.equal(await server.stop(), 0)
+  },
+)
+
+t.test('without Redis the limits go on in each process', async t => {
+  const url = await createPostgresDatabase(t)
+  const user = await addUser(connect(t, url))
+  const server = await serve(t, {
+    DATABASE_URL: url,
+    APP_KEY: KEY,
+    APP_ENV: 'local',
+    REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
+    RATE_LIMIT_AUTHENTICATED: '2',
+  })
+  const statuses: number[] = []
+  for (let i = 0; i < 3; i += 1) statuses.push((await me(server.base, user.token)).status)
+  t.strictSame(statuses, [200, 200, 429])
+  t.equal(
+    server.lines.filter(line => line.includes('redis does not answer')).length,
+    1,
+    'which is logged once',
+  )
+  t.equal(await server.stop(), 0)
+})
+
+t.test('a database that goes away and comes back', async t => {
+  const url = await createPostgresDatabase(t, { empty: true })
+  const name = new URL(url).pathname.slice(1)
+  const admin = new pg.Client(process.env.TEST_DATABASE_URL)
+  await admin.connect()
+  t.teardown(() => admin.end())
+  const setReachable = async (isReachable: boolean) => {
+    await admin.query(`alter database ${name} with allow_connections ${isReachable}`)
+    if (!isReachable) {
+      await admin.query('select pg_terminate_backend(pid) from pg_stat_activity where datname = $1', [name])
+    }
+  }
+
+  await setReachable(false)
+  const server = await serve(t, { DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local' })
+  const ready = async () => (await fetch(`${server.base}/health/ready`)).status
+  await server.line(/waiting for the database/)
+  t.equal(await ready(), 503, 'not ready before the database is there')
+  t.equal((await fetch(`${server.base}/health/live`)).status, 200)
+  const early = await me(server.base, '1|x')
+  t.equal(early.status, 503)
+  t.equal(early.headers.get('retry-after'), '5')
+  t.strictSame(await early.json(), { message: 'Service Unavailable' })
+
+  await setReachable(true)
+  await server.line(/the tables are up to date/)
+  t.equal(await ready(), 200)
+  await server.line(/there are no permissions in the database/)
+  const database = connect(t, url)
+  const user = await addUser(database)
+  t.equal((await me(server.base, user.token)).status, 200)
+
+  await setReachable(false)
+  t.equal((await me(server.base, user.token)).status, 503)
+  t.equal(await ready(), 503)
+  t.equal(server.process.exitCode, null, 'the process stays up')
+  await setReachable(true)
+  t.equal((await me(server.base, user.token)).status, 200, 'and recovers')
+  t.equal(await server.stop(), 0)
+})
+
+t.test('what keeps a server from starting', async t => {
+  const taken = await serve(t, {
+    DATA_DIR: mkdtempSync(join(tmpdir(), 'animethemes-auth-taken-')),
+    HASH_ROUNDS: '4',
+  })
+  const port = new URL(taken.base).port
+  const url = await createPostgresDatabase(t)
+  const second = await run({ DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local', PORT: port }, ['serve'])
+  t.equal(second.code, 1)
+  t.match(
+    second.err,
+    new RegExp(`^error: PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
+  )
+
+  const keyless = await run({ DATABASE_URL: url }, ['serve'])
+  t.equal(keyless.code, 1)
+  t.match(keyless.err, /^error: APP_KEY is not set/)
+
+  const trusting = await run({ DATABASE_URL: url, APP_KEY: KEY, TRUSTED_PROXIES: '*' }, ['serve'])
+  t.match(trusting.err, /^error: TRUSTED_PROXIES=\*: expected named proxies in production/)
+})

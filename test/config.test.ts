@@ -1,0 +1,211 @@
+import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { inspect } from 'node:util'
+import t from 'tap'
+import { withAppKey } from '../src/app-key.ts'
+import { program } from '../src/commands/program.ts'
+import { ConfigError, loadConfig } from '../src/config.ts'
+import { commandsTable, envExample, settingsTable } from './support/docs.ts'
+
+const KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
+const DATABASE_URL = 'postgres://user:s3cret@db.internal:5432/animethemes'
+
+const problemsOf = (environment: Record<string, string>) => {
+  try {
+    loadConfig(environment)
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.message.split('\n')
+  }
+}
+
+t.test('the defaults', async t => {
+  const config = loadConfig({})
+  t.match(config, {
+    host: '127.0.0.1',
+    port: 8000,
+    appEnv: 'local',
+    appHosts: [],
+    appKey: null,
+    databaseUrl: null,
+    dataDir: './.data',
+    redisUrl: null,
+    apiPath: '/api',
+    authPath: '',
+    statefulDomains: ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1'],
+    tokenExpiration: 525_600,
+    tokenPrefix: '',
+    tokenableTypes: ['App\\Models\\Auth\\User', 'App\\Models\\User'],
+    rateLimitAuthenticated: 90,
+    rateLimitAnonymous: 90,
+    rateLimitFailedAuth: 60,
+    trustedProxies: [],
+    localIps: [],
+    hashRounds: 12,
+    logLevel: 'info',
+  })
+  t.equal(config.appUrl.origin, 'http://127.0.0.1:8000')
+  t.ok(Object.isFrozen(config))
+})
+
+t.test('what follows from other settings', async t => {
+  t.equal(loadConfig({ DATABASE_URL, APP_KEY: KEY }).appEnv, 'production')
+  t.equal(loadConfig({ DATABASE_URL, APP_KEY: KEY, APP_ENV: 'local' }).appEnv, 'local')
+  t.equal(loadConfig({ HOST: '0.0.0.0', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
+  t.equal(loadConfig({ HOST: '::1', PORT: '9000' }).appUrl.origin, 'http://[::1]:9000')
+  t.strictSame(loadConfig({ APP_URL: 'https://api.example.org:8443/' }).statefulDomains.slice(-1), [
+    'api.example.org:8443',
+  ])
+})
+
+t.test('an empty variable is as good as none, except where empty means none at all', async t => {
+  const config = loadConfig({ PORT: '', REDIS_URL: '', APP_KEY: '', SANCTUM_STATEFUL_DOMAINS: '' })
+  t.equal(config.port, 8000)
+  t.equal(config.redisUrl, null)
+  t.strictSame(config.statefulDomains, [])
+})
+
+t.test('values', async t => {
+  t.equal(loadConfig({ SANCTUM_EXPIRATION: '0' }).tokenExpiration, null)
+  t.equal(loadConfig({ SANCTUM_EXPIRATION: 'null' }).tokenExpiration, null)
+  t.equal(loadConfig({ SANCTUM_EXPIRATION: '483840' }).tokenExpiration, 483_840)
+  t.equal(loadConfig({ API_PATH: '/' }).apiPath, '')
+  t.equal(loadConfig({ API_PATH: '/v1/api/' }).apiPath, '/v1/api')
+  t.strictSame(
+    loadConfig({ SANCTUM_STATEFUL_DOMAINS: ' a.test , *.b.test:3000,,[::1]:3000' }).statefulDomains,
+    ['a.test', '*.b.test:3000', '[::1]:3000'],
+  )
+  t.strictSame(loadConfig({ TRUSTED_PROXIES: '10.0.0.0/8, ::1,loopback' }).trustedProxies, [
+    '10.0.0.0/8',
+    '::1',
+    'loopback',
+  ])
+  t.equal(loadConfig({ APP_KEY: KEY }).appKey?.bytes.toString('hex').slice(0, 8), '00010203')
+  t.equal(loadConfig({ APP_KEY: 'abcdefghijklmnopqrstuvwxyz012345' }).appKey?.bytes.length, 32)
+})
+
+t.test('a wrong value stops the start, and says which, what and why', async t => {
+  for (const [environment, expected] of [
+    [{ PORT: '80x' }, 'PORT=80x: expected a whole number from 0 to 65535'],
+    [{ PORT: '65536' }, 'PORT=65536: expected a whole number from 0 to 65535'],
+    [{ PORT: '-1' }, 'PORT=-1: expected a whole number from 0 to 65535'],
+    [{ PORT: '1e3' }, 'PORT=1e3: expected a whole number from 0 to 65535'],
+    [{ APP_ENV: 'prod' }, 'APP_ENV=prod: expected one of local, production'],
+    [
+      { APP_URL: 'api.example.org' },
+      'APP_URL=api.example.org: expected a URL starting with http:// or https://',
+    ],
+    [
+      { APP_HOSTS: 'https://a.test' },
+      'APP_HOSTS=https://a.test: expected host names such as api.example.org, without scheme and port (not "https://a.test")',
+    ],
+    [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL=loud: expected one of fatal, error, warn, info, debug, trace, silent'],
+    [{ API_PATH: 'api' }, 'API_PATH=api: expected a path such as /api, or / for the root'],
+    [{ API_PATH: '/a b' }, 'API_PATH=/a b: expected a path such as /api, or / for the root'],
+    [{ API_PATH: '/docs' }, 'API_PATH=/docs: expected a path outside /docs, which the server uses itself'],
+    [
+      { AUTH_PATH: '/admin/x' },
+      'AUTH_PATH=/admin/x: expected a path outside /admin, which the server uses itself',
+    ],
+    [
+      { SANCTUM_EXPIRATION: '1y' },
+      'SANCTUM_EXPIRATION=1y: expected a whole number of minutes, or null for no limit',
+    ],
+    [
+      { SANCTUM_TOKEN_PREFIX: 'a|b' },
+      'SANCTUM_TOKEN_PREFIX=a|b: expected at most 40 letters, digits, _ or -',
+    ],
+    [{ SANCTUM_TOKENABLE_TYPES: ',' }, 'SANCTUM_TOKENABLE_TYPES=,: expected at least one class name'],
+    [{ RATE_LIMIT_ANONYMOUS: '0' }, 'RATE_LIMIT_ANONYMOUS=0: expected a whole number from 1 to 1000000'],
+    [
+      { TRUSTED_PROXIES: '10.0.0.0/33' },
+      'TRUSTED_PROXIES=10.0.0.0/33: expected addresses, ranges such as 10.0.0.0/8, or loopback, linklocal, uniquelocal (not "10.0.0.0/33")',
+    ],
+    [
+      { LOCAL_IPS: 'localhost' },
+      'LOCAL_IPS=localhost: expected addresses or ranges such as 10.0.0.0/8 (not "localhost")',
+    ],
+    [{ HASH_ROUNDS: '3' }, 'HASH_ROUNDS=3: expected a whole number from 4 to 20'],
+    [
+      { SANCTUM_STATEFUL_DOMAINS: 'http://a.test/' },
+      'SANCTUM_STATEFUL_DOMAINS=http://a.test/: expected hosts such as localhost:3000 or *.example.org (not "http://a.test/")',
+    ],
+  ] as const) {
+    t.strictSame(problemsOf(environment as unknown as Record<string, string>), [expected])
+  }
+  t.equal(problemsOf({ PORT: 'x', HASH_ROUNDS: 'y', LOG_LEVEL: 'z' }).length, 3, 'all at once')
+})
+
+t.test('a secret with a wrong value is named, and not shown', async t => {
+  for (const [name, value] of [
+    ['APP_KEY', 'base64:c2hvcnQtczNjcmV0'],
+    ['DATABASE_URL', 'mysql://user:s3cret@host/db'],
+    ['REDIS_URL', 'user:s3cret@host'],
+  ] as const) {
+    const problems = problemsOf({ [name]: value, ...(name !== 'APP_KEY' && { APP_KEY: KEY }) })
+    t.match(problems[0], new RegExp(`^${name}: expected `))
+    t.notMatch(problems.join(), /s3cret|c2hvcnQ/)
+  }
+  const config = loadConfig({ APP_KEY: KEY })
+  t.notMatch(JSON.stringify(config) + inspect(config, { depth: 9 }), /AAECAw/, 'nor is a right one')
+})
+
+t.test('a server needs a key of its own', async t => {
+  t.match(problemsOf({ DATABASE_URL })[0], /^APP_KEY is not set: expected with DATABASE_URL, /)
+})
+
+t.test('production refuses what would be unsafe', async t => {
+  const safe = { DATABASE_URL, APP_KEY: KEY }
+  t.strictSame(problemsOf(safe), [])
+  for (const [environment, name] of [
+    [{ APP_KEY: `base64:${Buffer.alloc(32, 7).toString('base64')}` }, 'APP_KEY'],
+    [{ APP_KEY: 'aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb' }, 'APP_KEY'],
+    [{ SANCTUM_STATEFUL_DOMAINS: 'a.test,*' }, 'SANCTUM_STATEFUL_DOMAINS'],
+    [{ SANCTUM_STATEFUL_DOMAINS: '*:*' }, 'SANCTUM_STATEFUL_DOMAINS'],
+    [{ TRUSTED_PROXIES: '*' }, 'TRUSTED_PROXIES'],
+    [{ TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
+    [{ TRUSTED_PROXIES: '::/0' }, 'TRUSTED_PROXIES'],
+    [{ HASH_ROUNDS: '9' }, 'HASH_ROUNDS'],
+  ] as const) {
+    const problems = problemsOf({ ...safe, ...environment })
+    t.match(problems, [new RegExp(`^${name}`)], JSON.stringify(environment))
+    t.strictSame(problemsOf({ ...safe, ...environment, APP_ENV: 'local' }), [], 'and elsewhere it is allowed')
+  }
+})
+
+t.test('the key of the embedded database', async t => {
+  const dataDir = join(mkdtempSync(join(tmpdir(), 'animethemes-auth-key-')), 'data')
+  const config = loadConfig({ DATA_DIR: dataDir })
+  const [first, second] = await Promise.all([withAppKey(config), withAppKey(config)])
+  t.equal(first.appKey.bytes.length, 32, 'is made once')
+  t.equal(first.appKey.text, second.appKey.text, 'however many ask')
+  t.equal((await withAppKey(config)).appKey.text, first.appKey.text, 'and kept')
+  t.equal(statSync(join(dataDir, 'app.key')).mode & 0o777, 0o600, 'for its owner alone')
+  t.equal(
+    (await withAppKey(loadConfig({ DATA_DIR: dataDir, APP_KEY: KEY }))).appKey.text,
+    KEY,
+    'APP_KEY comes first',
+  )
+  writeFileSync(join(dataDir, 'app.key'), 'nonsense')
+  await t.rejects(withAppKey(config), /app\.key holds no key/)
+})
+
+t.test('the documentation agrees with the code', async t => {
+  const file = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+  const readme = file('README.md')
+  t.ok(readme.includes(settingsTable()), `README.md has the table of settings:\n${settingsTable()}`)
+  t.equal(file('.env.example'), envExample())
+  const commands = commandsTable(
+    program({
+      environment: {},
+      print: () => {},
+      warn: () => {},
+      readInput: async () => '',
+      clock: Date.now,
+      random: size => Buffer.alloc(size),
+    }),
+  )
+  t.ok(readme.includes(commands), `README.md has the table of commands:\n${commands}`)
+})

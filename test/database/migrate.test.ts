@@ -1,0 +1,215 @@
+import { sql } from 'kysely'
+import t from 'tap'
+import { PERMISSIONS, ROLES } from '../../src/auth/permission.ts'
+import { isMigrated, migrate } from '../../src/database/migrate.ts'
+import { seedPermissions } from '../../src/database/permissions.ts'
+import { NOW } from '../support/app.ts'
+import { createDatabase, ENGINES } from '../support/databases.ts'
+
+/** Columns by table as Laravel makes them on PostgreSQL: type, and `!` where NULL is not allowed. */
+const COLUMNS: Record<string, Record<string, string>> = {
+  users: {
+    id: 'bigint!',
+    name: 'character varying(255)!',
+    email: 'character varying(255)!',
+    email_verified_at: 'timestamp(0) without time zone',
+    password: 'character varying(255)!',
+    two_factor_secret: 'text',
+    two_factor_recovery_codes: 'text',
+    two_factor_confirmed_at: 'timestamp(0) without time zone',
+    remember_token: 'character varying(100)',
+    created_at: 'timestamp without time zone!',
+    updated_at: 'timestamp without time zone!',
+    deleted_at: 'timestamp without time zone',
+  },
+  personal_access_tokens: {
+    id: 'bigint!',
+    tokenable_type: 'character varying(255)!',
+    tokenable_id: 'bigint!',
+    name: 'text!',
+    token: 'character varying(64)!',
+    abilities: 'text',
+    last_used_at: 'timestamp(0) without time zone',
+    expires_at: 'timestamp(0) without time zone',
+    created_at: 'timestamp without time zone',
+    updated_at: 'timestamp without time zone',
+  },
+  playlist_tracks: {
+    track_id: 'bigint!',
+    created_at: 'timestamp without time zone!',
+    updated_at: 'timestamp without time zone!',
+    hashid: 'character varying(255)',
+    playlist_id: 'bigint!',
+    entry_id: 'bigint',
+    video_id: 'bigint',
+    previous_id: 'bigint',
+    next_id: 'bigint',
+    position: 'integer!',
+  },
+  external_entries: {
+    entry_id: 'bigint!',
+    created_at: 'timestamp without time zone!',
+    updated_at: 'timestamp without time zone!',
+    score: 'double precision',
+    status: 'integer!',
+    is_favorite: 'boolean!',
+    anime_id: 'bigint',
+    profile_id: 'bigint!',
+  },
+  notifications: {
+    id: 'uuid!',
+    type: 'character varying(255)!',
+    notifiable_type: 'character varying(255)!',
+    notifiable_id: 'bigint!',
+    data: 'text!',
+    read_at: 'timestamp(0) without time zone',
+    created_at: 'timestamp(0) without time zone',
+    updated_at: 'timestamp(0) without time zone',
+  },
+}
+
+for (const engine of ENGINES) {
+  t.test(`the tables on ${engine}`, async t => {
+    const { kysely, close } = await createDatabase(t, engine, { empty: true })
+    t.teardown(close)
+
+    t.test('are made once, however many instances start', async t => {
+      const runs = await Promise.all([migrate(kysely), migrate(kysely), migrate(kysely)])
+      t.strictSame(runs.flat().sort(), ['0001_users', '0002_permissions', '0003_lists', '0004_notifications'])
+      t.equal(await isMigrated(kysely), true)
+    })
+
+    t.test("have Laravel's columns", async t => {
+      for (const [table, columns] of Object.entries(COLUMNS)) {
+        const { rows } = await sql<{ name: string; type: string }>`
+          select attname as name, format_type(atttypid, atttypmod) || case when attnotnull then '!' else '' end as type
+          from pg_attribute
+          where attrelid = ${table}::regclass and attnum > 0
+          order by attnum`.execute(kysely)
+        const actual = Object.fromEntries(
+          // timestamp(6) is what timestamp means.
+          rows.map(({ name, type }) => [name, type.replace('timestamp(6)', 'timestamp')]),
+        )
+        t.strictSame(actual, columns, table)
+      }
+    })
+
+    t.test('have an index behind every foreign key', async t => {
+      const { rows } = await sql<{ key: string }>`
+        select c.conrelid::regclass || '.' || a.attname as key
+        from pg_constraint c
+        join pg_attribute a on a.attrelid = c.conrelid and a.attnum = c.conkey[1]
+        where c.contype = 'f' and not exists (
+          select from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1]
+        )`.execute(kysely)
+      t.strictSame(rows, [])
+    })
+
+    t.test('keep names and addresses unique without regard to case', async t => {
+      const add = (name: string, email: string) =>
+        kysely.insertInto('users').values({ name, email, password: '!' }).execute()
+      await add('Alice', 'Alice@Example.org')
+      await t.rejects(add('bob', 'alice@example.ORG'), { code: '23505', constraint: 'users_email_unique' })
+      await t.rejects(add('aLICE', 'bob@example.org'), { code: '23505', constraint: 'users_name_unique' })
+      await add('bob', 'bob@example.org')
+    })
+
+    t.test('take rows with the ids that they had, and count on from there', async t => {
+      await kysely
+        .insertInto('users')
+        .values({ id: 500_000, name: 'moved', email: 'moved@example.org', password: '!' })
+        .execute()
+      t.strictSame(await migrate(kysely), [])
+      const next = await kysely
+        .insertInto('users')
+        .values({ name: 'new', email: 'new@example.org', password: '!' })
+        .returning('id')
+        .executeTakeFirstOrThrow()
+      t.equal(next.id, 500_001)
+      await migrate(kysely)
+      const further = await kysely
+        .insertInto('users')
+        .values({ name: 'newer', email: 'newer@example.org', password: '!' })
+        .returning('id')
+        .executeTakeFirstOrThrow()
+      t.equal(further.id, 500_002, 'and never back')
+    })
+
+    t.test('hold the values in one form', async t => {
+      const row = await kysely
+        .insertInto('users')
+        .values({
+          name: 'x',
+          email: 'x@example.org',
+          password: '!',
+          created_at: '2026-03-01 12:34:56.123456',
+          email_verified_at: '2026-03-01 12:34:56',
+        })
+        .returning(['id', 'created_at', 'email_verified_at', 'deleted_at'])
+        .executeTakeFirstOrThrow()
+      t.match(row, {
+        id: Number,
+        created_at: '2026-03-01 12:34:56.123456',
+        email_verified_at: '2026-03-01 12:34:56',
+        deleted_at: null,
+      })
+    })
+
+    t.test('roles and permissions are seeded, and may be again', async t => {
+      await seedPermissions(kysely, NOW)
+      const read = async () => ({
+        permissions: await kysely
+          .selectFrom('permissions')
+          .select(['name', 'guard_name'])
+          .orderBy('id')
+          .execute(),
+        roles: await kysely
+          .selectFrom('roles')
+          .select(['id', 'name', 'color', 'priority', 'default'])
+          .orderBy('priority', 'desc')
+          .execute(),
+        links: await kysely
+          .selectFrom('role_has_permissions')
+          .innerJoin('roles', 'roles.id', 'role_id')
+          .innerJoin('permissions', 'permissions.id', 'permission_id')
+          .select(['roles.name as role', 'permissions.name as permission'])
+          .execute(),
+        prohibitions: await kysely.selectFrom('prohibitions').select('name').orderBy('id').execute(),
+      })
+      const seeded = await read()
+      t.strictSame(
+        seeded.permissions,
+        PERMISSIONS.map(name => ({ name, guard_name: 'web' })),
+      )
+      t.strictSame(
+        seeded.prohibitions.map(({ name }) => name),
+        PERMISSIONS,
+      )
+      t.match(
+        seeded.roles,
+        ROLES.map(({ name, color, priority, default: isDefault }) => ({
+          name,
+          color,
+          priority,
+          default: isDefault,
+        })),
+      )
+      for (const { name, permissions } of ROLES) {
+        t.strictSame(
+          new Set(seeded.links.filter(({ role }) => role === name).map(({ permission }) => permission)),
+          new Set(permissions),
+          name,
+        )
+      }
+      await kysely.updateTable('roles').set({ color: '#000000' }).where('name', '=', 'Patron').execute()
+      await seedPermissions(kysely, NOW)
+      const again = await read()
+      t.equal(again.links.length, seeded.links.length)
+      t.equal(
+        again.roles.find(({ name }) => name === 'Patron')?.color,
+        '#000000',
+        'what was changed stays so',
+      )
+    })
+  })
+}

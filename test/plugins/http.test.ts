@@ -1,0 +1,460 @@
+import { connect } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { Type } from 'typebox'
+import { DatabaseUnavailable } from '../../src/database/unavailable.ts'
+import { addUser, get, send, startApp, USER_TYPE } from '../support/app.ts'
+import { createDatabase, type TestDatabase } from '../support/databases.ts'
+
+let database: TestDatabase
+t.before(async () => {
+  database = await createDatabase(t, 'postgres')
+})
+t.teardown(() => database.close())
+
+const PRODUCTION = {
+  APP_ENV: 'production',
+  APP_KEY: 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=',
+  APP_URL: 'https://api.example.org',
+}
+
+t.test('access', async t => {
+  const routes = (app: FastifyInstance) => {
+    app.get('/may', { config: { access: { auth: 'required', permission: 'view playlist' } } }, async () => ({
+      ok: true,
+    }))
+    app.get(
+      '/open',
+      { config: { access: { auth: 'optional', permission: 'view playlist' } } },
+      async request => ({
+        user: request.identity?.user.id ?? null,
+      }),
+    )
+    app.get('/free', { config: { access: { auth: 'none' } } }, async request => ({
+      identity: request.identity,
+    }))
+  }
+
+  t.test('a permission, held directly or by a role', async t => {
+    const app = await startApp(t, { database, routes })
+    const nobody = await addUser(database)
+    const direct = await addUser(database, { permissions: ['view playlist'] })
+    const byRole = await addUser(database, { roles: ['Verified'] })
+    t.equal((await get(app, '/may')).status, 401)
+    const refused = await get(app, '/may', nobody.token)
+    t.equal(refused.status, 403)
+    t.strictSame(refused.json, { message: 'This action is unauthorized.' })
+    t.equal((await get(app, '/may', direct.token)).status, 200)
+    t.equal((await get(app, '/may', byRole.token)).status, 200)
+  })
+
+  t.test('counts for the guards of users only', async t => {
+    const app = await startApp(t, { database, routes })
+    const add = async (guard: string) => {
+      const { id, token } = await addUser(database)
+      const row = await database.kysely
+        .insertInto('permissions')
+        .values({ name: 'view playlist', guard_name: guard, created_at: null, updated_at: null })
+        .onConflict(conflict => conflict.columns(['name', 'guard_name']).doUpdateSet({ guard_name: guard }))
+        .returning('id')
+        .executeTakeFirstOrThrow()
+      await database.kysely
+        .insertInto('model_has_permissions')
+        .values({ permission_id: row.id, model_type: USER_TYPE, model_id: id })
+        .execute()
+      return (await get(app, '/may', token)).status
+    }
+    t.equal(await add('web'), 200)
+    t.equal(await add('api'), 200)
+    t.equal(await add('admin'), 403)
+  })
+
+  t.test('a prohibition, direct or by a sanction, until it ends', async t => {
+    const app = await startApp(t, { database, routes })
+    const prohibition = await database.kysely
+      .selectFrom('prohibitions')
+      .select('id')
+      .where('name', '=', 'view playlist')
+      .executeTakeFirstOrThrow()
+    const ban = async (expires_at: string | null, model_type = USER_TYPE) => {
+      const user = await addUser(database, { roles: ['Verified'] })
+      await database.kysely
+        .insertInto('model_prohibitions')
+        .values({ ...RESTRICTION, model_type, model_id: user.id, prohibition_id: prohibition.id, expires_at })
+        .execute()
+      return get(app, '/may', user.token)
+    }
+    const banned = await ban(null)
+    t.equal(banned.status, 403)
+    t.strictSame(banned.json, {
+      message: 'You have been banned from performing this action. Please check your email for more details.',
+    })
+    t.equal((await ban('2026-03-01 12:00:01')).status, 403)
+    t.equal((await ban('2026-03-01 12:00:00')).status, 200, 'over at that moment')
+    t.equal(
+      (await ban(null, 'App\\Models\\User')).status,
+      403,
+      "under the class name of stock Laravel's user",
+    )
+    t.equal((await ban(null, 'App\\Models\\Robot')).status, 200, 'of somebody who is no user')
+
+    const sanction = await database.kysely
+      .insertInto('sanctions')
+      .values({ name: 'silence', created_at: null, updated_at: null })
+      .returning('id')
+      .executeTakeFirstOrThrow()
+    await database.kysely
+      .insertInto('sanction_prohibition')
+      .values({
+        sanction_id: sanction.id,
+        prohibition_id: prohibition.id,
+        created_at: null,
+        updated_at: null,
+      })
+      .execute()
+    const sanctioned = async (expires_at: string | null, permissions: string[] = []) => {
+      const user = await addUser(database, { roles: ['Verified'], permissions })
+      await database.kysely
+        .insertInto('model_sanctions')
+        .values({
+          ...RESTRICTION,
+          model_type: USER_TYPE,
+          model_id: user.id,
+          sanction_id: sanction.id,
+          expires_at,
+        })
+        .execute()
+      return (await get(app, '/may', user.token)).status
+    }
+    t.equal(await sanctioned(null), 403)
+    t.equal(await sanctioned('2026-03-01 11:59:59'), 200)
+    t.equal(await sanctioned(null, ['bypass authorization']), 200, 'bypass authorization outweighs it')
+  })
+
+  t.test('bypass authorization needs nothing else', async t => {
+    const app = await startApp(t, { database, routes })
+    const { token } = await addUser(database, { permissions: ['bypass authorization'] })
+    t.equal((await get(app, '/may', token)).status, 200)
+  })
+
+  t.test('where nobody has to be known, a wrong token is nobody and a user needs the permission', async t => {
+    const app = await startApp(t, { database, routes })
+    const nobody = await addUser(database)
+    const user = await addUser(database, { permissions: ['view playlist'] })
+    t.strictSame((await get(app, '/open')).json, { user: null })
+    t.strictSame((await get(app, '/open', '1|wrong')).json, { user: null })
+    t.equal((await get(app, '/open', '1|wrong')).status, 200)
+    t.strictSame((await get(app, '/open', user.token)).json, { user: user.id })
+    t.equal((await get(app, '/open', nobody.token)).status, 403)
+  })
+
+  t.test('where it does not matter, nobody is looked up', async t => {
+    const app = await startApp(t, { database, routes })
+    const { token } = await addUser(database)
+    database.statements.length = 0
+    t.strictSame((await get(app, '/free', token)).json, { identity: null })
+    t.strictSame(database.statements, [])
+  })
+
+  t.test('a route that does not say who may call it stops the start', async t => {
+    await t.rejects(
+      startApp(t, { database, routes: app => app.get('/undeclared', async () => 'x') }),
+      /The route GET \/undeclared does not say who may call it/,
+    )
+  })
+})
+
+const RESTRICTION = {
+  moderator_type: null,
+  moderator_id: null,
+  reason: null,
+  created_at: null,
+  updated_at: null,
+}
+
+t.test('errors', async t => {
+  const access = { auth: 'none' } as const
+  const routes = (app: FastifyInstance) => {
+    app.get('/boom', { config: { access } }, async () => {
+      throw new Error('select secret from somewhere')
+    })
+    app.get('/gone', { config: { access } }, async () => {
+      throw new DatabaseUnavailable(new Error('connection refused at 10.0.0.1'))
+    })
+    app.post('/echo', { config: { access } }, async request => request.body)
+    app.post(
+      '/form',
+      {
+        config: { access },
+        schema: {
+          body: Type.Object({
+            user_name: Type.String({ minLength: 1, maxLength: 5 }),
+            age: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+            email: Type.Optional(Type.String({ format: 'email' })),
+            kind: Type.Optional(Type.Union([Type.Literal('a'), Type.Literal('b')])),
+            deep: Type.Optional(Type.Object({ flag: Type.Boolean() })),
+          }),
+        },
+      },
+      async () => 'fine',
+    )
+  }
+  const json = (app: FastifyInstance, url: string, payload: string, type = 'application/json') =>
+    send(app, 'POST', url, { payload, headers: { 'content-type': type } })
+
+  t.test('an unknown path is 404, whatever the method, the body and the type', async t => {
+    const app = await startApp(t, { database, routes })
+    for (const [method, path] of [
+      ['GET', '/api/nope'],
+      ['DELETE', '/api/nope'],
+      ['GET', '/nope/at/all'],
+      ['OPTIONS', '/nope'],
+      ['GET', '/api/me/unknown'],
+      ['GET', '//api/me'],
+      ['GET', '/API/ME'],
+      ['GET', '/api/me;x'],
+    ] as const) {
+      const answer = await send(app, method, path)
+      t.equal(answer.status, 404, `${method} ${path}`)
+      t.strictSame(answer.json, { message: `The route ${path.slice(1)} could not be found.` })
+    }
+    t.equal((await json(app, '/api/nope', '{ not json')).status, 404)
+    t.equal((await json(app, '/api/nope', 'x', 'image/png')).status, 404)
+    t.strictSame((await get(app, '/nope?token=1')).json, { message: 'The route nope could not be found.' })
+  })
+
+  t.test('another method on a known path is 405 and says which there are', async t => {
+    const app = await startApp(t, { database, routes })
+    const { token } = await addUser(database)
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
+      const answer = await send(app, method, '/api/me', { headers: { authorization: `Bearer ${token}` } })
+      t.equal(answer.status, 405, method)
+      t.equal(answer.headers.allow, 'GET, HEAD')
+      t.strictSame(answer.json, {
+        message: `The ${method} method is not supported for route api/me. Supported methods: GET, HEAD.`,
+      })
+    }
+    t.match((await get(app, '/echo')).headers, { allow: 'POST' })
+    t.equal((await json(app, '/api/me', '{ not json')).status, 405)
+    const options = await send(app, 'OPTIONS', '/api/me')
+    t.equal(options.status, 200)
+    t.equal(options.headers.allow, 'GET, HEAD')
+    t.equal(options.text, '')
+  })
+
+  t.test('an encoded path meets the same guard', async t => {
+    const app = await startApp(t, { database })
+    const answer = await get(app, '/%61pi/me')
+    t.equal(answer.status, 401)
+    t.ok('x-ratelimit-limit' in answer.headers)
+  })
+
+  t.test('what cannot be read is 400, 413 or 415, never 500', async t => {
+    const app = await startApp(t, { database, routes })
+    for (const [status, message, answer] of [
+      [400, 'The request body is not valid JSON.', await json(app, '/echo', '{"a":')],
+      [400, 'The request body is not valid JSON.', await json(app, '/echo', '')],
+      [400, 'The request body is not valid JSON.', await json(app, '/echo', '{"__proto__":{"x":1}}')],
+      [
+        400,
+        'The request body is not valid JSON.',
+        await json(app, '/echo', '{"constructor":{"prototype":{}}}'),
+      ],
+      [
+        413,
+        'The request body is larger than 1048576 bytes.',
+        await json(app, '/echo', `"${'x'.repeat(1_048_576)}"`),
+      ],
+      [415, 'The media type image/png is not supported.', await json(app, '/echo', 'x', 'image/png')],
+      [400, 'Bad request.', await get(app, '/%zz')],
+      [400, 'Bad request.', await get(app, '/api/%c0%ae')],
+    ] as const) {
+      t.equal(answer.status, status, message)
+      t.strictSame(answer.json, { message })
+      t.equal(answer.headers['x-content-type-options'], 'nosniff')
+    }
+    t.strictSame((await json(app, '/echo', '{"a":1}')).json, { a: 1 })
+  })
+
+  t.test("a schema's faults are all told, in Laravel's form", async t => {
+    const app = await startApp(t, { database, routes })
+    const answer = await json(
+      app,
+      '/form',
+      JSON.stringify({ age: 'x', email: 'nobody', kind: 'c', deep: { flag: 'maybe' } }),
+    )
+    t.equal(answer.status, 422)
+    t.match(answer.json.errors, {
+      user_name: ['The user name field is required.'],
+      age: ['The age must be an integer.'],
+      email: ['The email must be a valid email address.'],
+      kind: ['The selected kind is invalid.'],
+      'deep.flag': ['The deep.flag field must be true or false.'],
+    })
+    t.match(answer.json.message, /^The .+\. \(and \d more errors\)$/)
+
+    const one = await json(app, '/form', '{"user_name":"too long"}')
+    t.strictSame(one.json, {
+      message: 'The user name must not be greater than 5 characters.',
+      errors: { user_name: ['The user name must not be greater than 5 characters.'] },
+    })
+    t.strictSame((await json(app, '/form', '{"user_name":"","age":0}')).json, {
+      message: 'The user name field is required. (and 1 more error)',
+      errors: { user_name: ['The user name field is required.'], age: ['The age must be at least 1.'] },
+    })
+    t.match((await json(app, '/form', '{"user_name":"a","age":101}')).json.errors, {
+      age: ['The age must not be greater than 100.'],
+    })
+    t.match((await json(app, '/form', '{"user_name":["a"]}')).json.errors, {
+      user_name: ['The user name must be a string.'],
+    })
+    t.equal((await json(app, '/form', '[]')).status, 422)
+  })
+
+  t.test('an error inside is 500 without a word of it, and all of it in the log', async t => {
+    const app = await startApp(t, { database, routes })
+    const answer = await get(app, '/boom')
+    t.equal(answer.status, 500)
+    t.strictSame(answer.json, { message: 'Server Error' })
+    t.match(JSON.stringify(app.logged), 'select secret from somewhere')
+    const line = app.logged.find(({ msg }) => msg === 'request failed')
+    t.equal(line?.reqId, answer.headers['x-request-id'], 'found by the id that the client was given')
+  })
+
+  t.test('a database that is gone is 503, and says when to come back', async t => {
+    const app = await startApp(t, { database, routes })
+    const answer = await get(app, '/gone')
+    t.equal(answer.status, 503)
+    t.equal(answer.headers['retry-after'], '5')
+    t.strictSame(answer.json, { message: 'Service Unavailable' })
+  })
+})
+
+t.test('hosts', async t => {
+  t.test('in production only ours are answered, save for health checks', async t => {
+    const app = await startApp(t, {
+      database,
+      environment: { ...PRODUCTION, APP_HOSTS: 'me.example.org, *.preview.example.org' },
+    })
+    for (const [host, status] of [
+      ['api.example.org', 401],
+      ['API.example.org:443', 401],
+      ['me.example.org', 401],
+      ['a.preview.example.org', 401],
+      ['preview.example.org', 400],
+      ['evil.example', 400],
+      ['api.example.org.evil.example', 400],
+      ['evilpreview.example.org', 400],
+      ['', 400],
+    ] as const) {
+      const answer = await send(app, 'GET', '/api/me', { headers: { host } })
+      t.equal(answer.status, status, host)
+      if (status === 400) t.strictSame(answer.json, { message: 'Bad request.' })
+    }
+    const forged = { host: 'api.example.org', 'x-forwarded-host': 'evil.example' }
+    t.equal(
+      (await send(app, 'GET', '/api/me', { headers: forged })).status,
+      401,
+      'a forwarded host is not believed',
+    )
+    for (const url of ['/health/live', '/health/ready', '/metrics']) {
+      t.equal((await send(app, 'GET', url, { headers: { host: '10.0.0.1:8000' } })).status, 200, url)
+    }
+    t.equal((await send(app, 'GET', '/nope', { headers: { host: 'evil.example' } })).status, 400)
+  })
+
+  t.test('elsewhere any host is', async t => {
+    const app = await startApp(t, { database })
+    t.equal((await send(app, 'GET', '/api/me', { headers: { host: 'anything.test' } })).status, 401)
+  })
+})
+
+t.test('with HTTPS the browser is told to stay with it', async t => {
+  const https = await startApp(t, { database, environment: PRODUCTION })
+  const answer = await send(https, 'GET', '/api/me', { headers: { host: 'api.example.org' } })
+  t.equal(answer.headers['strict-transport-security'], 'max-age=31536000')
+  const http = await startApp(t, { database })
+  t.notOk('strict-transport-security' in (await get(http, '/api/me')).headers)
+})
+
+t.test("API_PATH=/ with AUTH_PATH=/auth, as AnimeThemes' website expects", async t => {
+  const app = await startApp(t, {
+    database,
+    environment: { API_PATH: '/', AUTH_PATH: '/auth', RATE_LIMIT_ANONYMOUS: '3' },
+  })
+  const { token } = await addUser(database)
+  const answer = await get(app, '/me', token)
+  t.equal(answer.status, 200)
+  t.ok('x-ratelimit-limit' in answer.headers)
+  t.equal((await get(app, '/me')).status, 401)
+  t.equal((await get(app, '/api/me')).status, 404)
+  t.ok('x-ratelimit-limit' in (await get(app, '/unknown')).headers)
+  t.equal((await get(app, '/unknown')).status, 429)
+  for (const [url, status] of [
+    ['/auth/unknown', 404],
+    ['/auth', 404],
+    ['/docs/', 200],
+    ['/health/live', 200],
+    ['/openapi.json', 200],
+    ['/', 302],
+  ] as const) {
+    const other = await get(app, url)
+    t.equal(other.status, status, url)
+    t.notOk('x-ratelimit-limit' in other.headers, url)
+  }
+  t.ok('/me' in (await get(app, '/openapi.json')).json.paths)
+})
+
+t.test('what is not HTTP is told so, and hung up on', async t => {
+  const app = await startApp(t, { database })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const address = app.server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  const talk = (bytes: string) =>
+    new Promise<string>((resolve, reject) => {
+      const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
+      let answer = ''
+      socket.on('data', chunk => {
+        answer += chunk
+      })
+      socket.on('end', () => socket.end())
+      socket.on('close', () => resolve(answer))
+      socket.on('error', reject)
+    })
+  for (const [name, bytes, expected] of [
+    ['no HTTP at all', 'what is this\r\n\r\n', /^HTTP\/1.1 400 /],
+    [
+      'two lengths',
+      'POST /api/me HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx',
+      /^HTTP\/1.1 400 /,
+    ],
+    [
+      'a length and chunks',
+      'POST /api/me HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+      /^HTTP\/1.1 400 /,
+    ],
+    [
+      'odd chunks',
+      'POST /api/me HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n',
+      /^HTTP\/1.1 400 /,
+    ],
+    ['a space before the colon', 'GET /api/me HTTP/1.1\r\nHost : a\r\n\r\n', /^HTTP\/1.1 400 /],
+    [
+      'too many headers',
+      `GET /api/me HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
+      /^HTTP\/1.1 431 /,
+    ],
+  ] as const) {
+    const answer = await talk(bytes)
+    t.match(answer, expected, name)
+    t.match(answer, /\r\n\r\n\{"message":"[^"]+"\}$/, `${name}: Laravel's body`)
+  }
+  const twice =
+    'GET /api/me HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer x\r\nAuthorization: Bearer'
+  const { token } = await addUser(database)
+  t.match(
+    await talk(`${twice} ${token}\r\n\r\n`),
+    /^HTTP\/1.1 401 /,
+    'of two Authorization headers the first counts',
+  )
+})

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto'
+import type { FastifyInstance, InjectOptions } from 'fastify'
+import type { Test } from 'tap'
+import { buildApp } from '../../src/app.ts'
+import type { PasswordHash } from '../../src/auth/password.ts'
+import { mintSecret, PlainToken } from '../../src/auth/token.ts'
+import { loadConfig } from '../../src/config.ts'
+import type { Database } from '../../src/database/connect.ts'
+import { grant } from '../../src/database/permissions.ts'
+import { insertToken } from '../../src/database/tokens.ts'
+import { insertUser } from '../../src/database/users.ts'
+
+/** The moment at which tests begin, 2026-03-01T12:00:00Z in milliseconds. Nothing moves it but the test. */
+export const NOW = Date.UTC(2026, 2, 1, 12)
+
+export const MINUTE = 60_000
+export const DAY = 86_400_000
+
+export const USER_TYPE = 'App\\Models\\Auth\\User'
+const USER_TYPES = [USER_TYPE, 'App\\Models\\User'] as const
+
+/** A clock that a test turns forward. */
+export interface TestClock {
+  (): number
+  advance(ms: number): void
+}
+
+export function testClock(start = NOW): TestClock {
+  let now = start
+  return Object.assign(() => now, {
+    advance(ms: number) {
+      now += ms
+    },
+  })
+}
+
+export interface TestApp extends FastifyInstance {
+  clock: TestClock
+  /** What was logged. */
+  logged: Record<string, unknown>[]
+}
+
+export interface TestAppOptions {
+  database: Database
+  environment?: Record<string, string>
+  clock?: TestClock
+  /** Adds routes before the server starts. */
+  routes?: (app: FastifyInstance) => void
+}
+
+/** A server on a database that outlives it, with a log to look into. It is closed with the test. */
+export async function startApp(
+  t: Test,
+  { database, environment = {}, clock = testClock(), routes }: TestAppOptions,
+): Promise<TestApp> {
+  const logged: Record<string, unknown>[] = []
+  const app = buildApp({
+    config: loadConfig({ LOG_LEVEL: 'trace', ...environment }),
+    database: { ...database, close: async () => {} },
+    clock,
+    logStream: { write: line => logged.push(JSON.parse(line)) },
+  })
+  if (routes) app.register(async scope => routes(scope))
+  t.teardown(() => app.close())
+  await app.ready()
+  return Object.assign(app, { logged }) as TestApp
+}
+
+/** What a client sees of an answer. */
+export interface Answer {
+  status: number
+  headers: Record<string, string>
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of every shape
+  json: any
+  text: string
+}
+
+type Request = Omit<InjectOptions, 'headers'> & { headers?: Record<string, string> }
+
+/** Sends a request and returns the answer. */
+export async function send(
+  app: FastifyInstance,
+  method: string,
+  url: string,
+  request: Request = {},
+): Promise<Answer> {
+  const response = await app.inject({ method: method as 'GET', url, ...request } as InjectOptions)
+  return {
+    status: response.statusCode,
+    headers: response.headers as Record<string, string>,
+    json:
+      /json/.test(String(response.headers['content-type'])) && response.body ? response.json() : undefined,
+    text: response.body,
+  }
+}
+
+/** GET, with a bearer token if one is given. */
+export const get = (
+  app: FastifyInstance,
+  url: string,
+  token?: string,
+  headers: Record<string, string> = {},
+) => send(app, 'GET', url, { headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers } })
+
+/** Somebody of whom it does not matter who it is. */
+export interface TestUser {
+  id: number
+  name: string
+  email: string
+  /** A token without end. */
+  token: string
+  tokenId: number
+}
+
+/** Adds a user with the named permissions, and a token. */
+export async function addUser(
+  { kysely }: Database,
+  {
+    permissions = [],
+    roles = [],
+    verified = true,
+  }: { permissions?: string[]; roles?: string[]; verified?: boolean } = {},
+): Promise<TestUser> {
+  const name = `user-${randomBytes(5).toString('hex')}`
+  const email = `${name}@example.org`
+  const id = await insertUser(kysely, { name, email, password: '!' as PasswordHash, verified, now: NOW })
+  const holder = { userId: id, types: USER_TYPES }
+  await grant(kysely, 'permission', holder, permissions)
+  await grant(kysely, 'role', holder, roles)
+  const { tokenId, token } = await addToken({ kysely }, id)
+  return { id, name, email, token, tokenId }
+}
+
+/** Adds a token for a user. Times are milliseconds since the epoch. */
+export async function addToken(
+  { kysely }: Pick<Database, 'kysely'>,
+  userId: number,
+  {
+    expiresAt = null,
+    createdAt = NOW,
+    userType = USER_TYPE,
+    abilities = ['*'],
+  }: {
+    expiresAt?: number | null
+    createdAt?: number
+    userType?: string
+    abilities?: string[]
+  } = {},
+): Promise<{ tokenId: number; token: string; secret: string }> {
+  const secret = mintSecret('', randomBytes)
+  const tokenId = await insertToken(kysely, {
+    userId,
+    userType,
+    name: 'test',
+    digest: secret.digest(),
+    abilities,
+    expiresAt,
+    now: createdAt,
+  })
+  return { tokenId, token: new PlainToken(tokenId, secret).reveal(), secret: secret.reveal() }
+}

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto'
+import { openAsBlob } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { PGlite } from '@electric-sql/pglite'
+import pg from 'pg'
+import type { Test } from 'tap'
+import { type Database, databaseOver } from '../../src/database/connect.ts'
+import { migrate } from '../../src/database/migrate.ts'
+import { seedPermissions } from '../../src/database/permissions.ts'
+import { PGLITE_OPTIONS, PgliteSource } from '../../src/database/pglite.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
+import type { SessionSource } from '../../src/database/session.ts'
+
+/** The two databases that everything with SQL in it has to work on. */
+export const ENGINES = ['postgres', 'pglite'] as const
+export type Engine = (typeof ENGINES)[number]
+
+const TEMPLATE = 'animethemes_auth_test_template'
+const SEEDED_AT = Date.UTC(2026, 0, 1)
+
+const serverUrl = () => {
+  const url = process.env.TEST_DATABASE_URL
+  if (!url) throw new Error('TEST_DATABASE_URL is not set: run the tests with "make test".')
+  return url
+}
+
+/** The URL of another database on the same server. */
+function urlOf(database: string, server = serverUrl()) {
+  const url = new URL(server)
+  url.pathname = `/${database}`
+  return url.href
+}
+
+async function onServer(server: string, ...statements: string[]) {
+  const client = new pg.Client(server)
+  await client.connect()
+  try {
+    for (const statement of statements) await client.query(statement)
+  } finally {
+    await client.end()
+  }
+}
+
+/** A database that remembers which statements it was sent. */
+export interface TestDatabase extends Database {
+  statements: string[]
+}
+
+function over(source: SessionSource): TestDatabase {
+  const statements: string[] = []
+  const database = databaseOver({
+    open: async () => {},
+    close: () => source.close(),
+    async acquire() {
+      const session = await source.acquire()
+      return {
+        query(text, parameters) {
+          statements.push(text)
+          return session.query(text, parameters)
+        },
+        release: () => session.release(),
+      }
+    },
+  })
+  return { ...database, statements }
+}
+
+const onPostgres = (url: string) => over(postgresSource(url, () => {}))
+const onPglite = (pglite: PGlite) => over(new PgliteSource(pglite))
+
+/** Makes the database on the server that those of the tests are copies of: migrated, with roles and permissions. */
+export async function makeTemplate(server: string): Promise<void> {
+  await onServer(server, `drop database if exists ${TEMPLATE}`, `create database ${TEMPLATE}`)
+  const database = onPostgres(urlOf(TEMPLATE, server))
+  await migrate(database.kysely)
+  await seedPermissions(database.kysely, SEEDED_AT)
+  await database.close()
+}
+
+/** Makes the same for PGlite, whose files it writes into one. */
+export async function makePgliteImage(path: string): Promise<void> {
+  const pglite = await PGlite.create(PGLITE_OPTIONS)
+  const database = onPglite(pglite)
+  await migrate(database.kysely)
+  await seedPermissions(database.kysely, SEEDED_AT)
+  const image = await pglite.dumpDataDir('none')
+  await writeFile(path, Buffer.from(await image.arrayBuffer()))
+  await database.close()
+}
+
+/** The URL of a new database on the PostgreSQL server, dropped with the test; empty unless it is to be a copy. */
+export async function createPostgresDatabase(t: Test, { empty = false } = {}): Promise<string> {
+  const name = `animethemes_auth_test_${randomBytes(6).toString('hex')}`
+  await onServer(serverUrl(), `create database ${name}${empty ? '' : ` template ${TEMPLATE}`}`)
+  t.teardown(() => onServer(serverUrl(), `drop database if exists ${name} with (force)`))
+  return urlOf(name)
+}
+
+/** A new database of the test's own: migrated, with roles and permissions, unless it is to be empty. */
+export async function createDatabase(t: Test, engine: Engine, { empty = false } = {}): Promise<TestDatabase> {
+  if (engine === 'postgres') return onPostgres(await createPostgresDatabase(t, { empty }))
+  const image = process.env.TEST_PGLITE_IMAGE ?? ''
+  return onPglite(
+    await PGlite.create({ ...PGLITE_OPTIONS, ...(!empty && { loadDataDir: await openAsBlob(image) }) }),
+  )
+}

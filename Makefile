@@ -13,9 +13,10 @@ help:
 	@echo 'make build    install and compile to dist/'
 	@echo 'make bench    run the benchmarks'
 
+# Not npm ci: it insists on the binaries of every platform, and not every registry has them all.
 node_modules/.package-lock.json: package.json package-lock.json
 	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); if (a < 20 || (a === 20 && b < 19)) { console.error("Node 20.19 or newer is needed, this is " + process.version); process.exit(1) }'
-	npm ci $(NPM_FLAGS)
+	npm install --no-save $(NPM_FLAGS)
 	@touch $@
 
 # Without this shell's variables and .env: the document is the one of the defaults.

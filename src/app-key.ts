@@ -15,11 +15,12 @@ export async function withAppKey(config: Config): Promise<Config & { appKey: App
 
 async function keptKey(dataDir: string) {
   const path = join(dataDir, 'app.key')
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
   try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 })
     await writeFile(path, `base64:${randomBytes(32).toString('base64')}\n`, { flag: 'wx', mode: 0o600 })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'EEXIST') throw new Error(`DATA_DIR=${dataDir}: nothing can be written there (${message}).`)
   }
   const text = (await readFile(path, 'utf8')).trim()
   try {

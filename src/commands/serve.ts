@@ -58,15 +58,22 @@ async function serve(context: CommandContext) {
   }
 }
 
+/** Why nothing can listen there, for whoever set it. */
+const LISTEN_ERRORS: Record<string, (host: string, port: number) => string> = {
+  EADDRINUSE: (host, port) =>
+    `PORT=${port}: something listens on ${host}:${port} already. Stop it, or set PORT to another.`,
+  EACCES: (_host, port) => `PORT=${port}: this user may not listen there. Set PORT to one above 1023.`,
+  EADDRNOTAVAIL: host => `HOST=${host}: this machine has no such address.`,
+  ENOTFOUND: host => `HOST=${host}: no address has this name.`,
+}
+
 async function listen(app: FastifyInstance) {
   const { host, port } = app.config
   try {
     await app.listen({ host, port })
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-    throw new CommandError(
-      `PORT=${port}: something listens on ${host}:${port} already. Stop it, or set PORT to another.`,
-    )
+    const explain = LISTEN_ERRORS[(error as NodeJS.ErrnoException).code ?? '']
+    throw explain ? new CommandError(explain(host, port)) : error
   }
 }
 

@@ -222,6 +222,11 @@ t.test('what keeps a server from starting', async t => {
     new RegExp(`^error: PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
   )
 
+  const abroad = await run({ DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
+    'serve',
+  ])
+  t.equal(abroad.err, 'error: HOST=192.0.2.1: this machine has no such address.\n')
+
   const keyless = await run({ DATABASE_URL: url }, ['serve'])
   t.equal(keyless.code, 1)
   t.match(keyless.err, /^error: APP_KEY is not set/)

@@ -1,4 +1,4 @@
-import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { hashidEncoder } from '../auth/hashid.ts'
 import { hashPassword } from '../auth/password.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
@@ -6,7 +6,7 @@ import { mintSecret, PlainToken } from '../auth/token.ts'
 import { grant, grantDefaultRoles } from './permissions.ts'
 import type { Schema } from './schema.ts'
 import { insertToken } from './tokens.ts'
-import { insertUser } from './users.ts'
+import { findUserByEmail, insertUser } from './users.ts'
 
 const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2]
 const [MY_ANIME_LIST, ANI_LIST, KITSU] = [0, 1, 2]
@@ -55,7 +55,7 @@ const USERS: DemoUser[] = [
     profiles: [
       { name: 'demo_al', site: ANI_LIST, visibility: PUBLIC, entries: 14 },
       { name: 'demo-mal', site: MY_ANIME_LIST, visibility: PRIVATE, entries: 9 },
-      { name: 'demokitsu', site: KITSU, visibility: PUBLIC, entries: 0 },
+      { name: 'demokitsu', site: KITSU, visibility: PUBLIC, entries: 5 },
     ],
     notifications: 5,
   },
@@ -83,10 +83,10 @@ const USERS: DemoUser[] = [
     notifications: 0,
   },
   {
-    name: 'mika_admin',
+    name: 'mika',
     email: 'mika@example.org',
     verified: true,
-    roles: ['Admin'],
+    roles: ['Content Moderator'],
     playlists: [{ name: 'Test list, ignore', description: 'Really.', visibility: UNLISTED, tracks: 2 }],
     profiles: [{ name: 'mika', site: MY_ANIME_LIST, visibility: PRIVATE, entries: 4 }],
     notifications: 1,
@@ -129,8 +129,7 @@ export interface DemoOptions {
 export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promise<DemoAccess | null> {
   const { now, random, hashRounds, userTypes } = options
   const [demo] = USERS as [DemoUser]
-  const known = await db.selectFrom('users').select('id').where('email', '=', demo.email).executeTakeFirst()
-  if (known !== undefined) return null
+  if ((await findUserByEmail(db, demo.email)) !== null) return null
 
   const password = random(12).toString('base64url')
   const hash = await hashPassword(password, hashRounds)
@@ -138,7 +137,10 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
   const secret = mintSecret(options.tokenPrefix, random)
 
   return db.transaction().execute(async transaction => {
-    await addWiki(transaction)
+    // Two who seed at once wait here for each other.
+    await sql`lock table users in share row exclusive mode`.execute(transaction)
+    if ((await findUserByEmail(transaction, demo.email)) !== null) return null
+    const wikiIds = await addWiki(transaction)
     let demoId = 0
     for (const user of USERS) {
       const { name, email, verified } = user
@@ -153,7 +155,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
       const holder = { userId, types: userTypes }
       if (verified) await grantDefaultRoles(transaction, holder)
       await grant(transaction, 'role', holder, user.roles)
-      await addPlaylists(transaction, userId, user, options)
+      await addPlaylists(transaction, userId, user, wikiIds, options)
       await addProfiles(transaction, userId, user, options)
     }
     const tokenId = await insertToken(transaction, {
@@ -169,31 +171,31 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
   })
 }
 
-const run = (db: Transaction<Schema>, ...statements: RawBuilder<unknown>[]) =>
-  statements.reduce<Promise<unknown>>(
-    (before, next) => before.then(() => next.execute(db)),
-    Promise.resolve(),
-  )
-
-/** Every theme has a video, and every fifth a second one. */
-const addWiki = (db: Transaction<Schema>) =>
-  run(
-    db,
-    sql`insert into anime_theme_entries (entry_id)
-      select generate_series(1, ${WIKI_ROWS}::bigint) on conflict do nothing`,
-    sql`insert into videos (video_id)
-      select generate_series(1, ${WIKI_ROWS}::bigint + 8) on conflict do nothing`,
-    sql`insert into anime_theme_entry_video (entry_id, video_id)
-      select n, n from generate_series(1, ${WIKI_ROWS}::bigint) as n
-      union all
-      select n * 5, ${WIKI_ROWS}::bigint + n from generate_series(1, 8) as n
-      on conflict do nothing`,
-  )
+/** Themes with a video each, and every fifth with a second one. Returns the pairs of ids that belong together. */
+async function addWiki(db: Transaction<Schema>): Promise<{ entry_id: number; video_id: number }[]> {
+  const { rows } = await sql<{ entry_id: number; video_id: number }>`
+    with pairs as materialized (
+      select n, nextval(pg_get_serial_sequence('anime_theme_entries', 'entry_id')) as entry_id,
+        nextval(pg_get_serial_sequence('videos', 'video_id')) as video_id
+      from generate_series(1, ${WIKI_ROWS}::int) as n
+    ), seconds as materialized (
+      select entry_id, nextval(pg_get_serial_sequence('videos', 'video_id')) as video_id
+      from pairs where n % 5 = 0
+    ), entries as (
+      insert into anime_theme_entries (entry_id) select entry_id from pairs
+    ), clips as (
+      insert into videos (video_id) select video_id from pairs union all select video_id from seconds
+    )
+    select entry_id, video_id from pairs union all select entry_id, video_id from seconds`.execute(db)
+  await db.insertInto('anime_theme_entry_video').values(rows).execute()
+  return rows
+}
 
 async function addPlaylists(
   db: Transaction<Schema>,
   userId: number,
   { playlists }: DemoUser,
+  wikiIds: { entry_id: number; video_id: number }[],
   { now, salt }: DemoOptions,
 ) {
   const hashids = hashidEncoder(salt)
@@ -213,8 +215,8 @@ async function addPlaylists(
         .insertInto('playlist_tracks')
         .values(
           Array.from({ length: tracks }, (_, position) => {
-            const wikiId = ((playlist_id * 7 + position * 3) % WIKI_ROWS) + 1
-            return { ...timestamps, playlist_id, entry_id: wikiId, video_id: wikiId, position: position + 1 }
+            const pair = wikiIds[(playlist_id * 7 + position * 3) % wikiIds.length]
+            return { ...timestamps, ...pair, playlist_id, position: position + 1 }
           }),
         )
         .execute()
@@ -319,7 +321,7 @@ async function addProfiles(
 
 /** A random UUID (RFC 9562 §5.4). */
 function uuid(random: (size: number) => Buffer): string {
-  const bytes = random(16)
+  const bytes = Buffer.from(random(16))
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
   return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')

@@ -1,3 +1,4 @@
+import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import t from 'tap'
 import { hashPassword, passwordFault, verifyPassword } from '../../src/auth/password.ts'
 import { laravelRows as laravel } from '../support/laravel.ts'
@@ -28,6 +29,11 @@ t.test('a new hash', async t => {
 t.test('a NUL is refused: PHP would compare no further', async t => {
   const hash = await hashPassword('secret', 4)
   t.equal(await verifyPassword('secret\0anything', hash), false)
+  t.equal(
+    await verifyPassword('a\0b', await hashBcrypt('a\0b', { cost: 4 })),
+    false,
+    'even where the hash would match',
+  )
   t.equal(passwordFault('secret\0anything'), 'must not contain a NUL character')
   await t.rejects(hashPassword('secret\0', 4), RangeError)
 })

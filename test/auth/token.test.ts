@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
+import { hashidEncoder } from '../../src/auth/hashid.ts'
 import { judgeToken, type StoredToken } from '../../src/auth/identity.ts'
 import { lastUsedNotes } from '../../src/auth/last-used.ts'
 import { millisToTimestamp, timestampToMillis } from '../../src/auth/time.ts'
@@ -298,4 +299,15 @@ t.test('notes of last use', async t => {
       ],
     ])
   })
+})
+
+t.test('hashids are those that Laravel makes', async t => {
+  const unsalted = hashidEncoder('')
+  t.equal(unsalted.playlist(1, 1), 'kRfO')
+  t.equal(unsalted.playlist(5, 12), 'DqtX')
+  t.equal(unsalted.track(12, 345), 'vDTL1')
+  t.equal(unsalted.track(42, 1_000_000), 'vXcq8lv')
+  const salted = hashidEncoder('playlists-salt')
+  t.equal(salted.playlist(5, 12), 'BOcR')
+  t.equal(salted.track(12, 345), 'Oat96')
 })

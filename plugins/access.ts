@@ -1,10 +1,11 @@
-import type { FastifyInstance, HTTPMethods, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import { forbidden, methodNotAllowed, routeNotFound, unauthenticated } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
+import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
-import { refusal } from '../src/auth/permission.ts'
+import { type Refusal, refusal } from '../src/auth/permission.ts'
 
 /** Who may call a route. */
 export interface Access {
@@ -12,11 +13,25 @@ export interface Access {
   auth: 'required' | 'optional' | 'none'
   /** The permission that whoever is known must hold. */
   permission?: string
+  /**
+   * That the route checks the permission itself, by `request.authorize()`, once it knows whether the row exists:
+   * what is missing is 404 for everybody. An answer without that check is an error.
+   */
+  checked?: 'after the row'
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     access?: Access
+    /** What the route understands of the query language. */
+    endpoint?: Endpoint
+  }
+  interface FastifyRequest {
+    /** Whether whoever is known may do what the route's permission names. */
+    permits(): boolean
+    /** Lets only those go on who may; for routes that check the permission themselves. Throws 403. */
+    authorize(): void
+    isAuthorized: boolean
   }
 }
 
@@ -32,7 +47,8 @@ export default fp(
       routes.push(route)
       const access = route.config?.access
       if (access !== undefined) {
-        const documented = { access, isApi: route.config?.isApi === true }
+        const { isApi = false, endpoint } = route.config ?? {}
+        const documented = { access, isApi, hasQuery: endpoint !== undefined }
         route.schema = {
           ...route.schema,
           response: { ...accessResponses(documented), ...(route.schema?.response as object | undefined) },
@@ -59,15 +75,28 @@ export default fp(
         if (request.method !== 'OPTIONS') throw methodNotAllowed(request.method, path, allowed)
         return reply.header('allow', allowed.join(', ')).send()
       }
-      const { auth, permission } = request.routeOptions.config.access as Access
+      const { auth, permission, checked } = request.routeOptions.config.access as Access
       const { identity } = request
       if (identity === null) {
         if (auth === 'required') throw unauthenticated()
         return
       }
-      if (permission === undefined) return
-      const reason = refusal(identity, permission)
+      if (permission !== undefined && checked === undefined) request.authorize()
+    })
+
+    app.addHook('preSerialization', async (request, reply) => {
+      if (request.routeOptions.config.access?.checked === undefined || reply.statusCode >= 400) return
+      if (!request.isAuthorized) throw new Error(`${request.routeOptions.url} did not check the permission`)
+    })
+
+    app.decorateRequest('isAuthorized', false)
+    app.decorateRequest('permits', function (this: FastifyRequest) {
+      return refusalOf(this) === null
+    })
+    app.decorateRequest('authorize', function (this: FastifyRequest) {
+      const reason = refusalOf(this)
       if (reason !== null) throw forbidden(reason === 'prohibited' ? MESSAGES.prohibited : undefined)
+      this.isAuthorized = true
     })
 
     // For what a route itself finds to be missing, such as a file: a path without a route ends above.
@@ -77,6 +106,12 @@ export default fp(
   },
   { name: 'access', dependencies: ['rate-limit'] },
 )
+
+/** Why whoever is known may not do what the route's permission names; null when nothing is in the way. */
+function refusalOf({ identity, routeOptions }: FastifyRequest): Refusal | null {
+  const permission = routeOptions.config.access?.permission
+  return identity === null || permission === undefined ? null : refusal(identity, permission)
+}
 
 /** Which methods a path has, found as the server itself finds its routes. */
 function knownMethods(app: FastifyInstance, routes: readonly RouteOptions[]) {

@@ -1,6 +1,8 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
+import { queryParameters } from '../src/api/query/openapi.ts'
+import type { Endpoint } from '../src/api/query/resource.ts'
 import { VERSION } from '../src/version.ts'
 
 const DESCRIPTION = `The authenticated user's side of the AnimeThemes API.
@@ -12,6 +14,11 @@ Answers are JSON. An error's \`message\` says what went wrong.`
 /** Makes the OpenAPI document from the routes, and serves Swagger UI under /docs. */
 export default fp(
   async app => {
+    const endpoints = new Map<string, Endpoint>()
+    app.addHook('onRoute', ({ config, schema }) => {
+      if (config?.endpoint && schema?.operationId) endpoints.set(schema.operationId, config.endpoint)
+    })
+
     await app.register(swagger, {
       openapi: {
         openapi: '3.1.0',
@@ -48,6 +55,15 @@ export default fp(
           },
         }
       },
+      // A schema of a query string cannot say how each of its parameters is written.
+      transformObject: document => {
+        const { openapiObject } = document as { openapiObject: OpenApiDocument }
+        for (const operation of Object.values(openapiObject.paths).flatMap(path => Object.values(path))) {
+          const endpoint = endpoints.get(operation.operationId)
+          if (endpoint) operation.parameters = [...(operation.parameters ?? []), ...queryParameters(endpoint)]
+        }
+        return openapiObject as never
+      },
     })
 
     await app.register(async scope => {
@@ -68,6 +84,11 @@ export default fp(
   },
   { name: 'openapi', dependencies: ['access'] },
 )
+
+/** As much of the document as is looked at here. */
+interface OpenApiDocument {
+  paths: Record<string, Record<string, { operationId: string; parameters?: object[] }>>
+}
 
 /** Swagger UI writes styles into the page and draws its icons from data: URLs; scripts are its files alone. */
 const CSP = {

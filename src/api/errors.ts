@@ -40,6 +40,9 @@ export const unauthenticated = () =>
 /** 403, with the sentence for a missing permission unless another is given. */
 export const forbidden = (message: string = MESSAGES.unauthorized) => new HttpError(403, message)
 
+/** 404 for something that does not exist. The reference names the class that it looked for; this does not. */
+export const notFound = () => new HttpError(404, MESSAGES.notFound)
+
 /** 404 for a path that no route has. Laravel names it without its leading slash. */
 export const routeNotFound = (path: string) =>
   new HttpError(404, MESSAGES.routeNotFound(path.replace(/^\//, '')))

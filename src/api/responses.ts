@@ -22,7 +22,8 @@ const REQUEST_ID = { 'X-Request-Id': header("The request's id, as it stands in t
 
 const CACHE_CONTROL = { 'Cache-Control': header('`no-store, private`') }
 
-const failure = (description: string, example: string, headers: Record<string, object> = {}) =>
+/** An answer that says no, as the specification describes it. */
+export const failure = (description: string, example: string, headers: Record<string, object> = {}) =>
   Type.Object(
     { message: Type.String() },
     {
@@ -44,13 +45,30 @@ export const unavailable = (description: string) =>
     'Retry-After': header('Seconds to wait before the next try.', 'integer'),
   })
 
+/** The answer to input that is not valid, as the specification describes it. */
+const invalid = Type.Object(
+  { message: Type.String(), errors: Type.Record(Type.String(), Type.Array(Type.String())) },
+  {
+    description: 'A parameter is not valid. The errors stand under the dotted names of the parameters.',
+    headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS },
+    examples: [
+      {
+        message: 'The page.size must not be greater than 100.',
+        errors: { 'page.size': ['The page.size must not be greater than 100.'] },
+      },
+    ],
+  },
+)
+
 /** The answers that follow from who may call a route: the specification cannot tell others than are given. */
 export function accessResponses({
   access,
   isApi,
+  hasQuery,
 }: {
   access: { auth: 'required' | 'optional' | 'none'; permission?: string }
   isApi: boolean
+  hasQuery: boolean
 }): Record<number, TSchema> {
   const limits = isApi ? LIMIT_HEADERS : {}
   const responses: Record<number, TSchema> = {
@@ -74,6 +92,7 @@ export function accessResponses({
       limits,
     )
   }
+  if (hasQuery) responses[422] = invalid
   if (isApi || access.auth !== 'none') {
     responses[429] = failure(
       'Too many requests, or too many wrong credentials.',

@@ -8,6 +8,8 @@ export interface User {
   email: string
   emailVerifiedAt: string | null
   twoFactorConfirmedAt: string | null
+  createdAt: string
+  updatedAt: string
 }
 
 /** The token that a request was made with. */

@@ -17,6 +17,8 @@ interface TokenRow {
   email: string
   email_verified_at: string | null
   two_factor_confirmed_at: string | null
+  user_created_at: string
+  user_updated_at: string
   permissions: string[]
   prohibitions: string[]
 }
@@ -40,6 +42,7 @@ export async function findToken(
     select
       t.id, t.name, t.token, t.abilities, t.expires_at, t.created_at,
       u.id as user_id, u.name as user_name, u.email, u.email_verified_at, u.two_factor_confirmed_at,
+      u.created_at as user_created_at, u.updated_at as user_updated_at,
       array(
         select p.name::text from permissions p
         where p.guard_name = any(${GUARDS}::text[]) and p.id in (
@@ -91,6 +94,8 @@ export async function findToken(
               email: row.email,
               emailVerifiedAt: row.email_verified_at,
               twoFactorConfirmedAt: row.two_factor_confirmed_at,
+              createdAt: row.user_created_at,
+              updatedAt: row.user_updated_at,
             },
             permissions: row.permissions,
             prohibitions: row.prohibitions,

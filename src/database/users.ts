@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import type { Schema } from './schema.ts'
@@ -16,6 +17,18 @@ export async function findUserByEmail(
     .executeTakeFirst()
   return row ?? null
 }
+
+/** A known user's columns, for what shows them: nobody who is deleted is known. */
+export const userValues = (user: User) => ({
+  created_at: user.createdAt,
+  updated_at: user.updatedAt,
+  deleted_at: null,
+  id: user.id,
+  name: user.name,
+  email: user.email,
+  email_verified_at: user.emailVerifiedAt,
+  two_factor_confirmed_at: user.twoFactorConfirmedAt,
+})
 
 /** Which of a new user's unique values somebody has already; null when both are free. */
 export class UserExists extends Error {

@@ -173,7 +173,15 @@ t.test('an Authorization header', async t => {
 t.test('the verdict on a token', async t => {
   const credential = parseToken('5|right') as TokenCredential
   const owner = {
-    user: { id: 1, name: 'a', email: 'a@example.org', emailVerifiedAt: null, twoFactorConfirmedAt: null },
+    user: {
+      id: 1,
+      name: 'a',
+      email: 'a@example.org',
+      emailVerifiedAt: null,
+      twoFactorConfirmedAt: null,
+      createdAt: '2026-01-01 00:00:00',
+      updatedAt: '2026-01-01 00:00:00',
+    },
     permissions: ['view playlist'],
     prohibitions: [],
   }

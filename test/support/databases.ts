@@ -43,11 +43,16 @@ async function onServer(server: string, ...statements: string[]) {
 
 /** A database that remembers which statements it was sent. */
 export interface TestDatabase extends Database {
+  /** Their texts. */
   statements: string[]
+  /** The same with their parameters. */
+  queries: { text: string; parameters: readonly unknown[] }[]
+  source: SessionSource
 }
 
 function over(source: SessionSource): TestDatabase {
   const statements: string[] = []
+  const queries: TestDatabase['queries'] = []
   const database = databaseOver({
     open: async () => {},
     close: () => source.close(),
@@ -56,13 +61,14 @@ function over(source: SessionSource): TestDatabase {
       return {
         query(text, parameters) {
           statements.push(text)
+          queries.push({ text, parameters })
           return session.query(text, parameters)
         },
         release: () => session.release(),
       }
     },
   })
-  return { ...database, statements }
+  return { ...database, statements, queries, source }
 }
 
 const onPostgres = (url: string) => over(postgresSource(url, () => {}))

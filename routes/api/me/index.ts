@@ -1,32 +1,38 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
-import { renderUser, USER_EXAMPLE, UserSchema } from '../../../src/api/resources/user.ts'
+import { me as endpoint } from '../../../src/api/endpoints.ts'
+import { showSchema } from '../../../src/api/query/openapi.ts'
+import { queryParser } from '../../../src/api/query/parse.ts'
+import { render } from '../../../src/api/query/render.ts'
 import { success } from '../../../src/api/responses.ts'
 import type { Identity } from '../../../src/auth/identity.ts'
+import { selectIncludes } from '../../../src/database/select.ts'
+import { userValues } from '../../../src/database/users.ts'
 
 const me: FastifyPluginAsyncTypebox = async app => {
+  const parse = queryParser(endpoint)
+
   app.get(
     '',
     {
-      config: { access: { auth: 'required' } },
+      config: { access: { auth: 'required' }, endpoint },
       schema: {
         operationId: 'me.show',
         tags: ['me'],
         summary: 'Show the authenticated user',
         description:
-          'Returns the user to whom the token belongs. No permission is needed, nor a verified e-mail address.',
-        response: {
-          200: success(
-            Type.Object(
-              { user: UserSchema },
-              { description: 'The authenticated user.', examples: [{ user: USER_EXAMPLE }] },
-            ),
-            { isApi: true },
-          ),
-        },
+          'Returns the user to whom the token belongs, with what is included of its own, whatever its visibility. No permission is needed, nor a verified e-mail address.',
+        response: { 200: success(showSchema(endpoint, 'The authenticated user.'), { isApi: true }) },
       },
     },
-    async request => ({ user: renderUser((request.identity as Identity).user) }),
+    async request => {
+      const query = parse(request.url)
+      const { user } = request.identity as Identity
+      const found = await selectIncludes(app.database.kysely, endpoint.resource, user.id, userValues(user), {
+        query,
+        userTypes: app.config.tokenableTypes,
+      })
+      return { user: render(endpoint.resource, found, query) }
+    },
   )
 }
 

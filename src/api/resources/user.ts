@@ -1,41 +1,107 @@
-import { Type } from 'typebox'
-import type { User } from '../../auth/identity.ts'
-import { formatDate } from '../date.ts'
+import type { Field, Resource } from '../query/resource.ts'
+import { TIMESTAMPS } from './dates.ts'
+import { externalProfile } from './externalprofile.ts'
+import { notification } from './notification.ts'
+import { permission, role } from './permission.ts'
+import { playlist } from './playlist.ts'
 
-const date = (description: string) =>
-  Type.Union([Type.String({ format: 'date-time' }), Type.Null()], { description })
+const hidden = { filter: false, sort: false }
+const mine = (field: Field): Field => ({ ...field, ...hidden })
 
 /** A user as its owner sees it. */
-export const UserSchema = Type.Object(
-  {
-    id: Type.Integer({ description: 'The id, the same as in Laravel.' }),
-    name: Type.String({ description: 'The user name.' }),
-    email: Type.String({ description: 'The e-mail address.' }),
-    email_verified_at: date('When the e-mail address was verified, in UTC with six fractional digits.'),
-    two_factor_confirmed_at: Type.Union([Type.String(), Type.Null()], {
-      description: 'When the second factor was confirmed, in UTC as the database writes it.',
+export const user: Resource = {
+  type: 'user',
+  plural: 'users',
+  about: 'A user, as its owner sees it.',
+  table: 'users',
+  key: 'id',
+  fields: {
+    created_at: mine(TIMESTAMPS.created_at),
+    updated_at: mine(TIMESTAMPS.updated_at),
+    deleted_at: mine({
+      kind: 'date',
+      shown: 'optional',
+      nullable: true,
+      about: 'When it was deleted.',
+      example: null,
+    }),
+    id: mine({ kind: 'integer', shown: 'default', about: 'The id.', example: 7 }),
+    name: mine({ kind: 'string', shown: 'default', about: 'The user name.', example: 'alice' }),
+    email: mine({
+      kind: 'string',
+      shown: 'default',
+      about: 'The e-mail address.',
+      example: 'alice@example.org',
+    }),
+    email_verified_at: mine({
+      kind: 'date',
+      shown: 'default',
+      nullable: true,
+      about: 'When the e-mail address was verified.',
+      example: '2026-03-01T12:00:00.000000Z',
+    }),
+    two_factor_confirmed_at: mine({
+      kind: 'date',
+      shown: 'default',
+      nullable: true,
+      // The reference hands this one column on as the database writes it, and clients parse that.
+      isRawText: true,
+      about: 'When the second factor was confirmed, in UTC as the database writes it.',
+      example: null,
     }),
   },
-  {
-    description: 'A user, as its owner sees it.',
+  relations: {
+    externalprofiles: {
+      resource: () => externalProfile,
+      many: true,
+      join: { by: 'their column', column: 'user_id' },
+    },
+    notifications: {
+      resource: () => notification,
+      many: true,
+      join: { by: 'their morph', id: 'notifiable_id', type: 'notifiable_type' },
+    },
+    permissions: {
+      resource: () => permission,
+      many: true,
+      join: {
+        by: 'pivot',
+        table: 'model_has_permissions',
+        ours: 'model_id',
+        theirs: 'permission_id',
+        type: 'model_type',
+      },
+    },
+    playlists: {
+      resource: () => playlist,
+      many: true,
+      join: { by: 'their column', column: 'user_id' },
+    },
+    roles: {
+      resource: () => role,
+      many: true,
+      join: {
+        by: 'pivot',
+        table: 'model_has_roles',
+        ours: 'model_id',
+        theirs: 'role_id',
+        type: 'model_type',
+      },
+    },
   },
-)
-
-/** What a user may look like. */
-export const USER_EXAMPLE = {
-  id: 7,
-  name: 'alice',
-  email: 'alice@example.org',
-  email_verified_at: '2026-03-01T12:00:00.000000Z',
-  two_factor_confirmed_at: null,
 }
 
-/** Renders a user as {@link UserSchema} says. */
-export const renderUser = (user: User) => ({
-  id: user.id,
-  name: user.name,
-  email: user.email,
-  email_verified_at: user.emailVerifiedAt === null ? null : formatDate(user.emailVerifiedAt),
-  // The reference hands this one column on as the database writes it, and clients parse that.
-  two_factor_confirmed_at: user.twoFactorConfirmedAt,
-})
+/** A user as everybody sees it. */
+export const publicUser: Resource = {
+  type: 'user',
+  plural: 'users',
+  about: 'A user, as everybody sees it.',
+  table: 'users',
+  key: 'id',
+  fields: {
+    id: { kind: 'integer', shown: 'never' },
+    name: { kind: 'string', shown: 'default', about: 'The user name.', example: 'alice', ...hidden },
+  },
+  relations: {},
+  onlyNull: 'deleted_at',
+}

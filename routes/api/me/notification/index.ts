@@ -1,0 +1,113 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { myNotifications as endpoint } from '../../../../src/api/endpoints.ts'
+import { forbidden, notFound } from '../../../../src/api/errors.ts'
+import { MESSAGES } from '../../../../src/api/messages.ts'
+import { pageSchema } from '../../../../src/api/query/openapi.ts'
+import { queryParser } from '../../../../src/api/query/parse.ts'
+import { renderPage } from '../../../../src/api/query/render.ts'
+import { relationAt } from '../../../../src/api/query/resource.ts'
+import { user } from '../../../../src/api/resources/user.ts'
+import { failure, success } from '../../../../src/api/responses.ts'
+import type { Identity } from '../../../../src/auth/identity.ts'
+import { markAllRead, markNotification } from '../../../../src/database/notifications.ts'
+import { selectPage } from '../../../../src/database/select.ts'
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+const Params = Type.Object({
+  notification: Type.String({
+    description: "The notification's id, a UUID.",
+    examples: ['5b0e6f3c-0f0e-4f7a-9d0b-0a8f4a4d7c11'],
+  }),
+})
+
+const done = (message: string) =>
+  success(Type.Object({ message: Type.String() }, { description: 'It is done.', examples: [{ message }] }), {
+    isApi: true,
+  })
+
+const notifications: FastifyPluginAsyncTypebox = async app => {
+  const parse = queryParser(endpoint)
+  const relation = relationAt(user, ['notifications'])
+  const userTypes = app.config.tokenableTypes
+
+  app.get(
+    '',
+    {
+      config: { access: { auth: 'required', permission: 'view notification' }, endpoint },
+      schema: {
+        operationId: 'me.notification.index',
+        tags: ['me'],
+        summary: "List the user's notifications",
+        description: 'Returns the notifications of the authenticated user, newest first.',
+        response: { 200: success(pageSchema(endpoint, 'A page of notifications.'), { isApi: true }) },
+      },
+    },
+    async request => {
+      const query = parse(request.url)
+      const { id } = (request.identity as Identity).user
+      const page = await selectPage(app.database.kysely, endpoint, relation, id, { query, userTypes })
+      return renderPage(endpoint, query, page, request)
+    },
+  )
+
+  for (const method of ['PUT', 'PATCH'] as const) {
+    app.route({
+      method,
+      url: '/readall',
+      config: { access: { auth: 'required', permission: 'update notification' } },
+      schema: {
+        operationId: `me.notification.readall.${method.toLowerCase()}`,
+        tags: ['me'],
+        summary: "Mark all of the user's notifications as read",
+        description: 'Marks those that are unread; the others keep the date that they have.',
+        response: { 200: done(MESSAGES.allNotificationsRead) },
+      },
+      handler: async request => {
+        const { id: userId } = (request.identity as Identity).user
+        await markAllRead(app.database.kysely, { userId, userTypes, now: app.clock() })
+        return { message: MESSAGES.allNotificationsRead }
+      },
+    })
+
+    for (const [verb, isRead, message] of [
+      ['read', true, MESSAGES.notificationRead],
+      ['unread', false, MESSAGES.notificationUnread],
+    ] as const) {
+      app.route({
+        method,
+        url: `/:notification/${verb}`,
+        config: { access: { auth: 'required', permission: 'update notification', checked: 'after the row' } },
+        schema: {
+          operationId: `me.notification.${verb}.${method.toLowerCase()}`,
+          tags: ['me'],
+          summary: `Mark a notification as ${verb}`,
+          description: `Marks one of the user's notifications as ${verb}. Doing so twice is doing so once.`,
+          params: Params,
+          response: { 200: done(message), 404: failure('There is no such notification.', MESSAGES.notFound) },
+        },
+        handler: async request => {
+          const { notification: id } = request.params as { notification: string }
+          const { id: userId } = (request.identity as Identity).user
+          const isAllowed = request.permits()
+          const whose = UUID.test(id)
+            ? await markNotification(app.database.kysely, id, {
+                userId,
+                userTypes,
+                now: app.clock(),
+                isRead,
+                isAllowed,
+              })
+            : null
+          if (whose === null) throw notFound()
+          request.authorize()
+          if (whose !== 'own') throw forbidden()
+          return { message }
+        },
+      })
+    }
+  }
+}
+
+export default notifications

@@ -1,0 +1,65 @@
+/** What a query string holds: text, or parameters by name where brackets were used. Null stands for empty text. */
+export type Parameter = string | null | Parameters
+export interface Parameters {
+  [name: string]: Parameter
+}
+
+/** More than this in a query string is nobody's honest question. */
+export const QUERY_LIMITS = { parameters: 100, depth: 4 } as const
+
+/** A query string that is too large to be looked at. */
+export class QueryTooLarge extends Error {}
+
+/**
+ * Reads a query string as PHP does: `a[b][c]=d` nests, the last of equal names wins, `a[]` counts up, `+` is a
+ * space, what is not valid percent-encoding is taken as it is. Values are trimmed, and what is empty then is
+ * null. The objects have no prototype.
+ *
+ * @throws {QueryTooLarge} beyond {@link QUERY_LIMITS}
+ */
+export function parseQueryString(text: string): Parameters {
+  const result: Parameters = Object.create(null)
+  if (text === '') return result
+  const pairs = text.split('&').filter(pair => pair !== '')
+  if (pairs.length > QUERY_LIMITS.parameters) throw new QueryTooLarge()
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=')
+    const name = decode(equals === -1 ? pair : pair.slice(0, equals))
+    const value = decode(equals === -1 ? '' : pair.slice(equals + 1)).trim()
+    assign(result, namePath(name), value === '' ? null : value)
+  }
+  return result
+}
+
+/** `a[b][c]` as a, b, c. Brackets that are not closed are part of the name. */
+function namePath(name: string): string[] {
+  const [, first = name, brackets = ''] = /^([^[]+)((?:\[[^\]]*\])*)/.exec(name) ?? []
+  const rest = [...brackets.matchAll(/\[([^\]]*)\]/g)].map(match => match[1] ?? '')
+  if (rest.length >= QUERY_LIMITS.depth) throw new QueryTooLarge()
+  return [first, ...rest]
+}
+
+function assign(target: Parameters, path: readonly string[], value: string | null) {
+  let node = target
+  for (const [index, part] of path.entries()) {
+    const key = part === '' && index > 0 ? String(Object.keys(node).length) : part
+    if (index === path.length - 1) {
+      node[key] = value
+    } else {
+      const next = node[key]
+      const child: Parameters = typeof next === 'object' && next !== null ? next : Object.create(null)
+      node[key] = child
+      node = child
+    }
+  }
+}
+
+function decode(text: string): string {
+  const spaced = text.replaceAll('+', ' ')
+  if (!spaced.includes('%')) return spaced
+  const bytes = spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  )
+  // Escapes are bytes and the rest is ASCII by now, since a URL holds nothing else.
+  return Buffer.from(bytes, 'latin1').toString('utf8')
+}

@@ -1,0 +1,23 @@
+import type { Field } from '../query/resource.ts'
+
+/** When a row was made and last changed: shown when asked for. */
+export const TIMESTAMPS = {
+  created_at: {
+    kind: 'date',
+    shown: 'optional',
+    about: 'When it was made.',
+    example: '2026-03-01T12:34:56.123456Z',
+  },
+  updated_at: {
+    kind: 'date',
+    shown: 'optional',
+    about: 'When it was last changed.',
+    example: '2026-03-01T12:34:56.123456Z',
+  },
+} as const satisfies Record<string, Field>
+
+/** The same where Laravel's migrations allow NULL. */
+export const NULLABLE_TIMESTAMPS = {
+  created_at: { ...TIMESTAMPS.created_at, nullable: true, example: '2026-03-01T12:34:56.000000Z' },
+  updated_at: { ...TIMESTAMPS.updated_at, nullable: true, example: '2026-03-01T12:34:56.000000Z' },
+} as const satisfies Record<string, Field>

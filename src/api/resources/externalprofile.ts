@@ -1,0 +1,44 @@
+import type { Resource } from '../query/resource.ts'
+import { TIMESTAMPS } from './dates.ts'
+import { externalEntry } from './externalentry.ts'
+import { publicUser } from './user.ts'
+
+export const EXTERNAL_PROFILE_SITE = ['MyAnimeList', 'AniList', 'Kitsu'] as const
+export const EXTERNAL_PROFILE_VISIBILITY = ['Public', 'Private'] as const
+
+/** Somebody's profile on another site. */
+export const externalProfile: Resource = {
+  type: 'externalprofile',
+  plural: 'externalprofiles',
+  about: "A user's profile on another site.",
+  table: 'external_profiles',
+  key: 'profile_id',
+  fields: {
+    ...TIMESTAMPS,
+    id: { kind: 'integer', shown: 'default', column: 'profile_id', about: 'The id.', example: 3 },
+    name: { kind: 'string', shown: 'default', about: 'The name on that site.', example: 'alice' },
+    site: {
+      kind: 'enum',
+      shown: 'default',
+      labels: EXTERNAL_PROFILE_SITE,
+      about: 'The site.',
+      example: 'AniList',
+    },
+    visibility: {
+      kind: 'enum',
+      shown: 'default',
+      labels: EXTERNAL_PROFILE_VISIBILITY,
+      about: 'Who can see it: everybody or its owner.',
+      example: 'Private',
+    },
+    user_id: { kind: 'integer', shown: 'never' },
+  },
+  relations: {
+    externalentries: {
+      resource: () => externalEntry,
+      many: true,
+      join: { by: 'their column', column: 'profile_id' },
+    },
+    user: { resource: () => publicUser, many: false, join: { by: 'our column', column: 'user_id' } },
+  },
+}

@@ -1,0 +1,43 @@
+import type { Resource } from '../query/resource.ts'
+import { NULLABLE_TIMESTAMPS } from './dates.ts'
+
+/** The panel's own notifications share the table, and are none of the API's. */
+export const PANEL_NOTIFICATION = 'Filament\\Notifications\\DatabaseNotification'
+
+/** Something that a user was told. */
+export const notification: Resource = {
+  type: 'notification',
+  plural: 'notifications',
+  about: 'Something that a user was told.',
+  table: 'notifications',
+  key: 'id',
+  fields: {
+    ...NULLABLE_TIMESTAMPS,
+    id: {
+      kind: 'string',
+      shown: 'default',
+      sort: false,
+      castToText: true,
+      about: 'The id, a UUID.',
+      example: '5b0e6f3c-0f0e-4f7a-9d0b-0a8f4a4d7c11',
+    },
+    type: { kind: 'string', shown: 'never' },
+    notifiable_type: { kind: 'string', shown: 'never' },
+    notifiable_id: { kind: 'integer', shown: 'never' },
+    data: {
+      kind: 'json',
+      shown: 'default',
+      about: 'What it says; its shape depends on what happened.',
+      example: { profileId: 3, profileName: 'alice' },
+    },
+    read_at: {
+      kind: 'date',
+      shown: 'default',
+      nullable: true,
+      about: 'When it was marked as read.',
+      example: null,
+    },
+  },
+  relations: {},
+  except: { column: 'type', value: PANEL_NOTIFICATION },
+}

@@ -1,0 +1,66 @@
+import type { Resource } from '../query/resource.ts'
+import { TIMESTAMPS } from './dates.ts'
+import { track } from './track.ts'
+import { publicUser } from './user.ts'
+
+export const PLAYLIST_VISIBILITY = ['Public', 'Private', 'Unlisted'] as const
+
+/** A playlist, whose id is its hashid. */
+export const playlist: Resource = {
+  type: 'playlist',
+  plural: 'playlists',
+  about: 'A list of theme videos in an order.',
+  table: 'playlists',
+  key: 'playlist_id',
+  fields: {
+    ...TIMESTAMPS,
+    playlist_id: { kind: 'integer', shown: 'never' },
+    id: {
+      kind: 'string',
+      shown: 'default',
+      column: 'hashid',
+      nullable: true,
+      caseSensitive: true,
+      about: 'The public id.',
+      example: 'kRfO',
+    },
+    first_id: { kind: 'integer', shown: 'never' },
+    last_id: { kind: 'integer', shown: 'never' },
+    name: { kind: 'string', shown: 'default', about: 'The name.', example: 'Best OPs' },
+    description: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: 'What it is about.',
+      example: null,
+    },
+    user_id: { kind: 'integer', shown: 'never' },
+    visibility: {
+      kind: 'enum',
+      shown: 'default',
+      labels: PLAYLIST_VISIBILITY,
+      about: 'Who can find it: everybody, its owner, or whoever knows the id.',
+      example: 'Public',
+    },
+    tracks_exists: {
+      kind: 'boolean',
+      shown: 'optional',
+      aggregate: { of: 'exists', relation: 'tracks' },
+      about: "Whether it has tracks, of those that the request's filters on tracks leave.",
+      example: true,
+    },
+    tracks_count: {
+      kind: 'integer',
+      shown: 'optional',
+      aggregate: { of: 'count', relation: 'tracks' },
+      about: "How many tracks it has, of those that the request's filters on tracks leave.",
+      example: 12,
+    },
+  },
+  relations: {
+    first: { resource: () => track, many: false, join: { by: 'our column', column: 'first_id' } },
+    last: { resource: () => track, many: false, join: { by: 'our column', column: 'last_id' } },
+    tracks: { resource: () => track, many: true, join: { by: 'their column', column: 'playlist_id' } },
+    user: { resource: () => publicUser, many: false, join: { by: 'our column', column: 'user_id' } },
+  },
+}

@@ -1,0 +1,52 @@
+import { type Kysely, sql } from 'kysely'
+import { PANEL_NOTIFICATION } from '../api/resources/notification.ts'
+import { millisToSeconds } from '../auth/time.ts'
+import type { Schema } from './schema.ts'
+
+/** Whose notifications are meant, and when; `now` in milliseconds since the epoch. */
+interface Marking {
+  userId: number
+  userTypes: readonly string[]
+  now: number
+}
+
+const ofUser = ({ userId, userTypes }: Marking) => sql<boolean>`
+  (notifiable_id = ${userId}::bigint and notifiable_type = any(${userTypes}::text[]))`
+
+/** Marks all of a user's notifications that are not read yet. The panel's own stay as they are. */
+export async function markAllRead(db: Kysely<Schema>, marking: Marking): Promise<void> {
+  const now = millisToSeconds(marking.now)
+  await db
+    .updateTable('notifications')
+    .set({ read_at: now, updated_at: now })
+    .where(ofUser(marking))
+    .where('type', '<>', PANEL_NOTIFICATION)
+    .where('read_at', 'is', null)
+    .execute()
+}
+
+/**
+ * Marks a notification as read or unread, if it is the user's and the user may, and says whose it is: null when
+ * there is no such notification. What is marked so already stays as it is.
+ *
+ * @param id a UUID
+ */
+export async function markNotification(
+  db: Kysely<Schema>,
+  id: string,
+  { isRead, isAllowed, ...marking }: Marking & { isRead: boolean; isAllowed: boolean },
+): Promise<'own' | "somebody else's" | null> {
+  const now = millisToSeconds(marking.now)
+  const { rows } = await sql<{ is_own: boolean }>`
+    with marked as (
+      update notifications
+      set read_at = ${isRead ? now : null}::timestamp, updated_at = ${now}::timestamp
+      where id = ${id}::uuid and type <> ${PANEL_NOTIFICATION} and ${isAllowed}::boolean and ${ofUser(marking)}
+        and (read_at is null) = ${isRead}::boolean
+    )
+    select ${ofUser(marking)} as is_own
+    from notifications where id = ${id}::uuid and type <> ${PANEL_NOTIFICATION}`.execute(db)
+  const [row] = rows
+  if (row === undefined) return null
+  return row.is_own ? 'own' : "somebody else's"
+}

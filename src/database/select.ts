@@ -1,0 +1,386 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { Condition, Order, Query } from '../api/query/query.ts'
+import { type Found, shownFields } from '../api/query/render.ts'
+import {
+  type Endpoint,
+  type Field,
+  type IncludeTree,
+  type Relation,
+  type Resource,
+  relationAt,
+} from '../api/query/resource.ts'
+import type { Schema } from './schema.ts'
+
+type Sql = RawBuilder<unknown>
+
+/** What every part of a selection needs to know. */
+interface Selection {
+  query: Query
+  /** The class names that mean a user. */
+  userTypes: readonly string[]
+}
+
+/** A row as it comes from the database. */
+interface SelectedRow {
+  [column: string]: unknown
+  /** Its key. */
+  $key: unknown
+  /** The key of the row that it was found for. */
+  $owner: unknown
+}
+
+/**
+ * A page of what belongs to a row: the list itself in one statement, and one more for each included relation.
+ * One row more than the page holds tells whether there is another page.
+ *
+ * @param ownerKey the key of the row that the relation starts from
+ */
+export async function selectPage(
+  db: Kysely<Schema>,
+  endpoint: Endpoint,
+  relation: Relation,
+  ownerKey: number,
+  selection: Selection,
+): Promise<{ found: Found[]; hasMore: boolean }> {
+  const { resource, order = [] } = endpoint
+  const { query } = selection
+  const { number, size } = query.page
+  const orders = orderBy(resource, 't', order, selection)
+  // The keys of the page come first, from the index where one serves: only these rows are then read whole.
+  const keys = sql`
+    select ${column('t', resource.key)} from ${sql.table(resource.table)} as t
+    where ${linkedTo(relation, 't', sql`= ${ownerKey}`, selection)}
+      and ${matches(resource, 't', selection)}
+    order by ${orders}
+    limit ${size + 1} offset ${offsetOf(number, size)}::bigint`
+  const { rows } = await sql<SelectedRow>`
+    select ${columns(resource, 't', query.includes, selection)}
+    from ${sql.table(resource.table)} as t
+    where ${column('t', resource.key)} in (${keys})
+    order by ${orders}`.execute(db)
+  const page = rows.slice(0, size)
+  return {
+    found: await withIncludes(db, resource, page, query.includes, selection),
+    hasMore: rows.length > size,
+  }
+}
+
+/** What a row includes, one statement for each relation. The row's fields are known already. */
+export async function selectIncludes(
+  db: Kysely<Schema>,
+  resource: Resource,
+  key: number,
+  values: Readonly<Record<string, unknown>>,
+  selection: Selection,
+): Promise<Found> {
+  const row = { ...values, $key: key, $owner: null }
+  const [found] = await withIncludes(db, resource, [row], selection.query.includes, selection)
+  return found as Found
+}
+
+/** Pages whose rows no database holds are empty, not errors. */
+const offsetOf = (number: number, size: number) => {
+  const offset = (BigInt(number) - 1n) * BigInt(size)
+  return String(offset > 2n ** 62n ? 2n ** 62n : offset)
+}
+
+async function withIncludes(
+  db: Kysely<Schema>,
+  resource: Resource,
+  rows: readonly SelectedRow[],
+  includes: IncludeTree,
+  selection: Selection,
+): Promise<Found[]> {
+  const related = rows.map(() => new Map<string, Found | Found[] | null>())
+  for (const [name, below] of includes) {
+    const relation = relationAt(resource, [name])
+    const link = linkColumn(relation)
+    const owners = rows.map(row => row[link] ?? null)
+    const byOwner = await selectRelated(db, relation, owners, below, selection)
+    owners.forEach((owner, index) => {
+      const found = byOwner.get(owner) ?? []
+      related[index]?.set(name, relation.many ? found : (found[0] ?? null))
+    })
+  }
+  return rows.map((values, index) => ({ values, related: related[index] ?? new Map() }))
+}
+
+/** The rows of a relation for many owners at once, by owner. */
+async function selectRelated(
+  db: Kysely<Schema>,
+  relation: Relation,
+  owners: readonly unknown[],
+  includes: IncludeTree,
+  selection: Selection,
+): Promise<Map<unknown, Found[]>> {
+  const byOwner = new Map<unknown, Found[]>()
+  const keys = [...new Set(owners.filter(owner => owner !== null))]
+  if (keys.length === 0) return byOwner
+  const resource = relation.resource()
+  const { join } = relation
+  const pivot =
+    join.by === 'pivot'
+      ? sql`join ${sql.table(join.table)} as p on ${column('p', join.theirs)} = ${column('t', resource.key)}`
+      : sql``
+  const { rows } = await sql<SelectedRow>`
+    select ${columns(resource, 't', includes, selection)}, ${ownerColumn(relation, 't')} as "$owner"
+    from ${sql.table(resource.table)} as t ${pivot}
+    where ${linkedTo(relation, 't', sql`= any(${keys}::bigint[])`, selection)}
+      and ${matches(resource, 't', selection)}
+    order by ${orderBy(resource, 't', [], selection)}`.execute(db)
+
+  const seen = new Set<string>()
+  // A role may be given twice, under two class names that mean a user.
+  const once = rows.filter(({ $owner, $key }) => {
+    const id = `${$owner} ${$key}`
+    return !seen.has(id) && seen.add(id)
+  })
+  const found = await withIncludes(db, resource, once, includes, selection)
+  once.forEach(({ $owner }, index) => {
+    byOwner.set($owner, [...(byOwner.get($owner) ?? []), found[index] as Found])
+  })
+  return byOwner
+}
+
+const column = (alias: string, name: string) => sql.ref(`${alias}.${name}`)
+
+/** Under which name a row carries what its relation starts from. */
+const linkColumn = ({ join }: Relation) => (join.by === 'our column' ? `$${join.column}` : '$key')
+
+/** Everything that rendering a row and finding what it includes needs. */
+function columns(resource: Resource, alias: string, includes: IncludeTree, selection: Selection): Sql {
+  const links = new Set<string>()
+  for (const name of includes.keys()) {
+    const { join } = relationAt(resource, [name])
+    if (join.by === 'our column') links.add(join.column)
+  }
+  return sql.join([
+    sql`${column(alias, resource.key)} as "$key"`,
+    ...[...links].map(link => sql`${column(alias, link)} as ${sql.ref(`$${link}`)}`),
+    ...shownFields(resource, selection.query.fields).map(
+      ([name, field]) => sql`${fieldValue(resource, name, field, alias, selection)} as ${sql.ref(name)}`,
+    ),
+  ])
+}
+
+/** A field's value: its column, or what is counted for it. */
+function fieldValue(
+  resource: Resource,
+  name: string,
+  field: Field,
+  alias: string,
+  selection: Selection,
+): Sql {
+  if (field.aggregate === undefined) {
+    const plain = column(alias, field.column ?? name)
+    return field.castToText ? sql`${plain}::text` : plain
+  }
+  const rows = relatedRows(resource, field.aggregate.relation, alias, selection)
+  return field.aggregate.of === 'count' ? sql`(select count(*) ${rows})` : sql`exists (select ${rows})`
+}
+
+/** `from … where …` for what is related to the row under an alias, within the request's filters on it. */
+function relatedRows(
+  parent: Resource,
+  name: string,
+  parentAlias: string,
+  selection: Selection,
+  further: Sql = sql`true`,
+): Sql {
+  const alias = childOf(parentAlias)
+  const relation = relationAt(parent, [name])
+  const resource = relation.resource()
+  return sql`from ${sql.table(resource.table)} as ${sql.ref(alias)}
+    where ${correlated(relation, parent, parentAlias, alias, selection)}
+      and ${matches(resource, alias, selection)} and ${further}`
+}
+
+/** The alias of what is related to the row under another. */
+const childOf = (alias: string) => `${alias}r`
+
+/** The column that holds the key of the row that a related row belongs to. */
+function ownerColumn({ join, resource }: Relation, alias: string): Sql {
+  switch (join.by) {
+    case 'our column':
+      return column(alias, resource().key)
+    case 'their column':
+      return column(alias, join.column)
+    case 'their morph':
+      return column(alias, join.id)
+    case 'pivot':
+      return column('p', join.ours)
+  }
+}
+
+/** That a related row belongs to the owner or owners that `comparison` names. */
+function linkedTo(relation: Relation, alias: string, comparison: Sql, { userTypes }: Selection): Sql {
+  const { join } = relation
+  const link = sql`${ownerColumn(relation, alias)} ${comparison}`
+  const isUser = (type: Sql) => sql`(${link} and ${type} = any(${userTypes}::text[]))`
+  if (join.by === 'their morph') return isUser(column(alias, join.type))
+  return join.by === 'pivot' && join.type !== undefined ? isUser(column('p', join.type)) : link
+}
+
+/** That a related row belongs to the row under another alias. */
+function correlated(
+  { join, resource }: Relation,
+  parent: Resource,
+  parentAlias: string,
+  alias: string,
+  { userTypes }: Selection,
+): Sql {
+  const parentKey = column(parentAlias, parent.key)
+  const isUser = (type: Sql) => sql`${type} = any(${userTypes}::text[])`
+  switch (join.by) {
+    case 'our column':
+      return sql`${column(alias, resource().key)} = ${column(parentAlias, join.column)}`
+    case 'their column':
+      return sql`${column(alias, join.column)} = ${parentKey}`
+    case 'their morph':
+      return sql`${column(alias, join.id)} = ${parentKey} and ${isUser(column(alias, join.type))}`
+    case 'pivot':
+      return sql`exists (
+        select from ${sql.table(join.table)} as p
+        where ${column('p', join.ours)} = ${parentKey}
+          and ${column('p', join.theirs)} = ${column(alias, resource().key)}
+          and ${join.type === undefined ? sql`true` : isUser(column('p', join.type))})`
+  }
+}
+
+/**
+ * That a row exists for the API and meets the request's conditions. Conditions stand in brackets of their own:
+ * an `or` among them cannot reach around what decides whose rows these are.
+ */
+function matches(resource: Resource, alias: string, selection: Selection): Sql {
+  const { except, onlyNull } = resource
+  const conditions = selection.query.conditions.get(resource.type) ?? []
+  const isAggregate = (condition: Condition) =>
+    condition.is !== 'related' && resource.fields[condition.field]?.aggregate !== undefined
+  const parts = [
+    ...(except ? [sql`${column(alias, except.column)} <> ${except.value}`] : []),
+    ...(onlyNull ? [sql`${column(alias, onlyNull)} is null`] : []),
+    // What is counted is compared after the rest, as HAVING is after WHERE.
+    ...[conditions.filter(condition => !isAggregate(condition)), conditions.filter(isAggregate)]
+      .filter(group => group.length > 0)
+      .map(group =>
+        joined(group.map(condition => [condition, meets(resource, alias, condition, selection)])),
+      ),
+  ]
+  return parts.length === 0 ? sql`true` : sql.join(parts, sql` and `)
+}
+
+/** Conditions from left to right; `and` binds tighter than `or`. */
+function joined(conditions: [Condition, Sql][]): Sql {
+  const parts = conditions.map(([{ connector }, test], index) =>
+    index === 0 ? test : connector === 'or' ? sql` or ${test}` : sql` and ${test}`,
+  )
+  return sql`(${sql.join(parts, sql``)})`
+}
+
+const OPERATORS = {
+  eq: sql`=`,
+  ne: sql`<>`,
+  lt: sql`<`,
+  gt: sql`>`,
+  lte: sql`<=`,
+  gte: sql`>=`,
+} as const
+
+function meets(resource: Resource, alias: string, condition: Condition, selection: Selection): Sql {
+  if (condition.is === 'related') {
+    return isRelated(resource, alias, condition.path, condition.comparison, selection)
+  }
+  const field = resource.fields[condition.field] as Field
+  const value = fieldValue(resource, condition.field, field, alias, selection)
+  const isText = field.kind === 'string'
+  const left = isText && !field.caseSensitive ? sql`lower(${value})` : value
+  const right = (placeholder: Sql) =>
+    isText && !field.caseSensitive ? sql`lower(${placeholder})` : placeholder
+
+  if (condition.is === 'listed') {
+    const values = sql.join(condition.values.map(item => right(typed(field, item))))
+    return condition.negated ? sql`${left} not in (${values})` : sql`${left} in (${values})`
+  }
+  const { comparison } = condition
+  if (comparison === 'like' || comparison === 'notlike') {
+    const pattern = sql`${patternOf(String(condition.value))}::text`
+    return comparison === 'like'
+      ? sql`${left} like ${right(pattern)}`
+      : sql`${left} not like ${right(pattern)}`
+  }
+  return sql`${left} ${OPERATORS[comparison]} ${right(typed(field, condition.value))}`
+}
+
+const TYPES = {
+  string: sql`text`,
+  integer: sql`bigint`,
+  enum: sql`bigint`,
+  float: sql`double precision`,
+  date: sql`timestamp`,
+  boolean: sql`boolean`,
+  json: sql`text`,
+} as const
+
+const typed = (field: Field, value: unknown) => sql`${value}::${TYPES[field.kind]}`
+
+/** PostgreSQL refuses a pattern that ends in the middle of an escape, which MySQL takes for a backslash. */
+const patternOf = (text: string) => (/(?:^|[^\\])(?:\\\\)*\\$/.test(text) ? `${text}\\` : text)
+
+/** That as many rows are related as the comparison with one says, counted at the end of the path. */
+function isRelated(
+  resource: Resource,
+  alias: string,
+  path: readonly string[],
+  comparison: Exclude<Condition, { is: 'listed' }>['comparison'],
+  selection: Selection,
+): Sql {
+  const [name = '', ...rest] = path
+  const isNone = comparison === 'lt'
+  if (rest.length > 0) {
+    const below = isRelated(
+      relationAt(resource, [name]).resource(),
+      childOf(alias),
+      rest,
+      isNone ? 'gte' : comparison,
+      selection,
+    )
+    const exists = sql`exists (select ${relatedRows(resource, name, alias, selection, below)})`
+    return isNone ? sql`not ${exists}` : exists
+  }
+  const rows = relatedRows(resource, name, alias, selection)
+  if (comparison === 'gte') return sql`exists (select ${rows})`
+  if (comparison === 'lt') return sql`not exists (select ${rows})`
+  return sql`(select count(*) ${rows}) ${OPERATORS[comparison as keyof typeof OPERATORS]} 1`
+}
+
+/**
+ * The order of a resource's rows: what always comes first, then what is asked for, then the key, so that no two
+ * rows are equal and pages neither repeat nor drop any. As on MySQL, NULL is the least of all values.
+ */
+function orderBy(
+  resource: Resource,
+  alias: string,
+  base: NonNullable<Endpoint['order']>,
+  selection: Selection,
+): Sql {
+  const direction = (descending: boolean) => (descending ? sql`desc` : sql`asc`)
+  const asked = (selection.query.orders.get(resource.type) ?? []).map(
+    ({ field: name, descending }: Order) => {
+      if (name === null) return sql`random()`
+      const field = resource.fields[name] as Field
+      const value = fieldValue(resource, name, field, alias, selection)
+      const key = field.kind === 'string' && !field.caseSensitive ? sql`lower(${value})` : value
+      const nulls = field.nullable ? (descending ? sql` nulls last` : sql` nulls first`) : sql``
+      return sql`${key} ${direction(descending)}${nulls}`
+    },
+  )
+  const first = base.map(
+    ({ field, descending }) =>
+      sql`${column(alias, resource.fields[field]?.column ?? field)} ${direction(descending)}`,
+  )
+  return sql.join([
+    ...first,
+    ...asked,
+    sql`${column(alias, resource.key)} ${direction(base[0]?.descending ?? false)}`,
+  ])
+}

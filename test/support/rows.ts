@@ -1,0 +1,139 @@
+import { randomUUID } from 'node:crypto'
+import { PANEL_NOTIFICATION } from '../../src/api/resources/notification.ts'
+import { hashidEncoder } from '../../src/auth/hashid.ts'
+import type { Database } from '../../src/database/connect.ts'
+import { USER_TYPE } from './app.ts'
+
+const hashids = hashidEncoder('')
+
+export const SYNCED = 'App\\Notifications\\ExternalProfileSyncedNotification'
+export { PANEL_NOTIFICATION }
+
+interface NewPlaylist {
+  name?: string
+  description?: string | null
+  visibility?: number
+  createdAt?: string
+  updatedAt?: string
+}
+
+/** Adds a playlist, public unless told otherwise. */
+export async function addPlaylist(
+  { kysely }: Database,
+  userId: number,
+  {
+    name = 'A playlist',
+    description = null,
+    visibility = 0,
+    createdAt = '2026-02-01 00:00:00',
+    updatedAt = createdAt,
+  }: NewPlaylist = {},
+): Promise<{ id: number; hashid: string }> {
+  const { playlist_id: id } = await kysely
+    .insertInto('playlists')
+    .values({ name, description, visibility, user_id: userId, created_at: createdAt, updated_at: updatedAt })
+    .returning('playlist_id')
+    .executeTakeFirstOrThrow()
+  const hashid = hashids.playlist(userId, id)
+  await kysely.updateTable('playlists').set({ hashid }).where('playlist_id', '=', id).execute()
+  return { id, hashid }
+}
+
+/** Adds tracks to a playlist as one chain, each of the video that stands in its place; null for none. */
+export async function addTracks(
+  { kysely }: Database,
+  playlistId: number,
+  videos: readonly (number | null)[],
+): Promise<{ id: number; hashid: string }[]> {
+  const tracks: { id: number; hashid: string }[] = []
+  for (const [index, video] of videos.entries()) {
+    for (const [table, key] of [
+      ['videos', 'video_id'],
+      ['anime_theme_entries', 'entry_id'],
+    ] as const) {
+      if (video === null) continue
+      await kysely
+        .insertInto(table)
+        .values({ [key]: video } as never)
+        .onConflict(conflict => conflict.doNothing())
+        .execute()
+    }
+    const { track_id: id } = await kysely
+      .insertInto('playlist_tracks')
+      .values({
+        playlist_id: playlistId,
+        entry_id: video,
+        video_id: video,
+        position: index + 1,
+        previous_id: tracks.at(-1)?.id ?? null,
+      })
+      .returning('track_id')
+      .executeTakeFirstOrThrow()
+    const hashid = hashids.track(playlistId, id)
+    await kysely.updateTable('playlist_tracks').set({ hashid }).where('track_id', '=', id).execute()
+    const previous = tracks.at(-1)
+    if (previous) {
+      await kysely
+        .updateTable('playlist_tracks')
+        .set({ next_id: id })
+        .where('track_id', '=', previous.id)
+        .execute()
+    }
+    tracks.push({ id, hashid })
+  }
+  await kysely
+    .updateTable('playlists')
+    .set({ first_id: tracks[0]?.id ?? null, last_id: tracks.at(-1)?.id ?? null })
+    .where('playlist_id', '=', playlistId)
+    .execute()
+  return tracks
+}
+
+/** Adds an external profile and returns its id. */
+export async function addProfile(
+  { kysely }: Database,
+  userId: number | null,
+  { name = 'somebody', site = 1, visibility = 0 }: { name?: string; site?: number; visibility?: number } = {},
+): Promise<number> {
+  const { profile_id } = await kysely
+    .insertInto('external_profiles')
+    .values({ name, site, visibility, user_id: userId, synced_at: null, external_user_id: null })
+    .returning('profile_id')
+    .executeTakeFirstOrThrow()
+  return profile_id
+}
+
+/** Adds a notification and returns its id. */
+export async function addNotification(
+  { kysely }: Database,
+  userId: number,
+  {
+    type = SYNCED,
+    data = '[]',
+    readAt = null,
+    createdAt = '2026-02-01 00:00:00',
+    userType = USER_TYPE,
+  }: {
+    type?: string
+    data?: string
+    readAt?: string | null
+    createdAt?: string | null
+    userType?: string
+  } = {},
+): Promise<string> {
+  const id = randomUUID()
+  await kysely
+    .insertInto('notifications')
+    .values({
+      id,
+      type,
+      notifiable_type: userType,
+      notifiable_id: userId,
+      data,
+      read_at: readAt,
+      created_at: createdAt,
+      updated_at: createdAt,
+    })
+    .execute()
+  return id
+}

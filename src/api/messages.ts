@@ -37,6 +37,7 @@ export const MESSAGES = {
     duplicateSort: (field: string) => `The ${field} field has a duplicate value.`,
     randomAlone: (field: string) => `The ${field} field prohibits random unless it is the sole value.`,
     maxItems: (field: string, most: number) => `The ${field} must not have more than ${most} items.`,
+    maxDepth: (field: string, most: number) => `The ${field} must not be nested deeper than ${most} levels.`,
     selected: (field: string) => `The selected ${field} is invalid.`,
   },
 } as const

@@ -8,13 +8,7 @@ import {
   type Order,
   type Query,
 } from './query.ts'
-import {
-  type Parameter,
-  type Parameters,
-  parseQueryString,
-  QUERY_LIMITS,
-  QueryTooLarge,
-} from './querystring.ts'
+import { type Parameter, type Parameters, parseQueryString, QueryTooLarge } from './querystring.ts'
 import {
   type Endpoint,
   endpointTypes,
@@ -69,7 +63,7 @@ function readParameters(text: string): Parameters {
     return parseQueryString(text)
   } catch (error) {
     if (!(error instanceof QueryTooLarge)) throw error
-    throw unprocessable({ query: [rules.maxItems('query', QUERY_LIMITS.parameters)] })
+    throw unprocessable({ query: [error.message] })
   }
 }
 

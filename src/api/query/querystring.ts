@@ -1,3 +1,7 @@
+import { MESSAGES } from '../messages.ts'
+
+const { rules } = MESSAGES
+
 /** What a query string holds: text, or parameters by name where brackets were used. Null stands for empty text. */
 export type Parameter = string | null | Parameters
 export interface Parameters {
@@ -7,8 +11,10 @@ export interface Parameters {
 /** More than this in a query string is nobody's honest question. */
 export const QUERY_LIMITS = { parameters: 100, depth: 4 } as const
 
-/** A query string that is too large to be looked at. */
-export class QueryTooLarge extends Error {}
+/** A query string that is too large to be looked at, with the sentence for whoever sent it. */
+export class QueryTooLarge extends Error {
+  override readonly name = 'QueryTooLarge'
+}
 
 /**
  * Reads a query string as PHP does: `a[b][c]=d` nests, the last of equal names wins, `a[]` counts up, `+` is a
@@ -21,7 +27,9 @@ export function parseQueryString(text: string): Parameters {
   const result: Parameters = Object.create(null)
   if (text === '') return result
   const pairs = text.split('&').filter(pair => pair !== '')
-  if (pairs.length > QUERY_LIMITS.parameters) throw new QueryTooLarge()
+  if (pairs.length > QUERY_LIMITS.parameters) {
+    throw new QueryTooLarge(rules.maxItems('query', QUERY_LIMITS.parameters))
+  }
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     const name = decode(equals === -1 ? pair : pair.slice(0, equals))
@@ -35,7 +43,9 @@ export function parseQueryString(text: string): Parameters {
 function namePath(name: string): string[] {
   const [, first = name, brackets = ''] = /^([^[]+)((?:\[[^\]]*\])*)/.exec(name) ?? []
   const rest = [...brackets.matchAll(/\[([^\]]*)\]/g)].map(match => match[1] ?? '')
-  if (rest.length >= QUERY_LIMITS.depth) throw new QueryTooLarge()
+  if (rest.length >= QUERY_LIMITS.depth) {
+    throw new QueryTooLarge(rules.maxDepth('query', QUERY_LIMITS.depth))
+  }
   return [first, ...rest]
 }
 

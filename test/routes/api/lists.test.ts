@@ -494,7 +494,7 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
       [
         'too deep',
         { 'filter[a][b][c][d][e]': 'x' },
-        { query: ['The query must not have more than 100 items.'] },
+        { query: ['The query must not be nested deeper than 4 levels.'] },
       ],
     ] as const) {
       t.strictSame(await errorsOf(app, token, path, query as never), expected, name)

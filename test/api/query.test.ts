@@ -1,0 +1,242 @@
+import t from 'tap'
+import { myNotifications, myPlaylists } from '../../src/api/endpoints.ts'
+import { HttpError } from '../../src/api/errors.ts'
+import { queryParser } from '../../src/api/query/parse.ts'
+import { parseQueryString } from '../../src/api/query/querystring.ts'
+import { parseDate, parseInteger, parseValue } from '../../src/api/query/values.ts'
+
+const parse = queryParser(myPlaylists)
+const ask = (query: string) => parse(`/me/playlist?${query}`)
+
+/** The errors that a query gets. */
+const errorsOf = (query: string, parser = parse) => {
+  try {
+    parser(`/?${query}`)
+    return null
+  } catch (error) {
+    if (!(error instanceof HttpError)) throw error
+    return { ...error.errors }
+  }
+}
+
+/** A condition without its type's name, of which there is one. */
+const condition = (query: string, type = 'playlist') => {
+  const conditions = ask(query).conditions.get(type) ?? []
+  return conditions.length === 1 ? conditions[0] : conditions
+}
+
+t.test('query strings are read as PHP reads them', async t => {
+  const read = (text: string) => JSON.parse(JSON.stringify(parseQueryString(text)))
+  t.strictSame(read(''), {})
+  t.strictSame(read('a=1&b=2&a=3'), { a: '3', b: '2' }, 'the last of equal names wins')
+  t.strictSame(read('a[b]=1&a[c]=2'), { a: { b: '1', c: '2' } })
+  t.strictSame(read('a%5Bb%5D%5Bc%5D=1'), { a: { b: { c: '1' } } })
+  t.strictSame(read('a[]=1&a[]=2'), { a: { 0: '1', 1: '2' } })
+  t.strictSame(read('a=1&a[b]=2'), { a: { b: '2' } }, 'brackets replace text')
+  t.strictSame(read('a[b]=2&a=1'), { a: '1' }, 'and text replaces brackets')
+  t.strictSame(read('a=+x+%20&b=%C3%A4+%E6%97%A5'), { a: 'x', b: 'ä 日' }, 'trimmed and decoded')
+  t.strictSame(read('a=&b&c=%20'), { a: null, b: null, c: null }, 'what is empty is nothing')
+  t.strictSame(read('a=%zz%4&b=50%'), { a: '%zz%4', b: '50%' }, 'what is no escape stands as it is')
+  t.strictSame(read('a]b=1&&=2'), { 'a]b': '1', '': '2' }, 'stray brackets are part of the name')
+  const polluted = parseQueryString('__proto__[x]=1&a[__proto__][y]=2&constructor[prototype][z]=3')
+  t.equal(Object.getPrototypeOf(polluted), null)
+  t.strictSame(
+    [({} as Record<string, unknown>).x, ({} as Record<string, unknown>).y, ({} as Record<string, unknown>).z],
+    [undefined, undefined, undefined],
+  )
+  t.throws(() => parseQueryString('a[b][c][d][e]=1'), {
+    name: 'QueryTooLarge',
+    message: 'The query must not be nested deeper than 4 levels.',
+  })
+  t.throws(() => parseQueryString('a&'.repeat(101)), {
+    name: 'QueryTooLarge',
+    message: 'The query must not have more than 100 items.',
+  })
+})
+
+t.test('values', async t => {
+  for (const [text, value] of [
+    ['0', '0'],
+    ['-0', '0'],
+    ['+5', '5'],
+    ['-9223372036854775808', '-9223372036854775808'],
+    ['9223372036854775807', '9223372036854775807'],
+  ] as const) {
+    t.equal(parseInteger(text), value, text)
+  }
+  for (const text of [
+    '',
+    '01',
+    '1.0',
+    '1e3',
+    ' 1',
+    '0x1',
+    '9223372036854775808',
+    '-9223372036854775809',
+    '١',
+    'one',
+  ]) {
+    t.equal(parseInteger(text), undefined, `${text} is no integer`)
+  }
+
+  for (const [text, value] of [
+    ['2024', '2024-01-01 00:00:00.000000'],
+    ['2024-02', '2024-02-01 00:00:00.000000'],
+    ['2024-02-29', '2024-02-29 00:00:00.000000'],
+    ['2024-02-29T23', '2024-02-29 23:00:00.000000'],
+    ['2024-02-29T23:59', '2024-02-29 23:59:00.000000'],
+    ['2024-02-29T23:59:58', '2024-02-29 23:59:58.000000'],
+    ['2024-02-29T23:59:58.000001', '2024-02-29 23:59:58.000001'],
+  ] as const) {
+    t.equal(parseDate(text), value, text)
+  }
+  for (const text of [
+    ...[
+      'words',
+      'Thu, 01 Jan 2024 00:00:00 +0000',
+      '2024-3',
+      '2024-03-1',
+      '2023-02-29',
+      '2024-13',
+      '2024-02-29T24',
+    ],
+    ...[
+      '2024-02-29T23:60',
+      '2024-02-29 23:59',
+      '2024-02-29T23:59:58.5',
+      '2024-02-29T23:59:58.0000001',
+      '0000',
+      '24',
+      '2024-01-01Z',
+    ],
+  ]) {
+    t.equal(parseDate(text), undefined, `${text} is no date`)
+  }
+
+  const boolean = (text: string) => parseValue({ kind: 'boolean', shown: 'default' }, text)
+  for (const text of ['true', 'TRUE', '1', 'on', 'yes', 'Yes']) t.equal(boolean(text), true, text)
+  for (const text of ['false', '0', 'off', 'no']) t.equal(boolean(text), false, text)
+  for (const text of ['2', '9', 'string', 'y', 'toString', '__proto__', ''])
+    t.equal(boolean(text), undefined, text)
+
+  const label = (text: string) =>
+    parseValue({ kind: 'enum', shown: 'default', labels: ['Public', 'Plan to Watch'] }, text)
+  t.equal(label('public'), 0)
+  t.equal(label('PLAN TO WATCH'), 1)
+  for (const text of ['0', '1', 'PlanToWatch', 'secret', '']) t.equal(label(text), undefined, text)
+
+  const float = (text: string) => parseValue({ kind: 'float', shown: 'default' }, text)
+  for (const [text, value] of [
+    ['8.5', 8.5],
+    ['.5', 0.5],
+    ['5.', 5],
+    ['-1e2', -100],
+  ] as const)
+    t.equal(float(text), value, text)
+  for (const text of ['1e999', 'NaN', 'Infinity', '1,5', '', '.', '0x1'])
+    t.equal(float(text), undefined, text)
+})
+
+t.test('without parameters', async t => {
+  const query = parse('/me/playlist')
+  t.equal(query.fields.size, 0, 'no fields')
+  t.equal(query.includes.size, 0, 'no includes')
+  t.equal(query.conditions.size, 0, 'no filters')
+  t.equal(query.orders.size, 0, 'no sorts')
+  t.strictSame(query.page, { number: 1, size: 15 }, 'page 1 of 15')
+})
+
+t.test('fields, includes and pages', async t => {
+  t.strictSame([...ask('fields[playlist]=id,name').fields], [['playlist', ['id', 'name']]])
+  const { includes } = ask('include=tracks.next')
+  t.strictSame([...includes.keys()], ['tracks'], 'a path includes what leads to it')
+  t.strictSame([...(includes.get('tracks')?.keys() ?? [])], ['next'])
+  t.strictSame(
+    [...ask('include=user,tracks,first').includes.keys()],
+    ['first', 'tracks', 'user'],
+    'in the order of the declaration',
+  )
+  for (const size of [1, 15, 100]) t.equal(ask(`page[size]=${size}`).page.size, size)
+})
+
+t.test('sorts', async t => {
+  t.strictSame(
+    ask('sort=name').orders.get('playlist'),
+    [{ field: 'name', descending: false }],
+    'ascending by default',
+  )
+  t.strictSame(ask('sort=-name,id').orders.get('playlist'), [
+    { field: 'name', descending: true },
+    { field: 'id', descending: false },
+  ])
+  t.strictSame(ask('sort=random').orders.get('playlist'), [{ field: null, descending: false }])
+  t.strictSame(
+    [...ask('sort=created_at').orders.keys()],
+    ['playlist', 'track'],
+    'without a type it is about every type that has it',
+  )
+  t.strictSame([...ask('sort[track]=created_at').orders.keys()], ['track'], 'with one about that')
+})
+
+t.test('filters', async t => {
+  const base = { is: 'compared', field: 'name', comparison: 'eq', value: 'x', connector: 'and' }
+  t.strictSame(condition('filter[name]=x'), base, 'equal and `and` by default')
+  for (const comparison of ['eq', 'ne', 'like', 'notlike']) {
+    t.strictSame(condition(`filter[name-${comparison}]=x`), { ...base, comparison })
+    for (const connector of ['and', 'or']) {
+      t.strictSame(condition(`filter[name-${comparison}-${connector}]=x`), { ...base, comparison, connector })
+    }
+  }
+  for (const comparison of ['eq', 'ne', 'lt', 'gt', 'lte', 'gte']) {
+    t.match(condition(`filter[tracks_count-${comparison}]=1`), { comparison, value: '1' })
+  }
+  const list = { is: 'listed', field: 'name', values: ['a', 'b'], negated: false, connector: 'and' }
+  t.strictSame(condition('filter[name]=a,b'), list)
+  t.strictSame(condition('filter[name-or]=a,b'), { ...list, connector: 'or' })
+  t.strictSame(condition('filter[name-not]=a,b'), { ...list, negated: true })
+  t.strictSame(condition('filter[name-not]=a'), { ...list, values: ['a'], negated: true }, 'one of a list')
+  t.strictSame(condition('filter[name-ne]=a,b'), { ...list, negated: true }, 'none of them')
+
+  const has = { is: 'related', path: ['tracks'], comparison: 'gte', connector: 'and' }
+  t.strictSame(condition('filter[has]=tracks'), has)
+  t.strictSame(condition('filter[has-lt-or]=tracks'), { ...has, comparison: 'lt', connector: 'or' })
+  t.strictSame(condition('filter[playlist][has]=tracks.next'), { ...has, path: ['tracks', 'next'] })
+
+  t.strictSame(
+    condition('filter[visibility]=public,private,unlisted'),
+    [],
+    'all of an enum leave nothing out',
+  )
+  t.ok(errorsOf('filter[tracks_exists]=true,false'), 'lists of what is counted are refused')
+})
+
+t.test('scopes', async t => {
+  const types = (query: string) => [...ask(query).conditions.keys()]
+  t.strictSame(
+    types('filter[created_at]=2024'),
+    ['playlist', 'track'],
+    'a name alone is about every type that has it',
+  )
+  t.strictSame(types('filter[name]=x'), ['playlist'])
+  t.strictSame(types('filter[video_id]=1'), ['track'], 'even if the endpoint’s own type does not')
+  t.strictSame(types('filter[track][created_at]=2024'), ['track'])
+  t.strictSame(types('filter[playlist][created_at]=2024'), ['playlist'])
+})
+
+t.test('rules', async t => {
+  t.equal(errorsOf('fields[playlist]=id,name'), null, 'passes if all values pass')
+  t.ok(errorsOf('fields[playlist]=id,nope'), 'fails for an invalid value')
+  t.ok(errorsOf('fields[playlist]=id,id'), 'fails for duplicate values')
+  t.ok(errorsOf('fields[playlist]=id,,name'), 'validates empty values')
+  t.ok(errorsOf('sort=name,name'), 'fails if a sort is a duplicate')
+  t.ok(errorsOf('sort=name,-name'), 'fails if it is one in the other direction')
+  t.equal(errorsOf('sort=name,-id'), null, 'passes if there are none')
+  t.ok(errorsOf('sort=random,name'), 'fails if random is not alone')
+  t.equal(errorsOf('sort=random'), null, 'passes if random is alone')
+  t.equal(errorsOf('sort=name'), null, 'passes without random')
+  const notifications = queryParser(myNotifications)
+  t.strictSame(errorsOf('include=x', notifications), { include: ['The include field is prohibited.'] })
+  t.equal(errorsOf('include=', notifications), null, 'what is prohibited may be empty')
+  t.ok(errorsOf('filter[has]=x', notifications), 'without relations there is no has')
+  t.ok(errorsOf('filter[data]=x', notifications))
+})

@@ -31,7 +31,7 @@ export async function withDatabase(
   run: (database: Database, config: Config) => Promise<void>,
 ): Promise<void> {
   const config = loadConfig(context.environment)
-  const database = connectDatabase(config, { command, share: true, onIdleError: () => {} })
+  const database = connectDatabase(config, { command, share: true, onLostConnection: () => {} })
   try {
     await run(database, config)
   } finally {

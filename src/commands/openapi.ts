@@ -8,7 +8,7 @@ import type { CommandContext } from './context.ts'
 export const openapiCommand = (context: CommandContext) =>
   new Command('openapi').description('print the OpenAPI document').action(async () => {
     const config = loadConfig({ ...context.environment, LOG_LEVEL: 'silent' })
-    const database = connectDatabase(config, { command: 'openapi', share: true, onIdleError: () => {} })
+    const database = connectDatabase(config, { command: 'openapi', share: true, onLostConnection: () => {} })
     const app = buildApp({ config: { ...config, redisUrl: null }, database })
     await app.ready()
     context.print(JSON.stringify(app.swagger(), null, 2))

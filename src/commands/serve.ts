@@ -27,7 +27,7 @@ async function serve(context: CommandContext) {
   const database = connectDatabase(config, {
     command: 'serve',
     share: false,
-    onIdleError: error => app?.log.warn({ err: error }, 'lost an idle database connection'),
+    onLostConnection: error => app?.log.warn({ err: error }, 'lost a connection to the database'),
   })
   await database.open()
   const server = buildApp({ config, database, clock: context.clock, random: context.random })

@@ -19,7 +19,7 @@ export interface ConnectOptions {
   command: string
   /** Whether to work through the process that holds the embedded database, if one does. */
   share: boolean
-  onIdleError(error: Error): void
+  onLostConnection(error: Error): void
 }
 
 /**
@@ -27,12 +27,12 @@ export interface ConnectOptions {
  */
 export function connectDatabase(
   { databaseUrl, dataDir }: Pick<Config, 'databaseUrl' | 'dataDir'>,
-  { command, share, onIdleError }: ConnectOptions,
+  { command, share, onLostConnection }: ConnectOptions,
 ): Database {
   return databaseOver(
     databaseUrl === null
       ? lazily(() => openEmbedded({ dataDir, command, share }))
-      : { ...postgresSource(databaseUrl, onIdleError), open: async () => {} },
+      : { ...postgresSource(databaseUrl, onLostConnection), open: async () => {} },
   )
 }
 

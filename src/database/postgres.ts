@@ -21,9 +21,9 @@ const QUERY_TIMEOUT_MS = 15_000
 /**
  * Sessions of a PostgreSQL server, from a pool. It connects on first use, and reconnects by itself.
  *
- * @param onIdleError hears of connections that broke while nobody used them
+ * @param onLostConnection hears of connections that broke
  */
-export function postgresSource(url: string, onIdleError: (error: Error) => void): SessionSource {
+export function postgresSource(url: string, onLostConnection: (error: Error) => void): SessionSource {
   const pool = new pg.Pool({
     connectionString: url,
     types,
@@ -32,7 +32,9 @@ export function postgresSource(url: string, onIdleError: (error: Error) => void)
     query_timeout: QUERY_TIMEOUT_MS,
     application_name: 'animethemes-auth',
   })
-  pool.on('error', onIdleError)
+  // The pool listens to idle connections alone: one that breaks in somebody's hands would end the process.
+  pool.on('connect', client => client.on('error', onLostConnection))
+  pool.on('error', () => {})
 
   return {
     async acquire() {
@@ -46,9 +48,9 @@ export function postgresSource(url: string, onIdleError: (error: Error) => void)
             const { rows, rowCount } = await client.query(sql, [...parameters])
             return { rows, affected: rowCount ?? 0 }
           } catch (error) {
-            // Without the server's own word on it, the state of the connection is unknown.
-            if (!(error instanceof pg.DatabaseError)) broken = error as Error
-            throw asUnavailable(error)
+            const cause = asUnavailable(error)
+            if (cause instanceof DatabaseUnavailable) broken = cause
+            throw cause
           }
         },
         async release() {

@@ -1,7 +1,7 @@
 import type { Resource } from '../query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
 import { externalEntry } from './externalentry.ts'
-import { publicUser } from './user.ts'
+import { publicUser } from './public-user.ts'
 
 export const EXTERNAL_PROFILE_SITE = ['MyAnimeList', 'AniList', 'Kitsu'] as const
 export const EXTERNAL_PROFILE_VISIBILITY = ['Public', 'Private'] as const

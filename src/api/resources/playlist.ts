@@ -1,7 +1,7 @@
 import type { Resource } from '../query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
+import { publicUser } from './public-user.ts'
 import { track } from './track.ts'
-import { publicUser } from './user.ts'
 
 export const PLAYLIST_VISIBILITY = ['Public', 'Private', 'Unlisted'] as const
 

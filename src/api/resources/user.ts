@@ -5,8 +5,8 @@ import { notification } from './notification.ts'
 import { permission, role } from './permission.ts'
 import { playlist } from './playlist.ts'
 
-const hidden = { filter: false, sort: false }
-const mine = (field: Field): Field => ({ ...field, ...hidden })
+/** Nobody searches among one user, the caller. */
+const mine = (field: Field): Field => ({ ...field, filter: false, sort: false })
 
 /** A user as its owner sees it. */
 export const user: Resource = {
@@ -89,19 +89,4 @@ export const user: Resource = {
       },
     },
   },
-}
-
-/** A user as everybody sees it. */
-export const publicUser: Resource = {
-  type: 'user',
-  plural: 'users',
-  about: 'A user, as everybody sees it.',
-  table: 'users',
-  key: 'id',
-  fields: {
-    id: { kind: 'integer', shown: 'never' },
-    name: { kind: 'string', shown: 'default', about: 'The user name.', example: 'alice', ...hidden },
-  },
-  relations: {},
-  onlyNull: 'deleted_at',
 }

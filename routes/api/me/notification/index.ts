@@ -4,14 +4,10 @@ import { myNotifications as endpoint } from '../../../../src/api/endpoints.ts'
 import { forbidden, notFound } from '../../../../src/api/errors.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { pageSchema } from '../../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../../src/api/query/parse.ts'
-import { renderPage } from '../../../../src/api/query/render.ts'
-import { relationAt } from '../../../../src/api/query/resource.ts'
-import { user } from '../../../../src/api/resources/user.ts'
 import { failure, success } from '../../../../src/api/responses.ts'
 import type { Identity } from '../../../../src/auth/identity.ts'
 import { markAllRead, markNotification } from '../../../../src/database/notifications.ts'
-import { selectPage } from '../../../../src/database/select.ts'
+import { ownList } from '../../../../src/own-list.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -28,8 +24,6 @@ const done = (message: string) =>
   })
 
 const notifications: FastifyPluginAsyncTypebox = async app => {
-  const parse = queryParser(endpoint)
-  const relation = relationAt(user, ['notifications'])
   const userTypes = app.config.tokenableTypes
 
   app.get(
@@ -44,12 +38,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of notifications.'), { isApi: true }) },
       },
     },
-    async request => {
-      const query = parse(request.url)
-      const { id } = (request.identity as Identity).user
-      const page = await selectPage(app.database.kysely, endpoint, relation, id, { query, userTypes })
-      return renderPage(endpoint, query, page, request)
-    },
+    ownList(app, endpoint, 'notifications'),
   )
 
   for (const method of ['PUT', 'PATCH'] as const) {

@@ -1,18 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myPlaylists as endpoint } from '../../../../src/api/endpoints.ts'
 import { pageSchema } from '../../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../../src/api/query/parse.ts'
-import { renderPage } from '../../../../src/api/query/render.ts'
-import { relationAt } from '../../../../src/api/query/resource.ts'
-import { user } from '../../../../src/api/resources/user.ts'
 import { success } from '../../../../src/api/responses.ts'
-import type { Identity } from '../../../../src/auth/identity.ts'
-import { selectPage } from '../../../../src/database/select.ts'
+import { ownList } from '../../../../src/own-list.ts'
 
 const list: FastifyPluginAsyncTypebox = async app => {
-  const parse = queryParser(endpoint)
-  const relation = relationAt(user, ['playlists'])
-
   app.get(
     '',
     {
@@ -25,15 +17,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of playlists.'), { isApi: true }) },
       },
     },
-    async request => {
-      const query = parse(request.url)
-      const { id } = (request.identity as Identity).user
-      const page = await selectPage(app.database.kysely, endpoint, relation, id, {
-        query,
-        userTypes: app.config.tokenableTypes,
-      })
-      return renderPage(endpoint, query, page, request)
-    },
+    ownList(app, endpoint, 'playlists'),
   )
 }
 

@@ -1,0 +1,77 @@
+import pg from 'pg'
+import t from 'tap'
+import { postgresSource } from '../../src/database/postgres.ts'
+import type { Session } from '../../src/database/session.ts'
+import { createPostgresDatabase } from '../support/databases.ts'
+
+t.test('a connection that the server ends', async t => {
+  const url = await createPostgresDatabase(t)
+  const lost: Error[] = []
+  const source = postgresSource(url, error => lost.push(error))
+  t.teardown(() => source.close())
+  const admin = new pg.Client(url)
+  await admin.connect()
+  t.teardown(() => admin.end())
+
+  const pidOf = async (session: Session) => {
+    const { rows } = await session.query('select pg_backend_pid() as pid', [])
+    return rows[0]?.pid
+  }
+  const end = (pid: unknown) => admin.query('select pg_terminate_backend($1)', [pid])
+  const unavailable = { name: 'DatabaseUnavailable' }
+
+  await t.test('in the middle of a statement', async t => {
+    const session = await source.acquire()
+    const pid = await pidOf(session)
+    const slow = t.rejects(session.query('select pg_sleep(60)', []), unavailable)
+    await end(pid)
+    await slow
+    await session.release()
+  })
+
+  await t.test('between two statements', async t => {
+    const session = await source.acquire()
+    const heard = new Promise<void>(resolve => {
+      const known = lost.length
+      const look = () => (lost.length > known ? resolve() : setImmediate(look))
+      look()
+    })
+    await end(await pidOf(session))
+    await heard
+    await t.rejects(session.query('select 1', []), unavailable)
+    await session.release()
+  })
+
+  await t.test('while nobody uses it', async t => {
+    const session = await source.acquire()
+    const pid = await pidOf(session)
+    await session.release()
+    await end(pid)
+    // What is taken from the pool now may be that connection still, once.
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      const next = await source.acquire()
+      const works = await next.query('select 1 as one', []).then(
+        () => true,
+        error => error.name !== 'DatabaseUnavailable',
+      )
+      await next.release()
+      if (works) return
+    }
+    t.fail('no connection works any more')
+  })
+
+  const session = await source.acquire()
+  t.match(await session.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'the pool goes on with another')
+  await t.rejects(session.query('select nothing from nowhere', []), unavailable, 'tables may be on their way')
+  await session.release()
+  const other = await source.acquire()
+  await t.rejects(other.query('selec 1', []), { code: '42601' }, "the server's verdict is told as it is")
+  t.match(await other.query('select 2 as two', []), { rows: [{ two: 2 }] }, 'and the connection goes on')
+  await other.release()
+})
+
+t.test('a server that is not there', async t => {
+  const source = postgresSource('postgres://nobody@127.0.0.1:1/nothing', () => {})
+  t.teardown(() => source.close())
+  await t.rejects(source.acquire(), { name: 'DatabaseUnavailable', message: /ECONNREFUSED/ })
+})

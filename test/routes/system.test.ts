@@ -120,7 +120,7 @@ t.test('pages', async t => {
 })
 
 t.test('Swagger UI in a browser', { skip: CHROMIUM ? false : 'no Chromium was found' }, async t => {
-  const user = await addUser(database)
+  const user = await addUser(database, { roles: ['Verified'] })
   const app = await startApp(t, { database })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
   const browser = await chromium.launch({
@@ -153,6 +153,13 @@ t.test('Swagger UI in a browser', { skip: CHROMIUM ? false : 'no Chromium was fo
     .first()
     .waitFor()
   t.pass('a tried-out call shows the user to whom the token belongs')
+  const list = page.locator('.opblock', { hasText: "List the user's playlists" })
+  await list.getByText("List the user's playlists").click()
+  const listed = page.waitForResponse(response => response.url().startsWith(`${base}/api/me/playlist`))
+  await list.getByRole('button', { name: 'Execute' }).click()
+  t.equal((await listed).status(), 200, 'the parameters that the page offers are those of the language')
+  t.match(decodeURIComponent((await listed).url()), 'fields[playlist]=id,name,description,visibility')
+
   t.strictSame(
     [...hosts].filter(host => host !== new URL(base).host && host !== ''),
     [],

@@ -915,6 +915,7 @@ async function notifications(t: Test, app: TestApp, database: TestDatabase) {
     }
     const own = await addNotification(database, viewer.id)
     t.equal((await put(`/${own}/read`, viewer.token)).status, 403, 'N10')
+    t.equal((await read(own)).read_at, null, 'and nothing is done')
     t.strictSame(
       await read(id),
       { read_at: null, updated_at: '2026-02-01 00:00:00' },

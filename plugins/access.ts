@@ -84,7 +84,7 @@ export default fp(
       if (permission !== undefined && checked === undefined) request.authorize()
     })
 
-    app.addHook('preSerialization', async (request, reply) => {
+    app.addHook('onSend', async (request, reply) => {
       if (request.routeOptions.config.access?.checked === undefined || reply.statusCode >= 400) return
       if (!request.isAuthorized) throw new Error(`${request.routeOptions.url} did not check the permission`)
     })

@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import type { Counters } from './counters.ts'
 
-/** The milliseconds after which an address that guessed too often may try again. */
+/** An address has guessed too often. */
 export class TooManyGuesses extends Error {
+  /** Milliseconds until it may try again. */
   readonly ttl: number
 
   constructor(ttl: number) {

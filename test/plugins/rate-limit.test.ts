@@ -24,7 +24,7 @@ for (const engine of ENGINES) {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
 
-    t.test('the 91st request of a minute is refused', async t => {
+    t.test('X1 the 91st request of a minute is refused', async t => {
       const clock = testClock()
       const app = await startApp(t, { database, clock, environment: VIA_PROXY })
       const { token } = await addUser(database)
@@ -125,14 +125,14 @@ for (const engine of ENGINES) {
       const visitor = (ip: string) => ({ ...from('10.1.2.3'), 'x-forwarded-ip': ip })
       t.strictSame(limits(await request(visitor('203.0.113.1'))), [1, 0])
       t.equal((await request(visitor('203.0.113.1'))).status, 429)
-      t.strictSame(limits(await request(visitor('203.0.113.2'))), [1, 0], 'each visitor has a bucket')
+      t.strictSame(limits(await request(visitor('203.0.113.2'))), [1, 0], 'X3 each visitor has a bucket')
 
       const stranger = { ...from('198.51.100.7'), 'x-forwarded-ip': '203.0.113.3' }
       t.equal((await request(stranger)).status, 401)
       t.equal(
         (await request({ ...stranger, 'x-forwarded-ip': '203.0.113.4' })).status,
         429,
-        'from a stranger it means nothing',
+        'X2 from a stranger it means nothing',
       )
       t.equal((await request({ ...stranger, 'x-forwarded-ip': '10.1.2.3' })).status, 429)
     })

@@ -149,6 +149,51 @@ t.test('guessing', async t => {
     t.equal(results.filter(result => result.status === 'rejected').length, 140)
   })
 
+  t.test('is not let in by a count that was read before another guess failed', async t => {
+    const clock = testClock()
+    const counters = memoryCounters(clock)
+    const reads: (() => void)[] = []
+    const limit = guessLimit(
+      {
+        hit: (key, windowMs) => counters.hit(key, windowMs),
+        async read(key) {
+          const count = await counters.read(key)
+          await new Promise<void>(resolve => reads.push(resolve))
+          return count
+        },
+      },
+      1,
+      clock,
+    )
+    const answerReads = async () => {
+      await tick()
+      for (const answer of reads.splice(0)) answer()
+      await tick()
+    }
+    let fail = () => {}
+    const first = limit.attempt(
+      '198.51.100.7',
+      'a',
+      () => new Promise<boolean>(resolve => (fail = () => resolve(false))),
+    )
+    await answerReads()
+    let isLookedUp = false
+    const second = t.rejects(
+      limit.attempt('198.51.100.7', 'b', async () => {
+        isLookedUp = true
+        return false
+      }),
+      { name: 'TooManyGuesses' },
+    )
+    await tick()
+    fail()
+    await first
+    await answerReads()
+    await answerReads()
+    await second
+    t.equal(isLookedUp, false)
+  })
+
   t.test('two hundred right credentials at once all get in', async t => {
     const clock = testClock()
     const limit = guessLimit(slowCounters(memoryCounters(clock)), 60, clock)

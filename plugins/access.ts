@@ -6,6 +6,7 @@ import { MESSAGES } from '../src/api/messages.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
 import { type Refusal, refusal } from '../src/auth/permission.ts'
+import { pathOf } from '../src/http.ts'
 
 /** Who may call a route. */
 export interface Access {
@@ -69,7 +70,7 @@ export default fp(
 
     app.addHook('onRequest', async (request, reply) => {
       if (request.is404) {
-        const path = request.url.split('?', 1)[0] ?? request.url
+        const path = pathOf(request.url)
         const allowed = methodsOf(path)
         if (allowed.length === 0) throw routeNotFound(path)
         if (request.method !== 'OPTIONS') throw methodNotAllowed(request.method, path, allowed)
@@ -101,7 +102,7 @@ export default fp(
 
     // For what a route itself finds to be missing, such as a file: a path without a route ends above.
     app.setNotFoundHandler(request => {
-      throw routeNotFound(request.url.split('?', 1)[0] ?? request.url)
+      throw routeNotFound(pathOf(request.url))
     })
   },
   { name: 'access', dependencies: ['rate-limit'] },

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
 import { SYSTEM_PATHS } from '../src/config.ts'
+import { pathOf } from '../src/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -28,5 +29,3 @@ export default fp(
 )
 
 const isUnder = (path: string, prefix: string) => path === prefix || path.startsWith(`${prefix}/`)
-
-const pathOf = (url: string) => url.split('?', 1)[0] ?? url

@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { pathOf } from '../src/http.ts'
 
 /**
  * Writes one line for each request. The query string is left out of it: people put tokens there, and those
@@ -10,7 +11,7 @@ export default fp(
       request.log.info(
         {
           method: request.method,
-          path: request.url.split('?', 1)[0],
+          path: pathOf(request.url),
           status: reply.statusCode,
           ms: Math.round(reply.elapsedTime * 10) / 10,
           address: request.ip,

@@ -9,10 +9,9 @@ import fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
-import { BODY_LIMIT_BYTES, toHttpError } from '../plugins/errors.ts'
 import type { Config } from './config.ts'
 import type { Database } from './database/connect.ts'
-import { loggerOptions, onClientError, securityHeaders } from './http.ts'
+import { BODY_LIMIT_BYTES, loggerOptions, onClientError, securityHeaders, toHttpError } from './http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,8 +1,11 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyServerOptions } from 'fastify'
+import type { FastifyError, FastifyServerOptions } from 'fastify'
+import { HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
+import { validationMessages } from './api/validation.ts'
 import type { Config } from './config.ts'
+import { DatabaseUnavailable } from './database/unavailable.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
 const SECURITY_HEADERS = {
@@ -65,6 +68,35 @@ function describeError(error: unknown): Described {
     ...(cause !== undefined && { cause: describeError(cause) }),
   }
 }
+
+/** The largest request body, in bytes. */
+export const BODY_LIMIT_BYTES = 1_048_576
+
+/** The answer that an error stands for. What nobody foresaw is a 500 without details. */
+export function toHttpError(
+  error: FastifyError | HttpError | DatabaseUnavailable,
+  contentType?: string,
+): HttpError {
+  if (error instanceof HttpError) return error
+  if (error instanceof DatabaseUnavailable) return serviceUnavailable()
+  const { code, statusCode, validation } = error
+  if (validation) return unprocessable(validationMessages(validation))
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new HttpError(413, MESSAGES.bodyTooLarge(BODY_LIMIT_BYTES))
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new HttpError(415, MESSAGES.unsupportedMediaType(contentType))
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+      return new HttpError(400, MESSAGES.malformedJson)
+  }
+  return statusCode !== undefined && statusCode >= 400 && statusCode < 500
+    ? new HttpError(statusCode === 414 ? 414 : 400, MESSAGES.badRequest)
+    : new HttpError(500, MESSAGES.serverError)
+}
+
+/** The path of a request, without its query string. */
+export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
 
 /** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */
 export function onClientError(error: Error & { code?: string }, socket: Socket): void {

@@ -1,4 +1,4 @@
-import type { ColumnType, Generated, Insertable, Selectable } from 'kysely'
+import type { ColumnType, Generated } from 'kysely'
 
 /**
  * A `timestamp without time zone` as PostgreSQL prints it, always UTC: `2026-03-01 12:34:56[.123456]`.
@@ -228,6 +228,3 @@ export interface Schema {
   videos: VideosTable
   anime_theme_entry_video: AnimeThemeEntryVideoTable
 }
-
-export type UserRow = Selectable<UsersTable>
-export type NewUser = Insertable<UsersTable>

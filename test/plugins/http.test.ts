@@ -399,6 +399,25 @@ t.test('hosts', async t => {
   })
 })
 
+t.test('what is logged by its name has its secrets taken out', async t => {
+  const app = await startApp(t, { database })
+  const secrets = {
+    authorization: 's3cret',
+    cookie: 's3cret',
+    'set-cookie': 's3cret',
+    password: 's3cret',
+    token: 's3cret',
+  }
+  app.log.info({ ...secrets, user: secrets, request: { headers: secrets } }, 'with secrets')
+  app.log.error(
+    { err: Object.assign(new Error('failed'), { params: ['s3cret'], cause: secrets }) },
+    'with an error',
+  )
+  const lines = JSON.stringify(app.logged.filter(({ msg }) => /^with /.test(String(msg))))
+  t.match(lines, '[redacted]')
+  t.notMatch(lines, 's3cret')
+})
+
 t.test('with HTTPS the browser is told to stay with it', async t => {
   const https = await startApp(t, { database, environment: PRODUCTION })
   const answer = await send(https, 'GET', '/api/me', { headers: { host: 'api.example.org' } })

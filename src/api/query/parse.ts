@@ -87,6 +87,10 @@ const spoken = (key: string) => key.replaceAll('_', ' ')
 /** The last part of a dotted name as it stands in a sentence. */
 const lastSpoken = (key: string) => spoken(key.slice(key.lastIndexOf('.') + 1))
 
+/** A field by a name that somebody else chose, which may be one that every object has. */
+const ownField = ({ fields }: Resource, name: string): Field | undefined =>
+  Object.hasOwn(fields, name) ? fields[name] : undefined
+
 function prohibit(key: string, value: Parameter | undefined, faults: Faults) {
   if (value !== undefined && value !== null) faults.add(key, rules.prohibited(key))
 }
@@ -172,7 +176,7 @@ function readSort(
     return orders
   }
   const sortable = (type: Resource, name: string) => {
-    const field = Object.hasOwn(type.fields, name) ? type.fields[name] : undefined
+    const field = ownField(type, name)
     return field !== undefined && isSortable(field)
   }
   if (kind === 'index' && (typeof value === 'string' || value === null)) {
@@ -271,17 +275,12 @@ function readFilterName(
   return { base, suffix }
 }
 
-const filterableField = (resource: Resource, name: string): Field | undefined => {
-  const field = Object.hasOwn(resource.fields, name) ? resource.fields[name] : undefined
-  return field !== undefined && isFilterable(field) ? field : undefined
-}
-
 const readFieldFilter = (resource: Resource, name: string) =>
   readFilterName(
     name,
     base => {
-      const field = filterableField(resource, base)
-      return field && COMPARISONS_OF[field.kind]
+      const field = ownField(resource, base)
+      return field && isFilterable(field) ? COMPARISONS_OF[field.kind] : undefined
     },
     true,
   )

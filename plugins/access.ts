@@ -10,8 +10,10 @@ import { pathOf } from '../src/http.ts'
 
 /** Who may call a route. */
 export interface Access {
-  /** Whether somebody must be known to call, may be, or does not matter. */
-  auth: 'required' | 'optional' | 'none'
+  /** Whether somebody must be known to call, may be, must not have logged in, or does not matter. */
+  auth: 'required' | 'optional' | 'guest' | 'none'
+  /** The one way in which a caller is recognised here; both ways unless it is given. */
+  via?: 'session' | 'token'
   /** The permission that whoever is known must hold. */
   permission?: string
   /**
@@ -48,8 +50,10 @@ export default fp(
       routes.push(route)
       const access = route.config?.access
       if (access !== undefined) {
-        const { isApi = false, endpoint } = route.config ?? {}
-        const documented = { access, isApi, hasQuery: endpoint !== undefined }
+        const { isApi = false, isWeb = false, endpoint } = route.config ?? {}
+        const changes = [route.method].flat().some(method => !['GET', 'HEAD'].includes(method))
+        const hasInput = endpoint !== undefined || route.schema?.body !== undefined
+        const documented = { access, isApi, isWeb, changes, hasInput }
         route.schema = {
           ...route.schema,
           response: { ...accessResponses(documented), ...(route.schema?.response as object | undefined) },
@@ -68,7 +72,7 @@ export default fp(
 
     const methodsOf = knownMethods(app, routes)
 
-    app.addHook('onRequest', async (request, reply) => {
+    app.addGuard(async (request, reply) => {
       if (request.is404) {
         const path = pathOf(request.url)
         const allowed = methodsOf(path)
@@ -82,6 +86,7 @@ export default fp(
         if (auth === 'required') throw unauthenticated()
         return
       }
+      if (auth === 'guest') return reply.send({ error: MESSAGES.alreadyAuthenticated })
       if (permission !== undefined && checked === undefined) request.authorize()
     })
 

@@ -1,9 +1,10 @@
 import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
+import { normalizeInput } from '../src/api/input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { parseQueryString, QueryTooLarge } from '../src/api/query/querystring.ts'
 
-/** Reads bodies as JSON or as forms. An empty one is none, whatever its type says. */
+/** Reads bodies as JSON or as forms, and makes Laravel's input of them. An empty one is none, whatever its type says. */
 export default fp(
   async app => {
     const parseJson = app.getDefaultJsonParser('error', 'error')
@@ -13,15 +14,19 @@ export default fp(
     })
     app.addContentTypeParser(
       'application/x-www-form-urlencoded',
-      { parseAs: 'string' },
-      async (_request: unknown, body: string) => {
+      { parseAs: 'buffer' },
+      async (_request: unknown, body: Buffer) => {
         try {
-          return parseQueryString(body)
+          return parseQueryString(body.toString('latin1'), { trim: false })
         } catch (error) {
           throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
         }
       },
     )
+
+    app.addHook('preValidation', async request => {
+      if (request.routeOptions.schema?.body !== undefined) request.body = normalizeInput(request.body)
+    })
   },
   { name: 'body', dependencies: ['errors'] },
 )

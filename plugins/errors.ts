@@ -11,6 +11,8 @@ export default fp(
       const answer = toHttpError(error, request.headers['content-type'])
       if (answer.statusCode >= 500) request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')
+      // A status of Laravel's own, for which HTTP has no words.
+      if (answer.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'
       return reply.code(answer.statusCode).headers(answer.headers).send(answer.body)
     })
   },

@@ -5,7 +5,8 @@ import { tooManyRequests } from '../src/api/errors.ts'
 import { type Identity, judgeToken } from '../src/auth/identity.ts'
 import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
 import { findToken } from '../src/database/tokens.ts'
-import { guessLimit, TooManyGuesses } from '../src/limits/guess-limit.ts'
+import { LimitExceeded } from '../src/limits/counters.ts'
+import { guessLimit } from '../src/limits/guess-limit.ts'
 import type { AuthenticationOutcome } from './metrics.ts'
 
 declare module 'fastify' {
@@ -24,7 +25,11 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, clock, database } = app
-    const guesses = guessLimit(app.counters, config.rateLimitFailedAuth, clock)
+    const guesses = guessLimit(
+      app.counters,
+      { name: 'failed-auth', max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
+      clock,
+    )
 
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
@@ -50,10 +55,10 @@ export default fp(
         await guesses.attempt(key, credential.digest, () => resolve(request, credential))
         return request.identity !== null
       } catch (error) {
-        if (!(error instanceof TooManyGuesses)) throw error
+        if (!(error instanceof LimitExceeded)) throw error
         request.authenticationOutcome = 'throttled'
         app.metrics.rateLimited.inc({ limit: 'failed_auth' })
-        throw tooManyRequests(config.rateLimitFailedAuth, error.ttl, clock())
+        throw tooManyRequests(error, clock())
       }
     }
 
@@ -77,11 +82,27 @@ export default fp(
         })
       })
 
+    /** Who logged in to the request's session, if anybody did. */
+    const resumeSession = async (request: FastifyRequest) => {
+      request.authenticationOutcome = 'unavailable'
+      const resumed = await app.sessions.resume(request)
+      if (typeof resumed === 'string') {
+        request.authenticationOutcome = resumed
+      } else {
+        request.identity = resumed
+        request.authenticationOutcome = resumed === null ? 'anonymous' : 'authenticated'
+      }
+    }
+
     app.addHook('onRequest', async (request, reply) => {
       const { access } = request.routeOptions.config
-      if (!app.isApiRequest(request) && (access === undefined || access.auth === 'none')) return
+      const isAsked = app.isApiRequest(request) || (access !== undefined && access.auth !== 'none')
+      if (!isAsked && !request.isStateful) return
       request.authenticationOutcome = 'anonymous'
       try {
+        if (request.isStateful) await resumeSession(request)
+        // Whoever logged in is the caller, whatever token comes along: as with Sanctum.
+        if (request.identity !== null || access?.via === 'session') return
         if (request.headers.authorization === undefined) return
         request.authenticationOutcome = 'malformed'
         await verify(request, reply)
@@ -90,8 +111,10 @@ export default fp(
       }
     })
   },
-  { name: 'identify', dependencies: ['api-area', 'client-address', 'counters', 'database', 'metrics'] },
+  { name: 'identify', dependencies: ['client-address', 'counters', 'metrics', 'session'] },
 )
+
+const MINUTE_MS = 60_000
 
 /** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
 const REFUSALS = new Set<string | undefined>([

@@ -1,10 +1,12 @@
 import fp from 'fastify-plugin'
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { AuthenticationFailure } from '../src/auth/identity.ts'
+import type { SessionFailure } from '../src/auth/session.ts'
 
 /** How an attempt to find out who is calling ended. */
 export type AuthenticationOutcome =
   | AuthenticationFailure
+  | SessionFailure
   | 'authenticated'
   | 'anonymous'
   | 'throttled'

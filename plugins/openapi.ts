@@ -3,11 +3,15 @@ import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { queryParameters } from '../src/api/query/openapi.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
+import { sessionCookies } from '../src/session-cookies.ts'
 import { VERSION } from '../src/version.ts'
+import type { Access } from './access.ts'
 
 const DESCRIPTION = `The authenticated user's side of the AnimeThemes API.
 
-Send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
+Programs send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
+
+Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST /login\`, and after that the session's cookie says who is calling. On this page the browser does the rest by itself. On pages of other first-party origins, changes need the value of the cookie \`XSRF-TOKEN\` in the header \`X-XSRF-TOKEN\`.
 
 Answers are JSON. An error's \`message\` says what went wrong.`
 
@@ -31,6 +35,7 @@ export default fp(
         servers: [{ url: '/', description: 'This server' }],
         tags: [
           { name: 'me', description: 'The authenticated user and what belongs to it.' },
+          { name: 'session', description: 'Logging in and out, for browsers on first-party origins.' },
           { name: 'system', description: 'For those who run the server and build on it.' },
         ],
         components: {
@@ -41,19 +46,18 @@ export default fp(
               bearerFormat: '{id}|{secret}',
               description: 'A personal access token, as Laravel Sanctum issues it.',
             },
+            session: {
+              type: 'apiKey',
+              in: 'cookie',
+              name: sessionCookies(app.config).name,
+              description:
+                'The cookie that `POST /login` sets. It counts on first-party origins, and changes need the header `X-XSRF-TOKEN` as well unless they come from a page of this very origin.',
+            },
           },
         },
       },
       transform: ({ schema, url, route }) => {
-        const auth = route.config?.access?.auth ?? 'none'
-        const token = { token: [] }
-        return {
-          url,
-          schema: {
-            ...schema,
-            security: auth === 'required' ? [token] : auth === 'optional' ? [{}, token] : [],
-          },
-        }
+        return { url, schema: { ...schema, security: securityOf(route.config?.access) } }
       },
       // A schema of a query string cannot say how each of its parameters is written.
       transformObject: document => {
@@ -84,6 +88,15 @@ export default fp(
   },
   { name: 'openapi', dependencies: ['access'] },
 )
+
+/** What a caller presents to a route: one of these, where the empty one is nothing. */
+function securityOf({ auth, via }: Access = { auth: 'none' }): Record<string, string[]>[] {
+  if (auth === 'none' || auth === 'guest') return []
+  const schemes = (['token', 'session'] as const)
+    .filter(scheme => via === undefined || via === scheme)
+    .map(scheme => ({ [scheme]: [] }))
+  return auth === 'required' ? schemes : [{}, ...schemes]
+}
 
 /** As much of the document as is looked at here. */
 interface OpenApiDocument {

@@ -5,7 +5,7 @@ import { BYPASS_API_RATE_LIMITER } from '../src/auth/permission.ts'
 
 const WINDOW_MS = 60_000
 
-/** Limits how often a caller uses the API in a minute, once it is known who calls. */
+/** Limits how often a caller uses the API and the login in a minute, once it is known who calls. */
 export default fp(
   async app => {
     const { config, counters, clock } = app
@@ -36,16 +36,17 @@ export default fp(
     })
     const count = app.createRateLimit()
 
-    app.addHook('onRequest', async (request, reply) => {
-      if (!app.isApiRequest(request)) return
+    app.addGuard(async (request, reply) => {
+      const { isWeb = false } = request.routeOptions.config
+      if (!isWeb && !app.isApiRequest(request)) return
       const verdict = await count(request)
       if (verdict.isAllowed) return
       if (verdict.isExceeded) {
         app.metrics.rateLimited.inc({ limit: 'api' })
-        throw tooManyRequests(verdict.max, verdict.ttl, clock())
+        throw tooManyRequests(verdict, clock())
       }
       reply.headers({ 'x-ratelimit-limit': verdict.max, 'x-ratelimit-remaining': verdict.remaining })
     })
   },
-  { name: 'rate-limit', dependencies: ['identify'] },
+  { name: 'rate-limit', dependencies: ['csrf'] },
 )

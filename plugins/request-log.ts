@@ -7,6 +7,7 @@ import { pathOf } from '../src/http.ts'
  */
 export default fp(
   async app => {
+    const isLocal = app.config.appEnv === 'local'
     app.addHook('onResponse', async (request, reply) => {
       request.log.info(
         {
@@ -17,6 +18,7 @@ export default fp(
           address: request.ip,
           ...(request.identity && { userId: request.identity.user.id }),
           ...(request.authenticationOutcome && { authentication: request.authenticationOutcome }),
+          ...(isLocal && request.notStatefulBecause && { notStatefulBecause: request.notStatefulBecause }),
         },
         'request',
       )

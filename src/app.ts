@@ -57,7 +57,7 @@ export function buildApp({
     requestTimeout: REQUEST_TIMEOUT_MS,
     routerOptions: { ignoreTrailingSlash: true },
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
-    ajv: { customOptions: { allErrors: true, coerceTypes: false } },
+    ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,
     frameworkErrors: answerFrameworkError(securityHeaders(config)),
   }).withTypeProvider<TypeBoxTypeProvider>()
@@ -70,12 +70,18 @@ export function buildApp({
   const root = join(import.meta.dirname, '..')
   app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })
   app.register(autoload, { dir: join(root, 'routes/system') })
-  app.register(async scope => {
-    scope.addHook('onRoute', route => {
-      route.config = { ...route.config, isApi: true }
+  for (const [folder, prefix, area] of [
+    ['routes/api', config.apiPath, { isApi: true }],
+    ['routes/web', config.authPath, { isWeb: true }],
+    ['routes/sanctum', '/sanctum', { isWeb: true }],
+  ] as const) {
+    app.register(async scope => {
+      scope.addHook('onRoute', route => {
+        route.config = { ...route.config, ...area }
+      })
+      await scope.register(autoload, { dir: join(root, folder), options: { prefix } })
     })
-    await scope.register(autoload, { dir: join(root, 'routes/api'), options: { prefix: config.apiPath } })
-  })
+  }
   return app
 }
 

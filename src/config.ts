@@ -40,6 +40,13 @@ const list = (text: string) =>
     .map(item => item.trim())
     .filter(item => item !== '')
 
+const nullable =
+  <T>(parse: (text: string) => T) =>
+  (text: string): T | null =>
+    text === 'null' ? null : parse(text)
+
+const yesOrNo = (text: string) => oneOf('true', 'false')(text) === 'true'
+
 const listOf =
   (expectation: string, accepts: (item: string) => boolean) =>
   (text: string): readonly string[] => {
@@ -189,10 +196,85 @@ export const SETTINGS = {
   statefulDomains: setting<readonly string[] | null>({
     name: 'SANCTUM_STATEFUL_DOMAINS',
     fallback: null,
-    defaultNote: "`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1` and APP_URL's host",
-    about: 'First-party origins, `host[:port]` with `*` as a wildcard, comma-separated; empty for none.',
+    defaultNote: '`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1`',
+    about:
+      "First-party origins beside APP_URL's, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none.",
     emptyIsValue: true,
-    parse: listOf('hosts such as localhost:3000 or *.example.org', item => /^[\w.*:[\]-]+$/.test(item)),
+    parse: listOf('hosts such as localhost:3000 or *.example.org', item =>
+      /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item),
+    ),
+  }),
+  corsAllowedOrigins: setting({
+    name: 'CORS_ALLOWED_ORIGINS',
+    fallback: '',
+    defaultNote: 'none',
+    about:
+      'Further origins whose scripts may read answers, with cookies; `*` for all others, without cookies. First-party origins always may.',
+    parse: listOf(
+      'origins such as https://app.example.org, without a path',
+      item => item === '*' || (URL.canParse(item) && new URL(item).origin === item),
+    ),
+  }),
+  sessionCookie: setting({
+    name: 'SESSION_COOKIE',
+    fallback: 'animethemes_session',
+    about:
+      'Name of the session cookie. Over HTTPS and without SESSION_DOMAIN it gets the prefix `__Host-`, which no subdomain can forge.',
+    parse: text => {
+      if (!/^(?!__)[\w.-]{1,64}$/.test(text)) {
+        throw new Expected('at most 64 letters, digits, _, . or -, and no prefix such as __Host-')
+      }
+      return text
+    },
+  }),
+  sessionDomain: setting<string | null>({
+    name: 'SESSION_DOMAIN',
+    fallback: null,
+    defaultNote: "APP_URL's host alone",
+    about: 'Domain whose hosts all get the cookies, such as `.example.org`; `null` for none.',
+    parse: nullable(text => {
+      if (!/^\.?[\w-]+(\.[\w-]+)*$/.test(text)) throw new Expected('a domain such as .example.org')
+      return text.toLowerCase()
+    }),
+  }),
+  sessionSecure: setting<boolean | null>({
+    name: 'SESSION_SECURE_COOKIE',
+    fallback: null,
+    defaultNote: 'whether APP_URL is HTTPS',
+    about: 'Whether the cookies are for HTTPS alone: `true` or `false`.',
+    parse: nullable(yesOrNo),
+  }),
+  sessionSameSite: setting({
+    name: 'SESSION_SAME_SITE',
+    fallback: 'lax',
+    about: '`lax`, `strict`, or `none` for pages of other sites, which needs HTTPS.',
+    parse: oneOf('lax', 'strict', 'none'),
+  }),
+  sessionPartitioned: setting({
+    name: 'SESSION_PARTITIONED_COOKIE',
+    fallback: 'false',
+    about: 'Whether the cookies are kept apart for each site that embeds us (CHIPS); needs HTTPS.',
+    parse: yesOrNo,
+  }),
+  sessionLifetime: setting({
+    name: 'SESSION_LIFETIME',
+    fallback: '120',
+    about: 'Minutes without a request after which a session ends.',
+    parse: wholeNumber(1, 525_600),
+  }),
+  sessionAbsoluteLifetime: setting<number | null>({
+    name: 'SESSION_ABSOLUTE_LIFETIME',
+    fallback: null,
+    defaultNote: 'no limit',
+    about: 'Minutes after login at which a session ends, however busy it is.',
+    parse: nullable(wholeNumber(1, 5_256_000)),
+  }),
+  csrfMode: setting({
+    name: 'CSRF_MODE',
+    fallback: 'token',
+    about:
+      "`token`, or `origin-only`: then changes come from APP_URL's own pages alone, by what the browser says in `Sec-Fetch-Site`.",
+    parse: oneOf('token', 'origin-only'),
   }),
   tokenExpiration: setting<number | null>({
     name: 'SANCTUM_EXPIRATION',
@@ -245,6 +327,20 @@ export const SETTINGS = {
     about: 'Wrong credentials a minute for each address.',
     parse: wholeNumber(1, 1_000_000),
   }),
+  loginRateLimit: setting({
+    name: 'LOGIN_RATE_LIMIT',
+    fallback: '5',
+    about:
+      'Logins a minute for each account from one address, right ones included; four times that for each address.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  loginFailureLimit: setting({
+    name: 'LOGIN_FAILURE_LIMIT',
+    fallback: '100',
+    about:
+      'Wrong passwords an hour for each account; beyond it only addresses that logged in to the account before can try.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
   trustedProxies: setting({
     name: 'TRUSTED_PROXIES',
     fallback: '',
@@ -289,10 +385,11 @@ type SettingName = keyof typeof SETTINGS
 type Values = { [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never }
 
 /** The environment, validated. `apiPath` and `authPath` are prefixes: the root is the empty string. */
-export interface Config extends Omit<Values, 'appEnv' | 'appUrl' | 'statefulDomains'> {
+export interface Config extends Omit<Values, 'appEnv' | 'appUrl' | 'statefulDomains' | 'sessionSecure'> {
   appEnv: 'local' | 'production'
   appUrl: URL
   statefulDomains: readonly string[]
+  sessionSecure: boolean
 }
 
 /** One line for each variable that keeps the server from starting. */
@@ -347,14 +444,8 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     appUrl,
     statefulDomains:
       values.statefulDomains ??
-      Object.freeze([
-        'localhost',
-        'localhost:3000',
-        '127.0.0.1',
-        '127.0.0.1:8000',
-        '::1',
-        ...(appUrl.host === '127.0.0.1:8000' ? [] : [appUrl.host]),
-      ]),
+      Object.freeze(['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']),
+    sessionSecure: values.sessionSecure ?? appUrl.protocol === 'https:',
   }
 
   problems.push(...contradictions(config))
@@ -369,7 +460,8 @@ function urlHost(host: string) {
   return isIP(host) === 6 ? `[${host}]` : host
 }
 
-function* contradictions({ apiPath, authPath, databaseUrl, appKey }: Config) {
+function* contradictions(config: Config) {
+  const { apiPath, authPath, databaseUrl, appKey, appUrl } = config
   for (const [name, path] of [
     ['API_PATH', apiPath],
     ['AUTH_PATH', authPath],
@@ -380,14 +472,27 @@ function* contradictions({ apiPath, authPath, databaseUrl, appKey }: Config) {
   if (databaseUrl !== null && appKey === null) {
     yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)'
   }
+  const domain = config.sessionDomain?.replace(/^\./, '')
+  if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {
+    yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others`
+  }
+  if (!config.sessionSecure && config.sessionSameSite === 'none') {
+    yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise'
+  }
+  if (!config.sessionSecure && config.sessionPartitioned) {
+    yield 'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, since browsers refuse such cookies otherwise'
+  }
 }
 
-function* dangers({ appKey, statefulDomains, trustedProxies, hashRounds }: Config) {
+function* dangers({ appKey, appUrl, statefulDomains, sessionSecure, trustedProxies, hashRounds }: Config) {
   if (appKey?.isWeak) {
     yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
   }
-  if (statefulDomains.some(domain => /^[*.:]+$/.test(domain))) {
+  if (statefulDomains.some(domain => /^(https?:\/\/)?[*.:]+$/.test(domain))) {
     yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected named hosts in production, since * would make every website a first party`
+  }
+  if (appUrl.protocol === 'https:' && !sessionSecure) {
+    yield 'SESSION_SECURE_COOKIE=false: expected true in production with HTTPS, since anybody on the way could read the cookies'
   }
   if (trustedProxies.some(proxy => proxy === '*' || proxy.endsWith('/0'))) {
     yield `TRUSTED_PROXIES=${trustedProxies}: expected named proxies in production, since this lets anybody choose their address`

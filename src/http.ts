@@ -4,6 +4,7 @@ import type { FastifyError, FastifyServerOptions } from 'fastify'
 import { HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
+import { PasswordsBusy } from './auth/password.ts'
 import type { Config } from './config.ts'
 import { DatabaseUnavailable } from './database/unavailable.ts'
 
@@ -74,11 +75,11 @@ export const BODY_LIMIT_BYTES = 1_048_576
 
 /** The answer that an error stands for. What nobody foresaw is a 500 without details. */
 export function toHttpError(
-  error: FastifyError | HttpError | DatabaseUnavailable,
+  error: FastifyError | HttpError | DatabaseUnavailable | PasswordsBusy,
   contentType?: string,
 ): HttpError {
   if (error instanceof HttpError) return error
-  if (error instanceof DatabaseUnavailable) return serviceUnavailable()
+  if (error instanceof DatabaseUnavailable || error instanceof PasswordsBusy) return serviceUnavailable()
   const { code, statusCode, validation } = error
   if (validation) return unprocessable(validationMessages(validation))
   switch (code) {
@@ -106,7 +107,9 @@ export function onClientError(error: Error & { code?: string }, socket: Socket):
   }
   const status =
     error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
-  const body = JSON.stringify({ message: status === 400 ? MESSAGES.badRequest : STATUS_CODES[status] })
+  const message =
+    status === 400 ? MESSAGES.badRequest : status === 431 ? MESSAGES.headersTooLarge : STATUS_CODES[status]
+  const body = JSON.stringify({ message })
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,

@@ -55,9 +55,18 @@ t.test('what follows from other settings', async t => {
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: KEY, APP_ENV: 'local' }).appEnv, 'local')
   t.equal(loadConfig({ HOST: '0.0.0.0', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
   t.equal(loadConfig({ HOST: '::1', PORT: '9000' }).appUrl.origin, 'http://[::1]:9000')
-  t.strictSame(loadConfig({ APP_URL: 'https://api.example.org:8443/' }).statefulDomains.slice(-1), [
-    'api.example.org:8443',
-  ])
+  for (const [environment, isSecure] of [
+    [{ APP_URL: 'https://a.test' }, true],
+    [{ APP_URL: 'http://a.test' }, false],
+    [{ APP_URL: 'https://a.test', SESSION_SECURE_COOKIE: 'false' }, false],
+    [{ APP_URL: 'http://a.test', SESSION_SECURE_COOKIE: 'true' }, true],
+    [{ APP_URL: 'https://a.test', SESSION_SECURE_COOKIE: 'null' }, true],
+  ] as const) {
+    t.equal(loadConfig(environment).sessionSecure, isSecure, JSON.stringify(environment))
+  }
+  t.equal(loadConfig({ SESSION_DOMAIN: 'null' }).sessionDomain, null)
+  t.equal(loadConfig({ APP_URL: 'https://api.a.test', SESSION_DOMAIN: '.A.test' }).sessionDomain, '.a.test')
+  t.equal(loadConfig({ APP_URL: 'http://localhost', SESSION_DOMAIN: 'localhost' }).sessionDomain, 'localhost')
 })
 
 t.test('an empty variable is as good as none, except where empty means none at all', async t => {
@@ -132,6 +141,42 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
       { SANCTUM_STATEFUL_DOMAINS: 'http://a.test/' },
       'SANCTUM_STATEFUL_DOMAINS=http://a.test/: expected hosts such as localhost:3000 or *.example.org (not "http://a.test/")',
     ],
+    [
+      { CORS_ALLOWED_ORIGINS: 'https://a.test,https://b.test/' },
+      'CORS_ALLOWED_ORIGINS=https://a.test,https://b.test/: expected origins such as https://app.example.org, without a path (not "https://b.test/")',
+    ],
+    [
+      { SESSION_COOKIE: '__Host-s' },
+      'SESSION_COOKIE=__Host-s: expected at most 64 letters, digits, _, . or -, and no prefix such as __Host-',
+    ],
+    [
+      { SESSION_COOKIE: 'a b' },
+      'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, and no prefix such as __Host-',
+    ],
+    [{ SESSION_DOMAIN: 'a b' }, 'SESSION_DOMAIN=a b: expected a domain such as .example.org'],
+    [
+      { APP_URL: 'https://api.a.test', SESSION_DOMAIN: '.b.test' },
+      "SESSION_DOMAIN=.b.test: expected api.a.test, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others",
+    ],
+    [
+      { APP_URL: 'https://evila.test', SESSION_DOMAIN: 'a.test' },
+      "SESSION_DOMAIN=a.test: expected evila.test, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others",
+    ],
+    [{ SESSION_SECURE_COOKIE: 'yes' }, 'SESSION_SECURE_COOKIE=yes: expected one of true, false'],
+    [
+      { SESSION_SAME_SITE: 'none' },
+      'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise',
+    ],
+    [
+      { SESSION_PARTITIONED_COOKIE: 'true' },
+      'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, since browsers refuse such cookies otherwise',
+    ],
+    [{ SESSION_LIFETIME: '0' }, 'SESSION_LIFETIME=0: expected a whole number from 1 to 525600'],
+    [
+      { SESSION_ABSOLUTE_LIFETIME: 'x' },
+      'SESSION_ABSOLUTE_LIFETIME=x: expected a whole number from 1 to 5256000',
+    ],
+    [{ CSRF_MODE: 'off' }, 'CSRF_MODE=off: expected one of token, origin-only'],
   ] as const) {
     t.strictSame(problemsOf(environment as unknown as Record<string, string>), [expected])
   }
@@ -164,6 +209,8 @@ t.test('production refuses what would be unsafe', async t => {
     [{ APP_KEY: 'aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbb' }, 'APP_KEY'],
     [{ SANCTUM_STATEFUL_DOMAINS: 'a.test,*' }, 'SANCTUM_STATEFUL_DOMAINS'],
     [{ SANCTUM_STATEFUL_DOMAINS: '*:*' }, 'SANCTUM_STATEFUL_DOMAINS'],
+    [{ SANCTUM_STATEFUL_DOMAINS: 'https://*' }, 'SANCTUM_STATEFUL_DOMAINS'],
+    [{ APP_URL: 'https://a.test', SESSION_SECURE_COOKIE: 'false' }, 'SESSION_SECURE_COOKIE'],
     [{ TRUSTED_PROXIES: '*' }, 'TRUSTED_PROXIES'],
     [{ TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
     [{ TRUSTED_PROXIES: '::/0' }, 'TRUSTED_PROXIES'],

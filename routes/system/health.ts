@@ -5,7 +5,9 @@ import { success, unavailable } from '../../src/api/responses.ts'
 import { isMigrated } from '../../src/database/migrate.ts'
 
 const Health = (status: string, description: string) =>
-  success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }), { isApi: false })
+  success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }), {
+    isLimited: false,
+  })
 
 const health: FastifyPluginAsyncTypebox = async app => {
   app.get(

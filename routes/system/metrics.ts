@@ -23,7 +23,7 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
               description: 'The metrics.',
               examples: ['authentications_total{outcome="authenticated"} 1'],
             }),
-            { isApi: false },
+            { isLimited: false },
           ),
         },
       },

@@ -20,7 +20,7 @@ const openapi: FastifyPluginAsyncTypebox = async app => {
               { openapi: Type.String() },
               { description: 'The document.', additionalProperties: true, examples: [{ openapi: '3.1.0' }] },
             ),
-            { isApi: false },
+            { isLimited: false },
           ),
         },
       },

@@ -53,14 +53,17 @@ export const methodNotAllowed = (method: string, path: string, allowed: readonly
     headers: { allow: allowed.join(', ') },
   })
 
+/** 419, Laravel's own status, for a change that no page of ours can be shown to have asked for. */
+export const csrfMismatch = () => new HttpError(419, MESSAGES.csrfMismatch)
+
 /**
  * 429 with Laravel's four headers.
  *
- * @param max what the limit is
- * @param ttl milliseconds until the window ends
+ * @param limit.max what the limit is
+ * @param limit.ttl milliseconds until the window ends
  * @param now milliseconds since the epoch
  */
-export const tooManyRequests = (max: number, ttl: number, now: number) =>
+export const tooManyRequests = ({ max, ttl }: { max: number; ttl: number }, now: number) =>
   new HttpError(429, MESSAGES.tooManyAttempts, {
     headers: {
       'x-ratelimit-limit': max,

@@ -5,10 +5,19 @@ export const MESSAGES = {
   unauthenticated: 'Unauthenticated.',
   unauthorized: 'This action is unauthorized.',
   prohibited: 'You have been banned from performing this action. Please check your email for more details.',
+  csrfMismatch: 'CSRF token mismatch.',
+  originMismatch: 'Origin mismatch.',
+  alreadyAuthenticated: 'Already authenticated.',
+  wrongCredentials: 'These credentials do not match our records.',
+  wrongPassword: 'The provided password was incorrect.',
+  secondFactorUnsupported:
+    'This account has two-factor authentication, for which this server cannot ask yet. Nobody is logged in by the password alone.',
   notFound: 'Not Found.',
   routeNotFound: (path: string) => `The route ${path} could not be found.`,
   methodNotAllowed: (method: string, path: string, allowed: readonly string[]) =>
     `The ${method} method is not supported for route ${path}. Supported methods: ${allowed.join(', ')}.`,
+  headersTooLarge:
+    'The request headers are too large. If this goes on, clear the cookies of this site and try again.',
   bodyTooLarge: (bytes: number) => `The request body is larger than ${bytes} bytes.`,
   unsupportedMediaType: (type: string | undefined) =>
     type === undefined ? 'The request body has no Content-Type.' : `The media type ${type} is not supported.`,

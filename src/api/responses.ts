@@ -34,10 +34,21 @@ export const failure = (description: string, example: string, headers: Record<st
   )
 
 /** A successful answer of a route, as the specification describes it. */
-export const success = <T extends TSchema>(schema: T, options: { isApi: boolean }): T => ({
+export const success = <T extends TSchema>(schema: T, options: { isLimited: boolean }): T => ({
   ...schema,
-  headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isApi && LIMIT_HEADERS) },
+  headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isLimited && LIMIT_HEADERS) },
 })
+
+/** A successful answer without a body, as the specification describes it. */
+export const noContent = (description: string) =>
+  Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS } })
+
+/** What Fortify says where there is nothing to say: an empty text in JSON. */
+export const EMPTY_JSON = '""'
+
+/** The answer {@link EMPTY_JSON}, as the specification describes it. */
+export const emptyJson = (description: string) =>
+  success(Type.Literal('', { description, examples: [''] }), { isLimited: true })
 
 /** The answer of a route that has to wait for something, as the specification describes it. */
 export const unavailable = (description: string) =>
@@ -49,7 +60,7 @@ export const unavailable = (description: string) =>
 const invalid = Type.Object(
   { message: Type.String(), errors: Type.Record(Type.String(), Type.Array(Type.String())) },
   {
-    description: 'A parameter is not valid. The errors stand under the dotted names of the parameters.',
+    description: 'A parameter or a field is not valid. The errors stand under their dotted names.',
     headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS },
     examples: [
       {
@@ -64,13 +75,22 @@ const invalid = Type.Object(
 export function accessResponses({
   access,
   isApi,
-  hasQuery,
+  isWeb,
+  changes,
+  hasInput,
 }: {
-  access: { auth: 'required' | 'optional' | 'none'; permission?: string }
+  access: { auth: 'required' | 'optional' | 'guest' | 'none'; via?: 'session' | 'token'; permission?: string }
+  /** Whether the route belongs to the API. */
   isApi: boolean
-  hasQuery: boolean
+  /** Whether the route is for browsers alone. */
+  isWeb: boolean
+  /** Whether the method is one that changes things. */
+  changes: boolean
+  /** Whether the route takes parameters or a body. */
+  hasInput: boolean
 }): Record<number, TSchema> {
-  const limits = isApi ? LIMIT_HEADERS : {}
+  const isLimited = isApi || isWeb
+  const limits = isLimited ? LIMIT_HEADERS : {}
   const responses: Record<number, TSchema> = {
     400: failure('The request cannot be understood, or names a host that is not ours.', MESSAGES.badRequest),
     500: failure(
@@ -80,7 +100,7 @@ export function accessResponses({
   }
   if (access.auth === 'required') {
     responses[401] = failure(
-      'Nobody is known to be calling: the token is missing, wrong, expired or revoked.',
+      'Nobody is known to be calling: the token or the session is missing, wrong, expired or revoked.',
       MESSAGES.unauthenticated,
       { ...limits, 'WWW-Authenticate': header('`Bearer` (RFC 6750)') },
     )
@@ -92,8 +112,14 @@ export function accessResponses({
       limits,
     )
   }
-  if (hasQuery) responses[422] = invalid
-  if (isApi || access.auth !== 'none') {
+  if (changes && isLimited && access.via !== 'token') {
+    responses[419] = failure(
+      "The request has a session, and neither the session's CSRF token nor the browser's word that a page of this origin sent it.",
+      MESSAGES.csrfMismatch,
+    )
+  }
+  if (hasInput) responses[422] = invalid
+  if (isLimited || access.auth !== 'none') {
     responses[429] = failure(
       'Too many requests, or too many wrong credentials.',
       MESSAGES.tooManyAttempts,

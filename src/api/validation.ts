@@ -21,8 +21,13 @@ export function validationMessages(
   return errors
 }
 
-function sentence({ keyword, params }: FastifySchemaValidationError, field: string): string {
+/** A fault with the value that it is about, which the validator is told to add. */
+type Fault = FastifySchemaValidationError & { data?: unknown }
+
+function sentence({ keyword, params, data }: Fault, field: string): string {
   const limit = Number(params.limit)
+  // To Laravel a null is as good as absent.
+  if (data === null) return rules.required(field)
   switch (keyword) {
     case 'required':
       return rules.required(field)

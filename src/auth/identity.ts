@@ -1,5 +1,7 @@
+import { equalSecrets } from './secret.ts'
+import type { Session } from './session.ts'
 import { timestampToMillis } from './time.ts'
-import { digestsEqual, parseAbilities, type TokenCredential, type TokenDigest } from './token.ts'
+import { parseAbilities, type TokenCredential, type TokenDigest } from './token.ts'
 
 /** A user, as far as requests need to know. Timestamps are PostgreSQL's text in UTC. */
 export interface User {
@@ -19,17 +21,34 @@ export interface AccessToken {
   abilities: readonly string[]
 }
 
-/** Somebody who presented a personal access token. */
-export interface TokenIdentity {
-  via: 'token'
+/** A user with what the user may and may not do. */
+interface Known {
   user: User
   permissions: ReadonlySet<string>
   prohibitions: ReadonlySet<string>
+}
+
+/** Somebody who presented a personal access token. */
+export interface TokenIdentity extends Known {
+  via: 'token'
   token: AccessToken
 }
 
+/** Somebody who logged in, in a browser on a first-party origin. */
+export interface SessionIdentity extends Known {
+  via: 'session'
+  session: Session
+}
+
 /** Who is calling: everything that needs to know reads this and nothing else. */
-export type Identity = TokenIdentity
+export type Identity = TokenIdentity | SessionIdentity
+
+/** A user who exists, as the database has it. */
+export interface StoredOwner {
+  user: User
+  permissions: string[]
+  prohibitions: string[]
+}
 
 /** A stored token together with its owner, if that is a user who still exists. */
 export interface StoredToken {
@@ -39,11 +58,18 @@ export interface StoredToken {
   abilities: string | null
   expiresAt: string | null
   createdAt: string | null
-  owner: { user: User; permissions: string[]; prohibitions: string[] } | null
+  owner: StoredOwner | null
 }
 
-/** Why a credential opened nothing. It goes to the log and to a metric, and never to the client. */
+/** Why a token opened nothing. It goes to the log and to a metric, and never to the client. */
 export type AuthenticationFailure = 'malformed' | 'unknown' | 'wrong_secret' | 'expired' | 'no_owner'
+
+/** What an identity says of its user. */
+export const known = ({ user, permissions, prohibitions }: StoredOwner): Known => ({
+  user,
+  permissions: new Set(permissions),
+  prohibitions: new Set(prohibitions),
+})
 
 /**
  * Decides what a credential is worth, given the row that it led to.
@@ -62,19 +88,16 @@ export function judgeToken(
   expiration: number | null,
 ): TokenIdentity | AuthenticationFailure {
   if (stored === null) return 'unknown'
-  if (!digestsEqual(stored.digest, credential.digest)) return 'wrong_secret'
+  if (!equalSecrets(stored.digest, credential.digest)) return 'wrong_secret'
   if (expiration !== null) {
     const createdAt = stored.createdAt === null ? Number.NaN : timestampToMillis(stored.createdAt)
     if (!(createdAt > now - expiration * 60_000)) return 'expired'
   }
   if (stored.expiresAt !== null && !(timestampToMillis(stored.expiresAt) >= now)) return 'expired'
   if (stored.owner === null) return 'no_owner'
-  const { user, permissions, prohibitions } = stored.owner
   return {
     via: 'token',
-    user,
-    permissions: new Set(permissions),
-    prohibitions: new Set(prohibitions),
+    ...known(stored.owner),
     token: { id: stored.id, name: stored.name, abilities: parseAbilities(stored.abilities) },
   }
 }

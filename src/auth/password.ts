@@ -1,5 +1,6 @@
 import { verify as verifyArgon } from '@node-rs/argon2'
 import { hash as hashBcrypt, verify as verifyBcrypt } from '@node-rs/bcrypt'
+import pLimit from 'p-limit'
 
 declare const passwordHash: unique symbol
 
@@ -44,4 +45,89 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
     return false
   }
   return false
+}
+
+/** The cost of a bcrypt hash; null for other hashes. */
+const bcryptCost = (hash: string): number | null => {
+  const cost = /^\$2[aby]\$(\d\d)\$/.exec(hash)?.[1]
+  return cost === undefined ? null : Number(cost)
+}
+
+/**
+ * Whether a hash is to be replaced, now that its password is known: bcrypt with less work than is configured.
+ * One with more work stays, and so does argon2.
+ */
+export function isWeaker(hash: string, rounds: number): boolean {
+  const cost = bcryptCost(hash)
+  return cost !== null && cost < rounds
+}
+
+/** A hash that no password has, for work that leads to nothing. */
+const dummy = (cost: number) => `$2y$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+
+/** More passwords are waiting to be checked than can be in reasonable time. */
+export class PasswordsBusy extends Error {
+  constructor() {
+    super('Too many passwords are waiting to be checked.')
+    this.name = 'PasswordsBusy'
+  }
+}
+
+/** Checks and hashes passwords, a few at a time. */
+export interface Passwords {
+  /**
+   * Whether a password belongs to a hash; null is nobody's. What fails costs as much as it does for a hash of
+   * the configured cost, so that the time does not tell whether there was a bcrypt hash, nor of which cost.
+   *
+   * @throws {PasswordsBusy} when too many wait already
+   */
+  verify(password: string, hash: string | null): Promise<boolean>
+  /**
+   * Hashes a new password as {@link hashPassword} does.
+   *
+   * @throws {PasswordsBusy} when too many wait already
+   */
+  hash(password: string): Promise<PasswordHash>
+}
+
+/**
+ * @param rounds bcrypt's cost of new hashes
+ * @param concurrency how many are worked on at once: they share their threads with file access and DNS
+ * @param waiting how many more may wait
+ * @param compare what does the work
+ */
+export function passwords({
+  rounds,
+  concurrency,
+  waiting,
+  compare = verifyPassword,
+}: {
+  rounds: number
+  concurrency: number
+  waiting: number
+  compare?: typeof verifyPassword
+}): Passwords {
+  const limit = pLimit(concurrency)
+
+  const whenFree = <T>(work: () => Promise<T>): Promise<T> => {
+    if (limit.pendingCount >= waiting) throw new PasswordsBusy()
+    return limit(work)
+  }
+
+  const verify = async (password: string, hash: string | null) => {
+    if (hash !== null && (await compare(password, hash))) return true
+    // The costs from a lower one up to the last but one add up to what is missing.
+    const cost = hash === null ? null : bcryptCost(hash)
+    if (cost !== null) {
+      for (let more = cost; more < rounds; more++) await compare(password, dummy(more))
+    } else if (!hash?.startsWith('$argon2')) {
+      await compare(password, dummy(rounds))
+    }
+    return false
+  }
+
+  return {
+    verify: async (password, hash) => whenFree(() => verify(password, hash)),
+    hash: async password => whenFree(() => hashPassword(password, rounds)),
+  }
 }

@@ -1,68 +1,23 @@
-import { hash, timingSafeEqual } from 'node:crypto'
-import { inspect } from 'node:util'
 import { crc32 } from 'node:zlib'
+import { Secret, sha256 } from './secret.ts'
 
 declare const digest: unique symbol
 
 /** The lowercase hex SHA-256 of a token's secret: all of it that is stored. */
 export type TokenDigest = string & { readonly [digest]: true }
 
-/** A token as its owner holds it, `{id}|{secret}`. It prints as its own name, in JSON and in logs too. */
-export class PlainToken {
-  readonly #text: string
-
+/** A token as its owner holds it, `{id}|{secret}`. */
+export class PlainToken extends Secret {
   constructor(id: number | string, secret: TokenSecret) {
-    this.#text = `${id}|${secret.reveal()}`
-  }
-
-  /** The text, for the one answer that hands it out. */
-  reveal() {
-    return this.#text
-  }
-
-  toString() {
-    return '[PlainToken]'
-  }
-
-  toJSON() {
-    return '[PlainToken]'
-  }
-
-  [inspect.custom]() {
-    return '[PlainToken]'
+    super(`${id}|${secret.reveal()}`)
   }
 }
 
-/** A token's secret, the part behind the `|`. It prints as its own name. */
-export class TokenSecret {
-  readonly #text: string
-
-  constructor(text: string) {
-    this.#text = text
-  }
-
-  reveal() {
-    return this.#text
-  }
-
-  /**
-   * The form in which the secret is stored: SHA-256 of all of it, prefix and checksum included.
-   * Headers reach Node as latin1, and so the bytes are those that were sent.
-   */
+/** A token's secret, the part behind the `|`. */
+export class TokenSecret extends Secret {
+  /** The form in which the secret is stored: SHA-256 of all of it, prefix and checksum included. */
   digest() {
-    return hash('sha256', Buffer.from(this.#text, 'latin1')) as TokenDigest
-  }
-
-  toString() {
-    return '[TokenSecret]'
-  }
-
-  toJSON() {
-    return '[TokenSecret]'
-  }
-
-  [inspect.custom]() {
-    return '[TokenSecret]'
+    return sha256(this.reveal()) as TokenDigest
   }
 }
 
@@ -118,11 +73,6 @@ export function parseToken(presented: string): TokenCredential | null {
 export function bearerCredential(authorization: string): TokenCredential | null {
   const presented = /^bearer ([^\s,]+)$/i.exec(authorization)?.[1]
   return presented === undefined ? null : parseToken(presented)
-}
-
-/** Compares two digests in a time that does not depend on where they differ. */
-export function digestsEqual(a: TokenDigest, b: TokenDigest): boolean {
-  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b))
 }
 
 /**

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
 import type { CommandContext } from './context.ts'
+import { doctorCommand } from './doctor.ts'
 import { migrateCommand } from './migrate.ts'
 import { openapiCommand } from './openapi.ts'
 import { permissionCommand } from './permission.ts'
@@ -22,6 +23,7 @@ export function program(context: CommandContext): Command {
     .addCommand(tokenCommand(context))
     .addCommand(roleCommand(context))
     .addCommand(permissionCommand(context))
+    .addCommand(doctorCommand(context))
     .addCommand(openapiCommand(context))
   behave(command, context)
   return command

@@ -1,22 +1,56 @@
 import { Command } from 'commander'
 import { hashPassword, passwordFault } from '../auth/password.ts'
 import { grant, grantDefaultRoles } from '../database/permissions.ts'
-import { insertUser } from '../database/users.ts'
+import { changePassword, insertUser } from '../database/users.ts'
 import { type CommandContext, CommandError, withDatabase } from './context.ts'
-import { collect } from './options.ts'
+import { collect, userByEmail } from './options.ts'
 
-/** `user create`: adds a user. */
+/** `user create` and `user password`. */
 export const userCommand = (context: CommandContext) =>
-  new Command('user').description('manage users').addCommand(
-    new Command('create')
-      .description('add a user')
-      .requiredOption('--name <name>', 'the user name')
-      .requiredOption('--email <email>', 'the e-mail address')
-      .requiredOption('--password <password>', 'the password; - reads it from standard input')
-      .option('--verified', 'count the e-mail address as verified, which gives the default roles')
-      .option('--role <role>', 'give a role; may be repeated', collect, [])
-      .action((options: CreateOptions) => createUser(context, options)),
-  )
+  new Command('user')
+    .description('manage users')
+    .addCommand(
+      new Command('create')
+        .description('add a user')
+        .requiredOption('--name <name>', 'the user name')
+        .requiredOption('--email <email>', 'the e-mail address')
+        .requiredOption(...PASSWORD)
+        .option('--verified', 'count the e-mail address as verified, which gives the default roles')
+        .option('--role <role>', 'give a role; may be repeated', collect, [])
+        .action((options: CreateOptions) => createUser(context, options)),
+    )
+    .addCommand(
+      new Command('password')
+        .description("give a user a new password, which ends the user's sessions and no token")
+        .requiredOption('--email <email>', "the user's e-mail address")
+        .requiredOption(...PASSWORD)
+        .action((options: PasswordOptions) => setPassword(context, options)),
+    )
+
+const PASSWORD = ['--password <password>', 'the password; - reads it from standard input'] as const
+
+/** The password that is meant. @throws {CommandError} if it cannot be anybody's */
+async function newPassword(context: CommandContext, given: string): Promise<string> {
+  const password = given === '-' ? (await context.readInput()).replace(/\r?\n$/, '') : given
+  const fault = passwordFault(password)
+  if (fault !== null) throw new CommandError(`--password ${fault}.`)
+  return password
+}
+
+interface PasswordOptions {
+  email: string
+  password: string
+}
+
+async function setPassword(context: CommandContext, { email, ...given }: PasswordOptions) {
+  const password = await newPassword(context, given.password)
+  await withDatabase(context, 'user password', async (database, config) => {
+    const { userId } = await userByEmail(database, config, email)
+    const hash = await hashPassword(password, config.hashRounds)
+    await changePassword(database.kysely, userId, hash, { keep: null, now: context.clock() })
+    context.print(`${email} has a new password. All sessions are over; tokens go on.`)
+  })
+}
 
 interface CreateOptions {
   name: string
@@ -27,9 +61,7 @@ interface CreateOptions {
 }
 
 async function createUser(context: CommandContext, { name, email, verified, role, ...given }: CreateOptions) {
-  const password = given.password === '-' ? (await context.readInput()).replace(/\r?\n$/, '') : given.password
-  const fault = passwordFault(password)
-  if (fault !== null) throw new CommandError(`--password ${fault}.`)
+  const password = await newPassword(context, given.password)
   if (!/^[^\s@]+@[^\s@]+$/.test(email) || email.length > 255) {
     throw new CommandError(`--email ${email}: expected an e-mail address of at most 255 characters.`)
   }

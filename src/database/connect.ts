@@ -1,9 +1,9 @@
 import { Kysely } from 'kysely'
 import type { Config } from '../config.ts'
+import { SessionDialect, type SessionSource } from './dialect.ts'
 import { openEmbedded } from './embedded.ts'
 import { postgresSource } from './postgres.ts'
 import type { Schema } from './schema.ts'
-import { SessionDialect, type SessionSource } from './session.ts'
 import { asUnavailable } from './unavailable.ts'
 
 /** The database as the rest of the program sees it. */

@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { relative, resolve } from 'node:path'
-import type { Session, SessionSource, StatementResult } from './session.ts'
+import type { Session, SessionSource, StatementResult } from './dialect.ts'
 
 interface Request {
   sql: string

@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
+import type { SessionSource } from './dialect.ts'
 import { type Holder, takeLock } from './embedded-lock.ts'
 import { SocketSource, serveSession, socketPath } from './embedded-socket.ts'
 import { PGLITE_OPTIONS, PgliteSource } from './pglite.ts'
-import type { SessionSource } from './session.ts'
 
 export interface EmbeddedOptions {
   /** The directory that holds the database, its lock and its socket. */

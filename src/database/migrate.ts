@@ -3,6 +3,7 @@ import { users } from './migrations/0001_users.ts'
 import { permissions } from './migrations/0002_permissions.ts'
 import { lists } from './migrations/0003_lists.ts'
 import { notifications } from './migrations/0004_notifications.ts'
+import { sessions } from './migrations/0005_sessions.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -10,6 +11,7 @@ const MIGRATIONS = {
   '0002_permissions': permissions,
   '0003_lists': lists,
   '0004_notifications': notifications,
+  '0005_sessions': sessions,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

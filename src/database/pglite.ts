@@ -1,6 +1,6 @@
 import { type PGlite, types } from '@electric-sql/pglite'
+import type { Session, SessionSource, StatementResult } from './dialect.ts'
 import { describeError, restoreError, toText } from './embedded-socket.ts'
-import type { Session, SessionSource, StatementResult } from './session.ts'
 
 /** What happens around the end of a database in this process. */
 interface Closing {

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import type { SessionSource } from './session.ts'
+import type { SessionSource } from './dialect.ts'
 import { asUnavailable, DatabaseUnavailable } from './unavailable.ts'
 
 const { builtins } = pg.types

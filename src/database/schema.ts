@@ -203,6 +203,24 @@ export interface AnimeThemeEntryVideoTable {
   video_id: number
 }
 
+export interface SessionsTable {
+  /** The SHA-256 of the session's id. */
+  id: string
+  user_id: number | null
+  ip_address: string | null
+  user_agent: string | null
+  payload: string
+  /** Seconds since the epoch. */
+  last_activity: number
+}
+
+/** From where users logged in: a table of ours, which Laravel does not have. */
+export interface LoginAddressesTable {
+  user_id: number
+  address: string
+  last_login_at: TimestampText
+}
+
 /** Every table, under Laravel's names. */
 export interface Schema {
   users: UsersTable
@@ -227,4 +245,6 @@ export interface Schema {
   anime_theme_entries: AnimeThemeEntriesTable
   videos: VideosTable
   anime_theme_entry_video: AnimeThemeEntryVideoTable
+  sessions: SessionsTable
+  login_addresses: LoginAddressesTable
 }

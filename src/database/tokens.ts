@@ -1,26 +1,18 @@
 import { type Kysely, sql } from 'kysely'
 import type { StoredToken } from '../auth/identity.ts'
-import { GUARDS } from '../auth/permission.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import type { TokenCredential, TokenDigest } from '../auth/token.ts'
+import { type OwnerRow, ownerOf, selectOwner } from './owner.ts'
+import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-interface TokenRow {
+interface TokenRow extends OwnerRow {
   id: number
   name: string
   token: string
   abilities: string | null
   expires_at: string | null
   created_at: string | null
-  user_id: number | null
-  user_name: string
-  email: string
-  email_verified_at: string | null
-  two_factor_confirmed_at: string | null
-  user_created_at: string
-  user_updated_at: string
-  permissions: string[]
-  prohibitions: string[]
 }
 
 /**
@@ -28,7 +20,7 @@ interface TokenRow {
  * statement. The owner is null unless it is a user who is not deleted.
  *
  * @param userTypes the class names that mean a user
- * @param now milliseconds since the epoch, for prohibitions and sanctions that end
+ * @param now milliseconds since the epoch
  */
 export async function findToken(
   db: Kysely<Schema>,
@@ -36,43 +28,11 @@ export async function findToken(
   userTypes: readonly string[],
   now: number,
 ): Promise<StoredToken | null> {
-  const types = sql`${userTypes}::text[]`
-  const moment = sql`${millisToTimestamp(now)}::timestamp`
   const { rows } = await sql<TokenRow>`
-    select
-      t.id, t.name, t.token, t.abilities, t.expires_at, t.created_at,
-      u.id as user_id, u.name as user_name, u.email, u.email_verified_at, u.two_factor_confirmed_at,
-      u.created_at as user_created_at, u.updated_at as user_updated_at,
-      array(
-        select p.name::text from permissions p
-        where p.guard_name = any(${GUARDS}::text[]) and p.id in (
-          select mp.permission_id from model_has_permissions mp
-          where mp.model_id = u.id and mp.model_type = any(${types})
-          union
-          select rp.permission_id
-          from model_has_roles mr
-          join roles r on r.id = mr.role_id and r.guard_name = any(${GUARDS}::text[])
-          join role_has_permissions rp on rp.role_id = r.id
-          where mr.model_id = u.id and mr.model_type = any(${types})
-        )
-      ) as permissions,
-      array(
-        select p.name::text from prohibitions p
-        where p.id in (
-          select mp.prohibition_id from model_prohibitions mp
-          where mp.model_id = u.id and mp.model_type = any(${types})
-            and (mp.expires_at is null or mp.expires_at > ${moment})
-          union
-          select sp.prohibition_id
-          from model_sanctions ms
-          join sanction_prohibition sp on sp.sanction_id = ms.sanction_id
-          where ms.model_id = u.id and ms.model_type = any(${types})
-            and (ms.expires_at is null or ms.expires_at > ${moment})
-        )
-      ) as prohibitions
+    select t.id, t.name, t.token, t.abilities, t.expires_at, t.created_at, ${selectOwner(userTypes, now)}
     from personal_access_tokens t
     left join users u
-      on u.id = t.tokenable_id and t.tokenable_type = any(${types}) and u.deleted_at is null
+      on u.id = t.tokenable_id and t.tokenable_type = any(${userTypes}::text[]) and u.deleted_at is null
     where ${credential.id === null ? sql`t.token = ${credential.digest}` : sql`t.id = ${credential.id}::bigint`}
   `.execute(db)
   const row = rows[0]
@@ -84,22 +44,7 @@ export async function findToken(
     abilities: row.abilities,
     expiresAt: row.expires_at,
     createdAt: row.created_at,
-    owner:
-      row.user_id === null
-        ? null
-        : {
-            user: {
-              id: row.user_id,
-              name: row.user_name,
-              email: row.email,
-              emailVerifiedAt: row.email_verified_at,
-              twoFactorConfirmedAt: row.two_factor_confirmed_at,
-              createdAt: row.user_created_at,
-              updatedAt: row.user_updated_at,
-            },
-            permissions: row.permissions,
-            prohibitions: row.prohibitions,
-          },
+    owner: ownerOf(row),
   }
 }
 
@@ -162,32 +107,19 @@ export async function deleteTokens(
   return Number(numDeletedRows)
 }
 
-const PRUNE_BATCH = 5_000
-
 /**
- * Deletes the tokens that ended before a moment, in batches that lock little and briefly.
+ * Deletes the tokens that ended before a moment.
  *
  * @param ended tokens whose own expiry lies before it are deleted; milliseconds since the epoch
  * @param created tokens created before it are deleted too; null when tokens live on without limit
  */
 export async function pruneTokens(db: Kysely<Schema>, ended: number, created: number | null): Promise<void> {
-  const before = async (column: 'expires_at' | 'created_at', moment: number) => {
-    let deleted: bigint
-    do {
-      const { numDeletedRows } = await db
-        .deleteFrom('personal_access_tokens')
-        .where('id', 'in', query =>
-          query
-            .selectFrom('personal_access_tokens')
-            .select('id')
-            .where(column, '<', millisToTimestamp(moment))
-            .orderBy('id')
-            .limit(PRUNE_BATCH),
-        )
-        .executeTakeFirstOrThrow()
-      deleted = numDeletedRows
-    } while (deleted === BigInt(PRUNE_BATCH))
-  }
+  const before = (column: 'expires_at' | 'created_at', moment: number) =>
+    deleteInBatches(
+      db,
+      'personal_access_tokens',
+      sql`${sql.ref(column)} < ${millisToTimestamp(moment)}::timestamp`,
+    )
   await before('expires_at', ended)
   if (created !== null) await before('created_at', created)
 }
@@ -196,14 +128,14 @@ export async function pruneTokens(db: Kysely<Schema>, ended: number, created: nu
  * Writes when tokens were last used, in one statement that locks rows in ascending order of id and never
  * turns a date back.
  *
- * @param uses pairs of token id and milliseconds since the epoch
+ * @param uses by the tokens' ids; `at` is milliseconds since the epoch
  */
 export async function writeLastUsed(
   db: Kysely<Schema>,
-  uses: readonly (readonly [id: number, at: number])[],
+  uses: readonly (readonly [id: number, use: { at: number }])[],
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
-  const moments = uses.map(([, at]) => millisToSeconds(at))
+  const moments = uses.map(([, { at }]) => millisToSeconds(at))
   await sql`
     with used as (select * from unnest(${ids}::bigint[], ${moments}::timestamp[]) as used (id, at)),
     locked as (

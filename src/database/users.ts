@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
+import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import type { Schema } from './schema.ts'
 
@@ -16,6 +17,80 @@ export async function findUserByEmail(
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
   return row ?? null
+}
+
+/** What a login is checked against. */
+export interface Credentials {
+  userId: number
+  password: PasswordHash
+  /** Whether a second factor is asked for as well. */
+  hasSecondFactor: boolean
+}
+
+/** The credentials of a user who is not deleted, found as {@link findUserByEmail} finds; null if there is none. */
+export async function findCredentials(db: Kysely<Schema>, email: string): Promise<Credentials | null> {
+  // No text of PostgreSQL's has a NUL, and asking for one is an error.
+  if (email.includes('\0')) return null
+  const row = await db
+    .selectFrom('users')
+    .select(['id', 'password', 'two_factor_confirmed_at'])
+    .where(sql`lower(email)`, '=', sql`lower(${email})`)
+    .where('deleted_at', 'is', null)
+    .executeTakeFirst()
+  return row === undefined
+    ? null
+    : {
+        userId: row.id,
+        password: row.password as PasswordHash,
+        hasSecondFactor: row.two_factor_confirmed_at !== null,
+      }
+}
+
+/**
+ * Stores another hash of the password that a user has, unless the password was changed meanwhile. The user's
+ * sessions go on.
+ *
+ * @returns whether it is stored
+ */
+export async function rehashPassword(
+  db: Kysely<Schema>,
+  userId: number,
+  { from, to }: { from: PasswordHash; to: PasswordHash },
+): Promise<boolean> {
+  const { rows } = await sql`
+    with rehashed as (
+      update users set password = ${to} where id = ${userId} and password = ${from} returning id
+    ), going_on as (
+      update sessions set payload = replace(payload, ${passwordStamp(from)}, ${passwordStamp(to)})
+      where user_id = (select id from rehashed)
+    )
+    select id from rehashed`.execute(db)
+  return rows.length > 0
+}
+
+/**
+ * Gives a user a new password. All sessions of the user's end at once, but for the one that is named.
+ *
+ * @param keep the session in which the password was changed
+ * @param now milliseconds since the epoch
+ */
+export async function changePassword(
+  db: Kysely<Schema>,
+  userId: number,
+  hash: PasswordHash,
+  { keep, now }: { keep: SessionDigest | null; now: number },
+): Promise<void> {
+  const stamp = JSON.stringify({ password: passwordStamp(hash) } satisfies Partial<SessionPayload>)
+  await sql`
+    with changed as (
+      update users set password = ${hash}, updated_at = ${millisToTimestamp(now)}::timestamp
+      where id = ${userId} returning id
+    ), kept as (
+      update sessions set payload = (payload::jsonb || ${stamp}::jsonb)::text
+      where id = ${keep} and user_id = (select id from changed)
+    )
+    delete from sessions
+    where user_id = (select id from changed) and id is distinct from ${keep}`.execute(db)
 }
 
 /** A known user's columns, for what shows them: nobody who is deleted is known. */

@@ -15,6 +15,21 @@ export interface Counters {
   read(key: string): Promise<Count>
 }
 
+/** Something was tried too often. */
+export class LimitExceeded extends Error {
+  /** How often it may be. */
+  readonly max: number
+  /** Milliseconds until it may be tried again. */
+  readonly ttl: number
+
+  constructor(max: number, ttl: number) {
+    super(`Tried more than ${max} times.`)
+    this.name = 'LimitExceeded'
+    this.max = max
+    this.ttl = ttl
+  }
+}
+
 const CAPACITY = 100_000
 
 /**

@@ -1,6 +1,6 @@
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import t from 'tap'
-import { hashPassword, passwordFault, verifyPassword } from '../../src/auth/password.ts'
+import { hashPassword, isWeaker, passwordFault, passwords, verifyPassword } from '../../src/auth/password.ts'
 import { laravelRows as laravel } from '../support/laravel.ts'
 
 t.test('every password that Laravel hashed opens, and no other', async t => {
@@ -59,4 +59,67 @@ t.test('what is no hash matches nothing, and throws nothing', async t => {
   ]) {
     t.equal(await verifyPassword('plain', hash), false, JSON.stringify(hash))
   }
+})
+
+t.test('a hash is replaced by one with more work, and by nothing else', async t => {
+  const bcrypt = (cost: string) => `$2y$${cost}$${'.'.repeat(53)}`
+  t.equal(isWeaker(bcrypt('10'), 12), true)
+  t.equal(isWeaker(bcrypt('12'), 12), false)
+  t.equal(isWeaker(bcrypt('14'), 12), false)
+  t.equal(isWeaker(bcrypt('10').replace('2y', '2a'), 12), true)
+  t.equal(isWeaker('$argon2id$v=19$m=65536,t=4,p=1$x$y', 12), false)
+  t.equal(isWeaker('!', 12), false)
+})
+
+t.test('a wrong password costs the same, whoever it is for', async t => {
+  /** How much work was done, where the least is 1. */
+  const workOf = async (hash: string | null, password = 'wrong') => {
+    let work = 0
+    const { verify } = passwords({
+      rounds: 8,
+      concurrency: 1,
+      waiting: 1,
+      compare: async (given, against) => {
+        work += 2 ** Number(/^\$2y\$(\d\d)\$/.exec(against)?.[1] ?? Number.NEGATIVE_INFINITY)
+        return verifyPassword(given, against)
+      },
+    })
+    t.equal(await verify(password, hash), false)
+    return work
+  }
+  const nobody = await workOf(null)
+  t.equal(nobody, 2 ** 8)
+  for (const rounds of [4, 5, 6, 7, 8]) {
+    t.equal(await workOf(await hashPassword('right', rounds)), nobody, `cost ${rounds}`)
+  }
+  t.equal(await workOf('!'), nobody, 'a hash that is none')
+  t.equal(await workOf(''), nobody)
+})
+
+t.test('passwords are checked a few at a time, and not for ever', async t => {
+  let busy = 0
+  let most = 0
+  const finish: (() => void)[] = []
+  const { verify, hash } = passwords({
+    rounds: 4,
+    concurrency: 2,
+    waiting: 3,
+    compare: async () => {
+      most = Math.max(most, ++busy)
+      await new Promise<void>(resolve => finish.push(resolve))
+      busy -= 1
+      return true
+    },
+  })
+  const checks = Array.from({ length: 5 }, () => verify('a', 'b'))
+  await new Promise(setImmediate)
+  await t.rejects(verify('a', 'b'), { name: 'PasswordsBusy' })
+  await t.rejects(hash('a'), { name: 'PasswordsBusy' })
+  for (let round = 0; round < 5; round++) {
+    for (const resolve of finish.splice(0)) resolve()
+    await new Promise(setImmediate)
+  }
+  t.strictSame(await Promise.all(checks), [true, true, true, true, true])
+  t.equal(most, 2)
+  t.match(await hash('a'), /^\$2y\$04\$/)
 })

@@ -4,11 +4,11 @@ import fc from 'fast-check'
 import t from 'tap'
 import { hashidEncoder } from '../../src/auth/hashid.ts'
 import { judgeToken, type StoredToken } from '../../src/auth/identity.ts'
-import { lastUsedNotes } from '../../src/auth/last-used.ts'
+import { notes } from '../../src/auth/notes.ts'
+import { equalSecrets } from '../../src/auth/secret.ts'
 import { millisToTimestamp, timestampToMillis } from '../../src/auth/time.ts'
 import {
   bearerCredential,
-  digestsEqual,
   mintSecret,
   PlainToken,
   parseAbilities,
@@ -236,8 +236,8 @@ t.test('the verdict on a token', async t => {
 
 t.test('digests of unequal length are unequal, and no crash', async t => {
   const digest = new TokenSecret('a').digest()
-  t.equal(digestsEqual(digest, digest), true)
-  t.equal(digestsEqual(digest, digest.slice(1) as typeof digest), false)
+  t.equal(equalSecrets(digest, digest), true)
+  t.equal(equalSecrets(digest, digest.slice(1) as typeof digest), false)
 })
 
 t.test('abilities', async t => {
@@ -255,58 +255,59 @@ t.test('timestamps keep their moment both ways', async t => {
 })
 
 t.test('notes of last use', async t => {
+  type Use = { at: number }
   t.test('are written once for many uses, in ascending order of id, with the latest moment', async t => {
-    const written: [number, number][][] = []
-    const notes = lastUsedNotes(async uses => {
+    const written: [number, Use][][] = []
+    const lastUsed = notes<number, Use>(async uses => {
       written.push(uses)
     })
-    notes.note(9, 1)
-    notes.note(3, 5)
-    notes.note(9, 7)
-    notes.note(3, 4)
-    await notes.flush()
-    await notes.flush()
+    lastUsed.note(9, { at: 1 })
+    lastUsed.note(3, { at: 5 })
+    lastUsed.note(9, { at: 7 })
+    lastUsed.note(3, { at: 4 })
+    await lastUsed.flush()
+    await lastUsed.flush()
     t.strictSame(written, [
       [
-        [3, 5],
-        [9, 7],
+        [3, { at: 5 }],
+        [9, { at: 7 }],
       ],
     ])
   })
 
   t.test('survive a failed write', async t => {
-    const written: [number, number][][] = []
+    const written: [number, Use][][] = []
     let isDown = true
-    const notes = lastUsedNotes(async uses => {
+    const lastUsed = notes<number, Use>(async uses => {
       if (isDown) throw new Error('down')
       written.push(uses)
     })
-    notes.note(1, 10)
-    await t.rejects(notes.flush(), { message: 'down' })
-    notes.note(1, 20)
-    notes.note(2, 15)
+    lastUsed.note(1, { at: 10 })
+    await t.rejects(lastUsed.flush(), { message: 'down' })
+    lastUsed.note(1, { at: 20 })
+    lastUsed.note(2, { at: 15 })
     isDown = false
-    await notes.flush()
+    await lastUsed.flush()
     t.strictSame(written, [
       [
-        [1, 20],
-        [2, 15],
+        [1, { at: 20 }],
+        [2, { at: 15 }],
       ],
     ])
   })
 
   t.test('take bounded memory', async t => {
-    const written: [number, number][][] = []
-    const notes = lastUsedNotes(async uses => {
+    const written: [number, Use][][] = []
+    const lastUsed = notes<number, Use>(async uses => {
       written.push(uses)
     }, 2)
-    for (const id of [1, 2, 3]) notes.note(id, 1)
-    notes.note(1, 2)
-    await notes.flush()
+    for (const id of [1, 2, 3]) lastUsed.note(id, { at: 1 })
+    lastUsed.note(1, { at: 2 })
+    await lastUsed.flush()
     t.strictSame(written, [
       [
-        [1, 2],
-        [2, 1],
+        [1, { at: 2 }],
+        [2, { at: 1 }],
       ],
     ])
   })

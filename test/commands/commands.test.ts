@@ -9,6 +9,7 @@ import { program } from '../../src/commands/program.ts'
 import { databaseOver } from '../../src/database/connect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
 import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, USER_TYPE } from '../support/app.ts'
+import { TestBrowser } from '../support/browser.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run } from '../support/processes.ts'
 
@@ -40,6 +41,158 @@ async function commandLine(test: typeof t, settings: Record<string, string> = {}
   }
   return { database, environment, command }
 }
+
+t.test('user password', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database, { password: 'the old one' })
+  const app = await startApp(t as never, { database })
+  const browser = new TestBrowser(app)
+  await browser.logIn({ email: user.email, password: 'the old one' })
+  const set = (email: string, password: string) =>
+    command('user', 'password', '--email', email, '--password', password)
+  const { out, error } = await set(user.email.toUpperCase(), 'the new one')
+  t.equal(error, null)
+  t.match(out, [/has a new password\. All sessions are over; tokens go on\.$/])
+  t.equal((await browser.get('/api/me')).status, 401)
+  t.equal((await get(app, '/api/me', user.token)).status, 200)
+  t.equal((await browser.post('/login', { email: user.email, password: 'the old one' })).status, 422)
+  t.equal((await browser.post('/login', { email: user.email, password: 'the new one' })).status, 200)
+  await set(user.email, '-')
+  t.equal((await new TestBrowser(app).logIn({ email: user.email, password: 'from stdin' })).status, 200)
+  t.match((await set('nobody@example.org', 'x')).error, 'There is no user with the e-mail address nobody')
+  t.match((await set(user.email, 'x'.repeat(73))).error, '--password must not be longer than 72 bytes.')
+})
+
+t.test('doctor', async t => {
+  const doctor = async (settings: Record<string, string>, ...args: string[]) => {
+    const out: string[] = []
+    let error: Error | null = null
+    try {
+      await program({
+        environment: settings,
+        print: line => out.push(line),
+        warn: line => out.push(line),
+        readInput: async () => '',
+        clock: () => NOW,
+        random: randomBytes,
+      }).parseAsync(['node', 'animethemes-auth', 'doctor', ...args])
+    } catch (thrown) {
+      error = thrown as Error
+    }
+    return { out: out.join('\n'), error: error?.message ?? null }
+  }
+  const PRODUCTION = { APP_URL: 'https://api.example.org', APP_ENV: 'local' }
+
+  for (const [name, settings, origin, expected] of [
+    ['the standard case', {}, 'http://localhost:3000', []],
+    ['a page of our own', {}, 'http://localhost:8000', []],
+    [
+      'the other name of this machine',
+      {},
+      'http://127.0.0.1:3000',
+      [/127\.0\.0\.1:3000 is not a first party/, /CORS keeps/],
+    ],
+    [
+      'one domain for both',
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org', SESSION_DOMAIN: '.example.org' },
+      'https://www.example.org',
+      [],
+    ],
+    [
+      'without SESSION_DOMAIN',
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org' },
+      'https://www.example.org',
+      [/cannot read the cookie XSRF-TOKEN, .* 419\. Set SESSION_DOMAIN=\.example\.org\./],
+    ],
+    [
+      'over plain HTTP',
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org', SESSION_DOMAIN: '.example.org' },
+      'http://www.example.org',
+      [/are of different sites: with SESSION_SAME_SITE=lax the browser sends no cookies along/],
+    ],
+    [
+      'another domain',
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'spa.test' },
+      'https://spa.test',
+      [/are of different sites/, /cannot read .* Serve both under one domain\./],
+    ],
+    [
+      'another domain, with SameSite=None',
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'spa.test', SESSION_SAME_SITE: 'none' },
+      'https://spa.test',
+      [/third-party cookies, which Safari and Firefox block/, /cannot read/],
+    ],
+    [
+      'a public suffix is no domain',
+      { APP_URL: 'https://api.co.uk', SANCTUM_STATEFUL_DOMAINS: 'www.co.uk' },
+      'https://www.co.uk',
+      [/are of different sites/, /cannot read/],
+    ],
+    [
+      'https that calls http',
+      {
+        APP_URL: 'http://api.example.org',
+        SANCTUM_STATEFUL_DOMAINS: 'www.example.org',
+        SESSION_DOMAIN: 'example.org',
+      },
+      'https://www.example.org',
+      [/mixed content/, /are of different sites/],
+    ],
+    [
+      'cookies for HTTPS alone, without HTTPS',
+      { APP_URL: 'http://localhost:8000', SESSION_SECURE_COOKIE: 'true' },
+      'http://localhost:3000',
+      [/is for HTTPS alone, and http:\/\/localhost:8000 is not/],
+    ],
+    [
+      'origin-only elsewhere',
+      { CSRF_MODE: 'origin-only' },
+      'http://localhost:3000',
+      [/every change is answered 403/],
+    ],
+    [
+      'no CORS with cookies',
+      { CORS_ALLOWED_ORIGINS: '*' },
+      'http://localhost:4000',
+      [/not a first party/, /not to calls with cookies/],
+    ],
+  ] as const) {
+    const { out, error } = await doctor(settings as unknown as Record<string, string>, '--origin', origin)
+    const problems = out.split('\n').filter(line => line.startsWith('  ✗'))
+    t.equal(problems.length, expected.length, `${name}:\n${out}`)
+    for (const [index, pattern] of expected.entries()) t.match(problems[index], pattern, name)
+    t.equal(error === null, expected.length === 0, name)
+  }
+
+  const { out } = await doctor({}, '--origin', 'http://localhost:3000')
+  t.match(out, /^A page on http:\/\/localhost:3000 that calls http:\/\/localhost:8000:$/m)
+  t.match(out, 'then POST http://localhost:8000/login.')
+  const names = await doctor({}, '--origin', 'http://127.0.0.1:3000', '--api', 'http://localhost:8000')
+  t.match(names.out, 'Let the page call http://127.0.0.1:8000.')
+  t.match(
+    (
+      await doctor(
+        { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'api.example.org' },
+        '--origin',
+        'https://api.example.org',
+      )
+    ).out,
+    'CORS plays no part',
+  )
+  t.match(
+    (
+      await doctor(
+        { ...PRODUCTION, SESSION_DOMAIN: 'example.org', SANCTUM_STATEFUL_DOMAINS: '*.example.org' },
+        '--origin',
+        'https://a.example.org',
+      )
+    ).out,
+    'https://a.example.org in SANCTUM_STATEFUL_DOMAINS keeps it out',
+  )
+  for (const wrong of ['localhost:3000', 'http://localhost:3000/path', 'ftp://a', 'http://a?b']) {
+    t.match((await doctor({}, '--origin', wrong)).error, 'expected an origin such as http://localhost:3000')
+  }
+})
 
 t.test('user create', async t => {
   const { database, command } = await commandLine(t as never)

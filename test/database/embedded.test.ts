@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import type { SessionSource } from '../../src/database/dialect.ts'
 import { EmbeddedDatabaseInUse, openEmbedded } from '../../src/database/embedded.ts'
 import { socketPath } from '../../src/database/embedded-socket.ts'
-import type { SessionSource } from '../../src/database/session.ts'
 
 // A new database takes 5 s where nothing else runs, and far longer beside other tests.
 t.setTimeout(180_000)

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import t from 'tap'
+import type { Session } from '../../src/database/dialect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
-import type { Session } from '../../src/database/session.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 
 t.test('a connection that the server ends', async t => {

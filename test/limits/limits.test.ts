@@ -79,13 +79,15 @@ t.test('counters whose Redis goes away', async t => {
   t.strictSame(changes.slice(1), [null])
 })
 
+const bound = (max: number) => ({ name: 'guesses', max, windowMs: 60_000 })
+
 t.test('guessing', async t => {
   const right = async () => true
   const wrong = async () => false
 
   t.test('ends at the limit, without another look-up, until the minute is over', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), 3, clock)
+    const limit = guessLimit(memoryCounters(clock), bound(3), clock)
     let lookUps = 0
     const guess = (digest: string) =>
       limit.attempt('198.51.100.7', digest, async () => {
@@ -94,7 +96,7 @@ t.test('guessing', async t => {
       })
     for (const digest of ['a', 'b', 'c']) await guess(digest)
     clock.advance(20_000)
-    await t.rejects(guess('d'), { name: 'TooManyGuesses', ttl: 40_000 })
+    await t.rejects(guess('d'), { name: 'LimitExceeded', ttl: 40_000 })
     t.equal(lookUps, 3)
     await limit.attempt('203.0.113.9', 'x', wrong)
     clock.advance(40_000)
@@ -104,37 +106,37 @@ t.test('guessing', async t => {
 
   t.test('does not shut out who was in within ten minutes', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), 2, clock)
+    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'neighbour', right)
     const exhaust = async () => {
       for (const digest of ['a', 'b']) await limit.attempt('198.51.100.7', digest, wrong)
     }
     await exhaust()
     await limit.attempt('198.51.100.7', 'neighbour', right)
-    await t.rejects(limit.attempt('198.51.100.7', 'newcomer', right), { name: 'TooManyGuesses' })
+    await t.rejects(limit.attempt('198.51.100.7', 'newcomer', right), { name: 'LimitExceeded' })
 
     clock.advance(10 * MINUTE + 1)
     await exhaust()
     await t.rejects(
       limit.attempt('198.51.100.7', 'neighbour', right),
-      { name: 'TooManyGuesses' },
+      { name: 'LimitExceeded' },
       'but who was not',
     )
   })
 
   t.test('with a credential that was right and is no longer counts like any other', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), 2, clock)
+    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'revoked', right)
     await limit.attempt('198.51.100.7', 'revoked', wrong)
     await limit.attempt('198.51.100.7', 'revoked', wrong)
-    await t.rejects(limit.attempt('198.51.100.7', 'revoked', wrong), { name: 'TooManyGuesses' })
+    await t.rejects(limit.attempt('198.51.100.7', 'revoked', wrong), { name: 'LimitExceeded' })
   })
 
   t.test('two hundred times at once gets no further than one after the other', async t => {
     const clock = testClock()
     const slow = slowCounters(memoryCounters(clock))
-    const limit = guessLimit(slow, 60, clock)
+    const limit = guessLimit(slow, bound(60), clock)
     let lookUps = 0
     const results = await Promise.allSettled(
       Array.from({ length: 200 }, (_, i) =>
@@ -162,7 +164,7 @@ t.test('guessing', async t => {
           return count
         },
       },
-      1,
+      bound(1),
       clock,
     )
     const answerReads = async () => {
@@ -183,7 +185,7 @@ t.test('guessing', async t => {
         isLookedUp = true
         return false
       }),
-      { name: 'TooManyGuesses' },
+      { name: 'LimitExceeded' },
     )
     await tick()
     fail()
@@ -196,7 +198,7 @@ t.test('guessing', async t => {
 
   t.test('two hundred right credentials at once all get in', async t => {
     const clock = testClock()
-    const limit = guessLimit(slowCounters(memoryCounters(clock)), 60, clock)
+    const limit = guessLimit(slowCounters(memoryCounters(clock)), bound(60), clock)
     const attempts = Array.from({ length: 200 }, (_, i) =>
       limit.attempt('198.51.100.7', `right ${i}`, async () => {
         await tick()
@@ -208,7 +210,7 @@ t.test('guessing', async t => {
 
   t.test('that cannot be judged counts neither way', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), 1, clock)
+    const limit = guessLimit(memoryCounters(clock), bound(1), clock)
     const broken = async () => {
       throw new Error('database gone')
     }

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { DatabaseUnavailable } from '../../src/database/unavailable.ts'
-import { addUser, get, send, startApp, USER_TYPE } from '../support/app.ts'
+import { type Answer, addUser, get, send, startApp, USER_TYPE } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 
 let database: TestDatabase
@@ -297,7 +297,11 @@ t.test('errors', async t => {
     t.strictSame((await json(app, '/echo', '{"a":1}')).json, { a: 1 })
     t.equal((await json(app, '/echo', '')).status, 200, 'no body is no fault, whatever its type')
     const form = 'application/x-www-form-urlencoded'
-    t.strictSame((await json(app, '/echo', 'a[b]=1&c=+x+&d=', form)).json, { a: { b: '1' }, c: 'x', d: null })
+    t.strictSame((await json(app, '/echo', 'a[b]=1&c=+x+&d=', form)).json, {
+      a: { b: '1' },
+      c: ' x ',
+      d: null,
+    })
     t.strictSame(
       (await json(app, '/echo', '__proto__[x]=1', form)).json,
       JSON.parse('{"__proto__":{"x":"1"}}'),
@@ -396,6 +400,128 @@ t.test('hosts', async t => {
   t.test('elsewhere any host is', async t => {
     const app = await startApp(t, { database })
     t.equal((await send(app, 'GET', '/api/me', { headers: { host: 'anything.test' } })).status, 401)
+  })
+})
+
+t.test('CORS', async t => {
+  const app = await startApp(t, {
+    database,
+    environment: {
+      APP_URL: 'https://api.example.org',
+      SANCTUM_STATEFUL_DOMAINS: 'localhost:3000,*.example.org',
+      CORS_ALLOWED_ORIGINS: 'https://partner.test',
+    },
+  })
+  const open = await startApp(t, {
+    database,
+    environment: { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000', CORS_ALLOWED_ORIGINS: '*' },
+  })
+  const corsOf = ({ headers }: Answer) =>
+    Object.fromEntries(Object.entries(headers).filter(([name]) => /^access-control-|^vary$/.test(name)))
+  const EXPOSED = 'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id'
+  const preflight = (server: FastifyInstance, origin: string, url = '/api/me') =>
+    send(server, 'OPTIONS', url, {
+      headers: {
+        origin,
+        'access-control-request-method': 'PUT',
+        'access-control-request-headers': 'x-xsrf-token,content-type',
+      },
+    })
+
+  t.test('lets pages of ours, and those that are named, read answers with cookies', async t => {
+    for (const origin of [
+      'http://localhost:3000',
+      'https://a.example.org',
+      'https://partner.test',
+      'https://api.example.org',
+    ]) {
+      for (const url of ['/api/me', '/api/unknown', '/sanctum/csrf-cookie', '/login', '/openapi.json']) {
+        t.strictSame(
+          corsOf(await get(app, url, undefined, { origin })),
+          {
+            vary: 'Origin',
+            'access-control-allow-origin': origin,
+            'access-control-allow-credentials': 'true',
+            'access-control-expose-headers': EXPOSED,
+          },
+          `${origin} ${url}`,
+        )
+      }
+    }
+  })
+
+  t.test('lets nobody else', async t => {
+    for (const origin of [
+      'https://evil.test',
+      'null',
+      'http://localhost:30000',
+      'https://localhost:3000.evil.test',
+      'https://evilexample.org',
+      'https://a.example.org.evil.test',
+      'https://A.example.org',
+      'http://api.example.org.',
+      'https://partner.test.evil.test',
+      'http://partner.test',
+      'https://partner.test:8443',
+      'https://evil.test/.example.org',
+      '*',
+      '',
+    ]) {
+      t.strictSame(corsOf(await get(app, '/api/me', undefined, { origin })), { vary: 'Origin' }, origin)
+      const { status } = await preflight(app, origin)
+      t.equal(status, 204)
+      t.notOk('access-control-allow-origin' in (await preflight(app, origin)).headers, `preflight: ${origin}`)
+    }
+    t.strictSame(corsOf(await get(app, '/api/me')), { vary: 'Origin' }, 'and always says what it depends on')
+  })
+
+  t.test('answers a preflight before anything else does, whatever the path', async t => {
+    for (const url of ['/api/me', '/login', '/api/unknown']) {
+      const answer = await preflight(app, 'http://localhost:3000', url)
+      t.equal(answer.status, 204, url)
+      t.equal(answer.text, '')
+      t.strictSame(corsOf(answer), {
+        vary: 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
+        'access-control-allow-origin': 'http://localhost:3000',
+        'access-control-allow-credentials': 'true',
+        'access-control-allow-methods': 'GET, HEAD, POST, PUT, PATCH, DELETE',
+        'access-control-allow-headers': 'x-xsrf-token,content-type',
+        'access-control-max-age': '600',
+      })
+      t.strictSame(answer.setCookies, [])
+      t.notOk('x-ratelimit-limit' in answer.headers)
+    }
+    const plain = await send(app, 'OPTIONS', '/api/me', { headers: { origin: 'http://localhost:3000' } })
+    t.equal(plain.status, 200, 'without the header of a preflight it is none')
+    t.equal(plain.headers.allow, 'GET, HEAD')
+  })
+
+  t.test('with CORS_ALLOWED_ORIGINS=* lets others read, but never with cookies', async t => {
+    t.strictSame(corsOf(await get(open, '/api/me', undefined, { origin: 'https://evil.test' })), {
+      vary: 'Origin',
+      'access-control-allow-origin': '*',
+      'access-control-expose-headers': EXPOSED,
+    })
+    t.notOk('access-control-allow-credentials' in (await preflight(open, 'https://evil.test')).headers)
+    t.match(await get(open, '/api/me', undefined, { origin: 'http://localhost:3000' }), {
+      headers: { 'access-control-allow-credentials': 'true' },
+    })
+  })
+
+  t.test('is there on answers that say no', async t => {
+    const limited = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1' } })
+    const headers = { origin: 'http://localhost:3000' }
+    for (const [method, url, status] of [
+      ['POST', '/login', 419],
+      ['GET', '/api/me', 401],
+      ['GET', '/api/me', 429],
+      ['POST', '/openapi.json', 405],
+      ['GET', '/unknown', 404],
+    ] as const) {
+      const answer = await send(limited, method, url, { headers })
+      t.equal(answer.status, status)
+      t.equal(answer.headers['access-control-allow-origin'], headers.origin, String(status))
+    }
   })
 })
 

@@ -41,8 +41,9 @@ t.test('the specification', async t => {
         for (const [code, response] of Object.entries<any>(operation.responses)) {
           t.ok(response.description && response.headers, `${name}: ${code}`)
           // biome-ignore lint/suspicious/noExplicitAny: as above
-          for (const content of Object.values<any>(response.content))
-            t.ok('example' in content, `${name}: ${code} has an example`)
+          for (const content of Object.values<any>(response.content ?? {}))
+            t.ok('example' in content || 'examples' in content, `${name}: ${code} has an example`)
+          t.equal('content' in response, code !== '204', `${name}: ${code} has a body`)
         }
       }
     }
@@ -50,7 +51,19 @@ t.test('the specification', async t => {
 
   t.test('says what the server does', async t => {
     const operation = json.paths['/api/me'].get
-    t.strictSame(operation.security, [{ token: [] }])
+    t.strictSame(operation.security, [{ token: [] }, { session: [] }])
+    t.strictSame(json.components.securitySchemes.session.name, 'animethemes_session')
+    t.strictSame(json.paths['/logout'].post.security, [{ session: [] }])
+    t.strictSame(json.paths['/login'].post.security, [])
+    t.strictSame(Object.keys(json.paths['/login'].post.responses), [
+      '200',
+      '400',
+      '419',
+      '422',
+      '429',
+      '500',
+      '503',
+    ])
     const user = await addUser(database)
     for (const answer of [await get(app, '/api/me', user.token), await get(app, '/api/me')]) {
       const response = operation.responses[answer.status]
@@ -73,7 +86,17 @@ t.test('the specification', async t => {
     t.strictSame(Object.keys(whole.json.user), Object.keys(properties), 'with all that may be asked for')
     t.strictSame(Object.keys(operation.responses), ['200', '400', '401', '422', '429', '500', '503'])
     const marking = json.paths['/api/me/notification/{notification}/read'].put
-    t.strictSame(Object.keys(marking.responses), ['200', '400', '401', '403', '404', '429', '500', '503'])
+    t.strictSame(Object.keys(marking.responses), [
+      '200',
+      '400',
+      '401',
+      '403',
+      '404',
+      '419',
+      '429',
+      '500',
+      '503',
+    ])
   })
 })
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
-import type { PasswordHash } from '../../src/auth/password.ts'
+import { hashPassword, type PasswordHash } from '../../src/auth/password.ts'
 import { mintSecret, PlainToken } from '../../src/auth/token.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { Database } from '../../src/database/connect.ts'
@@ -55,7 +55,11 @@ export async function startApp(
 ): Promise<TestApp> {
   const logged: Record<string, unknown>[] = []
   const app = buildApp({
-    config: loadConfig({ LOG_LEVEL: 'trace', ...environment }),
+    config: loadConfig({
+      LOG_LEVEL: 'trace',
+      ...(environment.APP_ENV !== 'production' && { HASH_ROUNDS: String(TEST_ROUNDS) }),
+      ...environment,
+    }),
     database: { ...database, close: async () => {} },
     clock,
     logStream: { write: line => logged.push(JSON.parse(line)) },
@@ -70,6 +74,8 @@ export async function startApp(
 export interface Answer {
   status: number
   headers: Record<string, string>
+  /** The `Set-Cookie` headers. */
+  setCookies: string[]
   // biome-ignore lint/suspicious/noExplicitAny: tests look into bodies of every shape
   json: any
   text: string
@@ -88,6 +94,7 @@ export async function send(
   return {
     status: response.statusCode,
     headers: response.headers as Record<string, string>,
+    setCookies: [response.headers['set-cookie'] ?? []].flat(),
     json:
       /json/.test(String(response.headers['content-type'])) && response.body ? response.json() : undefined,
     text: response.body,
@@ -112,18 +119,23 @@ export interface TestUser {
   tokenId: number
 }
 
-/** Adds a user with the named permissions, and a token. */
+/** bcrypt's least work, for passwords that nobody has to keep. */
+export const TEST_ROUNDS = 4
+
+/** Adds a user with the named permissions, a token, and a password if it is to have one. */
 export async function addUser(
   { kysely }: Database,
   {
     permissions = [],
     roles = [],
     verified = true,
-  }: { permissions?: string[]; roles?: string[]; verified?: boolean } = {},
+    password,
+  }: { permissions?: string[]; roles?: string[]; verified?: boolean; password?: string } = {},
 ): Promise<TestUser> {
   const name = `user-${randomBytes(5).toString('hex')}`
   const email = `${name}@example.org`
-  const id = await insertUser(kysely, { name, email, password: '!' as PasswordHash, verified, now: NOW })
+  const hash = password === undefined ? ('!' as PasswordHash) : await hashPassword(password, TEST_ROUNDS)
+  const id = await insertUser(kysely, { name, email, password: hash, verified, now: NOW })
   const holder = { userId: id, types: USER_TYPES }
   await grant(kysely, 'permission', holder, permissions)
   await grant(kysely, 'role', holder, roles)

@@ -5,11 +5,11 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { type Database, databaseOver } from '../../src/database/connect.ts'
+import type { SessionSource } from '../../src/database/dialect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { seedPermissions } from '../../src/database/permissions.ts'
 import { PGLITE_OPTIONS, PgliteSource } from '../../src/database/pglite.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
-import type { SessionSource } from '../../src/database/session.ts'
 
 /** The two databases that everything with SQL in it has to work on. */
 export const ENGINES = ['postgres', 'pglite'] as const

@@ -38,3 +38,37 @@ export async function loadLaravelRows(db: Kysely<Schema>): Promise<void> {
   )
   await load('personal_access_tokens', laravelRows.personal_access_tokens)
 }
+
+/** The request that a recorded command line of curl makes. */
+export function parseCurl(args: string[], replace: (text: string) => string) {
+  let url = ''
+  let method = 'GET'
+  let payload: string | undefined
+  const headers: Record<string, string> = {}
+  for (let i = 0; i < args.length; i += 1) {
+    const [arg = '', next = ''] = [args[i], args[i + 1]]
+    if (arg.startsWith('{base}')) url = arg.replace('{base}', '')
+    if (!/^-[HXdbc]$|^--data-urlencode$/.test(arg)) continue
+    i += 1
+    if (arg === '-H') {
+      const [name = '', ...value] = next.split(':')
+      headers[name.toLowerCase()] = replace(value.join(':').replace(/^ /, ''))
+    } else if (arg === '-X') {
+      method = next
+    } else if (arg === '-d') {
+      payload = next
+      if (method === 'GET') method = 'POST'
+    } else if (arg === '--data-urlencode') {
+      const [name = '', ...value] = next.split('=')
+      url += `?${name}=${encodeURIComponent(replace(value.join('=')))}`
+    }
+  }
+  return {
+    url,
+    headers,
+    method,
+    payload,
+    readsCookies: args.includes('-b'),
+    writesCookies: args.includes('-c'),
+  }
+}

@@ -21,7 +21,7 @@ const me: FastifyPluginAsyncTypebox = async app => {
         summary: 'Show the authenticated user',
         description:
           'Returns the user to whom the token belongs, with what is included of its own, whatever its visibility. No permission is needed, nor a verified e-mail address.',
-        response: { 200: success(showSchema(endpoint, 'The authenticated user.'), { isApi: true }) },
+        response: { 200: success(showSchema(endpoint, 'The authenticated user.'), { isLimited: true }) },
       },
     },
     async request => {

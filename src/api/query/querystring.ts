@@ -18,12 +18,13 @@ export class QueryTooLarge extends Error {
 
 /**
  * Reads a query string as PHP does: `a[b][c]=d` nests, the last of equal names wins, `a[]` counts up, `+` is a
- * space, what is not valid percent-encoding is taken as it is. Values are trimmed, and what is empty then is
- * null. The objects have no prototype.
+ * space, what is not valid percent-encoding is taken as it is. Values are trimmed, unless they are to be kept,
+ * and what is empty is null. The objects have no prototype.
  *
+ * @param text in latin1, one character for each byte that was sent
  * @throws {QueryTooLarge} beyond {@link QUERY_LIMITS}
  */
-export function parseQueryString(text: string): Parameters {
+export function parseQueryString(text: string, { trim = true } = {}): Parameters {
   const result: Parameters = Object.create(null)
   if (text === '') return result
   const pairs = text.split('&').filter(pair => pair !== '')
@@ -33,7 +34,8 @@ export function parseQueryString(text: string): Parameters {
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     const name = decode(equals === -1 ? pair : pair.slice(0, equals))
-    const value = decode(equals === -1 ? '' : pair.slice(equals + 1)).trim()
+    const text = decode(equals === -1 ? '' : pair.slice(equals + 1))
+    const value = trim ? text.trim() : text
     assign(result, namePath(name), value === '' ? null : value)
   }
   return result
@@ -66,10 +68,9 @@ function assign(target: Parameters, path: readonly string[], value: string | nul
 
 function decode(text: string): string {
   const spaced = text.replaceAll('+', ' ')
-  if (!spaced.includes('%')) return spaced
+  if (!/[%\x80-\xff]/.test(spaced)) return spaced
   const bytes = spaced.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   )
-  // Escapes are bytes and the rest is ASCII by now, since a URL holds nothing else.
   return Buffer.from(bytes, 'latin1').toString('utf8')
 }

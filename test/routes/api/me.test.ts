@@ -14,7 +14,7 @@ import {
   USER_TYPE,
 } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { laravelAnswers, laravelRows, loadLaravelRows } from '../../support/laravel.ts'
+import { laravelAnswers, laravelRows, loadLaravelRows, parseCurl } from '../../support/laravel.ts'
 
 const UNAUTHENTICATED = { message: 'Unauthenticated.' }
 
@@ -103,31 +103,6 @@ async function recordedUser(database: Database) {
   const user = await addUser(database)
   const [, secret = ''] = user.token.split('|')
   return { user, secret }
-}
-
-/** The request that a recorded command line of curl makes. */
-function parseCurl(args: string[], replace: (text: string) => string) {
-  let url = ''
-  let method = 'GET'
-  const headers: Record<string, string> = {}
-  for (let i = 0; i < args.length; i += 1) {
-    const [arg = '', next = ''] = [args[i], args[i + 1]]
-    if (arg === '-H') {
-      const [name = '', ...value] = next.split(':')
-      headers[name.toLowerCase()] = replace(value.join(':').replace(/^ /, ''))
-      i += 1
-    } else if (arg === '-X') {
-      method = next
-      i += 1
-    } else if (arg === '--data-urlencode') {
-      const [name = '', ...value] = next.split('=')
-      url += `?${name}=${encodeURIComponent(replace(value.join('=')))}`
-      i += 1
-    } else if (arg.startsWith('{base}')) {
-      url = arg.replace('{base}', '')
-    }
-  }
-  return { url, headers, method }
 }
 
 async function shape(t: Test, database: Database) {
@@ -384,11 +359,11 @@ async function lifetimes(t: Test, database: Database) {
     clock.advance(90_000)
     await get(app, '/api/me', token)
     await get(app, '/api/me', other.token)
-    await app.lastUsed.flush()
+    await app.activity.flush()
     t.strictSame(await lastUsed(), ['2026-03-01 12:01:30', '2026-03-01 12:01:30'])
 
-    app.lastUsed.note(tokenId, NOW)
-    await app.lastUsed.flush()
+    app.activity.tokens.note(tokenId, { at: NOW })
+    await app.activity.flush()
     t.equal((await lastUsed())[0], '2026-03-01 12:01:30')
 
     clock.advance(60_000)

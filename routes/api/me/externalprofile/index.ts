@@ -14,7 +14,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's external profiles",
         description: 'Returns the profiles of the authenticated user on other sites, of every visibility.',
-        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.'), { isApi: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.'), { isLimited: true }) },
       },
     },
     ownList(app, endpoint, 'externalprofiles'),

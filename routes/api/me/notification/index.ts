@@ -20,7 +20,7 @@ const Params = Type.Object({
 
 const done = (message: string) =>
   success(Type.Object({ message: Type.String() }, { description: 'It is done.', examples: [{ message }] }), {
-    isApi: true,
+    isLimited: true,
   })
 
 const notifications: FastifyPluginAsyncTypebox = async app => {
@@ -35,7 +35,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's notifications",
         description: 'Returns the notifications of the authenticated user, newest first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of notifications.'), { isApi: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of notifications.'), { isLimited: true }) },
       },
     },
     ownList(app, endpoint, 'notifications'),

@@ -1,0 +1,80 @@
+import fp from 'fastify-plugin'
+import { type Notes, notes } from '../src/auth/notes.ts'
+import type { SessionDigest } from '../src/auth/session.ts'
+import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
+import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
+import { writeLastUsed } from '../src/database/tokens.ts'
+import { browserOf } from './session.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    activity: {
+      /** When tokens were last used, by the ids of their rows. */
+      tokens: Notes<number, { at: number }>
+      sessions: Notes<SessionDigest, Activity>
+      /** Writes both. What cannot be written yet is written the next time. */
+      flush(): Promise<void>
+      /** Deletes the sessions that are over, and the addresses of logins that are long past. */
+      prune(): Promise<void>
+    }
+  }
+}
+
+const FLUSH_INTERVAL_MS = 5_000
+const PRUNE_INTERVAL_MS = 600_000
+
+/** A session's time is written once in this time at most, in milliseconds. */
+const SESSION_GRAIN_MS = 60_000
+
+/** How long it is remembered that somebody logged in from an address, in milliseconds. */
+const ADDRESS_MEMORY_MS = 90 * 86_400_000
+
+/** Notes when tokens and sessions are used, writes the notes every few seconds and at the end, and clears up. */
+export default fp(
+  async app => {
+    const { clock, config, log } = app
+    const { kysely } = app.database
+    const tokens = notes<number, { at: number }>(uses => writeLastUsed(kysely, uses))
+    const sessions = notes<SessionDigest, Activity>(uses => writeActivity(kysely, uses))
+
+    const warn = (message: string) => (error: unknown) => log.warn({ err: error }, message)
+    app.decorate('activity', {
+      tokens,
+      sessions,
+      async flush() {
+        await tokens.flush().catch(warn('last_used_at could not be written yet'))
+        await sessions.flush().catch(warn('last_activity could not be written yet'))
+      },
+      async prune() {
+        await pruneSessions(kysely, clock() - config.sessionLifetime * 60_000)
+        await pruneLoginAddresses(kysely, clock() - ADDRESS_MEMORY_MS)
+      },
+    })
+    const { activity } = app
+
+    app.addHook('onResponse', async request => {
+      const { identity, session } = request
+      const at = clock()
+      if (identity?.via === 'token') tokens.note(identity.token.id, { at })
+      if (session !== null && at - session.lastActivityAt >= SESSION_GRAIN_MS) {
+        sessions.note(session.id.digest(), { at, ...browserOf(request) })
+      }
+    })
+
+    const timers: NodeJS.Timeout[] = []
+    app.addHook('onReady', async () => {
+      timers.push(
+        setInterval(activity.flush, FLUSH_INTERVAL_MS).unref(),
+        setInterval(
+          () => activity.prune().catch(warn('sessions that are over could not be deleted')),
+          PRUNE_INTERVAL_MS,
+        ).unref(),
+      )
+    })
+    app.addHook('onClose', async () => {
+      for (const timer of timers) clearInterval(timer)
+      await activity.flush()
+    })
+  },
+  { name: 'activity', dependencies: ['identify'] },
+)

@@ -1,0 +1,63 @@
+import fp from 'fastify-plugin'
+import { type FirstParty, firstParty } from '../src/auth/origin.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** Which origins are pages of ours. */
+    firstParty: FirstParty
+  }
+}
+
+/** Seconds for which a browser may remember the answer to a preflight. */
+const PREFLIGHT_MAX_AGE = '600'
+
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE'
+
+const EXPOSED = 'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id'
+
+const PREFLIGHT_VARY = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'
+
+/**
+ * Says which pages of other origins may read answers (CORS, Fetch §3.2): first parties and CORS_ALLOWED_ORIGINS,
+ * both with cookies. A preflight is answered here, before anything else is asked.
+ */
+export default fp(
+  async app => {
+    const { corsAllowedOrigins, statefulDomains, appUrl } = app.config
+    const ours = firstParty(statefulDomains, appUrl)
+    app.decorate('firstParty', ours)
+    const allowed = new Set(corsAllowedOrigins)
+
+    app.addHook('onRequest', async (request, reply) => {
+      const { origin } = request.headers
+      const isPreflight =
+        request.method === 'OPTIONS' &&
+        origin !== undefined &&
+        request.headers['access-control-request-method'] !== undefined
+      reply.header('vary', isPreflight ? PREFLIGHT_VARY : 'Origin')
+      if (origin === undefined) return
+
+      const reader =
+        allowed.has(origin) || ours.includes(origin, request.host ?? '')
+          ? origin
+          : allowed.has('*')
+            ? '*'
+            : null
+      if (reader !== null) {
+        reply.header('access-control-allow-origin', reader)
+        if (reader !== '*') reply.header('access-control-allow-credentials', 'true')
+        if (!isPreflight) reply.header('access-control-expose-headers', EXPOSED)
+      }
+      if (!isPreflight) return
+      if (reader !== null) {
+        reply.headers({
+          'access-control-allow-methods': METHODS,
+          'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '',
+          'access-control-max-age': PREFLIGHT_MAX_AGE,
+        })
+      }
+      return reply.code(204).send()
+    })
+  },
+  { name: 'cors', dependencies: ['hosts'] },
+)

@@ -1,0 +1,69 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { csrfMismatch, forbidden } from '../src/api/errors.ts'
+import { MESSAGES } from '../src/api/messages.ts'
+import type { Session } from '../src/auth/session.ts'
+
+/** A step on a request's way that may refuse it. */
+type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Adds a step that comes after the CSRF check: with the head of the request, or with its body when the check
+     * had to wait for that.
+     */
+    addGuard(guard: Guard): void
+  }
+}
+
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/**
+ * Refuses changes in the name of a session that no page of ours can be shown to have asked for. The proof is the
+ * browser's word that the page is of this very origin (Fetch Metadata, `Sec-Fetch-Site`), or the session's token:
+ * in `X-CSRF-TOKEN` or `X-XSRF-TOKEN`, and without those headers in the body's `_token`.
+ */
+export default fp(
+  async app => {
+    const isOriginOnly = app.config.csrfMode === 'origin-only'
+    app.decorateRequest('awaitsBody', false)
+    app.decorate('addGuard', (guard: Guard) => {
+      app.addHook('onRequest', async (request, reply) =>
+        request.awaitsBody ? undefined : guard(request, reply),
+      )
+      app.addHook('preValidation', async (request, reply) =>
+        request.awaitsBody ? guard(request, reply) : undefined,
+      )
+    })
+
+    app.addHook('onRequest', async request => {
+      const { method, headers, session } = request
+      if (!request.isStateful || request.is404 || SAFE_METHODS.has(method)) return
+      if (headers['sec-fetch-site'] === 'same-origin') return
+      if (isOriginOnly) throw forbidden(MESSAGES.originMismatch)
+      const token = headers['x-csrf-token'] ?? headers['x-xsrf-token']
+      if (token === undefined && session !== null && hasBody(request)) request.awaitsBody = true
+      else verify(session, token)
+    })
+
+    app.addHook('preValidation', async ({ awaitsBody, session, body }) => {
+      if (awaitsBody) verify(session, (body as { _token?: unknown } | undefined)?._token)
+    })
+  },
+  { name: 'csrf', dependencies: ['body', 'identify'] },
+)
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Whether the guards wait for the body, since the CSRF token can only be there. */
+    awaitsBody: boolean
+  }
+}
+
+function verify(session: Session | null, token: unknown) {
+  if (session === null || typeof token !== 'string' || !session.id.accepts(token)) throw csrfMismatch()
+}
+
+const hasBody = ({ headers }: FastifyRequest) =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0

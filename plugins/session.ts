@@ -1,0 +1,119 @@
+import cookie from '@fastify/cookie'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { LRUCache } from 'lru-cache'
+import type { SessionIdentity } from '../src/auth/identity.ts'
+import {
+  judgeSession,
+  mintSessionId,
+  type PasswordStamp,
+  parseSessionId,
+  remainingMs,
+  type Session,
+  type SessionDigest,
+  type SessionFailure,
+} from '../src/auth/session.ts'
+import { type Browser, findSession, replaceSession } from '../src/database/sessions.ts'
+import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessions: Sessions
+  }
+  interface FastifyRequest {
+    /** The session that a stateful request came with, or was given; null as long as there is none. */
+    session: Session | null
+  }
+}
+
+interface Sessions {
+  /**
+   * Finds the session that the request's cookie names, and sets `request.session`.
+   *
+   * @returns who logged in to it; null for nobody; otherwise why it opens nothing
+   */
+  resume(request: FastifyRequest): Promise<SessionIdentity | null | SessionFailure>
+  /** Gives the request a new session, of somebody or of nobody, and ends the one that it had. */
+  start(request: FastifyRequest, login: { userId: number; password: PasswordStamp } | null): Promise<void>
+}
+
+/** How many ended sessions are remembered, for requests that were under way in them. */
+const ENDED_CAPACITY = 10_000
+
+/** Keeps the sessions of browsers: finds them, replaces them, and sends their cookies along. */
+export default fp(
+  async app => {
+    const { config, clock, random, database } = app
+    const cookies = sessionCookies(config)
+    const ended = new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY })
+
+    app.decorateRequest('session', null)
+    app.decorate('sessions', {
+      async resume(request) {
+        const [value, ...more] = new Set(cookies.read(request.headers.cookie))
+        if (value === undefined) return null
+        // Another host of the domain has set one as well, and nothing tells which of them is ours.
+        if (more.length > 0) return 'session_ambiguous'
+        const id = parseSessionId(value)
+        if (id === null) return 'session_malformed'
+        const now = clock()
+        const stored = await findSession(database.kysely, id.digest(), config.tokenableTypes, now)
+        const verdict = judgeSession(id, stored, now, config)
+        if (typeof verdict === 'string') return verdict
+        request.session = verdict.session
+        return verdict.identity
+      },
+      async start(request, login) {
+        const old = request.session?.id.digest() ?? null
+        request.session = await replaceSession(database.kysely, old, {
+          id: mintSessionId(random),
+          login,
+          browser: browserOf(request),
+          now: clock(),
+        })
+        if (old !== null) ended.set(old, true)
+      },
+    })
+
+    const setCookies = (reply: FastifyReply, { id, createdAt }: Session) => {
+      const now = clock()
+      const ms = remainingMs({ createdAt }, now, config)
+      const attributes = {
+        ...cookies.attributes,
+        maxAge: Math.floor(ms / 1000),
+        expires: new Date(now + ms),
+      }
+      if (config.csrfMode === 'token' && reply.statusCode !== 419) {
+        reply.setCookie(CSRF_COOKIE, id.csrfToken(), attributes)
+      }
+      reply.setCookie(cookies.name, id.reveal(), { ...attributes, httpOnly: true })
+    }
+
+    app.addHook('onSend', async (request, reply) => {
+      if (!request.isStateful || request.is404) return
+      if (request.session === null && deservesSession(reply.statusCode)) {
+        try {
+          await app.sessions.start(request, null)
+        } catch (error) {
+          request.log.warn({ err: error }, 'a session could not be stored')
+        }
+      }
+      const { session } = request
+      // A slow request's cookie would take the place of the one that login or logout has set meanwhile.
+      if (session !== null && !ended.has(session.id.digest())) setCookies(reply, session)
+    })
+
+    // Its hook writes the header, and so it comes after ours.
+    await app.register(cookie, { hook: false })
+  },
+  { name: 'session', dependencies: ['database', 'stateful'] },
+)
+
+/** What is stored of the browser that sent a request. */
+export const browserOf = ({ ip, headers }: FastifyRequest): Browser => ({
+  address: ip,
+  userAgent: headers['user-agent'],
+})
+
+/** Whether an answer brings a session along: not one to a request that was refused before anybody looked at it. */
+const deservesSession = (status: number) => status !== 419 && status !== 429 && status < 500

@@ -1,0 +1,25 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { noContent } from '../../src/api/responses.ts'
+
+const logout: FastifyPluginAsyncTypebox = async app => {
+  app.post(
+    '/logout',
+    {
+      config: { access: { auth: 'required', via: 'session' } },
+      schema: {
+        operationId: 'logout',
+        tags: ['session'],
+        summary: 'Log out',
+        description:
+          "Ends the session and gives the browser a new one of nobody's. Other sessions and tokens go on.",
+        response: { 204: noContent('The session is over.') },
+      },
+    },
+    async (request, reply) => {
+      await app.sessions.start(request, null)
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+export default logout

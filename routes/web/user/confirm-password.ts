@@ -1,0 +1,89 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { unprocessable } from '../../../src/api/errors.ts'
+import { MESSAGES } from '../../../src/api/messages.ts'
+import { EMPTY_JSON, emptyJson, success } from '../../../src/api/responses.ts'
+import type { SessionIdentity } from '../../../src/auth/identity.ts'
+import { confirmPassword } from '../../../src/database/sessions.ts'
+
+const Body = Type.Object({
+  password: Type.Optional(
+    Type.Union([Type.String({ maxLength: 4096 }), Type.Null()], { examples: ['demo-password'] }),
+  ),
+})
+
+/** Seconds for which a password that was entered counts as confirmed. */
+const PASSWORD_TIMEOUT = 10_800
+
+const confirmation: FastifyPluginAsyncTypebox = async app => {
+  app.post(
+    '/confirm-password',
+    {
+      config: { access: { auth: 'required', via: 'session' } },
+      schema: {
+        operationId: 'user.confirm-password',
+        tags: ['session'],
+        summary: 'Confirm the password',
+        description:
+          'Remembers in the session that its user has just entered the password. Counts among the logins.',
+        body: Body,
+        response: { 201: emptyJson('It is confirmed.') },
+      },
+    },
+    async (request, reply) => {
+      const { user, session } = request.identity as SessionIdentity
+      const password = request.body.password ?? ''
+      const credentials = await request.checkPassword(reply, { email: user.email, password })
+      if (credentials === null) throw unprocessable({ password: [MESSAGES.wrongPassword] })
+      await confirmPassword(app.database.kysely, session.id.digest(), app.clock())
+      return reply
+        .code(201)
+        .type('application/json')
+        .send(EMPTY_JSON as never)
+    },
+  )
+
+  app.get(
+    '/confirmed-password-status',
+    {
+      config: { access: { auth: 'required', via: 'session' } },
+      schema: {
+        operationId: 'user.confirmed-password-status',
+        tags: ['session'],
+        summary: 'Tell whether the password was confirmed lately',
+        description: 'Logging in does not count: what asks for the password asks for it anew.',
+        querystring: Type.Object({
+          seconds: Type.Optional(
+            Type.String({
+              pattern: '^\\d{1,9}$',
+              description: `What lately is, in seconds; ${PASSWORD_TIMEOUT} unless it is given.`,
+              examples: ['900'],
+            }),
+          ),
+        }),
+        response: {
+          200: success(
+            Type.Object(
+              { confirmed: Type.Boolean() },
+              { description: 'Whether it was.', examples: [{ confirmed: true }] },
+            ),
+            { isLimited: true },
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { session } = request.identity as SessionIdentity
+      const timeout = Number(request.query.seconds ?? PASSWORD_TIMEOUT)
+      const age =
+        session.passwordConfirmedAt === null
+          ? Number.POSITIVE_INFINITY
+          : Math.floor((app.clock() - session.passwordConfirmedAt) / 1000)
+      if (age >= timeout) return { confirmed: false }
+      reply.header('x-retry-after', age)
+      return { confirmed: true }
+    },
+  )
+}
+
+export default confirmation

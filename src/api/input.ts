@@ -1,0 +1,36 @@
+import { HttpError } from './errors.ts'
+import { MESSAGES } from './messages.ts'
+
+/** What people type blindly, and what may begin or end with a space. */
+const VERBATIM = new Set(['password', 'password_confirmation', 'current_password'])
+
+/** Nothing that means anything here is nested deeper. */
+const MAX_DEPTH = 32
+
+/**
+ * A body as Laravel sees it: text without the white space around it, except for passwords, and null in the place
+ * of empty text. What has no names for its values, such as a list, is no input at all. The objects have no
+ * prototype.
+ *
+ * @throws {HttpError} 400 for values that are nested beyond reason
+ */
+export const normalizeInput = (body: unknown): Record<string, unknown> =>
+  isNamed(body) ? normalizeObject(body, 0) : Object.create(null)
+
+const isNamed = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function normalizeObject(values: Record<string, unknown>, depth: number): Record<string, unknown> {
+  const normalized: Record<string, unknown> = Object.create(null)
+  for (const [name, value] of Object.entries(values)) {
+    normalized[name] = value === '' || VERBATIM.has(name) ? value || null : normalizeValue(value, depth)
+  }
+  return normalized
+}
+
+function normalizeValue(value: unknown, depth: number): unknown {
+  if (depth > MAX_DEPTH) throw new HttpError(400, MESSAGES.badRequest)
+  if (typeof value === 'string') return value.trim() || null
+  if (Array.isArray(value)) return value.map(item => normalizeValue(item, depth + 1))
+  return isNamed(value) ? normalizeObject(value, depth + 1) : value
+}

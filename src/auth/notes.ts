@@ -1,0 +1,38 @@
+/** Notes of when things were last used, written in batches instead of once a request. */
+export interface Notes<Key extends string | number, Use extends { at: number }> {
+  /** Notes a use, unless a later one is known. */
+  note(key: Key, use: Use): void
+  /** Writes what was noted since the last time. What could not be written is noted again. */
+  flush(): Promise<void>
+}
+
+/**
+ * @param write stores uses by key, in ascending order of the keys; `at` is milliseconds since the epoch
+ * @param capacity how many keys are remembered between two flushes; the uses of further ones are forgotten
+ */
+export function notes<Key extends string | number, Use extends { at: number }>(
+  write: (uses: [key: Key, use: Use][]) => Promise<void>,
+  capacity = 100_000,
+): Notes<Key, Use> {
+  let noted = new Map<Key, Use>()
+
+  const note = (key: Key, use: Use) => {
+    const known = noted.get(key)
+    if (known === undefined ? noted.size < capacity : known.at < use.at) noted.set(key, use)
+  }
+
+  return {
+    note,
+    async flush() {
+      if (noted.size === 0) return
+      const taken = noted
+      noted = new Map()
+      try {
+        await write([...taken].sort(([a], [b]) => (a < b ? -1 : 1)))
+      } catch (error) {
+        for (const [key, use] of taken) note(key, use)
+        throw error
+      }
+    },
+  }
+}

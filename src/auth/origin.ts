@@ -1,0 +1,109 @@
+/** What a request says of the page that it comes from. */
+export interface RequestSource {
+  /** The `Referer` headers; there should be one at most. */
+  referers: readonly string[]
+  origin: string | undefined
+  /** The `Host` that the request names, with its port unless that is the scheme's own. */
+  host: string
+  /** What the browser itself says of it, the header `Sec-Fetch-Site` of Fetch Metadata. */
+  fetchSite: string | undefined
+}
+
+/** Whether a request comes from a page of ours; if not, `reason` says why, in words for whoever sets it up. */
+export type FirstPartyVerdict = { isFirstParty: true } | { isFirstParty: false; reason: string }
+
+/** Stands in the list of domains for the host that the request itself names, as Sanctum has it. */
+const CURRENT_HOST = '__SANCTUM_CURRENT_REQUEST_HOST__'
+
+/** RFC 1035 §3.1 allows 253 characters, a port takes six more, and a longer text is not worth matching. */
+const MAX_HOST = 260
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
+
+/** Whether a URL names this machine itself. */
+export const isLoopback = ({ hostname }: URL): boolean => LOOPBACK.has(hostname)
+
+/** Which origins are pages of ours. */
+export interface FirstParty {
+  /** Whether an origin, or the URL of a page, is one of ours; `host` is the one that the request names. */
+  includes(page: string, host: string): boolean
+  /** Decides by `Referer`, else by `Origin`, else by what the browser says of a page of this very origin. */
+  judge(source: RequestSource): FirstPartyVerdict
+}
+
+/**
+ * Knows which origins are first parties.
+ *
+ * A pattern is `host[:port]`, where `*` stands for any run of characters, with a scheme before it if others are
+ * not meant. It is compared with the host and port of the page alone: neither a path nor a user name in its URL
+ * can satisfy it. A URL counts only if it is written as browsers write it; what merely parses like one of ours
+ * does not (upper case, a port that goes without saying, an IDN in Unicode, line breaks).
+ *
+ * @param patterns SANCTUM_STATEFUL_DOMAINS
+ * @param own APP_URL, whose origin is always one of ours; a loopback address stands for all of its names
+ */
+export function firstParty(patterns: readonly string[], own: URL): FirstParty {
+  const origins = new Set(ownOrigins(own))
+  const isOurs = patterns.map(matcher)
+
+  const includes = (page: string, host: string) => {
+    const url = parsePage(page)
+    return url !== null && (origins.has(url.origin) || isOurs.some(matches => matches(url, host)))
+  }
+
+  return {
+    includes,
+    judge({ referers, origin, host, fetchSite }) {
+      const [referer = '', ...more] = referers
+      if (more.length > 0) return refused('it has two Referer headers')
+      const [name, page] = referer === '' ? ['Origin', origin ?? ''] : ['Referer', referer]
+      if (page !== '') {
+        return includes(page, host)
+          ? { isFirstParty: true }
+          : refused(
+              `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${patterns.join(',')})`,
+            )
+      }
+      return fetchSite === 'same-origin'
+        ? { isFirstParty: true }
+        : refused('it has neither a Referer nor an Origin header')
+    },
+  }
+}
+
+const refused = (reason: string): FirstPartyVerdict => ({ isFirstParty: false, reason })
+
+function ownOrigins(own: URL): string[] {
+  const { protocol, port, origin } = own
+  if (!isLoopback(own)) return [origin]
+  return [...LOOPBACK].map(name => `${protocol}//${name}${port && `:${port}`}`)
+}
+
+/** The URL of a page, if it is written as browsers write it. Without a scheme it is a host, as Sanctum allows. */
+function parsePage(page: string): URL | null {
+  const text = page.includes('://') ? page : `http://${page}`
+  if (page === 'null' || !URL.canParse(text)) return null
+  const url = new URL(text)
+  const rest = text.slice(url.origin.length)
+  const isCanonical = text.startsWith(url.origin) && (rest === '' || /^[/?#]/.test(rest))
+  const isWeb = url.protocol === 'http:' || url.protocol === 'https:'
+  return isWeb && isCanonical && url.host.length <= MAX_HOST ? url : null
+}
+
+/** The origin of a page for the log: its path and query are nobody's business. */
+const describePage = (page: string) => parsePage(page)?.origin ?? '(not a URL that a browser writes)'
+
+type Matcher = (page: URL, requestHost: string) => boolean
+
+function matcher(pattern: string): Matcher {
+  const [, scheme = '', host = ''] = /^(?:(https?:)\/\/)?(.*)$/.exec(pattern.toLowerCase()) ?? []
+  const allows = ({ protocol }: URL) => scheme === '' || protocol === scheme
+  if (host === CURRENT_HOST.toLowerCase()) return (page, requestHost) => page.host === requestHost
+  // An IPv6 address without its brackets has no port.
+  const text = host.startsWith('[') || host.split(':').length <= 2 ? host : `[${host}]`
+  if (!text.includes('*')) return page => allows(page) && page.host === text
+  const glob = new RegExp(`^${text.split('*').map(escapeRegExp).join('.*')}$`)
+  return page => allows(page) && glob.test(page.host)
+}
+
+const escapeRegExp = (text: string) => text.replace(/[.[\]:-]/g, '\\$&')

@@ -1,0 +1,164 @@
+import { createHmac } from 'node:crypto'
+import { known, type SessionIdentity, type StoredOwner } from './identity.ts'
+import type { PasswordHash } from './password.ts'
+import { equalSecrets, Secret, sha256 } from './secret.ts'
+
+declare const digest: unique symbol
+declare const stamp: unique symbol
+
+/** The lowercase hex SHA-256 of a session's id: all of it that is stored. */
+export type SessionDigest = string & { readonly [digest]: true }
+
+/** What a session remembers of the password that it was opened with. */
+export type PasswordStamp = string & { readonly [stamp]: true }
+
+const ID_BYTES = 32
+
+/** A session's id as its cookie has it: 256 random bits in base64url. */
+export class SessionId extends Secret {
+  /** The form in which the id is stored: the SHA-256 of its text. */
+  digest() {
+    return sha256(this.reveal()) as SessionDigest
+  }
+
+  /**
+   * The token that proves that a page of ours sent a request. It follows from the id, so that it belongs to this
+   * session alone and changes whenever the id does, and the id does not follow from it.
+   */
+  csrfToken(): string {
+    return createHmac('sha256', this.reveal()).update('csrf-token').digest('base64url')
+  }
+
+  /** Whether a text is this session's CSRF token. */
+  accepts(csrfToken: string): boolean {
+    return equalSecrets(csrfToken, this.csrfToken())
+  }
+}
+
+/**
+ * A new session id.
+ *
+ * @param random returns that many random bytes
+ */
+export const mintSessionId = (random: (size: number) => Buffer): SessionId =>
+  new SessionId(random(ID_BYTES).toString('base64url'))
+
+/** Reads a session cookie's value; null when no session of ours can have it. */
+export const parseSessionId = (value: string): SessionId | null =>
+  /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(value) ? new SessionId(value) : null
+
+/**
+ * What a password hash is remembered by. The hash has 128 random bits of its own, and so its digest tells
+ * nobody more than the hash does.
+ */
+export const passwordStamp = (hash: PasswordHash | string): PasswordStamp => sha256(hash) as PasswordStamp
+
+/** A session that is valid. Times are milliseconds since the epoch. */
+export interface Session {
+  id: SessionId
+  /** Null while nobody has logged in. */
+  userId: number | null
+  createdAt: number
+  /** When it was last used, as far as that is stored: up to a minute may be missing. */
+  lastActivityAt: number
+  /** When its user last entered the password. */
+  passwordConfirmedAt: number | null
+}
+
+/** What the column `payload` holds. Times are seconds since the epoch. */
+export interface SessionPayload {
+  created_at: number
+  /** Absent while nobody has logged in. */
+  password?: PasswordStamp
+  password_confirmed_at?: number
+}
+
+/** A stored session together with its user, if there is one who still exists. */
+export interface StoredSession {
+  userId: number | null
+  payload: string
+  /** Seconds since the epoch. */
+  lastActivity: number
+  owner: (StoredOwner & { password: string }) | null
+}
+
+/** How long sessions live, in minutes. */
+export interface SessionLifetimes {
+  sessionLifetime: number
+  sessionAbsoluteLifetime: number | null
+}
+
+/** Why a session cookie opened nothing. It goes to the log and to a metric, and never to the client. */
+export type SessionFailure =
+  | 'session_malformed'
+  | 'session_ambiguous'
+  | 'session_unknown'
+  | 'session_expired'
+  | 'session_no_owner'
+  | 'session_password_changed'
+
+/**
+ * Decides what a session id is worth, given the row that it led to: a session, and whose it is if somebody
+ * logged in.
+ *
+ * It must have been used within its lifetime and be younger than the absolute one, and its user must exist and
+ * still have the password that the session was opened with.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function judgeSession(
+  id: SessionId,
+  stored: StoredSession | null,
+  now: number,
+  lifetimes: SessionLifetimes,
+): { session: Session; identity: SessionIdentity | null } | SessionFailure {
+  const payload = stored && parsePayload(stored.payload)
+  if (stored === null || payload === null) return 'session_unknown'
+  const session: Session = {
+    id,
+    userId: stored.userId,
+    createdAt: payload.created_at * 1000,
+    lastActivityAt: stored.lastActivity * 1000,
+    passwordConfirmedAt:
+      payload.password_confirmed_at === undefined ? null : payload.password_confirmed_at * 1000,
+  }
+  if (!(remainingMs(session, now, lifetimes) > 0)) return 'session_expired'
+  if (now - session.lastActivityAt > lifetimes.sessionLifetime * 60_000) return 'session_expired'
+  if (stored.userId === null) return { session, identity: null }
+  if (stored.owner === null) return 'session_no_owner'
+  if (
+    payload.password === undefined ||
+    !equalSecrets(payload.password, passwordStamp(stored.owner.password))
+  ) {
+    return 'session_password_changed'
+  }
+  return { session, identity: { via: 'session', ...known(stored.owner), session } }
+}
+
+/** Milliseconds that a session may last from now on, if it is not used again. */
+export function remainingMs(
+  { createdAt }: Pick<Session, 'createdAt'>,
+  now: number,
+  { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes,
+): number {
+  const idle = sessionLifetime * 60_000
+  return sessionAbsoluteLifetime === null
+    ? idle
+    : Math.min(idle, createdAt + sessionAbsoluteLifetime * 60_000 - now)
+}
+
+/** Reads the column `payload`; null for what is not ours, such as a session of Laravel's. */
+function parsePayload(text: string): SessionPayload | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value !== 'object' || value === null) return null
+    const { created_at, password, password_confirmed_at } = value as Record<string, unknown>
+    const isValid =
+      typeof created_at === 'number' &&
+      (password === undefined || typeof password === 'string') &&
+      (password_confirmed_at === undefined || typeof password_confirmed_at === 'number')
+    return isValid ? (value as SessionPayload) : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,35 @@
+import { Command, InvalidArgumentError } from 'commander'
+import { loadConfig } from '../config.ts'
+import { apiAddress, examine } from '../doctor.ts'
+import { type CommandContext, CommandError } from './context.ts'
+
+/** `doctor`: says what a browser on a page of some origin will experience, from the settings alone. */
+export const doctorCommand = (context: CommandContext) =>
+  new Command('doctor')
+    .description('say what a browser on a page of some origin will experience with cookies')
+    .requiredOption('--origin <origin>', "the page's origin, such as http://localhost:3000", parseOrigin)
+    .option('--api <origin>', 'where the page calls this server, if that is not APP_URL', parseOrigin)
+    .action((options: { origin: URL; api?: URL }) => {
+      const config = loadConfig(context.environment)
+      const { origin, api = apiAddress(config, origin) } = options
+      const findings = examine(config, origin, api)
+      context.print(`A page on ${origin.origin} that calls ${api.origin}:`)
+      for (const { isProblem, text } of findings) context.print(`${isProblem ? '  ✗' : '  ✓'} ${text}`)
+      const problems = findings.filter(({ isProblem }) => isProblem).length
+      if (problems > 0) {
+        throw new CommandError(
+          `${problems === 1 ? 'One problem keeps' : `${problems} problems keep`} that page from working with cookies.`,
+        )
+      }
+      context.print(
+        `It can log in: GET ${api.origin}/sanctum/csrf-cookie, then POST ${api.origin}${config.authPath}/login.`,
+      )
+    })
+
+function parseOrigin(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : null
+  if (url === null || !/^https?:$/.test(url.protocol) || !['', '/'].includes(url.pathname + url.search)) {
+    throw new InvalidArgumentError('expected an origin such as http://localhost:3000')
+  }
+  return url
+}

@@ -1,0 +1,39 @@
+import { type Kysely, sql } from 'kysely'
+import { millisToSeconds } from '../auth/time.ts'
+import { deleteInBatches } from './prune.ts'
+import type { Schema } from './schema.ts'
+
+/**
+ * Remembers that a user logged in from an address.
+ *
+ * @param now milliseconds since the epoch
+ */
+export async function noteLogin(
+  db: Kysely<Schema>,
+  userId: number,
+  address: string,
+  now: number,
+): Promise<void> {
+  const last_login_at = millisToSeconds(now)
+  await db
+    .insertInto('login_addresses')
+    .values({ user_id: userId, address, last_login_at })
+    .onConflict(conflict => conflict.columns(['user_id', 'address']).doUpdateSet({ last_login_at }))
+    .execute()
+}
+
+/** Whether a user logged in from an address before. */
+export async function hasLoggedInFrom(db: Kysely<Schema>, userId: number, address: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('login_addresses')
+    .select('user_id')
+    .where('user_id', '=', userId)
+    .where('address', '=', address)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Forgets the addresses from which nobody has logged in since a moment, in milliseconds since the epoch. */
+export async function pruneLoginAddresses(db: Kysely<Schema>, before: number): Promise<number> {
+  return deleteInBatches(db, 'login_addresses', sql`last_login_at < ${millisToSeconds(before)}::timestamp`)
+}

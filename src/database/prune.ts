@@ -1,0 +1,27 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { Schema } from './schema.ts'
+
+const BATCH = 5_000
+
+/**
+ * Deletes rows in batches that lock little and briefly, and leaves alone what somebody else is deleting.
+ * Returns how many there were.
+ *
+ * @param condition which rows
+ */
+export async function deleteInBatches(
+  db: Kysely<Schema>,
+  table: keyof Schema,
+  condition: RawBuilder<unknown>,
+): Promise<number> {
+  let total = 0
+  for (;;) {
+    const { numAffectedRows } = await sql`
+      delete from ${sql.table(table)} where ctid = any(array(
+        select ctid from ${sql.table(table)} where ${condition} limit ${BATCH} for update skip locked
+      ))`.execute(db)
+    const deleted = Number(numAffectedRows ?? 0)
+    total += deleted
+    if (deleted < BATCH) return total
+  }
+}

@@ -1,0 +1,313 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { inspect } from 'node:util'
+import fc from 'fast-check'
+import t from 'tap'
+import type { User } from '../../src/auth/identity.ts'
+import { type FirstParty, firstParty } from '../../src/auth/origin.ts'
+import {
+  judgeSession,
+  mintSessionId,
+  parseSessionId,
+  passwordStamp,
+  remainingMs,
+  SessionId,
+  type StoredSession,
+} from '../../src/auth/session.ts'
+import { sessionCookies } from '../../src/session-cookies.ts'
+import { MINUTE, NOW } from '../support/app.ts'
+
+const OWN = new URL('https://api.own.test')
+
+const judge = (
+  party: FirstParty,
+  { referers = [], origin, host = 'api.own.test', fetchSite }: Partial<Parameters<FirstParty['judge']>[0]>,
+) => party.judge({ referers, origin, host, fetchSite }).isFirstParty
+
+t.test('a first party', async t => {
+  const party = firstParty(['example.com', '*.example.com', 'localhost:3000', '::1', '[::1]:3000'], OWN)
+
+  t.test('is one by the page that the request comes from', async t => {
+    for (const [page, expected] of [
+      ['https://example.com', true],
+      ['https://example.com/', true],
+      ['https://example.com/a?b=/c', true],
+      ['https://example.com?a', true],
+      ['https://example.com#a', true],
+      ['http://example.com', true],
+      ['example.com', true],
+      ['https://a.b.example.com', true],
+      ['http://localhost:3000/x', true],
+      ['http://[::1]', true],
+      ['http://[::1]:3000/x', true],
+      ['https://api.own.test/docs/', true],
+      ['https://example.com:443', false],
+      ['https://example.com:8443', false],
+      ['https://EXAMPLE.com', false],
+      ['https://Example.com/', false],
+      ['HTTPS://example.com', false],
+      ['https://example.com.', false],
+      ['https://example.com.evil.com', false],
+      ['https://example.com@evil.com/', false],
+      ['https://user:pw@example.com/', false],
+      ['https://evilexample.com', false],
+      ['https://evil.com/.example.com/', false],
+      ['https://evil.com/?x=.example.com', false],
+      ['https://evil.com#.example.com', false],
+      ['https://evil.com\\.example.com', false],
+      ['https://ex\u0430mple.com', false],
+      ['https://xn--exmple-4nf.com', false],
+      ['https://example\u3002com', false],
+      ['https://exa\r\nmple.com', false],
+      ['https://example.com\r\n', false],
+      ['\thttps://example.com', false],
+      ['https:example.com', false],
+      ['https:/example.com', false],
+      ['//example.com', false],
+      ['null', false],
+      ['http://localhost:30000', false],
+      ['http://localhost', false],
+      ['ftp://example.com', false],
+      ['file:///example.com', false],
+      ['javascript:example.com', false],
+      ['http://https://example.com', false],
+      ['http://api.own.test/', false],
+      ['https://api.own.test:8443/', false],
+      [`https://${'a.'.repeat(200)}example.com`, false],
+    ] as const) {
+      t.equal(judge(party, { referers: [page] }), expected, `Referer ${JSON.stringify(page)}`)
+      t.equal(judge(party, { origin: page }), expected, `Origin ${JSON.stringify(page)}`)
+    }
+  })
+
+  t.test('22–30 is told by Referer, else by Origin, else by the browser itself', async t => {
+    const party = firstParty(['test.com', '*.test.com'], OWN)
+    t.equal(judge(party, { referers: ['https://test.com'] }), true)
+    t.equal(judge(party, { referers: ['https://wrong.com'] }), false)
+    t.equal(judge(party, { referers: ['https://test.com.x'] }), false)
+    t.equal(judge(party, { referers: ['https://foobar.test.com/'] }), true)
+    t.equal(judge(party, { origin: 'test.com' }), true)
+    t.equal(judge(party, { referers: [''], origin: 'https://test.com' }), true, 'an empty Referer is none')
+    t.equal(judge(party, { referers: ['https://wrong.com'], origin: 'https://test.com' }), false)
+    t.equal(judge(party, { referers: ['https://test.com'], origin: 'https://wrong.com' }), true)
+    t.equal(judge(party, { referers: ['https://test.com', 'https://test.com'] }), false, 'two of them')
+    t.equal(judge(party, {}), false)
+    t.equal(judge(party, { fetchSite: 'same-origin' }), true, 'a page that keeps its address to itself')
+    for (const fetchSite of ['same-site', 'cross-site', 'none', 'SAME-ORIGIN', 'same-origin, none']) {
+      t.equal(judge(party, { fetchSite }), false, fetchSite)
+    }
+    t.equal(judge(party, { origin: 'https://wrong.com', fetchSite: 'same-origin' }), false)
+    t.equal(judge(firstParty([], OWN), { referers: ['https://test.com'] }), false)
+    t.equal(judge(firstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
+  })
+
+  t.test('can be pinned to a scheme, to which our own address always is', async t => {
+    const party = firstParty(['https://spa.test', 'http://*.lan:*'], OWN)
+    for (const [page, expected] of [
+      ['https://spa.test/', true],
+      ['http://spa.test/', false],
+      ['http://a.lan:5173', true],
+      ['https://a.lan:5173', false],
+      ['http://a.lan', false],
+    ] as const) {
+      t.equal(judge(party, { referers: [page] }), expected, page)
+    }
+  })
+
+  t.test('34 can be the host that the request names', async t => {
+    const party = firstParty(['other.test', '__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
+    t.equal(judge(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), true)
+    t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:81' }), false)
+    t.equal(judge(party, { referers: ['http://b.test:81/x'], host: 'a.test:81' }), false)
+  })
+
+  t.test('is this machine under each of its names, if APP_URL is one of them', async t => {
+    const party = firstParty([], new URL('http://127.0.0.1:8080'))
+    for (const [page, expected] of [
+      ['http://127.0.0.1:8080/docs/', true],
+      ['http://localhost:8080/docs/', true],
+      ['http://[::1]:8080/docs/', true],
+      ['http://localhost/', false],
+      ['http://localhost:8081/', false],
+      ['https://localhost:8080/', false],
+    ] as const) {
+      t.equal(judge(party, { referers: [page] }), expected, page)
+    }
+  })
+
+  t.test('is everybody under *, but for a page without an origin', async t => {
+    const party = firstParty(['*'], OWN)
+    t.equal(judge(party, { origin: 'https://anything.test' }), true)
+    t.equal(judge(party, { origin: 'null' }), false)
+  })
+
+  t.test('is nobody whose host is not in the list, whatever else stands in the URL', async () => {
+    fc.assert(
+      fc.property(fc.webUrl({ withQueryParameters: true, withFragments: true }), url => {
+        const { host } = new URL(url)
+        const expected = host === 'example.com' || host.endsWith('.example.com')
+        return judge(party, { referers: [url] }) === expected
+      }),
+    )
+  })
+
+  t.test('tells why a page is none, without telling the rest of its address', async t => {
+    const refused = party.judge({
+      referers: ['https://evil.com/secret?token=1'],
+      origin: undefined,
+      host: '',
+      fetchSite: undefined,
+    })
+    t.match(refused, { isFirstParty: false, reason: /Referer https:\/\/evil\.com is neither .*example\.com/ })
+    t.notMatch(refused, { reason: /secret|token/ })
+    t.match(party.judge({ referers: [], origin: undefined, host: '', fetchSite: undefined }), {
+      reason: 'it has neither a Referer nor an Origin header',
+    })
+  })
+})
+
+t.test('a session id', async t => {
+  const id = mintSessionId(randomBytes)
+
+  t.test('is 256 random bits, of which a digest is stored', async t => {
+    t.equal(Buffer.from(id.reveal(), 'base64url').length, 32)
+    t.not(mintSessionId(randomBytes).reveal(), id.reveal())
+    t.equal(id.digest(), createHash('sha256').update(id.reveal()).digest('hex'))
+    t.equal(parseSessionId(id.reveal())?.digest(), id.digest())
+  })
+
+  t.test('is nothing else', async t => {
+    const text = id.reveal()
+    for (const value of [
+      '',
+      text.slice(1),
+      `${text}A`,
+      `${text.slice(0, -1)}B`,
+      `${text}=`,
+      `"${text}"`,
+      text.replace(/.$/, '+'),
+      ` ${text.slice(1)}`,
+      'x'.repeat(40),
+      '../../../etc/passwd',
+      '\0'.repeat(43),
+      '1|token|hash',
+    ]) {
+      t.equal(parseSessionId(value), null, value)
+    }
+  })
+
+  t.test('has a CSRF token of its own', async t => {
+    t.match(id.csrfToken(), /^[\w-]{43}$/)
+    t.not(id.csrfToken(), id.reveal())
+    t.equal(id.accepts(id.csrfToken()), true)
+    t.equal(new SessionId(id.reveal()).accepts(id.csrfToken()), true, 'which follows from it')
+    const other = mintSessionId(randomBytes)
+    for (const wrong of [
+      other.csrfToken(),
+      id.reveal(),
+      id.digest(),
+      '',
+      `${id.csrfToken()}=`,
+      'é'.repeat(43),
+    ]) {
+      t.equal(id.accepts(wrong), false, wrong)
+    }
+  })
+
+  t.test('stands in no log', async t => {
+    const shown = [String(id), JSON.stringify({ id }), inspect({ id }, { depth: 9 }), `${id}`].join()
+    t.notOk(shown.includes(id.reveal()))
+    t.match(shown, '[SessionId]')
+  })
+})
+
+t.test('a stored session', async t => {
+  const id = mintSessionId(randomBytes)
+  const lifetimes = { sessionLifetime: 120, sessionAbsoluteLifetime: null }
+  const owner = { user: { id: 7 } as User, permissions: ['a'], prohibitions: [], password: 'hash' }
+  const at = NOW / 1000
+  const payload = (more: object = {}) => JSON.stringify({ created_at: at, ...more })
+  const anonymous: StoredSession = { userId: null, payload: payload(), lastActivity: at, owner: null }
+  const loggedIn: StoredSession = {
+    userId: 7,
+    payload: payload({ password: passwordStamp('hash') }),
+    lastActivity: at,
+    owner,
+  }
+
+  t.test("is somebody's, or nobody's", async t => {
+    t.match(judgeSession(id, anonymous, NOW, lifetimes), { session: { userId: null }, identity: null })
+    t.match(judgeSession(id, loggedIn, NOW, lifetimes), {
+      session: { userId: 7, passwordConfirmedAt: null },
+      identity: { via: 'session', user: { id: 7 }, permissions: new Set(['a']) },
+    })
+    const confirmed = {
+      ...loggedIn,
+      payload: payload({ password: passwordStamp('hash'), password_confirmed_at: at }),
+    }
+    t.match(judgeSession(id, confirmed, NOW, lifetimes), { session: { passwordConfirmedAt: NOW } })
+  })
+
+  t.test('ends when it was not used, to the second', async t => {
+    t.type(judgeSession(id, loggedIn, NOW + 120 * MINUTE, lifetimes), 'object')
+    t.equal(judgeSession(id, loggedIn, NOW + 120 * MINUTE + 1, lifetimes), 'session_expired')
+  })
+
+  t.test('ends at its absolute lifetime, however busy it is', async t => {
+    const limited = { sessionLifetime: 120, sessionAbsoluteLifetime: 300 }
+    const busy = { ...loggedIn, lastActivity: at + 300 * 60 }
+    t.type(judgeSession(id, busy, NOW + 300 * MINUTE - 1, limited), 'object')
+    t.equal(judgeSession(id, busy, NOW + 300 * MINUTE, limited), 'session_expired')
+    t.equal(remainingMs({ createdAt: NOW }, NOW, limited), 120 * MINUTE)
+    t.equal(remainingMs({ createdAt: NOW }, NOW + 290 * MINUTE, limited), 10 * MINUTE)
+  })
+
+  t.test('ends with its user, and with the password that opened it', async t => {
+    t.equal(judgeSession(id, { ...loggedIn, owner: null }, NOW, lifetimes), 'session_no_owner')
+    const changed = { ...loggedIn, owner: { ...owner, password: 'another' } }
+    t.equal(judgeSession(id, changed, NOW, lifetimes), 'session_password_changed')
+    t.equal(
+      judgeSession(id, { ...loggedIn, payload: payload() }, NOW, lifetimes),
+      'session_password_changed',
+      'and is none without a stamp',
+    )
+  })
+
+  t.test('is one of ours', async t => {
+    t.equal(judgeSession(id, null, NOW, lifetimes), 'session_unknown')
+    for (const foreign of [
+      '',
+      'YToxOntzOjY6Il90b2tlbiI7czozOiJhYmMiO30=',
+      'null',
+      '[]',
+      '1',
+      '{}',
+      '{"created_at":"1"}',
+      '{"created_at":1,"password":1}',
+      '{"created_at":1,"password_confirmed_at":"1"}',
+    ]) {
+      t.equal(
+        judgeSession(id, { ...anonymous, payload: foreign }, NOW, lifetimes),
+        'session_unknown',
+        foreign,
+      )
+    }
+  })
+})
+
+t.test('the session cookie', async t => {
+  const settings = {
+    sessionCookie: 's',
+    sessionDomain: null,
+    sessionSecure: false,
+    sessionSameSite: 'lax',
+    sessionPartitioned: false,
+  } as const
+  t.equal(sessionCookies(settings).name, 's')
+  t.equal(sessionCookies({ ...settings, sessionSecure: true }).name, '__Host-s')
+  t.equal(sessionCookies({ ...settings, sessionSecure: true, sessionDomain: '.a.test' }).name, 's')
+  const { read } = sessionCookies(settings)
+  t.strictSame(read(undefined), [])
+  t.strictSame(read('a=1; s=2;s=3; ss=4; s =5; __proto__=6; S=7'), ['2', '3'])
+  const prefixed = sessionCookies({ ...settings, sessionSecure: true })
+  t.strictSame(prefixed.read('s=1; __Host-s=2'), ['2'], 'the plain name is not read')
+})

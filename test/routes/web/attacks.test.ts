@@ -1,0 +1,899 @@
+import { randomBytes } from 'node:crypto'
+import { connect } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import type { FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { mintSessionId, SessionId } from '../../../src/auth/session.ts'
+import { databaseOver } from '../../../src/database/connect.ts'
+import { postgresSource } from '../../../src/database/postgres.ts'
+import { accountKey } from '../../../src/limits/login-limits.ts'
+import { addUser, get, MINUTE, send, startApp, type TestAppOptions, testClock } from '../../support/app.ts'
+import { SPA, TestBrowser } from '../../support/browser.ts'
+import { createDatabase } from '../../support/databases.ts'
+import { addNotification } from '../../support/rows.ts'
+
+const PASSWORD = 'correct horse battery staple'
+const MISMATCH = { message: 'CSRF token mismatch.' }
+const EVIL = { origin: 'https://evil.test', referer: 'https://evil.test/' }
+const UNLIMITED = {
+  LOGIN_RATE_LIMIT: '100000',
+  RATE_LIMIT_ANONYMOUS: '100000',
+  RATE_LIMIT_AUTHENTICATED: '100000',
+}
+
+const database = await createDatabase(t, 'postgres')
+t.teardown(() => database.close())
+
+/** A server, and somebody who is logged in to it in a browser. */
+async function victim(t: Test, options: Partial<TestAppOptions> = {}) {
+  const app = await startApp(t, { database, ...options })
+  const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })
+  const browser = new TestBrowser(app)
+  const answer = await browser.logIn({ email: user.email, password: PASSWORD })
+  t.equal(answer.status, 200)
+  return { app, user, browser }
+}
+
+/** Who is logged in to a browser, by its session; null for nobody. */
+const whoIs = async (browser: TestBrowser, page: Record<string, string> = { referer: `${SPA}/` }) => {
+  const probe = browser.clone()
+  probe.page = page
+  return ((await probe.get('/api/me')).json.user?.id ?? null) as number | null
+}
+
+t.test('1 session fixation', async t => {
+  await t.test('the id changes at login and at logout, and the old one is nobody', async t => {
+    const app = await startApp(t, { database })
+    const user = await addUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(app)
+    await browser.get('/sanctum/csrf-cookie')
+    const attacker = browser.clone()
+    await browser.post('/login', { email: user.email, password: PASSWORD })
+    t.not(browser.sessionId, attacker.sessionId)
+    t.equal(await whoIs(browser), user.id)
+    t.equal(await whoIs(attacker), null)
+    const stolen = browser.clone()
+    await browser.post('/logout')
+    t.not(browser.sessionId, stolen.sessionId)
+    t.equal(await whoIs(stolen), null)
+    t.equal(await whoIs(browser), null)
+  })
+
+  await t.test('an id that nobody was given is not taken on', async t => {
+    const app = await startApp(t, { database })
+    const user = await addUser(database, { password: PASSWORD })
+    const chosen = mintSessionId(randomBytes)
+    const browser = new TestBrowser(app)
+    browser.cookies.set('animethemes_session', chosen.reveal())
+    browser.cookies.set('XSRF-TOKEN', chosen.csrfToken())
+    const answer = await browser.post('/login', { email: user.email, password: PASSWORD })
+    t.equal(answer.status, 419, 'its token proves nothing')
+    await browser.get('/sanctum/csrf-cookie')
+    t.not(browser.sessionId, chosen.reveal())
+    t.equal(
+      await database.kysely
+        .selectFrom('sessions')
+        .where('id', '=', chosen.digest())
+        .select('id')
+        .executeTakeFirst(),
+      undefined,
+    )
+  })
+})
+
+t.test('2 what is replayed after logout is worth nothing', async t => {
+  const { browser, user } = await victim(t)
+  const before = browser.clone()
+  await browser.post('/logout')
+  t.equal(await whoIs(before), null)
+  const replayed = await before.post('/logout')
+  t.equal(replayed.status, 419)
+  t.strictSame(replayed.json, MISMATCH)
+  t.ok(user)
+})
+
+t.test('3 a page of somebody else changes nothing', async t => {
+  const { app, browser, user } = await victim(t)
+  const unread = await addNotification(database, user.id)
+  const pages: Record<string, string>[] = [
+    EVIL,
+    { origin: 'null' },
+    { referer: 'https://evil.test/localhost:3000/' },
+  ]
+  for (const page of pages) {
+    const evil = browser.clone()
+    evil.page = { ...page, 'sec-fetch-site': 'cross-site' }
+    const read = await evil.bare('PUT', `/api/me/notification/${unread}/read`)
+    t.equal(read.status, 401, 'to the API its cookies mean nothing')
+    t.strictSame(read.setCookies, [])
+    const logout = await evil.bare('POST', '/logout')
+    t.equal(logout.status, 419)
+    t.strictSame(logout.json, MISMATCH)
+  }
+  t.equal(await whoIs(browser), user.id)
+  const row = await database.kysely
+    .selectFrom('notifications')
+    .select('read_at')
+    .where('id', '=', unread)
+    .executeTakeFirstOrThrow()
+  t.equal(row.read_at, null)
+  t.ok(app)
+})
+
+t.test('4 nobody is logged in to, or out of, an account by a form elsewhere', async t => {
+  const { app, browser, user } = await victim(t)
+  const attacker = await addUser(database, { password: 'attacker' })
+  const form = {
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    payload: `email=${attacker.email}&password=attacker`,
+  }
+  for (const from of [browser.clone(), new TestBrowser(app)]) {
+    from.page = { ...EVIL, 'sec-fetch-site': 'cross-site' }
+    const id = from.sessionId
+    const answer = await from.bare('POST', '/login', form)
+    t.equal(answer.status, 419)
+    t.equal(from.sessionId, id)
+    t.equal((await from.bare('POST', '/logout', { ...form, payload: '' })).status, 419)
+    t.equal((await from.bare('POST', '/user/confirm-password', form)).status, 419)
+  }
+  t.equal(await whoIs(browser), user.id)
+})
+
+t.test('5 no type of content and no other method gets around the token', async t => {
+  const { app, browser, user } = await victim(t)
+  browser.page = { ...EVIL, 'sec-fetch-site': 'cross-site' }
+  for (const type of [
+    'text/plain',
+    'application/json',
+    'application/x-www-form-urlencoded',
+    'multipart/form-data; boundary=x',
+    'text/plain; charset=application/json',
+    'application/csp-report',
+    '',
+  ]) {
+    for (const payload of ['', '{}', '{"_method":"GET"}', '_method=GET', '--x--']) {
+      const headers = { ...(type && { 'content-type': type }) }
+      const answer = await browser.bare('POST', '/logout?_method=GET', { headers, payload })
+      t.ok([400, 415, 419].includes(answer.status), `${type} ${payload}: ${answer.status}`)
+    }
+  }
+  for (const name of ['x-http-method-override', 'x-method-override', 'x-http-method']) {
+    t.equal((await browser.bare('POST', '/logout', { headers: { [name]: 'GET' } })).status, 419, name)
+  }
+  const base = await app.listen({ host: '127.0.0.1', port: 0 })
+  for (const method of ['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY', 'PURGE', 'post', 'Post']) {
+    const answer = await talk(
+      base,
+      `${method} /logout HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX-HTTP-Method-Override: POST\r\n` +
+        `Cookie: animethemes_session=${browser.sessionId}\r\nContent-Length: 0\r\n\r\n`,
+    )
+    t.match(answer, method === 'OPTIONS' ? /^HTTP\/1.1 200 / : /^HTTP\/1.1 40[045] /, method)
+  }
+  t.equal(await whoIs(browser), user.id)
+})
+
+t.test('6 a token belongs to one session', async t => {
+  const { app, browser, user } = await victim(t)
+  const other = new TestBrowser(app)
+  await other.get('/sanctum/csrf-cookie')
+  const theirs = other.cookies.get('XSRF-TOKEN') ?? ''
+  const mine = browser.cookies.get('XSRF-TOKEN') ?? ''
+  browser.cookies.set('XSRF-TOKEN', theirs)
+  t.strictSame((await browser.send('PUT', '/api/me/notification/readall')).json, MISMATCH)
+  for (const [headers, status] of [
+    [{ 'x-xsrf-token': theirs }, 419],
+    [{ 'x-csrf-token': theirs }, 419],
+    [{ 'x-xsrf-token': '' }, 419],
+    [{ 'x-csrf-token': '', 'x-xsrf-token': mine }, 419],
+    [{ 'x-csrf-token': theirs, 'x-xsrf-token': mine }, 419],
+    [{ 'x-xsrf-token': `${mine}, ${mine}` }, 419],
+    [{ 'x-xsrf-token': browser.sessionId }, 419],
+    [{ 'x-xsrf-token': mine.toLowerCase() }, 419],
+    [{ 'x-xsrf-token': '\u00e9'.repeat(43) }, 419],
+    [{ 'x-xsrf-token': mine }, 200],
+    [{ 'x-csrf-token': mine }, 200],
+  ] as const) {
+    const answer = await browser.bare('PUT', '/api/me/notification/readall', { headers })
+    t.equal(answer.status, status, JSON.stringify(headers))
+  }
+  for (const [payload, status] of [
+    [{ _token: mine }, 200],
+    [{ _token: theirs }, 419],
+    [{ _token: [mine] }, 419],
+    [{ _token: { 0: mine } }, 419],
+    [{ _token: null }, 419],
+    [{ _token: true }, 419],
+    [{}, 419],
+    [[mine], 419],
+  ] as const) {
+    const answer = await browser.bare('PUT', '/api/me/notification/readall', { payload })
+    t.equal(answer.status, status, JSON.stringify(payload))
+  }
+  const shadowed = await browser.bare('PUT', '/api/me/notification/readall', {
+    headers: { 'x-xsrf-token': theirs },
+    payload: { _token: mine },
+  })
+  t.equal(shadowed.status, 419, 'a header that is there is the one that counts')
+  t.equal(
+    (await browser.bare('PUT', `/api/me/notification/readall?_token=${mine}`)).status,
+    419,
+    'and an address keeps no secrets',
+  )
+  browser.cookies.set('XSRF-TOKEN', mine)
+  await browser.post('/logout')
+  t.equal(
+    (await browser.bare('POST', '/login', { headers: { 'x-xsrf-token': mine } })).status,
+    419,
+    "nor is it the next session's",
+  )
+  t.ok(user)
+})
+
+t.test('a token in the body is looked at before anything else is', async t => {
+  const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '3' } })
+  const browser = new TestBrowser(app)
+  await browser.get('/sanctum/csrf-cookie')
+  const token = browser.cookies.get('XSRF-TOKEN') ?? ''
+  const put = (payload: object) => browser.bare('PUT', '/api/me/notification/readall', { payload })
+  const wrong = await put({ _token: 'x' })
+  t.equal(wrong.status, 419, 'an anonymous change is 419 and not 401')
+  t.notOk('x-ratelimit-limit' in wrong.headers, 'nor is it counted')
+  const right = await put({ _token: token })
+  t.equal(right.status, 401)
+  t.equal(right.headers['x-ratelimit-remaining'], '1')
+  await put({ _token: token })
+  t.equal((await put({ _token: token })).status, 429)
+})
+
+t.test('what the browser says of the page', async t => {
+  const { browser, user } = await victim(t)
+  const put = (site: string) =>
+    browser.bare('PUT', '/api/me/notification/readall', { headers: { 'sec-fetch-site': site } })
+  t.equal((await put('same-origin')).status, 200)
+  for (const site of [
+    'same-site',
+    'cross-site',
+    'none',
+    'SAME-ORIGIN',
+    ' same-origin x',
+    'same-origin, same-origin',
+    '',
+  ]) {
+    t.equal((await put(site)).status, 419, site)
+  }
+
+  const strict = await startApp(t, { database, environment: { CSRF_MODE: 'origin-only' } })
+  const other = new TestBrowser(strict)
+  const cookies = await other.get('/sanctum/csrf-cookie')
+  t.equal(cookies.setCookies.length, 1, 'without tokens there is no cookie for one')
+  const login = (headers: Record<string, string>) =>
+    other.bare('POST', '/login', { headers, payload: { email: user.email, password: PASSWORD } })
+  const token = new SessionId(other.sessionId).csrfToken()
+  for (const headers of [
+    {},
+    { 'sec-fetch-site': 'same-site' },
+    { 'sec-fetch-site': 'cross-site' },
+    { 'x-xsrf-token': token },
+  ]) {
+    const refused = await login(headers as Record<string, string>)
+    t.equal(refused.status, 403, JSON.stringify(headers))
+    t.strictSame(refused.json, { message: 'Origin mismatch.' })
+  }
+  t.equal((await login({ 'sec-fetch-site': 'same-origin' })).status, 200)
+})
+
+t.test('7, 8 a page that merely looks like ours', async t => {
+  const { app, browser } = await victim(t, {
+    environment: { SANCTUM_STATEFUL_DOMAINS: '*.example.com,example.com,localhost:3000,https://spa.test' },
+  })
+  for (const referer of [
+    'https://evil.com/.example.com/',
+    'https://example.com.evil.com',
+    'https://example.com@evil.com',
+    'https://EXAMPLE.COM/',
+    'https://example.com./',
+    'https://\u0435xample.com/',
+    'https://evil.com/\r\n.example.com/',
+    'null',
+    'http://spa.test/',
+  ]) {
+    // Node sends no such bytes and receives none: whatever else reaches us does so as latin1.
+    const bytes = Buffer.from(referer)
+      .toString('latin1')
+      .replace(/[\r\n]/g, '')
+    t.equal(await whoIs(browser, { referer: bytes }), null, referer)
+  }
+  t.ok(await whoIs(browser, { referer: 'https://spa.test/' }))
+
+  const base = await app.listen({ host: '127.0.0.1', port: 0 })
+  const twice = (first: string, second: string) =>
+    talk(
+      base,
+      `GET /api/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nReferer: ${first}\r\nReferer: ${second}\r\n` +
+        `Cookie: animethemes_session=${browser.sessionId}\r\n\r\n`,
+    )
+  t.match(await twice(`${SPA}/`, 'https://evil.com/'), /^HTTP\/1.1 401 /, 'two Referer headers')
+  t.match(await twice('https://evil.com/', `${SPA}/`), /^HTTP\/1.1 401 /)
+})
+
+t.test('9 a cookie that a neighbour of the domain has set as well', async t => {
+  const { app, user, browser } = await victim(t)
+  const attacker = await addUser(database, { password: 'attacker' })
+  const theirs = new TestBrowser(app)
+  await theirs.logIn({ email: attacker.email, password: 'attacker' })
+  const ask = async (...ids: string[]) => {
+    const cookie = ids.map(id => `animethemes_session=${id}`).join('; ')
+    return (await get(app, '/api/me', undefined, { referer: `${SPA}/`, cookie })).json.user?.id ?? null
+  }
+  t.equal(await ask(browser.sessionId), user.id)
+  t.equal(await ask(theirs.sessionId, browser.sessionId), null, 'nobody can tell which is meant')
+  t.equal(await ask(browser.sessionId, theirs.sessionId), null)
+  t.equal(await ask(browser.sessionId, 'x'), null)
+  t.equal(await ask(browser.sessionId, browser.sessionId), user.id)
+  const attempt = await send(app, 'PUT', '/api/me/notification/readall', {
+    headers: {
+      referer: `${SPA}/`,
+      cookie: `animethemes_session=${theirs.sessionId}; animethemes_session=${browser.sessionId}; XSRF-TOKEN=${theirs.cookies.get('XSRF-TOKEN')}`,
+      'x-xsrf-token': theirs.cookies.get('XSRF-TOKEN') ?? '',
+    },
+  })
+  t.equal(attempt.status, 419)
+})
+
+t.test('10 over HTTPS the cookie is for this host alone', async t => {
+  const environment = { APP_URL: 'https://api.example.org', SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' }
+  const { app, user, browser } = await victim(t, { environment })
+  const { setCookies } = await browser.get('/api/me')
+  t.match(
+    setCookies[1],
+    /^__Host-animethemes_session=[\w-]{43}; Max-Age=7200; Path=\/; Expires=[^;]+; HttpOnly; Secure; SameSite=Lax$/,
+  )
+  t.match(setCookies[0], /^XSRF-TOKEN=[\w-]{43}; Max-Age=7200; Path=\/; Expires=[^;]+; Secure; SameSite=Lax$/)
+  const plain = await get(app, '/api/me', undefined, {
+    referer: `${SPA}/`,
+    cookie: `animethemes_session=${browser.sessionId}`,
+  })
+  t.equal(plain.status, 401, 'under its plain name, which a subdomain could set, it is not read')
+  t.equal(await whoIs(browser), user.id)
+
+  const shared = await victim(t, {
+    environment: {
+      ...environment,
+      SESSION_DOMAIN: '.example.org',
+      SESSION_SAME_SITE: 'none',
+      SESSION_PARTITIONED_COOKIE: 'true',
+      SESSION_COOKIE: 's',
+    },
+  })
+  t.match(
+    (await shared.browser.get('/api/me')).setCookies[1],
+    /^s=[\w-]{43}; Max-Age=7200; Domain=\.example\.org; Path=\/; Expires=[^;]+; HttpOnly; Secure; Partitioned; SameSite=None$/,
+  )
+})
+
+t.test('13 a remember cookie that anybody could write is none', async t => {
+  const app = await startApp(t, { database })
+  const user = await addUser(database, { password: PASSWORD })
+  const token = 'x'.repeat(60)
+  await database.kysely
+    .updateTable('users')
+    .set({ remember_token: token })
+    .where('id', '=', user.id)
+    .execute()
+  const name = 'remember_web_59ba36addc2b2f9401580f014c7f58ea4e30989d'
+  for (const value of [
+    `${user.id}|${token}|x`,
+    encodeURIComponent(`${user.id}|${token}|x`),
+    `s:66:"${user.id}|${token}|x";`,
+  ]) {
+    for (const page of [{ referer: `${SPA}/` }, {}]) {
+      const answer = await get(app, '/api/me', undefined, { ...page, cookie: `${name}=${value}` } as Record<
+        string,
+        string
+      >)
+      t.equal(answer.status, 401)
+    }
+  }
+})
+
+t.test('15 secrets are looked up by digest, and compared by it', async t => {
+  const { queries } = database
+  const { browser } = await victim(t)
+  queries.length = 0
+  await browser.get('/api/me')
+  t.notOk(JSON.stringify(queries).includes(browser.sessionId), 'the id itself never reaches the database')
+})
+
+t.test('18 what stands in the address opens nothing', async t => {
+  const { app, user, browser } = await victim(t)
+  for (const name of ['token', 'access_token', 'api_token', 'animethemes_session', 'session', '_token']) {
+    for (const value of [user.token, browser.sessionId]) {
+      const query = `${name}=${encodeURIComponent(value)}`
+      const answer = await get(app, `/sanctum/csrf-cookie?${query}`, undefined, { referer: `${SPA}/` })
+      t.not(answer.setCookies.join().includes(browser.sessionId), true)
+      t.equal(
+        (await get(app, `/api/me?${query}`, undefined, { referer: `${SPA}/` })).status === 200,
+        false,
+        name,
+      )
+    }
+  }
+  const lines = JSON.stringify(app.logged)
+  t.notOk(lines.includes(browser.sessionId))
+  t.notOk(lines.includes(user.token))
+})
+
+t.test('19 a login does not tell whether there is an account', async t => {
+  const app = await startApp(t, { database, environment: UNLIMITED })
+  const user = await addUser(database, { password: PASSWORD })
+  const factor = await addUser(database, { password: PASSWORD })
+  await database.kysely
+    .updateTable('users')
+    .set({ two_factor_confirmed_at: '2026-01-01 00:00:00' })
+    .where('id', '=', factor.id)
+    .execute()
+  const browser = new TestBrowser(app)
+  await browser.get('/sanctum/csrf-cookie')
+  const seen = new Set<string>()
+  for (const email of [user.email, factor.email, 'nobody@example.org', `${user.email}\0`, 'x']) {
+    database.statements.length = 0
+    const { status, text, headers } = await browser.post('/login', { email, password: 'wrong' })
+    const kept = Object.fromEntries(
+      Object.entries(headers).filter(
+        ([name]) => !/^(set-cookie|x-request-id|date|x-ratelimit-remaining)$/.test(name),
+      ),
+    )
+    const statements = email.includes('\0') ? 2 : database.statements.length
+    seen.add(JSON.stringify({ status, text, kept, statements }))
+  }
+  t.equal(seen.size, 1, [...seen].join('\n'))
+})
+
+t.test('22 guessing a password', async t => {
+  const login = async (app: FastifyInstance, email: string, { password = 'wrong', address = '' } = {}) => {
+    const browser = new TestBrowser(app)
+    const from = { headers: { ...(address && { 'x-forwarded-for': address }) } }
+    await browser.get('/sanctum/csrf-cookie', from)
+    return browser.post('/login', { email, password }, from)
+  }
+  const behindProxy = { TRUSTED_PROXIES: '127.0.0.1' }
+
+  await t.test('ends after five a minute for an account, right ones included', async t => {
+    const clock = testClock()
+    const app = await startApp(t, { database, clock })
+    const user = await addUser(database, { password: PASSWORD })
+    const statuses: number[] = []
+    for (const password of ['a', PASSWORD, 'b', PASSWORD, 'c', PASSWORD]) {
+      statuses.push((await login(app, user.email, { password })).status)
+    }
+    t.strictSame(statuses, [422, 200, 422, 200, 422, 429])
+    const refused = await login(app, user.email, { password: PASSWORD })
+    t.strictSame(refused.json, { message: 'Too Many Attempts.' })
+    t.match(refused.headers, { 'x-ratelimit-limit': '5', 'x-ratelimit-remaining': '0', 'retry-after': '60' })
+    t.ok(refused.headers['x-ratelimit-reset'])
+    clock.advance(MINUTE)
+    const again = await login(app, user.email, { password: PASSWORD })
+    t.equal(again.status, 200)
+    t.match(again.headers, { 'x-ratelimit-limit': '5', 'x-ratelimit-remaining': '4' })
+  })
+
+  await t.test('of one account under names that look alike is guessing one', async t => {
+    const same = [
+      'test1043@laravel.com',
+      'TEST1043@laravel.com',
+      ' test1043@laravel.com ',
+      'test⑩⓸③@ⓛⓐⓡⓐⓥⓔⓛ.ⓒⓞⓜ',
+      'ＴＥＳＴ１０４３@laravel.com',
+      'tést1043@laravel.com',
+      'tеst1043@laravel.com',
+      'te\u200bst1043@laravel.com',
+    ]
+    t.equal(new Set(same.map(accountKey)).size, 1)
+    t.not(accountKey('test1044@laravel.com'), accountKey('test1043@laravel.com'))
+    t.equal(accountKey('ⓣⓔⓢⓣ@ⓛⓐⓡⓐⓥⓔⓛ.ⓒⓞⓜ'), accountKey('ⓉⒺⓈⓉ@ⓁⒶⓇⒶⓋⒺⓁ.ⒸⓄⓂ'))
+    const app = await startApp(t, { database })
+    const statuses: number[] = []
+    for (const email of same) statuses.push((await login(app, email)).status)
+    t.strictSame(statuses, [422, 422, 422, 422, 422, 429, 429, 429])
+  })
+
+  await t.test('of many accounts ends after twenty a minute for an address', async t => {
+    const app = await startApp(t, { database })
+    const statuses: number[] = []
+    for (let n = 0; n < 22; n += 1) {
+      statuses.push((await login(app, `user${n}@example.org`, { address: `203.0.113.${n}` })).status)
+    }
+    t.strictSame(statuses, [...Array(20).fill(422), 429, 429], 'which no header chooses')
+  })
+
+  await t.test(
+    'from many addresses ends after a hundred an hour, and shuts out nobody who was in before',
+    async t => {
+      const clock = testClock()
+      const environment = { ...behindProxy, LOGIN_FAILURE_LIMIT: '6' }
+      const app = await startApp(t, { database, clock, environment })
+      const user = await addUser(database, { password: PASSWORD })
+      const home = { password: PASSWORD, address: '198.51.100.7' }
+      t.equal((await login(app, user.email, home)).status, 200)
+      for (let n = 0; n < 6; n += 1) {
+        t.equal((await login(app, user.email, { address: `203.0.113.${n}` })).status, 422)
+      }
+      database.statements.length = 0
+      const shut = await login(app, user.email, { password: PASSWORD, address: '203.0.113.99' })
+      t.equal(shut.status, 429, 'even for the right password')
+      t.match(shut.headers, { 'x-ratelimit-limit': '6', 'retry-after': '3600' })
+      t.equal((await login(app, user.email, home)).status, 200)
+      t.equal((await login(app, user.email, { address: home.address })).status, 422)
+      t.equal((await login(app, 'nobody@example.org', { address: '203.0.113.99' })).status, 422)
+      t.equal((await login(app, user.email, { address: '198.51.100.8' })).status, 429)
+
+      const restarted = await startApp(t, { database, clock, environment })
+      for (let n = 0; n < 6; n += 1) await login(restarted, user.email, { address: `203.0.113.${n}` })
+      t.equal((await login(restarted, user.email, home)).status, 200, 'as the database remembers')
+      clock.advance(60 * MINUTE)
+      t.equal((await login(app, user.email, { password: PASSWORD, address: '203.0.113.99' })).status, 200)
+    },
+  )
+
+  await t.test('of an account that does not exist ends likewise', async t => {
+    const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '3' } })
+    const statuses: number[] = []
+    for (let n = 0; n < 4; n += 1) {
+      statuses.push((await login(app, 'ghost@example.org', { address: `203.0.113.${n}` })).status)
+    }
+    t.strictSame(statuses, [422, 422, 422, 429])
+  })
+
+  await t.test('two hundred times at once gets no further', async t => {
+    const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1000' } })
+    const user = await addUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(app)
+    await browser.get('/sanctum/csrf-cookie')
+    const answers = await Promise.all(
+      Array.from({ length: 200 }, (_, n) =>
+        browser.clone().post('/login', { email: user.email, password: `guess ${n}` }),
+      ),
+    )
+    t.equal(answers.filter(({ status }) => status === 422).length, 5)
+    t.equal(answers.filter(({ status }) => status === 429).length, 195)
+  })
+
+  await t.test('and asking for cookies are both limited for an address', async t => {
+    const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '3' } })
+    const statuses: number[] = []
+    for (let n = 0; n < 5; n += 1) statuses.push((await get(app, '/sanctum/csrf-cookie')).status)
+    t.strictSame(statuses, [204, 204, 204, 429, 429])
+  })
+})
+
+t.test('30 names that mean something to JavaScript', async t => {
+  const { app, user, browser } = await victim(t, { environment: UNLIMITED })
+  const json = { 'content-type': 'application/json' }
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  await browser.post('/logout')
+  for (const payload of [
+    '{"__proto__":{"email":"a","password":"b"}}',
+    '{"constructor":{"prototype":{"email":"a"}},"email":"a","password":"b"}',
+    '{"email":{"__proto__":{"x":1}},"password":"b"}',
+  ]) {
+    t.match((await browser.send('POST', '/login', { headers: json, payload })).status, /^(400|422)$/)
+  }
+  for (const payload of [
+    '__proto__[email]=a',
+    'constructor[prototype][email]=a',
+    'email[__proto__]=a&password=b',
+    '__proto__=1&email=a&password=b',
+  ]) {
+    t.match((await browser.send('POST', '/login', { headers: form, payload })).status, /^422$/, payload)
+  }
+  t.equal(({} as { email?: string }).email, undefined)
+  const cookie = `__proto__=1; constructor=2; animethemes_session=${browser.sessionId}`
+  t.equal((await get(app, '/api/me', undefined, { referer: `${SPA}/`, cookie })).status, 401)
+  t.ok(user)
+})
+
+t.test('31 values of another type', async t => {
+  const { browser } = await victim(t, { environment: UNLIMITED })
+  await browser.post('/logout')
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+  for (const payload of [
+    'email[]=a&password=b',
+    'email=a&password[]=b',
+    'email[a][b]=c&password[d]=e',
+    'email=a&password=b&remember[]=1',
+    '_token[]=x&email=a&password=b',
+  ]) {
+    database.queries.length = 0
+    t.equal((await browser.send('POST', '/login', { headers, payload })).status, 422, payload)
+    t.notOk(
+      database.queries.some(({ parameters }) =>
+        parameters.some(value => typeof value === 'object' && value !== null && !Array.isArray(value)),
+      ),
+    )
+  }
+  for (const remember of [{}, [], 1, true, 'on', 'x', null]) {
+    t.equal((await browser.post('/login', { email: 'a', password: 'b', remember })).status, 422)
+  }
+  t.equal((await browser.post('/user/confirm-password', { password: [] })).status, 401)
+})
+
+t.test('32, 34 what is too large, or too deep', async t => {
+  const { app, browser } = await victim(t, { environment: UNLIMITED })
+  await browser.post('/logout')
+  const status = async (payload: string | object, headers: Record<string, string> = {}) =>
+    (await browser.send('POST', '/login', { payload, headers })).status
+  t.equal(await status({ email: `a@${'a.'.repeat(50_000)}`, password: 'x' }), 422)
+  t.equal(await status({ email: 'a', password: 'x'.repeat(1_048_576) }), 413)
+  t.equal(await status({ email: 'a', password: 'x'.repeat(1_000_000) }), 422, 'without being hashed')
+  const json = { 'content-type': 'application/json' }
+  t.equal(await status(`{"email":${'['.repeat(200_000)}${']'.repeat(200_000)}}`, json), 400)
+  t.equal(await status(`${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`, json), 400)
+  t.equal(
+    await status(gzipSync('x'.repeat(1_000_000)).toString('latin1'), { ...json, 'content-encoding': 'gzip' }),
+    400,
+  )
+  const form = { 'content-type': 'application/x-www-form-urlencoded' }
+  t.equal(await status(Array.from({ length: 200 }, (_, n) => `a${n}=1`).join('&'), form), 400)
+  const referer = `https://${'a.'.repeat(7000)}localhost:3000`
+  t.equal((await get(app, '/api/me', undefined, { referer })).status, 401)
+  const cookie = Array.from({ length: 2500 }, (_, n) => `${n}=`).join(';')
+  t.equal((await get(app, '/api/me', undefined, { referer: `${SPA}/`, cookie })).status, 401)
+
+  const base = await app.listen({ host: '127.0.0.1', port: 0 })
+  const bomb = await talk(
+    base,
+    `GET /api/me HTTP/1.1\r\nHost: a\r\nCookie: ${'a=b; '.repeat(10_000)}\r\n\r\n`,
+  )
+  t.match(bomb, /^HTTP\/1.1 431 /)
+  t.match(bomb, /clear the cookies of this site/, 'and what a person can do about it')
+})
+
+t.test('33 many logins at once leave the server answering', async t => {
+  const { app } = await victim(t, { environment: { ...UNLIMITED, HASH_ROUNDS: '10' } })
+  const browser = new TestBrowser(app)
+  await browser.get('/sanctum/csrf-cookie')
+  const ended: string[] = []
+  const logins = Array.from({ length: 160 }, (_, n) =>
+    browser.clone().post('/login', { email: `user${n}@example.org`, password: 'x' }),
+  )
+  const watched = Promise.all(
+    logins.map(async login => {
+      const { status } = await login
+      ended.push(String(status))
+    }),
+  )
+  t.equal((await get(app, '/health/live')).status, 200)
+  t.ok(ended.length < 160, 'while they are under way')
+  await watched
+  t.ok(ended.includes('422'))
+  t.strictSame(
+    ended.filter(status => status !== '422' && status !== '503'),
+    [],
+    'those that would wait too long are told to come back',
+  )
+  t.ok(ended.includes('503'))
+})
+
+t.test('35 a client that takes its time is hung up on', async t => {
+  const app = await startApp(t, { database })
+  t.equal(app.server.requestTimeout, 30_000)
+  t.ok(app.server.headersTimeout > 0 && app.server.headersTimeout <= 60_000)
+  t.ok(app.server.keepAliveTimeout > 0)
+})
+
+t.test('36, 37 requests within requests, and headers under other names', async t => {
+  const { app, user, browser } = await victim(t)
+  const base = await app.listen({ host: '127.0.0.1', port: 0 })
+  const head = `POST /logout HTTP/1.1\r\nHost: a\r\nCookie: animethemes_session=${browser.sessionId}\r\n`
+  for (const [name, rest] of [
+    ['a folded line', 'X-A: a\r\n b\r\n\r\n'],
+    ['a bare line feed', 'X-A: a\nX-XSRF-TOKEN: x\r\n\r\n'],
+    ['chunked twice', 'Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n'],
+    ['a length with a sign', 'Content-Length: +1\r\n\r\nx'],
+  ] as const) {
+    t.match(await talk(base, head + rest), /^HTTP\/1.1 4\d\d /, name)
+  }
+  t.equal(await whoIs(browser), user.id)
+  const limited = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '2' } })
+  const statuses: number[] = []
+  for (const name of [
+    'x_forwarded_for',
+    'x-forwarded-for',
+    'forwarded',
+    'x-real-ip',
+    'x-forwarded-ip',
+    'x-client-ip',
+  ]) {
+    statuses.push(
+      (await get(limited, '/api/me', undefined, { [name]: `203.0.113.${statuses.length}` })).status,
+    )
+  }
+  t.strictSame(statuses, [401, 401, 429, 429, 429, 429], 'no header chooses the address')
+})
+
+t.test('38 what belongs to somebody else', async t => {
+  const { browser, user } = await victim(t)
+  const other = await addUser(database, { password: PASSWORD })
+  const [mine, theirs] = [await addNotification(database, user.id), await addNotification(database, other.id)]
+  const isRead = async (id: string) =>
+    (
+      await database.kysely
+        .selectFrom('notifications')
+        .select('read_at')
+        .where('id', '=', id)
+        .executeTakeFirstOrThrow()
+    ).read_at !== null
+  t.equal((await browser.send('PUT', `/api/me/notification/${theirs}/read`)).status, 403)
+  t.equal((await browser.send('PUT', '/api/me/notification/readall')).status, 200)
+  t.strictSame([await isRead(mine), await isRead(theirs)], [true, false])
+})
+
+t.test('39 a login takes nothing but what it asks for', async t => {
+  const app = await startApp(t, { database })
+  const user = await addUser(database, { password: PASSWORD })
+  const before = await database.kysely
+    .selectFrom('users')
+    .selectAll()
+    .where('id', '=', user.id)
+    .executeTakeFirst()
+  const browser = new TestBrowser(app)
+  await browser.get('/sanctum/csrf-cookie')
+  const answer = await browser.post('/login', {
+    email: user.email,
+    password: PASSWORD,
+    id: 1,
+    user_id: 1,
+    roles: ['Admin'],
+    email_verified_at: null,
+    two_factor_secret: 'x',
+  })
+  t.equal(answer.status, 200)
+  t.equal(await whoIs(browser), user.id)
+  t.strictSame(
+    await database.kysely.selectFrom('users').selectAll().where('id', '=', user.id).executeTakeFirst(),
+    before,
+  )
+})
+
+t.test('44, 46 what nobody else may see', async t => {
+  const { app, user, browser } = await victim(t)
+  await browser.post('/user/confirm-password', { password: 'a wrong password' })
+  await browser.send('PUT', '/api/me/notification/readall', { headers: { 'x-xsrf-token': 'x' } })
+  await browser.bare('POST', '/logout', {
+    headers: { 'content-type': 'application/json' },
+    payload: '{"password":',
+  })
+  for (const [method, url] of [
+    ['GET', '/api/me'],
+    ['GET', '/sanctum/csrf-cookie'],
+    ['PUT', '/api/me/notification/readall'],
+    ['GET', '/user/confirmed-password-status'],
+  ] as const) {
+    const { headers, setCookies } = await browser.send(method, url)
+    t.equal(setCookies.length, 2)
+    t.equal(headers['cache-control'], 'no-store, private', url)
+  }
+  app.log.warn(
+    { headers: { cookie: browser.sessionId }, session: new SessionId(browser.sessionId) },
+    'by accident',
+  )
+  const lines = JSON.stringify(app.logged)
+  for (const secret of [
+    browser.sessionId,
+    browser.cookies.get('XSRF-TOKEN') ?? '?',
+    PASSWORD,
+    'a wrong password',
+    user.token,
+  ]) {
+    t.notOk(lines.includes(secret), 'stands in no line of the log')
+  }
+  const sessions = JSON.stringify(await database.kysely.selectFrom('sessions').selectAll().execute())
+  t.notOk(sessions.includes(browser.sessionId), '48 nor in the table')
+  t.notOk(sessions.includes(browser.cookies.get('XSRF-TOKEN') ?? '?'))
+})
+
+t.test('49 a session that is over does not come back', async t => {
+  let answer = () => {}
+  const reached = new Promise<void>(resolve => {
+    answer = resolve
+  })
+  let goOn = () => {}
+  const held = new Promise<void>(resolve => {
+    goOn = resolve
+  })
+  const routes = (app: FastifyInstance) => {
+    app.get('/api/slow', { config: { isApi: true, access: { auth: 'required' } } }, async () => {
+      answer()
+      await held
+      return {}
+    })
+  }
+  const clock = testClock()
+  const { app, browser } = await victim(t, { routes, clock })
+  const before = browser.clone()
+  clock.advance(2 * MINUTE)
+  const slow = before.get('/api/slow')
+  await reached
+  await browser.post('/logout')
+  goOn()
+  const late = await slow
+  t.equal(late.status, 200, 'a request that was under way ends as it began')
+  t.strictSame(late.setCookies, [], 'and does not put its cookies in the place of the new ones')
+  await app.activity.flush()
+  t.equal(await whoIs(before), null)
+  const gone = await database.kysely
+    .selectFrom('sessions')
+    .select('id')
+    .where('id', '=', new SessionId(before.sessionId).digest())
+    .executeTakeFirst()
+  t.equal(gone, undefined)
+})
+
+t.test('52 other ways to write a path', async t => {
+  const { app, browser, user } = await victim(t)
+  const attempt = { email: user.email, password: PASSWORD }
+  const outside = new TestBrowser(app)
+  for (const [path, status] of [
+    ['/login/', 419],
+    ['/%6Cogin', 419],
+    ['/login?x', 419],
+    ['/login?_method=GET', 419],
+    ['//login', 404],
+    ['/LOGIN', 404],
+    ['/login;x', 404],
+    ['/login%2f', 404],
+    ['/login%00', 404],
+    ['/api/login', 404],
+    ['/sanctum/login', 404],
+  ] as const) {
+    const answer = await outside.bare('POST', path, { payload: attempt })
+    t.equal(answer.status, status, path)
+  }
+  const base = await app.listen({ host: '127.0.0.1', port: 0 })
+  for (const path of ['/./login', '/x/../login', 'http://a/login', '*', 'login']) {
+    const head = `POST ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
+    t.match(await talk(base, head), /^HTTP\/1.1 4(00|04|05|19) /, path)
+  }
+  for (const path of ['//api/me', '/API/me', '/api//me', '/api/me;x', '/api/%6de/', '/api/me/']) {
+    const answer = await browser.get(path)
+    t.ok(answer.status === 404 || answer.json.user.id === user.id, path)
+    const anonymous = await get(app, path)
+    t.ok([401, 404].includes(anonymous.status), path)
+  }
+})
+
+t.test('a database that is gone', async t => {
+  const gone = databaseOver(
+    Object.assign(
+      postgresSource('postgres://127.0.0.1:1/gone', () => {}),
+      { open: async () => {} },
+    ),
+  )
+  t.teardown(() => gone.close())
+  const app = await startApp(t, { database: gone })
+  const browser = new TestBrowser(app)
+  t.equal((await browser.get('/sanctum/csrf-cookie')).status, 503)
+  const anonymous = await browser.get('/api/me')
+  t.equal(anonymous.status, 401, 'who has no session is told so, and gets none')
+  t.strictSame(anonymous.setCookies, [])
+  const id = mintSessionId(randomBytes)
+  browser.cookies.set('animethemes_session', id.reveal())
+  browser.cookies.set('XSRF-TOKEN', id.csrfToken())
+  t.equal((await browser.get('/api/me')).status, 503, 'who has one keeps it')
+  t.equal((await browser.post('/logout')).status, 503)
+  t.equal(browser.sessionId, id.reveal())
+})
+
+/** Sends bytes to a server and returns what comes back. */
+function talk(base: string, bytes: string) {
+  return new Promise<string>((resolve, reject) => {
+    const socket = connect(Number(new URL(base).port), '127.0.0.1', () => socket.write(bytes, 'latin1'))
+    let answer = ''
+    socket.on('data', chunk => {
+      answer += chunk
+    })
+    socket.on('end', () => socket.end())
+    socket.on('close', () => resolve(answer))
+    socket.on('error', reject)
+  })
+}

@@ -8,10 +8,6 @@ declare module 'fastify' {
     /** Why a request to the API is not stateful, for the log; null when it is, and where nobody asked. */
     notStatefulBecause: string | null
   }
-  interface FastifyContextConfig {
-    /** Whether the route is for browsers alone: it has a session, whatever page the request comes from. */
-    isWeb?: boolean
-  }
 }
 
 /**

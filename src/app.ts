@@ -71,14 +71,12 @@ export function buildApp({
   app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })
   app.register(autoload, { dir: join(root, 'routes/system') })
   for (const [folder, prefix, area] of [
-    ['routes/api', config.apiPath, { isApi: true }],
-    ['routes/web', config.authPath, { isWeb: true }],
-    ['routes/sanctum', '/sanctum', { isWeb: true }],
+    ['routes/api', config.apiPath, 'isApi'],
+    ['routes/web', config.authPath, 'isWeb'],
+    ['routes/sanctum', '/sanctum', 'isWeb'],
   ] as const) {
     app.register(async scope => {
-      scope.addHook('onRoute', route => {
-        route.config = { ...route.config, ...area }
-      })
+      scope.decorate('area', area)
       await scope.register(autoload, { dir: join(root, folder), options: { prefix } })
     })
   }

@@ -5,7 +5,7 @@ const csrfCookie: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/csrf-cookie',
     {
-      config: { access: { auth: 'none' } },
+      config: { access: { auth: 'none', via: 'session' } },
       schema: {
         operationId: 'sanctum.csrf-cookie',
         tags: ['session'],

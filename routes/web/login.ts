@@ -45,8 +45,8 @@ const login: FastifyPluginAsyncTypebox = async app => {
       if (credentials === null) throw unprocessable({ email: [MESSAGES.wrongCredentials] })
       if (credentials.hasSecondFactor) throw unprocessable({ email: [MESSAGES.secondFactorUnsupported] })
       const { userId, password } = credentials
-      await app.sessions.start(request, { userId, password: passwordStamp(password) })
       await noteLogin(app.database.kysely, userId, request.clientAddress.key, app.clock())
+      await app.sessions.start(request, { userId, password: passwordStamp(password) })
       return { two_factor: false }
     },
   )

@@ -163,9 +163,9 @@ t.test('Swagger UI in a browser', { skip: CHROMIUM ? false : 'no Chromium was fo
   t.strictSame(complaints, [], 'the page is whole under its content security policy')
 
   await page.getByRole('button', { name: 'Authorize', exact: true }).first().click()
-  await page.locator('.auth-container input').fill(user.token)
-  await page.locator('.auth-container').getByRole('button', { name: 'Apply credentials' }).click()
-  await page.getByRole('button', { name: 'Close' }).click()
+  await page.locator('#auth-bearer-value').fill(user.token)
+  await page.locator('.auth-container').first().getByRole('button', { name: 'Apply credentials' }).click()
+  await page.getByRole('button', { name: 'Close' }).first().click()
   await page.getByText('Show the authenticated user').click()
   const answer = page.waitForResponse(response => response.url().startsWith(`${base}/api/me`))
   await page.getByRole('button', { name: 'Execute' }).click()

@@ -11,7 +11,7 @@ help:
 	@echo 'make check    types, lint, formatting, and whether openapi/openapi.json is up to date'
 	@echo 'make openapi  write openapi/openapi.json'
 	@echo 'make build    install and compile to dist/'
-	@echo 'make bench    run the benchmarks'
+	@echo 'make bench    compare with other servers; BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
 
 # Not npm ci: it insists on the binaries of every platform, and not every registry has them all.
 node_modules/.package-lock.json: package.json package-lock.json
@@ -45,8 +45,12 @@ check: build
 openapi: build
 	$(OPENAPI) > openapi/openapi.json.new && mv openapi/openapi.json.new openapi/openapi.json
 
-bench: build
-	@echo 'There are no benchmarks yet.'
+bench/contenders/node_modules/.package-lock.json: bench/contenders/package.json bench/contenders/package-lock.json
+	cd bench/contenders && npm install --no-save $(NPM_FLAGS)
+	@touch $@
+
+bench: build bench/contenders/node_modules/.package-lock.json
+	node dist/bench/run.js
 
 clean:
-	rm -rf dist node_modules
+	rm -rf dist node_modules bench/contenders/node_modules

@@ -72,27 +72,30 @@ export default fp(
 
     const methodsOf = knownMethods(app, routes)
 
-    app.addGuard(async (request, reply) => {
+    app.addGuard((request, reply) => {
       if (request.is404) {
         const path = pathOf(request.url)
         const allowed = methodsOf(path)
         if (allowed.length === 0) throw routeNotFound(path)
         if (request.method !== 'OPTIONS') throw methodNotAllowed(request.method, path, allowed)
-        return reply.header('allow', allowed.join(', ')).send()
+        reply.header('allow', allowed.join(', ')).send()
+        return
       }
-      const { auth, permission, checked } = request.routeOptions.config.access as Access
+      const { auth, permission, checked } = request.routeConfig.access as Access
       const { identity } = request
       if (identity === null) {
         if (auth === 'required') throw unauthenticated()
         return
       }
-      if (auth === 'guest') return reply.send({ error: MESSAGES.alreadyAuthenticated })
-      if (permission !== undefined && checked === undefined) request.authorize()
+      if (auth === 'guest') reply.send({ error: MESSAGES.alreadyAuthenticated })
+      else if (permission !== undefined && checked === undefined) request.authorize()
     })
 
-    app.addHook('onSend', async (request, reply) => {
-      if (request.routeOptions.config.access?.checked === undefined || reply.statusCode >= 400) return
-      if (!request.isAuthorized) throw new Error(`${request.routeOptions.url} did not check the permission`)
+    app.addHook('onSend', (request, reply, _payload, done) => {
+      const isForgotten =
+        request.routeConfig.access?.checked !== undefined && reply.statusCode < 400 && !request.isAuthorized
+      if (isForgotten) done(new Error(`${request.routeConfig.url} did not check the permission`))
+      else done()
     })
 
     app.decorateRequest('isAuthorized', false)
@@ -114,8 +117,8 @@ export default fp(
 )
 
 /** Why whoever is known may not do what the route's permission names; null when nothing is in the way. */
-function refusalOf({ identity, routeOptions }: FastifyRequest): Refusal | null {
-  const permission = routeOptions.config.access?.permission
+function refusalOf({ identity, routeConfig }: FastifyRequest): Refusal | null {
+  const permission = routeConfig.access?.permission
   return identity === null || permission === undefined ? null : refusal(identity, permission)
 }
 

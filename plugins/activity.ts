@@ -52,13 +52,14 @@ export default fp(
     })
     const { activity } = app
 
-    app.addHook('onResponse', async request => {
+    app.addHook('onResponse', (request, _reply, done) => {
       const { identity, session } = request
       const at = clock()
       if (identity?.via === 'token') tokens.note(identity.token.id, { at })
       if (session !== null && at - session.lastActivityAt >= SESSION_GRAIN_MS) {
         sessions.note(session.id.digest(), { at, ...browserOf(request) })
       }
+      done()
     })
 
     const timers: NodeJS.Timeout[] = []

@@ -4,10 +4,14 @@ import { pathOf } from '../src/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Whether a request belongs to the API: one of its routes, or an unknown path under API_PATH. */
-    isApiRequest(request: FastifyRequest): boolean
     /** What all routes of an encapsulated part of the server are: its key in their config. */
     area?: 'isApi' | 'isWeb'
+  }
+  interface FastifyRequest {
+    /** What the route says of itself. Fastify makes it anew each time that it is asked. */
+    routeConfig: FastifyContextConfig & { url?: string }
+    /** Whether the request belongs to the API: to one of its routes, or to an unknown path under API_PATH. */
+    isApi: boolean
   }
   interface FastifyContextConfig {
     /** Whether the route belongs to the API. */
@@ -17,20 +21,24 @@ declare module 'fastify' {
   }
 }
 
-/** Marks the routes of the API and those for browsers, and adds `app.isApiRequest()`, which knows unknown paths as well. */
+/** Marks the routes of the API and those for browsers, and the requests to the API, unknown paths included. */
 export default fp(
   async app => {
     const { apiPath, authPath } = app.config
     const others = apiPath === '' ? [...SYSTEM_PATHS, ...(authPath === '' ? [] : [authPath])] : []
+    const isApiPath = (path: string) => isUnder(path, apiPath) && !others.some(other => isUnder(path, other))
 
     app.addHook('onRoute', function (route) {
       if (this.area !== undefined) route.config = { ...route.config, [this.area]: true }
     })
 
-    app.decorate('isApiRequest', request => {
-      if (!request.is404) return request.routeOptions.config.isApi === true
-      const path = pathOf(request.url)
-      return isUnder(path, apiPath) && !others.some(other => isUnder(path, other))
+    app.decorateRequest('routeConfig')
+    app.decorateRequest('isApi', false)
+    app.addHook('onRequest', (request, _reply, done) => {
+      const { config } = request.routeOptions
+      request.routeConfig = config
+      request.isApi = request.is404 ? isApiPath(pathOf(request.url)) : config.isApi === true
+      done()
     })
   },
   { name: 'api-area', dependencies: ['errors'] },

@@ -4,6 +4,13 @@ import { normalizeInput } from '../src/api/input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { parseQueryString, QueryTooLarge } from '../src/api/query/querystring.ts'
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Whether the route takes a body, by its schema. */
+    hasBody?: boolean
+  }
+}
+
 /** Reads bodies as JSON or as forms, and makes Laravel's input of them. An empty one is none, whatever its type says. */
 export default fp(
   async app => {
@@ -24,9 +31,19 @@ export default fp(
       },
     )
 
-    app.addHook('preValidation', async request => {
-      if (request.routeOptions.schema?.body !== undefined) request.body = normalizeInput(request.body)
+    app.addHook('onRoute', route => {
+      if (route.schema?.body !== undefined) route.config = { ...route.config, hasBody: true }
+    })
+
+    app.addHook('preValidation', (request, _reply, done) => {
+      if (request.routeConfig.hasBody !== true) return done()
+      try {
+        request.body = normalizeInput(request.body)
+        done()
+      } catch (error) {
+        done(error as Error)
+      }
     })
   },
-  { name: 'body', dependencies: ['errors'] },
+  { name: 'body', dependencies: ['api-area'] },
 )

@@ -13,8 +13,9 @@ export default fp(
   async app => {
     const addressOf = clientAddresses(app.config.localIps)
     app.decorateRequest('clientAddress')
-    app.addHook('onRequest', async request => {
+    app.addHook('onRequest', (request, _reply, done) => {
       request.clientAddress = addressOf(request.ip, request.headers['x-forwarded-ip'])
+      done()
     })
   },
   { name: 'client-address', dependencies: ['hosts'] },

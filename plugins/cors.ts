@@ -28,14 +28,14 @@ export default fp(
     app.decorate('firstParty', ours)
     const allowed = new Set(corsAllowedOrigins)
 
-    app.addHook('onRequest', async (request, reply) => {
+    app.addHook('onRequest', (request, reply, done) => {
       const { origin } = request.headers
       const isPreflight =
         request.method === 'OPTIONS' &&
         origin !== undefined &&
         request.headers['access-control-request-method'] !== undefined
       reply.header('vary', isPreflight ? PREFLIGHT_VARY : 'Origin')
-      if (origin === undefined) return
+      if (origin === undefined) return done()
 
       const reader =
         allowed.has(origin) || ours.includes(origin, request.host ?? '')
@@ -48,7 +48,7 @@ export default fp(
         if (reader !== '*') reply.header('access-control-allow-credentials', 'true')
         if (!isPreflight) reply.header('access-control-expose-headers', EXPOSED)
       }
-      if (!isPreflight) return
+      if (!isPreflight) return done()
       if (reader !== null) {
         reply.headers({
           'access-control-allow-methods': METHODS,
@@ -56,7 +56,7 @@ export default fp(
           'access-control-max-age': PREFLIGHT_MAX_AGE,
         })
       }
-      return reply.code(204).send()
+      reply.code(204).send()
     })
   },
   { name: 'cors', dependencies: ['hosts'] },

@@ -69,7 +69,7 @@ export default fp(
           return isRight && credentials !== null ? await strengthened(credentials, password) : null
         } catch (error) {
           if (!(error instanceof LimitExceeded)) throw error
-          metrics.rateLimited.inc({ limit: 'login' })
+          metrics.rateLimited('login')
           throw tooManyRequests(error, clock())
         }
       },

@@ -4,8 +4,8 @@ import { csrfMismatch, forbidden } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { Session } from '../src/auth/session.ts'
 
-/** A step on a request's way that may refuse it. */
-type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
+/** A step on a request's way that may refuse it, by what it throws or by an answer that it sends. */
+type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void> | void
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -29,15 +29,20 @@ export default fp(
     const isOriginOnly = app.config.csrfMode === 'origin-only'
     app.decorateRequest('awaitsBody', false)
     app.decorate('addGuard', (guard: Guard) => {
-      app.addHook('onRequest', async (request, reply) =>
-        request.awaitsBody ? undefined : guard(request, reply),
-      )
-      app.addHook('preValidation', async (request, reply) =>
-        request.awaitsBody ? guard(request, reply) : undefined,
-      )
+      app.addHook('onRequest', (request, reply, done) => {
+        if (request.awaitsBody) done()
+        else pass(guard, request, reply, done)
+      })
+      app.addHook('preValidation', (request, reply, done) => {
+        if (request.awaitsBody) pass(guard, request, reply, done)
+        else done()
+      })
     })
 
-    app.addHook('onRequest', async request => {
+    app.addHook('onRequest', (request, reply, done) => {
+      pass(check, request, reply, done)
+    })
+    const check: Guard = request => {
       const { method, headers, session } = request
       if (!request.isStateful || request.is404 || SAFE_METHODS.has(method)) return
       if (headers['sec-fetch-site'] === 'same-origin') return
@@ -45,11 +50,15 @@ export default fp(
       const token = headers['x-csrf-token'] ?? headers['x-xsrf-token']
       if (token === undefined && session !== null && hasBody(request)) request.awaitsBody = true
       else verify(session, token)
-    })
+    }
 
-    app.addHook('preValidation', async ({ awaitsBody, session, body }) => {
-      if (awaitsBody) verify(session, (body as { _token?: unknown } | undefined)?._token)
+    app.addHook('preValidation', (request, reply, done) => {
+      if (request.awaitsBody) pass(checkBody, request, reply, done)
+      else done()
     })
+    const checkBody: Guard = ({ session, body }) => {
+      verify(session, (body as { _token?: unknown } | undefined)?._token)
+    }
   },
   { name: 'csrf', dependencies: ['body', 'identify'] },
 )
@@ -58,6 +67,25 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whether the guards wait for the body, since the CSRF token can only be there. */
     awaitsBody: boolean
+  }
+}
+
+/** Runs a step, and goes on unless it has answered. What is done at once takes no promise. */
+function pass(
+  guard: Guard,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (error?: Error) => void,
+): void {
+  const goOn = () => {
+    if (!reply.sent) done()
+  }
+  try {
+    const pending = guard(request, reply)
+    if (pending === undefined) goOn()
+    else pending.then(goOn, done)
+  } catch (error) {
+    done(error as Error)
   }
 }
 

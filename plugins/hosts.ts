@@ -14,11 +14,10 @@ export default fp(
     const exact = new Set([appUrl.hostname, ...appHosts].map(host => host.toLowerCase()))
     const domains = appHosts.filter(host => host.startsWith('*.')).map(host => host.slice(1).toLowerCase())
 
-    app.addHook('onRequest', async request => {
+    app.addHook('onRequest', (request, _reply, done) => {
       const host = (request.host ?? '').replace(/:\d*$/, '').toLowerCase()
-      if (exact.has(host) || domains.some(domain => host.endsWith(domain))) return
-      if (request.routeOptions.config.anyHost) return
-      throw new HttpError(400, MESSAGES.badRequest)
+      const isOurs = exact.has(host) || domains.some(domain => host.endsWith(domain))
+      done(isOurs || request.routeConfig.anyHost ? undefined : new HttpError(400, MESSAGES.badRequest))
     })
   },
   { name: 'hosts', dependencies: ['security-headers'] },

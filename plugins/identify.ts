@@ -4,7 +4,6 @@ import fp from 'fastify-plugin'
 import { tooManyRequests } from '../src/api/errors.ts'
 import { type Identity, judgeToken } from '../src/auth/identity.ts'
 import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
-import { findToken } from '../src/database/tokens.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
 import { guessLimit } from '../src/limits/guess-limit.ts'
 import type { AuthenticationOutcome } from './metrics.ts'
@@ -24,7 +23,7 @@ declare module 'fastify' {
  */
 export default fp(
   async app => {
-    const { config, clock, database } = app
+    const { config, clock } = app
     const guesses = guessLimit(
       app.counters,
       { name: 'failed-auth', max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
@@ -38,7 +37,7 @@ export default fp(
     const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
       const now = clock()
       request.authenticationOutcome = 'unavailable'
-      const stored = await findToken(database.kysely, credential, config.tokenableTypes, now)
+      const stored = await app.identities.token(credential, request.raw.socket)
       const verdict = judgeToken(credential, stored, now, config.tokenExpiration)
       const isIdentity = typeof verdict === 'object'
       request.identity = isIdentity ? verdict : null
@@ -57,7 +56,7 @@ export default fp(
       } catch (error) {
         if (!(error instanceof LimitExceeded)) throw error
         request.authenticationOutcome = 'throttled'
-        app.metrics.rateLimited.inc({ limit: 'failed_auth' })
+        app.metrics.rateLimited('failed_auth')
         throw tooManyRequests(error, clock())
       }
     }
@@ -95,8 +94,8 @@ export default fp(
     }
 
     app.addHook('onRequest', async (request, reply) => {
-      const { access } = request.routeOptions.config
-      const isAsked = app.isApiRequest(request) || (access !== undefined && access.auth !== 'none')
+      const { access } = request.routeConfig
+      const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
       if (!isAsked && !request.isStateful) return
       request.authenticationOutcome = 'anonymous'
       try {
@@ -107,7 +106,7 @@ export default fp(
         request.authenticationOutcome = 'malformed'
         await verify(request, reply)
       } finally {
-        app.metrics.authentication.inc({ outcome: request.authenticationOutcome })
+        app.metrics.authentication(request.authenticationOutcome)
       }
     })
   },

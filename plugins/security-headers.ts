@@ -5,9 +5,10 @@ import { securityHeaders } from '../src/http.ts'
 export default fp(
   async app => {
     const headers = securityHeaders(app.config)
-    app.addHook('onRequest', async (request, reply) => {
+    app.addHook('onRequest', (request, reply, done) => {
       reply.headers(headers).header('x-request-id', request.id)
+      done()
     })
   },
-  { name: 'security-headers', dependencies: ['errors'] },
+  { name: 'security-headers', dependencies: ['api-area'] },
 )

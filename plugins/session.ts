@@ -13,7 +13,7 @@ import {
   type SessionDigest,
   type SessionFailure,
 } from '../src/auth/session.ts'
-import { type Browser, findSession, replaceSession } from '../src/database/sessions.ts'
+import { type Browser, replaceSession } from '../src/database/sessions.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
 
 declare module 'fastify' {
@@ -57,7 +57,7 @@ export default fp(
         const id = parseSessionId(value)
         if (id === null) return 'session_malformed'
         const now = clock()
-        const stored = await findSession(database.kysely, id.digest(), config.tokenableTypes, now)
+        const stored = await app.identities.session(id.digest(), request.raw.socket)
         const verdict = judgeSession(id, stored, now, config)
         if (typeof verdict === 'string') return verdict
         request.session = verdict.session
@@ -89,8 +89,12 @@ export default fp(
       reply.setCookie(cookies.name, id.reveal(), { ...attributes, httpOnly: true })
     }
 
-    app.addHook('onSend', async (request, reply) => {
-      if (!request.isStateful || request.is404) return
+    app.addHook('onSend', (request, reply, _payload, done) => {
+      if (request.isStateful && !request.is404) sendSession(request, reply).then(() => done(), done)
+      else done()
+    })
+
+    const sendSession = async (request: FastifyRequest, reply: FastifyReply) => {
       if (request.session === null && deservesSession(reply.statusCode)) {
         try {
           await app.sessions.start(request, null)
@@ -101,7 +105,7 @@ export default fp(
       const { session } = request
       // A slow request's cookie would take the place of the one that login or logout has set meanwhile.
       if (session !== null && !ended.has(session.id.digest())) setCookies(reply, session)
-    })
+    }
 
     // Its hook writes the header, and so it comes after ours.
     await app.register(cookie, { hook: false })

@@ -19,15 +19,16 @@ export default fp(
     app.decorateRequest('isStateful', false)
     app.decorateRequest('notStatefulBecause', null)
 
-    app.addHook('onRequest', async request => {
-      const { isWeb = false, access } = request.routeOptions.config
+    app.addHook('onRequest', (request, _reply, done) => {
+      const { isWeb = false, access } = request.routeConfig
       if (isWeb) {
         request.isStateful = true
-      } else if (app.isApiRequest(request) && access?.via !== 'token') {
+      } else if (request.isApi && access?.via !== 'token') {
         const verdict = app.firstParty.judge(sourceOf(request))
         request.isStateful = verdict.isFirstParty
         if (!verdict.isFirstParty) request.notStatefulBecause = verdict.reason
       }
+      done()
     })
   },
   { name: 'stateful', dependencies: ['api-area', 'cors'] },

@@ -12,6 +12,7 @@ import fastify, {
 import type { Config } from './config.ts'
 import type { Database } from './database/connect.ts'
 import { BODY_LIMIT_BYTES, loggerOptions, onClientError, securityHeaders, toHttpError } from './http.ts'
+import { requestLogger } from './request-logger.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -50,6 +51,7 @@ export function buildApp({
   const app = fastify({
     logger: loggerOptions(config.logLevel, logStream),
     logController: new LogController({ disableRequestLogging: true }),
+    childLoggerFactory: requestLogger,
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     trustProxy: trustProxy(config.trustedProxies),

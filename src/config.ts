@@ -379,6 +379,19 @@ export const SETTINGS = {
     about: '`fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
     parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'),
   }),
+  logRequests: setting({
+    name: 'LOG_REQUESTS',
+    fallback: 'all',
+    about:
+      'Which requests get a line in the log: `all`, `errors` for answers of 400 and above, or a share such as `0.01` besides those.',
+    parse: text => {
+      if (text === 'all') return 1
+      if (text === 'errors') return 0
+      const share = /^(0?\.\d{1,6}|0|1)$/.test(text) ? Number(text) : Number.NaN
+      if (Number.isNaN(share)) throw new Expected('all, errors, or a share from 0 to 1')
+      return share
+    },
+  }),
 } as const
 
 type SettingName = keyof typeof SETTINGS

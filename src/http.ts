@@ -6,6 +6,7 @@ import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
 import { PasswordsBusy } from './auth/password.ts'
 import type { Config } from './config.ts'
+import { LookupRefused } from './database/shared-lookup.ts'
 import { DatabaseUnavailable } from './database/unavailable.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
@@ -73,13 +74,16 @@ function describeError(error: unknown): Described {
 /** The largest request body, in bytes. */
 export const BODY_LIMIT_BYTES = 1_048_576
 
+/** What will work again by itself. */
+const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]
+
 /** The answer that an error stands for. What nobody foresaw is a 500 without details. */
 export function toHttpError(
-  error: FastifyError | HttpError | DatabaseUnavailable | PasswordsBusy,
+  error: (Error & Partial<FastifyError>) | HttpError,
   contentType?: string,
 ): HttpError {
   if (error instanceof HttpError) return error
-  if (error instanceof DatabaseUnavailable || error instanceof PasswordsBusy) return serviceUnavailable()
+  if (PASSING.some(kind => error instanceof kind)) return serviceUnavailable()
   const { code, statusCode, validation } = error
   if (validation) return unprocessable(validationMessages(validation))
   switch (code) {

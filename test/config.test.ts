@@ -64,6 +64,16 @@ t.test('what follows from other settings', async t => {
   ] as const) {
     t.equal(loadConfig(environment).sessionSecure, isSecure, JSON.stringify(environment))
   }
+  for (const [text, share] of [
+    ['all', 1],
+    ['errors', 0],
+    ['0.01', 0.01],
+    ['.5', 0.5],
+    ['1', 1],
+    ['0', 0],
+  ] as const) {
+    t.equal(loadConfig({ LOG_REQUESTS: text }).logRequests, share, text)
+  }
   t.equal(loadConfig({ SESSION_DOMAIN: 'null' }).sessionDomain, null)
   t.equal(loadConfig({ APP_URL: 'https://api.a.test', SESSION_DOMAIN: '.A.test' }).sessionDomain, '.a.test')
   t.equal(loadConfig({ APP_URL: 'http://localhost', SESSION_DOMAIN: 'localhost' }).sessionDomain, 'localhost')
@@ -176,6 +186,8 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
       { SESSION_ABSOLUTE_LIFETIME: 'x' },
       'SESSION_ABSOLUTE_LIFETIME=x: expected a whole number from 1 to 5256000',
     ],
+    [{ LOG_REQUESTS: '2' }, 'LOG_REQUESTS=2: expected all, errors, or a share from 0 to 1'],
+    [{ LOG_REQUESTS: 'some' }, 'LOG_REQUESTS=some: expected all, errors, or a share from 0 to 1'],
     [{ CSRF_MODE: 'off' }, 'CSRF_MODE=off: expected one of token, origin-only'],
   ] as const) {
     t.strictSame(problemsOf(environment as unknown as Record<string, string>), [expected])

@@ -22,7 +22,7 @@ export interface AccessToken {
 }
 
 /** A user with what the user may and may not do. */
-interface Known {
+export interface Known {
   user: User
   permissions: ReadonlySet<string>
   prohibitions: ReadonlySet<string>
@@ -43,13 +43,6 @@ export interface SessionIdentity extends Known {
 /** Who is calling: everything that needs to know reads this and nothing else. */
 export type Identity = TokenIdentity | SessionIdentity
 
-/** A user who exists, as the database has it. */
-export interface StoredOwner {
-  user: User
-  permissions: string[]
-  prohibitions: string[]
-}
-
 /** A stored token together with its owner, if that is a user who still exists. */
 export interface StoredToken {
   id: number
@@ -58,18 +51,11 @@ export interface StoredToken {
   abilities: string | null
   expiresAt: string | null
   createdAt: string | null
-  owner: StoredOwner | null
+  owner: Known | null
 }
 
 /** Why a token opened nothing. It goes to the log and to a metric, and never to the client. */
 export type AuthenticationFailure = 'malformed' | 'unknown' | 'wrong_secret' | 'expired' | 'no_owner'
-
-/** What an identity says of its user. */
-export const known = ({ user, permissions, prohibitions }: StoredOwner): Known => ({
-  user,
-  permissions: new Set(permissions),
-  prohibitions: new Set(prohibitions),
-})
 
 /**
  * Decides what a credential is worth, given the row that it led to.
@@ -97,7 +83,9 @@ export function judgeToken(
   if (stored.owner === null) return 'no_owner'
   return {
     via: 'token',
-    ...known(stored.owner),
+    user: stored.owner.user,
+    permissions: stored.owner.permissions,
+    prohibitions: stored.owner.prohibitions,
     token: { id: stored.id, name: stored.name, abilities: parseAbilities(stored.abilities) },
   }
 }

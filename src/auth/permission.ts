@@ -141,8 +141,7 @@ export type Refusal = 'missing' | 'prohibited'
 /**
  * Whether somebody with these permissions and prohibitions may do what `permission` names; null when so.
  *
- * `bypass authorization` allows everything, a prohibition outweighs every other permission
- * (animethemes.md §5.1, §5.6).
+ * `bypass authorization` allows everything, and a prohibition outweighs every other permission.
  */
 export function refusal(
   holder: { permissions: ReadonlySet<string>; prohibitions: ReadonlySet<string> },

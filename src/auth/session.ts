@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto'
-import { known, type SessionIdentity, type StoredOwner } from './identity.ts'
+import type { Known, SessionIdentity } from './identity.ts'
 import type { PasswordHash } from './password.ts'
 import { equalSecrets, Secret, sha256 } from './secret.ts'
 
@@ -79,7 +79,7 @@ export interface StoredSession {
   payload: string
   /** Seconds since the epoch. */
   lastActivity: number
-  owner: (StoredOwner & { password: string }) | null
+  owner: (Known & { password: string }) | null
 }
 
 /** How long sessions live, in minutes. */
@@ -132,7 +132,8 @@ export function judgeSession(
   ) {
     return 'session_password_changed'
   }
-  return { session, identity: { via: 'session', ...known(stored.owner), session } }
+  const { user, permissions, prohibitions } = stored.owner
+  return { session, identity: { via: 'session', user, permissions, prohibitions, session } }
 }
 
 /** Milliseconds that a session may last from now on, if it is not used again. */

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { Command } from 'commander'
 import type { FastifyInstance } from 'fastify'
+import { destination } from 'pino'
 import { collectDefaultMetrics } from 'prom-client'
 import { buildApp } from '../app.ts'
 import { withAppKey } from '../app-key.ts'
@@ -30,7 +31,16 @@ async function serve(context: CommandContext) {
     onLostConnection: error => app?.log.warn({ err: error }, 'lost a connection to the database'),
   })
   await database.open()
-  const server = buildApp({ config, database, clock: context.clock, random: context.random })
+  // Lines are written in the background, and what is still under way when the process ends is written then.
+  const log = destination({ sync: false })
+  process.once('exit', () => log.flushSync())
+  const server = buildApp({
+    config,
+    database,
+    clock: context.clock,
+    random: context.random,
+    logStream: log,
+  })
   app = server
 
   const stopped = new AbortController()

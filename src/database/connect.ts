@@ -9,6 +9,12 @@ import { asUnavailable } from './unavailable.ts'
 /** The database as the rest of the program sees it. */
 export interface Database {
   kysely: Kysely<Schema>
+  /**
+   * A statement that is sent often, under a name of its own. Each call runs it with its parameters.
+   *
+   * @throws {DatabaseUnavailable} when the database does not answer
+   */
+  prepare<Row>(name: string, text: string): (parameters: readonly unknown[]) => Promise<Row[]>
   /** Opens the embedded database, which the first statement does otherwise. */
   open(): Promise<void>
   close(): Promise<void>
@@ -39,7 +45,21 @@ export function connectDatabase(
 /** A {@link Database} over sessions from anywhere. */
 export function databaseOver(source: SessionSource & { open(): Promise<void> }): Database {
   const kysely = new Kysely<Schema>({ dialect: new SessionDialect(source) })
-  return { kysely, open: source.open, close: () => kysely.destroy() }
+  return {
+    kysely,
+    prepare:
+      <Row>(name: string, text: string) =>
+      async (parameters: readonly unknown[]) => {
+        const session = await source.acquire()
+        try {
+          return (await session.query(text, parameters, name)).rows as Row[]
+        } finally {
+          await session.release()
+        }
+      },
+    open: source.open,
+    close: () => kysely.destroy(),
+  }
 }
 
 function lazily(open: () => Promise<SessionSource>): SessionSource & { open(): Promise<void> } {
@@ -55,8 +75,8 @@ function lazily(open: () => Promise<SessionSource>): SessionSource & { open(): P
     async acquire() {
       const session = await (await source()).acquire()
       return {
-        query: (sql, parameters) =>
-          session.query(sql, parameters).catch(error => {
+        query: (sql, parameters, name) =>
+          session.query(sql, parameters, name).catch(error => {
             throw asUnavailable(error)
           }),
         release: () => session.release(),

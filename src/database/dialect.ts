@@ -18,7 +18,8 @@ export interface StatementResult {
 
 /** One PostgreSQL session, held by one caller at a time. */
 export interface Session {
-  query(sql: string, parameters: readonly unknown[]): Promise<StatementResult>
+  /** @param name under which the server keeps the statement prepared, where it can */
+  query(sql: string, parameters: readonly unknown[], name?: string): Promise<StatementResult>
   release(): Promise<void>
 }
 

@@ -4,6 +4,7 @@ import { permissions } from './migrations/0002_permissions.ts'
 import { lists } from './migrations/0003_lists.ts'
 import { notifications } from './migrations/0004_notifications.ts'
 import { sessions } from './migrations/0005_sessions.ts'
+import { permissionVersions } from './migrations/0006_permission_versions.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -12,6 +13,7 @@ const MIGRATIONS = {
   '0003_lists': lists,
   '0004_notifications': notifications,
   '0005_sessions': sessions,
+  '0006_permission_versions': permissionVersions,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

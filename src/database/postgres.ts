@@ -43,9 +43,13 @@ export function postgresSource(url: string, onLostConnection: (error: Error) => 
       })
       let broken: Error | undefined
       return {
-        async query(sql, parameters) {
+        async query(text, parameters, name) {
           try {
-            const { rows, rowCount } = await client.query(sql, [...parameters])
+            const { rows, rowCount } = await client.query({
+              text,
+              values: [...parameters],
+              ...(name && { name }),
+            })
             return { rows, affected: rowCount ?? 0 }
           } catch (error) {
             const cause = asUnavailable(error)

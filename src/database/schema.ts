@@ -221,6 +221,11 @@ export interface LoginAddressesTable {
   last_login_at: TimestampText
 }
 
+/** One row: the version of what roles, permissions, prohibitions and sanctions mean. A table of ours. */
+export interface PermissionVersionsTable {
+  version: number
+}
+
 /** Every table, under Laravel's names. */
 export interface Schema {
   users: UsersTable
@@ -247,4 +252,5 @@ export interface Schema {
   anime_theme_entry_video: AnimeThemeEntryVideoTable
   sessions: SessionsTable
   login_addresses: LoginAddressesTable
+  permission_versions: PermissionVersionsTable
 }

@@ -65,6 +65,8 @@ export async function selectPage(
   }
 }
 
+const NOTHING: Found['related'] = new Map()
+
 /** What a row includes, one statement for each relation. The row's fields are known already. */
 export async function selectIncludes(
   db: Kysely<Schema>,
@@ -73,6 +75,7 @@ export async function selectIncludes(
   values: Readonly<Record<string, unknown>>,
   selection: Selection,
 ): Promise<Found> {
+  if (selection.query.includes.size === 0) return { values, related: NOTHING }
   const row = { ...values, $key: key, $owner: null }
   const [found] = await withIncludes(db, resource, [row], selection.query.includes, selection)
   return found as Found

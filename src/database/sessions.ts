@@ -1,52 +1,7 @@
 import { type Kysely, sql } from 'kysely'
-import type {
-  PasswordStamp,
-  Session,
-  SessionDigest,
-  SessionId,
-  SessionPayload,
-  StoredSession,
-} from '../auth/session.ts'
-import { type OwnerRow, ownerOf, selectOwner } from './owner.ts'
+import type { PasswordStamp, Session, SessionDigest, SessionId, SessionPayload } from '../auth/session.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-
-interface SessionRow extends OwnerRow {
-  session_user_id: number | null
-  payload: string
-  last_activity: number
-  password: string
-}
-
-/**
- * A session with its user and what the user may and may not do, in one statement. The owner is null unless it
- * is a user who is not deleted.
- *
- * @param userTypes the class names that mean a user
- * @param now milliseconds since the epoch
- */
-export async function findSession(
-  db: Kysely<Schema>,
-  id: SessionDigest,
-  userTypes: readonly string[],
-  now: number,
-): Promise<StoredSession | null> {
-  const { rows } = await sql<SessionRow>`
-    select s.user_id as session_user_id, s.payload, s.last_activity, u.password, ${selectOwner(userTypes, now)}
-    from sessions s
-    left join users u on u.id = s.user_id and u.deleted_at is null
-    where s.id = ${id}
-  `.execute(db)
-  const row = rows[0]
-  if (row === undefined) return null
-  const owner = ownerOf(row)
-  return {
-    userId: row.session_user_id,
-    payload: row.payload,
-    lastActivity: row.last_activity,
-    owner: owner && { ...owner, password: row.password },
-  }
-}
 
 /** What is stored of the browser that a session belongs to, for its user to recognise it by. */
 export interface Browser {

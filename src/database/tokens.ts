@@ -1,52 +1,8 @@
 import { type Kysely, sql } from 'kysely'
-import type { StoredToken } from '../auth/identity.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
-import type { TokenCredential, TokenDigest } from '../auth/token.ts'
-import { type OwnerRow, ownerOf, selectOwner } from './owner.ts'
+import type { TokenDigest } from '../auth/token.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-
-interface TokenRow extends OwnerRow {
-  id: number
-  name: string
-  token: string
-  abilities: string | null
-  expires_at: string | null
-  created_at: string | null
-}
-
-/**
- * The token that a credential leads to, with its owner and what the owner may and may not do, in one
- * statement. The owner is null unless it is a user who is not deleted.
- *
- * @param userTypes the class names that mean a user
- * @param now milliseconds since the epoch
- */
-export async function findToken(
-  db: Kysely<Schema>,
-  credential: TokenCredential,
-  userTypes: readonly string[],
-  now: number,
-): Promise<StoredToken | null> {
-  const { rows } = await sql<TokenRow>`
-    select t.id, t.name, t.token, t.abilities, t.expires_at, t.created_at, ${selectOwner(userTypes, now)}
-    from personal_access_tokens t
-    left join users u
-      on u.id = t.tokenable_id and t.tokenable_type = any(${userTypes}::text[]) and u.deleted_at is null
-    where ${credential.id === null ? sql`t.token = ${credential.digest}` : sql`t.id = ${credential.id}::bigint`}
-  `.execute(db)
-  const row = rows[0]
-  if (row === undefined) return null
-  return {
-    id: row.id,
-    name: row.name,
-    digest: row.token as TokenDigest,
-    abilities: row.abilities,
-    expiresAt: row.expires_at,
-    createdAt: row.created_at,
-    owner: ownerOf(row),
-  }
-}
 
 /** A token to be stored. Times are milliseconds since the epoch. */
 export interface NewToken {

@@ -1,5 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
+import { LRUCache } from 'lru-cache'
 
 /** Whom a request is counted for while nobody is logged in. */
 export interface ClientAddress {
@@ -25,14 +26,28 @@ export function clientAddresses(localIps: readonly string[]) {
   }
   const isOurs = (ip: string) => isIP(ip) !== 0 && local.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')
 
-  return (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
+  const find = (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
     const ip = withoutPort(peer)
     if (localIps.length === 0 || !isOurs(ip)) return { key: normalizeIP(ip), isLocal: false }
     if (forwardedIp === undefined) return { key: normalizeIP(ip), isLocal: true }
     const visitor = typeof forwardedIp === 'string' && isIP(forwardedIp) !== 0 ? forwardedIp : ip
     return { key: normalizeIP(visitor), isLocal: false }
   }
+
+  // The same addresses call again and again.
+  const known = new LRUCache<string, ClientAddress>({ max: REMEMBERED })
+  return (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
+    if (forwardedIp !== undefined && localIps.length > 0) return find(peer, forwardedIp)
+    let address = known.get(peer)
+    if (address === undefined) {
+      address = find(peer, undefined)
+      known.set(peer, address)
+    }
+    return address
+  }
 }
+
+const REMEMBERED = 1_000
 
 /** Some proxies write the port along, and would give every connection a key of its own. */
 const withoutPort = (ip: string) =>

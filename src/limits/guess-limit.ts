@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { type Counters, LimitExceeded } from './counters.ts'
 
 const PROVEN_MS = 600_000
+const FRESH_MS = 1_000
 const PROVEN_CAPACITY = 10_000
 
 /**
@@ -24,6 +25,9 @@ export function guessLimit(
   const proven = new LRUCache<string, number>({ max: PROVEN_CAPACITY })
   const busy = new Map<string, Attempts>()
   const counterOf = (key: string) => `${name}:${key}`
+
+  /** Whether it is remembered since so short a time that remembering it again would change nothing. */
+  const isFresh = (credential: string) => clock() - (proven.get(credential) ?? 0) < FRESH_MS
 
   const isProven = (credential: string | null) => {
     const at = credential === null ? undefined : proven.get(credential)
@@ -49,8 +53,8 @@ export function guessLimit(
   const judge = async (key: string, credential: string | null, lookUp: () => Promise<boolean>) => {
     const isRight = await lookUp()
     if (credential !== null) {
-      if (isRight) proven.set(credential, clock())
-      else proven.delete(credential)
+      if (!isRight) proven.delete(credential)
+      else if (!isFresh(credential)) proven.set(credential, clock())
     }
     if (!isRight) await counters.hit(counterOf(key), windowMs)
   }

@@ -223,7 +223,12 @@ t.test('a session id', async t => {
 t.test('a stored session', async t => {
   const id = mintSessionId(randomBytes)
   const lifetimes = { sessionLifetime: 120, sessionAbsoluteLifetime: null }
-  const owner = { user: { id: 7 } as User, permissions: ['a'], prohibitions: [], password: 'hash' }
+  const owner = {
+    user: { id: 7 } as User,
+    permissions: new Set(['a']),
+    prohibitions: new Set<string>(),
+    password: 'hash',
+  }
   const at = NOW / 1000
   const payload = (more: object = {}) => JSON.stringify({ created_at: at, ...more })
   const anonymous: StoredSession = { userId: null, payload: payload(), lastActivity: at, owner: null }

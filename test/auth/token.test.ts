@@ -185,8 +185,8 @@ t.test('the verdict on a token', async t => {
       createdAt: '2026-01-01 00:00:00',
       updatedAt: '2026-01-01 00:00:00',
     },
-    permissions: ['view playlist'],
-    prohibitions: [],
+    permissions: new Set(['view playlist']),
+    prohibitions: new Set<string>(),
   }
   const stored: StoredToken = {
     id: 5,

@@ -81,6 +81,7 @@ for (const engine of ENGINES) {
         '0003_lists',
         '0004_notifications',
         '0005_sessions',
+        '0006_permission_versions',
       ])
       t.equal(await isMigrated(kysely), true)
     })

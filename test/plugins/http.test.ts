@@ -544,6 +544,49 @@ t.test('what is logged by its name has its secrets taken out', async t => {
   t.notMatch(lines, 's3cret')
 })
 
+t.test('LOG_REQUESTS says which requests get a line', async t => {
+  for (const [setting, expected] of [
+    ['all', 20],
+    ['errors', 10],
+    ['0.5', 15],
+    ['0.1', 11],
+  ] as const) {
+    const app = await startApp(t, { database, environment: { LOG_REQUESTS: setting } })
+    for (let n = 0; n < 10; n += 1) {
+      await get(app, '/health/live')
+      await get(app, '/api/me')
+    }
+    const lines = app.logged.filter(({ msg }) => msg === 'request')
+    t.equal(lines.length, expected, setting)
+    t.equal(lines.filter(({ status }) => status === 401).length, 10, 'what went wrong always does')
+    t.ok(lines.every(({ reqId }) => typeof reqId === 'string'))
+  }
+})
+
+t.test('the log of a request', async t => {
+  const app = await startApp(t, {
+    database,
+    environment: { LOG_LEVEL: 'info' },
+    routes: app => {
+      app.get('/logs', { config: { access: { auth: 'none' } } }, async ({ log, id }) => {
+        log.debug('not written')
+        log.info({ n: 1 }, 'written')
+        log.child({ part: 'x' }).warn('below')
+        return { id, level: log.level }
+      })
+    },
+  })
+  const { json } = await get(app, '/logs')
+  t.equal(json.level, 'info')
+  const lines = app.logged.filter(({ reqId }) => reqId === json.id)
+  t.match(lines, [
+    { msg: 'written', n: 1 },
+    { msg: 'below', part: 'x', level: 40 },
+    { msg: 'request', status: 200 },
+  ])
+  t.equal(lines.length, 3)
+})
+
 t.test('with HTTPS the browser is told to stay with it', async t => {
   const https = await startApp(t, { database, environment: PRODUCTION })
   const answer = await send(https, 'GET', '/api/me', { headers: { host: 'api.example.org' } })

@@ -41,12 +41,15 @@ async function onServer(server: string, ...statements: string[]) {
   }
 }
 
+/** What a timer writes at some time or other, whatever requests there are. */
+const BACKGROUND = /^\s*with used as/
+
 /** A database that remembers which statements it was sent. */
 export interface TestDatabase extends Database {
   /** Their texts. */
   statements: string[]
-  /** The same with their parameters. */
-  queries: { text: string; parameters: readonly unknown[] }[]
+  /** The same with their parameters, and their names if they have one. */
+  queries: { text: string; parameters: readonly unknown[]; name: string | undefined }[]
   source: SessionSource
 }
 
@@ -59,10 +62,12 @@ function over(source: SessionSource): TestDatabase {
     async acquire() {
       const session = await source.acquire()
       return {
-        query(text, parameters) {
-          statements.push(text)
-          queries.push({ text, parameters })
-          return session.query(text, parameters)
+        query(text, parameters, name) {
+          if (!BACKGROUND.test(text)) {
+            statements.push(text)
+            queries.push({ text, parameters, name })
+          }
+          return session.query(text, parameters, name)
         },
         release: () => session.release(),
       }

@@ -41,9 +41,8 @@ interface Rules {
  */
 export function queryParser(endpoint: Endpoint): (url: string) => Query {
   const rules = { endpoint, types: endpointTypes(endpoint), paths: includePaths(endpoint) }
-  return url => {
-    const mark = url.indexOf('?')
-    const parameters = readParameters(mark === -1 ? '' : url.slice(mark + 1))
+  const read = (text: string): Query => {
+    const parameters = readParameters(text)
     const faults = new Faults()
     const query = {
       fields: readFields(rules, parameters.fields, faults),
@@ -55,6 +54,14 @@ export function queryParser(endpoint: Endpoint): (url: string) => Query {
     if (endpoint.search === 'prohibited') prohibit('q', parameters.q, faults)
     faults.throwIfAny()
     return query
+  }
+
+  let plain: Query | undefined
+  return url => {
+    const mark = url.indexOf('?')
+    if (mark !== -1) return read(url.slice(mark + 1))
+    plain ??= read('')
+    return plain
   }
 }
 

@@ -11,6 +11,17 @@ export interface Found {
 
 /** The fields of a resource that a query shows, in the order of the declaration. */
 export function shownFields(resource: Resource, fields: Query['fields']): [string, Field][] {
+  const known = SHOWN.get(fields)?.get(resource)
+  if (known !== undefined) return known
+  const chosen = chooseFields(resource, fields)
+  SHOWN.set(fields, new Map(SHOWN.get(fields)).set(resource, chosen))
+  return chosen
+}
+
+/** What was chosen for each query: it is asked for with each row. */
+const SHOWN = new WeakMap<Query['fields'], Map<Resource, [string, Field][]>>()
+
+function chooseFields(resource: Resource, fields: Query['fields']): [string, Field][] {
   const asked = fields.get(resource.type)
   return Object.entries(resource.fields).filter(([name, { shown }]) =>
     asked === undefined ? shown === 'default' : shown !== 'never' && asked.includes(name),

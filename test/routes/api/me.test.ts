@@ -430,6 +430,7 @@ async function cost(t: Test, database: TestDatabase) {
       await send(app, 'GET', '/api/me', { headers: authorization === undefined ? {} : { authorization } })
       return statements.length
     }
+    t.equal(await count(`Bearer ${token}`), 2, 'the first look-up learns what permissions there are')
     t.equal(await count(`Bearer ${token}`), 1)
     t.equal(await count('Bearer 888888888|unknown'), 1)
     t.equal(await count(), 0)

@@ -1,0 +1,179 @@
+import type { Known, StoredToken } from '../auth/identity.ts'
+import type { SessionDigest, StoredSession } from '../auth/session.ts'
+import { millisToTimestamp } from '../auth/time.ts'
+import type { TokenCredential, TokenDigest } from '../auth/token.ts'
+import type { Database } from './connect.ts'
+import { type PermissionMap, permissionMaps } from './permission-map.ts'
+import { type Asker, type SharedLookup, sharedLookup } from './shared-lookup.ts'
+
+/** Finds out what credentials lead to: one statement for all who ask at the same time. */
+export interface Identities {
+  /** The token that a credential names, with its owner unless that is no user or one who is deleted. */
+  token(credential: TokenCredential, asker?: Asker): Promise<StoredToken | null>
+  /** A session, with whoever logged in unless that is no user or one who is deleted. */
+  session(id: SessionDigest, asker?: Asker): Promise<StoredSession | null>
+}
+
+/** A user's columns, as they stand behind those of what was looked up. */
+type UserCells = [
+  id: number | null,
+  name: string,
+  email: string,
+  emailVerifiedAt: string | null,
+  twoFactorConfirmedAt: string | null,
+  createdAt: string,
+  updatedAt: string,
+]
+
+type TokenCells = [
+  key: string,
+  id: number,
+  name: string,
+  token: string,
+  abilities: string | null,
+  expiresAt: string | null,
+  createdAt: string | null,
+  ...UserCells,
+]
+
+type SessionCells = [
+  key: string,
+  userId: number | null,
+  payload: string,
+  lastActivity: number,
+  password: string | null,
+  ...UserCells,
+]
+
+/** What all look-ups of one statement led to: the only row that it returns. */
+interface Found<Cells> {
+  version: number
+  found: Cells[] | null
+  roles: GrantsByUser | null
+  permissions: GrantsByUser | null
+  sanctions: GrantsByUser | null
+  prohibitions: GrantsByUser | null
+}
+
+/** Ids with commas between them, by the user's id. */
+type GrantsByUser = Record<string, string>
+
+const USER = `u.id, u.name, u.email, u.email_verified_at::text, u.two_factor_confirmed_at::text,
+      u.created_at::text, u.updated_at::text`
+
+/** What the users among the found have been given, from one table. */
+const grants = (table: string, id: string, condition = '') => `(
+    select json_object_agg(model_id, ids) from (
+      select model_id, string_agg(${id}::text, ',') as ids from ${table}
+      where model_id = any((select ids from holders)::bigint[]) and model_type = any($2) ${condition}
+      group by model_id
+    ) as given
+  )`
+
+const UNTIL = 'and (expires_at is null or expires_at > $3)'
+
+/**
+ * Looks several keys up at once, with their users and what those have been given. Cells come as JSON and grants by
+ * ids, for the whole set: for each row and column by itself, the database and the driver would take several times
+ * as long. Of the parameters the first is the keys, the second the class names that mean a user, and the third the
+ * moment at which prohibitions may have ended.
+ */
+const lookUp = (cells: string, from: string) => `
+  with found as materialized (
+    select json_build_array(${cells}, ${USER}) as cells, u.id as user_id from ${from}
+  ),
+  holders as materialized (select array(select user_id from found) as ids)
+  select
+    (select version from permission_versions) as version,
+    (select json_agg(cells) from found) as found,
+    ${grants('model_has_roles', 'role_id')} as roles,
+    ${grants('model_has_permissions', 'permission_id')} as permissions,
+    ${grants('model_sanctions', 'sanction_id', UNTIL)} as sanctions,
+    ${grants('model_prohibitions', 'prohibition_id', UNTIL)} as prohibitions`
+
+const selectTokens = (key: string, condition: string) =>
+  lookUp(
+    `${key}, t.id, t.name, t.token, t.abilities, t.expires_at::text, t.created_at::text`,
+    `personal_access_tokens t
+    left join users u on u.id = t.tokenable_id and t.tokenable_type = any($2) and u.deleted_at is null
+    where ${condition}`,
+  )
+
+const SELECT_SESSIONS = lookUp(
+  's.id, s.user_id, s.payload, s.last_activity, u.password',
+  `sessions s left join users u on u.id = s.user_id and u.deleted_at is null where s.id = any($1::text[])`,
+)
+
+/**
+ * @param userTypes the class names that mean a user
+ * @param clock milliseconds since the epoch
+ */
+export function identities(
+  database: Pick<Database, 'prepare'>,
+  userTypes: readonly string[],
+  clock: () => number,
+): Identities {
+  const mapOf = permissionMaps(database)
+
+  const lookup = <Cells extends [key: string, ...unknown[]], Stored>(
+    name: string,
+    text: string,
+    storedOf: (cells: Cells, ownerOf: OwnerOf) => Stored,
+  ): SharedLookup<string, Stored> => {
+    const select = database.prepare<Found<Cells>>(name, text)
+    return sharedLookup<string, Stored>(async keys => {
+      const [row] = await select([keys, userTypes, millisToTimestamp(clock())])
+      const stored = new Map<string, Stored>()
+      if (row === undefined || row.found === null) return stored
+      const ownerOf = owners(row, await mapOf(row.version))
+      for (const cells of row.found) stored.set(cells[0], storedOf(cells, ownerOf))
+      return stored
+    })
+  }
+
+  const byId = lookup('tokens_by_id', selectTokens('t.id::text', 't.id = any($1::bigint[])'), tokenOf)
+  const byDigest = lookup('tokens_by_digest', selectTokens('t.token', 't.token = any($1::text[])'), tokenOf)
+  const session = lookup('sessions_by_id', SELECT_SESSIONS, sessionOf)
+
+  return {
+    token: ({ id, digest }, asker) => (id === null ? byDigest(digest, asker) : byId(id, asker)),
+    session,
+  }
+}
+
+/** Makes an owner of a user's cells; null when there is no such user. */
+type OwnerOf = (cells: UserCells) => Known | null
+
+/** What the users of one statement's answer may and may not do. */
+function owners(given: Found<unknown>, map: PermissionMap): OwnerOf {
+  return ([id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt]) => {
+    if (id === null) return null
+    const grants = {
+      roles: given.roles?.[id] ?? '',
+      permissions: given.permissions?.[id] ?? '',
+      sanctions: given.sanctions?.[id] ?? '',
+      prohibitions: given.prohibitions?.[id] ?? '',
+    }
+    return {
+      user: { id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt },
+      permissions: map.permissions(grants),
+      prohibitions: map.prohibitions(grants),
+    }
+  }
+}
+
+function tokenOf(cells: TokenCells, ownerOf: OwnerOf): StoredToken {
+  const [, id, name, digest, abilities, expiresAt, createdAt, ...user] = cells
+  return { id, name, digest: digest as TokenDigest, abilities, expiresAt, createdAt, owner: ownerOf(user) }
+}
+
+function sessionOf(cells: SessionCells, ownerOf: OwnerOf): StoredSession {
+  const [, userId, payload, lastActivity, password, ...user] = cells
+  const owner = ownerOf(user)
+  return {
+    userId,
+    payload,
+    lastActivity,
+    owner: owner === null || password === null ? null : { ...owner, password },
+  }
+}

@@ -9,8 +9,8 @@ import { browserOf } from './session.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     activity: {
-      /** When tokens were last used, by the ids of their rows. */
-      tokens: Notes<number, { at: number }>
+      /** When tokens were last used, in milliseconds since the epoch, by the ids of their rows. */
+      tokens: Notes<number, number>
       sessions: Notes<SessionDigest, Activity>
       /** Writes both. What cannot be written yet is written the next time. */
       flush(): Promise<void>
@@ -34,8 +34,14 @@ export default fp(
   async app => {
     const { clock, config, log } = app
     const { kysely } = app.database
-    const tokens = notes<number, { at: number }>(uses => writeLastUsed(kysely, uses))
-    const sessions = notes<SessionDigest, Activity>(uses => writeActivity(kysely, uses))
+    const tokens = notes<number, number>(
+      uses => writeLastUsed(kysely, uses),
+      at => at,
+    )
+    const sessions = notes<SessionDigest, Activity>(
+      uses => writeActivity(kysely, uses),
+      ({ at }) => at,
+    )
 
     const warn = (message: string) => (error: unknown) => log.warn({ err: error }, message)
     app.decorate('activity', {
@@ -55,7 +61,7 @@ export default fp(
     app.addHook('onResponse', (request, _reply, done) => {
       const { identity, session } = request
       const at = clock()
-      if (identity?.via === 'token') tokens.note(identity.token.id, { at })
+      if (identity?.via === 'token') tokens.note(identity.token.id, at)
       if (session !== null && at - session.lastActivityAt >= SESSION_GRAIN_MS) {
         sessions.note(session.id.digest(), { at, ...browserOf(request) })
       }

@@ -1,5 +1,5 @@
 import bearerAuth from '@fastify/bearer-auth'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { tooManyRequests } from '../src/api/errors.ts'
 import { type Identity, judgeToken } from '../src/auth/identity.ts'
@@ -70,17 +70,6 @@ export default fp(
     })
     const { verifyBearerAuth } = app
 
-    /** Runs the bearer plugin, for whom a wrong credential is an error, as everything else that goes wrong. */
-    const verify = (request: FastifyRequest, reply: FastifyReply) =>
-      new Promise<void>((resolve, reject) => {
-        verifyBearerAuth?.(request, reply, error => {
-          // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
-          reply.code(200)
-          if (error === undefined || REFUSALS.has((error as { code?: string }).code)) resolve()
-          else reject(error)
-        })
-      })
-
     /** Who logged in to the request's session, if anybody did. */
     const resumeSession = async (request: FastifyRequest) => {
       request.authenticationOutcome = 'unavailable'
@@ -93,21 +82,32 @@ export default fp(
       }
     }
 
-    app.addHook('onRequest', async (request, reply) => {
+    // With callbacks, since every request comes by here: promises that nobody needs would cost it dearly.
+    app.addHook('onRequest', (request, reply, done) => {
       const { access } = request.routeConfig
       const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
-      if (!isAsked && !request.isStateful) return
+      if (!isAsked && !request.isStateful) return done()
       request.authenticationOutcome = 'anonymous'
-      try {
-        if (request.isStateful) await resumeSession(request)
-        // Whoever logged in is the caller, whatever token comes along: as with Sanctum.
-        if (request.identity !== null || access?.via === 'session') return
-        if (request.headers.authorization === undefined) return
-        request.authenticationOutcome = 'malformed'
-        await verify(request, reply)
-      } finally {
-        app.metrics.authentication(request.authenticationOutcome)
+
+      const finish = (error?: Error) => {
+        app.metrics.authentication(request.authenticationOutcome ?? 'anonymous')
+        done(error)
       }
+      const readToken = () => {
+        // Whoever logged in is the caller, whatever token comes along: as with Sanctum.
+        const isDecided = request.identity !== null || access?.via === 'session'
+        if (isDecided || request.headers.authorization === undefined) return finish()
+        request.authenticationOutcome = 'malformed'
+        // For the bearer plugin a wrong credential is an error, as everything else that goes wrong.
+        verifyBearerAuth?.(request, reply, error => {
+          // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
+          reply.code(200)
+          const isRefusal = error !== undefined && REFUSALS.has((error as { code?: string }).code)
+          finish(isRefusal ? undefined : error)
+        })
+      }
+      if (request.isStateful) resumeSession(request).then(readToken, finish)
+      else readToken()
     })
   },
   { name: 'identify', dependencies: ['client-address', 'counters', 'metrics', 'session'] },

@@ -75,18 +75,30 @@ export default fp(
       },
     })
 
+    /** What stands behind the values of cookies that end at a time, in seconds since the epoch. */
+    const attributesUntil = (end: number, maxAge: number) => {
+      const attributes = { ...cookies.attributes, maxAge, expires: new Date(end * 1000) }
+      return {
+        end,
+        maxAge,
+        readable: app.serializeCookie('n', '', attributes).slice('n='.length),
+        hidden: app.serializeCookie('n', '', { ...attributes, httpOnly: true }).slice('n='.length),
+      }
+    }
+    // The same for all whose cookies are set within a second.
+    let last = { end: 0, maxAge: 0, readable: '', hidden: '' }
+
     const setCookies = (reply: FastifyReply, { id, createdAt }: Session) => {
       const now = clock()
       const ms = remainingMs({ createdAt }, now, config)
-      const attributes = {
-        ...cookies.attributes,
-        maxAge: Math.floor(ms / 1000),
-        expires: new Date(now + ms),
-      }
-      if (config.csrfMode === 'token' && reply.statusCode !== 419) {
-        reply.setCookie(CSRF_COOKIE, id.csrfToken(), attributes)
-      }
-      reply.setCookie(cookies.name, id.reveal(), { ...attributes, httpOnly: true })
+      const [end, maxAge] = [Math.floor((now + ms) / 1000), Math.floor(ms / 1000)]
+      if (last.end !== end || last.maxAge !== maxAge) last = attributesUntil(end, maxAge)
+      const session = `${cookies.name}=${id.reveal()}${last.hidden}`
+      const withToken = config.csrfMode === 'token' && reply.statusCode !== 419
+      reply.header(
+        'set-cookie',
+        withToken ? [`${CSRF_COOKIE}=${id.csrfToken()}${last.readable}`, session] : [session],
+      )
     }
 
     app.addHook('onSend', (request, reply, _payload, done) => {
@@ -107,7 +119,7 @@ export default fp(
       if (session !== null && !ended.has(session.id.digest())) setCookies(reply, session)
     }
 
-    // Its hook writes the header, and so it comes after ours.
+    // Values are ours and need no encoding: what the plugin writes is the rest.
     await app.register(cookie, { hook: false })
   },
   { name: 'session', dependencies: ['database', 'stateful'] },

@@ -42,5 +42,12 @@ const sourceOf = ({ headers, raw, host }: FastifyRequest) => ({
 })
 
 /** All values of a header, of which Node itself keeps only the first. */
-const valuesOf = (rawHeaders: readonly string[], name: string) =>
-  rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name)
+function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  const values: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const found = rawHeaders[index] as string
+    if (found.length === name.length && found.toLowerCase() === name)
+      values.push(rawHeaders[index + 1] as string)
+  }
+  return values
+}

@@ -1,5 +1,5 @@
 /** Notes of when things were last used, written in batches instead of once a request. */
-export interface Notes<Key extends string | number, Use extends { at: number }> {
+export interface Notes<Key extends string | number, Use> {
   /** Notes a use, unless a later one is known. */
   note(key: Key, use: Use): void
   /** Writes what was noted since the last time. What could not be written is noted again. */
@@ -7,18 +7,20 @@ export interface Notes<Key extends string | number, Use extends { at: number }> 
 }
 
 /**
- * @param write stores uses by key, in ascending order of the keys; `at` is milliseconds since the epoch
+ * @param write stores uses by key, in ascending order of the keys
+ * @param momentOf when a use was, in milliseconds since the epoch
  * @param capacity how many keys are remembered between two flushes; the uses of further ones are forgotten
  */
-export function notes<Key extends string | number, Use extends { at: number }>(
+export function notes<Key extends string | number, Use>(
   write: (uses: [key: Key, use: Use][]) => Promise<void>,
+  momentOf: (use: Use) => number,
   capacity = 100_000,
 ): Notes<Key, Use> {
   let noted = new Map<Key, Use>()
 
   const note = (key: Key, use: Use) => {
     const known = noted.get(key)
-    if (known === undefined ? noted.size < capacity : known.at < use.at) noted.set(key, use)
+    if (known === undefined ? noted.size < capacity : momentOf(known) < momentOf(use)) noted.set(key, use)
   }
 
   return {

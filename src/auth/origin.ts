@@ -1,3 +1,5 @@
+import { LRUCache } from 'lru-cache'
+
 /** What a request says of the page that it comes from. */
 export interface RequestSource {
   /** The `Referer` headers; there should be one at most. */
@@ -17,6 +19,10 @@ const CURRENT_HOST = '__SANCTUM_CURRENT_REQUEST_HOST__'
 
 /** RFC 1035 §3.1 allows 253 characters, a port takes six more, and a longer text is not worth matching. */
 const MAX_HOST = 260
+
+/** How many verdicts about pages are remembered, of addresses of how many characters at most. */
+const REMEMBERED = 1_000
+const MAX_REMEMBERED = 500
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
 
@@ -46,9 +52,22 @@ export function firstParty(patterns: readonly string[], own: URL): FirstParty {
   const origins = new Set(ownOrigins(own))
   const isOurs = patterns.map(matcher)
 
-  const includes = (page: string, host: string) => {
+  const decide = (page: string, host: string) => {
     const url = parsePage(page)
     return url !== null && (origins.has(url.origin) || isOurs.some(matches => matches(url, host)))
+  }
+
+  // The same pages send request after request, and reading a URL takes longer than all the rest.
+  const decided = new LRUCache<string, boolean>({ max: REMEMBERED })
+  const includes = (page: string, host: string) => {
+    if (page.length > MAX_REMEMBERED) return decide(page, host)
+    const key = `${host} ${page}`
+    let isIncluded = decided.get(key)
+    if (isIncluded === undefined) {
+      isIncluded = decide(page, host)
+      decided.set(key, isIncluded)
+    }
+    return isIncluded
   }
 
   return {

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Known, SessionIdentity } from './identity.ts'
 import type { PasswordHash } from './password.ts'
 import { equalSecrets, Secret, sha256 } from './secret.ts'
@@ -16,9 +16,13 @@ const ID_BYTES = 32
 
 /** A session's id as its cookie has it: 256 random bits in base64url. */
 export class SessionId extends Secret {
+  #digest: SessionDigest | undefined
+  #csrfToken: string | undefined
+
   /** The form in which the id is stored: the SHA-256 of its text. */
-  digest() {
-    return sha256(this.reveal()) as SessionDigest
+  digest(): SessionDigest {
+    this.#digest ??= sha256(this.reveal()) as SessionDigest
+    return this.#digest
   }
 
   /**
@@ -26,7 +30,8 @@ export class SessionId extends Secret {
    * session alone and changes whenever the id does, and the id does not follow from it.
    */
   csrfToken(): string {
-    return createHmac('sha256', this.reveal()).update('csrf-token').digest('base64url')
+    this.#csrfToken ??= hash('sha256', `csrf-token:${this.reveal()}`, 'base64url')
+    return this.#csrfToken
   }
 
   /** Whether a text is this session's CSRF token. */

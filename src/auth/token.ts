@@ -79,10 +79,17 @@ export function bearerCredential(authorization: string): TokenCredential | null 
  * Reads the `abilities` column, a JSON array of strings. NULL, and whatever is not such an array, grants none.
  */
 export function parseAbilities(json: string | null): readonly string[] {
+  if (json === null) return NONE
+  if (json === ALL_ABILITIES) return ALL
   try {
-    const value: unknown = JSON.parse(json ?? '[]')
-    return Array.isArray(value) ? value.filter(item => typeof item === 'string') : []
+    const value: unknown = JSON.parse(json)
+    return Array.isArray(value) ? value.filter(item => typeof item === 'string') : NONE
   } catch {
-    return []
+    return NONE
   }
 }
+
+/** What the column holds in most rows. */
+const ALL_ABILITIES = '["*"]'
+const ALL: readonly string[] = Object.freeze(['*'])
+const NONE: readonly string[] = Object.freeze([])

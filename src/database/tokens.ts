@@ -84,14 +84,14 @@ export async function pruneTokens(db: Kysely<Schema>, ended: number, created: nu
  * Writes when tokens were last used, in one statement that locks rows in ascending order of id and never
  * turns a date back.
  *
- * @param uses by the tokens' ids; `at` is milliseconds since the epoch
+ * @param uses pairs of token id and milliseconds since the epoch
  */
 export async function writeLastUsed(
   db: Kysely<Schema>,
-  uses: readonly (readonly [id: number, use: { at: number }])[],
+  uses: readonly (readonly [id: number, at: number])[],
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
-  const moments = uses.map(([, { at }]) => millisToSeconds(at))
+  const moments = uses.map(([, at]) => millisToSeconds(at))
   await sql`
     with used as (select * from unnest(${ids}::bigint[], ${moments}::timestamp[]) as used (id, at)),
     locked as (

@@ -26,9 +26,6 @@ export function guessLimit(
   const busy = new Map<string, Attempts>()
   const counterOf = (key: string) => `${name}:${key}`
 
-  /** Whether it is remembered since so short a time that remembering it again would change nothing. */
-  const isFresh = (credential: string) => clock() - (proven.get(credential) ?? 0) < FRESH_MS
-
   const isProven = (credential: string | null) => {
     const at = credential === null ? undefined : proven.get(credential)
     return at !== undefined && clock() - at <= PROVEN_MS
@@ -53,8 +50,10 @@ export function guessLimit(
   const judge = async (key: string, credential: string | null, lookUp: () => Promise<boolean>) => {
     const isRight = await lookUp()
     if (credential !== null) {
+      const now = clock()
       if (!isRight) proven.delete(credential)
-      else if (!isFresh(credential)) proven.set(credential, clock())
+      // Remembering it again within a second would change nothing.
+      else if (now - (proven.peek(credential) ?? 0) >= FRESH_MS) proven.set(credential, now)
     }
     if (!isRight) await counters.hit(counterOf(key), windowMs)
   }

@@ -255,59 +255,64 @@ t.test('timestamps keep their moment both ways', async t => {
 })
 
 t.test('notes of last use', async t => {
-  type Use = { at: number }
+  const momentOf = (at: number) => at
+
   t.test('are written once for many uses, in ascending order of id, with the latest moment', async t => {
-    const written: [number, Use][][] = []
-    const lastUsed = notes<number, Use>(async uses => {
+    const written: [number, number][][] = []
+    const lastUsed = notes<number, number>(async uses => {
       written.push(uses)
-    })
-    lastUsed.note(9, { at: 1 })
-    lastUsed.note(3, { at: 5 })
-    lastUsed.note(9, { at: 7 })
-    lastUsed.note(3, { at: 4 })
+    }, momentOf)
+    lastUsed.note(9, 1)
+    lastUsed.note(3, 5)
+    lastUsed.note(9, 7)
+    lastUsed.note(3, 4)
     await lastUsed.flush()
     await lastUsed.flush()
     t.strictSame(written, [
       [
-        [3, { at: 5 }],
-        [9, { at: 7 }],
+        [3, 5],
+        [9, 7],
       ],
     ])
   })
 
   t.test('survive a failed write', async t => {
-    const written: [number, Use][][] = []
+    const written: [number, number][][] = []
     let isDown = true
-    const lastUsed = notes<number, Use>(async uses => {
+    const lastUsed = notes<number, number>(async uses => {
       if (isDown) throw new Error('down')
       written.push(uses)
-    })
-    lastUsed.note(1, { at: 10 })
+    }, momentOf)
+    lastUsed.note(1, 10)
     await t.rejects(lastUsed.flush(), { message: 'down' })
-    lastUsed.note(1, { at: 20 })
-    lastUsed.note(2, { at: 15 })
+    lastUsed.note(1, 20)
+    lastUsed.note(2, 15)
     isDown = false
     await lastUsed.flush()
     t.strictSame(written, [
       [
-        [1, { at: 20 }],
-        [2, { at: 15 }],
+        [1, 20],
+        [2, 15],
       ],
     ])
   })
 
   t.test('take bounded memory', async t => {
-    const written: [number, Use][][] = []
-    const lastUsed = notes<number, Use>(async uses => {
-      written.push(uses)
-    }, 2)
-    for (const id of [1, 2, 3]) lastUsed.note(id, { at: 1 })
-    lastUsed.note(1, { at: 2 })
+    const written: [number, number][][] = []
+    const lastUsed = notes<number, number>(
+      async uses => {
+        written.push(uses)
+      },
+      momentOf,
+      2,
+    )
+    for (const id of [1, 2, 3]) lastUsed.note(id, 1)
+    lastUsed.note(1, 2)
     await lastUsed.flush()
     t.strictSame(written, [
       [
-        [1, { at: 2 }],
-        [2, { at: 1 }],
+        [1, 2],
+        [2, 1],
       ],
     ])
   })

@@ -16,6 +16,7 @@ import { fill } from './fill.ts'
 const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5)
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 5)
 const CONNECTIONS = 32
+const WARM_UP = 3
 const ONLY = process.env.BENCH_ONLY?.split(',')
 
 const root = join(import.meta.dirname, '../..')
@@ -141,7 +142,7 @@ async function main(databaseUrl: string) {
     for (const one of contenders) {
       const running = await start(one, databaseUrl)
       try {
-        await load(running, 2)
+        await load(running, WARM_UP)
         const before = await transactions()
         const measured = await load(running, SECONDS)
         const rss = rssOf(running.process.pid as number)

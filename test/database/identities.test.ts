@@ -3,12 +3,14 @@ import { setImmediate as immediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { mintSecret, parseToken } from '../../src/auth/token.ts'
+import { databaseOver } from '../../src/database/connect.ts'
 import { identities } from '../../src/database/identities.ts'
 import { permissionMaps } from '../../src/database/permission-map.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
 import { sharedLookup } from '../../src/database/shared-lookup.ts'
 import { DatabaseUnavailable } from '../../src/database/unavailable.ts'
-import { addToken, addUser, DAY, get, NOW, startApp, USER_TYPE } from '../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
+import { addToken, addUser, DAY, get, NOW, startApp, type TestApp, USER_TYPE } from '../support/app.ts'
+import { createDatabase, createPostgresDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 
 const TYPES = [USER_TYPE, 'App\\Models\\User']
 
@@ -163,6 +165,72 @@ for (const engine of ENGINES) {
     await statements(t, database)
   })
 }
+
+t.test('a thousand revocations under load count at once, on each of two instances', async t => {
+  const url = await createPostgresDatabase(t)
+  const open = () => {
+    const database = databaseOver(
+      Object.assign(
+        postgresSource(url, () => {}),
+        { open: async () => {} },
+      ),
+    )
+    t.teardown(() => database.close())
+    return database
+  }
+  const [one, other, operator] = [open(), open(), open()]
+  const environment = {
+    RATE_LIMIT_ANONYMOUS: '1000000',
+    RATE_LIMIT_AUTHENTICATED: '1000000',
+    RATE_LIMIT_FAILED_AUTH: '1000000',
+  }
+  const instances = [
+    await startApp(t, { database: one, environment: { ...environment, LOG_LEVEL: 'silent' } }),
+    await startApp(t, { database: other, environment: { ...environment, LOG_LEVEL: 'silent' } }),
+  ]
+  const user = await addUser(operator, { roles: ['Verified'] })
+
+  let isOver = false
+  let served = 0
+  const load = Array.from({ length: 8 }, async (_, n) => {
+    while (!isOver) {
+      const { status } = await get(instances[n % 2] as TestApp, '/api/me', user.token)
+      if (status === 200) served += 1
+    }
+  })
+
+  const revocations: ((tokenId: number, userId: number) => Promise<unknown>)[] = [
+    tokenId => sql`delete from personal_access_tokens where id = ${tokenId}`.execute(operator.kysely),
+    tokenId =>
+      sql`update personal_access_tokens set expires_at = '2026-01-01' where id = ${tokenId}`.execute(
+        operator.kysely,
+      ),
+    tokenId =>
+      sql`update personal_access_tokens set token = ${'0'.repeat(64 - String(tokenId).length) + tokenId} where id = ${tokenId}`.execute(
+        operator.kysely,
+      ),
+    (_, userId) =>
+      sql`update users set deleted_at = '2026-01-01' where id = ${userId}`.execute(operator.kysely),
+  ]
+  const accepted: number[] = []
+  for (let round = 0; round < 1000; round += 1) {
+    const revoke = revocations[round % revocations.length] as (typeof revocations)[number]
+    const target =
+      round % revocations.length === 3
+        ? await addUser(operator)
+        : { id: user.id, ...(await addToken(operator, user.id)) }
+    // Both have just seen the token at work.
+    const before = await Promise.all(instances.map(app => get(app, '/api/me', target.token)))
+    if (!before.every(({ status }) => status === 200)) t.fail(`round ${round}: it did not work before`)
+    await revoke(target.tokenId, target.id)
+    const after = await Promise.all(instances.map(app => get(app, '/api/me', target.token)))
+    if (!after.every(({ status }) => status === 401)) accepted.push(round)
+  }
+  isOver = true
+  await Promise.all(load)
+  t.strictSame(accepted, [], 'no request that arrived after the commit was let in')
+  t.ok(served > 1000, `while ${served} other requests were answered`)
+})
 
 async function found(t: Test, database: TestDatabase) {
   t.test('each gets what is its own, with or without an id', async t => {

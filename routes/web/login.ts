@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { unprocessable } from '../../src/api/errors.ts'
+import { EnteredPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { success } from '../../src/api/responses.ts'
 import { passwordStamp } from '../../src/auth/session.ts'
@@ -8,7 +9,7 @@ import { noteLogin } from '../../src/database/login-addresses.ts'
 
 const Body = Type.Object({
   email: Type.String({ maxLength: 255, description: 'In whatever case.', examples: ['demo@example.org'] }),
-  password: Type.String({ maxLength: 4096, examples: ['demo-password'] }),
+  password: EnteredPassword,
   remember: Type.Optional(
     Type.Unknown({
       description: 'Taken and not used yet: a session ends when it is not used.',

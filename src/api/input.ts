@@ -1,5 +1,9 @@
+import { Type } from 'typebox'
 import { HttpError } from './errors.ts'
 import { MESSAGES } from './messages.ts'
+
+/** A password that somebody enters. No hash was ever made of a longer one. */
+export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
 
 /** What people type blindly, and what may begin or end with a space. */
 const VERBATIM = new Set(['password', 'password_confirmation', 'current_password'])

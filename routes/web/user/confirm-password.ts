@@ -1,16 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { unprocessable } from '../../../src/api/errors.ts'
+import { EnteredPassword } from '../../../src/api/input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { EMPTY_JSON, emptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { confirmPassword } from '../../../src/database/sessions.ts'
 
-const Body = Type.Object({
-  password: Type.Optional(
-    Type.Union([Type.String({ maxLength: 4096 }), Type.Null()], { examples: ['demo-password'] }),
-  ),
-})
+const Body = Type.Object({ password: Type.Optional(Type.Union([EnteredPassword, Type.Null()])) })
 
 /** Seconds for which a password that was entered counts as confirmed. */
 const PASSWORD_TIMEOUT = 10_800

@@ -1,6 +1,7 @@
 import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import type { HttpError } from '../src/api/errors.ts'
+import { LookupRefused } from '../src/database/shared-lookup.ts'
 import { toHttpError } from '../src/http.ts'
 
 /** Renders every error as Laravel's JSON. What went wrong inside goes to the log, never to the client. */
@@ -8,7 +9,9 @@ export default fp(
   async app => {
     app.setErrorHandler<FastifyError | HttpError>((error, request, reply) => {
       const answer = toHttpError(error, request.headers['content-type'])
-      if (answer.statusCode >= 500) request.log.error({ err: error }, 'request failed')
+      // Under a flood, or from callers who hang up, there are as many of these as requests: their lines say 503.
+      const isMany = error instanceof LookupRefused
+      if (answer.statusCode >= 500 && !isMany) request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')
       // A status of Laravel's own, for which HTTP has no words.
       if (answer.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'

@@ -15,6 +15,10 @@ declare module 'fastify' {
      */
     addGuard(guard: Guard): void
   }
+  interface FastifyRequest {
+    /** Whether the guards wait for the body, since the CSRF token can only be there. */
+    awaitsBody: boolean
+  }
 }
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
@@ -62,13 +66,6 @@ export default fp(
   },
   { name: 'csrf', dependencies: ['body', 'identify'] },
 )
-
-declare module 'fastify' {
-  interface FastifyRequest {
-    /** Whether the guards wait for the body, since the CSRF token can only be there. */
-    awaitsBody: boolean
-  }
-}
 
 /** Runs a step, and goes on unless it has answered. What is done at once takes no promise. */
 function pass(

@@ -27,7 +27,8 @@ const isNamed = (value: unknown): value is Record<string, unknown> =>
 function normalizeObject(values: Record<string, unknown>, depth: number): Record<string, unknown> {
   const normalized: Record<string, unknown> = Object.create(null)
   for (const [name, value] of Object.entries(values)) {
-    normalized[name] = value === '' || VERBATIM.has(name) ? value || null : normalizeValue(value, depth)
+    if (VERBATIM.has(name)) normalized[name] = value === '' ? null : value
+    else normalized[name] = normalizeValue(value, depth)
   }
   return normalized
 }

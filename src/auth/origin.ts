@@ -51,6 +51,7 @@ export interface FirstParty {
 export function firstParty(patterns: readonly string[], own: URL): FirstParty {
   const origins = new Set(ownOrigins(own))
   const isOurs = patterns.map(matcher)
+  const listed = patterns.join(',')
 
   const decide = (page: string, host: string) => {
     const url = parsePage(page)
@@ -80,7 +81,7 @@ export function firstParty(patterns: readonly string[], own: URL): FirstParty {
         return includes(page, host)
           ? { isFirstParty: true }
           : refused(
-              `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${patterns.join(',')})`,
+              `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed})`,
             )
       }
       return fetchSite === 'same-origin'

@@ -235,6 +235,10 @@ async function loginAndOut(t: Test, database: TestDatabase) {
         { email: ['The email must be a string.'], password: ['The password must be a string.'] },
       ],
       [
+        { email: 1, password: false },
+        { email: ['The email must be a string.'], password: ['The password must be a string.'] },
+      ],
+      [
         { email: 'x'.repeat(256), password: 'x' },
         { email: ['The email must not be greater than 255 characters.'] },
       ],

@@ -34,7 +34,9 @@ try {
     throw new Error(`${skipped.join(' and ')} cannot be found, and TEST_REQUIRE_ALL is set.`)
   }
   const image = join(scratch, 'pglite.tar')
-  await Promise.all([makeTemplate(postgres.url), makePgliteImage(image)])
+  // One after the other: PGlite keeps the process busy for seconds, in which no connection gets anywhere.
+  await makeTemplate(postgres.url)
+  await makePgliteImage(image)
   const { passed, failed, code } = await tap({
     TEST_DATABASE_URL: postgres.url,
     TEST_PGLITE_IMAGE: image,

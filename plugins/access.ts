@@ -6,7 +6,7 @@ import { MESSAGES } from '../src/api/messages.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
 import { type Refusal, refusal } from '../src/auth/permission.ts'
-import { pathOf } from '../src/http.ts'
+import { isSafe, pathOf } from '../src/http.ts'
 
 /** Who may call a route. */
 export interface Access {
@@ -51,7 +51,7 @@ export default fp(
       const access = route.config?.access
       if (access !== undefined) {
         const { isApi = false, isWeb = false, endpoint } = route.config ?? {}
-        const changes = [route.method].flat().some(method => !['GET', 'HEAD'].includes(method))
+        const changes = [route.method].flat().some(method => !isSafe(method))
         const hasInput = endpoint !== undefined || route.schema?.body !== undefined
         const documented = { access, isApi, isWeb, changes, hasInput }
         route.schema = {

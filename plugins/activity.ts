@@ -1,4 +1,5 @@
 import fp from 'fastify-plugin'
+import { LRUCache } from 'lru-cache'
 import { type Notes, notes } from '../src/auth/notes.ts'
 import type { SessionDigest } from '../src/auth/session.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
@@ -26,6 +27,9 @@ const PRUNE_INTERVAL_MS = 600_000
 /** A session's time is written once in this time at most, in milliseconds. */
 const SESSION_GRAIN_MS = 60_000
 
+/** How many sessions are known to have been noted within that time. */
+const NOTED_CAPACITY = 10_000
+
 /** How long it is remembered that somebody logged in from an address, in milliseconds. */
 const ADDRESS_MEMORY_MS = 90 * 86_400_000
 
@@ -42,6 +46,8 @@ export default fp(
       uses => writeActivity(kysely, uses),
       ({ at }) => at,
     )
+
+    const noted = new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY })
 
     const warn = (message: string) => (error: unknown) => log.warn({ err: error }, message)
     app.decorate('activity', {
@@ -63,7 +69,12 @@ export default fp(
       const at = clock()
       if (identity?.via === 'token') tokens.note(identity.token.id, at)
       if (session !== null && at - session.lastActivityAt >= SESSION_GRAIN_MS) {
-        sessions.note(session.id.digest(), { at, ...browserOf(request) })
+        const digest = session.id.digest()
+        // What the request knew of the session may be from before the last note.
+        if (at - (noted.get(digest) ?? Number.NEGATIVE_INFINITY) >= SESSION_GRAIN_MS) {
+          noted.set(digest, at)
+          sessions.note(digest, { at, ...browserOf(request) })
+        }
       }
       done()
     })

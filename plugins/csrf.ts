@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import { csrfMismatch, forbidden } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { Session } from '../src/auth/session.ts'
+import { isSafe } from '../src/http.ts'
 
 /** A step on a request's way that may refuse it, by what it throws or by an answer that it sends. */
 type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void> | void
@@ -20,8 +21,6 @@ declare module 'fastify' {
     awaitsBody: boolean
   }
 }
-
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 /**
  * Refuses changes in the name of a session that no page of ours can be shown to have asked for. The proof is the
@@ -48,7 +47,7 @@ export default fp(
     })
     const check: Guard = request => {
       const { method, headers, session } = request
-      if (!request.isStateful || request.is404 || SAFE_METHODS.has(method)) return
+      if (!request.isStateful || request.is404 || isSafe(method)) return
       if (headers['sec-fetch-site'] === 'same-origin') return
       if (isOriginOnly) throw forbidden(MESSAGES.originMismatch)
       const token = headers['x-csrf-token'] ?? headers['x-xsrf-token']

@@ -1,9 +1,18 @@
+import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
+import { Counter, Gauge } from 'prom-client'
+import { type IdentityCache, identityCache } from '../src/auth/identity-cache.ts'
 import { type Identities, identities } from '../src/database/identities.ts'
+import { followIdentityChanges } from '../src/database/identity-changes.ts'
+import { isSafe } from '../src/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     identities: Identities
+  }
+  interface FastifyRequest {
+    /** Whether a handler was called that may change something. */
+    mayHaveChanged: boolean
   }
 }
 
@@ -12,8 +21,73 @@ declare module 'fastify' {
  */
 export default fp(
   async app => {
-    app.decorate('identities', identities(app.database, app.config.tokenableTypes, app.clock))
-    app.addHook('onClose', () => app.database.close())
+    const { config, database, clock } = app
+    const cache = config.identityCache ? identityCache(clock) : null
+    app.decorate('identities', identities(database, config.tokenableTypes, clock, cache))
+    app.addHook('onClose', () => database.close())
+    if (cache !== null) keepCurrent(app, cache)
   },
-  { name: 'database' },
+  { name: 'database', dependencies: ['metrics'] },
 )
+
+/** Has the cache follow the database's changes, those of our own requests before they are answered. */
+function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
+  const { database, clock, log } = app
+  let isFollowing = false
+  let changes: ReturnType<typeof followIdentityChanges> | undefined
+
+  app.addHook('onReady', async () => {
+    changes = followIdentityChanges(database, cache, clock, {
+      following() {
+        isFollowing = true
+        log.info('identities are remembered')
+      },
+      interrupted(error) {
+        isFollowing = false
+        log.warn({ err: error }, 'identities are not remembered, since changes of them cannot be followed')
+      },
+    })
+  })
+  app.addHook('onClose', () => changes?.close())
+
+  app.decorateRequest('mayHaveChanged', false)
+  app.addHook('preHandler', (request, _reply, done) => {
+    request.mayHaveChanged = !isSafe(request.method)
+    done()
+  })
+  app.addHook('onSend', (request, _reply, _payload, done) => {
+    if (request.mayHaveChanged && changes !== undefined) changes.settle().then(() => done(), done)
+    else done()
+  })
+
+  const registers = [app.metrics.registry]
+  new Gauge({
+    name: 'identity_cache_following',
+    help: 'Whether identities are remembered: 0 while changes of them cannot be followed.',
+    registers,
+    collect() {
+      this.set(Number(isFollowing))
+    },
+  })
+  new Gauge({
+    name: 'identity_cache_entries',
+    help: 'Identities that are remembered, by kind.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      this.set({ kind: 'token' }, cache.tokens.size)
+      this.set({ kind: 'session' }, cache.sessions.size)
+    },
+  })
+  new Counter({
+    name: 'identity_cache_lookups_total',
+    help: 'Credentials that were looked for among what is remembered, by whether they were found.',
+    labelNames: ['result'],
+    registers,
+    collect() {
+      this.reset()
+      this.inc({ result: 'hit' }, cache.found.hits)
+      this.inc({ result: 'miss' }, cache.found.misses)
+    },
+  })
+}

@@ -45,6 +45,19 @@ export default fp(
       return isIdentity
     }
 
+    /** Whether a credential is somebody's of whom that is remembered; a no is the database's to say. */
+    const recall = (request: FastifyRequest, authorization: string): boolean => {
+      if (!config.identityCache) return false
+      const credential = bearerCredential(authorization)
+      const stored = credential && app.identities.rememberedToken(credential)
+      if (!stored) return false
+      const verdict = judgeToken(credential, stored, clock(), config.tokenExpiration)
+      if (typeof verdict === 'string') return false
+      request.identity = verdict
+      request.authenticationOutcome = 'authenticated'
+      return true
+    }
+
     const authenticate = async (request: FastifyRequest): Promise<boolean> => {
       const credential = bearerCredential(request.headers.authorization ?? '')
       if (credential === null) return false
@@ -96,7 +109,8 @@ export default fp(
       const readToken = () => {
         // Whoever logged in is the caller, whatever token comes along: as with Sanctum.
         const isDecided = request.identity !== null || access?.via === 'session'
-        if (isDecided || request.headers.authorization === undefined) return finish()
+        const { authorization } = request.headers
+        if (isDecided || authorization === undefined || recall(request, authorization)) return finish()
         request.authenticationOutcome = 'malformed'
         // For the bearer plugin a wrong credential is an error, as everything else that goes wrong.
         verifyBearerAuth?.(request, reply, error => {
@@ -106,8 +120,13 @@ export default fp(
           finish(isRefusal ? undefined : error)
         })
       }
-      if (request.isStateful) resumeSession(request).then(readToken, finish)
-      else readToken()
+      if (!request.isStateful) return readToken()
+      request.identity = app.sessions.recall(request)
+      if (request.identity === null) resumeSession(request).then(readToken, finish)
+      else {
+        request.authenticationOutcome = 'authenticated'
+        finish()
+      }
     })
   },
   { name: 'identify', dependencies: ['client-address', 'counters', 'metrics', 'session'] },

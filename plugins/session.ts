@@ -12,6 +12,7 @@ import {
   type Session,
   type SessionDigest,
   type SessionFailure,
+  type SessionId,
 } from '../src/auth/session.ts'
 import { type Browser, replaceSession } from '../src/database/sessions.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
@@ -27,6 +28,8 @@ declare module 'fastify' {
 }
 
 interface Sessions {
+  /** The same as `resume`, without asking; null unless it is remembered who logged in. */
+  recall(request: FastifyRequest): SessionIdentity | null
   /**
    * Finds the session that the request's cookie names, and sets `request.session`.
    *
@@ -48,14 +51,30 @@ export default fp(
     const ended = new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY })
 
     app.decorateRequest('session', null)
+    const idOf = ({ headers }: FastifyRequest): SessionId | null | SessionFailure => {
+      const [value, ...more] = new Set(cookies.read(headers.cookie))
+      if (value === undefined) return null
+      // Another host of the domain has set one as well, and nothing tells which of them is ours.
+      if (more.length > 0) return 'session_ambiguous'
+      return parseSessionId(value) ?? 'session_malformed'
+    }
+
     app.decorate('sessions', {
+      recall(request) {
+        if (!config.identityCache) return null
+        const id = idOf(request)
+        if (id === null || typeof id === 'string') return null
+        const stored = app.identities.rememberedSession(id.digest())
+        if (stored === undefined) return null
+        const verdict = judgeSession(id, stored, clock(), config)
+        // What is remembered says yes alone: a no is the database's to say.
+        if (typeof verdict === 'string') return null
+        request.session = verdict.session
+        return verdict.identity
+      },
       async resume(request) {
-        const [value, ...more] = new Set(cookies.read(request.headers.cookie))
-        if (value === undefined) return null
-        // Another host of the domain has set one as well, and nothing tells which of them is ours.
-        if (more.length > 0) return 'session_ambiguous'
-        const id = parseSessionId(value)
-        if (id === null) return 'session_malformed'
+        const id = idOf(request)
+        if (id === null || typeof id === 'string') return id
         const now = clock()
         const stored = await app.identities.session(id.digest(), request.raw.socket)
         const verdict = judgeSession(id, stored, now, config)

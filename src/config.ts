@@ -164,11 +164,30 @@ export const SETTINGS = {
       return text
     },
   }),
+  databaseListenUrl: setting<string | null>({
+    name: 'DATABASE_LISTEN_URL',
+    fallback: null,
+    defaultNote: '`DATABASE_URL`',
+    about:
+      'The same database past a pooler such as PgBouncer, which passes on no notifications; for `IDENTITY_CACHE`.',
+    secret: true,
+    parse: text => {
+      url(text, ['postgres:', 'postgresql:'])
+      return text
+    },
+  }),
   dataDir: setting({
     name: 'DATA_DIR',
     fallback: './.data',
     about: 'Folder of the embedded database and the generated key.',
     parse: text => text,
+  }),
+  identityCache: setting({
+    name: 'IDENTITY_CACHE',
+    fallback: 'off',
+    about:
+      '`on` to remember for up to a minute who is calling, as long as the database tells of every change; `off` to ask it each time.',
+    parse: text => oneOf('on', 'off')(text) === 'on',
   }),
   redisUrl: setting<string | null>({
     name: 'REDIS_URL',

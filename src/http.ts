@@ -100,6 +100,11 @@ export function toHttpError(
     : new HttpError(500, MESSAGES.serverError)
 }
 
+const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+
+/** Whether a method asks for nothing to be changed (RFC 9110 §9.2.1). */
+export const isSafe = (method: string): boolean => SAFE_METHODS.has(method)
+
 /** The path of a request, without its query string. */
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
 

@@ -28,6 +28,12 @@ export interface Known {
   prohibitions: ReadonlySet<string>
 }
 
+/** A user as stored, with what the user has been given. */
+export interface StoredUser extends Known {
+  /** When the next prohibition of the user's ends by itself, in milliseconds since the epoch; null if none does. */
+  changesAt: number | null
+}
+
 /** Somebody who presented a personal access token. */
 export interface TokenIdentity extends Known {
   via: 'token'
@@ -51,7 +57,7 @@ export interface StoredToken {
   abilities: string | null
   expiresAt: string | null
   createdAt: string | null
-  owner: Known | null
+  owner: StoredUser | null
 }
 
 /** Why a token opened nothing. It goes to the log and to a metric, and never to the client. */

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import type { Known, SessionIdentity } from './identity.ts'
+import type { SessionIdentity, StoredUser } from './identity.ts'
 import type { PasswordHash } from './password.ts'
 import { equalSecrets, Secret, sha256 } from './secret.ts'
 
@@ -84,7 +84,7 @@ export interface StoredSession {
   payload: string
   /** Seconds since the epoch. */
   lastActivity: number
-  owner: (Known & { password: string }) | null
+  owner: (StoredUser & { password: string }) | null
 }
 
 /** How long sessions live, in minutes. */

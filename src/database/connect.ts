@@ -1,6 +1,11 @@
 import { Kysely } from 'kysely'
 import type { Config } from '../config.ts'
-import { SessionDialect, type SessionSource } from './dialect.ts'
+import {
+  type NotificationEvents,
+  type NotificationListener,
+  SessionDialect,
+  type SessionSource,
+} from './dialect.ts'
 import { openEmbedded } from './embedded.ts'
 import { postgresSource } from './postgres.ts'
 import type { Schema } from './schema.ts'
@@ -15,6 +20,8 @@ export interface Database {
    * @throws {DatabaseUnavailable} when the database does not answer
    */
   prepare<Row>(name: string, text: string): (parameters: readonly unknown[]) => Promise<Row[]>
+  /** Listens to what is sent by NOTIFY on a channel, by whomever. */
+  listen(channel: string, events: NotificationEvents): Promise<NotificationListener>
   /** Opens the embedded database, which the first statement does otherwise. */
   open(): Promise<void>
   close(): Promise<void>
@@ -32,13 +39,16 @@ export interface ConnectOptions {
  * The database that DATABASE_URL names, or the embedded one in DATA_DIR. Nothing is opened before it is needed.
  */
 export function connectDatabase(
-  { databaseUrl, dataDir }: Pick<Config, 'databaseUrl' | 'dataDir'>,
+  { databaseUrl, databaseListenUrl, dataDir }: Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'dataDir'>,
   { command, share, onLostConnection }: ConnectOptions,
 ): Database {
   return databaseOver(
     databaseUrl === null
       ? lazily(() => openEmbedded({ dataDir, command, share }))
-      : { ...postgresSource(databaseUrl, onLostConnection), open: async () => {} },
+      : {
+          ...postgresSource(databaseUrl, onLostConnection, databaseListenUrl ?? databaseUrl),
+          open: async () => {},
+        },
   )
 }
 
@@ -57,6 +67,7 @@ export function databaseOver(source: SessionSource & { open(): Promise<void> }):
           await session.release()
         }
       },
+    listen: (channel, events) => source.listen(channel, events),
     open: source.open,
     close: () => kysely.destroy(),
   }
@@ -81,6 +92,9 @@ function lazily(open: () => Promise<SessionSource>): SessionSource & { open(): P
           }),
         release: () => session.release(),
       }
+    },
+    async listen(channel, events) {
+      return (await source()).listen(channel, events)
     },
     async close() {
       await (await opened)?.close()

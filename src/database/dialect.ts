@@ -23,9 +23,31 @@ export interface Session {
   release(): Promise<void>
 }
 
+/** What a connection that listens tells. */
+export interface NotificationEvents {
+  /** A message on the channel. */
+  message(payload: string): void
+  /** The connection is gone, and whatever is sent from now on is missed. Not called after `close`. */
+  lost(error: Error): void
+}
+
+/** A connection that listens. */
+export interface NotificationListener {
+  /**
+   * Goes to the database and back. Every message whose transaction was committed before the call has been told of
+   * when it returns.
+   *
+   * @throws when there is no answer in time; the connection is lost then
+   */
+  roundTrip(): Promise<void>
+  close(): Promise<void>
+}
+
 /** Where sessions come from: a database in this process, or one that another process holds. */
 export interface SessionSource {
   acquire(): Promise<Session>
+  /** Listens to what is sent by NOTIFY on a channel, by whomever. */
+  listen(channel: string, events: NotificationEvents): Promise<NotificationListener>
   close(): Promise<void>
 }
 

@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { relative, resolve } from 'node:path'
-import type { Session, SessionSource, StatementResult } from './dialect.ts'
+import type { NotificationListener, Session, SessionSource, StatementResult } from './dialect.ts'
 
 interface Request {
   sql: string
@@ -174,6 +174,10 @@ export class SocketSource implements SessionSource {
         socket.destroy()
       },
     }
+  }
+
+  async listen(): Promise<NotificationListener> {
+    throw new Error('Only the process that holds the embedded database can listen.')
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
-import type { Known, StoredToken } from '../auth/identity.ts'
+import type { StoredToken, StoredUser } from '../auth/identity.ts'
+import type { IdentityCache } from '../auth/identity-cache.ts'
 import type { SessionDigest, StoredSession } from '../auth/session.ts'
-import { millisToTimestamp } from '../auth/time.ts'
+import { millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import type { TokenCredential, TokenDigest } from '../auth/token.ts'
 import type { Database } from './connect.ts'
 import { type PermissionMap, permissionMaps } from './permission-map.ts'
@@ -12,6 +13,10 @@ export interface Identities {
   token(credential: TokenCredential, asker?: Asker): Promise<StoredToken | null>
   /** A session, with whoever logged in unless that is no user or one who is deleted. */
   session(id: SessionDigest, asker?: Asker): Promise<StoredSession | null>
+  /** The token that a credential names, if that is remembered: what it is not, is to be asked for. */
+  rememberedToken(credential: TokenCredential): StoredToken | undefined
+  /** A session, if it is remembered and somebody has logged in. */
+  rememberedSession(id: SessionDigest): StoredSession | undefined
 }
 
 /** A user's columns, as they stand behind those of what was looked up. */
@@ -55,22 +60,25 @@ interface Found<Cells> {
   prohibitions: GrantsByUser | null
 }
 
-/** Ids with commas between them, by the user's id. */
+/** Ids with commas between them, by the user's id; behind a semicolon when the first of them ends, if one does. */
 type GrantsByUser = Record<string, string>
 
 const USER = `u.id, u.name, u.email, u.email_verified_at::text, u.two_factor_confirmed_at::text,
       u.created_at::text, u.updated_at::text`
 
 /** What the users among the found have been given, from one table. */
-const grants = (table: string, id: string, condition = '') => `(
+const grants = (table: string, id: string, { end = '', condition = '' } = {}) => `(
     select json_object_agg(model_id, ids) from (
-      select model_id, string_agg(${id}::text, ',') as ids from ${table}
+      select model_id, string_agg(${id}::text, ',')${end} as ids from ${table}
       where model_id = any((select ids from holders)::bigint[]) and model_type = any($2) ${condition}
       group by model_id
     ) as given
   )`
 
-const UNTIL = 'and (expires_at is null or expires_at > $3)'
+const PASSING = {
+  end: ` || coalesce(';' || min(expires_at)::text, '')`,
+  condition: 'and (expires_at is null or expires_at > $3)',
+}
 
 /**
  * Looks several keys up at once, with their users and what those have been given. Cells come as JSON and grants by
@@ -88,8 +96,8 @@ const lookUp = (cells: string, from: string) => `
     (select json_agg(cells) from found) as found,
     ${grants('model_has_roles', 'role_id')} as roles,
     ${grants('model_has_permissions', 'permission_id')} as permissions,
-    ${grants('model_sanctions', 'sanction_id', UNTIL)} as sanctions,
-    ${grants('model_prohibitions', 'prohibition_id', UNTIL)} as prohibitions`
+    ${grants('model_sanctions', 'sanction_id', PASSING)} as sanctions,
+    ${grants('model_prohibitions', 'prohibition_id', PASSING)} as prohibitions`
 
 const selectTokens = (key: string, condition: string) =>
   lookUp(
@@ -107,11 +115,13 @@ const SELECT_SESSIONS = lookUp(
 /**
  * @param userTypes the class names that mean a user
  * @param clock milliseconds since the epoch
+ * @param cache what remembers identities; null to ask each time
  */
 export function identities(
   database: Pick<Database, 'prepare'>,
   userTypes: readonly string[],
   clock: () => number,
+  cache: IdentityCache | null = null,
 ): Identities {
   const mapOf = permissionMaps(database)
 
@@ -134,32 +144,61 @@ export function identities(
   const byId = lookup('tokens_by_id', selectTokens('t.id::text', 't.id = any($1::bigint[])'), tokenOf)
   const byDigest = lookup('tokens_by_digest', selectTokens('t.token', 't.token = any($1::text[])'), tokenOf)
   const session = lookup('sessions_by_id', SELECT_SESSIONS, sessionOf)
+  const token: Identities['token'] = ({ id, digest }, asker) =>
+    id === null ? byDigest(digest, asker) : byId(id, asker)
 
+  if (cache === null) {
+    return { token, session, rememberedToken: () => undefined, rememberedSession: () => undefined }
+  }
   return {
-    token: ({ id, digest }, asker) => (id === null ? byDigest(digest, asker) : byId(id, asker)),
-    session,
+    async token(credential, asker) {
+      const fill = cache.begin()
+      const stored = await token(credential, asker)
+      // By the digest of the row, not by the one presented, which may be wrong.
+      if (stored !== null) cache.tokens.keep(fill, stored.digest, stored)
+      return stored
+    },
+    async session(id, asker) {
+      const fill = cache.begin()
+      const stored = await session(id, asker)
+      if (stored !== null) cache.sessions.keep(fill, id, stored)
+      return stored
+    },
+    rememberedToken({ id, digest }) {
+      const stored = cache.tokens.get(digest)
+      return id === null || id === String(stored?.id) ? stored : undefined
+    },
+    rememberedSession: id => cache.sessions.get(id),
   }
 }
 
 /** Makes an owner of a user's cells; null when there is no such user. */
-type OwnerOf = (cells: UserCells) => Known | null
+type OwnerOf = (cells: UserCells) => StoredUser | null
 
 /** What the users of one statement's answer may and may not do. */
 function owners(given: Found<unknown>, map: PermissionMap): OwnerOf {
   return ([id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt]) => {
     if (id === null) return null
+    const [sanctions = '', sanctionsUntil] = (given.sanctions?.[id] ?? '').split(';')
+    const [prohibitions = '', prohibitionsUntil] = (given.prohibitions?.[id] ?? '').split(';')
     const grants = {
       roles: given.roles?.[id] ?? '',
       permissions: given.permissions?.[id] ?? '',
-      sanctions: given.sanctions?.[id] ?? '',
-      prohibitions: given.prohibitions?.[id] ?? '',
+      sanctions,
+      prohibitions,
     }
     return {
       user: { id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt },
       permissions: map.permissions(grants),
       prohibitions: map.prohibitions(grants),
+      changesAt: earliest(sanctionsUntil, prohibitionsUntil),
     }
   }
+}
+
+const earliest = (...timestamps: (string | undefined)[]): number | null => {
+  const moments = timestamps.filter(text => text !== undefined).map(timestampToMillis)
+  return moments.length === 0 ? null : Math.min(...moments)
 }
 
 function tokenOf(cells: TokenCells, ownerOf: OwnerOf): StoredToken {

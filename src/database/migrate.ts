@@ -5,6 +5,7 @@ import { lists } from './migrations/0003_lists.ts'
 import { notifications } from './migrations/0004_notifications.ts'
 import { sessions } from './migrations/0005_sessions.ts'
 import { permissionVersions } from './migrations/0006_permission_versions.ts'
+import { identityChanges } from './migrations/0007_identity_changes.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -14,6 +15,7 @@ const MIGRATIONS = {
   '0004_notifications': notifications,
   '0005_sessions': sessions,
   '0006_permission_versions': permissionVersions,
+  '0007_identity_changes': identityChanges,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

@@ -1,5 +1,11 @@
 import { type PGlite, types } from '@electric-sql/pglite'
-import type { Session, SessionSource, StatementResult } from './dialect.ts'
+import type {
+  NotificationEvents,
+  NotificationListener,
+  Session,
+  SessionSource,
+  StatementResult,
+} from './dialect.ts'
 import { describeError, restoreError, toText } from './embedded-socket.ts'
 
 /** What happens around the end of a database in this process. */
@@ -51,6 +57,24 @@ export class PgliteSource implements SessionSource {
         released ??= release()
         return released
       },
+    }
+  }
+
+  async listen(channel: string, { message }: NotificationEvents): Promise<NotificationListener> {
+    const inTurn = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+      const endTurn = await this.#takeTurn()
+      try {
+        return await work()
+      } finally {
+        endTurn()
+      }
+    }
+    const unlisten = await inTurn(() => this.#database.listen(channel, message))
+    return {
+      roundTrip: async () => {
+        await inTurn(async () => this.#closed ?? this.#database.query('select 1'))
+      },
+      close: () => inTurn(async () => this.#closed ?? unlisten()),
     }
   }
 

@@ -1,5 +1,5 @@
 import pg from 'pg'
-import type { SessionSource } from './dialect.ts'
+import type { NotificationEvents, NotificationListener, SessionSource } from './dialect.ts'
 import { asUnavailable, DatabaseUnavailable } from './unavailable.ts'
 
 const { builtins } = pg.types
@@ -18,12 +18,20 @@ const types: pg.CustomTypesConfig = {
 const CONNECT_TIMEOUT_MS = 3_000
 const QUERY_TIMEOUT_MS = 15_000
 
+/** How long a connection that listens may take to answer before it counts as lost. */
+const LISTENER_TIMEOUT_MS = 2_000
+
 /**
  * Sessions of a PostgreSQL server, from a pool. It connects on first use, and reconnects by itself.
  *
  * @param onLostConnection hears of connections that broke
+ * @param listenUrl the same database for connections that listen, past a pooler that gives them to others
  */
-export function postgresSource(url: string, onLostConnection: (error: Error) => void): SessionSource {
+export function postgresSource(
+  url: string,
+  onLostConnection: (error: Error) => void,
+  listenUrl = url,
+): SessionSource {
   const pool = new pg.Pool({
     connectionString: url,
     types,
@@ -62,6 +70,52 @@ export function postgresSource(url: string, onLostConnection: (error: Error) => 
         },
       }
     },
+    listen: (channel, events) => listen(listenUrl, channel, events),
     close: () => pool.end(),
+  }
+}
+
+async function listen(
+  url: string,
+  channel: string,
+  { message, lost }: NotificationEvents,
+): Promise<NotificationListener> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    query_timeout: LISTENER_TIMEOUT_MS,
+    application_name: 'animethemes-auth listener',
+  })
+  let isOver = false
+  const end = (error: Error) => {
+    if (isOver) return
+    isOver = true
+    lost(error)
+    void client.end().catch(() => {})
+  }
+  client.on('notification', ({ payload = '' }) => message(payload))
+  client.on('error', end)
+  client.on('end', () => end(new Error('The connection was ended.')))
+  try {
+    await client.connect()
+    await client.query(`listen ${client.escapeIdentifier(channel)}`)
+  } catch (error) {
+    isOver = true
+    void client.end().catch(() => {})
+    throw new DatabaseUnavailable(error)
+  }
+  return {
+    async roundTrip() {
+      try {
+        await client.query('select 1')
+      } catch (error) {
+        end(error as Error)
+        throw new DatabaseUnavailable(error)
+      }
+    },
+    async close() {
+      isOver = true
+      await client.end()
+    },
   }
 }

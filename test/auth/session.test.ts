@@ -227,6 +227,7 @@ t.test('a stored session', async t => {
     user: { id: 7 } as User,
     permissions: new Set(['a']),
     prohibitions: new Set<string>(),
+    changesAt: null,
     password: 'hash',
   }
   const at = NOW / 1000

@@ -187,6 +187,7 @@ t.test('the verdict on a token', async t => {
     },
     permissions: new Set(['view playlist']),
     prohibitions: new Set<string>(),
+    changesAt: null,
   }
   const stored: StoredToken = {
     id: 5,

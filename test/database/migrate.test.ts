@@ -82,6 +82,7 @@ for (const engine of ENGINES) {
         '0004_notifications',
         '0005_sessions',
         '0006_permission_versions',
+        '0007_identity_changes',
       ])
       t.equal(await isMigrated(kysely), true)
     })

@@ -59,6 +59,7 @@ function over(source: SessionSource): TestDatabase {
   const database = databaseOver({
     open: async () => {},
     close: () => source.close(),
+    listen: (channel, events) => source.listen(channel, events),
     async acquire() {
       const session = await source.acquire()
       return {

@@ -1,21 +1,19 @@
-/** Loads a server: the arguments are the address, seconds, connections, and a file with one request's headers a line. */
+/** Loads a server. The argument is autocannon's options as JSON; the input has a request a line, as JSON too. */
 import { readFileSync } from 'node:fs'
 import autocannon from 'autocannon'
 
-const [url, seconds, connections, file] = process.argv.slice(2)
-const requests = readFileSync(file, 'utf8')
+const options = JSON.parse(process.argv[2])
+const requests = readFileSync(0, 'utf8')
   .trim()
   .split('\n')
-  .map(line => ({ headers: JSON.parse(line) }))
+  .map(line => JSON.parse(line))
 let next = 0
 
 const result = await autocannon({
-  url,
-  duration: Number(seconds),
-  connections: Number(connections),
+  ...options,
   // Each connection has callers of its own, so that no two ask for the same at once.
   setupClient(client) {
-    const share = Math.max(1, Math.floor(requests.length / Number(connections)))
+    const share = Math.max(1, Math.floor(requests.length / options.connections))
     client.setRequests(requests.slice(next, next + share))
     next = (next + share) % requests.length
   },

@@ -1,0 +1,100 @@
+import { load } from './load.ts'
+import { rssMb } from './processes.ts'
+import { ours, type Program, withServer } from './servers.ts'
+import { CONNECTIONS, isAskedFor, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
+import type { Stage } from './stage.ts'
+import { fixed, median, printTable, spread } from './table.ts'
+
+/** One who is compared. Its callers are ours if it does not make its own. */
+interface Contender extends Program {
+  name: string
+  callers?: 'tokens' | 'sessions'
+}
+
+const contender = (name: string, environment?: Record<string, string>): Program => ({
+  script: `bench/contenders/${name}.js`,
+  ...(environment && { environment }),
+})
+
+const BARE = 'bare Fastify'
+const FLOOR = 'hand-written, one SELECT'
+
+const CONTENDERS: Contender[] = [
+  { name: BARE, ...contender('bare'), callers: 'tokens' },
+  { name: FLOOR, ...contender('floor'), callers: 'tokens' },
+  { name: 'ours, token', ...ours(), callers: 'tokens' },
+  { name: 'ours, session', ...ours(), callers: 'sessions' },
+  { name: 'ours, token, cached', ...ours({ IDENTITY_CACHE: 'on' }), callers: 'tokens' },
+  { name: 'ours, session, cached', ...ours({ IDENTITY_CACHE: 'on' }), callers: 'sessions' },
+  { name: 'ours, token, logging all', ...ours({ LOG_REQUESTS: 'all' }), callers: 'tokens' },
+  { name: '@fastify/jwt', ...contender('jwt') },
+  { name: '@fastify/jwt, dressed', ...contender('jwt', { BENCH_DRESSED: '1' }) },
+  { name: 'express + passport', ...contender('express'), callers: 'tokens' },
+  { name: 'better-auth, session', ...contender('better-auth', { BENCH_CREDENTIAL: 'session' }) },
+  { name: 'better-auth, API key', ...contender('better-auth', { BENCH_CREDENTIAL: 'key' }) },
+]
+
+interface Sample {
+  rate: number
+  p50: number
+  p99: number
+  failed: number
+  /** Transactions in the database for each request. */
+  transactions: number
+  rss: number
+}
+
+/** Compares this server with others, in rounds that take turns, and prints a table. */
+export async function compare(stage: Stage): Promise<void> {
+  const samples = new Map<string, Sample[]>(CONTENDERS.filter(isAskedFor).map(({ name }) => [name, []]))
+  if (samples.size === 0) return
+  for (let round = 1; round <= ROUNDS; round++) {
+    for (const one of CONTENDERS.filter(isAskedFor)) {
+      const sample = await measure(stage, one)
+      samples.get(one.name)?.push(sample)
+      process.stderr.write(`${round}/${ROUNDS} ${one.name}: ${Math.round(sample.rate)}/s\n`)
+    }
+  }
+  report(samples)
+}
+
+const measure = (stage: Stage, one: Contender): Promise<Sample> =>
+  withServer(stage, one, async server => {
+    const calls = one.callers === undefined ? server.calls : stage.calls[one.callers]
+    if (calls === null) throw new Error(`${one.name} has no callers`)
+    await load([server], calls, { path: '/api/me', seconds: WARM_UP })
+    const nudge = () => load([server], calls, { path: '/api/me', amount: CONNECTIONS })
+    const before = await stage.transactions(nudge)
+    const { requests, ...sample } = await load([server], calls, { path: '/api/me', seconds: SECONDS })
+    const rss = rssMb(server.pid)
+    const transactions = (await stage.transactions(nudge)) - before
+    return { ...sample, rss, transactions: transactions / (requests + CONNECTIONS) }
+  })
+
+function report(samples: ReadonlyMap<string, readonly Sample[]>) {
+  const rateOf = (name: string) => median((samples.get(name) ?? []).map(({ rate }) => rate))
+  const heads = ['server', 'requests/s', 'spread', '× bare', '× SELECT', 'p50 ms', 'p99 ms']
+  const rows = [...samples].map(([name, all]) => {
+    const of = (key: keyof Sample) => median(all.map(sample => sample[key]))
+    return [
+      name,
+      fixed(of('rate'), 0),
+      spread(
+        all.map(({ rate }) => rate),
+        0,
+      ),
+      fixed(of('rate') / rateOf(BARE), 3),
+      fixed(of('rate') / rateOf(FLOOR), 2),
+      of('p50'),
+      of('p99'),
+      fixed(of('transactions'), 2),
+      fixed(of('rss'), 0),
+      all.reduce((sum, { failed }) => sum + failed, 0),
+    ]
+  })
+  printTable(
+    [...heads, 'SQL/request', 'RSS MB', 'failed'],
+    rows,
+    `${CONNECTIONS} connections, medians of ${ROUNDS} rounds of ${SECONDS} s`,
+  )
+}

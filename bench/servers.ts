@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Call } from './load.ts'
+import { ROOT } from './settings.ts'
+
+/** The origin of our server's own pages. */
+export const APP_URL = 'http://127.0.0.1'
+
+const START_MS = 60_000
+const POLL_MS = 5
+
+/** A server that can be started. */
+export interface Program {
+  script: string
+  args?: readonly string[]
+  environment?: Readonly<Record<string, string>>
+}
+
+/** This project's server, in production, with settings of its own. */
+export const ours = (environment: Record<string, string> = {}): Program => ({
+  script: 'dist/src/main.js',
+  args: ['serve'],
+  environment: {
+    APP_KEY: `base64:${randomBytes(32).toString('base64')}`,
+    APP_URL,
+    APP_ENV: 'production',
+    PORT: '0',
+    LOG_REQUESTS: 'errors',
+    ...environment,
+  },
+})
+
+/** A server that runs. */
+export interface Server {
+  pid: number
+  url: string
+  /** What its callers send, if it has made credentials of its own. */
+  calls: Call[] | null
+}
+
+/** Where servers find what they need. */
+export interface Surroundings {
+  databaseUrl: string
+  /** Their current folder, and that of their logs. */
+  folder: string
+}
+
+/** Starts servers, and ends them once the work with them is done. */
+export async function withServers<T>(
+  surroundings: Surroundings,
+  programs: readonly Program[],
+  work: (servers: Server[]) => Promise<T>,
+): Promise<T> {
+  const started: Awaited<ReturnType<typeof start>>[] = []
+  try {
+    for (const program of programs) started.push(await start(surroundings, program))
+    return await work(started)
+  } finally {
+    await Promise.all(started.map(server => server.stop()))
+  }
+}
+
+/** The same with one server. */
+export const withServer = <T>(
+  surroundings: Surroundings,
+  program: Program,
+  work: (server: Server) => Promise<T>,
+): Promise<T> => withServers(surroundings, [program], ([server]) => work(server as Server))
+
+let count = 0
+
+async function start(
+  { databaseUrl, folder }: Surroundings,
+  { script, args = [], environment }: Program,
+): Promise<Server & { stop(): Promise<void> }> {
+  count += 1
+  // A file, as in production: reading from a pipe would be work for the same processors.
+  const logPath = join(folder, `${count}.log`)
+  const log = openSync(logPath, 'a')
+  const startedAt = performance.now()
+  const child = spawn(process.execPath, [join(ROOT, script), ...args], {
+    cwd: folder,
+    env: {
+      PATH: process.env.PATH,
+      BENCH_DATABASE_URL: databaseUrl,
+      DATABASE_URL: databaseUrl,
+      NODE_ENV: 'production',
+      ...environment,
+    },
+    stdio: ['ignore', log, log],
+  })
+  closeSync(log)
+  const ended = once(child, 'exit')
+
+  const stop = async () => {
+    child.kill('SIGKILL')
+    await ended
+    rmSync(logPath)
+  }
+
+  for (;;) {
+    await delay(POLL_MS)
+    const said = readFileSync(logPath, 'utf8')
+    const port = /READY (\d+)\n|Server listening at http:\/\/127\.0\.0\.1:(\d+)"/.exec(said)
+    if (port !== null) {
+      const url = `http://127.0.0.1:${port[1] ?? port[2]}`
+      return {
+        pid: child.pid as number,
+        url,
+        calls: ownCalls(said),
+        stop,
+      }
+    }
+    const hasEnded = child.exitCode !== null || child.signalCode !== null
+    if (hasEnded || performance.now() - startedAt > START_MS) {
+      await stop()
+      throw new Error(`${script} did not start:\n${said}`)
+    }
+  }
+}
+
+/** The calls with the tokens that a contender says it has made. */
+function ownCalls(said: string): Call[] | null {
+  const tokens = /^TOKENS (.+)$/m.exec(said)?.[1]
+  if (tokens === undefined) return null
+  return (JSON.parse(tokens) as string[]).map(token => ({ headers: { authorization: `Bearer ${token}` } }))
+}

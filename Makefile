@@ -11,7 +11,8 @@ help:
 	@echo 'make check    types, lint, formatting, and whether openapi/openapi.json is up to date'
 	@echo 'make openapi  write openapi/openapi.json'
 	@echo 'make build    install and compile to dist/'
-	@echo 'make bench    compare with other servers; BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
+	@echo 'make bench    compare with other servers, and measure logins, lists, start-up and memory;'
+	@echo '              BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
 
 # Not npm ci: it insists on the binaries of every platform, and not every registry has them all.
 node_modules/.package-lock.json: package.json package-lock.json

@@ -16,6 +16,14 @@ const TOKENS = 100_000
 /** Callers whose requests are measured: each is another user. */
 const CALLERS = 1_024
 
+/** Of those, the ones who have playlists. */
+const LISTERS = 128
+const PLAYLISTS = 100
+
+/** Users with a password that costs what a password costs. */
+const LOGINS = 64
+const LOGIN_COST = 12
+
 /** Every so many tokens one is a caller's. */
 const STRIDE = 89
 
@@ -25,6 +33,10 @@ export interface Calls {
   tokens: Call[]
   /** Users with a session, whose requests are not counted. */
   sessions: Call[]
+  /** Users with a token and with a hundred playlists. */
+  listers: Call[]
+  /** Browsers that log in. */
+  logins: Call[]
 }
 
 /** Fills a database with users and what they have, unless that was done before. */
@@ -34,12 +46,20 @@ export async function fill(url: string): Promise<Calls> {
   await migrate(kysely)
   await seedPermissions(kysely, Date.now())
   if (!(await has(kysely, 'user1'))) await addUsers(kysely)
+  await addPlaylists(kysely)
+  if (!(await has(kysely, 'login1'))) await addLogins(kysely)
   const sessions = await addSessions(kysely)
   await sql`vacuum analyze`.execute(kysely)
   const tokens = await tokenCalls(kysely)
   await database.close()
 
-  return { tokens: Array.from({ length: CALLERS }, (_, n) => tokens[n * STRIDE] as Call), sessions }
+  const callers = Array.from({ length: CALLERS }, (_, n) => tokens[n * STRIDE] as Call)
+  return {
+    tokens: callers,
+    sessions,
+    listers: callers.slice(0, LISTERS),
+    logins: loginCalls(),
+  }
 }
 
 async function has(kysely: Kysely<Schema>, name: string) {
@@ -66,12 +86,33 @@ async function addUsers(kysely: Kysely<Schema>) {
   await addVerified(kysely, 'user')
 }
 
+async function addPlaylists(kysely: Kysely<Schema>) {
+  await sql`
+    insert into playlists (hashid, name, visibility, description, user_id, created_at)
+    select
+      'u' || caller || 'p' || n, 'Best openings, volume ' || n, n % 3,
+      case when n % 2 = 0 then 'What I listen to on the way to work, newest first.' end,
+      1 + (1 + caller * ${STRIDE}) % ${USERS}, now() - n * interval '1 day'
+    from generate_series(0, ${LISTERS - 1}) as caller, generate_series(1, ${PLAYLISTS}) as n
+    on conflict do nothing`.execute(kysely)
+}
+
 /** The role of users whose e-mail address is verified. */
 async function addVerified(kysely: Kysely<Schema>, prefix: string) {
   await sql`
     insert into model_has_roles (role_id, model_type, model_id)
     select r.id, 'App\\Models\\Auth\\User', u.id from users u, roles r
     where r.name = 'Verified' and u.name like ${`${prefix}%`}`.execute(kysely)
+}
+
+/** All have one hash: each login works on it anew. */
+async function addLogins(kysely: Kysely<Schema>) {
+  const password = await hashPassword('password', LOGIN_COST)
+  await sql`
+    insert into users (name, email, password)
+    select 'login' || n, 'login' || n || '@example.org', ${password} from generate_series(1, ${LOGINS}) as n`.execute(
+    kysely,
+  )
 }
 
 async function addSessions(kysely: Kysely<Schema>): Promise<Call[]> {
@@ -109,3 +150,17 @@ async function tokenCalls(kysely: Kysely<Schema>): Promise<Call[]> {
     .execute()
   return rows.map(({ id }, index) => ({ headers: { authorization: `Bearer ${id}|secret${index + 1}` } }))
 }
+
+/** As a browser sends it from a page of the server's own. */
+const loginCalls = (): Call[] =>
+  Array.from({ length: LOGINS }, (_, n) => ({
+    method: 'POST',
+    headers: {
+      accept: 'application/json',
+      'content-type': 'application/json',
+      origin: APP_URL,
+      referer: `${APP_URL}/login`,
+      'sec-fetch-site': 'same-origin',
+    },
+    body: JSON.stringify({ email: `login${n + 1}@example.org`, password: 'password' }),
+  }))

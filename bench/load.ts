@@ -1,6 +1,12 @@
 import { execFile } from 'node:child_process'
+import { Agent, get } from 'node:http'
 import { join } from 'node:path'
+import { createHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
 import { CONNECTIONS, ROOT } from './settings.ts'
+
+/** The timer that tells how late this process is waits so long by itself, and what it measures contains it. */
+const OWN_TIMER_MS = 1
 
 /** A request of a caller's. The load says to which path. */
 export interface Call {
@@ -46,4 +52,55 @@ export function load(
     })
     child.stdin?.end(calls.map(call => JSON.stringify(call)).join('\n'))
   })
+}
+
+/**
+ * Sends so many requests a second, evenly, whether or not earlier ones are answered: autocannon's rates send what
+ * is due in a second at its start, and all at once, and its latencies are whole milliseconds.
+ *
+ * @returns with `late`, the 99th percentile of what this process was late itself, since latencies contain that
+ */
+export async function pace(
+  { url }: { url: string },
+  calls: readonly Call[],
+  { path, rate, seconds }: { path: string; rate: number; seconds: number },
+): Promise<Pick<Loaded, 'p50' | 'p99' | 'failed'> & { late: number }> {
+  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS, scheduling: 'fifo' })
+  const microseconds = createHistogram()
+  const own = monitorEventLoopDelay({ resolution: OWN_TIMER_MS })
+  let failed = 0
+
+  const send = ({ headers }: Call) =>
+    new Promise<void>(resolve => {
+      const end = (isRight: boolean) => {
+        if (!isRight) failed += 1
+        resolve()
+      }
+      // Waiting for a connection counts, since the server keeps it busy. That the request goes out late does not.
+      const from = performance.now()
+      get(url + path, { agent, headers }, response => {
+        response.resume().once('end', () => {
+          microseconds.record(Math.max(1, Math.round((performance.now() - from) * 1000)))
+          end(response.statusCode === 200)
+        })
+      }).once('error', () => end(false))
+    })
+
+  own.enable()
+  const start = performance.now()
+  const sent: Promise<void>[] = []
+  for (let n = 0; n < rate * seconds; n++) {
+    const early = start + (n / rate) * 1000 - performance.now()
+    if (early > 0) await delay(early)
+    sent.push(send(calls[n % calls.length] as Call))
+  }
+  await Promise.all(sent)
+  own.disable()
+  agent.destroy()
+  return {
+    p50: microseconds.percentile(50) / 1000,
+    p99: microseconds.percentile(99) / 1000,
+    late: Math.max(0, own.percentile(99) / 1e6 - OWN_TIMER_MS),
+    failed,
+  }
 }

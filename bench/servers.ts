@@ -18,6 +18,8 @@ export interface Program {
   script: string
   args?: readonly string[]
   environment?: Readonly<Record<string, string>>
+  /** Whether the bytes on its heap will be asked for. */
+  isProbed?: boolean
 }
 
 /** This project's server, in production, with settings of its own. */
@@ -38,8 +40,14 @@ export const ours = (environment: Record<string, string> = {}): Program => ({
 export interface Server {
   pid: number
   url: string
+  /** Milliseconds from its start until it listened. */
+  startMs: number
   /** What its callers send, if it has made credentials of its own. */
   calls: Call[] | null
+  /** What it publishes under /metrics, by name and labels. Some of it starts anew each time. */
+  metrics(): Promise<Map<string, number>>
+  /** The megabytes in use on its heap once garbage is gone; for a program that is probed. */
+  heapMb(): Promise<number>
 }
 
 /** Where servers find what they need. */
@@ -75,14 +83,15 @@ let count = 0
 
 async function start(
   { databaseUrl, folder }: Surroundings,
-  { script, args = [], environment }: Program,
+  { script, args = [], environment, isProbed = false }: Program,
 ): Promise<Server & { stop(): Promise<void> }> {
   count += 1
   // A file, as in production: reading from a pipe would be work for the same processors.
   const logPath = join(folder, `${count}.log`)
   const log = openSync(logPath, 'a')
+  const probe = isProbed ? ['--expose-gc', '--import', join(ROOT, 'dist/bench/heap-probe.js')] : []
   const startedAt = performance.now()
-  const child = spawn(process.execPath, [join(ROOT, script), ...args], {
+  const child = spawn(process.execPath, [...probe, join(ROOT, script), ...args], {
     cwd: folder,
     env: {
       PATH: process.env.PATH,
@@ -91,7 +100,7 @@ async function start(
       NODE_ENV: 'production',
       ...environment,
     },
-    stdio: ['ignore', log, log],
+    stdio: ['ignore', log, log, ...(isProbed ? ['ipc' as const] : [])],
   })
   closeSync(log)
   const ended = once(child, 'exit')
@@ -111,7 +120,15 @@ async function start(
       return {
         pid: child.pid as number,
         url,
+        startMs: performance.now() - startedAt,
         calls: ownCalls(said),
+        metrics: async () => parseMetrics(await (await fetch(`${url}/metrics`)).text()),
+        async heapMb() {
+          const answer = once(child, 'message')
+          child.send('bytes')
+          const [bytes] = (await answer) as [number]
+          return bytes / 1024 ** 2
+        },
         stop,
       }
     }
@@ -129,3 +146,8 @@ function ownCalls(said: string): Call[] | null {
   if (tokens === undefined) return null
   return (JSON.parse(tokens) as string[]).map(token => ({ headers: { authorization: `Bearer ${token}` } }))
 }
+
+const parseMetrics = (text: string) =>
+  new Map(
+    [...text.matchAll(/^([^#\s].*) (\S+)$/gm)].map(([, name, value]) => [name as string, Number(value)]),
+  )

@@ -9,6 +9,9 @@ export const ROUNDS = Number(process.env.BENCH_ROUNDS ?? 5)
 /** How long each measurement takes: BENCH_SECONDS. */
 export const SECONDS = Number(process.env.BENCH_SECONDS ?? 5)
 
+/** Requests between the two looks at a server's memory: BENCH_MEMORY_REQUESTS. */
+export const MEMORY_REQUESTS = Number(process.env.BENCH_MEMORY_REQUESTS ?? 1_000_000)
+
 /** Seconds of load before a measurement, in which the server's code is compiled. */
 export const WARM_UP = 3
 

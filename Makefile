@@ -1,9 +1,9 @@
-# run, test, check, bench, openapi: each sets up what it needs.
+# run, test, check, bench, bench-scale, openapi: each sets up what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check openapi bench clean
+.PHONY: help run build test check openapi bench bench-scale clean
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
@@ -13,6 +13,7 @@ help:
 	@echo 'make build    install and compile to dist/'
 	@echo 'make bench    compare with other servers, and measure logins, lists, start-up and memory;'
 	@echo '              BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
+	@echo 'make bench-scale  measure one instance and two, with their database and Redis'
 
 # Not npm ci: it insists on the binaries of every platform, and not every registry has them all.
 node_modules/.package-lock.json: package.json package-lock.json
@@ -52,6 +53,9 @@ bench/contenders/node_modules/.package-lock.json: bench/contenders/package.json 
 
 bench: build bench/contenders/node_modules/.package-lock.json
 	node dist/bench/run.js
+
+bench-scale: build bench/contenders/node_modules/.package-lock.json
+	node dist/bench/scale.js
 
 clean:
 	rm -rf dist node_modules bench/contenders/node_modules

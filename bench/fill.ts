@@ -33,10 +33,14 @@ export interface Calls {
   tokens: Call[]
   /** Users with a session, whose requests are not counted. */
   sessions: Call[]
+  /** Users with a token, whose requests are counted. */
+  limited: Call[]
   /** Users with a token and with a hundred playlists. */
   listers: Call[]
   /** Browsers that log in. */
   logins: Call[]
+  /** All hundred thousand tokens. */
+  everybody: Call[]
 }
 
 /** Fills a database with users and what they have, unless that was done before. */
@@ -47,18 +51,22 @@ export async function fill(url: string): Promise<Calls> {
   await seedPermissions(kysely, Date.now())
   if (!(await has(kysely, 'user1'))) await addUsers(kysely)
   await addPlaylists(kysely)
+  if (!(await has(kysely, 'limited1'))) await addLimited(kysely)
   if (!(await has(kysely, 'login1'))) await addLogins(kysely)
   const sessions = await addSessions(kysely)
   await sql`vacuum analyze`.execute(kysely)
   const tokens = await tokenCalls(kysely)
+  const limited = await limitedCalls(kysely)
   await database.close()
 
   const callers = Array.from({ length: CALLERS }, (_, n) => tokens[n * STRIDE] as Call)
   return {
     tokens: callers,
     sessions,
+    limited,
     listers: callers.slice(0, LISTERS),
     logins: loginCalls(),
+    everybody: tokens,
   }
 }
 
@@ -105,6 +113,21 @@ async function addVerified(kysely: Kysely<Schema>, prefix: string) {
     where r.name = 'Verified' and u.name like ${`${prefix}%`}`.execute(kysely)
 }
 
+async function addLimited(kysely: Kysely<Schema>) {
+  const password = await hashPassword('password', 4)
+  await sql`
+    with added as (
+      insert into users (name, email, password)
+      select 'limited' || n, 'limited' || n || '@example.org', ${password} from generate_series(1, ${CALLERS}) as n
+      returning id, name
+    )
+    insert into personal_access_tokens (tokenable_type, tokenable_id, name, token, abilities, created_at)
+    select 'App\\Models\\Auth\\User', id, name, encode(sha256(name::bytea), 'hex'), '["*"]', now() from added`.execute(
+    kysely,
+  )
+  await addVerified(kysely, 'limited')
+}
+
 /** All have one hash: each login works on it anew. */
 async function addLogins(kysely: Kysely<Schema>) {
   const password = await hashPassword('password', LOGIN_COST)
@@ -149,6 +172,16 @@ async function tokenCalls(kysely: Kysely<Schema>): Promise<Call[]> {
     .orderBy('id')
     .execute()
   return rows.map(({ id }, index) => ({ headers: { authorization: `Bearer ${id}|secret${index + 1}` } }))
+}
+
+async function limitedCalls(kysely: Kysely<Schema>): Promise<Call[]> {
+  const rows = await kysely
+    .selectFrom('personal_access_tokens')
+    .select(['id', 'name'])
+    .where('name', 'like', 'limited%')
+    .orderBy('id')
+    .execute()
+  return rows.map(({ id, name }) => ({ headers: { authorization: `Bearer ${id}|${name}` } }))
 }
 
 /** As a browser sends it from a page of the server's own. */

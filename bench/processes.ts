@@ -1,6 +1,59 @@
 /** What Linux tells of processes on this machine, in /proc. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
+
+/** The unit of times in /proc, which is the same on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100
 
 /** The memory that a process occupies, in megabytes. */
 export const rssMb = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+
+/** The seconds of CPU time that a process has taken. */
+export const cpuSeconds = (pid: number): number => statOf(pid)?.own ?? Number.NaN
+
+/** The seconds of CPU time that a process and its children have taken, those that ended included. */
+export function cpuSecondsOfFamily(parent: number): number {
+  let seconds = 0
+  for (const entry of readdirSync('/proc')) {
+    const pid = Number(entry)
+    const stat = Number.isInteger(pid) ? statOf(pid) : null
+    if (stat === null) continue
+    if (pid === parent) seconds += stat.own + stat.ofEndedChildren
+    else if (stat.parent === parent) seconds += stat.own
+  }
+  return seconds
+}
+
+/**
+ * The process that has started a PostgreSQL session's, and those of all others.
+ *
+ * @param backend the session's `pg_backend_pid()`
+ * @param database the session's database, which stands in its process's title
+ * @returns null when it does not run on this machine
+ */
+export function postmasterOf(backend: number, database: string): number | null {
+  const stat = statOf(backend)
+  const title = read(`/proc/${backend}/cmdline`) ?? ''
+  return stat !== null && title.startsWith('postgres: ') && title.includes(` ${database} `)
+    ? stat.parent
+    : null
+}
+
+function statOf(pid: number): { parent: number; own: number; ofEndedChildren: number } | null {
+  const stat = read(`/proc/${pid}/stat`)
+  if (stat === null) return null
+  // The second field is a name with anything in it, parentheses and spaces too.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const seconds = (user: number, system: number) =>
+    (Number(fields[user - 3]) + Number(fields[system - 3])) / TICKS_PER_SECOND
+  return { parent: Number(fields[1]), own: seconds(14, 15), ofEndedChildren: seconds(16, 17) }
+}
+
+/** A file of a process, which may end at any moment. */
+function read(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * `make bench-scale`: measures one instance of this server and then two, on one PostgreSQL and one Redis, and the
+ * memory of what is cached. PostgreSQL is the one of BENCH_DATABASE_URL, Redis the one of TEST_REDIS_URL or of this
+ * machine, or else both are started. BENCH_ROUNDS and BENCH_SECONDS say how long, and BENCH_ONLY which.
+ *
+ * The callers work on the same processors: how much an instance can take shows in CPU time, not in requests a second.
+ */
+import { Redis } from 'ioredis'
+import { type Service, startRedis } from '../test/support/services.ts'
+import type { Calls } from './fill.ts'
+import { measureIdentities } from './identity-memory.ts'
+import { load } from './load.ts'
+import { cpuSeconds, cpuSecondsOfFamily, postmasterOf, rssMb } from './processes.ts'
+import { ours, type Server, withServers } from './servers.ts'
+import { CONNECTIONS, isAskedFor, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
+import { onStage, type Stage } from './stage.ts'
+import { fixed, median, printTable } from './table.ts'
+
+/** A way to run instances, and who calls them. */
+interface Mode {
+  name: string
+  environment: Record<string, string>
+  callers: keyof Calls
+}
+
+const MODES: Mode[] = [
+  { name: 'strict', environment: {}, callers: 'tokens' },
+  { name: 'cached', environment: { IDENTITY_CACHE: 'on' }, callers: 'tokens' },
+  {
+    name: 'strict, limits in Redis',
+    environment: { RATE_LIMIT_AUTHENTICATED: '1000000' },
+    callers: 'limited',
+  },
+]
+
+const INSTANCES = [1, 2]
+
+const PATH = '/api/me'
+const ANSWERED = `http_request_duration_seconds_count{method="GET",route="${PATH}",status="200"}`
+
+/** What is measured in one round. */
+interface Sample {
+  rate: number
+  p50: number
+  p99: number
+  failed: number
+  /** CPU seconds for a thousand requests: of all instances, of PostgreSQL and of Redis. */
+  serverCpu: number
+  postgresCpu: number
+  redisCpu: number
+  /** Transactions in the database for each request. */
+  transactions: number
+  connections: number
+  /** Of each instance. */
+  rates: number[]
+  rss: number[]
+}
+
+/** Where the CPU time of all instances, of PostgreSQL and of Redis is read. */
+type CpuTimes = (servers: readonly Server[]) => Promise<number[]>
+
+async function measureScale(stage: Stage, redis: Service) {
+  const client = new Redis(redis.url)
+  const cpuTimes = await cpuClock(stage, client)
+  const all = MODES.flatMap(mode =>
+    INSTANCES.map(instances => ({ mode, instances, samples: [] as Sample[] })),
+  ).filter(({ mode }) => isAskedFor(mode))
+  try {
+    for (let round = 1; round <= ROUNDS; round++) {
+      for (const { mode, instances, samples } of all) {
+        const program = ours({ REDIS_URL: redis.url, ...mode.environment })
+        const programs = Array.from({ length: instances }, () => program)
+        const sample = await withServers(stage, programs, servers =>
+          measure(stage, servers, mode.callers, cpuTimes),
+        )
+        samples.push(sample)
+        process.stderr.write(`${round}/${ROUNDS} ${mode.name}, ${instances}: ${Math.round(sample.rate)}/s\n`)
+      }
+    }
+  } finally {
+    client.disconnect()
+  }
+  if (all.length > 0) report(all)
+}
+
+async function measure(
+  stage: Stage,
+  servers: Server[],
+  callers: keyof Calls,
+  cpuTimes: CpuTimes,
+): Promise<Sample> {
+  const answered = () => Promise.all(servers.map(async server => (await server.metrics()).get(ANSWERED) ?? 0))
+  const calls = stage.calls[callers]
+  await load(servers, calls, { path: PATH, seconds: WARM_UP * servers.length })
+  const nudge = () => load(servers, calls, { path: PATH, amount: CONNECTIONS })
+  const before = await stage.transactions(nudge)
+  const [counts, times] = [await answered(), await cpuTimes(servers)]
+  const { requests, ...loaded } = await load(servers, calls, { path: PATH, seconds: SECONDS })
+  const spent = difference(await cpuTimes(servers), times)
+  const [serverCpu = 0, postgresCpu = 0, redisCpu = 0] = spent.map(seconds => (seconds / requests) * 1000)
+  const shares = difference(await answered(), counts)
+  const total = shares.reduce((sum, share) => sum + share, 0)
+  const { connections } = await stage.ask<{ connections: number }>(
+    `select count(*)::int as connections from pg_stat_activity
+    where datname = current_database() and application_name = 'animethemes-auth'`,
+  )
+  const rss = servers.map(({ pid }) => rssMb(pid))
+  return {
+    ...loaded,
+    serverCpu,
+    postgresCpu,
+    redisCpu,
+    connections,
+    rss,
+    rates: shares.map(share => (loaded.rate * share) / total),
+    transactions: ((await stage.transactions(nudge)) - before) / (requests + CONNECTIONS),
+  }
+}
+
+const difference = (after: readonly number[], before: readonly number[]) =>
+  after.map((value, index) => value - (before[index] ?? 0))
+
+/** PostgreSQL's CPU time is known if it runs on this machine; Redis tells of its own, wherever it runs. */
+async function cpuClock({ ask }: Stage, redis: Redis): Promise<CpuTimes> {
+  const { pid, name } = await ask<{ pid: number; name: string }>(
+    'select pg_backend_pid() as pid, current_database() as name',
+  )
+  const postmaster = postmasterOf(pid, name)
+  return async servers => {
+    const info = await redis.info('cpu')
+    const ofRedis = (kind: string) => Number(new RegExp(`used_cpu_${kind}:(\\S+)`).exec(info)?.[1])
+    return [
+      servers.reduce((sum, server) => sum + cpuSeconds(server.pid), 0),
+      postmaster === null ? Number.NaN : cpuSecondsOfFamily(postmaster),
+      ofRedis('user') + ofRedis('sys'),
+    ]
+  }
+}
+
+function report(all: readonly { mode: Mode; instances: number; samples: readonly Sample[] }[]) {
+  const rows = all.map(({ mode, instances, samples }) => {
+    const of = (read: (sample: Sample) => number, decimals: number) =>
+      fixed(median(samples.map(read)), decimals)
+    const each = (read: (sample: Sample) => number[]) =>
+      Array.from({ length: instances }, (_, index) => of(sample => read(sample)[index] ?? 0, 0)).join(' + ')
+    return [
+      mode.name,
+      instances,
+      of(({ rate }) => rate, 0),
+      each(({ rates }) => rates),
+      of(({ p50 }) => p50, 0),
+      of(({ p99 }) => p99, 0),
+      of(({ serverCpu }) => serverCpu, 3),
+      of(({ postgresCpu }) => postgresCpu, 3),
+      of(({ redisCpu }) => redisCpu, 3),
+      of(({ transactions }) => transactions, 3),
+      of(({ connections }) => connections, 0),
+      each(({ rss }) => rss),
+      samples.reduce((sum, { failed }) => sum + failed, 0),
+    ]
+  })
+  const heads = ['look-ups', 'instances', 'requests/s', 'each', 'p50 ms', 'p99 ms']
+  const cpu = ['servers', 'PostgreSQL', 'Redis'].map(who => `${who}: CPU s/1,000`)
+  printTable(
+    [...heads, ...cpu, 'SQL/request', 'connections', 'RSS MB', 'failed'],
+    rows,
+    `${CONNECTIONS} connections in all, medians of ${ROUNDS} rounds of ${SECONDS} s`,
+  )
+}
+
+await onStage(async stage => {
+  const redis = await startRedis()
+  try {
+    if (redis === null) process.stderr.write('There is no Redis: only memory is measured.\n')
+    else await measureScale(stage, redis)
+    await measureIdentities(stage)
+  } finally {
+    await redis?.stop()
+  }
+})

@@ -14,9 +14,17 @@ export default fp(
     const exact = new Set([appUrl.hostname, ...appHosts].map(host => host.toLowerCase()))
     const domains = appHosts.filter(host => host.startsWith('*.')).map(host => host.slice(1).toLowerCase())
 
+    const judge = (named: string) => {
+      const host = named.replace(/:\d*$/, '').toLowerCase()
+      return exact.has(host) || domains.some(domain => host.endsWith(domain))
+    }
+    // Most requests name the same host as the one before.
+    let last = ''
+    let isOurs = judge(last)
+
     app.addHook('onRequest', (request, _reply, done) => {
-      const host = (request.host ?? '').replace(/:\d*$/, '').toLowerCase()
-      const isOurs = exact.has(host) || domains.some(domain => host.endsWith(domain))
+      const named = request.host ?? ''
+      if (named !== last) [last, isOurs] = [named, judge(named)]
       done(isOurs || request.routeConfig.anyHost ? undefined : new HttpError(400, MESSAGES.badRequest))
     })
   },

@@ -1,7 +1,8 @@
 import fp from 'fastify-plugin'
-import { Counter, Histogram, Registry } from 'prom-client'
+import { Counter, Registry } from 'prom-client'
 import type { AuthenticationFailure } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
+import { requestDurations } from '../src/request-durations.ts'
 
 /** How an attempt to find out who is calling ended. */
 export type AuthenticationOutcome =
@@ -30,52 +31,43 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const registry = new Registry()
-    const duration = new Histogram({
-      name: 'http_request_duration_seconds',
-      help: 'Time from a request to its answer, by route.',
-      labelNames: ['method', 'route', 'status'],
-      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
-      registers: [registry],
-    })
-    const authentications = new Counter({
+    const durations = requestDurations()
+    registry.registerMetric(durations.metric)
+    const authentications = counter(registry, {
       name: 'authentications_total',
       help: 'Attempts to find out who is calling, by outcome.',
-      labelNames: ['outcome'],
-      registers: [registry],
+      label: 'outcome',
     })
-    const refusals = new Counter({
+    const refusals = counter(registry, {
       name: 'rate_limited_requests_total',
       help: 'Requests that were answered 429, by the limit that they met.',
-      labelNames: ['limit'],
-      registers: [registry],
+      label: 'limit',
     })
-    const authenticationsBy = remembered((outcome: string) => authentications.labels(outcome))
-    const refusalsBy = remembered((limit: string) => refusals.labels(limit))
-    const durationsBy = remembered((key: string) => duration.labels(...(key.split(' ') as [string])))
 
-    app.decorate('metrics', {
-      registry,
-      authentication: outcome => authenticationsBy(outcome).inc(),
-      rateLimited: limit => refusalsBy(limit).inc(),
-    })
+    app.decorate('metrics', { registry, authentication: authentications, rateLimited: refusals })
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeConfig.url ?? 'none'
-      durationsBy(`${request.method} ${route} ${reply.statusCode}`).observe(reply.elapsedTime / 1000)
+      durations.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
       done()
     })
   },
   { name: 'metrics', dependencies: ['hosts'] },
 )
 
-/** A metric's child for each label, found by one look-up: by its labels it takes several. */
-function remembered<Child>(childOf: (key: string) => Child) {
-  const children = new Map<string, Child>()
-  return (key: string): Child => {
-    let child = children.get(key)
-    if (child === undefined) {
-      child = childOf(key)
-      children.set(key, child)
-    }
-    return child
+/** Counts by one label, in a map: the registry is told when somebody looks. */
+function counter(registry: Registry, { name, help, label }: { name: string; help: string; label: string }) {
+  const counts = new Map<string, number>()
+  new Counter({
+    name,
+    help,
+    labelNames: [label],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [value, count] of counts) this.inc({ [label]: value }, count)
+    },
+  })
+  return (value: string) => {
+    counts.set(value, (counts.get(value) ?? 0) + 1)
   }
 }

@@ -1,7 +1,6 @@
 import { equalSecrets } from './secret.ts'
 import type { Session } from './session.ts'
-import { timestampToMillis } from './time.ts'
-import { parseAbilities, type TokenCredential, type TokenDigest } from './token.ts'
+import type { TokenCredential, TokenDigest } from './token.ts'
 
 /** A user, as far as requests need to know. Timestamps are PostgreSQL's text in UTC. */
 export interface User {
@@ -54,9 +53,10 @@ export interface StoredToken {
   id: number
   name: string
   digest: TokenDigest
-  abilities: string | null
-  expiresAt: string | null
-  createdAt: string | null
+  abilities: readonly string[]
+  /** Milliseconds since the epoch; null for no end, NaN for what cannot be read. */
+  expiresAt: number | null
+  createdAt: number | null
   owner: StoredUser | null
 }
 
@@ -82,16 +82,16 @@ export function judgeToken(
   if (stored === null) return 'unknown'
   if (!equalSecrets(stored.digest, credential.digest)) return 'wrong_secret'
   if (expiration !== null) {
-    const createdAt = stored.createdAt === null ? Number.NaN : timestampToMillis(stored.createdAt)
+    const createdAt = stored.createdAt ?? Number.NaN
     if (!(createdAt > now - expiration * 60_000)) return 'expired'
   }
-  if (stored.expiresAt !== null && !(timestampToMillis(stored.expiresAt) >= now)) return 'expired'
+  if (stored.expiresAt !== null && !(stored.expiresAt >= now)) return 'expired'
   if (stored.owner === null) return 'no_owner'
   return {
     via: 'token',
     user: stored.owner.user,
     permissions: stored.owner.permissions,
     prohibitions: stored.owner.prohibitions,
-    token: { id: stored.id, name: stored.name, abilities: parseAbilities(stored.abilities) },
+    token: { id: stored.id, name: stored.name, abilities: stored.abilities },
   }
 }

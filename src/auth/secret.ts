@@ -31,10 +31,21 @@ export abstract class Secret {
  * The lowercase hex SHA-256 of a secret, the form in which it is stored. Headers reach Node as latin1, and so
  * the bytes are those that were sent.
  */
-export const sha256 = (secret: string): string => hash('sha256', Buffer.from(secret, 'latin1'))
+export const sha256 = (secret: string): string =>
+  // ASCII is the same in UTF-8, as which texts are hashed.
+  hash('sha256', IS_ASCII.test(secret) ? secret : Buffer.from(secret, 'latin1'))
+
+const IS_ASCII = /^[ -~]*$/
+
+/** Room for two texts of a length that most have: making buffers takes longer than comparing them. */
+const ROOM = 128
+const [LEFT, RIGHT] = [Buffer.alloc(2 * ROOM), Buffer.alloc(2 * ROOM)]
 
 /** Compares two texts in a time that depends on their lengths alone. */
 export function equalSecrets(a: string, b: string): boolean {
-  const [left, right] = [Buffer.from(a), Buffer.from(b)]
-  return left.length === right.length && timingSafeEqual(left, right)
+  if (a.length !== b.length) return false
+  if (a.length > ROOM) return timingSafeEqual(Buffer.from(a, 'utf16le'), Buffer.from(b, 'utf16le'))
+  LEFT.fill(0).write(a, 'utf16le')
+  RIGHT.fill(0).write(b, 'utf16le')
+  return timingSafeEqual(LEFT, RIGHT)
 }

@@ -81,10 +81,11 @@ export interface SessionPayload {
 /** A stored session together with its user, if there is one who still exists. */
 export interface StoredSession {
   userId: number | null
-  payload: string
+  /** Null for what is no session of ours. */
+  payload: SessionPayload | null
   /** Seconds since the epoch. */
   lastActivity: number
-  owner: (StoredUser & { password: string }) | null
+  owner: (StoredUser & { password: PasswordStamp }) | null
 }
 
 /** How long sessions live, in minutes. */
@@ -117,7 +118,7 @@ export function judgeSession(
   now: number,
   lifetimes: SessionLifetimes,
 ): { session: Session; identity: SessionIdentity | null } | SessionFailure {
-  const payload = stored && parsePayload(stored.payload)
+  const payload = stored?.payload ?? null
   if (stored === null || payload === null) return 'session_unknown'
   const session: Session = {
     id,
@@ -131,10 +132,7 @@ export function judgeSession(
   if (now - session.lastActivityAt > lifetimes.sessionLifetime * 60_000) return 'session_expired'
   if (stored.userId === null) return { session, identity: null }
   if (stored.owner === null) return 'session_no_owner'
-  if (
-    payload.password === undefined ||
-    !equalSecrets(payload.password, passwordStamp(stored.owner.password))
-  ) {
+  if (payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)) {
     return 'session_password_changed'
   }
   const { user, permissions, prohibitions } = stored.owner
@@ -153,8 +151,8 @@ export function remainingMs(
     : Math.min(idle, createdAt + sessionAbsoluteLifetime * 60_000 - now)
 }
 
-/** Reads the column `payload`; null for what is not ours, such as a session of Laravel's. */
-function parsePayload(text: string): SessionPayload | null {
+/** Reads a session's column `payload`; null for what is not ours, such as a session of Laravel's. */
+export function parseSessionPayload(text: string): SessionPayload | null {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null) return null

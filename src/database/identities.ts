@@ -1,8 +1,13 @@
 import type { StoredToken, StoredUser } from '../auth/identity.ts'
 import type { IdentityCache } from '../auth/identity-cache.ts'
-import type { SessionDigest, StoredSession } from '../auth/session.ts'
+import {
+  type PasswordStamp,
+  parseSessionPayload,
+  type SessionDigest,
+  type StoredSession,
+} from '../auth/session.ts'
 import { millisToTimestamp, timestampToMillis } from '../auth/time.ts'
-import type { TokenCredential, TokenDigest } from '../auth/token.ts'
+import { parseAbilities, type TokenCredential, type TokenDigest } from '../auth/token.ts'
 import type { Database } from './connect.ts'
 import { type PermissionMap, permissionMaps } from './permission-map.ts'
 import { type Asker, type SharedLookup, sharedLookup } from './shared-lookup.ts'
@@ -107,8 +112,11 @@ const selectTokens = (key: string, condition: string) =>
     where ${condition}`,
   )
 
+/** The password's stamp, so that its hash stays where it is. */
+const PASSWORD_STAMP = `encode(sha256(convert_to(u.password, 'UTF8')), 'hex')`
+
 const SELECT_SESSIONS = lookUp(
-  's.id, s.user_id, s.payload, s.last_activity, u.password',
+  `s.id, s.user_id, s.payload, s.last_activity, ${PASSWORD_STAMP}`,
   `sessions s left join users u on u.id = s.user_id and u.deleted_at is null where s.id = any($1::text[])`,
 )
 
@@ -203,7 +211,15 @@ const earliest = (...timestamps: (string | undefined)[]): number | null => {
 
 function tokenOf(cells: TokenCells, ownerOf: OwnerOf): StoredToken {
   const [, id, name, digest, abilities, expiresAt, createdAt, ...user] = cells
-  return { id, name, digest: digest as TokenDigest, abilities, expiresAt, createdAt, owner: ownerOf(user) }
+  return {
+    id,
+    name,
+    digest: digest as TokenDigest,
+    abilities: parseAbilities(abilities),
+    expiresAt: expiresAt === null ? null : timestampToMillis(expiresAt),
+    createdAt: createdAt === null ? null : timestampToMillis(createdAt),
+    owner: ownerOf(user),
+  }
 }
 
 function sessionOf(cells: SessionCells, ownerOf: OwnerOf): StoredSession {
@@ -211,8 +227,8 @@ function sessionOf(cells: SessionCells, ownerOf: OwnerOf): StoredSession {
   const owner = ownerOf(user)
   return {
     userId,
-    payload,
+    payload: parseSessionPayload(payload),
     lastActivity,
-    owner: owner === null || password === null ? null : { ...owner, password },
+    owner: owner === null || password === null ? null : { ...owner, password: password as PasswordStamp },
   }
 }

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { StoredToken } from '../../src/auth/identity.ts'
 import { HEARTBEAT_LIMIT_MS, identityCache } from '../../src/auth/identity-cache.ts'
+import { passwordStamp } from '../../src/auth/session.ts'
 import type { TokenDigest } from '../../src/auth/token.ts'
 import { MINUTE, NOW, testClock } from '../support/app.ts'
 
@@ -9,7 +10,7 @@ const tokenOf = (userId: number, version = 0, changesAt: number | null = null): 
   id: userId,
   name: String(version),
   digest: 'digest' as TokenDigest,
-  abilities: '["*"]',
+  abilities: ['*'],
   expiresAt: null,
   createdAt: null,
   owner: {
@@ -78,9 +79,9 @@ t.test('forgets what is of whoever changed, in both kinds, and nothing else', as
   keep('c', tokenOf(2))
   const session = {
     userId: 1,
-    payload: '{}',
+    payload: { created_at: 0 },
     lastActivity: 0,
-    owner: { ...(tokenOf(1).owner as NonNullable<StoredToken['owner']>), password: '!' },
+    owner: { ...(tokenOf(1).owner as NonNullable<StoredToken['owner']>), password: passwordStamp('!') },
   }
   cache.sessions.keep(cache.begin(), 'session' as never, session)
   t.equal(cache.sessions.get('session' as never), session)

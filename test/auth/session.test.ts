@@ -8,6 +8,7 @@ import {
   judgeSession,
   mintSessionId,
   parseSessionId,
+  parseSessionPayload,
   passwordStamp,
   remainingMs,
   SessionId,
@@ -228,10 +229,10 @@ t.test('a stored session', async t => {
     permissions: new Set(['a']),
     prohibitions: new Set<string>(),
     changesAt: null,
-    password: 'hash',
+    password: passwordStamp('hash'),
   }
   const at = NOW / 1000
-  const payload = (more: object = {}) => JSON.stringify({ created_at: at, ...more })
+  const payload = (more: object = {}) => parseSessionPayload(JSON.stringify({ created_at: at, ...more }))
   const anonymous: StoredSession = { userId: null, payload: payload(), lastActivity: at, owner: null }
   const loggedIn: StoredSession = {
     userId: 7,
@@ -269,7 +270,7 @@ t.test('a stored session', async t => {
 
   t.test('ends with its user, and with the password that opened it', async t => {
     t.equal(judgeSession(id, { ...loggedIn, owner: null }, NOW, lifetimes), 'session_no_owner')
-    const changed = { ...loggedIn, owner: { ...owner, password: 'another' } }
+    const changed = { ...loggedIn, owner: { ...owner, password: passwordStamp('another') } }
     t.equal(judgeSession(id, changed, NOW, lifetimes), 'session_password_changed')
     t.equal(
       judgeSession(id, { ...loggedIn, payload: payload() }, NOW, lifetimes),
@@ -292,7 +293,7 @@ t.test('a stored session', async t => {
       '{"created_at":1,"password_confirmed_at":"1"}',
     ]) {
       t.equal(
-        judgeSession(id, { ...anonymous, payload: foreign }, NOW, lifetimes),
+        judgeSession(id, { ...anonymous, payload: parseSessionPayload(foreign) }, NOW, lifetimes),
         'session_unknown',
         foreign,
       )

@@ -1,11 +1,11 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import { hashidEncoder } from '../../src/auth/hashid.ts'
 import { judgeToken, type StoredToken } from '../../src/auth/identity.ts'
 import { notes } from '../../src/auth/notes.ts'
-import { equalSecrets } from '../../src/auth/secret.ts'
+import { equalSecrets, sha256 } from '../../src/auth/secret.ts'
 import { millisToTimestamp, timestampToMillis } from '../../src/auth/time.ts'
 import {
   bearerCredential,
@@ -193,9 +193,9 @@ t.test('the verdict on a token', async t => {
     id: 5,
     name: 'laptop',
     digest: credential.digest,
-    abilities: '["read"]',
+    abilities: ['read'],
     expiresAt: null,
-    createdAt: millisToTimestamp(NOW - 60 * MINUTE),
+    createdAt: NOW - 60 * MINUTE,
     owner,
   }
   const judge = (changes: Partial<StoredToken> = {}, expiration: number | null = null, now = NOW) =>
@@ -207,13 +207,13 @@ t.test('the verdict on a token', async t => {
   t.equal(judge({ owner: null }), 'no_owner')
 
   t.test('its own expiry: the moment itself is still good', async t => {
-    t.equal(judge({ expiresAt: millisToTimestamp(NOW - 60 * MINUTE) }), 'expired')
-    t.equal(judge({ expiresAt: millisToTimestamp(NOW - 1) }), 'expired')
-    t.type(judge({ expiresAt: millisToTimestamp(NOW) }), 'object')
-    t.type(judge({ expiresAt: millisToTimestamp(NOW + 60 * MINUTE) }), 'object')
-    t.type(judge({ expiresAt: 'infinity' }), 'object')
-    t.equal(judge({ expiresAt: '-infinity' }), 'expired')
-    t.equal(judge({ expiresAt: 'what is this' }), 'expired', 'what cannot be read is over')
+    t.equal(judge({ expiresAt: NOW - 60 * MINUTE }), 'expired')
+    t.equal(judge({ expiresAt: NOW - 1 }), 'expired')
+    t.type(judge({ expiresAt: NOW }), 'object')
+    t.type(judge({ expiresAt: NOW + 60 * MINUTE }), 'object')
+    t.type(judge({ expiresAt: timestampToMillis('infinity') }), 'object')
+    t.equal(judge({ expiresAt: timestampToMillis('-infinity') }), 'expired')
+    t.equal(judge({ expiresAt: timestampToMillis('what is this') }), 'expired', 'what cannot be read is over')
   })
 
   t.test('the global expiration: the moment itself is over', async t => {
@@ -225,12 +225,12 @@ t.test('the verdict on a token', async t => {
   })
 
   t.test('both expiries count', async t => {
-    t.equal(judge({ expiresAt: millisToTimestamp(NOW + 60 * MINUTE) }, 30), 'expired')
-    t.equal(judge({ expiresAt: millisToTimestamp(NOW - 1) }, 600), 'expired')
+    t.equal(judge({ expiresAt: NOW + 60 * MINUTE }, 30), 'expired')
+    t.equal(judge({ expiresAt: NOW - 1 }, 600), 'expired')
   })
 
   t.test('a wrong secret is told from an expiry only after it was compared', async t => {
-    const wrong = { digest: new TokenSecret('wrong').digest(), expiresAt: millisToTimestamp(NOW - 1) }
+    const wrong = { digest: new TokenSecret('wrong').digest(), expiresAt: NOW - 1 }
     t.equal(judge(wrong), 'wrong_secret')
   })
 })
@@ -239,6 +239,29 @@ t.test('digests of unequal length are unequal, and no crash', async t => {
   const digest = new TokenSecret('a').digest()
   t.equal(equalSecrets(digest, digest), true)
   t.equal(equalSecrets(digest, digest.slice(1) as typeof digest), false)
+})
+
+t.test('texts of equal length are told apart, long ones and those of other scripts too', async t => {
+  for (const length of [1, 64, 128, 129, 1000]) {
+    const text = 'a'.repeat(length)
+    t.ok(equalSecrets(text, `${text.slice(1)}a`), `${length} characters`)
+    t.notOk(equalSecrets(text, `b${text.slice(1)}`), 'another first one')
+    t.notOk(equalSecrets(text, `${text.slice(1)}b`), 'another last one')
+  }
+  t.notOk(equalSecrets('\u0100', '\0'), 'the same low byte')
+  t.notOk(equalSecrets('\ud800', '\ud801'), 'halves of characters')
+  t.notOk(equalSecrets('b'.repeat(128), 'a'.repeat(128)))
+  t.notOk(equalSecrets('bb', 'aa'), 'after longer ones')
+})
+
+t.test('secrets are hashed byte by byte, as they were sent', async t => {
+  t.equal(sha256('secret'), createHash('sha256').update('secret').digest('hex'))
+  t.equal(
+    sha256('\u00e9\x7f\n'),
+    createHash('sha256')
+      .update(Buffer.from([0xe9, 0x7f, 0x0a]))
+      .digest('hex'),
+  )
 })
 
 t.test('abilities', async t => {

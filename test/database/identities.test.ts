@@ -273,8 +273,8 @@ async function found(t: Test, database: TestDatabase) {
     t.match(stored, {
       id: tokenId,
       name: 'a\ttab,comma',
-      expiresAt: 'infinity',
-      createdAt: '2026-01-02 03:04:05.123456',
+      expiresAt: Number.POSITIVE_INFINITY,
+      createdAt: Date.UTC(2026, 0, 2, 3, 4, 5, 123),
       owner: { user: { name, emailVerifiedAt: '2026-03-01 12:00:00', twoFactorConfirmedAt: null } },
     })
   })

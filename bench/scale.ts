@@ -1,6 +1,6 @@
 /**
- * `make bench-scale`: measures one instance of this server and then two, on one PostgreSQL and one Redis, and the
- * memory of what is cached. PostgreSQL is the one of BENCH_DATABASE_URL, Redis the one of TEST_REDIS_URL or of this
+ * `make bench-scale`: measures one instance of this server and then two, on one PostgreSQL and one Redis, the
+ * memory of what is cached, and how soon revocations count. PostgreSQL is the one of BENCH_DATABASE_URL, Redis the one of TEST_REDIS_URL or of this
  * machine, or else both are started. BENCH_ROUNDS and BENCH_SECONDS say how long, and BENCH_ONLY which.
  *
  * The callers work on the same processors: how much an instance can take shows in CPU time, not in requests a second.
@@ -11,6 +11,7 @@ import type { Calls } from './fill.ts'
 import { measureIdentities } from './identity-memory.ts'
 import { load } from './load.ts'
 import { cpuSeconds, cpuSecondsOfFamily, postmasterOf, rssMb } from './processes.ts'
+import { measureRevocations } from './revocations.ts'
 import { ours, type Server, withServers } from './servers.ts'
 import { CONNECTIONS, isAskedFor, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import { onStage, type Stage } from './stage.ts'
@@ -174,6 +175,7 @@ await onStage(async stage => {
     if (redis === null) process.stderr.write('There is no Redis: only memory is measured.\n')
     else await measureScale(stage, redis)
     await measureIdentities(stage)
+    await measureRevocations(stage)
   } finally {
     await redis?.stop()
   }

@@ -1,0 +1,84 @@
+import { load } from './load.ts'
+import { ours, type Server, withServers } from './servers.ts'
+import { isAskedFor, SECONDS } from './settings.ts'
+import type { Stage } from './stage.ts'
+import { fixed, printTable } from './table.ts'
+
+const MODES = [
+  { name: 'revocations, strict', environment: { IDENTITY_CACHE: 'off' } },
+  { name: 'revocations, cached', environment: { IDENTITY_CACHE: 'on' } },
+]
+
+/** How many callers keep each instance busy meanwhile. */
+const CONNECTIONS = 8
+
+const COUNT = 1_000
+
+/** Measures how long after its revocation a token is still accepted, by two instances under load, and prints a table. */
+export async function measureRevocations(stage: Stage): Promise<void> {
+  const rows: (string | number)[][] = []
+  for (const { name, environment } of MODES.filter(isAskedFor)) {
+    const program = ours({ RATE_LIMIT_FAILED_AUTH: '1000000', ...environment })
+    rows.push([name, ...(await withServers(stage, [program, program], servers => measure(stage, servers)))])
+    process.stderr.write(`${name}\n`)
+  }
+  if (rows.length === 0) return
+  printTable(
+    ['look-ups', 'revoked', 'accepted afterwards', 'last accepted after, p50 ms', 'p99 ms', 'max ms'],
+    rows,
+    `two instances with ${CONNECTIONS} callers each, ${COUNT.toLocaleString('en')} tokens revoked one by one in the database`,
+  )
+}
+
+async function measure(stage: Stage, servers: Server[]): Promise<(string | number)[]> {
+  const tokens = stage.calls.everybody.slice(-COUNT)
+  let isOver = false
+  const busy = (async () => {
+    while (!isOver) {
+      await load(servers, stage.calls.tokens, {
+        path: '/api/me',
+        connections: CONNECTIONS * 2,
+        seconds: SECONDS,
+      })
+    }
+  })()
+  const late: number[] = []
+  let accepted = 0
+  try {
+    for (const { headers } of tokens) {
+      const status = async ({ url }: Server) => (await fetch(`${url}/api/me`, { headers })).status
+      for (const server of servers) {
+        // Twice, so that it is remembered.
+        for (const expected of [200, 200])
+          if ((await status(server)) !== expected) throw new Error('a token is dead')
+      }
+      const id = /(\d+)\|/.exec(headers.authorization ?? '')?.[1]
+      await stage.ask(
+        `update personal_access_tokens set expires_at = '2000-01-01' where id = ${id} returning id`,
+      )
+      const from = performance.now()
+      // A request that is sent after the commit counts, with the moment at which it was sent.
+      const last = await Promise.all(
+        servers.map(async server => {
+          let at = 0
+          for (;;) {
+            const sent = performance.now()
+            if ((await status(server)) === 401) return at
+            accepted += 1
+            at = sent - from
+          }
+        }),
+      )
+      late.push(...last)
+    }
+  } finally {
+    isOver = true
+    await busy
+    await stage.ask(
+      `update personal_access_tokens set expires_at = null where expires_at = '2000-01-01' returning 1`,
+    )
+  }
+  late.sort((a, b) => a - b)
+  const at = (share: number) => fixed(late[Math.ceil(share * late.length) - 1] ?? 0, 1)
+  return [tokens.length, accepted, at(0.5), at(0.99), at(1)]
+}

@@ -6,9 +6,9 @@ import t from 'tap'
 import { withAppKey } from '../src/app-key.ts'
 import { program } from '../src/commands/program.ts'
 import { ConfigError, loadConfig } from '../src/config.ts'
+import { TEST_KEY } from './support/app.ts'
 import { commandsTable, envExample, settingsTable } from './support/docs.ts'
 
-const KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
 const DATABASE_URL = 'postgres://user:s3cret@db.internal:5432/animethemes'
 
 const problemsOf = (environment: Record<string, string>) => {
@@ -51,8 +51,8 @@ t.test('the defaults', async t => {
 })
 
 t.test('what follows from other settings', async t => {
-  t.equal(loadConfig({ DATABASE_URL, APP_KEY: KEY }).appEnv, 'production')
-  t.equal(loadConfig({ DATABASE_URL, APP_KEY: KEY, APP_ENV: 'local' }).appEnv, 'local')
+  t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY }).appEnv, 'production')
+  t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY, APP_ENV: 'local' }).appEnv, 'local')
   t.equal(loadConfig({ HOST: '0.0.0.0', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
   t.equal(loadConfig({ HOST: '::1', PORT: '9000' }).appUrl.origin, 'http://[::1]:9000')
   for (const [environment, isSecure] of [
@@ -101,7 +101,7 @@ t.test('values', async t => {
     '::1',
     'loopback',
   ])
-  t.equal(loadConfig({ APP_KEY: KEY }).appKey?.bytes.toString('hex').slice(0, 8), '00010203')
+  t.equal(loadConfig({ APP_KEY: TEST_KEY }).appKey?.bytes.toString('hex').slice(0, 8), '00010203')
   t.equal(loadConfig({ APP_KEY: 'abcdefghijklmnopqrstuvwxyz012345' }).appKey?.bytes.length, 32)
 })
 
@@ -201,11 +201,11 @@ t.test('a secret with a wrong value is named, and not shown', async t => {
     ['DATABASE_URL', 'mysql://user:s3cret@host/db'],
     ['REDIS_URL', 'user:s3cret@host'],
   ] as const) {
-    const problems = problemsOf({ [name]: value, ...(name !== 'APP_KEY' && { APP_KEY: KEY }) })
+    const problems = problemsOf({ [name]: value, ...(name !== 'APP_KEY' && { APP_KEY: TEST_KEY }) })
     t.match(problems[0], new RegExp(`^${name}: expected `))
     t.notMatch(problems.join(), /s3cret|c2hvcnQ/)
   }
-  const config = loadConfig({ APP_KEY: KEY })
+  const config = loadConfig({ APP_KEY: TEST_KEY })
   t.notMatch(JSON.stringify(config) + inspect(config, { depth: 9 }), /AAECAw/, 'nor is a right one')
 })
 
@@ -214,7 +214,7 @@ t.test('a server needs a key of its own', async t => {
 })
 
 t.test('production refuses what would be unsafe', async t => {
-  const safe = { DATABASE_URL, APP_KEY: KEY }
+  const safe = { DATABASE_URL, APP_KEY: TEST_KEY }
   t.strictSame(problemsOf(safe), [])
   for (const [environment, name] of [
     [{ APP_KEY: `base64:${Buffer.alloc(32, 7).toString('base64')}` }, 'APP_KEY'],
@@ -243,8 +243,8 @@ t.test('the key of the embedded database', async t => {
   t.equal((await withAppKey(config)).appKey.text, first.appKey.text, 'and kept')
   t.equal(statSync(join(dataDir, 'app.key')).mode & 0o777, 0o600, 'for its owner alone')
   t.equal(
-    (await withAppKey(loadConfig({ DATA_DIR: dataDir, APP_KEY: KEY }))).appKey.text,
-    KEY,
+    (await withAppKey(loadConfig({ DATA_DIR: dataDir, APP_KEY: TEST_KEY }))).appKey.text,
+    TEST_KEY,
     'APP_KEY comes first',
   )
   writeFileSync(join(dataDir, 'app.key'), 'nonsense')

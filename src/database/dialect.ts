@@ -9,6 +9,7 @@ import {
   PostgresQueryCompiler,
   type QueryResult,
 } from 'kysely'
+import { LRUCache } from 'lru-cache'
 
 /** The answer to one statement. `affected` counts the rows that an insert, update or delete touched. */
 export interface StatementResult {
@@ -76,8 +77,33 @@ export class SessionDialect implements Dialect {
   }
 }
 
+/** How many statements get a name, and after how many times. The server keeps a plan of each in every session. */
+const NAMED = 50
+const TIMES = 5
+
+/** How many texts are counted that have no name. */
+const COUNTED = 500
+
+/** Gives names to the statements that come again and again, so that the server reads and plans them once. */
+export function statementNames(): (text: string) => string | undefined {
+  const names = new Map<string, string>()
+  const counts = new LRUCache<string, number>({ max: COUNTED })
+  return text => {
+    const known = names.get(text)
+    if (known !== undefined || names.size === NAMED) return known
+    const count = (counts.get(text) ?? 0) + 1
+    counts.set(text, count)
+    if (count < TIMES) return undefined
+    const name = `statement_${names.size}`
+    names.set(text, name)
+    counts.delete(text)
+    return name
+  }
+}
+
 class SessionDriver implements Driver {
   readonly #source: SessionSource
+  readonly #nameOf = statementNames()
 
   constructor(source: SessionSource) {
     this.#source = source
@@ -86,7 +112,7 @@ class SessionDriver implements Driver {
   async init() {}
 
   async acquireConnection() {
-    return new SessionConnection(await this.#source.acquire())
+    return new SessionConnection(await this.#source.acquire(), this.#nameOf)
   }
 
   async beginTransaction(connection: SessionConnection) {
@@ -112,13 +138,17 @@ class SessionDriver implements Driver {
 
 class SessionConnection implements DatabaseConnection {
   readonly #session: Session
+  readonly #nameOf: (text: string) => string | undefined
 
-  constructor(session: Session) {
+  constructor(session: Session, nameOf: (text: string) => string | undefined) {
     this.#session = session
+    this.#nameOf = nameOf
   }
 
-  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    const { rows, affected } = await this.#session.query(query.sql, query.parameters)
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    // Without parameters there may be several statements in one text.
+    const name = parameters.length === 0 ? undefined : this.#nameOf(sql)
+    const { rows, affected } = await this.#session.query(sql, parameters, name)
     return { rows: rows as R[], numAffectedRows: BigInt(affected) }
   }
 

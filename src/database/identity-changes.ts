@@ -58,11 +58,16 @@ export function followIdentityChanges(
   const stopped = new AbortController()
   let listener: NotificationListener | null = null
 
-  const connect = async (lost: (error: Error) => void): Promise<NotificationListener> => {
+  /** Follows one connection until it is lost, or until it is enough. */
+  const follow = async () => {
     const echo = `echo ${randomUUID()}`
     let heardEcho = () => {}
-    const echoed = new Promise<void>(resolve => {
-      heardEcho = resolve
+    const echoed = new Promise<null>(resolve => {
+      heardEcho = () => resolve(null)
+    })
+    let interrupt = (_error: Error | null) => {}
+    const interruption = new Promise<Error | null>(resolve => {
+      interrupt = resolve
     })
     const opened = await database.listen(CHANNEL, {
       message(payload) {
@@ -70,16 +75,35 @@ export function followIdentityChanges(
         else if (payload === '*') cache.forget(null)
         else if (!payload.startsWith('echo ')) cache.forget(payload.split(',').map(Number))
       },
-      lost,
+      lost(error) {
+        listener = null
+        cache.lost()
+        interrupt(error)
+      },
     })
-    // A pooler would let us listen, and give the connection to others as soon as nothing is asked.
-    await notify([echo])
-    const limit = delay(ECHO_LIMIT_MS, 'late' as const, { ref: false })
-    if ((await Promise.race([echoed, limit])) === 'late') {
-      await opened.close()
-      throw new NoEcho()
+    const stop = () => interrupt(null)
+    stopped.signal.addEventListener('abort', stop)
+    let timer: NodeJS.Timeout | undefined
+    try {
+      // A pooler would let us listen, and give the connection to others as soon as nothing is asked.
+      await notify([echo])
+      const tooLate = delay(ECHO_LIMIT_MS, new NoEcho(), { ref: false })
+      const fault = await Promise.race([echoed, interruption, tooLate])
+      if (fault !== null) throw fault
+      if (stopped.signal.aborted) return
+      listener = opened
+      await beat(opened)
+      events.following()
+      timer = setInterval(() => beat(opened).catch(() => {}), HEARTBEAT_MS).unref()
+      const error = await interruption
+      if (error !== null) throw new Interruption(error)
+    } finally {
+      clearInterval(timer)
+      stopped.signal.removeEventListener('abort', stop)
+      listener = null
+      cache.lost()
+      await opened.close().catch(() => {})
     }
-    return opened
   }
 
   const beat = async (opened: NotificationListener) => {
@@ -88,36 +112,9 @@ export function followIdentityChanges(
     if (listener === opened) cache.heard(at)
   }
 
-  /** Follows one connection until it is lost, or until it is enough. */
-  const follow = async () => {
-    let interrupt = (_error: Error | null) => {}
-    const interruption = new Promise<Error | null>(resolve => {
-      interrupt = resolve
-    })
-    const opened = await connect(error => {
-      listener = null
-      cache.lost()
-      interrupt(error)
-    })
-    listener = opened
-    await beat(opened)
-    events.following()
-    const timer = setInterval(() => beat(opened).catch(() => {}), HEARTBEAT_MS).unref()
-    const stop = () => interrupt(null)
-    stopped.signal.addEventListener('abort', stop)
-    const error = await interruption
-    stopped.signal.removeEventListener('abort', stop)
-    clearInterval(timer)
-    if (error !== null) throw new Interruption(error)
-  }
-
   const run = async () => {
     while (!stopped.signal.aborted) {
       const error = await follow().catch(error => error as Error)
-      const abandoned = listener
-      listener = null
-      cache.lost()
-      await abandoned?.close().catch(() => {})
       if (!error || stopped.signal.aborted) return
       events.interrupted(error)
       // A connection that worked is tried again at once.

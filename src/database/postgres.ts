@@ -114,6 +114,7 @@ async function listen(
       }
     },
     async close() {
+      if (isOver) return
       isOver = true
       await client.end()
     },

@@ -8,19 +8,23 @@ import { verifyPassword } from '../../src/auth/password.ts'
 import { program } from '../../src/commands/program.ts'
 import { databaseOver } from '../../src/database/connect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
-import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, USER_TYPE } from '../support/app.ts'
+import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, TEST_KEY, USER_TYPE } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run } from '../support/processes.ts'
-
-const KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
 
 /** A database, and a way to run commands on it in this process. */
 async function commandLine(test: typeof t, settings: Record<string, string> = {}) {
   const url = await createPostgresDatabase(test)
   const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
   test.teardown(() => database.close())
-  const environment = { DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local', HASH_ROUNDS: '4', ...settings }
+  const environment = {
+    DATABASE_URL: url,
+    APP_KEY: TEST_KEY,
+    APP_ENV: 'local',
+    HASH_ROUNDS: '4',
+    ...settings,
+  }
   const command = async (...args: string[]) => {
     const out: string[] = []
     const err: string[] = []
@@ -563,7 +567,7 @@ t.test('as a process', async t => {
     /^error: PORT=x: expected a whole number from 0 to 65535; LOG_LEVEL=y: expected one of [^\n]+\n$/,
   )
 
-  const unreachable = await run({ DATABASE_URL: 'postgres://x:s3cret@127.0.0.1:1/x', APP_KEY: KEY }, [
+  const unreachable = await run({ DATABASE_URL: 'postgres://x:s3cret@127.0.0.1:1/x', APP_KEY: TEST_KEY }, [
     'migrate',
   ])
   t.equal(unreachable.code, 1)

@@ -6,12 +6,11 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '../../src/database/connect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
-import { addUser } from '../support/app.ts'
+import { addUser, TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run, serve } from '../support/processes.ts'
 import { freePort } from '../support/services.ts'
 
-const KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
 const REDIS_URL = process.env.TEST_REDIS_URL
 
 const me = (base: string, token: string) =>
@@ -110,7 +109,7 @@ t.test(
     t.teardown(() => redis.disconnect())
     const environment = {
       DATABASE_URL: url,
-      APP_KEY: KEY,
+      APP_KEY: TEST_KEY,
       REDIS_URL: REDIS_URL ?? '',
       APP_ENV: 'local',
       TRUSTED_PROXIES: '127.0.0.1',
@@ -151,7 +150,7 @@ t.test('without Redis the limits go on in each process', async t => {
   const user = await addUser(connect(t, url))
   const server = await serve(t, {
     DATABASE_URL: url,
-    APP_KEY: KEY,
+    APP_KEY: TEST_KEY,
     APP_ENV: 'local',
     REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
     RATE_LIMIT_AUTHENTICATED: '2',
@@ -181,7 +180,7 @@ t.test('a database that goes away and comes back', async t => {
   }
 
   await setReachable(false)
-  const server = await serve(t, { DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local' })
+  const server = await serve(t, { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local' })
   const ready = async () => (await fetch(`${server.base}/health/ready`)).status
   await server.line(/waiting for the database/)
   t.equal(await ready(), 503, 'not ready before the database is there')
@@ -215,14 +214,14 @@ t.test('what keeps a server from starting', async t => {
   })
   const port = new URL(taken.base).port
   const url = await createPostgresDatabase(t)
-  const second = await run({ DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local', PORT: port }, ['serve'])
+  const second = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: port }, ['serve'])
   t.equal(second.code, 1)
   t.match(
     second.err,
     new RegExp(`^error: PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
   )
 
-  const abroad = await run({ DATABASE_URL: url, APP_KEY: KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
+  const abroad = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
     'serve',
   ])
   t.equal(abroad.err, 'error: HOST=192.0.2.1: this machine has no such address.\n')
@@ -231,6 +230,6 @@ t.test('what keeps a server from starting', async t => {
   t.equal(keyless.code, 1)
   t.match(keyless.err, /^error: APP_KEY is not set/)
 
-  const trusting = await run({ DATABASE_URL: url, APP_KEY: KEY, TRUSTED_PROXIES: '*' }, ['serve'])
+  const trusting = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, TRUSTED_PROXIES: '*' }, ['serve'])
   t.match(trusting.err, /^error: TRUSTED_PROXIES=\*: expected named proxies in production/)
 })

@@ -7,11 +7,14 @@ import { mintSecret, PlainToken } from '../../src/auth/token.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { Database } from '../../src/database/connect.ts'
 import { grant } from '../../src/database/permissions.ts'
-import { insertToken } from '../../src/database/tokens.ts'
+import { deleteTokens, insertToken } from '../../src/database/tokens.ts'
 import { insertUser } from '../../src/database/users.ts'
 
 /** The moment at which tests begin, 2026-03-01T12:00:00Z in milliseconds. Nothing moves it but the test. */
 export const NOW = Date.UTC(2026, 2, 1, 12)
+
+/** An application key of nobody's. */
+export const TEST_KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
 
 export const MINUTE = 60_000
 export const DAY = 86_400_000
@@ -68,6 +71,18 @@ export async function startApp(
   t.teardown(() => app.close())
   await app.ready()
   return Object.assign(app, { logged }) as TestApp
+}
+
+/** Adds a route that revokes a token, for a test of what that means to others. */
+export function addRevocation(app: FastifyInstance, { kysely }: Pick<Database, 'kysely'>) {
+  app.delete<{ Params: { id: string } }>(
+    '/tokens/:id',
+    { config: { access: { auth: 'none' } } },
+    async (request, reply) => {
+      await deleteTokens(kysely, { id: request.params.id })
+      return reply.code(204).send()
+    },
+  )
 }
 
 /** What a client sees of an answer. */

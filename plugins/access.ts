@@ -1,11 +1,19 @@
 import type { FastifyInstance, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
-import { forbidden, methodNotAllowed, routeNotFound, unauthenticated } from '../src/api/errors.ts'
+import {
+  forbidden,
+  methodNotAllowed,
+  passwordConfirmationRequired,
+  routeNotFound,
+  unauthenticated,
+} from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
+import type { Identity } from '../src/auth/identity.ts'
 import { type Refusal, refusal } from '../src/auth/permission.ts'
+import { PASSWORD_TIMEOUT_S, passwordAge } from '../src/auth/session.ts'
 import { isSafe, pathOf } from '../src/http.ts'
 
 /** Who may call a route. */
@@ -16,6 +24,8 @@ export interface Access {
   via?: 'session' | 'token'
   /** The permission that whoever is known must hold. */
   permission?: string
+  /** That the session's user must have confirmed the password within the last three hours. */
+  password?: 'confirmed'
   /**
    * That the route checks the permission itself, by `request.authorize()`, once it knows whether the row exists:
    * what is missing is 404 for everybody. An answer without that check is an error.
@@ -81,7 +91,7 @@ export default fp(
         reply.header('allow', allowed.join(', ')).send()
         return
       }
-      const { auth, permission, checked } = request.routeConfig.access as Access
+      const { auth, permission, checked, password } = request.routeConfig.access as Access
       const { identity } = request
       if (identity === null) {
         if (auth === 'required') throw unauthenticated()
@@ -89,6 +99,9 @@ export default fp(
       }
       if (auth === 'guest') reply.send({ error: MESSAGES.alreadyAuthenticated })
       else if (permission !== undefined && checked === undefined) request.authorize()
+      if (password === 'confirmed' && !hasConfirmedPassword(identity, app.clock())) {
+        throw passwordConfirmationRequired()
+      }
     })
 
     app.addHook('onSend', (request, reply, _payload, done) => {
@@ -121,6 +134,10 @@ function refusalOf({ identity, routeConfig }: FastifyRequest): Refusal | null {
   const permission = routeConfig.access?.permission
   return identity === null || permission === undefined ? null : refusal(identity, permission)
 }
+
+/** Whether somebody in a session has entered the password lately. A token's holder never does. */
+const hasConfirmedPassword = (identity: Identity, now: number): boolean =>
+  identity.via === 'session' && passwordAge(identity.session, now) <= PASSWORD_TIMEOUT_S
 
 /** Which methods a path has, found as the server itself finds its routes. */
 function knownMethods(app: FastifyInstance, routes: readonly RouteOptions[]) {

@@ -5,6 +5,7 @@ import type { SessionDigest } from '../src/auth/session.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
 import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
 import { writeLastUsed } from '../src/database/tokens.ts'
+import { pruneUsers } from '../src/database/users.ts'
 import { browserOf } from './session.ts'
 
 declare module 'fastify' {
@@ -15,7 +16,7 @@ declare module 'fastify' {
       sessions: Notes<SessionDigest, Activity>
       /** Writes both. What cannot be written yet is written the next time. */
       flush(): Promise<void>
-      /** Deletes the sessions that are over, and the addresses of logins that are long past. */
+      /** Deletes sessions that are over, addresses of logins that are long past, and users deleted a month ago. */
       prune(): Promise<void>
     }
   }
@@ -32,6 +33,9 @@ const NOTED_CAPACITY = 10_000
 
 /** How long it is remembered that somebody logged in from an address, in milliseconds. */
 const ADDRESS_MEMORY_MS = 90 * 86_400_000
+
+/** How long a user that was deleted can be brought back, in milliseconds. */
+const DELETED_MS = 30 * 86_400_000
 
 /** Notes when tokens and sessions are used, writes the notes every few seconds and at the end, and clears up. */
 export default fp(
@@ -60,6 +64,7 @@ export default fp(
       async prune() {
         await pruneSessions(kysely, clock() - config.sessionLifetime * 60_000)
         await pruneLoginAddresses(kysely, clock() - ADDRESS_MEMORY_MS)
+        await pruneUsers(kysely, clock() - DELETED_MS, config.tokenableTypes)
       },
     })
     const { activity } = app
@@ -84,7 +89,7 @@ export default fp(
       timers.push(
         setInterval(activity.flush, FLUSH_INTERVAL_MS).unref(),
         setInterval(
-          () => activity.prune().catch(warn('sessions that are over could not be deleted')),
+          () => activity.prune().catch(warn('what is over could not be deleted')),
           PRUNE_INTERVAL_MS,
         ).unref(),
       )

@@ -2,13 +2,21 @@ import { availableParallelism } from 'node:os'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { tooManyRequests } from '../src/api/errors.ts'
-import { isWeaker, passwordFault, passwords } from '../src/auth/password.ts'
+import { isWeaker, type PasswordHash, passwordFault, passwords } from '../src/auth/password.ts'
 import { hasLoggedInFrom } from '../src/database/login-addresses.ts'
 import { type Credentials, findCredentials, rehashPassword } from '../src/database/users.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
 import { loginLimits } from '../src/limits/login-limits.ts'
 
 declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Hashes a new password.
+     *
+     * @throws {PasswordsBusy} when too many passwords are waiting already
+     */
+    hashPassword(password: string): Promise<PasswordHash>
+  }
   interface FastifyRequest {
     /**
      * Checks an account's password, within the limits for logins, which it tells in the answer's headers. A right
@@ -31,7 +39,7 @@ const CONCURRENCY = Math.max(1, Math.min(3, availableParallelism() - 1))
 /** Some seconds' work. */
 const WAITING = 100
 
-/** Adds `request.checkPassword()`, the only place where a password opens something. */
+/** Adds `request.checkPassword()`, the only place where a password opens something, and `app.hashPassword()`. */
 export default fp(
   async app => {
     const { config, clock, counters, metrics } = app
@@ -41,6 +49,7 @@ export default fp(
       concurrency: CONCURRENCY,
       waiting: WAITING,
     })
+    app.decorate('hashPassword', hash)
     const attempt = loginLimits(counters, config, clock)
 
     const strengthened = async (credentials: Credentials, password: string): Promise<Credentials> => {

@@ -360,6 +360,13 @@ export const SETTINGS = {
       'Wrong passwords an hour for each account; beyond it only addresses that logged in to the account before can try.',
     parse: wholeNumber(1, 1_000_000),
   }),
+  revokeTokensOnPasswordChange: setting({
+    name: 'REVOKE_TOKENS_ON_PASSWORD_CHANGE',
+    fallback: 'false',
+    about:
+      "Whether a new password also revokes its user's tokens: `true` or `false`. Sessions end in any case; a request can ask for it by `revoke_tokens`.",
+    parse: yesOrNo,
+  }),
   trustedProxies: setting({
     name: 'TRUSTED_PROXIES',
     fallback: '',

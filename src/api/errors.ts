@@ -53,6 +53,9 @@ export const methodNotAllowed = (method: string, path: string, allowed: readonly
     headers: { allow: allowed.join(', ') },
   })
 
+/** 423 for what asks for the password again, when that was too long ago. */
+export const passwordConfirmationRequired = () => new HttpError(423, MESSAGES.passwordConfirmationRequired)
+
 /** 419, Laravel's own status, for a change that no page of ours can be shown to have asked for. */
 export const csrfMismatch = () => new HttpError(419, MESSAGES.csrfMismatch)
 

@@ -10,6 +10,8 @@ export const MESSAGES = {
   alreadyAuthenticated: 'Already authenticated.',
   wrongCredentials: 'These credentials do not match our records.',
   wrongPassword: 'The provided password was incorrect.',
+  wrongCurrentPassword: 'The provided password does not match your current password.',
+  passwordConfirmationRequired: 'Password confirmation required.',
   secondFactorUnsupported:
     'This account has two-factor authentication, for which this server cannot ask yet. Nobody is logged in by the password alone.',
   notFound: 'Not Found.',
@@ -42,6 +44,12 @@ export const MESSAGES = {
     maxNumber: (field: string, most: number) => `The ${field} must not be greater than ${most}.`,
     date: (field: string) => `The ${field} does not match the format Y-m-d\\TH:i:s.u.`,
     prohibited: (field: string) => `The ${field} field is prohibited.`,
+    confirmed: (field: string) => `The ${field} field confirmation does not match.`,
+    mixedCase: (field: string) =>
+      `The ${field} field must contain at least one uppercase and one lowercase letter.`,
+    letters: (field: string) => `The ${field} field must contain at least one letter.`,
+    symbols: (field: string) => `The ${field} field must contain at least one symbol.`,
+    numbers: (field: string) => `The ${field} field must contain at least one number.`,
     duplicates: 'You may not specify duplicates.',
     duplicateSort: (field: string) => `The ${field} field has a duplicate value.`,
     randomAlone: (field: string) => `The ${field} field prohibits random unless it is the sole value.`,

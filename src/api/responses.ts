@@ -79,7 +79,12 @@ export function accessResponses({
   changes,
   hasInput,
 }: {
-  access: { auth: 'required' | 'optional' | 'guest' | 'none'; via?: 'session' | 'token'; permission?: string }
+  access: {
+    auth: 'required' | 'optional' | 'guest' | 'none'
+    via?: 'session' | 'token'
+    permission?: string
+    password?: 'confirmed'
+  }
   /** Whether the route belongs to the API. */
   isApi: boolean
   /** Whether the route is for browsers alone. */
@@ -109,6 +114,13 @@ export function accessResponses({
     responses[403] = failure(
       `The caller lacks the permission \`${access.permission}\`, or is banned from using it.`,
       MESSAGES.unauthorized,
+      limits,
+    )
+  }
+  if (access.password !== undefined) {
+    responses[423] = failure(
+      'The password was not confirmed within the last three hours.',
+      MESSAGES.passwordConfirmationRequired,
       limits,
     )
   }

@@ -19,6 +19,28 @@ export function passwordFault(password: string): string | null {
   return null
 }
 
+/** What a new password can lack. */
+export type PasswordWeakness = 'short' | 'mixed' | 'letters' | 'symbols' | 'numbers'
+
+/** The fewest characters of a new password. */
+export const MIN_PASSWORD_LENGTH = 8
+
+/**
+ * What keeps a text from being a new password by AnimeThemes' rules, in the order in which Laravel tells it: at least
+ * eight characters, a lowercase and an uppercase letter, a symbol and a number, of whatever script.
+ */
+export function passwordWeaknesses(password: string): PasswordWeakness[] {
+  const has = (characters: RegExp) => characters.test(password)
+  const weaknesses: [PasswordWeakness, boolean][] = [
+    ['short', [...password].length < MIN_PASSWORD_LENGTH],
+    ['mixed', !has(/\p{Ll}/u) || !has(/\p{Lu}/u)],
+    ['letters', !has(/\p{L}/u)],
+    ['symbols', !has(/[\p{Z}\p{S}\p{P}]/u)],
+    ['numbers', !has(/\p{N}/u)],
+  ]
+  return weaknesses.filter(([, isWeak]) => isWeak).map(([weakness]) => weakness)
+}
+
 /**
  * Hashes a new password with bcrypt, in the `$2y$` form that PHP recognises, off the event loop.
  *

@@ -139,6 +139,13 @@ export function judgeSession(
   return { session, identity: { via: 'session', user, permissions, prohibitions, session } }
 }
 
+/** Seconds for which a password that was entered counts as confirmed. */
+export const PASSWORD_TIMEOUT_S = 10_800
+
+/** Whole seconds since a session's user last entered the password; infinite for never. */
+export const passwordAge = ({ passwordConfirmedAt }: Session, now: number): number =>
+  passwordConfirmedAt === null ? Number.POSITIVE_INFINITY : Math.floor((now - passwordConfirmedAt) / 1000)
+
 /** Milliseconds that a session may last from now on, if it is not used again. */
 export function remainingMs(
   { createdAt }: Pick<Session, 'createdAt'>,

@@ -21,9 +21,13 @@ export const userCommand = (context: CommandContext) =>
     )
     .addCommand(
       new Command('password')
-        .description("give a user a new password, which ends the user's sessions and no token")
+        .description("give a user a new password, which ends the user's sessions")
         .requiredOption('--email <email>', "the user's e-mail address")
         .requiredOption(...PASSWORD)
+        .option(
+          '--revoke-tokens',
+          "revoke the user's tokens as well, as REVOKE_TOKENS_ON_PASSWORD_CHANGE does",
+        )
         .action((options: PasswordOptions) => setPassword(context, options)),
     )
 
@@ -40,15 +44,22 @@ async function newPassword(context: CommandContext, given: string): Promise<stri
 interface PasswordOptions {
   email: string
   password: string
+  revokeTokens?: true
 }
 
-async function setPassword(context: CommandContext, { email, ...given }: PasswordOptions) {
+async function setPassword(context: CommandContext, { email, revokeTokens, ...given }: PasswordOptions) {
   const password = await newPassword(context, given.password)
   await withDatabase(context, 'user password', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
     const hash = await hashPassword(password, config.hashRounds)
-    await changePassword(database.kysely, userId, hash, { keep: null, now: context.clock() })
-    context.print(`${email} has a new password. All sessions are over; tokens go on.`)
+    const isRevoking = revokeTokens === true || config.revokeTokensOnPasswordChange
+    await changePassword(database.kysely, userId, hash, {
+      keep: null,
+      revokeTokens: isRevoking ? config.tokenableTypes : null,
+      now: context.clock(),
+    })
+    const tokens = isRevoking ? 'and so are all tokens' : 'tokens go on'
+    context.print(`${email} has a new password. All sessions are over; ${tokens}.`)
   })
 }
 

@@ -3,6 +3,7 @@ import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
 /** A user who is not deleted, found by e-mail address without regard to case; null if there is none. */
@@ -72,13 +73,18 @@ export async function rehashPassword(
  * Gives a user a new password. All sessions of the user's end at once, but for the one that is named.
  *
  * @param keep the session in which the password was changed
+ * @param revokeTokens the class names that mean a user, to revoke the user's tokens as well; null to leave them alone
  * @param now milliseconds since the epoch
  */
 export async function changePassword(
   db: Kysely<Schema>,
   userId: number,
   hash: PasswordHash,
-  { keep, now }: { keep: SessionDigest | null; now: number },
+  {
+    keep,
+    revokeTokens,
+    now,
+  }: { keep: SessionDigest | null; revokeTokens: readonly string[] | null; now: number },
 ): Promise<void> {
   const stamp = JSON.stringify({ password: passwordStamp(hash) } satisfies Partial<SessionPayload>)
   await sql`
@@ -88,10 +94,66 @@ export async function changePassword(
     ), kept as (
       update sessions set payload = (payload::jsonb || ${stamp}::jsonb)::text
       where id = ${keep} and user_id = (select id from changed)
+    ), revoked as (
+      delete from personal_access_tokens
+      where tokenable_id = (select id from changed) and tokenable_type = any(${revokeTokens ?? []}::text[])
     )
     delete from sessions
     where user_id = (select id from changed) and id is distinct from ${keep}`.execute(db)
 }
+
+/**
+ * Deletes a user, as Laravel does with what may come back: the row stays, and nothing of it opens anything any more.
+ * Sessions and external profiles go at once.
+ *
+ * @param now milliseconds since the epoch
+ */
+export async function deleteUser(db: Kysely<Schema>, userId: number, now: number): Promise<void> {
+  await sql`
+    with deleted as (
+      update users set deleted_at = ${millisToTimestamp(now)}::timestamp
+      where id = ${userId} and deleted_at is null returning id
+    ), profiles as (
+      delete from external_profiles where user_id = (select id from deleted)
+    )
+    delete from sessions where user_id = (select id from deleted)`.execute(db)
+}
+
+/**
+ * Deletes the users that were deleted before a moment for good, with their tokens and with what they have been given.
+ *
+ * @param before milliseconds since the epoch
+ * @param types the class names that mean a user
+ */
+export async function pruneUsers(
+  db: Kysely<Schema>,
+  before: number,
+  types: readonly string[],
+): Promise<number> {
+  const gone = sql`select id from users where deleted_at < ${millisToTimestamp(before)}::timestamp`
+  await deleteInBatches(
+    db,
+    'personal_access_tokens',
+    sql`tokenable_type = any(${types}::text[]) and tokenable_id in (${gone})`,
+  )
+  for (const table of HOLDINGS) {
+    await deleteInBatches(db, table, sql`model_type = any(${types}::text[]) and model_id in (${gone})`)
+  }
+  await deleteInBatches(
+    db,
+    'notifications',
+    sql`notifiable_type = any(${types}::text[]) and notifiable_id in (${gone})`,
+  )
+  return deleteInBatches(db, 'users', sql`id in (${gone})`)
+}
+
+/** Where it stands what users have been given. */
+const HOLDINGS = [
+  'model_has_roles',
+  'model_has_permissions',
+  'model_sanctions',
+  'model_prohibitions',
+] as const
 
 /** A known user's columns, for what shows them: nobody who is deleted is known. */
 export const userValues = (user: User) => ({

@@ -1,6 +1,13 @@
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import t from 'tap'
-import { hashPassword, isWeaker, passwordFault, passwords, verifyPassword } from '../../src/auth/password.ts'
+import {
+  hashPassword,
+  isWeaker,
+  passwordFault,
+  passwords,
+  passwordWeaknesses,
+  verifyPassword,
+} from '../../src/auth/password.ts'
 import { laravelRows as laravel } from '../support/laravel.ts'
 
 t.test('every password that Laravel hashed opens, and no other', async t => {
@@ -24,6 +31,25 @@ t.test('a new hash', async t => {
   t.equal(await verifyPassword('pässwörd-日本', hash), true)
   t.equal(await verifyPassword('pässwörd-日木', hash), false)
   t.not(await hashPassword('pässwörd-日本', 4), hash, 'is salted')
+})
+
+t.test('what a new password can lack', async t => {
+  for (const [password, ...weaknesses] of [
+    ['Secret-1'],
+    ['Пароль №1'],
+    ['Secret 1'],
+    ['Secre-1', 'short'],
+    ['😀😀😀Aa-1', 'short'],
+    ['secret-1', 'mixed'],
+    ['SECRET-1', 'mixed'],
+    ['Secret11', 'symbols'],
+    ['Secret--', 'numbers'],
+    ['12345678', 'mixed', 'letters', 'symbols'],
+    ['日本語日本語-1', 'mixed'],
+    ['', 'short', 'mixed', 'letters', 'symbols', 'numbers'],
+  ] as [string, ...string[]][]) {
+    t.strictSame(passwordWeaknesses(password), weaknesses, password)
+  }
 })
 
 t.test('a NUL is refused: PHP would compare no further', async t => {

@@ -10,6 +10,7 @@ import { writeActivity } from '../../src/database/sessions.ts'
 import { deleteTokens, writeLastUsed } from '../../src/database/tokens.ts'
 import { changePassword } from '../../src/database/users.ts'
 import {
+  addRevocation,
   addToken,
   addUser,
   get,
@@ -17,11 +18,13 @@ import {
   NOW,
   send,
   startApp,
+  TEST_KEY,
   type TestApp,
   USER_TYPE,
 } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
 import { createDatabase, createPostgresDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
+import { run } from '../support/processes.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
 const CACHED = {
@@ -58,20 +61,9 @@ async function startCached(t: Test, database: Database, environment: Record<stri
   const app = await startApp(t, {
     database,
     environment: { ...CACHED, ...environment },
-    // What the API will do to tokens, as far as it matters here.
-    routes: scope => {
-      scope.delete<{ Params: { id: string } }>(
-        '/tokens/:id',
-        { config: { access: { auth: 'none' } } },
-        async (request, reply) => {
-          await deleteTokens(database.kysely, { id: request.params.id })
-          return reply.code(204).send()
-        },
-      )
-    },
+    routes: scope => addRevocation(scope, database),
   })
   await untilLogged(app, FOLLOWING)
-  console.error(app.logged.filter(l => l.msg === INTERRUPTED).map(l => JSON.stringify(l)))
   return app
 }
 
@@ -402,6 +394,7 @@ async function sessions(t: Test, database: TestDatabase) {
     for (const one of [browser, other]) t.equal((await one.get('/api/me')).status, 200)
     await changePassword(kysely, user.id, 'x' as PasswordHash, {
       keep: new SessionId(browser.sessionId).digest(),
+      revokeTokens: null,
       now: NOW,
     })
     while ((await other.get('/api/me')).status === 200) await immediate()
@@ -466,9 +459,15 @@ t.test('two servers', async t => {
           if ((await status(index, token)) !== 200) wrong.push(`${round}: ${time} at ${index}`)
       }
       const here = round % 2
-      const { status: answered } = await send(apps[here] as TestApp, 'DELETE', `/tokens/${tokenId}`)
-      if (answered !== 204) wrong.push(`${round}: not revoked`)
-      if ((await status(here, token)) !== 401) wrong.push(`${round}: alive where it was revoked`)
+      if (round % 100 === 0) {
+        // By the command, in another process.
+        await run({ DATABASE_URL: url, APP_KEY: TEST_KEY }, ['token', 'revoke', String(tokenId)])
+        await untilRefused(apps[here] as TestApp, token)
+      } else {
+        const { status: answered } = await send(apps[here] as TestApp, 'DELETE', `/tokens/${tokenId}`)
+        if (answered !== 204) wrong.push(`${round}: not revoked`)
+        if ((await status(here, token)) !== 401) wrong.push(`${round}: alive where it was revoked`)
+      }
       await untilRefused(apps[1 - here] as TestApp, token)
       for (const index of [0, 1])
         if ((await status(index, token)) !== 401) wrong.push(`${round}: back at ${index}`)

@@ -1,16 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { unprocessable } from '../../../src/api/errors.ts'
-import { EnteredPassword } from '../../../src/api/input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
+import { OptionalPassword } from '../../../src/api/new-password.ts'
 import { EMPTY_JSON, emptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
+import { PASSWORD_TIMEOUT_S, passwordAge } from '../../../src/auth/session.ts'
 import { confirmPassword } from '../../../src/database/sessions.ts'
 
-const Body = Type.Object({ password: Type.Optional(Type.Union([EnteredPassword, Type.Null()])) })
-
-/** Seconds for which a password that was entered counts as confirmed. */
-const PASSWORD_TIMEOUT = 10_800
+const Body = Type.Object({ password: OptionalPassword })
 
 const confirmation: FastifyPluginAsyncTypebox = async app => {
   app.post(
@@ -53,7 +51,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
           seconds: Type.Optional(
             Type.String({
               pattern: '^\\d{1,9}$',
-              description: `What lately is, in seconds; ${PASSWORD_TIMEOUT} unless it is given.`,
+              description: `What lately is, in seconds; ${PASSWORD_TIMEOUT_S} unless it is given.`,
               examples: ['900'],
             }),
           ),
@@ -71,11 +69,8 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { session } = request.identity as SessionIdentity
-      const timeout = Number(request.query.seconds ?? PASSWORD_TIMEOUT)
-      const age =
-        session.passwordConfirmedAt === null
-          ? Number.POSITIVE_INFINITY
-          : Math.floor((app.clock() - session.passwordConfirmedAt) / 1000)
+      const timeout = Number(request.query.seconds ?? PASSWORD_TIMEOUT_S)
+      const age = passwordAge(session, app.clock())
       if (age >= timeout) return { confirmed: false }
       reply.header('x-retry-after', age)
       return { confirmed: true }

@@ -2,12 +2,10 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import type { Identity } from '../../../src/auth/identity.ts'
 import { hashPassword, verifyPassword } from '../../../src/auth/password.ts'
 import { mintSessionId } from '../../../src/auth/session.ts'
 import type { Database } from '../../../src/database/connect.ts'
 import { pruneSessions } from '../../../src/database/sessions.ts'
-import { changePassword } from '../../../src/database/users.ts'
 import {
   type Answer,
   addUser,
@@ -445,23 +443,8 @@ async function lifetimes(t: Test, database: TestDatabase) {
 }
 
 async function passwordBound(t: Test, database: TestDatabase) {
-  /** A route that changes the caller's password, as one through the API would. */
-  const passwordRoute = (app: FastifyInstance) => {
-    app.put(
-      '/api/password',
-      { config: { isApi: true, access: { auth: 'required', via: 'session' } } },
-      async request => {
-        const { user, ...identity } = request.identity as Identity
-        const keep = identity.via === 'session' ? identity.session.id.digest() : null
-        const hash = await hashPassword('a new password', TEST_ROUNDS)
-        await changePassword(app.database.kysely, user.id, hash, { keep, now: app.clock() })
-        return {}
-      },
-    )
-  }
-
   t.test('16 a password change keeps the session that made it, and ends the others at once', async t => {
-    const app = await startApp(t, { database, routes: passwordRoute })
+    const app = await startApp(t, { database })
     const user = await addUser(database, { password: PASSWORD })
     const stranger = await addUser(database, { password: PASSWORD })
     const [first, second, third] = [new TestBrowser(app), new TestBrowser(app), new TestBrowser(app)]
@@ -469,7 +452,10 @@ async function passwordBound(t: Test, database: TestDatabase) {
     await second.logIn({ email: user.email, password: PASSWORD })
     await third.logIn({ email: stranger.email, password: PASSWORD })
     t.equal((await second.get('/api/me')).status, 200)
-    t.equal((await first.send('PUT', '/api/password')).status, 200)
+    const changed = await first.send('PUT', '/user/password', {
+      payload: { current_password: PASSWORD, password: 'A new 1!', password_confirmation: 'A new 1!' },
+    })
+    t.equal(changed.status, 200)
     t.equal((await first.get('/api/me')).status, 200)
     t.equal(await row(database, second.sessionId), undefined)
     t.strictSame((await second.get('/api/me')).json, UNAUTHENTICATED)

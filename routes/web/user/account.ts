@@ -1,0 +1,30 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { noContent } from '../../../src/api/responses.ts'
+import type { SessionIdentity } from '../../../src/auth/identity.ts'
+import { deleteUser } from '../../../src/database/users.ts'
+
+const account: FastifyPluginAsyncTypebox = async app => {
+  app.delete(
+    '',
+    {
+      config: { access: { auth: 'required', via: 'session', password: 'confirmed' } },
+      schema: {
+        operationId: 'user.delete',
+        tags: ['session'],
+        summary: 'Delete the account',
+        description:
+          'Ends all sessions and tokens of the user at once. The account is deleted for good after a month, with its playlists.',
+        response: { 204: noContent('The account is deleted.') },
+      },
+    },
+    async (request, reply) => {
+      const { user } = request.identity as SessionIdentity
+      await deleteUser(app.database.kysely, user.id, app.clock())
+      request.log.info({ userId: user.id, address: request.ip }, 'account deleted')
+      await app.sessions.start(request, null)
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+export default account

@@ -1,0 +1,38 @@
+import { Type } from 'typebox'
+import {
+  MIN_PASSWORD_LENGTH,
+  type PasswordWeakness,
+  passwordFault,
+  passwordWeaknesses,
+} from '../auth/password.ts'
+import { EnteredPassword } from './input.ts'
+import { MESSAGES } from './messages.ts'
+
+const { rules } = MESSAGES
+
+/** A password that may be missing: what is said then comes with what else is wrong. */
+export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.Null()]))
+
+const FIELD = 'password'
+
+const SENTENCES: Record<PasswordWeakness, string> = {
+  short: rules.minString(FIELD, MIN_PASSWORD_LENGTH),
+  mixed: rules.mixedCase(FIELD),
+  letters: rules.letters(FIELD),
+  symbols: rules.symbols(FIELD),
+  numbers: rules.numbers(FIELD),
+}
+
+/** What is wrong with a new password and its repetition, in Laravel's order; nothing when it can be somebody's. */
+export function newPasswordErrors(
+  password: string | null | undefined,
+  confirmation: string | null | undefined,
+): string[] {
+  if (password === null || password === undefined) return [rules.required(FIELD)]
+  const fault = passwordFault(password)
+  return [
+    ...passwordWeaknesses(password).map(weakness => SENTENCES[weakness]),
+    ...(fault === null ? [] : [`The ${FIELD} ${fault}.`]),
+    ...(confirmation === password ? [] : [rules.confirmed(FIELD)]),
+  ]
+}

@@ -47,6 +47,8 @@ const nullable =
 
 const yesOrNo = (text: string) => oneOf('true', 'false')(text) === 'true'
 
+const onOrOff = (text: string) => oneOf('on', 'off')(text) === 'on'
+
 const listOf =
   (expectation: string, accepts: (item: string) => boolean) =>
   (text: string): readonly string[] => {
@@ -176,6 +178,13 @@ export const SETTINGS = {
       return text
     },
   }),
+  databasePrepare: setting({
+    name: 'DATABASE_PREPARE',
+    fallback: 'on',
+    about:
+      'Whether statements are prepared: `off` behind a pooler that gives connections to others after each transaction and does not keep them, such as PgBouncer before 1.21.',
+    parse: onOrOff,
+  }),
   dataDir: setting({
     name: 'DATA_DIR',
     fallback: './.data',
@@ -187,7 +196,7 @@ export const SETTINGS = {
     fallback: 'off',
     about:
       '`on` to remember for up to a minute who is calling, as long as the database tells of every change; `off` to ask it each time.',
-    parse: text => oneOf('on', 'off')(text) === 'on',
+    parse: onOrOff,
   }),
   redisUrl: setting<string | null>({
     name: 'REDIS_URL',

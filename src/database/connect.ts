@@ -39,14 +39,22 @@ export interface ConnectOptions {
  * The database that DATABASE_URL names, or the embedded one in DATA_DIR. Nothing is opened before it is needed.
  */
 export function connectDatabase(
-  { databaseUrl, databaseListenUrl, dataDir }: Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'dataDir'>,
+  {
+    databaseUrl,
+    databaseListenUrl,
+    databasePrepare,
+    dataDir,
+  }: Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'databasePrepare' | 'dataDir'>,
   { command, share, onLostConnection }: ConnectOptions,
 ): Database {
   return databaseOver(
     databaseUrl === null
       ? lazily(() => openEmbedded({ dataDir, command, share }))
       : {
-          ...postgresSource(databaseUrl, onLostConnection, databaseListenUrl ?? databaseUrl),
+          ...postgresSource(databaseUrl, onLostConnection, {
+            listenUrl: databaseListenUrl ?? undefined,
+            prepares: databasePrepare,
+          }),
           open: async () => {},
         },
   )

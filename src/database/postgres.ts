@@ -21,16 +21,22 @@ const QUERY_TIMEOUT_MS = 15_000
 /** How long a connection that listens may take to answer before it counts as lost. */
 const LISTENER_TIMEOUT_MS = 2_000
 
+export interface PostgresOptions {
+  /** The same database for connections that listen, past a pooler that gives them to others. */
+  listenUrl?: string | undefined
+  /** Whether statements are prepared under their names, which a pooler between must know how to keep. */
+  prepares?: boolean
+}
+
 /**
  * Sessions of a PostgreSQL server, from a pool. It connects on first use, and reconnects by itself.
  *
  * @param onLostConnection hears of connections that broke
- * @param listenUrl the same database for connections that listen, past a pooler that gives them to others
  */
 export function postgresSource(
   url: string,
   onLostConnection: (error: Error) => void,
-  listenUrl = url,
+  { listenUrl = url, prepares = true }: PostgresOptions = {},
 ): SessionSource {
   const pool = new pg.Pool({
     connectionString: url,
@@ -56,7 +62,7 @@ export function postgresSource(
             const { rows, rowCount } = await client.query({
               text,
               values: [...parameters],
-              ...(name && { name }),
+              ...(prepares && name && { name }),
             })
             return { rows, affected: rowCount ?? 0 }
           } catch (error) {

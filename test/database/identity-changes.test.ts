@@ -430,7 +430,7 @@ async function sessions(t: Test, database: TestDatabase) {
 t.test('two servers', async t => {
   const url = await createPostgresDatabase(t)
   const open = (listenUrl = url) => {
-    const database = databaseOver({ ...postgresSource(url, () => {}, listenUrl), open: async () => {} })
+    const database = databaseOver({ ...postgresSource(url, () => {}, { listenUrl }), open: async () => {} })
     t.teardown(() => database.close())
     return database
   }

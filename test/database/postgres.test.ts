@@ -70,6 +70,25 @@ t.test('a connection that the server ends', async t => {
   await other.release()
 })
 
+t.test('statements are prepared, unless a pooler does not keep them', async t => {
+  const url = await createPostgresDatabase(t)
+  for (const [prepares, expected] of [
+    [true, ['one']],
+    [false, []],
+  ] as const) {
+    const source = postgresSource(url, () => {}, { prepares })
+    const session = await source.acquire()
+    t.match(await session.query('select $1::int as n', [7], 'one'), { rows: [{ n: 7 }] })
+    const { rows } = await session.query('select name from pg_prepared_statements', [])
+    t.strictSame(
+      rows.map(({ name }) => name),
+      expected,
+    )
+    await session.release()
+    await source.close()
+  }
+})
+
 t.test('a server that is not there', async t => {
   const source = postgresSource('postgres://nobody@127.0.0.1:1/nothing', () => {})
   t.teardown(() => source.close())

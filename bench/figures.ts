@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Loaded, load, pace } from './load.ts'
 import { rssMb } from './processes.ts'
-import { ours, type Program, type Server, withServer } from './servers.ts'
+import { ours, type Program, type Server, UNLIMITED, withServer } from './servers.ts'
 import { CONNECTIONS, isAskedFor, MEMORY_REQUESTS, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import type { Stage } from './stage.ts'
 import { fixed, median, printTable, spread } from './table.ts'
@@ -30,9 +30,6 @@ const LOGINS_AT_ONCE = 8
 
 /** Seconds for which logins go on before and after what is measured beside them. */
 const EDGE = 1
-
-/** More than anybody reaches here. */
-const UNLIMITED = '1000000'
 
 const POLL_MS = 5
 

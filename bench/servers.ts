@@ -10,6 +10,9 @@ import { ROOT } from './settings.ts'
 /** The origin of our server's own pages. */
 export const APP_URL = 'http://127.0.0.1'
 
+/** A limit that nobody reaches. */
+export const UNLIMITED = '1000000'
+
 const START_MS = 60_000
 const POLL_MS = 5
 

@@ -13,6 +13,7 @@ import {
   type SessionDigest,
   type SessionFailure,
   type SessionId,
+  type StoredSession,
 } from '../src/auth/session.ts'
 import { type Browser, replaceSession } from '../src/database/sessions.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
@@ -59,6 +60,14 @@ export default fp(
       return parseSessionId(value) ?? 'session_malformed'
     }
 
+    /** Makes a session the request's, if it is valid; otherwise says why it is not. */
+    const adopt = (request: FastifyRequest, id: SessionId, stored: StoredSession | null, now: number) => {
+      const verdict = judgeSession(id, stored, now, config)
+      if (typeof verdict === 'string') return verdict
+      request.session = verdict.session
+      return verdict.identity
+    }
+
     app.decorate('sessions', {
       recall(request) {
         if (!config.identityCache) return null
@@ -66,21 +75,16 @@ export default fp(
         if (id === null || typeof id === 'string') return null
         const stored = app.identities.rememberedSession(id.digest())
         if (stored === undefined) return null
-        const verdict = judgeSession(id, stored, clock(), config)
+        const adopted = adopt(request, id, stored, clock())
         // What is remembered says yes alone: a no is the database's to say.
-        if (typeof verdict === 'string') return null
-        request.session = verdict.session
-        return verdict.identity
+        return typeof adopted === 'string' ? null : adopted
       },
       async resume(request) {
         const id = idOf(request)
         if (id === null || typeof id === 'string') return id
         const now = clock()
         const stored = await app.identities.session(id.digest(), request.raw.socket)
-        const verdict = judgeSession(id, stored, now, config)
-        if (typeof verdict === 'string') return verdict
-        request.session = verdict.session
-        return verdict.identity
+        return adopt(request, id, stored, now)
       },
       async start(request, login) {
         const old = request.session?.id.digest() ?? null

@@ -73,6 +73,14 @@ function url(text: string, protocols: readonly string[]) {
   return parsed
 }
 
+/** A URL that others read, and stays the text that it is. */
+const urlText =
+  (...protocols: string[]) =>
+  (text: string): string => {
+    url(text, protocols)
+    return text
+  }
+
 /** A URL path without its trailing slash: the root is the empty string, ready to be a prefix. */
 function pathPrefix(text: string) {
   if (!/^(\/[\w.~-]+)*\/?$/.test(text) || text === '') {
@@ -161,10 +169,7 @@ export const SETTINGS = {
     defaultNote: 'the embedded database',
     about: '`postgres://user:password@host:5432/database`.',
     secret: true,
-    parse: text => {
-      url(text, ['postgres:', 'postgresql:'])
-      return text
-    },
+    parse: urlText('postgres:', 'postgresql:'),
   }),
   databaseListenUrl: setting<string | null>({
     name: 'DATABASE_LISTEN_URL',
@@ -173,10 +178,7 @@ export const SETTINGS = {
     about:
       'The same database past a pooler such as PgBouncer, which passes on no notifications; for `IDENTITY_CACHE`.',
     secret: true,
-    parse: text => {
-      url(text, ['postgres:', 'postgresql:'])
-      return text
-    },
+    parse: urlText('postgres:', 'postgresql:'),
   }),
   databasePrepare: setting({
     name: 'DATABASE_PREPARE',
@@ -204,10 +206,7 @@ export const SETTINGS = {
     defaultNote: 'counters in memory',
     about: '`redis://host:6379` or `rediss://…`: rate limits are then shared by all instances.',
     secret: true,
-    parse: text => {
-      url(text, ['redis:', 'rediss:'])
-      return text
-    },
+    parse: urlText('redis:', 'rediss:'),
   }),
   apiPath: setting({
     name: 'API_PATH',

@@ -5,6 +5,9 @@ import { MESSAGES } from './messages.ts'
 /** A password that somebody enters. No hash was ever made of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
 
+/** A password that may be missing: what is said then comes with what else is wrong. */
+export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.Null()]))
+
 /** What people type blindly, and what may begin or end with a space. */
 const VERBATIM = new Set(['password', 'password_confirmation', 'current_password'])
 

@@ -1,17 +1,12 @@
-import { Type } from 'typebox'
 import {
   MIN_PASSWORD_LENGTH,
   type PasswordWeakness,
   passwordFault,
   passwordWeaknesses,
 } from '../auth/password.ts'
-import { EnteredPassword } from './input.ts'
 import { MESSAGES } from './messages.ts'
 
 const { rules } = MESSAGES
-
-/** A password that may be missing: what is said then comes with what else is wrong. */
-export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.Null()]))
 
 const FIELD = 'password'
 

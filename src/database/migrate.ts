@@ -6,6 +6,7 @@ import { notifications } from './migrations/0004_notifications.ts'
 import { sessions } from './migrations/0005_sessions.ts'
 import { permissionVersions } from './migrations/0006_permission_versions.ts'
 import { identityChanges } from './migrations/0007_identity_changes.ts'
+import { deletedUsers } from './migrations/0008_deleted_users.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -16,6 +17,7 @@ const MIGRATIONS = {
   '0005_sessions': sessions,
   '0006_permission_versions': permissionVersions,
   '0007_identity_changes': identityChanges,
+  '0008_deleted_users': deletedUsers,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

@@ -3,7 +3,6 @@ import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
-import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
 /** A user who is not deleted, found by e-mail address without regard to case; null if there is none. */
@@ -130,29 +129,41 @@ export async function pruneUsers(
   before: number,
   types: readonly string[],
 ): Promise<number> {
-  const gone = sql`select id from users where deleted_at < ${millisToTimestamp(before)}::timestamp`
-  await deleteInBatches(
-    db,
-    'personal_access_tokens',
-    sql`tokenable_type = any(${types}::text[]) and tokenable_id in (${gone})`,
-  )
-  for (const table of HOLDINGS) {
-    await deleteInBatches(db, table, sql`model_type = any(${types}::text[]) and model_id in (${gone})`)
+  const ended = millisToTimestamp(before)
+  let total = 0
+  for (;;) {
+    const deleted = await db.transaction().execute(async transaction => {
+      // Locked, so that nobody is brought back meanwhile, and left to whoever is at it already.
+      const { rows } = await sql<{ id: number }>`
+        select id from users where deleted_at < ${ended}::timestamp
+        limit ${PRUNED_AT_ONCE} for update skip locked`.execute(transaction)
+      const ids = rows.map(({ id }) => id)
+      if (ids.length === 0) return 0
+      for (const [table, type, key] of HOLDINGS) {
+        await sql`
+          delete from ${sql.table(table)}
+          where ${sql.ref(type)} = any(${types}::text[]) and ${sql.ref(key)} = any(${ids}::bigint[])`.execute(
+          transaction,
+        )
+      }
+      await transaction.deleteFrom('users').where('id', 'in', ids).execute()
+      return ids.length
+    })
+    total += deleted
+    if (deleted < PRUNED_AT_ONCE) return total
   }
-  await deleteInBatches(
-    db,
-    'notifications',
-    sql`notifiable_type = any(${types}::text[]) and notifiable_id in (${gone})`,
-  )
-  return deleteInBatches(db, 'users', sql`id in (${gone})`)
 }
 
-/** Where it stands what users have been given. */
+const PRUNED_AT_ONCE = 500
+
+/** What belongs to users by a class name and an id, which no foreign key follows. */
 const HOLDINGS = [
-  'model_has_roles',
-  'model_has_permissions',
-  'model_sanctions',
-  'model_prohibitions',
+  ['personal_access_tokens', 'tokenable_type', 'tokenable_id'],
+  ['model_has_roles', 'model_type', 'model_id'],
+  ['model_has_permissions', 'model_type', 'model_id'],
+  ['model_sanctions', 'model_type', 'model_id'],
+  ['model_prohibitions', 'model_type', 'model_id'],
+  ['notifications', 'notifiable_type', 'notifiable_id'],
 ] as const
 
 /** A known user's columns, for what shows them: nobody who is deleted is known. */

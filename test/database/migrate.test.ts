@@ -83,6 +83,7 @@ for (const engine of ENGINES) {
         '0005_sessions',
         '0006_permission_versions',
         '0007_identity_changes',
+        '0008_deleted_users',
       ])
       t.equal(await isMigrated(kysely), true)
     })

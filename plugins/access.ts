@@ -13,7 +13,7 @@ import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
 import type { Identity } from '../src/auth/identity.ts'
 import { type Refusal, refusal } from '../src/auth/permission.ts'
-import { PASSWORD_TIMEOUT_S, passwordAge } from '../src/auth/session.ts'
+import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { isSafe, pathOf } from '../src/http.ts'
 
 /** Who may call a route. */
@@ -99,7 +99,7 @@ export default fp(
       }
       if (auth === 'guest') reply.send({ error: MESSAGES.alreadyAuthenticated })
       else if (permission !== undefined && checked === undefined) request.authorize()
-      if (password === 'confirmed' && !hasConfirmedPassword(identity, app.clock())) {
+      if (password === 'confirmed' && !isConfirmed(identity, app.clock())) {
         throw passwordConfirmationRequired()
       }
     })
@@ -136,8 +136,8 @@ function refusalOf({ identity, routeConfig }: FastifyRequest): Refusal | null {
 }
 
 /** Whether somebody in a session has entered the password lately. A token's holder never does. */
-const hasConfirmedPassword = (identity: Identity, now: number): boolean =>
-  identity.via === 'session' && passwordAge(identity.session, now) <= PASSWORD_TIMEOUT_S
+const isConfirmed = (identity: Identity, now: number): boolean =>
+  identity.via === 'session' && hasConfirmedPassword(identity.session, now)
 
 /** Which methods a path has, found as the server itself finds its routes. */
 function knownMethods(app: FastifyInstance, routes: readonly RouteOptions[]) {

@@ -2,7 +2,9 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { type Notes, notes } from '../src/auth/notes.ts'
 import type { SessionDigest } from '../src/auth/session.ts'
+import { pruneDevices } from '../src/database/devices.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
+import { pruneResetTokens } from '../src/database/password-resets.ts'
 import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
 import { writeLastUsed } from '../src/database/tokens.ts'
 import { pruneUsers } from '../src/database/users.ts'
@@ -16,7 +18,7 @@ declare module 'fastify' {
       sessions: Notes<SessionDigest, Activity>
       /** Writes both. What cannot be written yet is written the next time. */
       flush(): Promise<void>
-      /** Deletes sessions that are over, addresses of logins that are long past, and users deleted a month ago. */
+      /** Deletes what is over: sessions, remembered devices, reset tokens, old addresses, users deleted a month ago. */
       prune(): Promise<void>
     }
   }
@@ -64,6 +66,8 @@ export default fp(
       async prune() {
         await pruneSessions(kysely, clock() - config.sessionLifetime * 60_000)
         await pruneLoginAddresses(kysely, clock() - ADDRESS_MEMORY_MS)
+        await pruneDevices(kysely, clock())
+        await pruneResetTokens(kysely, clock())
         await pruneUsers(kysely, clock() - DELETED_MS, config.tokenableTypes)
       },
     })

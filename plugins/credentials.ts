@@ -1,12 +1,14 @@
 import { availableParallelism } from 'node:os'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { tooManyRequests } from '../src/api/errors.ts'
 import { isWeaker, type PasswordHash, passwordFault, passwords } from '../src/auth/password.ts'
-import { hasLoggedInFrom } from '../src/database/login-addresses.ts'
-import { type Credentials, findCredentials, rehashPassword } from '../src/database/users.ts'
-import { LimitExceeded } from '../src/limits/counters.ts'
-import { loginLimits } from '../src/limits/login-limits.ts'
+import {
+  type Credentials,
+  findCredentials,
+  findCredentialsById,
+  rehashPassword,
+} from '../src/database/users.ts'
+import { accountKey } from '../src/limits/attempt-limit.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -16,11 +18,17 @@ declare module 'fastify' {
      * @throws {PasswordsBusy} when too many passwords are waiting already
      */
     hashPassword(password: string): Promise<PasswordHash>
+    /**
+     * Whether a reset token belongs to a hash. Without a hash it takes as long.
+     *
+     * @throws {PasswordsBusy} when too many passwords are waiting already
+     */
+    verifyResetToken(token: string, hash: PasswordHash | null): Promise<boolean>
   }
   interface FastifyRequest {
     /**
-     * Checks an account's password, within the limits for logins, which it tells in the answer's headers. A right
-     * one is hashed anew if its hash is weaker than those of today.
+     * Checks an account's password, within the limits for logins or for those who are logged in and enter it again,
+     * which it tells in the answer's headers. A right one is hashed anew if its hash is weaker than those of today.
      *
      * @returns the account's credentials; null for a wrong password and for no account, after the same time
      * @throws {HttpError} 429 when a limit is used up
@@ -28,7 +36,7 @@ declare module 'fastify' {
      */
     checkPassword(
       reply: FastifyReply,
-      login: { email: string; password: string },
+      entered: { email: string; password: string; as: 'login' | 'confirm_password' },
     ): Promise<Credentials | null>
   }
 }
@@ -42,7 +50,7 @@ const WAITING = 100
 /** Adds `request.checkPassword()`, the only place where a password opens something, and `app.hashPassword()`. */
 export default fp(
   async app => {
-    const { config, clock, counters, metrics } = app
+    const { config } = app
     const { kysely } = app.database
     const { verify, hash } = passwords({
       rounds: config.hashRounds,
@@ -50,39 +58,36 @@ export default fp(
       waiting: WAITING,
     })
     app.decorate('hashPassword', hash)
-    const attempt = loginLimits(counters, config, clock)
+    app.decorate('verifyResetToken', verify)
 
-    const strengthened = async (credentials: Credentials, password: string): Promise<Credentials> => {
+    const strengthened = async (credentials: Credentials, password: string): Promise<Credentials | null> => {
       const { userId, password: from } = credentials
       if (!isWeaker(from, config.hashRounds) || passwordFault(password) !== null) return credentials
       const to = await hash(password)
-      return (await rehashPassword(kysely, userId, { from, to }))
-        ? { ...credentials, password: to }
-        : credentials
+      if (await rehashPassword(kysely, userId, { from, to })) return { ...credentials, password: to }
+      // Another login has done so meanwhile, or somebody has set another password.
+      const present = await findCredentialsById(kysely, userId)
+      return present !== null && (await verify(password, present.password)) ? present : null
     }
 
     app.decorateRequest(
       'checkPassword',
-      async function (this: FastifyRequest, reply: FastifyReply, { email, password }) {
-        const address = this.clientAddress.key
+      async function (this: FastifyRequest, reply: FastifyReply, { email, password, as }) {
+        const account = accountKey(email)
+        await app.attempts.count(this, reply, as, account)
         const credentials = await findCredentials(kysely, email)
-        try {
-          const { isRight, max, remaining } = await attempt({
-            email,
-            address,
-            verify: () => verify(password, credentials?.password ?? null),
-            isKnownAddress: async () =>
-              credentials !== null && (await hasLoggedInFrom(kysely, credentials.userId, address)),
-          })
-          reply.headers({ 'x-ratelimit-limit': max, 'x-ratelimit-remaining': remaining })
-          return isRight && credentials !== null ? await strengthened(credentials, password) : null
-        } catch (error) {
-          if (!(error instanceof LimitExceeded)) throw error
-          metrics.rateLimited('login')
-          throw tooManyRequests(error, clock())
+        const isRight = await app.attempts.judge(this, 'password', {
+          account,
+          userId: credentials?.userId ?? null,
+          verify: () => verify(password, credentials?.password ?? null),
+        })
+        if (!isRight || credentials === null) {
+          this.record('wrong password', { userId: credentials?.userId ?? null, cause: as })
+          return null
         }
+        return strengthened(credentials, password)
       },
     )
   },
-  { name: 'credentials', dependencies: ['client-address', 'counters', 'database', 'metrics'] },
+  { name: 'credentials', dependencies: ['attempts', 'events'] },
 )

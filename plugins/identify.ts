@@ -1,11 +1,10 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { tooManyRequests } from '../src/api/errors.ts'
-import { type Identity, judgeToken } from '../src/auth/identity.ts'
+import type { DeviceFailure } from '../src/auth/device.ts'
+import { type Identity, judgeToken, type SessionIdentity } from '../src/auth/identity.ts'
+import type { SessionFailure } from '../src/auth/session.ts'
 import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
-import { LimitExceeded } from '../src/limits/counters.ts'
-import { guessLimit } from '../src/limits/guess-limit.ts'
 import type { AuthenticationOutcome } from './metrics.ts'
 
 declare module 'fastify' {
@@ -24,12 +23,6 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, clock } = app
-    const guesses = guessLimit(
-      app.counters,
-      { name: 'failed-auth', max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
-      clock,
-    )
-
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
 
@@ -61,17 +54,10 @@ export default fp(
     const authenticate = async (request: FastifyRequest): Promise<boolean> => {
       const credential = bearerCredential(request.headers.authorization ?? '')
       if (credential === null) return false
-      const { key, isLocal } = request.clientAddress
-      if (isLocal) return resolve(request, credential)
-      try {
-        await guesses.attempt(key, credential.digest, () => resolve(request, credential))
-        return request.identity !== null
-      } catch (error) {
-        if (!(error instanceof LimitExceeded)) throw error
-        request.authenticationOutcome = 'throttled'
-        app.metrics.rateLimited('failed_auth')
-        throw tooManyRequests(error, clock())
-      }
+      const { isRight } = await app.attempts.guess(request, credential.digest, async () => ({
+        isRight: await resolve(request, credential),
+      }))
+      return isRight
     }
 
     await app.register(bearerAuth, {
@@ -86,7 +72,13 @@ export default fp(
     /** Who logged in to the request's session, if anybody did. */
     const resumeSession = async (request: FastifyRequest) => {
       request.authenticationOutcome = 'unavailable'
-      const resumed = await app.sessions.resume(request)
+      let resumed: SessionIdentity | SessionFailure | DeviceFailure | null =
+        await app.sessions.resume(request)
+      if (resumed === null || typeof resumed === 'string') {
+        const recognized = await app.devices.recognize(request)
+        if (recognized === true) resumed = await app.sessions.resume(request)
+        else if (typeof recognized === 'string') resumed = recognized
+      }
       if (typeof resumed === 'string') {
         request.authenticationOutcome = resumed
       } else {
@@ -129,10 +121,8 @@ export default fp(
       }
     })
   },
-  { name: 'identify', dependencies: ['client-address', 'counters', 'metrics', 'session'] },
+  { name: 'identify', dependencies: ['attempts', 'devices', 'metrics'] },
 )
-
-const MINUTE_MS = 60_000
 
 /** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
 const REFUSALS = new Set<string | undefined>([

@@ -1,13 +1,17 @@
 import fp from 'fastify-plugin'
 import { Counter, Registry } from 'prom-client'
+import type { DeviceFailure } from '../src/auth/device.ts'
 import type { AuthenticationFailure } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
+import type { MailOutcome } from '../src/mail/mailer.ts'
 import { requestDurations } from '../src/request-durations.ts'
+import type { AttemptKind } from './attempts.ts'
 
 /** How an attempt to find out who is calling ended. */
 export type AuthenticationOutcome =
   | AuthenticationFailure
   | SessionFailure
+  | DeviceFailure
   | 'authenticated'
   | 'anonymous'
   | 'throttled'
@@ -18,7 +22,9 @@ interface Metrics {
   /** Counts an attempt to find out who is calling. */
   authentication(outcome: AuthenticationOutcome): void
   /** Counts a request that was answered 429. */
-  rateLimited(limit: 'api' | 'failed_auth' | 'login'): void
+  rateLimited(limit: 'api' | 'failed_auth' | AttemptKind): void
+  /** Counts a mail: delivered, given up, or turned away. */
+  mail(outcome: MailOutcome): void
 }
 
 declare module 'fastify' {
@@ -44,7 +50,13 @@ export default fp(
       label: 'limit',
     })
 
-    app.decorate('metrics', { registry, authentication: authentications, rateLimited: refusals })
+    const mails = counter(registry, {
+      name: 'mails_total',
+      help: 'Mails, by what became of them.',
+      label: 'outcome',
+    })
+
+    app.decorate('metrics', { registry, authentication: authentications, rateLimited: refusals, mail: mails })
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeConfig.url ?? 'none'
       durations.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000)

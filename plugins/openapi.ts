@@ -36,6 +36,14 @@ export default fp(
         tags: [
           { name: 'me', description: 'The authenticated user and what belongs to it.' },
           { name: 'session', description: 'Logging in and out, for browsers on first-party origins.' },
+          {
+            name: 'account',
+            description: "Registration, the e-mail address, the password, and the account's end.",
+          },
+          {
+            name: 'two-factor',
+            description: 'The second factor of a login. Its password has to be confirmed first.',
+          },
           { name: 'system', description: 'For those who run the server and build on it.' },
         ],
         components: {
@@ -49,7 +57,7 @@ export default fp(
             session: {
               type: 'apiKey',
               in: 'cookie',
-              name: sessionCookies(app.config).name,
+              name: sessionCookies(app.config).session.name,
               description:
                 'The cookie that `POST /login` sets. It counts on first-party origins, and changes need the header `X-XSRF-TOKEN` as well unless they come from a page of this very origin.',
             },

@@ -4,9 +4,9 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import type { SessionIdentity } from '../src/auth/identity.ts'
 import {
+  type Challenge,
   judgeSession,
   mintSessionId,
-  type PasswordStamp,
   parseSessionId,
   remainingMs,
   type Session,
@@ -15,7 +15,7 @@ import {
   type SessionId,
   type StoredSession,
 } from '../src/auth/session.ts'
-import { type Browser, replaceSession } from '../src/database/sessions.ts'
+import { type Browser, replaceSession, type SessionLogin } from '../src/database/sessions.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
 
 declare module 'fastify' {
@@ -32,13 +32,19 @@ interface Sessions {
   /** The same as `resume`, without asking; null unless it is remembered who logged in. */
   recall(request: FastifyRequest): SessionIdentity | null
   /**
-   * Finds the session that the request's cookie names, and sets `request.session`.
+   * Finds the session that the request was given or that its cookie names, and sets `request.session`.
    *
    * @returns who logged in to it; null for nobody; otherwise why it opens nothing
    */
   resume(request: FastifyRequest): Promise<SessionIdentity | null | SessionFailure>
-  /** Gives the request a new session, of somebody or of nobody, and ends the one that it had. */
-  start(request: FastifyRequest, login: { userId: number; password: PasswordStamp } | null): Promise<void>
+  /**
+   * Gives the request a new session, and ends the one that it had: of somebody who logged in, of nobody who owes a
+   * second factor, or of nobody at all.
+   */
+  start(
+    request: FastifyRequest,
+    owner?: { login?: SessionLogin; challenge?: Omit<Challenge, 'at'> },
+  ): Promise<void>
 }
 
 /** How many ended sessions are remembered, for requests that were under way in them. */
@@ -53,7 +59,7 @@ export default fp(
 
     app.decorateRequest('session', null)
     const idOf = ({ headers }: FastifyRequest): SessionId | null | SessionFailure => {
-      const [value, ...more] = new Set(cookies.read(headers.cookie))
+      const [value, ...more] = new Set(cookies.session.read(headers.cookie))
       if (value === undefined) return null
       // Another host of the domain has set one as well, and nothing tells which of them is ours.
       if (more.length > 0) return 'session_ambiguous'
@@ -80,19 +86,21 @@ export default fp(
         return typeof adopted === 'string' ? null : adopted
       },
       async resume(request) {
-        const id = idOf(request)
+        const id = request.session?.id ?? idOf(request)
         if (id === null || typeof id === 'string') return id
         const now = clock()
         const stored = await app.identities.session(id.digest(), request.raw.socket)
         return adopt(request, id, stored, now)
       },
-      async start(request, login) {
+      async start(request, { login = null, challenge } = {}) {
+        const now = clock()
         const old = request.session?.id.digest() ?? null
         request.session = await replaceSession(database.kysely, old, {
           id: mintSessionId(random),
           login,
+          challenge: challenge === undefined ? null : { ...challenge, at: now },
           browser: browserOf(request),
-          now: clock(),
+          now,
         })
         if (old !== null) ended.set(old, true)
       },
@@ -116,7 +124,7 @@ export default fp(
       const ms = remainingMs({ createdAt }, now, config)
       const [end, maxAge] = [Math.floor((now + ms) / 1000), Math.floor(ms / 1000)]
       if (last.end !== end || last.maxAge !== maxAge) last = attributesUntil(end, maxAge)
-      const session = `${cookies.name}=${id.reveal()}${last.hidden}`
+      const session = `${cookies.session.name}=${id.reveal()}${last.hidden}`
       const withToken = config.csrfMode === 'token' && reply.statusCode !== 419
       reply.header(
         'set-cookie',
@@ -132,7 +140,7 @@ export default fp(
     const sendSession = async (request: FastifyRequest, reply: FastifyReply) => {
       if (request.session === null && deservesSession(reply.statusCode)) {
         try {
-          await app.sessions.start(request, null)
+          await app.sessions.start(request)
         } catch (error) {
           request.log.warn({ err: error }, 'a session could not be stored')
         }

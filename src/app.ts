@@ -12,6 +12,7 @@ import fastify, {
 import type { Config } from './config.ts'
 import type { Database } from './database/connect.ts'
 import { BODY_LIMIT_BYTES, loggerOptions, onClientError, securityHeaders, toHttpError } from './http.ts'
+import type { Deliver } from './mail/mailer.ts'
 import { requestLogger } from './request-logger.ts'
 
 declare module 'fastify' {
@@ -22,6 +23,8 @@ declare module 'fastify' {
     clock: () => number
     /** That many random bytes. */
     random: (size: number) => Buffer
+    /** Brings mails on their way, if not MAIL_URL does. */
+    deliverMail: Deliver | null
   }
 }
 
@@ -30,6 +33,8 @@ export interface AppOptions {
   database: Database
   clock?: () => number
   random?: (size: number) => Buffer
+  /** Brings mails on their way; MAIL_URL does unless given. */
+  deliverMail?: Deliver
   /** Where the log goes; standard output unless given. */
   logStream?: { write(line: string): void }
 }
@@ -46,6 +51,7 @@ export function buildApp({
   database,
   clock = Date.now,
   random = randomBytes,
+  deliverMail,
   logStream,
 }: AppOptions): FastifyInstance {
   const app = fastify({
@@ -68,6 +74,7 @@ export function buildApp({
   app.decorate('database', database)
   app.decorate('clock', clock)
   app.decorate('random', random)
+  app.decorate('deliverMail', deliverMail ?? null)
 
   const root = join(import.meta.dirname, '..')
   app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })

@@ -81,6 +81,8 @@ const urlText =
     return text
   }
 
+const webAddress = (text: string) => url(text, ['http:', 'https:'])
+
 /** A URL path without its trailing slash: the root is the empty string, ready to be a prefix. */
 function pathPrefix(text: string) {
   if (!/^(\/[\w.~-]+)*\/?$/.test(text) || text === '') {
@@ -144,7 +146,7 @@ export const SETTINGS = {
     fallback: null,
     defaultNote: '`http://HOST:PORT`',
     about: 'The address under which the outside world reaches this server.',
-    parse: text => url(text, ['http:', 'https:']),
+    parse: webAddress,
   }),
   appHosts: setting({
     name: 'APP_HOSTS',
@@ -162,6 +164,24 @@ export const SETTINGS = {
     about: "Laravel's application key, `base64:…` of 32 bytes.",
     secret: true,
     parse: text => new AppKey(text),
+  }),
+  appPreviousKeys: setting<readonly AppKey[]>({
+    name: 'APP_PREVIOUS_KEYS',
+    fallback: '',
+    defaultNote: 'none',
+    about:
+      'Earlier keys, comma-separated: what was encrypted and signed with them is still read, and nothing new is.',
+    secret: true,
+    parse: text => Object.freeze(list(text).map(key => new AppKey(key))),
+  }),
+  appName: setting({
+    name: 'APP_NAME',
+    fallback: 'AnimeThemes',
+    about: 'What mails and authenticator apps call this place.',
+    parse: text => {
+      if (!/^[^\p{Cc}:]{1,60}$/u.test(text)) throw new Expected('at most 60 characters, none of them a colon')
+      return text
+    },
   }),
   databaseUrl: setting<string | null>({
     name: 'DATABASE_URL',
@@ -219,6 +239,47 @@ export const SETTINGS = {
     fallback: '/',
     about: 'Where login and its relatives are mounted.',
     parse: pathPrefix,
+  }),
+  frontendUrl: setting<URL | null>({
+    name: 'FRONTEND_URL',
+    fallback: null,
+    defaultNote: '`http://localhost:3000` locally, else `APP_URL`',
+    about: 'The website: where the browser lands after its e-mail address was verified.',
+    parse: webAddress,
+  }),
+  loginUrl: setting<URL | null>({
+    name: 'WIKI_LOGIN',
+    fallback: null,
+    defaultNote: '`FRONTEND_URL/login`',
+    about: "The website's page for logging in: for whoever opens a mail's link in a browser that is not.",
+    parse: webAddress,
+  }),
+  resetPasswordUrl: setting<URL | null>({
+    name: 'WIKI_RESET_PASSWORD',
+    fallback: null,
+    defaultNote: '`FRONTEND_URL/reset-password`',
+    about: "The website's page for a new password: a mail leads there, with the token as `?token=`.",
+    parse: webAddress,
+  }),
+  mailUrl: setting<string | null>({
+    name: 'MAIL_URL',
+    fallback: null,
+    defaultNote: 'mails are written to the log; in production without their text',
+    about: '`smtp://user:password@host:587` or `smtps://…:465`: the server that sends mail.',
+    secret: true,
+    parse: urlText('smtp:', 'smtps:'),
+  }),
+  mailFrom: setting<string | null>({
+    name: 'MAIL_FROM',
+    fallback: null,
+    defaultNote: 'required with `MAIL_URL`',
+    about: 'The sender of mails: an address, or `AnimeThemes <no-reply@example.org>`.',
+    parse: text => {
+      if (!/^([^<>\p{Cc}]*<)?[^\s<>@,]+@[^\s<>@,]+>?$/u.test(text)) {
+        throw new Expected('an address such as AnimeThemes <no-reply@example.org>')
+      }
+      return text
+    },
   }),
   statefulDomains: setting<readonly string[] | null>({
     name: 'SANCTUM_STATEFUL_DOMAINS',
@@ -368,6 +429,75 @@ export const SETTINGS = {
       'Wrong passwords an hour for each account; beyond it only addresses that logged in to the account before can try.',
     parse: wholeNumber(1, 1_000_000),
   }),
+  confirmPasswordRateLimit: setting({
+    name: 'CONFIRM_PASSWORD_RATE_LIMIT',
+    fallback: '5',
+    about:
+      'How often a minute somebody who is logged in may enter the password again, from one address; four times that for each address.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  twoFactorRateLimit: setting({
+    name: 'TWO_FACTOR_RATE_LIMIT',
+    fallback: '5',
+    about:
+      'Codes of second factors a minute for each account from one address; four times that for each address, and as many wrong ones an hour for each account from everywhere.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  registerRateLimit: setting({
+    name: 'REGISTER_RATE_LIMIT',
+    fallback: '5',
+    about:
+      'Registrations a minute for each e-mail address from one address; four times that for each address, and as many new accounts an hour.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  forgotPasswordRateLimit: setting({
+    name: 'FORGOT_PASSWORD_RATE_LIMIT',
+    fallback: '5',
+    about:
+      'Requests for a reset link, and resets, a minute for each account from one address; four times that for each address. Nobody gets more than one such mail a minute and five an hour.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  revealUnknownEmail: setting({
+    name: 'REVEAL_UNKNOWN_EMAIL',
+    fallback: 'false',
+    about:
+      '`true` to tell whoever forgot a password whether there is such an account, as Laravel does; `false` to answer everybody alike.',
+    parse: yesOrNo,
+  }),
+  confirmEmailChange: setting({
+    name: 'CONFIRM_EMAIL_CHANGE',
+    fallback: 'false',
+    about:
+      'Whether changing the e-mail address takes a password that was confirmed lately: `true` or `false`.',
+    parse: yesOrNo,
+  }),
+  breachedPasswordsUrl: setting<string | null>({
+    name: 'BREACHED_PASSWORDS_URL',
+    fallback: null,
+    defaultNote: 'not asked',
+    about:
+      'Asked whether a new password is in a list of leaked ones, by five digits of its hash: `https://api.pwnedpasswords.com/range/`. Without an answer the password passes.',
+    parse: urlText('http:', 'https:'),
+  }),
+  moderationUrl: setting<string | null>({
+    name: 'MODERATION_URL',
+    fallback: null,
+    defaultNote: 'not asked',
+    about:
+      'Asked whether a user name is fit to be seen: `https://api.openai.com/v1/moderations`. Without an answer the name passes.',
+    parse: urlText('http:', 'https:'),
+  }),
+  moderationToken: setting<string | null>({
+    name: 'MODERATION_TOKEN',
+    fallback: null,
+    defaultNote: 'none',
+    about: 'The bearer token for `MODERATION_URL`.',
+    secret: true,
+    parse: text => {
+      if (!/^[!-~]+$/.test(text)) throw new Expected('a token of ASCII characters without white space')
+      return text
+    },
+  }),
   revokeTokensOnPasswordChange: setting({
     name: 'REVOKE_TOKENS_ON_PASSWORD_CHANGE',
     fallback: 'false',
@@ -431,10 +561,23 @@ export const SETTINGS = {
 type SettingName = keyof typeof SETTINGS
 type Values = { [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never }
 
+/** What has a value in any case, by what else is set. */
+type Derived =
+  | 'appEnv'
+  | 'appUrl'
+  | 'frontendUrl'
+  | 'loginUrl'
+  | 'resetPasswordUrl'
+  | 'statefulDomains'
+  | 'sessionSecure'
+
 /** The environment, validated. `apiPath` and `authPath` are prefixes: the root is the empty string. */
-export interface Config extends Omit<Values, 'appEnv' | 'appUrl' | 'statefulDomains' | 'sessionSecure'> {
+export interface Config extends Omit<Values, Derived> {
   appEnv: 'local' | 'production'
   appUrl: URL
+  frontendUrl: URL
+  loginUrl: URL
+  resetPasswordUrl: URL
   statefulDomains: readonly string[]
   sessionSecure: boolean
 }
@@ -485,10 +628,14 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
 
   const appEnv = values.appEnv ?? (values.databaseUrl === null ? 'local' : 'production')
   const appUrl = values.appUrl ?? new URL(`http://${urlHost(values.host)}:${values.port}`)
+  const frontendUrl = values.frontendUrl ?? (appEnv === 'local' ? new URL('http://localhost:3000') : appUrl)
   const config: Config = {
     ...values,
     appEnv,
     appUrl,
+    frontendUrl,
+    loginUrl: values.loginUrl ?? pageOf(frontendUrl, 'login'),
+    resetPasswordUrl: values.resetPasswordUrl ?? pageOf(frontendUrl, 'reset-password'),
     statefulDomains:
       values.statefulDomains ??
       Object.freeze(['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']),
@@ -499,6 +646,13 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
   if (appEnv === 'production') problems.push(...dangers(config))
   if (problems.length > 0) throw new ConfigError(problems)
   return Object.freeze(config)
+}
+
+/** A page below an address. */
+function pageOf(site: URL, page: string) {
+  const address = new URL(site)
+  address.pathname = `${site.pathname.replace(/\/$/, '')}/${page}`
+  return address
 }
 
 /** A host as it stands in a URL. A wildcard address is nobody's address: the local name stands in. */
@@ -518,6 +672,12 @@ function* contradictions(config: Config) {
   }
   if (databaseUrl !== null && appKey === null) {
     yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)'
+  }
+  if (config.mailUrl !== null && config.mailFrom === null) {
+    yield 'MAIL_FROM is not set: expected with MAIL_URL, as an address such as AnimeThemes <no-reply@example.org>'
+  }
+  if (config.mailUrl !== null && config.frontendUrl === appUrl) {
+    yield 'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages'
   }
   const domain = config.sessionDomain?.replace(/^\./, '')
   if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {

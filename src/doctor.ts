@@ -114,7 +114,7 @@ function site({ config, origin, api }: Relation): Finding {
 }
 
 function secureCookie({ config, api }: Relation): Finding {
-  const { name } = sessionCookies(config)
+  const { name } = sessionCookies(config).session
   if (!config.sessionSecure) {
     return api.protocol === 'https:'
       ? problem(`The cookie ${name} is not for HTTPS alone: say https:// in APP_URL.`)

@@ -8,11 +8,19 @@ type Settings = Pick<
   'sessionCookie' | 'sessionDomain' | 'sessionSecure' | 'sessionSameSite' | 'sessionPartitioned'
 >
 
-/** How the session's cookies are named and what they are restricted to. */
-export interface SessionCookies {
-  /** The name of the session cookie. */
+/** A cookie of ours that only the browser itself sees. */
+interface HiddenCookie {
   name: string
-  /** The attributes of all of our cookies, but for their age and whether scripts see them. */
+  /** All of its values in a `Cookie` header: more than one if another host has set one, too. */
+  read(header: string | undefined): string[]
+}
+
+/** How our cookies are named and what they are restricted to. */
+export interface SessionCookies {
+  session: HiddenCookie
+  /** What remembers the browser beyond its session. */
+  remember: HiddenCookie
+  /** The attributes of all of them, but for their age and whether scripts see them. */
   attributes: {
     path: string
     domain?: string
@@ -20,13 +28,13 @@ export interface SessionCookies {
     sameSite: Config['sessionSameSite']
     partitioned: boolean
   }
-  /** All values of the session cookie in a `Cookie` header: more than one if another host has set one, too. */
-  read(header: string | undefined): string[]
 }
 
+const REMEMBER_COOKIE = 'remember_web'
+
 /**
- * The session's cookies as configured. One for HTTPS that belongs to no wider domain has the prefix `__Host-`,
- * so that no other host can set it (RFC 6265bis §4.1.3.2).
+ * Our cookies as configured. One for HTTPS that belongs to no wider domain has the prefix `__Host-`, so that no
+ * other host can set it (RFC 6265bis §4.1.3.2).
  */
 export function sessionCookies({
   sessionCookie,
@@ -35,10 +43,10 @@ export function sessionCookies({
   sessionSameSite,
   sessionPartitioned,
 }: Settings): SessionCookies {
-  const name = sessionSecure && sessionDomain === null ? `__Host-${sessionCookie}` : sessionCookie
-  const prefix = `${name}=`
+  const prefix = sessionSecure && sessionDomain === null ? '__Host-' : ''
   return {
-    name,
+    session: hiddenCookie(prefix + sessionCookie),
+    remember: hiddenCookie(prefix + REMEMBER_COOKIE),
     attributes: {
       path: '/',
       ...(sessionDomain !== null && { domain: sessionDomain }),
@@ -46,11 +54,18 @@ export function sessionCookies({
       sameSite: sessionSameSite,
       partitioned: sessionPartitioned,
     },
+  }
+}
+
+function hiddenCookie(name: string): HiddenCookie {
+  const start = `${name}=`
+  return {
+    name,
     read: (header = '') =>
       header
         .split(';')
         .map(pair => pair.trim())
-        .filter(pair => pair.startsWith(prefix))
-        .map(pair => pair.slice(prefix.length)),
+        .filter(pair => pair.startsWith(start))
+        .map(pair => pair.slice(start.length)),
   }
 }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -29,6 +30,13 @@ t.test('the defaults', async t => {
     appEnv: 'local',
     appHosts: [],
     appKey: null,
+    appPreviousKeys: [],
+    appName: 'AnimeThemes',
+    mailUrl: null,
+    revealUnknownEmail: false,
+    confirmEmailChange: false,
+    breachedPasswordsUrl: null,
+    moderationUrl: null,
     databaseUrl: null,
     dataDir: './.data',
     redisUrl: null,
@@ -51,6 +59,31 @@ t.test('the defaults', async t => {
 })
 
 t.test('what follows from other settings', async t => {
+  for (const [environment, pages] of [
+    [{}, ['http://localhost:3000/', 'http://localhost:3000/login', 'http://localhost:3000/reset-password']],
+    [
+      { APP_ENV: 'production', APP_URL: 'https://a.test' },
+      ['https://a.test/', 'https://a.test/login', 'https://a.test/reset-password'],
+    ],
+    [
+      { FRONTEND_URL: 'https://b.test/wiki/' },
+      ['https://b.test/wiki/', 'https://b.test/wiki/login', 'https://b.test/wiki/reset-password'],
+    ],
+    [
+      {
+        FRONTEND_URL: 'https://b.test',
+        WIKI_LOGIN: 'https://c.test/in',
+        WIKI_RESET_PASSWORD: 'https://c.test/new?a=b',
+      },
+      ['https://b.test/', 'https://c.test/in', 'https://c.test/new?a=b'],
+    ],
+  ] as const) {
+    const { frontendUrl, loginUrl, resetPasswordUrl } = loadConfig(environment)
+    t.strictSame(
+      [frontendUrl, loginUrl, resetPasswordUrl].map(({ href }) => href),
+      pages,
+    )
+  }
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY }).appEnv, 'production')
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY, APP_ENV: 'local' }).appEnv, 'local')
   t.equal(loadConfig({ HOST: '0.0.0.0', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
@@ -162,6 +195,41 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [
       { SESSION_COOKIE: 'a b' },
       'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, and no prefix such as __Host-',
+    ],
+    [{ APP_NAME: 'a:b' }, 'APP_NAME=a:b: expected at most 60 characters, none of them a colon'],
+    [
+      { APP_PREVIOUS_KEYS: 'short' },
+      'APP_PREVIOUS_KEYS: expected base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)',
+    ],
+    [
+      { FRONTEND_URL: 'www.a.test' },
+      'FRONTEND_URL=www.a.test: expected a URL starting with http:// or https://',
+    ],
+    [{ MAIL_URL: 'https://a.test' }, 'MAIL_URL: expected a URL starting with smtp:// or smtps://'],
+    [
+      { MAIL_URL: 'smtp://a.test', FRONTEND_URL: 'https://a.test' },
+      'MAIL_FROM is not set: expected with MAIL_URL, as an address such as AnimeThemes <no-reply@example.org>',
+    ],
+    [
+      {
+        MAIL_URL: 'smtp://a.test',
+        MAIL_FROM: 'a@a.test',
+        APP_ENV: 'production',
+        APP_KEY: `base64:${randomBytes(32).toString('base64')}`,
+      },
+      'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages',
+    ],
+    [
+      { MAIL_FROM: 'nobody' },
+      'MAIL_FROM=nobody: expected an address such as AnimeThemes <no-reply@example.org>',
+    ],
+    [
+      { MAIL_FROM: 'a@a.test, b@b.test' },
+      'MAIL_FROM=a@a.test, b@b.test: expected an address such as AnimeThemes <no-reply@example.org>',
+    ],
+    [
+      { MODERATION_TOKEN: 'a\nb' },
+      'MODERATION_TOKEN: expected a token of ASCII characters without white space',
     ],
     [{ SESSION_DOMAIN: 'a b' }, 'SESSION_DOMAIN=a b: expected a domain such as .example.org'],
     [

@@ -1,28 +1,24 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { isYes, Remember } from '../../src/api/account-input.ts'
 import { unprocessable } from '../../src/api/errors.ts'
 import { EnteredPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { success } from '../../src/api/responses.ts'
 import { passwordStamp } from '../../src/auth/session.ts'
-import { noteLogin } from '../../src/database/login-addresses.ts'
 
 const Body = Type.Object({
   email: Type.String({ maxLength: 255, description: 'In whatever case.', examples: ['demo@example.org'] }),
   password: EnteredPassword,
-  remember: Type.Optional(
-    Type.Unknown({
-      description: 'Taken and not used yet: a session ends when it is not used.',
-      examples: [false],
-    }),
-  ),
+  remember: Remember,
 })
 
 const LoggedIn = Type.Union(
   [Type.Object({ two_factor: Type.Boolean() }), Type.Object({ error: Type.String() })],
   {
-    description: "The session is the user's, or was somebody's already: then `error` says so.",
-    examples: [{ two_factor: false }, { error: MESSAGES.alreadyAuthenticated }],
+    description:
+      "The session is the user's; or it waits for a second factor, for ten minutes; or it was somebody's already: then `error` says so.",
+    examples: [{ two_factor: false }, { two_factor: true }, { error: MESSAGES.alreadyAuthenticated }],
   },
 )
 
@@ -36,19 +32,24 @@ const login: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log in',
         description:
-          "Gives the browser a new session, which is the user's. LOGIN_RATE_LIMIT attempts a minute, right ones included; the headers tell what is left.",
+          "Gives the browser a new session, which is the user's, or with a second factor becomes the user's by `POST /two-factor-challenge`. LOGIN_RATE_LIMIT attempts a minute, right ones included; the headers tell what is left.",
         body: Body,
         response: { 200: success(LoggedIn, { isLimited: true }) },
       },
     },
     async (request, reply) => {
-      const credentials = await request.checkPassword(reply, request.body)
+      const { email, password, remember } = request.body
+      const credentials = await request.checkPassword(reply, { email, password, as: 'login' })
       if (credentials === null) throw unprocessable({ email: [MESSAGES.wrongCredentials] })
-      if (credentials.hasSecondFactor) throw unprocessable({ email: [MESSAGES.secondFactorUnsupported] })
-      const { userId, password } = credentials
-      await noteLogin(app.database.kysely, userId, request.clientAddress.key, app.clock())
-      await app.sessions.start(request, { userId, password: passwordStamp(password) })
-      return { two_factor: false }
+      const { userId, hasSecondFactor } = credentials
+      if (!hasSecondFactor) {
+        await request.logIn(credentials, { remember: isYes(remember), cause: 'password' })
+        return { two_factor: false }
+      }
+      await app.sessions.start(request, {
+        challenge: { userId, password: passwordStamp(credentials.password), remember: isYes(remember) },
+      })
+      return { two_factor: true }
     },
   )
 }

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { noContent } from '../../src/api/responses.ts'
+import type { SessionIdentity } from '../../src/auth/identity.ts'
 
 const logout: FastifyPluginAsyncTypebox = async app => {
   app.post(
@@ -11,12 +12,15 @@ const logout: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log out',
         description:
-          "Ends the session and gives the browser a new one of nobody's. Other sessions and tokens go on.",
+          "Ends the session, forgets the browser if it was remembered, and gives it a new session of nobody's. Other sessions, other browsers and tokens go on.",
         response: { 204: noContent('The session is over.') },
       },
     },
     async (request, reply) => {
-      await app.sessions.start(request, null)
+      const { user } = request.identity as SessionIdentity
+      await app.devices.forget(request)
+      await app.sessions.start(request)
+      request.record('logout', { userId: user.id })
       return reply.code(204).send(null)
     },
   )

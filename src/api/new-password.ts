@@ -1,3 +1,4 @@
+import { Type } from 'typebox'
 import {
   MIN_PASSWORD_LENGTH,
   type PasswordWeakness,
@@ -17,6 +18,15 @@ const SENTENCES: Record<PasswordWeakness, string> = {
   symbols: rules.symbols(FIELD),
   numbers: rules.numbers(FIELD),
 }
+
+/** The field by which a new password asks what becomes of the user's tokens. */
+export const RevokeTokens = Type.Optional(
+  Type.Union([Type.Boolean(), Type.Null()], {
+    description:
+      "Whether to revoke the user's tokens as well; REVOKE_TOKENS_ON_PASSWORD_CHANGE unless it is given.",
+    examples: [false],
+  }),
+)
 
 /** What is wrong with a new password and its repetition, in Laravel's order; nothing when it can be somebody's. */
 export function newPasswordErrors(

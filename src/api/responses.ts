@@ -39,9 +39,26 @@ export const success = <T extends TSchema>(schema: T, options: { isLimited: bool
   headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isLimited && LIMIT_HEADERS) },
 })
 
+/** The answer of a route for those who have not logged in, and the one to those who have. */
+export const guestMessage = (description: string, example: string) =>
+  success(
+    Type.Union([Type.Object({ message: Type.String() }), Type.Object({ error: Type.String() })], {
+      description: `${description} To whoever is logged in, \`error\` says so.`,
+      examples: [{ message: example }, { error: MESSAGES.alreadyAuthenticated }],
+    }),
+    { isLimited: true },
+  )
+
 /** A successful answer without a body, as the specification describes it. */
 export const noContent = (description: string) =>
   Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS } })
+
+/** An answer that sends the browser elsewhere, as the specification describes it. */
+export const redirection = (description: string) =>
+  Type.Null({
+    description,
+    headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS, Location: header('Where to.') },
+  })
 
 /** What Fortify says where there is nothing to say: an empty text in JSON. */
 export const EMPTY_JSON = '""'

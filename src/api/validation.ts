@@ -11,7 +11,7 @@ export function validationMessages(
   faults: readonly FastifySchemaValidationError[],
 ): Record<string, string[]> {
   const errors: Record<string, string[]> = Object.create(null)
-  for (const fault of faults) {
+  for (const fault of faults.filter(isTelling)) {
     const path = fault.instancePath.split('/').slice(1)
     if (fault.keyword === 'required') path.push(String(fault.params.missingProperty))
     const key = path.join('.') || 'body'
@@ -20,6 +20,10 @@ export function validationMessages(
   }
   return errors
 }
+
+/** That a value is not null either, where it may be, says nothing to whoever sent another one. */
+const isTelling = ({ keyword, params }: FastifySchemaValidationError) =>
+  keyword !== 'anyOf' && params.type !== 'null'
 
 /** A fault with the value that it is about, which the validator is told to add. */
 type Fault = FastifySchemaValidationError & { data?: unknown }

@@ -49,3 +49,21 @@ export function equalSecrets(a: string, b: string): boolean {
   RIGHT.fill(0).write(b, 'utf16le')
   return timingSafeEqual(LEFT, RIGHT)
 }
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+
+/**
+ * A text of random letters and digits, 5.95 bits each.
+ *
+ * @param random returns that many random bytes
+ */
+export function randomAlphanumerics(length: number, random: (size: number) => Buffer): string {
+  let text = ''
+  while (text.length < length) {
+    for (const byte of random(length)) {
+      // 248 is the highest multiple of 62 in a byte: beyond it the first letters would come up more often.
+      if (byte < 248 && text.length < length) text += ALPHABET[byte % 62]
+    }
+  }
+  return text
+}

@@ -68,7 +68,30 @@ export interface Session {
   lastActivityAt: number
   /** When its user last entered the password. */
   passwordConfirmedAt: number | null
+  /** The selector of the remembered device that it belongs to; null for none. */
+  device: string | null
+  /** Whether a new token of the device came with it, which the browser has not shown yet. */
+  isDeviceUnseen: boolean
+  /** Whose second factor it waits for; null for nobody's. */
+  challenge: Challenge | null
 }
+
+/** Somebody who entered the right password and still owes the second factor. It opens nothing. */
+export interface Challenge {
+  userId: number
+  /** The stamp of the password that was entered. */
+  password: PasswordStamp
+  /** Whether the browser is to be remembered after that. */
+  remember: boolean
+  /** When the password was entered, in milliseconds since the epoch. */
+  at: number
+}
+
+/** Milliseconds for which a second factor is waited for. */
+const CHALLENGE_MS = 600_000
+
+/** Whether a second factor is still waited for; `now` in milliseconds since the epoch. */
+export const isPending = ({ at }: Challenge, now: number): boolean => now - at <= CHALLENGE_MS
 
 /** What the column `payload` holds. Times are seconds since the epoch. */
 export interface SessionPayload {
@@ -76,6 +99,9 @@ export interface SessionPayload {
   /** Absent while nobody has logged in. */
   password?: PasswordStamp
   password_confirmed_at?: number
+  device?: string
+  device_unseen?: true
+  challenge?: { user_id: number; password: PasswordStamp; remember: boolean; at: number }
 }
 
 /** A stored session together with its user, if there is one who still exists. */
@@ -127,6 +153,9 @@ export function judgeSession(
     lastActivityAt: stored.lastActivity * 1000,
     passwordConfirmedAt:
       payload.password_confirmed_at === undefined ? null : payload.password_confirmed_at * 1000,
+    device: payload.device ?? null,
+    isDeviceUnseen: payload.device_unseen === true,
+    challenge: challengeOf(payload),
   }
   if (!(remainingMs(session, now, lifetimes) > 0)) return 'session_expired'
   if (now - session.lastActivityAt > lifetimes.sessionLifetime * 60_000) return 'session_expired'
@@ -139,12 +168,22 @@ export function judgeSession(
   return { session, identity: { via: 'session', user, permissions, prohibitions, session } }
 }
 
+function challengeOf({ challenge }: SessionPayload): Challenge | null {
+  if (challenge === undefined) return null
+  const { user_id, password, remember, at } = challenge
+  return { userId: user_id, password, remember, at: at * 1000 }
+}
+
 /** Seconds for which a password that was entered counts as confirmed. */
 export const PASSWORD_TIMEOUT_S = 10_800
 
 /** Whole seconds since a session's user last entered the password; infinite for never. */
 export const passwordAge = ({ passwordConfirmedAt }: Session, now: number): number =>
   passwordConfirmedAt === null ? Number.POSITIVE_INFINITY : Math.floor((now - passwordConfirmedAt) / 1000)
+
+/** Whether a session's user has entered the password lately. */
+export const hasConfirmedPassword = (session: Session, now: number): boolean =>
+  passwordAge(session, now) <= PASSWORD_TIMEOUT_S
 
 /** Milliseconds that a session may last from now on, if it is not used again. */
 export function remainingMs(
@@ -163,13 +202,31 @@ export function parseSessionPayload(text: string): SessionPayload | null {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null) return null
-    const { created_at, password, password_confirmed_at } = value as Record<string, unknown>
+    const { created_at, password, password_confirmed_at, device, challenge } = value as Record<
+      string,
+      unknown
+    >
     const isValid =
       typeof created_at === 'number' &&
-      (password === undefined || typeof password === 'string') &&
-      (password_confirmed_at === undefined || typeof password_confirmed_at === 'number')
+      isOptional(password, 'string') &&
+      isOptional(password_confirmed_at, 'number') &&
+      isOptional(device, 'string') &&
+      (challenge === undefined || isChallenge(challenge))
     return isValid ? (value as SessionPayload) : null
   } catch {
     return null
   }
+}
+
+const isOptional = (value: unknown, type: 'string' | 'number') => value === undefined || typeof value === type
+
+function isChallenge(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  const { user_id, password, remember, at } = value as Record<string, unknown>
+  return (
+    typeof user_id === 'number' &&
+    typeof password === 'string' &&
+    typeof remember === 'boolean' &&
+    typeof at === 'number'
+  )
 }

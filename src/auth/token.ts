@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { Secret, sha256 } from './secret.ts'
+import { randomAlphanumerics, Secret, sha256 } from './secret.ts'
 
 declare const digest: unique symbol
 
@@ -21,7 +21,6 @@ export class TokenSecret extends Secret {
   }
 }
 
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const ENTROPY_LENGTH = 40
 
 /**
@@ -31,13 +30,7 @@ const ENTROPY_LENGTH = 40
  * @param random returns that many random bytes
  */
 export function mintSecret(prefix: string, random: (size: number) => Buffer): TokenSecret {
-  let entropy = ''
-  while (entropy.length < ENTROPY_LENGTH) {
-    for (const byte of random(ENTROPY_LENGTH)) {
-      // 248 is the highest multiple of 62 in a byte: beyond it the first letters would come up more often.
-      if (byte < 248 && entropy.length < ENTROPY_LENGTH) entropy += ALPHABET[byte % 62]
-    }
-  }
+  const entropy = randomAlphanumerics(ENTROPY_LENGTH, random)
   return new TokenSecret(`${prefix}${entropy}${crc32(entropy).toString(16).padStart(8, '0')}`)
 }
 

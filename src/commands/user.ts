@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { hashPassword, passwordFault } from '../auth/password.ts'
 import { grant, grantDefaultRoles } from '../database/permissions.ts'
+import { removeSecondFactor } from '../database/second-factors.ts'
 import { changePassword, insertUser } from '../database/users.ts'
 import { type CommandContext, CommandError, withDatabase } from './context.ts'
 import { collect, userByEmail } from './options.ts'
@@ -29,6 +30,12 @@ export const userCommand = (context: CommandContext) =>
           "revoke the user's tokens as well, as REVOKE_TOKENS_ON_PASSWORD_CHANGE does",
         )
         .action((options: PasswordOptions) => setPassword(context, options)),
+    )
+    .addCommand(
+      new Command('two-factor-disable')
+        .description("take a user's second factor away, for who has lost it and the recovery codes as well")
+        .requiredOption('--email <email>', "the user's e-mail address")
+        .action((options: { email: string }) => disableSecondFactor(context, options.email)),
     )
 
 const PASSWORD = ['--password <password>', 'the password; - reads it from standard input'] as const
@@ -60,6 +67,18 @@ async function setPassword(context: CommandContext, { email, revokeTokens, ...gi
     })
     const tokens = isRevoking ? 'and so are all tokens' : 'tokens go on'
     context.print(`${email} has a new password. All sessions are over; ${tokens}.`)
+  })
+}
+
+async function disableSecondFactor(context: CommandContext, email: string) {
+  await withDatabase(context, 'user two-factor-disable', async (database, config) => {
+    const { userId } = await userByEmail(database, config, email)
+    const isRemoved = await removeSecondFactor(database.kysely, userId, context.clock())
+    context.print(
+      isRemoved
+        ? `${email} has no second factor any more: the password alone logs in.`
+        : `${email} has no second factor.`,
+    )
   })
 }
 

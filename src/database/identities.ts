@@ -112,8 +112,8 @@ const selectTokens = (key: string, condition: string) =>
     where ${condition}`,
   )
 
-/** The password's stamp, so that its hash stays where it is. */
-const PASSWORD_STAMP = `encode(sha256(convert_to(u.password, 'UTF8')), 'hex')`
+/** The stamp of the password of the user `u`, so that its hash stays where it is. */
+export const PASSWORD_STAMP = `encode(sha256(convert_to(u.password, 'UTF8')), 'hex')`
 
 const SELECT_SESSIONS = lookUp(
   `s.id, s.user_id, s.payload, s.last_activity, ${PASSWORD_STAMP}`,

@@ -7,6 +7,7 @@ import { sessions } from './migrations/0005_sessions.ts'
 import { permissionVersions } from './migrations/0006_permission_versions.ts'
 import { identityChanges } from './migrations/0007_identity_changes.ts'
 import { deletedUsers } from './migrations/0008_deleted_users.ts'
+import { accounts } from './migrations/0009_accounts.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -18,6 +19,7 @@ const MIGRATIONS = {
   '0006_permission_versions': permissionVersions,
   '0007_identity_changes': identityChanges,
   '0008_deleted_users': deletedUsers,
+  '0009_accounts': accounts,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

@@ -214,6 +214,39 @@ export interface SessionsTable {
   last_activity: number
 }
 
+/** Reset tokens that were sent by mail, one for each address. */
+export interface PasswordResetTokensTable {
+  email: string
+  /** bcrypt. */
+  token: string
+  created_at: TimestampText | null
+}
+
+/** Browsers that stay logged in: a table of ours. */
+export interface RememberedDevicesTable {
+  selector: string
+  user_id: number
+  /** SHA-256 of the secret part of the cookie, and that of the one before. */
+  validator: string
+  previous_validator: string | null
+  rotated_at: TimestampText
+  /** Whether the browser has shown the present token. */
+  is_delivered: boolean
+  /** The stamp of the password with which its user logged in. */
+  password: string
+  ip_address: string | null
+  user_agent: string | null
+  created_at: TimestampText
+  last_used_at: TimestampText
+  expires_at: TimestampText
+}
+
+/** The last time step whose code each user has used: a table of ours. */
+export interface SecondFactorStepsTable {
+  user_id: number
+  step: number
+}
+
 /** From where users logged in: a table of ours, which Laravel does not have. */
 export interface LoginAddressesTable {
   user_id: number
@@ -251,6 +284,9 @@ export interface Schema {
   videos: VideosTable
   anime_theme_entry_video: AnimeThemeEntryVideoTable
   sessions: SessionsTable
+  password_reset_tokens: PasswordResetTokensTable
+  remembered_devices: RememberedDevicesTable
+  second_factor_steps: SecondFactorStepsTable
   login_addresses: LoginAddressesTable
   permission_versions: PermissionVersionsTable
 }

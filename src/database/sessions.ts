@@ -1,5 +1,12 @@
 import { type Kysely, sql } from 'kysely'
-import type { PasswordStamp, Session, SessionDigest, SessionId, SessionPayload } from '../auth/session.ts'
+import type {
+  Challenge,
+  PasswordStamp,
+  Session,
+  SessionDigest,
+  SessionId,
+  SessionPayload,
+} from '../auth/session.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
@@ -12,18 +19,31 @@ export interface Browser {
 const MAX_ADDRESS = 45
 const MAX_USER_AGENT = 500
 
-const browserColumns = ({ address, userAgent }: Browser) => ({
+/** The columns that hold it. */
+export const browserColumns = ({ address, userAgent }: Browser) => ({
   ip_address: address.slice(0, MAX_ADDRESS),
   user_agent: userAgent?.slice(0, MAX_USER_AGENT) ?? null,
 })
 
 const seconds = (millis: number) => Math.floor(millis / 1000)
 
+/** Who logged in. */
+export interface SessionLogin {
+  userId: number
+  /** The stamp of the password that the login was made with. */
+  password: PasswordStamp
+  /** The selector of the device, if it is remembered. */
+  device: string | null
+  /** Whether a new token of the device comes along. */
+  isDeviceUnseen?: boolean
+}
+
 /** A session to be stored. Times are milliseconds since the epoch. */
 export interface NewSession {
   id: SessionId
-  /** Who logged in, and the stamp of the password with which; null for nobody. */
-  login: { userId: number; password: PasswordStamp } | null
+  /** Null for nobody. */
+  login: SessionLogin | null
+  challenge: Challenge | null
   browser: Browser
   now: number
 }
@@ -32,12 +52,22 @@ export interface NewSession {
 export async function replaceSession(
   db: Kysely<Schema>,
   old: SessionDigest | null,
-  { id, login, browser, now }: NewSession,
+  { id, login, challenge, browser, now }: NewSession,
 ): Promise<Session> {
   const at = seconds(now)
   const payload: SessionPayload = {
     created_at: at,
     ...(login && { password: login.password }),
+    ...(login?.device && { device: login.device }),
+    ...(login?.isDeviceUnseen && { device_unseen: true as const }),
+    ...(challenge && {
+      challenge: {
+        user_id: challenge.userId,
+        password: challenge.password,
+        remember: challenge.remember,
+        at: seconds(challenge.at),
+      },
+    }),
   }
   await db
     .with('replaced', query => query.deleteFrom('sessions').where('id', '=', old ?? ''))
@@ -56,6 +86,9 @@ export async function replaceSession(
     createdAt: at * 1000,
     lastActivityAt: at * 1000,
     passwordConfirmedAt: null,
+    device: login?.device ?? null,
+    isDeviceUnseen: login?.isDeviceUnseen ?? false,
+    challenge,
   }
 }
 

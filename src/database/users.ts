@@ -1,22 +1,26 @@
 import { type Kysely, sql } from 'kysely'
+import { canonicalEmail } from '../auth/email.ts'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { grantDefaultRoles, type Holder } from './permissions.ts'
 import type { Schema } from './schema.ts'
 
-/** A user who is not deleted, found by e-mail address without regard to case; null if there is none. */
-export async function findUserByEmail(
-  db: Kysely<Schema>,
-  email: string,
-): Promise<{ id: number; name: string; email: string } | null> {
-  const row = await db
-    .selectFrom('users')
-    .select(['id', 'name', 'email'])
-    .where(sql`lower(email)`, '=', sql`lower(${email})`)
-    .where('deleted_at', 'is', null)
-    .executeTakeFirst()
-  return row ?? null
+/** A user, as far as mail and the command line need to know. */
+export interface Account {
+  id: number
+  name: string
+  email: string
+}
+
+/**
+ * A user who is not deleted, found by e-mail address without regard to case, as it is given or in its canonical
+ * form; null if there is none.
+ */
+export async function findUserByEmail(db: Kysely<Schema>, email: string): Promise<Account | null> {
+  const row = await byEmail(db, email)
+  return row === null ? null : { id: row.id, name: row.name, email: row.email }
 }
 
 /** What a login is checked against. */
@@ -29,26 +33,48 @@ export interface Credentials {
 
 /** The credentials of a user who is not deleted, found as {@link findUserByEmail} finds; null if there is none. */
 export async function findCredentials(db: Kysely<Schema>, email: string): Promise<Credentials | null> {
+  const row = await byEmail(db, email)
+  return row === null ? null : credentialsOf(row)
+}
+
+/** The credentials of a user who is not deleted; null if there is none. */
+export async function findCredentialsById(db: Kysely<Schema>, userId: number): Promise<Credentials | null> {
+  const row = await accounts(db).where('id', '=', userId).executeTakeFirst()
+  return row === undefined ? null : credentialsOf(row)
+}
+
+const accounts = (db: Kysely<Schema>) =>
+  db
+    .selectFrom('users')
+    .select(['id', 'name', 'email', 'password', 'two_factor_confirmed_at'])
+    .select(sql<boolean>`two_factor_secret is not null`.as('has_secret'))
+    .where('deleted_at', 'is', null)
+
+async function byEmail(db: Kysely<Schema>, email: string) {
   // No text of PostgreSQL's has a NUL, and asking for one is an error.
   if (email.includes('\0')) return null
-  const row = await db
-    .selectFrom('users')
-    .select(['id', 'password', 'two_factor_confirmed_at'])
-    .where(sql`lower(email)`, '=', sql`lower(${email})`)
-    .where('deleted_at', 'is', null)
+  const row = await accounts(db)
+    .where(sql<boolean>`lower(email) in (lower(${email}), lower(${canonicalEmail(email)}))`)
+    // Rows from elsewhere may hold other forms, and then what was typed says which is meant.
+    .orderBy(sql`lower(email) = lower(${email})`, 'desc')
     .executeTakeFirst()
-  return row === undefined
-    ? null
-    : {
-        userId: row.id,
-        password: row.password as PasswordHash,
-        hasSecondFactor: row.two_factor_confirmed_at !== null,
-      }
+  return row ?? null
 }
+
+const credentialsOf = (row: {
+  id: number
+  password: string
+  two_factor_confirmed_at: string | null
+  has_secret: boolean
+}): Credentials => ({
+  userId: row.id,
+  password: row.password as PasswordHash,
+  hasSecondFactor: row.has_secret && row.two_factor_confirmed_at !== null,
+})
 
 /**
  * Stores another hash of the password that a user has, unless the password was changed meanwhile. The user's
- * sessions go on.
+ * sessions and remembered devices go on.
  *
  * @returns whether it is stored
  */
@@ -63,13 +89,17 @@ export async function rehashPassword(
     ), going_on as (
       update sessions set payload = replace(payload, ${passwordStamp(from)}, ${passwordStamp(to)})
       where user_id = (select id from rehashed)
+    ), remembered as (
+      update remembered_devices set password = ${passwordStamp(to)}
+      where user_id = (select id from rehashed) and password = ${passwordStamp(from)}
     )
     select id from rehashed`.execute(db)
   return rows.length > 0
 }
 
 /**
- * Gives a user a new password. All sessions of the user's end at once, but for the one that is named.
+ * Gives a user a new password. All sessions and remembered devices of the user's end at once, but for the session
+ * that is named and its device.
  *
  * @param keep the session in which the password was changed
  * @param revokeTokens the class names that mean a user, to revoke the user's tokens as well; null to leave them alone
@@ -93,6 +123,13 @@ export async function changePassword(
     ), kept as (
       update sessions set payload = (payload::jsonb || ${stamp}::jsonb)::text
       where id = ${keep} and user_id = (select id from changed)
+      returning payload::jsonb ->> 'device' as device
+    ), remembered as (
+      update remembered_devices set password = ${passwordStamp(hash)}
+      where user_id = (select id from changed) and selector = (select device from kept)
+    ), forgotten as (
+      delete from remembered_devices
+      where user_id = (select id from changed) and selector is distinct from (select device from kept)
     ), revoked as (
       delete from personal_access_tokens
       where tokenable_id = (select id from changed) and tokenable_type = any(${revokeTokens ?? []}::text[])
@@ -103,7 +140,7 @@ export async function changePassword(
 
 /**
  * Deletes a user, as Laravel does with what may come back: the row stays, and nothing of it opens anything any more.
- * Sessions and external profiles go at once.
+ * Sessions, remembered devices and external profiles go at once.
  *
  * @param now milliseconds since the epoch
  */
@@ -114,6 +151,8 @@ export async function deleteUser(db: Kysely<Schema>, userId: number, now: number
       where id = ${userId} and deleted_at is null returning id
     ), profiles as (
       delete from external_profiles where user_id = (select id from deleted)
+    ), devices as (
+      delete from remembered_devices where user_id = (select id from deleted)
     )
     delete from sessions where user_id = (select id from deleted)`.execute(db)
 }
@@ -214,9 +253,100 @@ export async function insertUser(
       .executeTakeFirstOrThrow()
     return id
   } catch (error) {
-    const { constraint } = error as { constraint?: string }
-    if (constraint === 'users_email_unique') throw new UserExists('email')
-    if (constraint === 'users_name_unique') throw new UserExists('name')
-    throw error
+    throw asTaken(error)
   }
+}
+
+/** What a violated unique index means; the error itself if it is another one. */
+function asTaken(error: unknown): unknown {
+  const { constraint } = error as { constraint?: string }
+  if (constraint === 'users_email_unique') return new UserExists('email')
+  if (constraint === 'users_name_unique') return new UserExists('name')
+  return error
+}
+
+/**
+ * Which of a user's unique values somebody else has, deleted users included, in whatever case.
+ *
+ * @param except the user who may have them
+ */
+export async function takenFields(
+  db: Kysely<Schema>,
+  { name, email }: { name: string | null; email: string | null },
+  except: number | null = null,
+): Promise<Set<'name' | 'email'>> {
+  const { rows } = await sql<{ field: 'name' | 'email' }>`
+    select 'name' as field from users where lower(name) = lower(${name}) and id is distinct from ${except}::bigint
+    union all
+    select 'email' from users where lower(email) = lower(${email}) and id is distinct from ${except}::bigint`.execute(
+    db,
+  )
+  return new Set(rows.map(({ field }) => field))
+}
+
+/**
+ * Changes what a user is called. Another e-mail address has to be verified anew, and a reset that was asked for
+ * under the old one is off.
+ *
+ * @param now milliseconds since the epoch
+ * @returns the user before the change
+ * @throws {UserExists} when name or e-mail address are taken, in whatever case
+ */
+export async function updateProfile(
+  db: Kysely<Schema>,
+  userId: number,
+  { name, email }: { name: string | null; email: string | null },
+  now: number,
+): Promise<(Account & { isVerified: boolean }) | null> {
+  try {
+    const { rows } = await sql<Account & { isVerified: boolean }>`
+      with before as (
+        select id, name, email, email_verified_at is not null as "isVerified" from users
+        where id = ${userId} and deleted_at is null for update
+      ),
+      off as (
+        delete from password_reset_tokens
+        where email = (select email from before) and email is distinct from coalesce(${email}, email)
+      ), changed as (
+        update users as u set
+          name = coalesce(${name}, u.name),
+          email = coalesce(${email}, u.email),
+          email_verified_at =
+            case when u.email is distinct from coalesce(${email}, u.email) then null else u.email_verified_at end,
+          updated_at = ${millisToTimestamp(now)}::timestamp
+        from before where u.id = before.id
+      )
+      select id, name, email, "isVerified" from before`.execute(db)
+    return rows[0] ?? null
+  } catch (error) {
+    throw asTaken(error)
+  }
+}
+
+/**
+ * Counts a user's e-mail address as verified, unless it was changed meanwhile, which gives the default roles.
+ *
+ * @param user.types the class names that mean a user
+ * @param now milliseconds since the epoch
+ * @returns whether it was not verified before
+ */
+export async function verifyEmail(
+  db: Kysely<Schema>,
+  { userId, email, types }: { userId: number; email: string; types: Holder['types'] },
+  now: number,
+): Promise<boolean> {
+  return db.transaction().execute(async transaction => {
+    const verified = await transaction
+      .updateTable('users')
+      .set({ email_verified_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })
+      .where('id', '=', userId)
+      .where('email', '=', email)
+      .where('email_verified_at', 'is', null)
+      .where('deleted_at', 'is', null)
+      .returning('id')
+      .executeTakeFirst()
+    if (verified === undefined) return false
+    await grantDefaultRoles(transaction, { userId, types })
+    return true
+  })
 }

@@ -309,12 +309,12 @@ t.test('the session cookie', async t => {
     sessionSameSite: 'lax',
     sessionPartitioned: false,
   } as const
-  t.equal(sessionCookies(settings).name, 's')
-  t.equal(sessionCookies({ ...settings, sessionSecure: true }).name, '__Host-s')
-  t.equal(sessionCookies({ ...settings, sessionSecure: true, sessionDomain: '.a.test' }).name, 's')
-  const { read } = sessionCookies(settings)
+  t.equal(sessionCookies(settings).session.name, 's')
+  t.equal(sessionCookies({ ...settings, sessionSecure: true }).session.name, '__Host-s')
+  t.equal(sessionCookies({ ...settings, sessionSecure: true, sessionDomain: '.a.test' }).session.name, 's')
+  const { read } = sessionCookies(settings).session
   t.strictSame(read(undefined), [])
   t.strictSame(read('a=1; s=2;s=3; ss=4; s =5; __proto__=6; S=7'), ['2', '3'])
-  const prefixed = sessionCookies({ ...settings, sessionSecure: true })
+  const prefixed = sessionCookies({ ...settings, sessionSecure: true }).session
   t.strictSame(prefixed.read('s=1; __Host-s=2'), ['2'], 'the plain name is not read')
 })

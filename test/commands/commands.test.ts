@@ -67,6 +67,25 @@ t.test('user password', async t => {
   t.match((await set(user.email, 'x'.repeat(73))).error, '--password must not be longer than 72 bytes.')
 })
 
+t.test('user two-factor-disable', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database, { password: 'the password' })
+  await database.kysely
+    .updateTable('users')
+    .set({ two_factor_secret: 'lost', two_factor_confirmed_at: '2026-01-01 00:00:00' })
+    .where('id', '=', user.id)
+    .execute()
+  const app = await startApp(t as never, { database })
+  const logIn = async () =>
+    (await new TestBrowser(app).logIn({ email: user.email, password: 'the password' })).json
+  const disable = (email: string) => command('user', 'two-factor-disable', '--email', email)
+  t.strictSame(await logIn(), { two_factor: true })
+  t.match((await disable(user.email)).out, [/has no second factor any more/])
+  t.strictSame(await logIn(), { two_factor: false })
+  t.match((await disable(user.email)).out, [/has no second factor\.$/])
+  t.match((await disable('nobody@example.org')).error, 'There is no user with the e-mail address nobody')
+})
+
 t.test('doctor', async t => {
   const doctor = async (settings: Record<string, string>, ...args: string[]) => {
     const out: string[] = []

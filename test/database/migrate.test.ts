@@ -84,6 +84,7 @@ for (const engine of ENGINES) {
         '0006_permission_versions',
         '0007_identity_changes',
         '0008_deleted_users',
+        '0009_accounts',
       ])
       t.equal(await isMigrated(kysely), true)
     })

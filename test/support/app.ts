@@ -9,6 +9,7 @@ import type { Database } from '../../src/database/connect.ts'
 import { grant } from '../../src/database/permissions.ts'
 import { deleteTokens, insertToken } from '../../src/database/tokens.ts'
 import { insertUser } from '../../src/database/users.ts'
+import { Mailbox } from './mailbox.ts'
 
 /** The moment at which tests begin, 2026-03-01T12:00:00Z in milliseconds. Nothing moves it but the test. */
 export const NOW = Date.UTC(2026, 2, 1, 12)
@@ -41,12 +42,16 @@ export interface TestApp extends FastifyInstance {
   clock: TestClock
   /** What was logged. */
   logged: Record<string, unknown>[]
+  /** The mails that were sent. */
+  mailbox: Mailbox
 }
 
 export interface TestAppOptions {
   database: Database
   environment?: Record<string, string>
   clock?: TestClock
+  /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
+  mailbox?: boolean
   /** Adds routes before the server starts. */
   routes?: (app: FastifyInstance) => void
 }
@@ -54,23 +59,32 @@ export interface TestAppOptions {
 /** A server on a database that outlives it, with a log to look into. It is closed with the test. */
 export async function startApp(
   t: Test,
-  { database, environment = {}, clock = testClock(), routes }: TestAppOptions,
+  {
+    database,
+    environment = {},
+    clock = testClock(),
+    mailbox: hasMailbox = environment.MAIL_URL === undefined,
+    routes,
+  }: TestAppOptions,
 ): Promise<TestApp> {
   const logged: Record<string, unknown>[] = []
+  const mailbox = new Mailbox()
   const app = buildApp({
     config: loadConfig({
       LOG_LEVEL: 'trace',
+      APP_KEY: TEST_KEY,
       ...(environment.APP_ENV !== 'production' && { HASH_ROUNDS: String(TEST_ROUNDS) }),
       ...environment,
     }),
     database: { ...database, close: async () => {} },
     clock,
+    ...(hasMailbox && { deliverMail: mailbox.deliver }),
     logStream: { write: line => logged.push(JSON.parse(line)) },
   })
   if (routes) app.register(async scope => routes(scope))
   t.teardown(() => app.close())
   await app.ready()
-  return Object.assign(app, { logged }) as TestApp
+  return Object.assign(app, { logged, mailbox }) as TestApp
 }
 
 /** Adds a route that revokes a token, for a test of what that means to others. */

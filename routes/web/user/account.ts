@@ -10,18 +10,19 @@ const account: FastifyPluginAsyncTypebox = async app => {
       config: { access: { auth: 'required', via: 'session', password: 'confirmed' } },
       schema: {
         operationId: 'user.delete',
-        tags: ['session'],
+        tags: ['account'],
         summary: 'Delete the account',
         description:
-          'Ends all sessions and tokens of the user at once. The account is deleted for good after a month, with its playlists.',
+          'Ends all sessions, remembered browsers and tokens of the user at once. The account is deleted for good after a month, with its playlists.',
         response: { 204: noContent('The account is deleted.') },
       },
     },
     async (request, reply) => {
       const { user } = request.identity as SessionIdentity
       await deleteUser(app.database.kysely, user.id, app.clock())
-      request.log.info({ userId: user.id, address: request.ip }, 'account deleted')
-      await app.sessions.start(request, null)
+      request.record('account deleted', { userId: user.id })
+      await app.devices.forget(request)
+      await app.sessions.start(request)
       return reply.code(204).send(null)
     },
   )

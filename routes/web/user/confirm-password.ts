@@ -20,7 +20,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Confirm the password',
         description:
-          'Remembers in the session that its user has just entered the password. Counts among the logins.',
+          'Remembers in the session that its user has just entered the password. CONFIRM_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
         body: Body,
         response: { 201: emptyJson('It is confirmed.') },
       },
@@ -28,9 +28,14 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { user, session } = request.identity as SessionIdentity
       const password = request.body.password ?? ''
-      const credentials = await request.checkPassword(reply, { email: user.email, password })
+      const credentials = await request.checkPassword(reply, {
+        email: user.email,
+        password,
+        as: 'confirm_password',
+      })
       if (credentials === null) throw unprocessable({ password: [MESSAGES.wrongPassword] })
       await confirmPassword(app.database.kysely, session.id.digest(), app.clock())
+      request.record('password confirmed', { userId: user.id })
       return reply
         .code(201)
         .type('application/json')

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { errorsByField } from '../../../src/api/account-input.ts'
 import { unprocessable } from '../../../src/api/errors.ts'
 import { OptionalPassword } from '../../../src/api/input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
-import { newPasswordErrors } from '../../../src/api/new-password.ts'
+import { RevokeTokens } from '../../../src/api/new-password.ts'
 import { EMPTY_JSON, emptyJson } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { changePassword } from '../../../src/database/users.ts'
@@ -12,13 +13,7 @@ const Body = Type.Object({
   current_password: OptionalPassword,
   password: OptionalPassword,
   password_confirmation: OptionalPassword,
-  revoke_tokens: Type.Optional(
-    Type.Union([Type.Boolean(), Type.Null()], {
-      description:
-        "Whether to revoke the user's tokens as well; REVOKE_TOKENS_ON_PASSWORD_CHANGE unless it is given.",
-      examples: [false],
-    }),
-  ),
+  revoke_tokens: RevokeTokens,
 })
 
 const password: FastifyPluginAsyncTypebox = async app => {
@@ -28,10 +23,10 @@ const password: FastifyPluginAsyncTypebox = async app => {
       config: { access: { auth: 'required', via: 'session' } },
       schema: {
         operationId: 'user.password',
-        tags: ['session'],
+        tags: ['account'],
         summary: 'Change the password',
         description:
-          'All other sessions of the user end at once; this one goes on. Trying the current password counts among the logins.',
+          'All other sessions and remembered browsers of the user end at once; this one goes on. CONFIRM_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
         body: Body,
         response: { 200: emptyJson('It is changed.') },
       },
@@ -46,28 +41,26 @@ const password: FastifyPluginAsyncTypebox = async app => {
       } = request.body
       const isRight =
         typeof current === 'string' &&
-        (await request.checkPassword(reply, { email: user.email, password: current })) !== null
+        (await request.checkPassword(reply, {
+          email: user.email,
+          password: current,
+          as: 'confirm_password',
+        })) !== null
       const ofCurrent = [
         ...(typeof current === 'string' ? [] : [MESSAGES.rules.required('current password')]),
         ...(isRight ? [] : [MESSAGES.wrongCurrentPassword]),
       ]
-      const ofNew = newPasswordErrors(password, repeated)
-      if (ofCurrent.length + ofNew.length > 0) {
-        throw unprocessable({
-          ...(ofCurrent.length > 0 && { current_password: ofCurrent }),
-          ...(ofNew.length > 0 && { password: ofNew }),
-        })
-      }
+      const ofNew = await app.screening.passwordErrors(password, repeated)
+      const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
+      if (errors !== null) throw unprocessable(errors)
       const isRevoking = revoke_tokens ?? app.config.revokeTokensOnPasswordChange
       await changePassword(app.database.kysely, user.id, await app.hashPassword(password as string), {
         keep: session.id.digest(),
         revokeTokens: isRevoking ? app.config.tokenableTypes : null,
         now: app.clock(),
       })
-      request.log.info(
-        { userId: user.id, address: request.ip, revokedTokens: isRevoking },
-        'password changed',
-      )
+      request.record('password changed', { userId: user.id, revokedTokens: isRevoking })
+      await app.mail.notify('passwordChanged', user)
       return reply.type('application/json').send(EMPTY_JSON as never)
     },
   )

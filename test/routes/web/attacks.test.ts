@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { mintSessionId, SessionId } from '../../../src/auth/session.ts'
 import { databaseOver } from '../../../src/database/connect.ts'
 import { postgresSource } from '../../../src/database/postgres.ts'
-import { accountKey } from '../../../src/limits/login-limits.ts'
+import { accountKey } from '../../../src/limits/attempt-limit.ts'
 import { addUser, get, MINUTE, send, startApp, type TestAppOptions, testClock } from '../../support/app.ts'
 import { SPA, TestBrowser } from '../../support/browser.ts'
 import { createDatabase } from '../../support/databases.ts'
@@ -491,6 +491,8 @@ t.test('22 guessing a password', async t => {
     ]
     t.equal(new Set(same.map(accountKey)).size, 1)
     t.not(accountKey('test1044@laravel.com'), accountKey('test1043@laravel.com'))
+    t.equal(accountKey('a@Example.org.'), accountKey('A@example.org'))
+    t.equal(accountKey('a@bücher.example'), accountKey('a@xn--bcher-kva.example'))
     t.equal(accountKey('ⓣⓔⓢⓣ@ⓛⓐⓡⓐⓥⓔⓛ.ⓒⓞⓜ'), accountKey('ⓉⒺⓈⓉ@ⓁⒶⓇⒶⓋⒺⓁ.ⒸⓄⓂ'))
     const app = await startApp(t, { database })
     const statuses: number[] = []

@@ -1,16 +1,14 @@
-import { readFile } from 'node:fs/promises'
-import { createServer } from 'node:http'
-import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import t, { type Test } from 'tap'
+import { Secret as OneTimeSecret, TOTP } from 'otpauth'
+import type { Page } from 'playwright-core'
+import t from 'tap'
 import { addUser, startApp } from '../../support/app.ts'
 import { SPA } from '../../support/browser.ts'
 import { createDatabase } from '../../support/databases.ts'
+import { startMailServer } from '../../support/mail-server.ts'
 import { addNotification } from '../../support/rows.ts'
 import { freePort } from '../../support/services.ts'
+import { launch, open, servePages, skip } from '../../support/spa.ts'
 
-const CHROMIUM = process.env.TEST_CHROMIUM
-const skip = CHROMIUM ? false : 'no Chromium was found'
 const PASSWORD = 'correct horse battery staple'
 
 t.test('a single-page application in a browser', { skip }, async t => {
@@ -28,11 +26,7 @@ t.test('a single-page application in a browser', { skip }, async t => {
     },
   })
   await app.listen({ host: 'localhost', port })
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM ?? '',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'],
-  })
-  t.teardown(() => browser.close())
+  const browser = await launch(t)
 
   await t.test('logs in, does things, and logs out', async t => {
     const page = await open(browser, `${pages}/`)
@@ -122,55 +116,123 @@ t.test('a single-page application in a browser', { skip }, async t => {
   })
 })
 
-/** Opens a page, and fails the test for whatever goes wrong in its scripts. */
-async function open(browser: Pick<Browser, 'newPage'>, url: string): Promise<Page> {
-  const page = await browser.newPage()
-  page.on('pageerror', error => t.fail(error.message))
-  await page.goto(url)
-  return page
-}
+t.test('an account, from its beginning on', { skip }, async t => {
+  const database = await createDatabase(t, 'postgres')
+  t.teardown(() => database.close())
+  const mails = await startMailServer(t)
+  const port = await freePort()
+  const pages = await servePages(t, `http://localhost:${port}`)
+  const app = await startApp(t, {
+    database,
+    environment: {
+      APP_URL: `http://localhost:${port}`,
+      FRONTEND_URL: pages,
+      MAIL_URL: mails.url,
+      MAIL_FROM: 'AnimeThemes <no-reply@example.org>',
+      LOGIN_RATE_LIMIT: '100',
+      ...(pages !== SPA && { SANCTUM_STATEFUL_DOMAINS: new URL(pages).host }),
+    },
+  })
+  await app.listen({ host: 'localhost', port })
+  const browser = await launch(t)
+  const page = await open(browser, `${pages}/`)
+  const saysOn = (page: Page) => (text: string) => page.locator('#said', { hasText: text }).waitFor()
+  const says = saysOn(page)
+  const [EMAIL, PASSWORD, NEW] = ['hikari@example.org', 'Correct horse 1', 'Another-horse-2']
+  const nextLink = async () => /https?:\/\/\S+/.exec((await mails.next()).text ?? '')?.[0] ?? ''
 
-/** Serves the application, on port 3000 unless that is taken, and returns its origin. */
-async function servePages(t: Test, api: string): Promise<string> {
-  const axios = await readFile(join(import.meta.dirname, '../../../../node_modules/axios/dist/axios.min.js'))
-  const server = createServer((request, response) => {
-    if (request.url === '/axios.js') response.setHeader('content-type', 'text/javascript').end(axios)
-    else response.setHeader('content-type', 'text/html').end(application(api))
-  })
-  const listen = (port: number) =>
-    new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(port, 'localhost', resolve)
-    })
-  await listen(3000).catch(() => listen(0))
-  t.teardown(() => server.close())
-  const address = server.address()
-  return `http://localhost:${typeof address === 'object' ? address?.port : address}`
-}
+  await page.fill('#name', 'hikari')
+  await page.fill('#email', EMAIL)
+  await page.fill('#password', PASSWORD)
+  await page.fill('#repeated', 'another one')
+  await page.click('#register')
+  await says('422 The password confirmation does not match.')
+  await page.fill('#repeated', PASSWORD)
+  await page.check('#terms')
+  await page.click('#register')
+  await says('201')
+  await page.click('#me')
+  await says(`200 ${EMAIL}`)
 
-const application = (api: string) => `<!doctype html>
-<title>A single-page application</title>
-<input id="email"><input id="password" type="password"><input id="notification">
-<button id="login">log in</button><button id="me">who am I</button>
-<button id="read">mark as read</button><button id="logout">log out</button>
-<pre id="said"></pre>
-<script src="/axios.js"></script>
-<script>
-  const api = axios.create({ baseURL: '${api}', withCredentials: true, withXSRFToken: true })
-  const field = id => document.getElementById(id)
-  const on = (id, action) => field(id).addEventListener('click', async () => {
-    field('said').textContent = ''
-    const { status, data } = await action().catch(error => error.response ?? { status: error.message })
-    const { errors, message, user } = data || {}
-    const text = errors ? Object.values(errors).flat().join(' ') : message ?? user?.email ?? (data ? JSON.stringify(data) : '')
-    field('said').textContent = status + ' ' + text
-  })
-  on('login', async () => {
-    await api.get('/sanctum/csrf-cookie')
-    return api.post('/login', { email: field('email').value, password: field('password').value })
-  })
-  on('me', () => api.get('/api/me'))
-  on('read', () => api.put('/api/me/notification/' + field('notification').value + '/read'))
-  on('logout', () => api.post('/logout'))
-</script>
-`
+  await page.goto(await nextLink())
+  t.equal(page.url(), `${pages}/?verified=1`, 'the link of the mail leads back to the website')
+  const stored = await database.kysely
+    .selectFrom('users')
+    .select(['id', 'email_verified_at'])
+    .where('email', '=', EMAIL)
+    .executeTakeFirstOrThrow()
+  t.ok(stored.email_verified_at)
+
+  await page.click('#enable')
+  await says('423 Password confirmation required.')
+  await page.fill('#password', PASSWORD)
+  await page.click('#confirm-password')
+  await says('201')
+  await page.click('#enable')
+  await says('200')
+  const box = await page.locator('#qr svg').boundingBox()
+  t.ok(box !== null && box.width > 100 && box.height > 100, 'the QR code can be seen')
+  const secret = (await page.textContent('#secret')) ?? ''
+  const [recoveryCode = ''] = ((await page.textContent('#codes')) ?? '').split(' ')
+  const code = () => {
+    app.clock.advance(30_000)
+    const totp = new TOTP({ secret: OneTimeSecret.fromBase32(secret) })
+    return totp.generate({ timestamp: app.clock() })
+  }
+  await page.fill('#code', code())
+  await page.click('#confirm-code')
+  await says('200')
+  await page.click('#logout')
+  await says('204')
+
+  const logIn = async (page: Page, password: string) => {
+    const says = saysOn(page)
+    await page.fill('#email', EMAIL)
+    await page.fill('#password', password)
+    await page.click('#login')
+    await says('200 {"two_factor":true}')
+    await page.click('#me')
+    await says('401 Unauthenticated.')
+  }
+  const context = await browser.newContext()
+  t.teardown(() => context.close())
+  const other = await open(context, `${pages}/`)
+  for (const one of [page, other]) {
+    if (one === other) await one.check('#remember')
+    await logIn(one, PASSWORD)
+    await one.fill('#code', '000000')
+    await one.click('#challenge')
+    await saysOn(one)('422 The provided two factor authentication code was invalid.')
+    await one.fill('#code', code())
+    await one.click('#challenge')
+    await saysOn(one)('204')
+    await one.click('#me')
+    await saysOn(one)(`200 ${EMAIL}`)
+  }
+  await page.click('#logout')
+  await says('204')
+
+  await page.click('#forgot')
+  await says('200 We have emailed your password reset link!')
+  await page.goto(await nextLink())
+  t.match(page.url(), `${pages}/reset-password?token=`)
+  await page.fill('#email', EMAIL)
+  await page.fill('#password', NEW)
+  await page.fill('#repeated', NEW)
+  await page.click('#reset')
+  await says('200 Your password has been reset!')
+  t.match((await mails.next()).subject, 'Your password for AnimeThemes was changed')
+
+  await other.click('#me')
+  await saysOn(other)('401 Unauthenticated.')
+  t.notOk(
+    (await context.cookies()).some(({ name }) => name === 'remember_web'),
+    'and nobody is remembered',
+  )
+  await logIn(page, NEW)
+  await page.fill('#code', recoveryCode)
+  await page.click('#recovery')
+  await says('204')
+  await page.click('#me')
+  await says(`200 ${EMAIL}`)
+})

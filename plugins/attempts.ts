@@ -1,0 +1,170 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { tooManyRequests } from '../src/api/errors.ts'
+import type { Config } from '../src/config.ts'
+import { hasLoggedInFrom } from '../src/database/login-addresses.ts'
+import { ACCOUNTS_PER_ADDRESS, attemptLimit, failureLimit, hourlyLimit } from '../src/limits/attempt-limit.ts'
+import { LimitExceeded } from '../src/limits/counters.ts'
+import { guessLimit } from '../src/limits/guess-limit.ts'
+
+const MINUTE_MS = 60_000
+
+/** Laravel's limit for links that verify an e-mail address and for asking for one. */
+const VERIFICATIONS = 6
+
+/** How often a minute each of these may be tried for an account from an address. */
+const MAX = {
+  login: ({ loginRateLimit }: Config) => loginRateLimit,
+  confirm_password: ({ confirmPasswordRateLimit }: Config) => confirmPasswordRateLimit,
+  two_factor: ({ twoFactorRateLimit }: Config) => twoFactorRateLimit,
+  register: ({ registerRateLimit }: Config) => registerRateLimit,
+  forgot_password: ({ forgotPasswordRateLimit }: Config) => forgotPasswordRateLimit,
+  reset_password: ({ forgotPasswordRateLimit }: Config) => forgotPasswordRateLimit,
+  verification: () => VERIFICATIONS,
+} as const
+
+/** What counts as an attempt. */
+export type AttemptKind = keyof typeof MAX
+
+/** A password or a code that somebody enters. */
+export interface EnteredSecret {
+  /** What its account is counted under. */
+  account: string
+  /** Whose account it is; null for nobody's. */
+  userId: number | null
+  /** Whether it is right. */
+  verify(): Promise<boolean>
+}
+
+interface Attempts {
+  /**
+   * Counts an attempt for an account, and tells in the answer's headers what is left.
+   *
+   * @throws {HttpError} 429 when the limit is used up
+   */
+  count(request: FastifyRequest, reply: FastifyReply, kind: AttemptKind, account: string): Promise<void>
+  /**
+   * Tries a password or a code, unless the account has seen too many wrong ones within the hour.
+   *
+   * @returns whether it was right
+   * @throws {HttpError} 429 when the limit is used up
+   */
+  judge(request: FastifyRequest, kind: 'password' | 'code', secret: EnteredSecret): Promise<boolean>
+  /**
+   * Looks a token up, unless the address has shown too many wrong ones within the minute.
+   *
+   * @param digest what it is remembered by when it is right
+   * @returns what `lookUp` found
+   * @throws {HttpError} 429 when the limit is used up
+   */
+  guess<T extends { isRight: boolean }>(
+    request: FastifyRequest,
+    digest: string,
+    lookUp: () => Promise<T>,
+  ): Promise<T>
+  /**
+   * Counts a new account.
+   *
+   * @throws {HttpError} 429 when its address has made too many within the hour
+   */
+  countRegistration(request: FastifyRequest): Promise<void>
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    attempts: Attempts
+  }
+}
+
+/** Adds `app.attempts`, which bounds how often people try what opens something or reaches somebody. */
+export default fp(
+  async app => {
+    const { config, clock, counters, metrics } = app
+    const { kysely } = app.database
+
+    const limits = Object.fromEntries(
+      Object.entries(MAX).map(([kind, maxOf]) => [
+        kind,
+        attemptLimit(counters, { name: kind, max: maxOf(config) }),
+      ]),
+    ) as Record<AttemptKind, ReturnType<typeof attemptLimit>>
+    const failures = {
+      password: failureLimit(counters, { name: 'failed-login', max: config.loginFailureLimit }, clock),
+      code: failureLimit(
+        counters,
+        { name: 'failed-code', max: config.twoFactorRateLimit * ACCOUNTS_PER_ADDRESS },
+        clock,
+      ),
+    }
+    const registrations = hourlyLimit(counters, {
+      name: 'registered',
+      max: config.registerRateLimit * ACCOUNTS_PER_ADDRESS,
+    })
+
+    const guesses = guessLimit(
+      counters,
+      { name: 'failed-auth', max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
+      clock,
+    )
+
+    const within = async <T>(
+      kind: AttemptKind | 'failed_auth',
+      work: () => Promise<T>,
+      onExceeded = () => {},
+    ): Promise<T> => {
+      try {
+        return await work()
+      } catch (error) {
+        if (!(error instanceof LimitExceeded)) throw error
+        onExceeded()
+        metrics.rateLimited(kind)
+        throw tooManyRequests(error, clock())
+      }
+    }
+
+    app.decorate('attempts', {
+      async count({ clientAddress }, reply, kind, account) {
+        const attempt = { account, address: clientAddress.key }
+        const { max, remaining } = await within(kind, () => limits[kind](attempt))
+        reply.headers({ 'x-ratelimit-limit': max, 'x-ratelimit-remaining': remaining })
+      },
+      judge: ({ clientAddress }, kind, { account, userId, verify }) =>
+        within(kind === 'code' ? 'two_factor' : 'login', () =>
+          failures[kind]({
+            account,
+            verify,
+            // Whoever guesses codes has the password already: to shut out such a one is right.
+            isKnownAddress: async () =>
+              kind === 'password' &&
+              userId !== null &&
+              (await hasLoggedInFrom(kysely, userId, clientAddress.key)),
+          }),
+        ),
+      async guess<T extends { isRight: boolean }>(
+        request: FastifyRequest,
+        digest: string,
+        lookUp: () => Promise<T>,
+      ): Promise<T> {
+        const { key, isLocal } = request.clientAddress
+        if (isLocal) return lookUp()
+        const found: T[] = []
+        await within(
+          'failed_auth',
+          () =>
+            guesses.attempt(key, digest, async () => {
+              const one = await lookUp()
+              found.push(one)
+              return one.isRight
+            }),
+          () => {
+            request.authenticationOutcome = 'throttled'
+          },
+        )
+        return found[0] as T
+      },
+      countRegistration: ({ clientAddress }) =>
+        within('register', () => registrations.count(clientAddress.key)),
+    })
+  },
+  { name: 'attempts', dependencies: ['client-address', 'counters', 'database', 'metrics'] },
+)

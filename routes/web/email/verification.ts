@@ -1,0 +1,94 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { forbidden, HttpError } from '../../../src/api/errors.ts'
+import { MESSAGES } from '../../../src/api/messages.ts'
+import { EMPTY_JSON, emptyJson, failure, noContent, redirection } from '../../../src/api/responses.ts'
+import type { SessionIdentity } from '../../../src/auth/identity.ts'
+import { equalSecrets } from '../../../src/auth/secret.ts'
+import { emailHash, isSignedLink } from '../../../src/auth/signed-link.ts'
+import { verifyEmail } from '../../../src/database/users.ts'
+import { pathOf } from '../../../src/http.ts'
+
+const verification: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock } = app
+
+  // Whoever follows a link wants to see a page, and not what is meant for programs.
+  app.setErrorHandler(async (error, request, reply) => {
+    const isUnknown = error instanceof HttpError && error.statusCode === 401
+    if (isUnknown && wantsPage(request)) return reply.redirect(config.loginUrl.href)
+    throw error
+  })
+
+  app.get(
+    '/verify/:id/:hash',
+    {
+      config: { access: { auth: 'required', via: 'session' } },
+      schema: {
+        operationId: 'email.verify',
+        tags: ['account'],
+        summary: "Verify the user's e-mail address",
+        description:
+          'The link of the mail: it counts for an hour, and in a session of the very user. A browser is sent to FRONTEND_URL with `?verified=1`, or to WIKI_LOGIN unless somebody is logged in. Six attempts a minute.',
+        params: Type.Object({ id: Type.String(), hash: Type.String() }),
+        response: {
+          204: noContent('It is verified, now or before.'),
+          302: redirection('The same, for a browser.'),
+          403: failure("The link was changed, is too old, or is not the user's.", MESSAGES.invalidSignature),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { user } = request.identity as SessionIdentity
+      await app.attempts.count(request, reply, 'verification', String(user.id))
+      const path = pathOf(request.url)
+      const query = request.url.slice(path.length + 1)
+      // By the address as configured, whatever host the request names.
+      if (!isSignedLink(config.appUrl.origin + path, query, clock(), app.keys.signing())) {
+        throw forbidden(MESSAGES.invalidSignature)
+      }
+      const { id, hash } = request.params
+      if (id !== String(user.id) || !equalSecrets(hash, emailHash(user.email))) throw forbidden()
+      const types = config.tokenableTypes
+      if (await verifyEmail(app.database.kysely, { userId: user.id, email: user.email, types }, clock())) {
+        request.record('email verified', { userId: user.id })
+      }
+      if (!wantsPage(request)) return reply.code(204).send(null)
+      const page = new URL(config.frontendUrl)
+      page.searchParams.set('verified', '1')
+      return reply.redirect(page.href)
+    },
+  )
+
+  app.post(
+    '/verification-notification',
+    {
+      config: { access: { auth: 'required', via: 'session' } },
+      schema: {
+        operationId: 'email.verification-notification',
+        tags: ['account'],
+        summary: 'Ask for another mail that verifies the e-mail address',
+        description: 'Six attempts a minute. An address gets five such mails an hour at most.',
+        response: {
+          202: emptyJson('It is on its way.'),
+          204: noContent('The address is verified already.'),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { user } = request.identity as SessionIdentity
+      await app.attempts.count(request, reply, 'verification', String(user.id))
+      if (user.emailVerifiedAt !== null) return reply.code(204).send(null)
+      await app.mail.sendVerification(user)
+      return reply
+        .code(202)
+        .type('application/json')
+        .send(EMPTY_JSON as never)
+    },
+  )
+}
+
+/** Whether a browser asks for a page, and not a program for data. */
+const wantsPage = ({ headers }: FastifyRequest) => /\btext\/html\b/i.test(headers.accept ?? '')
+
+export default verification

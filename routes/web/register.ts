@@ -1,0 +1,96 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import {
+  canonicalName,
+  emailErrors,
+  enteredEmail,
+  errorsByField,
+  isYes,
+  nameErrors,
+  optionalText,
+  Remember,
+} from '../../src/api/account-input.ts'
+import { unprocessable } from '../../src/api/errors.ts'
+import { OptionalPassword } from '../../src/api/input.ts'
+import { MESSAGES } from '../../src/api/messages.ts'
+import { EMPTY_JSON, emptyJson } from '../../src/api/responses.ts'
+import { insertUser, takenFields, UserExists } from '../../src/database/users.ts'
+import { accountKey } from '../../src/limits/attempt-limit.ts'
+
+const { rules } = MESSAGES
+
+const Body = Type.Object({
+  name: optionalText('newcomer'),
+  email: optionalText('newcomer@example.org'),
+  password: OptionalPassword,
+  password_confirmation: OptionalPassword,
+  terms: Type.Optional(
+    Type.Unknown({ description: 'Whether the terms were read: whatever is not empty.', examples: [true] }),
+  ),
+  remember: Remember,
+})
+
+const register: FastifyPluginAsyncTypebox = async app => {
+  app.post(
+    '/register',
+    {
+      config: { access: { auth: 'guest', via: 'session' } },
+      schema: {
+        operationId: 'register',
+        tags: ['account'],
+        summary: 'Register',
+        description:
+          "Makes an account, gives the browser a new session, which is the user's, and sends a mail with a link that verifies the address. REGISTER_RATE_LIMIT attempts a minute; the headers tell what is left.",
+        body: Body,
+        response: { 201: emptyJson('The account is made, and its user logged in.') },
+      },
+    },
+    async (request, reply) => {
+      const { password, password_confirmation: repeated, terms, remember } = request.body
+      const name = canonicalName(request.body.name)
+      const email = enteredEmail(request.body.email)
+      await app.attempts.count(request, reply, 'register', accountKey(email ?? ''))
+
+      const ofForm = { name: nameErrors(name), email: emailErrors(email) }
+      const taken = await takenFields(app.database.kysely, {
+        name: ofForm.name.length === 0 ? name : null,
+        email: ofForm.email.length === 0 ? email : null,
+      })
+      const errors = errorsByField({
+        name: [
+          ...ofForm.name,
+          ...(taken.has('name') ? [rules.unique('name')] : []),
+          ...(name !== null && ofForm.name.length === 0 ? await app.screening.nameErrors(name) : []),
+        ],
+        email: [...ofForm.email, ...(taken.has('email') ? [rules.unique('email')] : [])],
+        password: await app.screening.passwordErrors(password, repeated),
+        terms: terms === undefined || terms === null ? [rules.required('terms')] : [],
+      })
+      if (errors !== null) throw unprocessable(errors)
+
+      await app.attempts.countRegistration(request)
+      const user = {
+        name: name as string,
+        email: email as string,
+        password: await app.hashPassword(password as string),
+      }
+      const userId = await insertUser(app.database.kysely, {
+        ...user,
+        verified: false,
+        now: app.clock(),
+      }).catch(error => {
+        if (error instanceof UserExists) throw unprocessable({ [error.field]: [rules.unique(error.field)] })
+        throw error
+      })
+      request.record('registered', { userId })
+      await app.mail.sendVerification({ ...user, id: userId })
+      await request.logIn({ ...user, userId }, { remember: isYes(remember), cause: 'registration' })
+      return reply
+        .code(201)
+        .type('application/json')
+        .send(EMPTY_JSON as never)
+    },
+  )
+}
+
+export default register

@@ -1,0 +1,110 @@
+import { html } from 'ghtml'
+import type { Mail } from './mailer.ts'
+
+/** Who gets a mail. */
+export interface Recipient {
+  name: string
+  email: string
+}
+
+interface Content {
+  subject: string
+  /** What is said before the link, a paragraph each. */
+  before: string[]
+  link: { label: string; url: string } | null
+  /** What is said behind it. */
+  after: string[]
+}
+
+/** The mails of one place. */
+export interface Messages {
+  /** Asks somebody to show that an e-mail address is theirs. */
+  verification(to: Recipient, url: string): Mail
+  /** Brings the link to a new password. */
+  passwordReset(to: Recipient, url: string): Mail
+  /** Tells that the password was changed. */
+  passwordChanged(to: Recipient): Mail
+  /** Tells at the old address that there is a new one. */
+  emailChanged(to: Recipient): Mail
+  /** Tells that the second factor is gone. */
+  secondFactorRemoved(to: Recipient): Mail
+}
+
+const NOT_YOU = 'If that was not you, set a new password at once: somebody else may have got in.'
+
+/** @param place what it calls itself */
+export function messages(place: string): Messages {
+  const mail = (to: Recipient, { subject, before, link, after }: Content): Mail => ({
+    to: { name: to.name, address: to.email },
+    subject,
+    text: [`Hello ${to.name},`, ...before, ...(link === null ? [] : [link.url]), ...after, place].join(
+      '\n\n',
+    ),
+    html: html`<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>${subject}</title></head>
+<body style="font-family: sans-serif; line-height: 1.5; max-width: 36em; margin: 2em auto; padding: 0 1em">
+<p>Hello ${to.name},</p>
+!${paragraphs(before)}
+!${link === null ? '' : button(link)}
+!${paragraphs(after)}
+<p>${place}</p>
+</body>
+</html>
+`,
+  })
+
+  return {
+    verification: (to, url) =>
+      mail(to, {
+        subject: `Verify your e-mail address at ${place}`,
+        before: [
+          'Please show that this address is yours by opening this link. It works for an hour, in the browser in which you are logged in.',
+        ],
+        link: { label: 'Verify the address', url },
+        after: ['If you have no account there, you need not do anything.'],
+      }),
+    passwordReset: (to, url) =>
+      mail(to, {
+        subject: `A new password for ${place}`,
+        before: [
+          'Somebody, hopefully you, has asked for a new password. This link leads to it, and works for an hour.',
+        ],
+        link: { label: 'Choose a new password', url },
+        after: ['If that was not you, you need not do anything: your password stays as it is.'],
+      }),
+    passwordChanged: to =>
+      mail(to, {
+        subject: `Your password for ${place} was changed`,
+        before: ['Your account has a new password. Browsers that were logged in have to log in again.'],
+        link: null,
+        after: [NOT_YOU],
+      }),
+    emailChanged: to =>
+      mail(to, {
+        subject: `Your e-mail address at ${place} was changed`,
+        before: ['Your account has another e-mail address from now on. This is the last mail to this one.'],
+        link: null,
+        after: ['If that was not you, tell those who run the place: somebody else may have got in.'],
+      }),
+    secondFactorRemoved: to =>
+      mail(to, {
+        subject: `Two-factor authentication at ${place} is off`,
+        before: ['Your account has no second factor any more: the password alone opens it.'],
+        link: null,
+        after: [NOT_YOU],
+      }),
+  }
+}
+
+const paragraphs = (texts: readonly string[]) => texts.map(text => html`<p>${text}</p>`).join('\n')
+
+/** With the address in sight as well, for programs that show no buttons and people who look where they go. */
+const button = ({
+  label,
+  url,
+}: {
+  label: string
+  url: string
+}) => html`<p><a href="${url}" style="display: inline-block; padding: 0.6em 1.2em; border-radius: 0.4em; background: #2563eb; color: #ffffff; text-decoration: none">${label}</a></p>
+<p style="font-size: 0.85em; color: #555555; word-break: break-all">${url}</p>`

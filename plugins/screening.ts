@@ -1,6 +1,8 @@
 import fp from 'fastify-plugin'
+import { emailErrors, nameErrors } from '../src/api/account-input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { newPasswordErrors } from '../src/api/new-password.ts'
+import { takenFields } from '../src/database/users.ts'
 import { isBreached } from '../src/screening/breached-passwords.ts'
 import { isFlagged } from '../src/screening/user-names.ts'
 
@@ -12,16 +14,29 @@ declare module 'fastify' {
         password: string | null | undefined,
         confirmation: string | null | undefined,
       ): Promise<string[]>
-      /** What is wrong with a user name beyond its form. */
-      nameErrors(name: string): Promise<string[]>
+      /**
+       * What is wrong with a name and an e-mail address. Undefined is one that is not asked for, and null one that is
+       * missing.
+       *
+       * @param own the user who may keep what they have; null for a new one
+       */
+      profileErrors(
+        profile: { name: string | null | undefined; email: string | null | undefined },
+        own: { id: number; name: string } | null,
+      ): Promise<{ name: string[]; email: string[] }>
     }
   }
 }
 
+const { rules } = MESSAGES
+
 const MODERATIONS = 60
 const WINDOW_MS = 60_000
 
-/** Adds `app.screening`, which asks others about passwords and names if it is told whom, and does without an answer. */
+/**
+ * Adds `app.screening`, which says what is wrong with what people want to be called and with their passwords. It asks
+ * others about that if it is told whom, and does without an answer.
+ */
 export default fp(
   async app => {
     const { config, counters, log } = app
@@ -36,25 +51,43 @@ export default fp(
       }
     }
 
+    const flagged = async (name: string) => {
+      if (config.moderationUrl === null) return false
+      try {
+        const { current } = await counters.hit('moderation', WINDOW_MS)
+        return current <= MODERATIONS && (await isFlagged(config.moderationUrl, config.moderationToken, name))
+      } catch (error) {
+        log.warn({ err: error }, 'a user name could not be moderated')
+        return false
+      }
+    }
+
     app.decorate('screening', {
       async passwordErrors(password, confirmation) {
         const errors = newPasswordErrors(password, confirmation)
         const isLeaked = errors.length === 0 && (await breached(password as string))
-        return isLeaked ? [MESSAGES.rules.breached('password')] : errors
+        return isLeaked ? [rules.breached('password')] : errors
       },
-      async nameErrors(name) {
-        if (config.moderationUrl === null) return []
-        try {
-          const { current } = await counters.hit('moderation', WINDOW_MS)
-          if (current > MODERATIONS) return []
-          const isUnfit = await isFlagged(config.moderationUrl, config.moderationToken, name)
-          return isUnfit ? [MESSAGES.rules.moderated('name')] : []
-        } catch (error) {
-          log.warn({ err: error }, 'a user name could not be moderated')
-          return []
+      async profileErrors({ name, email }, own) {
+        const ofName = name === undefined ? [] : nameErrors(name)
+        const ofEmail = email === undefined ? [] : emailErrors(email)
+        const isNameWhole = typeof name === 'string' && ofName.length === 0
+        const taken = await takenFields(
+          app.database.kysely,
+          { name: isNameWhole ? name : null, email: ofEmail.length === 0 ? (email ?? null) : null },
+          own?.id,
+        )
+        const isUnfit = isNameWhole && name !== own?.name && (await flagged(name))
+        return {
+          name: [
+            ...ofName,
+            ...(taken.has('name') ? [rules.unique('name')] : []),
+            ...(isUnfit ? [rules.moderated('name')] : []),
+          ],
+          email: [...ofEmail, ...(taken.has('email') ? [rules.unique('email')] : [])],
         }
       },
     })
   },
-  { name: 'screening', dependencies: ['counters'] },
+  { name: 'screening', dependencies: ['counters', 'database'] },
 )

@@ -2,19 +2,17 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import {
   canonicalName,
-  emailErrors,
   enteredEmail,
   errorsByField,
   isYes,
-  nameErrors,
   optionalText,
   Remember,
 } from '../../src/api/account-input.ts'
 import { unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
-import { EMPTY_JSON, emptyJson } from '../../src/api/responses.ts'
-import { insertUser, takenFields, UserExists } from '../../src/database/users.ts'
+import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
+import { insertUser, UserExists } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES
@@ -51,18 +49,8 @@ const register: FastifyPluginAsyncTypebox = async app => {
       const email = enteredEmail(request.body.email)
       await app.attempts.count(request, reply, 'register', accountKey(email ?? ''))
 
-      const ofForm = { name: nameErrors(name), email: emailErrors(email) }
-      const taken = await takenFields(app.database.kysely, {
-        name: ofForm.name.length === 0 ? name : null,
-        email: ofForm.email.length === 0 ? email : null,
-      })
       const errors = errorsByField({
-        name: [
-          ...ofForm.name,
-          ...(taken.has('name') ? [rules.unique('name')] : []),
-          ...(name !== null && ofForm.name.length === 0 ? await app.screening.nameErrors(name) : []),
-        ],
-        email: [...ofForm.email, ...(taken.has('email') ? [rules.unique('email')] : [])],
+        ...(await app.screening.profileErrors({ name, email }, null)),
         password: await app.screening.passwordErrors(password, repeated),
         terms: terms === undefined || terms === null ? [rules.required('terms')] : [],
       })
@@ -85,10 +73,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
       request.record('registered', { userId })
       await app.mail.sendVerification({ ...user, id: userId })
       await request.logIn({ ...user, userId }, { remember: isYes(remember), cause: 'registration' })
-      return reply
-        .code(201)
-        .type('application/json')
-        .send(EMPTY_JSON as never)
+      return sendEmptyJson(reply, 201)
     },
   )
 }

@@ -1,3 +1,4 @@
+import type { FastifyReply, RouteGenericInterface } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { MESSAGES } from './messages.ts'
 
@@ -61,7 +62,11 @@ export const redirection = (description: string) =>
   })
 
 /** What Fortify says where there is nothing to say: an empty text in JSON. */
-export const EMPTY_JSON = '""'
+const EMPTY_JSON = '""'
+
+/** Answers {@link EMPTY_JSON}. */
+export const sendEmptyJson = (reply: FastifyReply<RouteGenericInterface>, status = 200): FastifyReply =>
+  reply.code(status).type('application/json').send(EMPTY_JSON)
 
 /** The answer {@link EMPTY_JSON}, as the specification describes it. */
 export const emptyJson = (description: string) =>

@@ -62,7 +62,7 @@ export function messages(place: string): Messages {
           'Please show that this address is yours by opening this link. It works for an hour, in the browser in which you are logged in.',
         ],
         link: { label: 'Verify the address', url },
-        after: ['If you have no account there, you need not do anything.'],
+        after: [`If you have no account at ${place}, you need not do anything.`],
       }),
     passwordReset: (to, url) =>
       mail(to, {

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { forbidden, HttpError } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
-import { EMPTY_JSON, emptyJson, failure, noContent, redirection } from '../../../src/api/responses.ts'
+import { emptyJson, failure, noContent, redirection, sendEmptyJson } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { equalSecrets } from '../../../src/auth/secret.ts'
 import { emailHash, isSignedLink } from '../../../src/auth/signed-link.ts'
@@ -80,10 +80,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
       await app.attempts.count(request, reply, 'verification', String(user.id))
       if (user.emailVerifiedAt !== null) return reply.code(204).send(null)
       await app.mail.sendVerification(user)
-      return reply
-        .code(202)
-        .type('application/json')
-        .send(EMPTY_JSON as never)
+      return sendEmptyJson(reply, 202)
     },
   )
 }

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { unprocessable } from '../../../src/api/errors.ts'
 import { OptionalPassword } from '../../../src/api/input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
-import { EMPTY_JSON, emptyJson, success } from '../../../src/api/responses.ts'
+import { emptyJson, sendEmptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { PASSWORD_TIMEOUT_S, passwordAge } from '../../../src/auth/session.ts'
 import { confirmPassword } from '../../../src/database/sessions.ts'
@@ -36,10 +36,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
       if (credentials === null) throw unprocessable({ password: [MESSAGES.wrongPassword] })
       await confirmPassword(app.database.kysely, session.id.digest(), app.clock())
       request.record('password confirmed', { userId: user.id })
-      return reply
-        .code(201)
-        .type('application/json')
-        .send(EMPTY_JSON as never)
+      return sendEmptyJson(reply, 201)
     },
   )
 

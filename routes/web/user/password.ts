@@ -5,7 +5,7 @@ import { unprocessable } from '../../../src/api/errors.ts'
 import { OptionalPassword } from '../../../src/api/input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { RevokeTokens } from '../../../src/api/new-password.ts'
-import { EMPTY_JSON, emptyJson } from '../../../src/api/responses.ts'
+import { emptyJson, sendEmptyJson } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { changePassword } from '../../../src/database/users.ts'
 
@@ -61,7 +61,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
       })
       request.record('password changed', { userId: user.id, revokedTokens: isRevoking })
       await app.mail.notify('passwordChanged', user)
-      return reply.type('application/json').send(EMPTY_JSON as never)
+      return sendEmptyJson(reply)
     },
   )
 }

@@ -1,20 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import {
-  canonicalName,
-  emailErrors,
-  enteredEmail,
-  errorsByField,
-  nameErrors,
-  optionalText,
-} from '../../../src/api/account-input.ts'
+import { canonicalName, enteredEmail, errorsByField, optionalText } from '../../../src/api/account-input.ts'
 import { passwordConfirmationRequired, unprocessable } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
-import { EMPTY_JSON, emptyJson, failure } from '../../../src/api/responses.ts'
+import { emptyJson, failure, sendEmptyJson } from '../../../src/api/responses.ts'
 import { canonicalEmail } from '../../../src/auth/email.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { hasConfirmedPassword } from '../../../src/auth/session.ts'
-import { takenFields, UserExists, updateProfile } from '../../../src/database/users.ts'
+import { UserExists, updateProfile } from '../../../src/database/users.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES
@@ -64,27 +57,9 @@ const profile: FastifyPluginAsyncTypebox = async app => {
       // Whoever asks for addresses learns which are taken, as by registering.
       if (email !== null) await app.attempts.count(request, reply, 'register', accountKey(email))
 
-      const ofForm = {
-        name: name === null ? [] : nameErrors(name),
-        email: email === null ? [] : emailErrors(email),
-      }
-      const taken = await takenFields(
-        kysely,
-        {
-          name: ofForm.name.length === 0 ? name : null,
-          email: ofForm.email.length === 0 ? email : null,
-        },
-        user.id,
+      const errors = errorsByField(
+        await app.screening.profileErrors({ name: name ?? undefined, email: email ?? undefined }, user),
       )
-      const isOtherName = name !== null && name !== user.name
-      const errors = errorsByField({
-        name: [
-          ...ofForm.name,
-          ...(taken.has('name') ? [rules.unique('name')] : []),
-          ...(isOtherName && ofForm.name.length === 0 ? await app.screening.nameErrors(name) : []),
-        ],
-        email: [...ofForm.email, ...(taken.has('email') ? [rules.unique('email')] : [])],
-      })
       if (errors !== null) throw unprocessable(errors)
       if (email !== null && config.confirmEmailChange && !hasConfirmedPassword(session, clock())) {
         throw passwordConfirmationRequired()
@@ -94,13 +69,17 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         if (error instanceof UserExists) throw unprocessable({ [error.field]: [rules.unique(error.field)] })
         throw error
       })
-      request.record('profile changed', { userId: user.id, name: isOtherName, email: email !== null })
+      request.record('profile changed', {
+        userId: user.id,
+        name: name !== null && name !== user.name,
+        email: email !== null,
+      })
       if (before !== null && email !== null) {
         await app.mail.sendVerification({ id: user.id, name: name ?? before.name, email })
         // An address that nobody has shown to be theirs may be a stranger's.
         if (before.isVerified) await app.mail.notify('emailChanged', before)
       }
-      return reply.type('application/json').send(EMPTY_JSON as never)
+      return sendEmptyJson(reply)
     },
   )
 }

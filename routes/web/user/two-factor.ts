@@ -5,7 +5,7 @@ import type { Access } from '../../../plugins/access.ts'
 import { isYes, optionalText } from '../../../src/api/account-input.ts'
 import { HttpError, unprocessable } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
-import { EMPTY_JSON, emptyJson, failure, success } from '../../../src/api/responses.ts'
+import { emptyJson, failure, sendEmptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { totpUri } from '../../../src/auth/second-factor.ts'
 import { removeSecondFactor } from '../../../src/database/second-factors.ts'
@@ -25,6 +25,9 @@ const QrCode = Type.Union(
     ],
   },
 )
+
+/** How large the QR code is shown, in pixels, as Laravel has it. */
+const QR_SIZE = 192
 
 const twoFactor: FastifyPluginAsyncTypebox = async app => {
   const { secondFactor } = app
@@ -58,7 +61,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         request.record('second factor enabled', { userId: user.id })
         if (user.twoFactorConfirmedAt !== null) await app.mail.notify('secondFactorRemoved', user)
       }
-      return reply.type('application/json').send(EMPTY_JSON as never)
+      return sendEmptyJson(reply)
     },
   )
 
@@ -84,7 +87,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         throw unprocessable({ code: [MESSAGES.wrongCode] })
       }
       request.record('second factor confirmed', { userId: user.id })
-      return reply.type('application/json').send(EMPTY_JSON as never)
+      return sendEmptyJson(reply)
     },
   )
 
@@ -106,7 +109,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         request.record('second factor removed', { userId: user.id })
         if (user.twoFactorConfirmedAt !== null) await app.mail.notify('secondFactorRemoved', user)
       }
-      return reply.type('application/json').send(EMPTY_JSON as never)
+      return sendEmptyJson(reply)
     },
   )
 
@@ -127,7 +130,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       const { secret } = await secondFactor.show(user.id)
       if (secret === null) return []
       const url = totpUri(secret, { issuer: app.config.appName, account: user.email })
-      return { svg: renderSVG(url), url }
+      return { svg: renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
     },
   )
 
@@ -208,7 +211,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       const { user } = request.identity as SessionIdentity
       await secondFactor.replaceRecoveryCodes(user.id)
       request.record('recovery codes replaced', { userId: user.id })
-      return reply.type('application/json').send(EMPTY_JSON as never)
+      return sendEmptyJson(reply)
     },
   )
 }

@@ -3,8 +3,9 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { verifyPassword } from '../../../src/auth/password.ts'
-import { signLink } from '../../../src/auth/signed-link.ts'
-import { addUser, get, MINUTE, send, startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
+import { emailHash, signLink } from '../../../src/auth/signed-link.ts'
+import { verifyEmail } from '../../../src/database/users.ts'
+import { addUser, get, MINUTE, send, startApp, TEST_KEY, type TestApp, USER_TYPE } from '../../support/app.ts'
 import { SPA, TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
@@ -378,6 +379,13 @@ async function verifying(t: Test, database: TestDatabase) {
     )
     app.clock.advance(MINUTE)
     t.equal((await follow(browser, link)).status, 204, 'once more changes nothing')
+    const late = await registered(t)
+    const changed = { userId: late.id, email: 'before@example.org', types: [USER_TYPE] } as const
+    t.equal(
+      await verifyEmail(database.kysely, changed, app.clock()),
+      false,
+      'nor does one that comes after a change',
+    )
     t.equal((await row(database, input.email))?.email_verified_at, '2026-03-01 12:00:00')
     const resend = await browser.post('/email/verification-notification')
     t.equal(resend.status, 204, 'and there is nothing to send any more')
@@ -465,6 +473,12 @@ async function verifying(t: Test, database: TestDatabase) {
       TEST_KEY,
     )
     await refused(new URL(others).pathname + new URL(others).search, 'of another address, signed')
+    const another = signLink(
+      `https://api.example.org/email/verify/${id + 1}/${emailHash(input.email)}`,
+      Number(expires) * 1000,
+      TEST_KEY,
+    )
+    await refused(new URL(another).pathname + new URL(another).search, 'of another user, signed')
     app.clock.advance(61 * MINUTE)
     await refused(link.pathname + link.search, 'too old')
     t.equal((await row(database, input.email))?.email_verified_at, null)

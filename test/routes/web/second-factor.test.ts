@@ -89,7 +89,7 @@ async function enabling(t: Test, database: TestDatabase) {
     const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
     t.match(secretKey, /^[A-Z2-7]{32}$/)
     const { svg, url } = (await browser.get('/user/two-factor-qr-code')).json
-    t.match(svg, /^<svg [^>]*viewBox/)
+    t.match(svg, /^<svg width="192" height="192" [^>]*viewBox/)
     t.notMatch(svg, /<script|href/)
     t.equal(
       url,

@@ -11,7 +11,7 @@ import {
 import { MESSAGES } from '../src/api/messages.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
-import type { Identity } from '../src/auth/identity.ts'
+import { type Ability, allows } from '../src/auth/ability.ts'
 import { type Refusal, refusal } from '../src/auth/permission.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { isSafe, pathOf } from '../src/http.ts'
@@ -24,7 +24,9 @@ export interface Access {
   via?: 'session' | 'token'
   /** The permission that whoever is known must hold. */
   permission?: string
-  /** That the session's user must have confirmed the password within the last three hours. */
+  /** What a token must allow; a session allows everything. */
+  ability?: Ability
+  /** That a session's user must have confirmed the password within the last three hours. */
   password?: 'confirmed'
   /**
    * That the route checks the permission itself, by `request.authorize()`, once it knows whether the row exists:
@@ -45,6 +47,8 @@ declare module 'fastify' {
     /** Lets only those go on who may; for routes that check the permission themselves. Throws 403. */
     authorize(): void
     isAuthorized: boolean
+    /** Lets only those go on whose token allows something, unless TOKEN_ABILITIES is off. Throws 403. */
+    requireAbility(ability: Ability): void
   }
 }
 
@@ -91,15 +95,20 @@ export default fp(
         reply.header('allow', allowed.join(', ')).send()
         return
       }
-      const { auth, permission, checked, password } = request.routeConfig.access as Access
+      const { auth, ability, permission, checked, password } = request.routeConfig.access as Access
       const { identity } = request
       if (identity === null) {
         if (auth === 'required') throw unauthenticated()
         return
       }
+      if (ability !== undefined) request.requireAbility(ability)
       if (auth === 'guest') reply.send({ error: MESSAGES.alreadyAuthenticated })
       else if (permission !== undefined && checked === undefined) request.authorize()
-      if (password === 'confirmed' && !isConfirmed(identity, app.clock())) {
+      if (
+        password === 'confirmed' &&
+        identity.via === 'session' &&
+        !hasConfirmedPassword(identity.session, app.clock())
+      ) {
         throw passwordConfirmationRequired()
       }
     })
@@ -112,6 +121,11 @@ export default fp(
     })
 
     app.decorateRequest('isAuthorized', false)
+    app.decorateRequest('requireAbility', function (this: FastifyRequest, ability: Ability) {
+      const { identity } = this
+      if (!app.config.tokenAbilities || identity?.via !== 'token') return
+      if (!allows(identity.token.abilities, ability)) throw forbidden(MESSAGES.invalidAbility)
+    })
     app.decorateRequest('permits', function (this: FastifyRequest) {
       return refusalOf(this) === null
     })
@@ -134,10 +148,6 @@ function refusalOf({ identity, routeConfig }: FastifyRequest): Refusal | null {
   const permission = routeConfig.access?.permission
   return identity === null || permission === undefined ? null : refusal(identity, permission)
 }
-
-/** Whether somebody in a session has entered the password lately. A token's holder never does. */
-const isConfirmed = (identity: Identity, now: number): boolean =>
-  identity.via === 'session' && hasConfirmedPassword(identity.session, now)
 
 /** Which methods a path has, found as the server itself finds its routes. */
 function knownMethods(app: FastifyInstance, routes: readonly RouteOptions[]) {

@@ -3,22 +3,23 @@ import { LRUCache } from 'lru-cache'
 import { type Notes, notes } from '../src/auth/notes.ts'
 import type { SessionDigest } from '../src/auth/session.ts'
 import { pruneDevices } from '../src/database/devices.ts'
+import { pruneEvents } from '../src/database/events.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
 import { pruneResetTokens } from '../src/database/password-resets.ts'
 import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
-import { writeLastUsed } from '../src/database/tokens.ts'
+import { pruneTokens, writeLastUsed } from '../src/database/tokens.ts'
 import { pruneUsers } from '../src/database/users.ts'
 import { browserOf } from './session.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     activity: {
-      /** When tokens were last used, in milliseconds since the epoch, by the ids of their rows. */
-      tokens: Notes<number, number>
+      /** When and from where tokens were last used, by the ids of their rows. */
+      tokens: Notes<number, Activity>
       sessions: Notes<SessionDigest, Activity>
       /** Writes both. What cannot be written yet is written the next time. */
       flush(): Promise<void>
-      /** Deletes what is over: sessions, remembered devices, reset tokens, old addresses, users deleted a month ago. */
+      /** Deletes what is over: sessions, tokens, remembered devices, reset tokens, old events, users deleted a month ago. */
       prune(): Promise<void>
     }
   }
@@ -36,6 +37,12 @@ const NOTED_CAPACITY = 10_000
 /** How long it is remembered that somebody logged in from an address, in milliseconds. */
 const ADDRESS_MEMORY_MS = 90 * 86_400_000
 
+/** How long a token that has ended is still listed, in milliseconds, as with Sanctum's own command. */
+const ENDED_TOKENS_MS = 86_400_000
+
+/** How long it is remembered what happened to accounts, in milliseconds. */
+const EVENTS_MS = 365 * 86_400_000
+
 /** How long a user that was deleted can be brought back, in milliseconds. */
 const DELETED_MS = 30 * 86_400_000
 
@@ -44,9 +51,9 @@ export default fp(
   async app => {
     const { clock, config, log } = app
     const { kysely } = app.database
-    const tokens = notes<number, number>(
+    const tokens = notes<number, Activity>(
       uses => writeLastUsed(kysely, uses),
-      at => at,
+      ({ at }) => at,
     )
     const sessions = notes<SessionDigest, Activity>(
       uses => writeActivity(kysely, uses),
@@ -66,6 +73,10 @@ export default fp(
       async prune() {
         await pruneSessions(kysely, clock() - config.sessionLifetime * 60_000)
         await pruneLoginAddresses(kysely, clock() - ADDRESS_MEMORY_MS)
+        const { tokenExpiration } = config
+        const ended = clock() - ENDED_TOKENS_MS
+        await pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * 60_000)
+        await pruneEvents(kysely, clock() - EVENTS_MS)
         await pruneDevices(kysely, clock())
         await pruneResetTokens(kysely, clock())
         await pruneUsers(kysely, clock() - DELETED_MS, config.tokenableTypes)
@@ -76,7 +87,7 @@ export default fp(
     app.addHook('onResponse', (request, _reply, done) => {
       const { identity, session } = request
       const at = clock()
-      if (identity?.via === 'token') tokens.note(identity.token.id, at)
+      if (identity?.via === 'token') tokens.note(identity.token.id, { at, ...browserOf(request) })
       if (session !== null && at - session.lastActivityAt >= SESSION_GRAIN_MS) {
         const digest = session.id.digest()
         // What the request knew of the session may be from before the last note.

@@ -1,8 +1,9 @@
 import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { LRUCache } from 'lru-cache'
 import type { DeviceFailure } from '../src/auth/device.ts'
-import { type Identity, judgeToken, type SessionIdentity } from '../src/auth/identity.ts'
+import { type Identity, judgeToken, type SessionIdentity, type StoredToken } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
 import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
 import type { AuthenticationOutcome } from './metrics.ts'
@@ -26,6 +27,14 @@ export default fp(
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
 
+    // Programs go on asking with a token that has ended: once in a while is enough to know.
+    const recorded = new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: clock } })
+    const recordExpired = (request: FastifyRequest, { id, owner }: StoredToken) => {
+      if (recorded.has(id)) return
+      recorded.set(id, true)
+      request.record('expired token used', { userId: owner?.user.id ?? null, tokenId: id })
+    }
+
     /** Looks a credential up, and says whether it is anybody's. */
     const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
       const now = clock()
@@ -35,6 +44,7 @@ export default fp(
       const isIdentity = typeof verdict === 'object'
       request.identity = isIdentity ? verdict : null
       request.authenticationOutcome = isIdentity ? 'authenticated' : verdict
+      if (verdict === 'expired' && stored !== null) recordExpired(request, stored)
       return isIdentity
     }
 
@@ -121,8 +131,10 @@ export default fp(
       }
     })
   },
-  { name: 'identify', dependencies: ['attempts', 'devices', 'metrics'] },
+  { name: 'identify', dependencies: ['attempts', 'devices', 'events', 'metrics'] },
 )
+
+const HOUR_MS = 3_600_000
 
 /** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
 const REFUSALS = new Set<string | undefined>([

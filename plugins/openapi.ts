@@ -35,6 +35,7 @@ export default fp(
         servers: [{ url: '/', description: 'This server' }],
         tags: [
           { name: 'me', description: 'The authenticated user and what belongs to it.' },
+          { name: 'token', description: "The user's personal access tokens." },
           { name: 'session', description: 'Logging in and out, for browsers on first-party origins.' },
           {
             name: 'account',

@@ -387,6 +387,18 @@ export const SETTINGS = {
       return text
     },
   }),
+  tokenAbilities: setting({
+    name: 'TOKEN_ABILITIES',
+    fallback: 'on',
+    about: '`off` to let every token do everything, whatever its abilities, as AnimeThemes does.',
+    parse: onOrOff,
+  }),
+  tokensPerUser: setting({
+    name: 'TOKENS_PER_USER',
+    fallback: '500',
+    about: 'Tokens that a user can have.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
   tokenableTypes: setting({
     name: 'SANCTUM_TOKENABLE_TYPES',
     fallback: 'App\\Models\\Auth\\User,App\\Models\\User',

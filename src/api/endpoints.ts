@@ -1,7 +1,9 @@
 import type { Endpoint } from './query/resource.ts'
+import { activity } from './resources/activity.ts'
 import { externalProfile } from './resources/externalprofile.ts'
 import { notification } from './resources/notification.ts'
 import { playlist } from './resources/playlist.ts'
+import { token } from './resources/token.ts'
 import { user } from './resources/user.ts'
 
 /** GET /me */
@@ -35,5 +37,30 @@ export const myNotifications: Endpoint = {
   kind: 'index',
   includes: [],
   search: 'prohibited',
+  order: [{ field: 'created_at', descending: true }],
+}
+
+/** GET /me/token */
+export const myTokens: Endpoint = {
+  resource: token,
+  kind: 'index',
+  includes: [],
+  search: 'ignored',
+}
+
+/** GET /me/token/{token}, and whatever else answers with one */
+export const myToken: Endpoint = {
+  resource: token,
+  kind: 'show',
+  includes: [],
+  search: 'prohibited',
+}
+
+/** GET /me/activity */
+export const myActivities: Endpoint = {
+  resource: activity,
+  kind: 'index',
+  includes: [],
+  search: 'ignored',
   order: [{ field: 'created_at', descending: true }],
 }

@@ -20,6 +20,8 @@ export const MESSAGES = {
   unknownEmail: "We can't find a user with that email address.",
   resetThrottled: 'Please wait before retrying.',
   wrongResetToken: 'This password reset token is invalid.',
+  invalidAbility: 'Invalid ability provided.',
+  tooManyTokens: (most: number) => `You may not have more than ${most} tokens.`,
   invalidSignature: 'Invalid signature.',
   disposableEmail: 'Disposable email addresses are not allowed.',
   notFound: 'Not Found.',
@@ -51,6 +53,9 @@ export const MESSAGES = {
     minNumber: (field: string, least: number) => `The ${field} must be at least ${least}.`,
     maxNumber: (field: string, most: number) => `The ${field} must not be greater than ${most}.`,
     date: (field: string) => `The ${field} does not match the format Y-m-d\\TH:i:s.u.`,
+    future: (field: string) => `The ${field} must be a date after now.`,
+    isoDate: (field: string) => `The ${field} must be a date such as 2027-01-31T12:00:00Z.`,
+    notBeyond: (field: string) => `The ${field} must not give more than your own token has.`,
     prohibited: (field: string) => `The ${field} field is prohibited.`,
     confirmed: (field: string) => `The ${field} confirmation does not match.`,
     mixedCase: (field: string) =>

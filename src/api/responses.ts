@@ -105,6 +105,7 @@ export function accessResponses({
     auth: 'required' | 'optional' | 'guest' | 'none'
     via?: 'session' | 'token'
     permission?: string
+    ability?: string
     password?: 'confirmed'
   }
   /** Whether the route belongs to the API. */
@@ -132,12 +133,15 @@ export function accessResponses({
       { ...limits, 'WWW-Authenticate': header('`Bearer` (RFC 6750)') },
     )
   }
-  if (access.permission !== undefined) {
-    responses[403] = failure(
-      `The caller lacks the permission \`${access.permission}\`, or is banned from using it.`,
-      MESSAGES.unauthorized,
-      limits,
-    )
+  const refusals = [
+    ...(access.permission === undefined
+      ? []
+      : [`The caller lacks the permission \`${access.permission}\`, or is banned from using it.`]),
+    ...(access.ability === undefined ? [] : [`The token lacks the ability \`${access.ability}\`.`]),
+  ]
+  if (refusals.length > 0) {
+    const example = access.permission === undefined ? MESSAGES.invalidAbility : MESSAGES.unauthorized
+    responses[403] = failure(refusals.join(' '), example, limits)
   }
   if (access.password !== undefined) {
     responses[423] = failure(

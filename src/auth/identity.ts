@@ -18,6 +18,8 @@ export interface AccessToken {
   id: number
   name: string
   abilities: readonly string[]
+  /** When it ends by whatever date comes first, in milliseconds since the epoch; null for never. */
+  endsAt: number | null
 }
 
 /** A user with what the user may and may not do. */
@@ -92,6 +94,17 @@ export function judgeToken(
     user: stored.owner.user,
     permissions: stored.owner.permissions,
     prohibitions: stored.owner.prohibitions,
-    token: { id: stored.id, name: stored.name, abilities: stored.abilities },
+    token: {
+      id: stored.id,
+      name: stored.name,
+      abilities: stored.abilities,
+      endsAt: endOf(stored, expiration),
+    },
   }
+}
+
+function endOf({ expiresAt, createdAt }: StoredToken, expiration: number | null): number | null {
+  const ends = [expiresAt, expiration === null ? null : (createdAt ?? 0) + expiration * 60_000]
+  const known = ends.filter(end => end !== null)
+  return known.length === 0 ? null : Math.min(...known)
 }

@@ -17,3 +17,16 @@ export function millisToTimestamp(millis: number): string {
 /** The same in whole seconds, for columns that hold no more: PostgreSQL would round up, Laravel cuts off. */
 export const millisToSeconds = (millis: number): string =>
   millisToTimestamp(millis - (millis % 1000)).slice(0, 19)
+
+/**
+ * A moment in ISO 8601, in milliseconds since the epoch; NaN for anything else. A date alone is its midnight, and
+ * without an offset it is UTC.
+ */
+export function isoToMillis(text: string): number {
+  const [, date, time = 'T00:00', offset = 'Z'] =
+    /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(text) ?? []
+  // Some days that no month has would be those of the next.
+  const midnight = Date.parse(`${date}T00:00Z`)
+  if (Number.isNaN(midnight) || !new Date(midnight).toISOString().startsWith(`${date}T`)) return Number.NaN
+  return Date.parse(`${date}${time}${offset}`)
+}

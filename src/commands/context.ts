@@ -1,6 +1,8 @@
+import type { EventDetails, EventName } from '../auth/events.ts'
 import { type Config, loadConfig } from '../config.ts'
 import type { Database } from '../database/connect.ts'
 import { connectDatabase } from '../database/connect.ts'
+import { insertEvents } from '../database/events.ts'
 
 /** What a command has of the world around it. */
 export interface CommandContext {
@@ -19,6 +21,18 @@ export interface CommandContext {
 
 /** Something that the caller has to know and can mend: one sentence, without a stack. */
 export class CommandError extends Error {}
+
+/** Records that a command did something to an account. */
+export async function recordEvent(
+  { clock }: Pick<CommandContext, 'clock'>,
+  { kysely }: Database,
+  userId: number,
+  event: EventName,
+  details: EventDetails = {},
+): Promise<void> {
+  const by = { address: null, userAgent: null, at: clock() }
+  await insertEvents(kysely, [{ userId, event, details: { ...details, by: 'command line' }, ...by }])
+}
 
 /**
  * Runs a command on the database, through the server that holds the embedded one if one does.

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { type Grantable, grant, revoke } from '../database/permissions.ts'
-import { type CommandContext, CommandError, withDatabase } from './context.ts'
+import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { userByEmail } from './options.ts'
 
 interface Options {
@@ -22,6 +22,8 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
           const holder = await userByEmail(database, config, options.email)
           const absent = await apply(database.kysely, kind, holder, [given])
           if (absent.length > 0) throw new CommandError(`There is no ${kind} ${given}.`)
+          const event = `${kind} ${name === 'grant' ? 'granted' : 'revoked'}` as const
+          await recordEvent(context, database, holder.userId, event, { name: given })
           context.print(`${name === 'grant' ? 'Granted' : 'Revoked'} ${kind} ${given}: ${options.email}.`)
         }),
       )

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { isoToMillis } from '../auth/time.ts'
 import type { Config } from '../config.ts'
 import type { Database } from '../database/connect.ts'
 import { findUserByEmail } from '../database/users.ts'
@@ -8,15 +9,12 @@ import { CommandError } from './context.ts'
 export const collect = (value: string, previous: string[]) => [...previous, value]
 
 /**
- * A moment in ISO 8601, in milliseconds since the epoch. A date alone is its midnight, and without an offset
- * it is UTC.
+ * Reads a moment as {@link isoToMillis} does.
  *
  * @throws {InvalidArgumentError} for anything else
  */
 export function parseMoment(text: string): number {
-  const [, date, time = 'T00:00', offset = 'Z'] =
-    /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(text) ?? []
-  const moment = Date.parse(`${date}${time}${offset}`)
+  const moment = isoToMillis(text)
   if (Number.isNaN(moment)) {
     throw new InvalidArgumentError('expected a date such as 2027-01-31 or 2027-01-31T12:00:00Z')
   }
@@ -34,4 +32,16 @@ export async function userByEmail({ kysely }: Database, { tokenableTypes }: Conf
   const user = await findUserByEmail(kysely, email)
   if (user === null) throw new CommandError(`There is no user with the e-mail address ${email}.`)
   return { userId: user.id, types: tokenableTypes }
+}
+
+/** Lines of columns as wide as their widest cell. What would steer the terminal does not reach it. */
+export function columns(cells: string[][]): string[] {
+  const rows = cells.map(row => row.map(cell => cell.replace(/\p{C}/gu, '?')))
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
+  return rows.map(row =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
 }

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { VERSION } from '../version.ts'
+import { activityCommand } from './activity.ts'
 import type { CommandContext } from './context.ts'
 import { doctorCommand } from './doctor.ts'
 import { migrateCommand } from './migrate.ts'
@@ -8,6 +9,7 @@ import { permissionCommand } from './permission.ts'
 import { roleCommand } from './role.ts'
 import { seedCommand } from './seed.ts'
 import { serveCommand } from './serve.ts'
+import { sessionCommand } from './session.ts'
 import { tokenCommand } from './token.ts'
 import { userCommand } from './user.ts'
 
@@ -21,6 +23,8 @@ export function program(context: CommandContext): Command {
     .addCommand(seedCommand(context))
     .addCommand(userCommand(context))
     .addCommand(tokenCommand(context))
+    .addCommand(sessionCommand(context))
+    .addCommand(activityCommand(context))
     .addCommand(roleCommand(context))
     .addCommand(permissionCommand(context))
     .addCommand(doctorCommand(context))

@@ -1,10 +1,18 @@
 import { Command } from 'commander'
 import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
-import { deleteTokens, insertToken, listTokens, pruneTokens } from '../database/tokens.ts'
-import { type CommandContext, CommandError, withDatabase } from './context.ts'
-import { collect, parseCount, parseMoment, userByEmail } from './options.ts'
+import {
+  deleteOwnTokens,
+  deleteToken,
+  findToken,
+  insertToken,
+  listTokens,
+  pruneTokens,
+  replaceToken,
+} from '../database/tokens.ts'
+import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'
 
-/** `token create | list | revoke | prune`: personal access tokens. */
+/** `token create | list | revoke | rotate | prune`: personal access tokens. */
 export const tokenCommand = (context: CommandContext) =>
   new Command('token')
     .description('manage personal access tokens')
@@ -32,6 +40,13 @@ export const tokenCommand = (context: CommandContext) =>
         .action((id: string | undefined, options: RevokeOptions, command: Command) =>
           revokeTokens(context, id, options, command),
         ),
+    )
+    .addCommand(
+      new Command('rotate')
+        .description('replace a token by a new one, and print that, alone, once')
+        .argument('<id>', 'the number before the | of the token')
+        .option('--grace <seconds>', 'how long the old one still counts', parseCount, 0)
+        .action((id: string, { grace }: { grace: number }) => rotateToken(context, id, grace)),
     )
     .addCommand(
       new Command('prune')
@@ -69,6 +84,7 @@ async function createToken(context: CommandContext, { email, name, ability, expi
       expiresAt: expiresAt ?? null,
       now,
     })
+    await recordEvent(context, database, userId, 'token created', { tokenId: id, name })
     context.print(new PlainToken(id, secret).reveal())
   })
 }
@@ -91,17 +107,6 @@ async function listUsersTokens(context: CommandContext, email: string) {
   })
 }
 
-/** Lines of columns as wide as their widest cell. */
-function columns(rows: string[][]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
-  return rows.map(row =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  )
-}
-
 async function revokeTokens(
   context: CommandContext,
   id: string | undefined,
@@ -115,14 +120,49 @@ async function revokeTokens(
     command.error(`error: ID ${id}: expected the number before the | of the token`)
   await withDatabase(context, 'token revoke', async (database, config) => {
     if (email !== undefined) {
-      const { userId, types } = await userByEmail(database, config, email)
-      const count = await deleteTokens(database.kysely, { userId, userTypes: types })
+      const owner = await userByEmail(database, config, email)
+      const count = await deleteOwnTokens(database.kysely, owner, { except: null })
+      if (count > 0)
+        await recordEvent(context, database, owner.userId, 'token revoked', { which: 'all', count })
       context.print(`Revoked ${count} token${count === 1 ? '' : 's'} of ${email}.`)
     } else if (id !== undefined) {
-      if ((await deleteTokens(database.kysely, { id })) === 0)
-        throw new CommandError(`There is no token ${id}.`)
+      const token = await findToken(database.kysely, Number(id), config.tokenableTypes)
+      if ((await deleteToken(database.kysely, id)) === 0) throw new CommandError(`There is no token ${id}.`)
+      if (token !== null) {
+        await recordEvent(context, database, token.userId, 'token revoked', { which: token.id, count: 1 })
+      }
       context.print(`Revoked token ${id}.`)
     }
+  })
+}
+
+async function rotateToken(context: CommandContext, id: string, grace: number) {
+  const now = context.clock()
+  await withDatabase(context, 'token rotate', async (database, config) => {
+    const types = config.tokenableTypes
+    const token = await findToken(database.kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, types)
+    if (token === null) throw new CommandError(`There is no token ${id} of a user's.`)
+    const owner = { userId: token.userId, types }
+    const secret = mintSecret(config.tokenPrefix, context.random)
+    const newId = await replaceToken(database.kysely, owner, token.id, {
+      successor: ({ name, abilities, expiresAt }) => ({
+        name,
+        abilities: parseAbilities(abilities),
+        expiresAt,
+        userId: owner.userId,
+        userType: types[0],
+        digest: secret.digest(),
+        now,
+      }),
+      graceUntil: grace === 0 ? null : now + grace * 1000,
+    })
+    if (newId === null) throw new CommandError(`There is no token ${id} of a user's.`)
+    await recordEvent(context, database, owner.userId, 'token rotated', {
+      tokenId: newId,
+      before: token.id,
+      grace,
+    })
+    context.print(new PlainToken(newId, secret).reveal())
   })
 }
 

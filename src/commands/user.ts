@@ -3,7 +3,7 @@ import { hashPassword, passwordFault } from '../auth/password.ts'
 import { grant, grantDefaultRoles } from '../database/permissions.ts'
 import { removeSecondFactor } from '../database/second-factors.ts'
 import { changePassword, insertUser } from '../database/users.ts'
-import { type CommandContext, CommandError, withDatabase } from './context.ts'
+import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { collect, userByEmail } from './options.ts'
 
 /** `user create` and `user password`. */
@@ -65,6 +65,7 @@ async function setPassword(context: CommandContext, { email, revokeTokens, ...gi
       revokeTokens: isRevoking ? config.tokenableTypes : null,
       now: context.clock(),
     })
+    await recordEvent(context, database, userId, 'password changed', { revokedTokens: isRevoking })
     const tokens = isRevoking ? 'and so are all tokens' : 'tokens go on'
     context.print(`${email} has a new password. All sessions are over; ${tokens}.`)
   })
@@ -74,6 +75,7 @@ async function disableSecondFactor(context: CommandContext, email: string) {
   await withDatabase(context, 'user two-factor-disable', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
     const isRemoved = await removeSecondFactor(database.kysely, userId, context.clock())
+    if (isRemoved) await recordEvent(context, database, userId, 'second factor removed')
     context.print(
       isRemoved
         ? `${email} has no second factor any more: the password alone logs in.`

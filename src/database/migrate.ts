@@ -8,6 +8,7 @@ import { permissionVersions } from './migrations/0006_permission_versions.ts'
 import { identityChanges } from './migrations/0007_identity_changes.ts'
 import { deletedUsers } from './migrations/0008_deleted_users.ts'
 import { accounts } from './migrations/0009_accounts.ts'
+import { tokensAndEvents } from './migrations/0010_tokens_and_events.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -20,6 +21,7 @@ const MIGRATIONS = {
   '0007_identity_changes': identityChanges,
   '0008_deleted_users': deletedUsers,
   '0009_accounts': accounts,
+  '0010_tokens_and_events': tokensAndEvents,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

@@ -31,6 +31,9 @@ export interface PersonalAccessTokensTable {
   token: string
   abilities: string | null
   last_used_at: TimestampText | null
+  /** From where it was, in columns that Laravel does not have. */
+  last_used_ip: string | null
+  last_used_agent: string | null
   expires_at: TimestampText | null
   created_at: TimestampText | null
   updated_at: TimestampText | null
@@ -214,6 +217,18 @@ export interface SessionsTable {
   last_activity: number
 }
 
+/** What happened to accounts: a table of ours. */
+export interface AccountEventsTable {
+  id: Generated<number>
+  user_id: number
+  event: string
+  /** A JSON object. */
+  details: string
+  ip_address: string | null
+  user_agent: string | null
+  created_at: TimestampText
+}
+
 /** Reset tokens that were sent by mail, one for each address. */
 export interface PasswordResetTokensTable {
   email: string
@@ -284,6 +299,7 @@ export interface Schema {
   videos: VideosTable
   anime_theme_entry_video: AnimeThemeEntryVideoTable
   sessions: SessionsTable
+  account_events: AccountEventsTable
   password_reset_tokens: PasswordResetTokensTable
   remembered_devices: RememberedDevicesTable
   second_factor_steps: SecondFactorStepsTable

@@ -65,6 +65,28 @@ export async function selectPage(
   }
 }
 
+/**
+ * One of what belongs to a row; null when it is none of it.
+ *
+ * @param ownerKey the key of the row that the relation starts from
+ */
+export async function selectOne(
+  db: Kysely<Schema>,
+  resource: Resource,
+  relation: Relation,
+  { ownerKey, key }: { ownerKey: number; key: number },
+  selection: Selection,
+): Promise<Found | null> {
+  const { includes } = selection.query
+  const { rows } = await sql<SelectedRow>`
+    select ${columns(resource, 't', includes, selection)} from ${sql.table(resource.table)} as t
+    where ${column('t', resource.key)} = ${key}
+      and ${linkedTo(relation, 't', sql`= ${ownerKey}`, selection)}
+      and ${matches(resource, 't', selection)}`.execute(db)
+  const [found] = await withIncludes(db, resource, rows, includes, selection)
+  return found ?? null
+}
+
 const NOTHING: Found['related'] = new Map()
 
 /** What a row includes, one statement for each relation. The row's fields are known already. */

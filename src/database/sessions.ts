@@ -7,6 +7,7 @@ import type {
   SessionId,
   SessionPayload,
 } from '../auth/session.ts'
+import { millisToSeconds } from '../auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
@@ -135,6 +136,87 @@ export async function writeActivity(
     set last_activity = greatest(s.last_activity, used.at), ip_address = used.ip_address, user_agent = used.user_agent
     from used join locked using (id)
     where s.id = used.id`.execute(db)
+}
+
+/** A browser in which a user is logged in, or stays so. */
+export interface KnownBrowser {
+  /** The session's digest; or the device's selector, when it is remembered and has no session. */
+  id: string
+  address: string | null
+  userAgent: string | null
+  /** Milliseconds since the epoch. */
+  lastActiveAt: number
+  isRemembered: boolean
+}
+
+/**
+ * The browsers of a user, last used first.
+ *
+ * @param since when a session must have been used to go on; milliseconds since the epoch, as is `now`
+ */
+export async function listBrowsers(
+  db: Kysely<Schema>,
+  userId: number,
+  { since, now }: { since: number; now: number },
+): Promise<KnownBrowser[]> {
+  const { rows } = await sql<{
+    id: string
+    ip_address: string | null
+    user_agent: string | null
+    last_active: number
+    is_remembered: boolean
+  }>`
+    with own as (
+      select id, ip_address, user_agent, last_activity, substring(payload from '"device": ?"([\\w-]+)"') as device
+      from sessions where user_id = ${userId} and last_activity >= ${seconds(since)}
+    )
+    select id, ip_address, user_agent, last_activity::bigint as last_active, device is not null as is_remembered from own
+    union all
+    select selector, ip_address, user_agent, extract(epoch from last_used_at)::bigint, true
+    from remembered_devices
+    where user_id = ${userId} and expires_at > ${millisToSeconds(now)}::timestamp
+      and selector not in (select device from own where device is not null)
+    order by last_active desc, id`.execute(db)
+  return rows.map(row => ({
+    id: row.id,
+    address: row.ip_address,
+    userAgent: row.user_agent,
+    lastActiveAt: Number(row.last_active) * 1000,
+    isRemembered: row.is_remembered,
+  }))
+}
+
+/**
+ * Ends one of a user's browsers, or all but the session at hand: sessions, and what would begin them anew.
+ *
+ * @param which a session's digest or a device's selector, or the session that goes on; null for none
+ * @returns how many there were
+ */
+export async function endBrowsers(
+  db: Kysely<Schema>,
+  userId: number,
+  which: { id: string } | { except: SessionDigest | null },
+): Promise<number> {
+  const [session, device] =
+    'id' in which
+      ? [
+          sql`(id = ${which.id} or device = ${which.id} or device = (select device from own as named where named.id = ${which.id}))`,
+          sql`(selector = ${which.id} or selector = (select device from own where own.id = ${which.id}))`,
+        ]
+      : [
+          sql`id is distinct from ${which.except}`,
+          sql`selector is distinct from (select device from own where own.id = ${which.except})`,
+        ]
+  const { rows } = await sql<{ count: number }>`
+    with own as (
+      select id, substring(payload from '"device": ?"([\\w-]+)"') as device from sessions where user_id = ${userId}
+    ), ended as (
+      delete from sessions where id in (select id from own where ${session}) returning id
+    ), forgotten as (
+      delete from remembered_devices where user_id = ${userId} and ${device} returning selector
+    )
+    select (select count(*) from ended) + (select count(*) from forgotten) as count`.execute(db)
+  return Number(rows[0]?.count ?? 0)
 }
 
 /** Deletes the sessions that nobody has used since a moment, in milliseconds since the epoch. */

@@ -1,8 +1,9 @@
 import { type Kysely, sql } from 'kysely'
-import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import type { TokenDigest } from '../auth/token.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
+import { type Activity, browserColumns } from './sessions.ts'
 
 /** A token to be stored. Times are milliseconds since the epoch. */
 export interface NewToken {
@@ -36,6 +37,123 @@ export async function insertToken(db: Kysely<Schema>, token: NewToken): Promise<
   return id
 }
 
+/** Whose tokens are meant. `types` are the class names that mean a user. */
+export interface TokenOwner {
+  userId: number
+  types: readonly string[]
+}
+
+const ownedBy = ({ userId, types }: TokenOwner) =>
+  sql<boolean>`(tokenable_id = ${userId}::bigint and tokenable_type = any(${types}::text[]))`
+
+/**
+ * Stores a token, unless its user has too many already, and returns its id; null then. Of those who try at once
+ * none gets by.
+ *
+ * @param types the class names that mean a user
+ * @param most how many a user may have
+ */
+export async function insertTokenWithin(
+  db: Kysely<Schema>,
+  token: NewToken,
+  types: readonly string[],
+  most: number,
+): Promise<number | null> {
+  return db.transaction().execute(async transaction => {
+    await transaction.selectFrom('users').select('id').where('id', '=', token.userId).forUpdate().execute()
+    const { count } = await transaction
+      .selectFrom('personal_access_tokens')
+      .select(({ fn }) => fn.countAll<number>().as('count'))
+      .where(ownedBy({ userId: token.userId, types }))
+      .executeTakeFirstOrThrow()
+    return Number(count) >= most ? null : insertToken(transaction, token)
+  })
+}
+
+/** Gives a user's token another name, and says whether there is such a token; `now` in milliseconds. */
+export async function renameToken(
+  db: Kysely<Schema>,
+  owner: TokenOwner,
+  id: number,
+  { name, now }: { name: string; now: number },
+): Promise<boolean> {
+  const renamed = await db
+    .updateTable('personal_access_tokens')
+    .set({ name, updated_at: millisToTimestamp(now) })
+    .where('id', '=', id)
+    .where(ownedBy(owner))
+    .returning('id')
+    .executeTakeFirst()
+  return renamed !== undefined
+}
+
+/** What a successor takes over from a token. */
+export interface Predecessor {
+  name: string
+  abilities: string | null
+  /** Milliseconds since the epoch; null for no date of its own. */
+  expiresAt: number | null
+}
+
+/**
+ * Puts another token in the place of one of a user's. The old one ends at once, or after a while, unless it does so
+ * by itself before.
+ *
+ * @param successor makes the new token of the old one, and may refuse by throwing
+ * @param graceUntil until when the old one still counts, in milliseconds since the epoch; null for not at all
+ * @returns the new one's id; null when there is no such token
+ */
+export async function replaceToken(
+  db: Kysely<Schema>,
+  owner: TokenOwner,
+  id: number,
+  { successor, graceUntil }: { successor: (old: Predecessor) => NewToken; graceUntil: number | null },
+): Promise<number | null> {
+  return db.transaction().execute(async transaction => {
+    const row = await transaction
+      .selectFrom('personal_access_tokens')
+      .select(['name', 'abilities', 'expires_at'])
+      .where('id', '=', id)
+      .where(ownedBy(owner))
+      .forUpdate()
+      .executeTakeFirst()
+    if (row === undefined) return null
+    const expiresAt = row.expires_at === null ? null : timestampToMillis(row.expires_at)
+    const newId = await insertToken(
+      transaction,
+      successor({ name: row.name, abilities: row.abilities, expiresAt }),
+    )
+    if (graceUntil === null) {
+      await transaction.deleteFrom('personal_access_tokens').where('id', '=', id).execute()
+    } else if (expiresAt === null || expiresAt > graceUntil) {
+      await transaction
+        .updateTable('personal_access_tokens')
+        .set({ expires_at: millisToSeconds(graceUntil) })
+        .where('id', '=', id)
+        .execute()
+    }
+    return newId
+  })
+}
+
+/** Deletes one of a user's tokens, or all but one, and returns how many there were. */
+export async function deleteOwnTokens(
+  db: Kysely<Schema>,
+  owner: TokenOwner,
+  which: { id: number } | { except: number | null },
+): Promise<number> {
+  const { numDeletedRows } = await db
+    .deleteFrom('personal_access_tokens')
+    .where(ownedBy(owner))
+    .where(
+      'id' in which
+        ? sql<boolean>`id = ${which.id}`
+        : sql<boolean>`id is distinct from ${which.except}::bigint`,
+    )
+    .executeTakeFirstOrThrow()
+  return Number(numDeletedRows)
+}
+
 /** A user's tokens, oldest first, without their digests. */
 export function listTokens(db: Kysely<Schema>, userId: number, userTypes: readonly string[]) {
   return db
@@ -47,18 +165,26 @@ export function listTokens(db: Kysely<Schema>, userId: number, userTypes: readon
     .execute()
 }
 
-/** Deletes one token, or all of a user's, and returns how many there were. */
-export async function deleteTokens(
+/** Whose a token is; null when there is no such token of a user's. */
+export async function findToken(
   db: Kysely<Schema>,
-  which: { id: string } | { userId: number; userTypes: readonly string[] },
-): Promise<number> {
+  id: number,
+  types: readonly string[],
+): Promise<{ id: number; userId: number } | null> {
+  const row = await db
+    .selectFrom('personal_access_tokens')
+    .select(['id', 'tokenable_id'])
+    .where('id', '=', id)
+    .where('tokenable_type', 'in', types)
+    .executeTakeFirst()
+  return row === undefined ? null : { id: row.id, userId: row.tokenable_id }
+}
+
+/** Deletes a token, whosever it is, and returns how many there were. */
+export async function deleteToken(db: Kysely<Schema>, id: string): Promise<number> {
   const { numDeletedRows } = await db
     .deleteFrom('personal_access_tokens')
-    .$if('id' in which, query => query.where('id', '=', sql<number>`${(which as { id: string }).id}::bigint`))
-    .$if('userId' in which, query => {
-      const { userId, userTypes } = which as { userId: number; userTypes: readonly string[] }
-      return query.where('tokenable_id', '=', userId).where('tokenable_type', 'in', userTypes)
-    })
+    .where('id', '=', sql<number>`${id}::bigint`)
     .executeTakeFirstOrThrow()
   return Number(numDeletedRows)
 }
@@ -81,24 +207,31 @@ export async function pruneTokens(db: Kysely<Schema>, ended: number, created: nu
 }
 
 /**
- * Writes when tokens were last used, in one statement that locks rows in ascending order of id and never
- * turns a date back.
- *
- * @param uses pairs of token id and milliseconds since the epoch
+ * Writes when and from where tokens were last used, in one statement that locks rows in ascending order of id and
+ * never turns a date back.
  */
 export async function writeLastUsed(
   db: Kysely<Schema>,
-  uses: readonly (readonly [id: number, at: number])[],
+  uses: readonly (readonly [id: number, use: Activity])[],
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
-  const moments = uses.map(([, at]) => millisToSeconds(at))
+  const moments = uses.map(([, { at }]) => millisToSeconds(at))
+  const programs = uses.map(([, use]) => browserColumns(use))
   await sql`
-    with used as (select * from unnest(${ids}::bigint[], ${moments}::timestamp[]) as used (id, at)),
+    with used as (
+      select * from unnest(
+        ${ids}::bigint[], ${moments}::timestamp[],
+        ${programs.map(({ ip_address }) => ip_address)}::text[],
+        ${programs.map(({ user_agent }) => user_agent)}::text[]
+      ) as used (id, at, ip_address, user_agent)
+    ),
     locked as (
       select id from personal_access_tokens where id = any(${ids}::bigint[]) order by id for update
     )
     update personal_access_tokens as t
-    set last_used_at = greatest(t.last_used_at, used.at)
+    set last_used_at = greatest(t.last_used_at, used.at),
+      last_used_ip = case when used.at < t.last_used_at then t.last_used_ip else used.ip_address end,
+      last_used_agent = case when used.at < t.last_used_at then t.last_used_agent else used.user_agent end
     from used join locked using (id)
     where t.id = used.id`.execute(db)
 }

@@ -86,6 +86,68 @@ t.test('user two-factor-disable', async t => {
   t.match((await disable('nobody@example.org')).error, 'There is no user with the e-mail address nobody')
 })
 
+t.test('token rotate', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database)
+  const app = await startApp(t as never, { database })
+  const status = async (token: string) => (await get(app, '/api/me', token)).status
+  const { out } = await command('token', 'rotate', String(user.tokenId), '--grace', '60')
+  const [next = ''] = out
+  t.match(next, /^\d+\|[A-Za-z0-9]{48}$/)
+  t.strictSame([await status(user.token), await status(next)], [200, 200])
+  const [id = ''] = next.split('|')
+  const { out: last } = await command('token', 'rotate', id)
+  t.strictSame([await status(next), await status(last[0] ?? '')], [401, 200])
+  for (const id of ['4711000', 'x', '-'])
+    t.match((await command('token', 'rotate', id)).error, /There is no token/)
+})
+
+t.test('session list and end, and activity', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = { ...(await addUser(database, { password: 'the password' })), password: 'the password' }
+  const app = await startApp(t as never, { database })
+  const logIn = async (agent: string) => {
+    const browser = new TestBrowser(app)
+    browser.page = { ...browser.page, 'user-agent': agent }
+    await browser.logIn(user)
+    return browser
+  }
+  const [phone, tablet, desk] = [
+    await logIn('Phone/1'),
+    await logIn('Tablet\u009b31m'),
+    await logIn('Desk/1'),
+  ]
+  const isIn = async (browser: TestBrowser) => (await browser.get('/api/me')).status === 200
+  const { out } = await command('session', 'list', '--email', user.email)
+  t.equal(out.length, 4)
+  t.match(out[0], /^ID +LAST ACTIVE +REMEMBERED +ADDRESS +PROGRAM$/)
+  t.ok(
+    out.some(line => line.includes('Tablet?31m')),
+    'nothing steers the terminal',
+  )
+  const [id = ''] = (out.find(line => line.includes('Phone/1')) ?? '').split(' ')
+  t.match((await command('session', 'end', id, '--email', user.email)).out, [`Logged out ${id}.`])
+  t.strictSame([await isIn(phone), await isIn(tablet)], [false, true])
+  t.match(
+    (await command('session', 'end', id, '--email', user.email)).error,
+    `${user.email} has no browser ${id}.`,
+  )
+  t.match(
+    (await command('session', 'end', '--email', user.email)).error,
+    /give either the ID of a browser, or --all/,
+  )
+  await command('session', 'end', '--all', '--email', user.email)
+  t.strictSame([await isIn(tablet), await isIn(desk)], [false, false])
+
+  await command('role', 'grant', '--email', user.email, '--role', 'Admin')
+  await app.events.stored()
+  const { out: events } = await command('activity', '--email', user.email, '--most', '4')
+  t.match(events[0], /^AT +EVENT +ADDRESS +PROGRAM +DETAILS$/)
+  t.match(events.slice(1).join('\n'), /role granted +- +- +\{"name":"Admin","by":"command line"\}/)
+  t.match(events.slice(1).join('\n'), /session ended .*"which":"all"/)
+  t.equal(events.length, 5)
+})
+
 t.test('doctor', async t => {
   const doctor = async (settings: Record<string, string>, ...args: string[]) => {
     const out: string[] = []

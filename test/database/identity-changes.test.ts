@@ -7,7 +7,7 @@ import { type SessionDigest, SessionId } from '../../src/auth/session.ts'
 import { type Database, databaseOver } from '../../src/database/connect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
 import { writeActivity } from '../../src/database/sessions.ts'
-import { deleteTokens, writeLastUsed } from '../../src/database/tokens.ts'
+import { deleteToken, writeLastUsed } from '../../src/database/tokens.ts'
 import { changePassword } from '../../src/database/users.ts'
 import {
   addRevocation,
@@ -200,7 +200,7 @@ async function messages(t: Test, database: TestDatabase) {
     await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 0)`.execute(
       kysely,
     )
-    await writeLastUsed(kysely, [[tokenId, NOW]])
+    await writeLastUsed(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]])
     await writeActivity(kysely, [['s3' as SessionDigest, { at: NOW, address: '::1', userAgent: 'curl' }]])
     await listener.roundTrip()
     t.strictSame(heard, [])
@@ -491,7 +491,7 @@ t.test('two servers', async t => {
     await untilLogged(app, FOLLOWING, 2)
     const { tokenId, token: another } = await addToken(operator, user.id)
     t.equal((await get(app, '/api/me', another)).status, 200)
-    await deleteTokens(operator.kysely, { id: String(tokenId) })
+    await deleteToken(operator.kysely, String(tokenId))
     await untilRefused(app, another)
     t.equal((await get(app, '/api/me', another)).status, 401, 'goes on with another')
   })

@@ -85,6 +85,7 @@ for (const engine of ENGINES) {
         '0007_identity_changes',
         '0008_deleted_users',
         '0009_accounts',
+        '0010_tokens_and_events',
       ])
       t.equal(await isMigrated(kysely), true)
     })

@@ -7,7 +7,7 @@ import { mintSecret, PlainToken } from '../../src/auth/token.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { Database } from '../../src/database/connect.ts'
 import { grant } from '../../src/database/permissions.ts'
-import { deleteTokens, insertToken } from '../../src/database/tokens.ts'
+import { deleteToken, insertToken } from '../../src/database/tokens.ts'
 import { insertUser } from '../../src/database/users.ts'
 import { Mailbox } from './mailbox.ts'
 
@@ -93,7 +93,7 @@ export function addRevocation(app: FastifyInstance, { kysely }: Pick<Database, '
     '/tokens/:id',
     { config: { access: { auth: 'none' } } },
     async (request, reply) => {
-      await deleteTokens(kysely, { id: request.params.id })
+      await deleteToken(kysely, request.params.id)
       return reply.code(204).send()
     },
   )

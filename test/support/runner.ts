@@ -66,7 +66,7 @@ async function tap(environment: Record<string, string>) {
         'run',
         '--reporter=tap',
         '--jobs=2',
-        '--timeout=180',
+        '--timeout=300',
         '--disable-coverage',
         '--allow-empty-coverage',
       ],

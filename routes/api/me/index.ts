@@ -4,9 +4,17 @@ import { showSchema } from '../../../src/api/query/openapi.ts'
 import { queryParser } from '../../../src/api/query/parse.ts'
 import { render } from '../../../src/api/query/render.ts'
 import { success } from '../../../src/api/responses.ts'
+import type { Ability } from '../../../src/auth/ability.ts'
 import type { Identity } from '../../../src/auth/identity.ts'
 import { selectIncludes } from '../../../src/database/select.ts'
 import { userValues } from '../../../src/database/users.ts'
+
+/** What a token has to allow before it sees more than whose it is. */
+const INCLUDES: readonly [include: string, ability: Ability][] = [
+  ['externalprofiles', 'read:externalprofile'],
+  ['notifications', 'read:notification'],
+  ['playlists', 'read:playlist'],
+]
 
 const me: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(endpoint)
@@ -26,6 +34,7 @@ const me: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const query = parse(request.url)
+      for (const [name, ability] of INCLUDES) if (query.includes.has(name)) request.requireAbility(ability)
       const { user } = request.identity as Identity
       const found = await selectIncludes(app.database.kysely, endpoint.resource, user.id, userValues(user), {
         query,

@@ -1,9 +1,11 @@
 import type { Field, Resource } from '../query/resource.ts'
+import { activity } from './activity.ts'
 import { TIMESTAMPS } from './dates.ts'
 import { externalProfile } from './externalprofile.ts'
 import { notification } from './notification.ts'
 import { permission, role } from './permission.ts'
 import { playlist } from './playlist.ts'
+import { token } from './token.ts'
 
 /** Nobody searches among one user, the caller. */
 const mine = (field: Field): Field => ({ ...field, filter: false, sort: false })
@@ -51,6 +53,11 @@ export const user: Resource = {
     }),
   },
   relations: {
+    activities: {
+      resource: () => activity,
+      many: true,
+      join: { by: 'their column', column: 'user_id' },
+    },
     externalprofiles: {
       resource: () => externalProfile,
       many: true,
@@ -87,6 +94,11 @@ export const user: Resource = {
         theirs: 'role_id',
         type: 'model_type',
       },
+    },
+    tokens: {
+      resource: () => token,
+      many: true,
+      join: { by: 'their morph', id: 'tokenable_id', type: 'tokenable_type' },
     },
   },
 }

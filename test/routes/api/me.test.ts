@@ -362,7 +362,7 @@ async function lifetimes(t: Test, database: Database) {
     await app.activity.flush()
     t.strictSame(await lastUsed(), ['2026-03-01 12:01:30', '2026-03-01 12:01:30'])
 
-    app.activity.tokens.note(tokenId, NOW)
+    app.activity.tokens.note(tokenId, { at: NOW, address: '::1', userAgent: 'curl' })
     await app.activity.flush()
     t.equal((await lastUsed())[0], '2026-03-01 12:01:30')
 

@@ -8,7 +8,10 @@ const list: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: { auth: 'required', permission: 'view external profile' }, endpoint },
+      config: {
+        access: { auth: 'required', ability: 'read:externalprofile', permission: 'view external profile' },
+        endpoint,
+      },
       schema: {
         operationId: 'me.externalprofile.index',
         tags: ['me'],

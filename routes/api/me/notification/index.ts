@@ -29,7 +29,10 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: { auth: 'required', permission: 'view notification' }, endpoint },
+      config: {
+        access: { auth: 'required', ability: 'read:notification', permission: 'view notification' },
+        endpoint,
+      },
       schema: {
         operationId: 'me.notification.index',
         tags: ['me'],
@@ -45,7 +48,9 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
     app.route({
       method,
       url: '/readall',
-      config: { access: { auth: 'required', permission: 'update notification' } },
+      config: {
+        access: { auth: 'required', ability: 'write:notification', permission: 'update notification' },
+      },
       schema: {
         operationId: `me.notification.readall.${method.toLowerCase()}`,
         tags: ['me'],
@@ -67,7 +72,14 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
       app.route({
         method,
         url: `/:notification/${verb}`,
-        config: { access: { auth: 'required', permission: 'update notification', checked: 'after the row' } },
+        config: {
+          access: {
+            auth: 'required',
+            ability: 'write:notification',
+            permission: 'update notification',
+            checked: 'after the row',
+          },
+        },
         schema: {
           operationId: `me.notification.${verb}.${method.toLowerCase()}`,
           tags: ['me'],

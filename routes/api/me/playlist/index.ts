@@ -8,7 +8,10 @@ const list: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: { auth: 'required', permission: 'view playlist' }, endpoint },
+      config: {
+        access: { auth: 'required', ability: 'read:playlist', permission: 'view playlist' },
+        endpoint,
+      },
       schema: {
         operationId: 'me.playlist.index',
         tags: ['me'],

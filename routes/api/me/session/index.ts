@@ -1,0 +1,141 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { notFound } from '../../../../src/api/errors.ts'
+import { MESSAGES } from '../../../../src/api/messages.ts'
+import { failure, noContent, success } from '../../../../src/api/responses.ts'
+import type { Identity } from '../../../../src/auth/identity.ts'
+import { endBrowsers, listBrowsers } from '../../../../src/database/sessions.ts'
+
+const Session = Type.Object(
+  {
+    id: Type.String(),
+    ip_address: Type.Union([Type.String(), Type.Null()]),
+    user_agent: Type.Union([Type.String(), Type.Null()]),
+    last_active_at: Type.String({ format: 'date-time' }),
+    is_current: Type.Boolean({ description: 'Whether it is the one that asks.' }),
+    is_remembered: Type.Boolean({ description: 'Whether the browser stays logged in beyond its session.' }),
+  },
+  { description: 'A browser in which the user is logged in.' },
+)
+
+const Params = Type.Object({
+  session: Type.String({
+    description: "The session's id, as the list has it.",
+    examples: ['9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
+  }),
+})
+
+const sessions: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock } = app
+  const { kysely } = app.database
+
+  /** The session at hand; null for a token's holder. */
+  const current = ({ identity }: FastifyRequest) =>
+    identity?.via === 'session' ? identity.session.id.digest() : null
+
+  app.get(
+    '',
+    {
+      config: { access: { auth: 'required', ability: 'read:me' } },
+      schema: {
+        operationId: 'me.session.index',
+        tags: ['me'],
+        summary: 'List the browsers in which the user is logged in',
+        description: 'Last used first, with those that are remembered and have no session at the moment.',
+        response: {
+          200: success(
+            Type.Object(
+              { sessions: Type.Array(Session) },
+              {
+                description: 'All of them.',
+                examples: [
+                  {
+                    sessions: [
+                      {
+                        id: '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08',
+                        ip_address: '192.0.2.1',
+                        user_agent: 'Mozilla/5.0',
+                        last_active_at: '2026-03-01T12:34:56.000000Z',
+                        is_current: true,
+                        is_remembered: false,
+                      },
+                    ],
+                  },
+                ],
+              },
+            ),
+            { isLimited: true },
+          ),
+        },
+      },
+    },
+    async request => {
+      const { id: userId } = (request.identity as Identity).user
+      const now = clock()
+      const own = current(request)
+      const browsers = await listBrowsers(kysely, userId, {
+        since: now - config.sessionLifetime * 60_000,
+        now,
+      })
+      return {
+        sessions: browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => ({
+          id,
+          ip_address: address,
+          user_agent: userAgent,
+          last_active_at: new Date(lastActiveAt).toISOString().replace('Z', '000Z'),
+          is_current: id === own,
+          is_remembered: isRemembered,
+        })),
+      }
+    },
+  )
+
+  app.delete(
+    '/:session',
+    {
+      config: { access: { auth: 'required', ability: 'write:me' } },
+      schema: {
+        operationId: 'me.session.destroy',
+        tags: ['me'],
+        summary: 'Log a browser out',
+        description: 'Ends its session, and it is remembered no longer.',
+        params: Params,
+        response: {
+          204: noContent('It is logged out.'),
+          404: failure('There is no such browser.', MESSAGES.notFound),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { id: userId } = (request.identity as Identity).user
+      const { session: id } = request.params
+      const isKnown = !id.includes('\0') && (await endBrowsers(kysely, userId, { id })) > 0
+      if (!isKnown) throw notFound()
+      request.record('session ended', { userId, which: id === current(request) ? 'its own' : 'another' })
+      return reply.code(204).send(null)
+    },
+  )
+
+  app.delete(
+    '',
+    {
+      config: { access: { auth: 'required', ability: 'write:me' } },
+      schema: {
+        operationId: 'me.session.destroy-others',
+        tags: ['me'],
+        summary: 'Log all other browsers out',
+        description: 'All but the one that asks; all of them, if a token does.',
+        response: { 204: noContent('They are logged out.') },
+      },
+    },
+    async (request, reply) => {
+      const { id: userId } = (request.identity as Identity).user
+      await endBrowsers(kysely, userId, { except: current(request) })
+      request.record('session ended', { userId, which: 'all others' })
+      return reply.code(204).send(null)
+    },
+  )
+}
+
+export default sessions

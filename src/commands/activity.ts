@@ -1,0 +1,28 @@
+import { Command } from 'commander'
+import { listEvents } from '../database/events.ts'
+import { type CommandContext, withDatabase } from './context.ts'
+import { columns, parseCount, userByEmail } from './options.ts'
+
+/** `activity`: what happened to a user's account. */
+export const activityCommand = (context: CommandContext) =>
+  new Command('activity')
+    .description("list what happened to a user's account, newest first")
+    .requiredOption('--email <email>', "the user's e-mail address")
+    .option('--most <count>', 'how many lines at most', parseCount, 50)
+    .action((options: { email: string; most: number }) => list(context, options))
+
+async function list(context: CommandContext, { email, most }: { email: string; most: number }) {
+  await withDatabase(context, 'activity', async (database, config) => {
+    const { userId } = await userByEmail(database, config, email)
+    const events = await listEvents(database.kysely, userId, most)
+    const rows = events.map(({ created_at, event, details, ip_address, user_agent }) => [
+      created_at,
+      event,
+      ip_address ?? '-',
+      user_agent ?? '-',
+      details === '{}' ? '' : details,
+    ])
+    for (const line of columns([['AT', 'EVENT', 'ADDRESS', 'PROGRAM', 'DETAILS'], ...rows]))
+      context.print(line)
+  })
+}

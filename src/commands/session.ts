@@ -1,0 +1,67 @@
+import { Command } from 'commander'
+import { millisToSeconds } from '../auth/time.ts'
+import { endBrowsers, listBrowsers } from '../database/sessions.ts'
+import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import { columns, userByEmail } from './options.ts'
+
+const EMAIL = ['--email <email>', "the user's e-mail address"] as const
+
+/** `session list | end`: the browsers in which users are logged in. */
+export const sessionCommand = (context: CommandContext) =>
+  new Command('session')
+    .description('manage the browsers in which users are logged in')
+    .addCommand(
+      new Command('list')
+        .description('list the browsers in which a user is logged in')
+        .requiredOption(...EMAIL)
+        .action(({ email }: { email: string }) => list(context, email)),
+    )
+    .addCommand(
+      new Command('end')
+        .description('log a browser of a user out, or all of them')
+        .argument('[id]', 'the ID that the list has')
+        .requiredOption(...EMAIL)
+        .option('--all', 'log all of them out')
+        .action((id: string | undefined, options: { email: string; all?: true }, command: Command) =>
+          end(context, id, options, command),
+        ),
+    )
+
+async function list(context: CommandContext, email: string) {
+  await withDatabase(context, 'session list', async (database, config) => {
+    const { userId } = await userByEmail(database, config, email)
+    const now = context.clock()
+    const since = now - config.sessionLifetime * 60_000
+    const browsers = await listBrowsers(database.kysely, userId, { since, now })
+    const rows = browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => [
+      id,
+      millisToSeconds(lastActiveAt),
+      isRemembered ? 'yes' : 'no',
+      address ?? '-',
+      userAgent ?? '-',
+    ])
+    for (const line of columns([['ID', 'LAST ACTIVE', 'REMEMBERED', 'ADDRESS', 'PROGRAM'], ...rows])) {
+      context.print(line)
+    }
+  })
+}
+
+async function end(
+  context: CommandContext,
+  id: string | undefined,
+  { email, all }: { email: string; all?: true },
+  command: Command,
+) {
+  if ((id === undefined) !== (all === true)) command.error('error: give either the ID of a browser, or --all')
+  await withDatabase(context, 'session end', async (database, config) => {
+    const { userId } = await userByEmail(database, config, email)
+    const ended = await endBrowsers(database.kysely, userId, id === undefined ? { except: null } : { id })
+    if (ended === 0 && id !== undefined) throw new CommandError(`${email} has no browser ${id}.`)
+    if (ended > 0) {
+      await recordEvent(context, database, userId, 'session ended', {
+        which: id === undefined ? 'all' : 'another',
+      })
+    }
+    context.print(id === undefined ? `${email} is logged out everywhere.` : `Logged out ${id}.`)
+  })
+}

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
-import { normalizeInput } from '../src/api/input.ts'
+import { normalizeInput, withLists } from '../src/api/input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { parseQueryString, QueryTooLarge } from '../src/api/query/querystring.ts'
 
@@ -24,7 +24,7 @@ export default fp(
       { parseAs: 'buffer' },
       async (_request: unknown, body: Buffer) => {
         try {
-          return parseQueryString(body.toString('latin1'), { trim: false })
+          return withLists(parseQueryString(body.toString('latin1'), { trim: false }))
         } catch (error) {
           throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
         }

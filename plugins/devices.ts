@@ -83,7 +83,7 @@ export default fp(
         const { userId, password, isRotated, expiresAt } = found
         if (isRotated) request.deviceCookie = { value: next.reveal(), expiresAt }
         await app.sessions.start(request, {
-          login: { userId, password, device: token.selector, isDeviceUnseen: isRotated },
+          login: { userId, password, device: token.selector, isDeviceUnseen: true },
         })
         request.record('login', { userId, cause: 'remembered device' })
         return true

@@ -2,6 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { AccountEvent, EventDetails, EventName } from '../src/auth/events.ts'
 import { insertEvents } from '../src/database/events.ts'
+import { browserColumns } from '../src/database/sessions.ts'
+import { browserOf } from './session.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -20,45 +22,65 @@ declare module 'fastify' {
   }
 }
 
-/** How many wait while the database is away. */
+/** How many wait while the database is away, are written at once, and for how long a failure is let rest. */
 const WAITING = 10_000
+const AT_ONCE = 500
+const RETRY_MS = 5_000
 
 /** Adds `request.record()`. No answer waits for what it writes: all that happens meanwhile is written together. */
 export default fp(
   async app => {
     const { clock, log } = app
     const { kysely } = app.database
-    let waiting: AccountEvent[] = []
+    const waiting: AccountEvent[] = []
     let writing: Promise<void> | null = null
+    let retry: NodeJS.Timeout | null = null
 
     const write = async () => {
       while (waiting.length > 0) {
-        const events = waiting
-        waiting = []
-        try {
-          await insertEvents(kysely, events)
-        } catch (error) {
-          log.warn({ err: error, events: events.length }, 'events could not be stored yet')
-          waiting = [...events, ...waiting].slice(0, WAITING)
-          return
-        }
+        const events = waiting.slice(0, AT_ONCE)
+        await insertEvents(kysely, events)
+        // Some may have been pushed out meanwhile.
+        const left = waiting.findIndex(event => !events.includes(event))
+        waiting.splice(0, left === -1 ? waiting.length : left)
       }
     }
-    const start = () => {
-      writing ??= write().finally(() => {
-        writing = null
-      })
+    const start = (): Promise<void> => {
+      writing ??= write()
+        .catch(error => {
+          log.warn({ err: error, events: waiting.length }, 'events could not be stored yet')
+          retry ??= setTimeout(() => {
+            retry = null
+            void start()
+          }, RETRY_MS).unref()
+        })
+        .finally(() => {
+          writing = null
+        })
       return writing
     }
 
-    app.decorate('events', { stored: async () => start() })
+    app.decorate('events', {
+      async stored() {
+        await writing
+        await start()
+      },
+    })
     app.decorateRequest('record', function (this: FastifyRequest, event, { userId, ...details }) {
       this.log.info({ userId, ...details, address: this.ip }, event)
       if (userId === null) return
-      const userAgent = this.headers['user-agent'] ?? null
-      waiting.push({ userId, event, details, address: this.ip, userAgent, at: clock() })
+      const { ip_address, user_agent } = browserColumns(browserOf(this))
+      waiting.push({ userId, event, details, address: ip_address, userAgent: user_agent, at: clock() })
       if (waiting.length > WAITING) waiting.shift()
-      void start()
+    })
+    // After the answer, so that it takes the same time whether there is something to store or not. What comes after a
+    // failure waits for the next try.
+    app.addHook('onResponse', (_request, _reply, done) => {
+      if (waiting.length > 0 && retry === null) void start()
+      done()
+    })
+    app.addHook('onClose', () => {
+      if (retry !== null) clearTimeout(retry)
     })
     app.addHook('onClose', () => app.events.stored())
   },

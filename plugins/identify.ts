@@ -40,7 +40,7 @@ export default fp(
       const now = clock()
       request.authenticationOutcome = 'unavailable'
       const stored = await app.identities.token(credential, request.raw.socket)
-      const verdict = judgeToken(credential, stored, now, config.tokenExpiration)
+      const verdict = judgeToken(credential, stored, now, config, request.ip)
       const isIdentity = typeof verdict === 'object'
       request.identity = isIdentity ? verdict : null
       request.authenticationOutcome = isIdentity ? 'authenticated' : verdict
@@ -54,7 +54,7 @@ export default fp(
       const credential = bearerCredential(authorization)
       const stored = credential && app.identities.rememberedToken(credential)
       if (!stored) return false
-      const verdict = judgeToken(credential, stored, clock(), config.tokenExpiration)
+      const verdict = judgeToken(credential, stored, clock(), config, request.ip)
       if (typeof verdict === 'string') return false
       request.identity = verdict
       request.authenticationOutcome = 'authenticated'

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isAddressOrRange } from './auth/address-list.ts'
 
 /** What a value may be. Thrown by a setting's parser, turned into one line of {@link ConfigError}. */
 class Expected extends Error {}
@@ -57,13 +58,6 @@ const listOf =
     if (wrong !== undefined) throw new Expected(`${expectation} (not "${wrong}")`)
     return Object.freeze(items)
   }
-
-function isAddressOrRange(item: string) {
-  const [address = '', bits, ...rest] = item.split('/')
-  const version = isIP(address)
-  if (version === 0 || rest.length > 0) return false
-  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128))
-}
 
 function url(text: string, protocols: readonly string[]) {
   const parsed = URL.canParse(text) ? new URL(text) : null
@@ -377,6 +371,19 @@ export const SETTINGS = {
         throw new Expected('a whole number of minutes, or null for no limit')
       }
     },
+  }),
+  tokenIdleExpiration: setting<number | null>({
+    name: 'SANCTUM_IDLE_EXPIRATION',
+    fallback: null,
+    defaultNote: 'never',
+    about: 'Minutes without use after which a token ends, five at least; `null` for never.',
+    parse: nullable(wholeNumber(5, 1_000_000_000)),
+  }),
+  leakedTokens: setting({
+    name: 'LEAKED_TOKENS',
+    fallback: 'off',
+    about: '`on` to let anybody who has found a token revoke it, by `POST /leaked-token` under API_PATH.',
+    parse: onOrOff,
   }),
   tokenPrefix: setting({
     name: 'SANCTUM_TOKEN_PREFIX',

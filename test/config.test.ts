@@ -196,6 +196,10 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
       { SESSION_COOKIE: 'a b' },
       'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, and no prefix such as __Host-',
     ],
+    [
+      { SANCTUM_IDLE_EXPIRATION: '1' },
+      'SANCTUM_IDLE_EXPIRATION=1: expected a whole number from 5 to 1000000000',
+    ],
     [{ APP_NAME: 'a:b' }, 'APP_NAME=a:b: expected at most 60 characters, none of them a colon'],
     [
       { APP_PREVIOUS_KEYS: 'short' },

@@ -1,6 +1,7 @@
 import { Type } from 'typebox'
 import { HttpError } from './errors.ts'
 import { MESSAGES } from './messages.ts'
+import type { Parameters } from './query/querystring.ts'
 
 /** A password that somebody enters. No hash was ever made of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
@@ -41,4 +42,19 @@ function normalizeValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return value.trim() || null
   if (Array.isArray(value)) return value.map(item => normalizeValue(item, depth + 1))
   return isNamed(value) ? normalizeObject(value, depth + 1) : value
+}
+
+/** A form in which what was numbered from nought on, as `names[]=a&names[]=b` is, is a list. */
+export function withLists(values: Parameters): Record<string, unknown> {
+  const result: Record<string, unknown> = Object.create(null)
+  for (const [name, value] of Object.entries(values)) {
+    if (typeof value !== 'object' || value === null) {
+      result[name] = value
+      continue
+    }
+    const inner = withLists(value as Parameters)
+    const keys = Object.keys(inner)
+    result[name] = keys.every((key, index) => key === String(index)) ? Object.values(inner) : inner
+  }
+  return result
 }

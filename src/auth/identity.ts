@@ -1,3 +1,4 @@
+import { includesAddress } from './address-list.ts'
 import { equalSecrets } from './secret.ts'
 import type { Session } from './session.ts'
 import type { TokenCredential, TokenDigest } from './token.ts'
@@ -20,6 +21,8 @@ export interface AccessToken {
   abilities: readonly string[]
   /** When it ends by whatever date comes first, in milliseconds since the epoch; null for never. */
   endsAt: number | null
+  /** The addresses and ranges from which it may be used; null for everywhere. */
+  allowedIps: readonly string[] | null
 }
 
 /** A user with what the user may and may not do. */
@@ -59,35 +62,56 @@ export interface StoredToken {
   /** Milliseconds since the epoch; null for no end, NaN for what cannot be read. */
   expiresAt: number | null
   createdAt: number | null
+  /** When it was last used, as far as that is stored: some seconds may be missing. */
+  lastUsedAt: number | null
+  /** The addresses and ranges from which it may be used; null for everywhere. */
+  allowedIps: readonly string[] | null
   owner: StoredUser | null
 }
 
 /** Why a token opened nothing. It goes to the log and to a metric, and never to the client. */
-export type AuthenticationFailure = 'malformed' | 'unknown' | 'wrong_secret' | 'expired' | 'no_owner'
+export type AuthenticationFailure =
+  | 'malformed'
+  | 'unknown'
+  | 'wrong_secret'
+  | 'expired'
+  | 'wrong_address'
+  | 'no_owner'
+
+/** How long tokens live, in minutes; null for no limit. */
+export interface TokenLifetimes {
+  tokenExpiration: number | null
+  tokenIdleExpiration: number | null
+}
 
 /**
  * Decides what a credential is worth, given the row that it led to.
  *
- * The digests must match, both expiries must lie ahead (the token's own date, and `expiration` minutes from
- * its creation), and its owner must be a user who is not deleted. Without a readable creation date a token
- * counts as expired as soon as there is a global expiration.
+ * The digests must match, all ends must lie ahead (the token's own date, the age at which all tokens end, and how
+ * long one may go unused), and its owner must be a user who is not deleted. Without a readable creation date a token
+ * counts as expired as soon as age matters.
  *
  * @param now milliseconds since the epoch
- * @param expiration minutes that a token lives at most; null for no limit
+ * @param address where it comes from
  */
 export function judgeToken(
   credential: TokenCredential,
   stored: StoredToken | null,
   now: number,
-  expiration: number | null,
+  lifetimes: TokenLifetimes,
+  address: string,
 ): TokenIdentity | AuthenticationFailure {
   if (stored === null) return 'unknown'
   if (!equalSecrets(stored.digest, credential.digest)) return 'wrong_secret'
-  if (expiration !== null) {
-    const createdAt = stored.createdAt ?? Number.NaN
-    if (!(createdAt > now - expiration * 60_000)) return 'expired'
-  }
+  const { tokenExpiration, tokenIdleExpiration } = lifetimes
+  const createdAt = stored.createdAt ?? Number.NaN
+  if (tokenExpiration !== null && !(createdAt > now - tokenExpiration * 60_000)) return 'expired'
   if (stored.expiresAt !== null && !(stored.expiresAt >= now)) return 'expired'
+  if (tokenIdleExpiration !== null) {
+    const usedAt = stored.lastUsedAt ?? createdAt
+    if (!(usedAt >= now - tokenIdleExpiration * 60_000)) return 'expired'
+  }
+  if (stored.allowedIps !== null && !includesAddress(stored.allowedIps, address)) return 'wrong_address'
   if (stored.owner === null) return 'no_owner'
   return {
     via: 'token',
@@ -98,13 +122,15 @@ export function judgeToken(
       id: stored.id,
       name: stored.name,
       abilities: stored.abilities,
-      endsAt: endOf(stored, expiration),
+      endsAt: endOf(stored, tokenExpiration),
+      allowedIps: stored.allowedIps,
     },
   }
 }
 
 function endOf({ expiresAt, createdAt }: StoredToken, expiration: number | null): number | null {
-  const ends = [expiresAt, expiration === null ? null : (createdAt ?? 0) + expiration * 60_000]
-  const known = ends.filter(end => end !== null)
-  return known.length === 0 ? null : Math.min(...known)
+  const own = expiresAt ?? Number.POSITIVE_INFINITY
+  const byAge = expiration === null ? own : (createdAt ?? 0) + expiration * 60_000
+  const end = Math.min(own, byAge)
+  return end === Number.POSITIVE_INFINITY ? null : end
 }

@@ -18,6 +18,9 @@ export function millisToTimestamp(millis: number): string {
 export const millisToSeconds = (millis: number): string =>
   millisToTimestamp(millis - (millis % 1000)).slice(0, 19)
 
+const FIRST_YEAR = Date.parse('0001-01-01T00:00Z')
+const YEAR_10000 = Date.parse('+010000-01-01T00:00Z')
+
 /**
  * A moment in ISO 8601, in milliseconds since the epoch; NaN for anything else. A date alone is its midnight, and
  * without an offset it is UTC.
@@ -28,5 +31,7 @@ export function isoToMillis(text: string): number {
   // Some days that no month has would be those of the next.
   const midnight = Date.parse(`${date}T00:00Z`)
   if (Number.isNaN(midnight) || !new Date(midnight).toISOString().startsWith(`${date}T`)) return Number.NaN
-  return Date.parse(`${date}${time}${offset}`)
+  const moment = Date.parse(`${date}${time}${offset}`)
+  // The others are written in other ways, or not at all.
+  return moment >= FIRST_YEAR && moment < YEAR_10000 ? moment : Number.NaN
 }

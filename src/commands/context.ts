@@ -22,16 +22,19 @@ export interface CommandContext {
 /** Something that the caller has to know and can mend: one sentence, without a stack. */
 export class CommandError extends Error {}
 
-/** Records that a command did something to an account. */
+/** Records that a command did something to an account. What was done stays done if that cannot be stored. */
 export async function recordEvent(
-  { clock }: Pick<CommandContext, 'clock'>,
+  { clock, warn }: Pick<CommandContext, 'clock' | 'warn'>,
   { kysely }: Database,
   userId: number,
   event: EventName,
   details: EventDetails = {},
 ): Promise<void> {
   const by = { address: null, userAgent: null, at: clock() }
-  await insertEvents(kysely, [{ userId, event, details: { ...details, by: 'command line' }, ...by }])
+  const recorded = { userId, event, details: { ...details, by: 'command line' }, ...by }
+  await insertEvents(kysely, [recorded]).catch(error =>
+    warn(`It is done, but could not be added to the account's activity: ${error.message}`),
+  )
 }
 
 /**

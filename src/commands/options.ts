@@ -37,7 +37,9 @@ export async function userByEmail({ kysely }: Database, { tokenableTypes }: Conf
 /** Lines of columns as wide as their widest cell. What would steer the terminal does not reach it. */
 export function columns(cells: string[][]): string[] {
   const rows = cells.map(row => row.map(cell => cell.replace(/\p{C}/gu, '?')))
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map(row => (row[column] ?? '').length)))
+  const widths = (rows[0] ?? []).map((_, column) =>
+    rows.reduce((widest, row) => Math.max(widest, (row[column] ?? '').length), 0),
+  )
   return rows.map(row =>
     row
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))

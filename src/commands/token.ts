@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { MESSAGES } from '../api/messages.ts'
 import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
 import {
   deleteOwnTokens,
@@ -84,8 +85,8 @@ async function createToken(context: CommandContext, { email, name, ability, expi
       expiresAt: expiresAt ?? null,
       now,
     })
-    await recordEvent(context, database, userId, 'token created', { tokenId: id, name })
     context.print(new PlainToken(id, secret).reveal())
+    await recordEvent(context, database, userId, 'token created', { tokenId: id, name })
   })
 }
 
@@ -145,24 +146,30 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
     const owner = { userId: token.userId, types }
     const secret = mintSecret(config.tokenPrefix, context.random)
     const newId = await replaceToken(database.kysely, owner, token.id, {
-      successor: ({ name, abilities, expiresAt }) => ({
-        name,
-        abilities: parseAbilities(abilities),
-        expiresAt,
-        userId: owner.userId,
-        userType: types[0],
-        digest: secret.digest(),
-        now,
-      }),
+      successor: ({ name, abilities, allowedIps, expiresAt }) => {
+        if (expiresAt !== null && !(expiresAt > now)) throw new CommandError(MESSAGES.tokenEnded)
+        return {
+          name,
+          abilities: parseAbilities(abilities),
+          allowedIps,
+          expiresAt,
+          userId: owner.userId,
+          userType: types[0],
+          digest: secret.digest(),
+          now,
+        }
+      },
       graceUntil: grace === 0 ? null : now + grace * 1000,
+      authority: null,
+      most: null,
     })
-    if (newId === null) throw new CommandError(`There is no token ${id} of a user's.`)
+    if (typeof newId !== 'number') throw new CommandError(`There is no token ${id} of a user's.`)
+    context.print(new PlainToken(newId, secret).reveal())
     await recordEvent(context, database, owner.userId, 'token rotated', {
       tokenId: newId,
       before: token.id,
       grace,
     })
-    context.print(new PlainToken(newId, secret).reveal())
   })
 }
 

@@ -1,3 +1,4 @@
+import { parseAllowedIps } from '../auth/address-list.ts'
 import type { StoredToken, StoredUser } from '../auth/identity.ts'
 import type { IdentityCache } from '../auth/identity-cache.ts'
 import {
@@ -43,6 +44,8 @@ type TokenCells = [
   abilities: string | null,
   expiresAt: string | null,
   createdAt: string | null,
+  lastUsedAt: string | null,
+  allowedIps: string | null,
   ...UserCells,
 ]
 
@@ -106,7 +109,7 @@ const lookUp = (cells: string, from: string) => `
 
 const selectTokens = (key: string, condition: string) =>
   lookUp(
-    `${key}, t.id, t.name, t.token, t.abilities, t.expires_at::text, t.created_at::text`,
+    `${key}, t.id, t.name, t.token, t.abilities, t.expires_at::text, t.created_at::text, t.last_used_at::text, t.allowed_ips`,
     `personal_access_tokens t
     left join users u on u.id = t.tokenable_id and t.tokenable_type = any($2) and u.deleted_at is null
     where ${condition}`,
@@ -210,7 +213,7 @@ const earliest = (...timestamps: (string | undefined)[]): number | null => {
 }
 
 function tokenOf(cells: TokenCells, ownerOf: OwnerOf): StoredToken {
-  const [, id, name, digest, abilities, expiresAt, createdAt, ...user] = cells
+  const [, id, name, digest, abilities, expiresAt, createdAt, lastUsedAt, allowedIps, ...user] = cells
   return {
     id,
     name,
@@ -218,6 +221,8 @@ function tokenOf(cells: TokenCells, ownerOf: OwnerOf): StoredToken {
     abilities: parseAbilities(abilities),
     expiresAt: expiresAt === null ? null : timestampToMillis(expiresAt),
     createdAt: createdAt === null ? null : timestampToMillis(createdAt),
+    lastUsedAt: lastUsedAt === null ? null : timestampToMillis(lastUsedAt),
+    allowedIps: parseAllowedIps(allowedIps),
     owner: ownerOf(user),
   }
 }

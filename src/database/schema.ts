@@ -34,6 +34,8 @@ export interface PersonalAccessTokensTable {
   /** From where it was, in columns that Laravel does not have. */
   last_used_ip: string | null
   last_used_agent: string | null
+  /** From where it may be used: a JSON array of addresses and ranges; NULL for everywhere. */
+  allowed_ips: string | null
   expires_at: TimestampText | null
   created_at: TimestampText | null
   updated_at: TimestampText | null

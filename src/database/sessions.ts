@@ -138,9 +138,12 @@ export async function writeActivity(
     where s.id = used.id`.execute(db)
 }
 
+/** What a device is known by: whoever has the selector itself can have the device forgotten. */
+const DEVICE_ID = `encode(sha256(convert_to(selector, 'UTF8')), 'hex')`
+
 /** A browser in which a user is logged in, or stays so. */
 export interface KnownBrowser {
-  /** The session's digest; or the device's selector, when it is remembered and has no session. */
+  /** The session's digest; or that of the device's selector, when it is remembered and has no session. */
   id: string
   address: string | null
   userAgent: string | null
@@ -172,7 +175,7 @@ export async function listBrowsers(
     )
     select id, ip_address, user_agent, last_activity::bigint as last_active, device is not null as is_remembered from own
     union all
-    select selector, ip_address, user_agent, extract(epoch from last_used_at)::bigint, true
+    select ${sql.raw(DEVICE_ID)}, ip_address, user_agent, extract(epoch from last_used_at)::bigint, true
     from remembered_devices
     where user_id = ${userId} and expires_at > ${millisToSeconds(now)}::timestamp
       and selector not in (select device from own where device is not null)
@@ -189,7 +192,7 @@ export async function listBrowsers(
 /**
  * Ends one of a user's browsers, or all but the session at hand: sessions, and what would begin them anew.
  *
- * @param which a session's digest or a device's selector, or the session that goes on; null for none
+ * @param which the id that {@link listBrowsers} gives it, or the session that goes on; null for none
  * @returns how many there were
  */
 export async function endBrowsers(
@@ -200,16 +203,17 @@ export async function endBrowsers(
   const [session, device] =
     'id' in which
       ? [
-          sql`(id = ${which.id} or device = ${which.id} or device = (select device from own as named where named.id = ${which.id}))`,
-          sql`(selector = ${which.id} or selector = (select device from own where own.id = ${which.id}))`,
+          sql`(id = ${which.id} or ${sql.raw(DEVICE_ID)} = ${which.id}
+            or selector = (select selector from own as named where named.id = ${which.id}))`,
+          sql`(${sql.raw(DEVICE_ID)} = ${which.id} or selector = (select selector from own where own.id = ${which.id}))`,
         ]
       : [
           sql`id is distinct from ${which.except}`,
-          sql`selector is distinct from (select device from own where own.id = ${which.except})`,
+          sql`selector is distinct from (select selector from own where own.id = ${which.except})`,
         ]
   const { rows } = await sql<{ count: number }>`
     with own as (
-      select id, substring(payload from '"device": ?"([\\w-]+)"') as device from sessions where user_id = ${userId}
+      select id, substring(payload from '"device": ?"([\\w-]+)"') as selector from sessions where user_id = ${userId}
     ), ended as (
       delete from sessions where id in (select id from own where ${session}) returning id
     ), forgotten as (

@@ -1,4 +1,6 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import { parseAllowedIps } from '../auth/address-list.ts'
+import type { SessionDigest } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import type { TokenDigest } from '../auth/token.ts'
 import { deleteInBatches } from './prune.ts'
@@ -12,6 +14,8 @@ export interface NewToken {
   name: string
   digest: TokenDigest
   abilities: readonly string[]
+  /** From where it may be used; everywhere unless given. */
+  allowedIps?: readonly string[] | null
   expiresAt: number | null
   now: number
 }
@@ -27,6 +31,7 @@ export async function insertToken(db: Kysely<Schema>, token: NewToken): Promise<
       name: token.name,
       token: token.digest,
       abilities: JSON.stringify(token.abilities),
+      allowed_ips: token.allowedIps ? JSON.stringify(token.allowedIps) : null,
       expires_at: token.expiresAt === null ? null : millisToSeconds(token.expiresAt),
       last_used_at: null,
       created_at: now,
@@ -46,27 +51,66 @@ export interface TokenOwner {
 const ownedBy = ({ userId, types }: TokenOwner) =>
   sql<boolean>`(tokenable_id = ${userId}::bigint and tokenable_type = any(${types}::text[]))`
 
+/** What a request was allowed by: it must still be there when the request comes to something. */
+export type Authority = { tokenId: number } | { session: SessionDigest }
+
+/** Why no token was issued: its authority is gone, there are too many, or there is none to replace. */
+export type NotIssued = 'no authority' | 'too many' | 'no such token'
+
+/** On what conditions a token is issued. */
+interface Issuing {
+  /** Null for the command line. */
+  authority: Authority | null
+  /** How many tokens a user may have; null for any number. */
+  most: number | null
+}
+
+/** Keeps all who issue or revoke tokens of a user waiting, until the transaction is over. */
+const lockOwner = (transaction: Transaction<Schema>, userId: number) =>
+  transaction.selectFrom('users').select('id').where('id', '=', userId).forUpdate().execute()
+
+/** Why a token may not be issued; null when it may. */
+async function refusal(
+  transaction: Transaction<Schema>,
+  owner: TokenOwner,
+  { authority, most }: Issuing,
+): Promise<NotIssued | null> {
+  if (authority !== null) {
+    const rows =
+      'session' in authority
+        ? await transaction.selectFrom('sessions').select('id').where('id', '=', authority.session).execute()
+        : await transaction
+            .selectFrom('personal_access_tokens')
+            .select('id')
+            .where('id', '=', authority.tokenId)
+            .execute()
+    if (rows.length === 0) return 'no authority'
+  }
+  if (most === null) return null
+  const { count } = await transaction
+    .selectFrom('personal_access_tokens')
+    .select(({ fn }) => fn.countAll<number>().as('count'))
+    .where(ownedBy(owner))
+    .executeTakeFirstOrThrow()
+  return Number(count) >= most ? 'too many' : null
+}
+
 /**
- * Stores a token, unless its user has too many already, and returns its id; null then. Of those who try at once
- * none gets by.
+ * Issues a token, and returns its id. Whoever asks at the same time, and whoever revokes, waits: so nobody gets more
+ * than there may be, and nothing that was revoked gives birth to anything.
  *
  * @param types the class names that mean a user
- * @param most how many a user may have
  */
-export async function insertTokenWithin(
+export async function issueToken(
   db: Kysely<Schema>,
   token: NewToken,
   types: readonly string[],
-  most: number,
-): Promise<number | null> {
+  issuing: Issuing,
+): Promise<number | NotIssued> {
   return db.transaction().execute(async transaction => {
-    await transaction.selectFrom('users').select('id').where('id', '=', token.userId).forUpdate().execute()
-    const { count } = await transaction
-      .selectFrom('personal_access_tokens')
-      .select(({ fn }) => fn.countAll<number>().as('count'))
-      .where(ownedBy({ userId: token.userId, types }))
-      .executeTakeFirstOrThrow()
-    return Number(count) >= most ? null : insertToken(transaction, token)
+    await lockOwner(transaction, token.userId)
+    const reason = await refusal(transaction, { userId: token.userId, types }, issuing)
+    return reason ?? insertToken(transaction, token)
   })
 }
 
@@ -91,41 +135,55 @@ export async function renameToken(
 export interface Predecessor {
   name: string
   abilities: string | null
+  allowedIps: readonly string[] | null
   /** Milliseconds since the epoch; null for no date of its own. */
   expiresAt: number | null
 }
 
 /**
- * Puts another token in the place of one of a user's. The old one ends at once, or after a while, unless it does so
- * by itself before.
+ * Puts another token in the place of one of a user's, and returns its id. The old one ends at once, or after a while
+ * unless it does so by itself before; until then both count.
  *
- * @param successor makes the new token of the old one, and may refuse by throwing
- * @param graceUntil until when the old one still counts, in milliseconds since the epoch; null for not at all
- * @returns the new one's id; null when there is no such token
+ * @param replacing.successor makes the new token of the old one, and may refuse by throwing
+ * @param replacing.graceUntil until when the old one still counts, in milliseconds since the epoch; null for not at all
  */
 export async function replaceToken(
   db: Kysely<Schema>,
   owner: TokenOwner,
   id: number,
-  { successor, graceUntil }: { successor: (old: Predecessor) => NewToken; graceUntil: number | null },
-): Promise<number | null> {
+  {
+    successor,
+    graceUntil,
+    ...issuing
+  }: { successor: (old: Predecessor) => NewToken; graceUntil: number | null } & Issuing,
+): Promise<number | NotIssued> {
   return db.transaction().execute(async transaction => {
+    await lockOwner(transaction, owner.userId)
+    const most = graceUntil === null ? null : issuing.most
+    const reason = await refusal(transaction, owner, { authority: issuing.authority, most })
+    if (reason !== null) return reason
     const row = await transaction
       .selectFrom('personal_access_tokens')
-      .select(['name', 'abilities', 'expires_at'])
+      .select(['name', 'abilities', 'allowed_ips', 'expires_at'])
       .where('id', '=', id)
       .where(ownedBy(owner))
       .forUpdate()
       .executeTakeFirst()
-    if (row === undefined) return null
-    const expiresAt = row.expires_at === null ? null : timestampToMillis(row.expires_at)
+    if (row === undefined) return 'no such token'
+    const { name, abilities, allowed_ips, expires_at } = row
+    const end = expires_at === null ? Number.POSITIVE_INFINITY : timestampToMillis(expires_at)
     const newId = await insertToken(
       transaction,
-      successor({ name: row.name, abilities: row.abilities, expiresAt }),
+      successor({
+        name,
+        abilities,
+        allowedIps: parseAllowedIps(allowed_ips),
+        expiresAt: end === Number.POSITIVE_INFINITY ? null : end,
+      }),
     )
     if (graceUntil === null) {
       await transaction.deleteFrom('personal_access_tokens').where('id', '=', id).execute()
-    } else if (expiresAt === null || expiresAt > graceUntil) {
+    } else if (end > graceUntil) {
       await transaction
         .updateTable('personal_access_tokens')
         .set({ expires_at: millisToSeconds(graceUntil) })
@@ -142,16 +200,19 @@ export async function deleteOwnTokens(
   owner: TokenOwner,
   which: { id: number } | { except: number | null },
 ): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('personal_access_tokens')
-    .where(ownedBy(owner))
-    .where(
-      'id' in which
-        ? sql<boolean>`id = ${which.id}`
-        : sql<boolean>`id is distinct from ${which.except}::bigint`,
-    )
-    .executeTakeFirstOrThrow()
-  return Number(numDeletedRows)
+  return db.transaction().execute(async transaction => {
+    await lockOwner(transaction, owner.userId)
+    const { numDeletedRows } = await transaction
+      .deleteFrom('personal_access_tokens')
+      .where(ownedBy(owner))
+      .where(
+        'id' in which
+          ? sql<boolean>`id = ${which.id}`
+          : sql<boolean>`id is distinct from ${which.except}::bigint`,
+      )
+      .executeTakeFirstOrThrow()
+    return Number(numDeletedRows)
+  })
 }
 
 /** A user's tokens, oldest first, without their digests. */

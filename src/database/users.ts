@@ -116,7 +116,8 @@ export async function changePassword(
   }: { keep: SessionDigest | null; revokeTokens: readonly string[] | null; now: number },
 ): Promise<void> {
   const stamp = JSON.stringify({ password: passwordStamp(hash) } satisfies Partial<SessionPayload>)
-  await sql`
+  const change = (transaction: Kysely<Schema>) =>
+    sql`
     with changed as (
       update users set password = ${hash}, updated_at = ${millisToTimestamp(now)}::timestamp
       where id = ${userId} returning id
@@ -135,7 +136,13 @@ export async function changePassword(
       where tokenable_id = (select id from changed) and tokenable_type = any(${revokeTokens ?? []}::text[])
     )
     delete from sessions
-    where user_id = (select id from changed) and id is distinct from ${keep}`.execute(db)
+    where user_id = (select id from changed) and id is distinct from ${keep}`.execute(transaction)
+  const run = async (transaction: Kysely<Schema>) => {
+    // What is issued at this moment is waited for, and then seen.
+    await transaction.selectFrom('users').select('id').where('id', '=', userId).forUpdate().execute()
+    await change(transaction)
+  }
+  await (db.isTransaction ? run(db) : db.transaction().execute(run))
 }
 
 /**

@@ -1,6 +1,7 @@
-import { BlockList, isIP, isIPv6 } from 'node:net'
+import { isIP } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
 import { LRUCache } from 'lru-cache'
+import { includesAddress } from '../auth/address-list.ts'
 
 /** Whom a request is counted for while nobody is logged in. */
 export interface ClientAddress {
@@ -17,14 +18,7 @@ export interface ClientAddress {
  * @param localIps addresses and ranges of our own machines
  */
 export function clientAddresses(localIps: readonly string[]) {
-  const local = new BlockList()
-  for (const item of localIps) {
-    const [address = '', bits] = item.split('/')
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4'
-    if (bits === undefined) local.addAddress(address, family)
-    else local.addSubnet(address, Number(bits), family)
-  }
-  const isOurs = (ip: string) => isIP(ip) !== 0 && local.check(ip, isIPv6(ip) ? 'ipv6' : 'ipv4')
+  const isOurs = (ip: string) => includesAddress(localIps, ip)
 
   const find = (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
     const ip = withoutPort(peer)

@@ -26,6 +26,8 @@ export interface Messages {
   passwordChanged(to: Recipient): Mail
   /** Tells at the old address that there is a new one. */
   emailChanged(to: Recipient): Mail
+  /** Tells that somebody has found a token, which is revoked. */
+  tokenLeaked(to: Recipient): Mail
   /** Tells that the second factor is gone. */
   secondFactorRemoved(to: Recipient): Mail
 }
@@ -86,6 +88,15 @@ export function messages(place: string): Messages {
         before: ['Your account has another e-mail address from now on. This is the last mail to this one.'],
         link: null,
         after: ['If that was not you, tell those who run the place: somebody else may have got in.'],
+      }),
+    tokenLeaked: to =>
+      mail(to, {
+        subject: `A token of yours for ${place} was found`,
+        before: [
+          'Somebody has found one of your tokens where others can read it, and so it is revoked. Which one it was stands in the activity of your account.',
+        ],
+        link: null,
+        after: ['Programs that used it need another one. Look into what was done with it meanwhile.'],
       }),
     secondFactorRemoved: to =>
       mail(to, {

@@ -13,6 +13,8 @@ const tokenOf = (userId: number, version = 0, changesAt: number | null = null): 
   abilities: ['*'],
   expiresAt: null,
   createdAt: null,
+  lastUsedAt: null,
+  allowedIps: null,
   owner: {
     user: {
       id: userId,

@@ -2,6 +2,12 @@ import { createHash, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
+import {
+  containsRanges,
+  includesAddress,
+  isAddressOrRange,
+  parseAllowedIps,
+} from '../../src/auth/address-list.ts'
 import { hashidEncoder } from '../../src/auth/hashid.ts'
 import { judgeToken, type StoredToken } from '../../src/auth/identity.ts'
 import { notes } from '../../src/auth/notes.ts'
@@ -173,6 +179,51 @@ t.test('an Authorization header', async t => {
   }
 })
 
+t.test('lists of addresses and ranges', async t => {
+  for (const text of ['192.0.2.1', '10.0.0.0/8', '0.0.0.0/0', '::1', '2001:db8::/32', '::/0']) {
+    t.ok(isAddressOrRange(text), text)
+  }
+  for (const text of [
+    '',
+    'x',
+    '1.2.3',
+    '1.2.3.4/33',
+    '1.2.3.4/',
+    '1.2.3.4/8/8',
+    '::/129',
+    '1.2.3.4 ',
+    '*',
+    '::1%lo/1x',
+  ]) {
+    t.notOk(isAddressOrRange(text), text)
+  }
+  const list = ['192.0.2.0/24', '198.51.100.7', '2001:db8::/32']
+  for (const address of ['192.0.2.0', '192.0.2.255', '::ffff:192.0.2.9', '198.51.100.7', '2001:db8:1::1']) {
+    t.ok(includesAddress(list, address), address)
+  }
+  for (const address of ['192.0.3.0', '198.51.100.8', '2001:db9::1', '::1', '', 'x', 'unknown']) {
+    t.notOk(includesAddress(list, address), address)
+  }
+  t.notOk(includesAddress([], '192.0.2.1'), 'an empty one lets nobody in')
+  t.ok(containsRanges(list, ['192.0.2.128/25', '192.0.2.3', '2001:db8:5::/48', '198.51.100.7/32']))
+  t.ok(containsRanges(list, []))
+  for (const wider of [
+    '192.0.0.0/16',
+    '192.0.2.0/23',
+    '0.0.0.0/0',
+    '198.51.100.0/31',
+    '::/0',
+    '203.0.113.1',
+    'x',
+  ]) {
+    t.notOk(containsRanges(list, ['192.0.2.1', wider]), wider)
+  }
+  t.equal(parseAllowedIps(null), null)
+  t.strictSame(parseAllowedIps('["::1",1]'), ['::1'])
+  for (const text of ['', '{}', 'null', '"::1"'])
+    t.strictSame(parseAllowedIps(text), [], 'what cannot be read is nowhere')
+})
+
 t.test('the verdict on a token', async t => {
   const credential = parseToken('5|right') as TokenCredential
   const owner = {
@@ -196,13 +247,32 @@ t.test('the verdict on a token', async t => {
     abilities: ['read'],
     expiresAt: null,
     createdAt: NOW - 60 * MINUTE,
+    lastUsedAt: null,
+    allowedIps: null,
     owner,
   }
-  const judge = (changes: Partial<StoredToken> = {}, expiration: number | null = null, now = NOW) =>
-    judgeToken(credential, { ...stored, ...changes }, now, expiration)
+  const judge = (
+    changes: Partial<StoredToken> = {},
+    expiration: number | null = null,
+    now = NOW,
+    idle: number | null = null,
+  ) =>
+    judgeToken(
+      credential,
+      { ...stored, ...changes },
+      now,
+      {
+        tokenExpiration: expiration,
+        tokenIdleExpiration: idle,
+      },
+      '192.0.2.1',
+    )
 
   t.match(judge(), { via: 'token', user: { id: 1 }, token: { id: 5, name: 'laptop', abilities: ['read'] } })
-  t.equal(judgeToken(credential, null, NOW, null), 'unknown')
+  t.equal(
+    judgeToken(credential, null, NOW, { tokenExpiration: null, tokenIdleExpiration: null }, ''),
+    'unknown',
+  )
   t.equal(judge({ digest: new TokenSecret('wrong').digest() }), 'wrong_secret')
   t.equal(judge({ owner: null }), 'no_owner')
 
@@ -222,6 +292,35 @@ t.test('the verdict on a token', async t => {
     t.type(judge({}, 61), 'object')
     t.equal(judge({ createdAt: null }, 61), 'expired', 'without a date of birth it is over')
     t.type(judge({ createdAt: null }, null), 'object')
+  })
+
+  t.test('where it may be used', async t => {
+    t.equal(judge({ allowedIps: [] }), 'wrong_address')
+    t.equal(judge({ allowedIps: ['192.0.3.0/24'] }), 'wrong_address')
+    t.type(judge({ allowedIps: ['192.0.2.0/24'] }), 'object')
+  })
+
+  t.test('going unused: from its last use on, or from its creation', async t => {
+    const after = (minutes: number, changes: Partial<StoredToken> = {}) =>
+      judge(changes, null, NOW + minutes * MINUTE, 60)
+    t.type(after(0), 'object')
+    t.equal(judge({}, null, NOW + 1, 60), 'expired')
+    t.type(after(60, { lastUsedAt: NOW }), 'object')
+    t.equal(judge({ lastUsedAt: NOW }, null, NOW + 60 * MINUTE + 1, 60), 'expired')
+    t.equal(judge({ createdAt: null }, null, NOW, 60), 'expired')
+    t.type(judge({ createdAt: null, lastUsedAt: NOW }, null, NOW, 60), 'object')
+  })
+
+  t.test('when it ends by itself', async t => {
+    const end = (changes: Partial<StoredToken>, expiration: number | null) => {
+      const verdict = judge(changes, expiration)
+      return typeof verdict === 'string' ? verdict : verdict.token.endsAt
+    }
+    t.equal(end({}, null), null)
+    t.equal(end({ expiresAt: NOW + 1 }, null), NOW + 1)
+    t.equal(end({}, 61), NOW + MINUTE)
+    t.equal(end({ expiresAt: NOW + 1 }, 61), NOW + 1)
+    t.equal(end({ expiresAt: NOW + 2 * MINUTE }, 61), NOW + MINUTE)
   })
 
   t.test('both expiries count', async t => {

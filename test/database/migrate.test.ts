@@ -33,6 +33,10 @@ const COLUMNS: Record<string, Record<string, string>> = {
     expires_at: 'timestamp(0) without time zone',
     created_at: 'timestamp without time zone',
     updated_at: 'timestamp without time zone',
+    // Ours, which Laravel does not see.
+    last_used_ip: 'character varying(45)',
+    last_used_agent: 'character varying(500)',
+    allowed_ips: 'text',
   },
   playlist_tracks: {
     track_id: 'bigint!',

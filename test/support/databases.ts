@@ -41,8 +41,8 @@ async function onServer(server: string, ...statements: string[]) {
   }
 }
 
-/** What a timer writes at some time or other, whatever requests there are. */
-const BACKGROUND = /^\s*with used as/
+/** What is written at some time or other, after answers. */
+const BACKGROUND = /^\s*(with used as|insert into account_events)/
 
 /** A database that remembers which statements it was sent. */
 export interface TestDatabase extends Database {

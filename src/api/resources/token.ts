@@ -20,6 +20,13 @@ export const token: Resource = {
       about: 'What it allows; `*` is everything.',
       example: ['read:playlist'],
     },
+    allowed_ips: {
+      kind: 'json',
+      shown: 'default',
+      nullable: true,
+      about: 'From which addresses and ranges it may be used; null for everywhere.',
+      example: null,
+    },
     last_used_at: {
       kind: 'date',
       shown: 'default',

@@ -1,6 +1,23 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { ABILITIES } from '../../../src/auth/ability.ts'
-import { addToken, addUser, DAY, get, MINUTE, send, startApp, type TestApp } from '../../support/app.ts'
+import { hashPassword } from '../../../src/auth/password.ts'
+import { deleteOwnTokens } from '../../../src/database/tokens.ts'
+import { changePassword } from '../../../src/database/users.ts'
+import {
+  addToken,
+  addUser,
+  DAY,
+  get,
+  MINUTE,
+  send,
+  startApp,
+  TEST_ROUNDS,
+  type TestApp,
+  USER_TYPE,
+} from '../../support/app.ts'
 import { SPA, TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { addNotification, addPlaylist } from '../../support/rows.ts'
@@ -56,6 +73,7 @@ async function issuing(t: Test, database: TestDatabase) {
       id: token.id,
       name: 'laptop',
       abilities: ['*'],
+      allowed_ips: null,
       last_used_at: null,
       last_used_ip: null,
       last_used_agent: null,
@@ -96,6 +114,20 @@ async function issuing(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', json.plain_text_token)).status, 401)
   })
 
+  await t.test('by a form, too', async t => {
+    const { browser } = await confirmed(t, database)
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    const issue = async (payload: string) =>
+      (await browser.send('POST', '/api/me/token', { headers, payload })).json.token?.abilities
+    t.strictSame(await issue('name=x&abilities[]=read:me&abilities[]=write:me'), ['read:me', 'write:me'])
+    t.strictSame(await issue('name=x&abilities%5B0%5D=read:me'), ['read:me'])
+    t.equal(
+      await issue('name=x&abilities[1]=read:me'),
+      undefined,
+      'what is not numbered from nought on is no list',
+    )
+  })
+
   await t.test('what is wrong is told', async t => {
     const { browser } = await confirmed(t, database)
     const cases: [payload: object, field: string][] = [
@@ -113,6 +145,8 @@ async function issuing(t: Test, database: TestDatabase) {
       [{ name: 'x', expires_at: '2026-03-01T12:00:00Z' }, 'expires_at'],
       [{ name: 'x', expires_at: '2026-02-30T12:00:00Z' }, 'expires_at'],
       [{ name: 'x', expires_at: 1 }, 'expires_at'],
+      [{ name: 'x', expires_at: '9999-12-31T23:59:59-01:00' }, 'expires_at'],
+      [{ name: 'x', expires_at: '0000-01-01' }, 'expires_at'],
     ]
     for (const [payload, field] of cases) {
       const { status, json } = await browser.post('/api/me/token', payload)
@@ -168,6 +202,13 @@ async function issuing(t: Test, database: TestDatabase) {
       payload: { name: 'y', abilities: ['z'], expires_at: '2030-01-01', tokenable_id: victim.id },
     })
     t.match(changed.json.token, { name: 'y', abilities: ['*'], expires_at: null })
+    const url = `/api/me/token/${row.id}?fields[token]=bogus`
+    t.equal((await browser.send('PATCH', url, { payload: { name: 'z' } })).status, 422)
+    t.equal(
+      (await browser.get(`/api/me/token/${row.id}`)).json.token.name,
+      'y',
+      'what is refused changes nothing',
+    )
   })
 
   await t.test('a user has as many as TOKENS_PER_USER, however quickly they are asked for', async t => {
@@ -254,7 +295,13 @@ async function limiting(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me/playlist', token)).status, 200)
     const made = await by(app, token)('POST', '/api/me/token', { name: 'x' })
     t.equal(made.status, 201)
-    t.strictSame(made.json.token.abilities, ['*'])
+    t.strictSame(made.json.token.abilities, [], 'nor is more given than is asked for')
+    const short = await addToken(database, user.id, { expiresAt: app.clock() + DAY })
+    t.equal(
+      (await by(app, short.token)('POST', '/api/me/token', { name: 'x' })).json.token.expires_at,
+      '2026-03-02T12:00:00.000000Z',
+      'and nobody gives time that there is not',
+    )
   })
 
   await t.test('40 a token cannot make a wider one, by no way', async t => {
@@ -430,6 +477,195 @@ async function handling(t: Test, database: TestDatabase) {
     }
   })
 
+  await t.test('one can be for some addresses alone', async t => {
+    const { app, browser } = await confirmed(t, database, { TRUSTED_PROXIES: 'loopback' })
+    const issue = async (allowed_ips: unknown) => browser.post('/api/me/token', { name: 'x', allowed_ips })
+    const { json } = await issue(['192.0.2.0/24', '2001:db8::1'])
+    t.strictSame(json.token.allowed_ips, ['192.0.2.0/24', '2001:db8::1'])
+    const from = (address: string, token = json.plain_text_token) =>
+      get(app, '/api/me', token, { 'x-forwarded-for': address })
+    for (const address of ['192.0.2.7', '2001:db8::1']) t.equal((await from(address)).status, 200, address)
+    for (const address of ['192.0.3.7', '2001:db8::2', '127.0.0.1', 'x']) {
+      const refused = await from(address)
+      t.equal(refused.status, 401, address)
+      t.strictSame(refused.json, { message: 'Unauthenticated.' })
+    }
+    for (const wrong of [
+      ['x'],
+      ['1.2.3.4/33'],
+      [],
+      [1],
+      '192.0.2.1',
+      [''],
+      Array.from({ length: 51 }, () => '::1'),
+    ]) {
+      t.equal((await issue(wrong)).status, 422, JSON.stringify(wrong).slice(0, 40))
+    }
+    const ask = (payload: object) =>
+      send(app, 'POST', '/api/me/token', {
+        headers: { authorization: `Bearer ${json.plain_text_token}`, 'x-forwarded-for': '192.0.2.7' },
+        payload: { name: 'x', ...payload },
+      })
+    t.strictSame(
+      (await ask({})).json.token.allowed_ips,
+      ['192.0.2.0/24', '2001:db8::1'],
+      '40 what it makes is for no others',
+    )
+    t.strictSame((await ask({ allowed_ips: ['192.0.2.9'] })).json.token.allowed_ips, ['192.0.2.9'])
+    for (const allowed_ips of [['0.0.0.0/0'], ['192.0.2.0/23'], ['192.0.2.1', '::/0']]) {
+      t.strictSame((await ask({ allowed_ips })).json.errors, {
+        allowed_ips: ['The allowed ips must not give more than your own token has.'],
+      })
+    }
+    const wide = (await issue(null)).json
+    const rotated = await send(app, 'POST', `/api/me/token/${wide.token.id}/rotate`, {
+      headers: { authorization: `Bearer ${json.plain_text_token}`, 'x-forwarded-for': '192.0.2.7' },
+    })
+    t.equal(rotated.status, 403)
+    const successor = await browser.post(`/api/me/token/${json.token.id}/rotate`)
+    t.strictSame(successor.json.token.allowed_ips, ['192.0.2.0/24', '2001:db8::1'])
+    t.equal((await from('192.0.3.7', successor.json.plain_text_token)).status, 401)
+  })
+
+  await t.test('one that nobody uses ends, if that is wanted', async t => {
+    const { app, user, browser } = await confirmed(t, database, {
+      SANCTUM_IDLE_EXPIRATION: '60',
+      SESSION_LIFETIME: '10000',
+    })
+    const [used, unused] = [await addToken(database, user.id), await addToken(database, user.id)]
+    for (let n = 0; n < 3; n += 1) {
+      app.clock.advance(50 * MINUTE)
+      t.equal((await get(app, '/api/me', used.token)).status, 200)
+      await app.activity.flush()
+    }
+    t.equal((await get(app, '/api/me', unused.token)).status, 401)
+    app.clock.advance(61 * MINUTE)
+    t.equal((await get(app, '/api/me', used.token)).status, 401)
+    t.equal((await browser.get('/api/me')).status, 200, 'sessions have their own time')
+  })
+
+  await t.test('whoever finds one can revoke it, if that is wanted', async t => {
+    const { app, user, browser } = await confirmed(t, database, { LEAKED_TOKENS: 'on' })
+    const [first, second] = [await addToken(database, user.id), await addToken(database, user.id)]
+    const report = (token: unknown) =>
+      send(app, 'POST', '/api/leaked-token', { payload: { token } as object })
+    for (const wrong of [
+      'x',
+      '|',
+      `${first.tokenId}|wrong`,
+      `${second.tokenId}|${first.secret}x`,
+      '9'.repeat(40),
+      'x|y|z',
+    ]) {
+      t.equal((await report(wrong)).status, 204, wrong)
+    }
+    for (const wrong of [null, 1, '', {}]) t.equal((await report(wrong)).status, 422)
+    t.equal((await get(app, '/api/me', first.token)).status, 200)
+    t.equal((await report(first.token)).status, 204)
+    t.equal((await get(app, '/api/me', first.token)).status, 401)
+    t.equal((await report(first.token)).status, 204)
+    t.equal((await report(second.secret)).status, 204, 'the secret alone is enough')
+    t.equal((await get(app, '/api/me', second.token)).status, 401)
+    t.strictSame((await app.mailbox.next()).to, { name: user.name, address: user.email })
+    await app.events.stored()
+    const { json } = await browser.get('/api/me/activity?filter[event]=token%20revoked')
+    t.match(json.activities, [
+      { details: { which: second.tokenId, cause: 'leaked' } },
+      { details: { which: first.tokenId } },
+    ])
+    const off = await startApp(t, { database, environment: UNLIMITED })
+    t.equal((await send(off, 'POST', '/api/leaked-token', { payload: { token: 'x' } })).status, 404)
+    const limited = await startApp(t, {
+      database,
+      environment: { ...UNLIMITED, LEAKED_TOKENS: 'on', RATE_LIMIT_FAILED_AUTH: '2' },
+    })
+    const guess = (n: number) =>
+      send(limited, 'POST', '/api/leaked-token', { payload: { token: `${n}|guess` } })
+    t.strictSame([(await guess(1)).status, (await guess(2)).status, (await guess(3)).status], [204, 204, 429])
+  })
+
+  await t.test('one that has ended has no successor, and one without end may', async t => {
+    const { app, user, browser } = await confirmed(t, database)
+    const ended = await addToken(database, user.id, { expiresAt: app.clock() - 1 })
+    const refused = await browser.post(`/api/me/token/${ended.tokenId}/rotate`)
+    t.equal(refused.status, 422)
+    t.strictSame(refused.json.errors, { token: ['The token has ended, and so would its successor.'] })
+    const endless = await addToken(database, user.id)
+    await database.kysely
+      .updateTable('personal_access_tokens')
+      .set({ expires_at: 'infinity' })
+      .where('id', '=', endless.tokenId)
+      .execute()
+    for (const grace of [60, 0]) {
+      t.equal((await browser.post(`/api/me/token/${endless.tokenId}/rotate`, { grace })).status, 201)
+    }
+  })
+
+  await t.test('a grace is no way around TOKENS_PER_USER', async t => {
+    const { user, browser } = await confirmed(t, database, { TOKENS_PER_USER: '2' })
+    const { tokenId } = await addToken(database, user.id)
+    const rotate = async (payload: object) =>
+      (await browser.post(`/api/me/token/${tokenId}/rotate`, payload)).status
+    t.strictSame([await rotate({ grace: 60 }), await rotate({ grace: 60 })], [201, 403])
+    t.equal(await rotate({}), 201, 'one in the place of another is no more')
+  })
+
+  await t.test('what was revoked while a request was under way gives birth to nothing', async t => {
+    const { app, user, browser } = await confirmed(t, database)
+    const { token } = await addToken(database, user.id)
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    /** Sends the head of a request, and its body once something else has happened. */
+    const late = async (path: string, headers: Record<string, string>, meanwhile: () => Promise<unknown>) => {
+      const body = '{"name":"late"}'
+      const sent = request({
+        port,
+        path,
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json', 'content-length': body.length },
+      })
+      const answered = once(sent, 'response')
+      database.statements.length = 0
+      sent.flushHeaders()
+      // Once who is calling was asked for, it is known.
+      while (!database.statements.some(text => text.includes('permission_versions'))) {
+        await new Promise(setImmediate)
+      }
+      await meanwhile()
+      sent.end(body)
+      const [response] = (await answered) as [IncomingMessage]
+      response.resume()
+      return response.statusCode
+    }
+    const cookie = [...browser.cookies].map(([name, value]) => `${name}=${value}`).join('; ')
+    const inSession = {
+      cookie,
+      referer: `${SPA}/`,
+      'x-xsrf-token': browser.cookies.get('XSRF-TOKEN') ?? '',
+    }
+    const bearer = { authorization: `Bearer ${token}` }
+    const other = await addToken(database, user.id)
+    const { kysely } = database
+    const owner = { userId: user.id, types: [USER_TYPE] }
+    t.equal(await late('/api/me/token', bearer, async () => {}), 201, 'late alone is no fault')
+    for (const path of ['/api/me/token', `/api/me/token/${other.tokenId}/rotate`]) {
+      const { token } = await addToken(database, user.id)
+      const status = await late(path, { authorization: `Bearer ${token}` }, () =>
+        deleteOwnTokens(kysely, owner, { except: other.tokenId }),
+      )
+      t.equal(status, 401, path)
+    }
+    const hash = await hashPassword('Another-horse-2', TEST_ROUNDS)
+    const change = { keep: null, revokeTokens: [USER_TYPE], now: app.clock() }
+    t.equal(await late('/api/me/token', inSession, () => changePassword(kysely, user.id, hash, change)), 401)
+    const left = await kysely
+      .selectFrom('personal_access_tokens')
+      .select('id')
+      .where('tokenable_id', '=', user.id)
+      .execute()
+    t.strictSame(left, [])
+  })
+
   await t.test('of two who rotate at the same time, one gets the successor', async t => {
     const { browser } = await confirmed(t, database)
     const { token } = (await browser.post('/api/me/token', { name: 'x' })).json
@@ -543,7 +779,9 @@ async function sessions(t: Test, database: TestDatabase) {
     const phone = await logIn(app, user, 'Phone/1', true)
     await database.kysely.deleteFrom('sessions').where('user_agent', '=', 'Phone/1').execute()
     const device = (await list(browser)).find((one: { user_agent: string }) => one.user_agent === 'Phone/1')
-    t.match(device, { is_current: false, is_remembered: true })
+    t.match(device, { id: /^[0-9a-f]{64}$/, is_current: false, is_remembered: true })
+    const [selector = ''] = (phone.cookies.get('remember_web') ?? '').split('.')
+    t.notOk(device.id.includes(selector), 'whoever reads the list cannot have it forgotten')
     t.equal((await browser.send('DELETE', `/api/me/session/${device.id}`)).status, 204)
     t.notOk(await isIn(phone))
 
@@ -651,6 +889,20 @@ async function activity(t: Test, database: TestDatabase) {
     await app.activity.prune()
     t.equal(await count(), 0)
   })
+
+  await t.test(
+    'no answer waits for it',
+    { skip: database.source.constructor.name === 'PgliteSource' },
+    async t => {
+      const { browser } = await confirmed(t, database)
+      const holder = await database.source.acquire()
+      await holder.query('begin', [])
+      await holder.query('lock table account_events in access exclusive mode', [])
+      t.equal((await browser.post('/user/confirm-password', { password: PASSWORD })).status, 201)
+      await holder.query('rollback', [])
+      holder.release()
+    },
+  )
 
   await t.test('is written once the database is back', async t => {
     const { app, user, browser } = await confirmed(t, database)

@@ -720,6 +720,17 @@ async function devices(t: Test, database: TestDatabase) {
     t.strictSame(await rows(user.id), [])
   })
 
+  await t.test('a request at the same time acknowledges the token as well', async t => {
+    const { app, user, browser } = await remembered(t)
+    const [first, second] = [later(browser), later(browser)]
+    t.strictSame([await isIn(first), await isIn(second)], [true, true])
+    // The second answer came last: its session, and the first one's token.
+    second.cookies.set(COOKIE, first.cookies.get(COOKIE) ?? '')
+    await shown(user.id, second)
+    app.clock.advance(2 * MINUTE)
+    t.notOk(await isIn(later(browser)))
+  })
+
   await t.test('a token that never arrived does no harm, and opens nothing', async t => {
     const { app, user, browser } = await remembered(t)
     const lost = later(browser)

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errorsByField } from '../../../../src/api/account-input.ts'
 import { myTokens as endpoint, myToken } from '../../../../src/api/endpoints.ts'
-import { forbidden, notFound, unprocessable } from '../../../../src/api/errors.ts'
+import { forbidden, notFound, unauthenticated, unprocessable } from '../../../../src/api/errors.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../../src/api/query/openapi.ts'
 import { queryParser } from '../../../../src/api/query/parse.ts'
@@ -12,14 +12,17 @@ import { relationAt } from '../../../../src/api/query/resource.ts'
 import { user as userResource } from '../../../../src/api/resources/user.ts'
 import { failure, noContent, success } from '../../../../src/api/responses.ts'
 import { ALL_ABILITIES, covers } from '../../../../src/auth/ability.ts'
+import { containsRanges, isAddressOrRange } from '../../../../src/auth/address-list.ts'
 import type { AccessToken, Identity } from '../../../../src/auth/identity.ts'
 import { isoToMillis } from '../../../../src/auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities, type TokenSecret } from '../../../../src/auth/token.ts'
 import { selectOne } from '../../../../src/database/select.ts'
 import {
+  type Authority,
   deleteOwnTokens,
-  insertTokenWithin,
+  issueToken,
   type NewToken,
+  type NotIssued,
   type Predecessor,
   renameToken,
   replaceToken,
@@ -29,6 +32,7 @@ import { ownList } from '../../../../src/own-list.ts'
 const { rules } = MESSAGES
 
 const MAX_ABILITIES = 100
+const MAX_ADDRESSES = 50
 
 /** Seconds for which a token can live on after it was rotated: a week. */
 const MAX_GRACE_S = 604_800
@@ -40,6 +44,13 @@ const Abilities = Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
   maxItems: MAX_ABILITIES,
   description: 'What it allows, of `read:playlist`, `write:token` and the like; everything unless given.',
   examples: [['read:playlist']],
+})
+
+const AllowedIps = Type.Array(Type.String({ minLength: 1, maxLength: 50 }), {
+  minItems: 1,
+  maxItems: MAX_ADDRESSES,
+  description: 'From which addresses and ranges it may be used; everywhere unless given.',
+  examples: [['192.0.2.0/24', '2001:db8::1']],
 })
 
 const Params = Type.Object({
@@ -71,22 +82,40 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   const idOf = (text: string) => (/^\d{1,15}$/.test(text) ? Number(text) : 0)
 
   /** A user's token as it is shown. @throws {HttpError} 404 when there is no such token */
-  const show = async (request: FastifyRequest, id: number, url = request.url) => {
-    const query = parse(url)
+  const show = async (request: FastifyRequest, id: number, query = parse('')) => {
     const keys = { ownerKey: ownerOf(request).userId, key: id }
     const found = await selectOne(kysely, myToken.resource, relation, keys, { query, userTypes: types })
     if (found === null) throw notFound()
     return render(myToken.resource, found, query)
   }
 
-  /** The token that bounds what another one may be; null for a session, and where abilities do not count. */
+  /** The token that bounds what another one may be; null for a session. */
   const boundOf = ({ identity }: FastifyRequest): AccessToken | null =>
-    config.tokenAbilities && identity?.via === 'token' ? identity.token : null
+    identity?.via === 'token' ? identity.token : null
+
+  /** Whether a token may give abilities, where they count. */
+  const mayGive = (bound: AccessToken | null, abilities: readonly string[]): boolean =>
+    bound === null || !config.tokenAbilities || covers(bound.abilities, abilities)
+
+  const authorityOf = (request: FastifyRequest): Authority => {
+    const identity = request.identity as Identity
+    return identity.via === 'token'
+      ? { tokenId: identity.token.id }
+      : { session: identity.session.id.digest() }
+  }
+
+  /** The id of a token that was issued. @throws {HttpError} for the reason why none was */
+  const issued = (result: number | NotIssued): number => {
+    if (result === 'no authority') throw unauthenticated()
+    if (result === 'too many') throw forbidden(MESSAGES.tooManyTokens(config.tokensPerUser))
+    if (result === 'no such token') throw notFound()
+    return result
+  }
 
   const newToken = (
     request: FastifyRequest,
     secret: TokenSecret,
-    token: Pick<NewToken, 'name' | 'abilities' | 'expiresAt'>,
+    token: Pick<NewToken, 'name' | 'abilities' | 'allowedIps' | 'expiresAt'>,
   ): NewToken => ({
     ...token,
     userId: ownerOf(request).userId,
@@ -119,10 +148,11 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: 'Issue a token',
         description:
-          'Its secret is in this answer, and never again. A token that asks can give no more than it has: no other abilities, and no later end. TOKENS_PER_USER is the most that a user can have.',
+          'Its secret is in this answer, and never again. A token that asks can give no more than it has: no other abilities or addresses, and no later end. TOKENS_PER_USER is the most that a user can have.',
         body: Type.Object({
           name: Name,
           abilities: Type.Optional(Type.Union([Abilities, Type.Null()])),
+          allowed_ips: Type.Optional(Type.Union([AllowedIps, Type.Null()])),
           expires_at: Type.Optional(
             Type.Union([
               Type.String({
@@ -143,15 +173,22 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { name, abilities, expires_at: until } = request.body
+      const { name, abilities, allowed_ips: addresses, expires_at: until } = request.body
       const bound = boundOf(request)
       const own = bound?.abilities ?? [ALL_ABILITIES]
       const wanted = [...new Set(abilities ?? own)]
       const asked = until === undefined || until === null ? null : isoToMillis(until)
       // Whoever ends at some time can give nobody more time.
       const expiresAt = asked ?? bound?.endsAt ?? null
+      const allowedIps = addresses ?? bound?.allowedIps ?? null
       const errors = errorsByField({
-        abilities: covers(own, wanted) ? [] : [rules.notBeyond('abilities')],
+        allowed_ips:
+          allowedIps !== null && !allowedIps.every(isAddressOrRange)
+            ? [rules.addresses('allowed ips')]
+            : isWithin(bound, allowedIps)
+              ? []
+              : [rules.notBeyond('allowed ips')],
+        abilities: mayGive(bound, wanted) ? [] : [rules.notBeyond('abilities')],
         expires_at: Number.isNaN(expiresAt)
           ? [rules.isoDate('expires at')]
           : expiresAt !== null && expiresAt <= clock()
@@ -163,13 +200,13 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
       if (errors !== null) throw unprocessable(errors)
 
       const secret = mintSecret(config.tokenPrefix, random)
-      const row = newToken(request, secret, { name, abilities: wanted, expiresAt })
-      const id = await insertTokenWithin(kysely, row, types, config.tokensPerUser)
-      if (id === null) throw forbidden(MESSAGES.tooManyTokens(config.tokensPerUser))
+      const row = newToken(request, secret, { name, abilities: wanted, allowedIps, expiresAt })
+      const authority = authorityOf(request)
+      const id = issued(await issueToken(kysely, row, types, { authority, most: config.tokensPerUser }))
       request.record('token created', { userId: row.userId, tokenId: id, name })
       return reply
         .code(201)
-        .send({ token: await show(request, id, ''), plain_text_token: new PlainToken(id, secret).reveal() })
+        .send({ token: await show(request, id), plain_text_token: new PlainToken(id, secret).reveal() })
     },
   )
 
@@ -186,7 +223,10 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(showSchema(myToken, 'The token.'), { isLimited: true }), ...unknown },
       },
     },
-    async request => ({ token: await show(request, idOf(request.params.token)) }),
+    async request => {
+      const query = parse(request.url)
+      return { token: await show(request, idOf(request.params.token), query) }
+    },
   )
 
   app.patch(
@@ -206,10 +246,11 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     async request => {
       const id = idOf(request.params.token)
       const { name } = request.body
+      const query = parse(request.url)
       const owner = ownerOf(request)
       if (!(await renameToken(kysely, owner, id, { name, now: clock() }))) throw notFound()
       request.record('token renamed', { userId: owner.userId, tokenId: id, name })
-      return { token: await show(request, id) }
+      return { token: await show(request, id, query) }
     },
   )
 
@@ -246,22 +287,26 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
       const owner = ownerOf(request)
       const bound = boundOf(request)
       const secret = mintSecret(config.tokenPrefix, random)
-      const successor = ({ name, abilities: stored, expiresAt }: Predecessor) => {
+      const successor = ({ name, abilities: stored, allowedIps, expiresAt }: Predecessor) => {
         const abilities = parseAbilities(stored)
-        if (bound !== null && !covers(bound.abilities, abilities)) throw forbidden(MESSAGES.invalidAbility)
-        const ends = [expiresAt, bound?.endsAt ?? null].filter(end => end !== null)
+        if (!mayGive(bound, abilities) || !isWithin(bound, allowedIps))
+          throw forbidden(MESSAGES.invalidAbility)
+        const end = Math.min(expiresAt ?? Number.POSITIVE_INFINITY, bound?.endsAt ?? Number.POSITIVE_INFINITY)
+        if (!(end > clock())) throw unprocessable({ token: [MESSAGES.tokenEnded] })
         return newToken(request, secret, {
           name,
           abilities,
-          expiresAt: ends.length === 0 ? null : Math.min(...ends),
+          allowedIps,
+          expiresAt: end === Number.POSITIVE_INFINITY ? null : end,
         })
       }
       const graceUntil = grace === 0 ? null : clock() + grace * 1000
-      const newId = await replaceToken(kysely, owner, id, { successor, graceUntil })
-      if (newId === null) throw notFound()
+      const authority = authorityOf(request)
+      const most = config.tokensPerUser
+      const newId = issued(await replaceToken(kysely, owner, id, { successor, graceUntil, authority, most }))
       request.record('token rotated', { userId: owner.userId, tokenId: newId, before: id, grace })
       return reply.code(201).send({
-        token: await show(request, newId, ''),
+        token: await show(request, newId),
         plain_text_token: new PlainToken(newId, secret).reveal(),
       })
     },
@@ -355,5 +400,11 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     },
   )
 }
+
+/** Whether a token may be used from nowhere else than the one that bounds it. */
+const isWithin = (bound: AccessToken | null, allowedIps: readonly string[] | null): boolean =>
+  bound === null ||
+  bound.allowedIps === null ||
+  (allowedIps !== null && containsRanges(bound.allowedIps, allowedIps))
 
 export default tokens

@@ -1,0 +1,66 @@
+import { BlockList, isIP } from 'node:net'
+import { LRUCache } from 'lru-cache'
+
+/** Whether a text is an IP address, or a range in CIDR notation such as 10.0.0.0/8. */
+export const isAddressOrRange = (text: string): boolean => parseRange(text) !== null
+
+/** An address with how many of its bits count. */
+function parseRange(text: string): { address: string; family: 4 | 6; bits: number } | null {
+  const [address = '', bits, ...rest] = text.split('/')
+  const family = isIP(address)
+  if ((family !== 4 && family !== 6) || rest.length > 0) return null
+  const most = family === 4 ? 32 : 128
+  if (bits === undefined) return { address, family, bits: most }
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= most ? { address, family, bits: Number(bits) } : null
+}
+
+const nameOf = (family: 4 | 6) => (family === 4 ? 'ipv4' : 'ipv6')
+
+function blockListOf(items: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const item of items) {
+    const range = parseRange(item)
+    if (range !== null) list.addSubnet(range.address, range.bits, nameOf(range.family))
+  }
+  return list
+}
+
+/** Whether an address is in a list of addresses and ranges. An IPv4 address may come in IPv6's clothes. */
+export function includesAddress(items: readonly string[], address: string): boolean {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
+  const family = isIP(plain)
+  const key = items.join(',')
+  const list = LISTS.get(key) ?? blockListOf(items)
+  LISTS.set(key, list)
+  return (family === 4 || family === 6) && list.check(plain, nameOf(family))
+}
+
+/** The same lists are asked again and again. */
+const LISTS = new LRUCache<string, BlockList>({ max: 1_000 })
+
+/** Whether all addresses of some ranges are in others, too: each range in one of them as a whole. */
+export const containsRanges = (outer: readonly string[], inner: readonly string[]): boolean =>
+  inner.every(item => {
+    const range = parseRange(item)
+    return outer.some(candidate => {
+      const wider = parseRange(candidate)
+      return (
+        range !== null &&
+        wider !== null &&
+        wider.family === range.family &&
+        wider.bits <= range.bits &&
+        blockListOf([candidate]).check(range.address, nameOf(range.family))
+      )
+    })
+  })
+
+/** Reads the column `allowed_ips`, a JSON array of texts. What is no such array lets nobody in. */
+export function parseAllowedIps(json: string | null): readonly string[] | null {
+  if (json === null) return null
+  try {
+    const value: unknown = JSON.parse(json)
+    return Array.isArray(value) ? value.filter(item => typeof item === 'string') : []
+  } catch {
+    return []
+  }
+}

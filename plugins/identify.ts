@@ -2,6 +2,7 @@ import bearerAuth from '@fastify/bearer-auth'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
+import { unauthenticated } from '../src/api/errors.ts'
 import type { DeviceFailure } from '../src/auth/device.ts'
 import { type Identity, judgeToken, type SessionIdentity, type StoredToken } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
@@ -14,6 +15,8 @@ declare module 'fastify' {
     identity: Identity | null
     /** How that was found out, for the log and the metrics only; null when nobody asked. */
     authenticationOutcome: AuthenticationOutcome | null
+    /** When that was found out, in milliseconds since the epoch. */
+    identifiedAt: number
   }
 }
 
@@ -26,6 +29,7 @@ export default fp(
     const { config, clock } = app
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
+    app.decorateRequest('identifiedAt', 0)
 
     // Programs go on asking with a token that has ended: once in a while is enough to know.
     const recorded = new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: clock } })
@@ -105,6 +109,7 @@ export default fp(
       request.authenticationOutcome = 'anonymous'
 
       const finish = (error?: Error) => {
+        request.identifiedAt = clock()
         app.metrics.authentication(request.authenticationOutcome ?? 'anonymous')
         done(error)
       }
@@ -130,11 +135,31 @@ export default fp(
         finish()
       }
     })
+
+    // Who calls is decided by the head of a request. Its body may come much later, when that is true no longer.
+    app.addHook('preValidation', (request, _reply, done) => {
+      const isLate = request.identity !== null && clock() - request.identifiedAt > LATE_MS
+      if (isLate) identifyAgain(request).then(() => done(), done)
+      else done()
+    })
+    const identifyAgain = async (request: FastifyRequest) => {
+      if (request.identity?.via === 'session') {
+        const resumed = await app.sessions.resume(request)
+        request.identity = typeof resumed === 'string' ? null : resumed
+      } else {
+        const credential = bearerCredential(request.headers.authorization ?? '')
+        if (credential !== null) await resolve(request, credential)
+      }
+      if (request.identity === null) throw unauthenticated()
+    }
   },
   { name: 'identify', dependencies: ['attempts', 'devices', 'events', 'metrics'] },
 )
 
 const HOUR_MS = 3_600_000
+
+/** How long a body may take before it is asked again who calls, in milliseconds. */
+const LATE_MS = 1_000
 
 /** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
 const REFUSALS = new Set<string | undefined>([

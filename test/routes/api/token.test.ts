@@ -616,12 +616,17 @@ async function handling(t: Test, database: TestDatabase) {
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     /** Sends the head of a request, and its body once something else has happened. */
-    const late = async (path: string, headers: Record<string, string>, meanwhile: () => Promise<unknown>) => {
+    const late = async (
+      path: string,
+      headers: Record<string, string>,
+      meanwhile: () => Promise<unknown>,
+      method = 'POST',
+    ) => {
       const body = '{"name":"late"}'
       const sent = request({
         port,
         path,
-        method: 'POST',
+        method,
         headers: { ...headers, 'content-type': 'application/json', 'content-length': body.length },
       })
       const answered = once(sent, 'response')
@@ -657,7 +662,26 @@ async function handling(t: Test, database: TestDatabase) {
     }
     const hash = await hashPassword('Another-horse-2', TEST_ROUNDS)
     const change = { keep: null, revokeTokens: [USER_TYPE], now: app.clock() }
+    const seconds = async (work: () => Promise<unknown>) => {
+      await work()
+      app.clock.advance(1_001)
+    }
+    const renamed = await late('/user/profile-information', inSession, () => seconds(async () => {}), 'PUT')
+    t.equal(renamed, 200)
     t.equal(await late('/api/me/token', inSession, () => changePassword(kysely, user.id, hash, change)), 401)
+    const second = new TestBrowser(app)
+    await second.logIn({ ...user, password: 'Another-horse-2' })
+    const again = {
+      ...inSession,
+      cookie: [...second.cookies].map(([name, value]) => `${name}=${value}`).join('; '),
+      'x-xsrf-token': second.cookies.get('XSRF-TOKEN') ?? '',
+    }
+    const ended = () => seconds(() => changePassword(kysely, user.id, hash, change))
+    t.equal(await late('/user/profile-information', again, ended, 'PUT'), 401, 'nor changes anything')
+    const last = await addToken(database, user.id)
+    const revoked = () => seconds(() => deleteOwnTokens(kysely, owner, { except: null }))
+    const headers = { authorization: `Bearer ${last.token}` }
+    t.equal(await late(`/api/me/token/${last.tokenId}`, headers, revoked, 'PATCH'), 401)
     const left = await kysely
       .selectFrom('personal_access_tokens')
       .select('id')

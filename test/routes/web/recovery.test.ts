@@ -340,6 +340,13 @@ async function resetting(t: Test, database: TestDatabase) {
     for (const email of [user.email, moved]) {
       t.strictSame((await reset(browser, { email, token })).json.errors, INVALID, email)
     }
+    const heir = await addUser(database, { password: PASSWORD })
+    await kysely.updateTable('users').set({ email: user.email }).where('id', '=', heir.id).execute()
+    t.strictSame(
+      (await reset(browser, { email: user.email, token })).json.errors,
+      INVALID,
+      'nor for whoever has that address by now',
+    )
   })
 
   await t.test('what is wrong is told at once, and the token is not lost', async t => {

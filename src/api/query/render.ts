@@ -52,7 +52,9 @@ function renderValue(field: Field, value: unknown): unknown {
   if (value === null || value === undefined) return null
   switch (field.kind) {
     case 'date':
-      return field.isRawText ? value : formatDate(String(value))
+      if (field.isRawText) return value
+      // A moment that never comes, or came before all others, is no date.
+      return /^-?infinity$/.test(String(value)) ? null : formatDate(String(value))
     case 'enum':
       return field.labels?.[Number(value)] ?? null
     case 'json':

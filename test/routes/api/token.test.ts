@@ -596,6 +596,7 @@ async function handling(t: Test, database: TestDatabase) {
       .set({ expires_at: 'infinity' })
       .where('id', '=', endless.tokenId)
       .execute()
+    t.equal((await browser.get(`/api/me/token/${endless.tokenId}`)).json.token.expires_at, null)
     for (const grace of [60, 0]) {
       t.equal((await browser.post(`/api/me/token/${endless.tokenId}/rotate`, { grace })).status, 201)
     }

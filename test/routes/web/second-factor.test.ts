@@ -797,6 +797,7 @@ async function devices(t: Test, database: TestDatabase) {
     const NEW = 'Another-horse-2'
     const payload = { current_password: PASSWORD, password: NEW, password_confirmation: NEW }
     t.equal((await browser.send('PUT', '/user/password', { payload })).status, 200)
+    t.equal((await rows(user.id)).length, 1, 'at once, and not when they are used')
     t.ok(await isIn(later(browser)))
     t.notOk(await isIn(other))
     t.notOk(await isIn(later(other)))

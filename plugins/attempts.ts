@@ -27,7 +27,7 @@ const MAX = {
 export type AttemptKind = keyof typeof MAX
 
 /** A password or a code that somebody enters. */
-export interface EnteredSecret {
+interface EnteredSecret {
   /** What its account is counted under. */
   account: string
   /** Whose account it is; null for nobody's. */

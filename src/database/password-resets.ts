@@ -5,7 +5,7 @@ import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
 /** Milliseconds for which a reset token counts, and until another one is sent to the same address. */
-export const RESET_TOKEN_MS = 3_600_000
+const RESET_TOKEN_MS = 3_600_000
 const RESEND_MS = 60_000
 
 /**

@@ -24,7 +24,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 # Without this shell's variables and .env: the document is the one of the defaults.
 OPENAPI = (cd openapi && env -i "$$(command -v node)" ../dist/src/main.js openapi)
 
-SOURCES := $(shell find src plugins routes test bench -name '*.ts' 2>/dev/null)
+SOURCES := $(shell find src plugins routes test bench -name '*.ts' -o -name '*.tsx')
 
 dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	rm -rf dist

@@ -22,12 +22,15 @@ export interface Access {
   auth: 'required' | 'optional' | 'guest' | 'none'
   /** The one way in which a caller is recognised here; both ways unless it is given. */
   via?: 'session' | 'token'
-  /** The permission that whoever is known must hold. */
-  permission?: string
+  /** The permission that whoever is known must hold, or all of several. */
+  permission?: string | readonly string[]
   /** What a token must allow; a session allows everything. */
   ability?: Ability
-  /** That a session's user must have confirmed the password within the last three hours. */
-  password?: 'confirmed'
+  /**
+   * That a session's user must have confirmed the password within the last three hours, or that the form brings it
+   * along as `current_password` if not.
+   */
+  password?: 'confirmed' | 'confirmed or entered'
   /**
    * That the route checks the permission itself, by `request.authorize()`, once it knows whether the row exists:
    * what is missing is 404 for everybody. An answer without that check is an error.
@@ -145,8 +148,12 @@ export default fp(
 
 /** Why whoever is known may not do what the route's permission names; null when nothing is in the way. */
 function refusalOf({ identity, routeConfig }: FastifyRequest): Refusal | null {
-  const permission = routeConfig.access?.permission
-  return identity === null || permission === undefined ? null : refusal(identity, permission)
+  if (identity === null) return null
+  for (const permission of [routeConfig.access?.permission ?? []].flat()) {
+    const reason = refusal(identity, permission)
+    if (reason !== null) return reason
+  }
+  return null
 }
 
 /** Which methods a path has, found as the server itself finds its routes. */

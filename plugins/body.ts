@@ -2,7 +2,7 @@ import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
 import { normalizeInput, withLists } from '../src/api/input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
-import { parseQueryString, QueryTooLarge } from '../src/api/query/querystring.ts'
+import { FORM_PARAMETERS, parseQueryString, QueryTooLarge } from '../src/api/query/querystring.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -24,7 +24,7 @@ export default fp(
       { parseAs: 'buffer' },
       async (_request: unknown, body: Buffer) => {
         try {
-          return withLists(parseQueryString(body.toString('latin1'), { trim: false }))
+          return withLists(parseQueryString(body.toString('latin1'), { trim: false, most: FORM_PARAMETERS }))
         } catch (error) {
           throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
         }

@@ -15,6 +15,7 @@ export default fp(
       else request.log.debug({ err: error }, 'request refused')
       // A status of Laravel's own, for which HTTP has no words.
       if (answer.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'
+      if (request.isPanel) return app.panel.refuse(request, reply, answer)
       return reply.code(answer.statusCode).headers(answer.headers).send(answer.body)
     })
   },

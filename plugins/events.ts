@@ -14,11 +14,13 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /**
-     * Records what happened to an account, and from where: in the log at once, and in the database soon.
+     * Records what happened to an account, and from where: in the log at once, and in the database soon. What
+     * somebody else did to it is told without that one's address.
      *
-     * @param details whose account it is, null for nobody's, and what else there is to know: never a secret
+     * @param details whose account it is, null for nobody's; `by`, the id of whoever did it, if that is somebody
+     *   else; and what else there is to know: never a secret
      */
-    record(event: EventName, details: EventDetails & { userId: number | null }): void
+    record(event: EventName, details: EventDetails & { userId: number | null; by?: number }): void
   }
 }
 
@@ -70,7 +72,11 @@ export default fp(
       this.log.info({ userId, ...details, address: this.ip }, event)
       if (userId === null) return
       const { ip_address, user_agent } = browserColumns(browserOf(this))
-      waiting.push({ userId, event, details, address: ip_address, userAgent: user_agent, at: clock() })
+      const origin =
+        details.by === undefined
+          ? { address: ip_address, userAgent: user_agent }
+          : { address: null, userAgent: null }
+      waiting.push({ userId, event, details, ...origin, at: clock() })
       if (waiting.length > WAITING) waiting.shift()
     })
     // After the answer, so that it takes the same time whether there is something to store or not. What comes after a

@@ -3,7 +3,7 @@ import { emailHash, signLink, VERIFICATION_MS } from '../src/auth/signed-link.ts
 import { accountKey, hourlyLimit } from '../src/limits/attempt-limit.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
 import { type Deliver, type Mail, mailer } from '../src/mail/mailer.ts'
-import { type Messages, messages, type Recipient } from '../src/mail/messages.ts'
+import { type Ban, type Messages, messages, type Recipient } from '../src/mail/messages.ts'
 import { smtpDelivery } from '../src/mail/smtp.ts'
 
 /** Mails of one kind that an address gets in an hour. */
@@ -18,8 +18,13 @@ declare module 'fastify' {
       sendPasswordReset(to: Recipient, url: string): Promise<void>
       /** Sends the link that verifies a user's e-mail address. */
       sendVerification(user: Recipient & { id: number }): Promise<void>
+      /** Tells somebody what they are banned from. */
+      sendBan(to: Recipient, ban: Ban): Promise<void>
       /** Tells somebody what happened to the account. */
-      notify(kind: Exclude<keyof Messages, 'verification' | 'passwordReset'>, to: Recipient): Promise<void>
+      notify(
+        kind: Exclude<keyof Messages, 'verification' | 'passwordReset' | 'banned'>,
+        to: Recipient,
+      ): Promise<void>
     }
   }
 }
@@ -71,6 +76,7 @@ export default fp(
     app.decorate('mail', {
       mayReceive: async (kind, email) => !(await limits[kind].isUsedUp(accountKey(email))),
       sendPasswordReset: (to, url) => sendLimited('passwordReset', to, () => texts.passwordReset(to, url)),
+      sendBan: (to, ban) => sendLimited('banned', to, () => texts.banned(to, ban)),
       notify: (kind, to) => sendLimited(kind, to, () => texts[kind](to)),
       async sendVerification(user) {
         const url = `${config.appUrl.origin}${config.authPath}/email/verify/${user.id}/${emailHash(user.email)}`

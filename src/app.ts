@@ -9,7 +9,7 @@ import fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
-import type { Config } from './config.ts'
+import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
 import { BODY_LIMIT_BYTES, loggerOptions, onClientError, securityHeaders, toHttpError } from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
@@ -83,6 +83,7 @@ export function buildApp({
     ['routes/api', config.apiPath, 'isApi'],
     ['routes/web', config.authPath, 'isWeb'],
     ['routes/sanctum', '/sanctum', 'isWeb'],
+    ['routes/admin', PANEL_PATH, 'isPanel'],
   ] as const) {
     app.register(async scope => {
       scope.decorate('area', area)

@@ -609,6 +609,9 @@ export class ConfigError extends Error {
   }
 }
 
+/** Where the panel is. */
+export const PANEL_PATH = '/admin'
+
 /** What the server serves beside the API and the login, always at the root. */
 export const SYSTEM_PATHS: readonly string[] = [
   '/health',
@@ -616,7 +619,7 @@ export const SYSTEM_PATHS: readonly string[] = [
   '/docs',
   '/openapi.json',
   '/sanctum',
-  '/admin',
+  PANEL_PATH,
 ]
 
 /**

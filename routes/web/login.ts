@@ -1,11 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { isYes, Remember } from '../../src/api/account-input.ts'
-import { unprocessable } from '../../src/api/errors.ts'
 import { EnteredPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { success } from '../../src/api/responses.ts'
-import { passwordStamp } from '../../src/auth/session.ts'
 
 const Body = Type.Object({
   email: Type.String({ maxLength: 255, description: 'In whatever case.', examples: ['demo@example.org'] }),
@@ -39,17 +37,8 @@ const login: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { email, password, remember } = request.body
-      const credentials = await request.checkPassword(reply, { email, password, as: 'login' })
-      if (credentials === null) throw unprocessable({ email: [MESSAGES.wrongCredentials] })
-      const { userId, hasSecondFactor } = credentials
-      if (!hasSecondFactor) {
-        await request.logIn(credentials, { remember: isYes(remember), cause: 'password' })
-        return { two_factor: false }
-      }
-      await app.sessions.start(request, {
-        challenge: { userId, password: passwordStamp(credentials.password), remember: isYes(remember) },
-      })
-      return { two_factor: true }
+      const owed = await request.enter(reply, { email, password, remember: isYes(remember) })
+      return { two_factor: owed === 'second factor' }
     },
   )
 }

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { noContent } from '../../src/api/responses.ts'
-import type { SessionIdentity } from '../../src/auth/identity.ts'
 
 const logout: FastifyPluginAsyncTypebox = async app => {
   app.post(
@@ -17,10 +16,7 @@ const logout: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { user } = request.identity as SessionIdentity
-      await app.devices.forget(request)
-      await app.sessions.start(request)
-      request.record('logout', { userId: user.id })
+      await request.logOut()
       return reply.code(204).send(null)
     },
   )

@@ -25,6 +25,10 @@ export const MESSAGES = {
   tokenEnded: 'The token has ended, and so would its successor.',
   invalidSignature: 'Invalid signature.',
   disposableEmail: 'Disposable email addresses are not allowed.',
+  notToYourself: 'Somebody else has to do that to you.',
+  outranked: 'That would take or give more than you may do yourself.',
+  changedMeanwhile: 'Somebody has changed roles meanwhile. What you see now is how they are.',
+  unknownRestriction: 'The selected ban is invalid.',
   notFound: 'Not Found.',
   routeNotFound: (path: string) => `The route ${path} could not be found.`,
   methodNotAllowed: (method: string, path: string, allowed: readonly string[]) =>
@@ -55,6 +59,7 @@ export const MESSAGES = {
     maxNumber: (field: string, most: number) => `The ${field} must not be greater than ${most}.`,
     date: (field: string) => `The ${field} does not match the format Y-m-d\\TH:i:s.u.`,
     future: (field: string) => `The ${field} must be a date after now.`,
+    jsonObject: (field: string) => `The ${field} must be a JSON object.`,
     isoDate: (field: string) => `The ${field} must be a date such as 2027-01-31T12:00:00Z.`,
     addresses: (field: string) => `The ${field} must be addresses, or ranges such as 192.0.2.0/24.`,
     notBeyond: (field: string) => `The ${field} must not give more than your own token has.`,

@@ -104,9 +104,9 @@ export function accessResponses({
   access: {
     auth: 'required' | 'optional' | 'guest' | 'none'
     via?: 'session' | 'token'
-    permission?: string
+    permission?: string | readonly string[]
     ability?: string
-    password?: 'confirmed'
+    password?: 'confirmed' | 'confirmed or entered'
   }
   /** Whether the route belongs to the API. */
   isApi: boolean

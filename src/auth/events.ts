@@ -27,6 +27,10 @@ export type EventName =
   | 'role revoked'
   | 'permission granted'
   | 'permission revoked'
+  | 'role changed'
+  | 'banned'
+  | 'ban lifted'
+  | 'notified'
   | 'account deleted'
 
 /** What else there is to know of an event, such as its cause: never a secret. */
@@ -37,7 +41,7 @@ export interface AccountEvent {
   userId: number
   event: EventName
   details: EventDetails
-  /** Null for the command line. */
+  /** Null for the command line, and for what somebody else did. */
   address: string | null
   userAgent: string | null
   /** Milliseconds since the epoch. */

@@ -151,3 +151,9 @@ export function refusal(
   if (holder.prohibitions.has(permission)) return 'prohibited'
   return holder.permissions.has(permission) ? null : 'missing'
 }
+
+/** Whether somebody has all of some permissions, and so may give and take them. */
+export const holds = (
+  { permissions }: { permissions: ReadonlySet<string> },
+  names: readonly string[],
+): boolean => permissions.has(BYPASS_AUTHORIZATION) || names.every(name => permissions.has(name))

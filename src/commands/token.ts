@@ -93,7 +93,7 @@ async function createToken(context: CommandContext, { email, name, ability, expi
 async function listUsersTokens(context: CommandContext, email: string) {
   await withDatabase(context, 'token list', async (database, config) => {
     const { userId, types } = await userByEmail(database, config, email)
-    const tokens = await listTokens(database.kysely, userId, types)
+    const tokens = await listTokens(database.kysely, { userId, types })
     const rows = tokens.map(token => [
       String(token.id),
       token.name,

@@ -26,12 +26,27 @@ export async function insertEvents(db: Kysely<Schema>, events: readonly AccountE
     order by n`.execute(db)
 }
 
-/** What happened to a user's account, newest first. */
-export function listEvents(db: Kysely<Schema>, userId: number, most: number) {
+/**
+ * What happened to a user's account, newest first.
+ *
+ * @param before the id of the event that the list goes on behind; null from the newest on
+ */
+export function listEvents(
+  db: Kysely<Schema>,
+  userId: number,
+  { most, before = null }: { most: number; before?: number | null },
+) {
   return db
     .selectFrom('account_events')
-    .select(['created_at', 'event', 'details', 'ip_address', 'user_agent'])
+    .select(['id', 'created_at', 'event', 'details', 'ip_address', 'user_agent'])
     .where('user_id', '=', userId)
+    .$if(before !== null, query =>
+      query.where(
+        sql<boolean>`(created_at, id) < (
+          select created_at, id from account_events where id = ${before} and user_id = ${userId}
+        )`,
+      ),
+    )
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
     .limit(most)

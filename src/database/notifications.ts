@@ -50,3 +50,30 @@ export async function markNotification(
   if (row === undefined) return null
   return row.is_own ? 'own' : "somebody else's"
 }
+
+/**
+ * Stores a notification for a user.
+ *
+ * @param notification.id a UUID
+ * @param notification.data JSON
+ * @param notification.now milliseconds since the epoch
+ */
+export async function insertNotification(
+  db: Kysely<Schema>,
+  notification: { id: string; userId: number; userType: string; type: string; data: string; now: number },
+): Promise<void> {
+  const { id, userId, userType, type, data } = notification
+  const now = millisToSeconds(notification.now)
+  await db
+    .insertInto('notifications')
+    .values({
+      id,
+      type,
+      notifiable_type: userType,
+      notifiable_id: userId,
+      data,
+      created_at: now,
+      updated_at: now,
+    })
+    .execute()
+}

@@ -215,13 +215,24 @@ export async function deleteOwnTokens(
   })
 }
 
-/** A user's tokens, oldest first, without their digests. */
-export function listTokens(db: Kysely<Schema>, userId: number, userTypes: readonly string[]) {
+/** A user's tokens, oldest first, without their digests; or one of them alone. */
+export function listTokens(db: Kysely<Schema>, { userId, types }: TokenOwner, id: number | null = null) {
   return db
     .selectFrom('personal_access_tokens')
-    .select(['id', 'name', 'abilities', 'last_used_at', 'expires_at', 'created_at'])
+    .select([
+      'id',
+      'name',
+      'abilities',
+      'allowed_ips',
+      'last_used_at',
+      'last_used_ip',
+      'last_used_agent',
+      'expires_at',
+      'created_at',
+    ])
     .where('tokenable_id', '=', userId)
-    .where('tokenable_type', 'in', userTypes)
+    .where('tokenable_type', 'in', types)
+    .$if(id !== null, query => query.where('id', '=', id))
     .orderBy('id')
     .execute()
 }

@@ -7,6 +7,15 @@ export interface Recipient {
   email: string
 }
 
+/** What somebody is banned from. */
+export interface Ban {
+  /** The name of a permission or of a set of them. */
+  name: string
+  reason: string | null
+  /** In ISO 8601; null for good. */
+  until: string | null
+}
+
 interface Content {
   subject: string
   /** What is said before the link, a paragraph each. */
@@ -28,6 +37,8 @@ export interface Messages {
   emailChanged(to: Recipient): Mail
   /** Tells that somebody has found a token, which is revoked. */
   tokenLeaked(to: Recipient): Mail
+  /** Tells what somebody may not do any more, until when and why. */
+  banned(to: Recipient, ban: Ban): Mail
   /** Tells that the second factor is gone. */
   secondFactorRemoved(to: Recipient): Mail
 }
@@ -97,6 +108,17 @@ export function messages(place: string): Messages {
         ],
         link: null,
         after: ['Programs that used it need another one. Look into what was done with it meanwhile.'],
+      }),
+    banned: (to, { name, reason, until }) =>
+      mail(to, {
+        subject: `You are banned from something at ${place}`,
+        before: [
+          `Those who run the place have banned your account: ${name}.`,
+          until === null ? 'The ban has no end.' : `The ban ends at ${until}.`,
+          ...(reason === null ? [] : [`They give this reason: ${reason}`]),
+        ],
+        link: null,
+        after: ['If you think that this is a mistake, answer them where you usually reach them.'],
       }),
     secondFactorRemoved: to =>
       mail(to, {

@@ -1,12 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { unprocessable } from '../../../src/api/errors.ts'
 import { OptionalPassword } from '../../../src/api/input.ts'
-import { MESSAGES } from '../../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { PASSWORD_TIMEOUT_S, passwordAge } from '../../../src/auth/session.ts'
-import { confirmPassword } from '../../../src/database/sessions.ts'
 
 const Body = Type.Object({ password: OptionalPassword })
 
@@ -26,16 +23,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { user, session } = request.identity as SessionIdentity
-      const password = request.body.password ?? ''
-      const credentials = await request.checkPassword(reply, {
-        email: user.email,
-        password,
-        as: 'confirm_password',
-      })
-      if (credentials === null) throw unprocessable({ password: [MESSAGES.wrongPassword] })
-      await confirmPassword(app.database.kysely, session.id.digest(), app.clock())
-      request.record('password confirmed', { userId: user.id })
+      await request.confirmPassword(reply, request.body.password, 'password')
       return sendEmptyJson(reply, 201)
     },
   )

@@ -1,13 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { errorsByField } from '../../../src/api/account-input.ts'
-import { unprocessable } from '../../../src/api/errors.ts'
 import { OptionalPassword } from '../../../src/api/input.ts'
-import { MESSAGES } from '../../../src/api/messages.ts'
 import { RevokeTokens } from '../../../src/api/new-password.ts'
 import { emptyJson, sendEmptyJson } from '../../../src/api/responses.ts'
-import type { SessionIdentity } from '../../../src/auth/identity.ts'
-import { changePassword } from '../../../src/database/users.ts'
 
 const Body = Type.Object({
   current_password: OptionalPassword,
@@ -32,35 +27,14 @@ const password: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { user, session } = request.identity as SessionIdentity
       const {
         current_password: current,
         password,
         password_confirmation: repeated,
         revoke_tokens,
       } = request.body
-      const isRight =
-        typeof current === 'string' &&
-        (await request.checkPassword(reply, {
-          email: user.email,
-          password: current,
-          as: 'confirm_password',
-        })) !== null
-      const ofCurrent = [
-        ...(typeof current === 'string' ? [] : [MESSAGES.rules.required('current password')]),
-        ...(isRight ? [] : [MESSAGES.wrongCurrentPassword]),
-      ]
-      const ofNew = await app.screening.passwordErrors(password, repeated)
-      const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
-      if (errors !== null) throw unprocessable(errors)
-      const isRevoking = revoke_tokens ?? app.config.revokeTokensOnPasswordChange
-      await changePassword(app.database.kysely, user.id, await app.hashPassword(password as string), {
-        keep: session.id.digest(),
-        revokeTokens: isRevoking ? app.config.tokenableTypes : null,
-        now: app.clock(),
-      })
-      request.record('password changed', { userId: user.id, revokedTokens: isRevoking })
-      await app.mail.notify('passwordChanged', user)
+      const revokeTokens = revoke_tokens ?? app.config.revokeTokensOnPasswordChange
+      await request.changePassword(reply, { current, password, repeated, revokeTokens })
       return sendEmptyJson(reply)
     },
   )

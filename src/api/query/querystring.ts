@@ -11,6 +11,9 @@ export interface Parameters {
 /** More than this in a query string is nobody's honest question. */
 export const QUERY_LIMITS = { parameters: 100, depth: 4 } as const
 
+/** The most that a form can have, as with PHP: a page of boxes to tick has more than a query. */
+export const FORM_PARAMETERS = 1_000
+
 /** A query string that is too large to be looked at, with the sentence for whoever sent it. */
 export class QueryTooLarge extends Error {
   override readonly name = 'QueryTooLarge'
@@ -22,14 +25,18 @@ export class QueryTooLarge extends Error {
  * and what is empty is null. The objects have no prototype.
  *
  * @param text in latin1, one character for each byte that was sent
- * @throws {QueryTooLarge} beyond {@link QUERY_LIMITS}
+ * @param options.most how many parameters there can be
+ * @throws {QueryTooLarge} beyond that and {@link QUERY_LIMITS}
  */
-export function parseQueryString(text: string, { trim = true } = {}): Parameters {
+export function parseQueryString(
+  text: string,
+  { trim = true, most = QUERY_LIMITS.parameters }: { trim?: boolean; most?: number } = {},
+): Parameters {
   const result: Parameters = Object.create(null)
   if (text === '') return result
   const pairs = text.split('&').filter(pair => pair !== '')
-  if (pairs.length > QUERY_LIMITS.parameters) {
-    throw new QueryTooLarge(rules.maxItems('query', QUERY_LIMITS.parameters))
+  if (pairs.length > most) {
+    throw new QueryTooLarge(rules.maxItems('query', most))
   }
   for (const pair of pairs) {
     const equals = pair.indexOf('=')

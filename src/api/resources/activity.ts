@@ -26,7 +26,7 @@ export const activity: Resource = {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'From which address; null for the command line.',
+      about: 'From which address; null for the command line and for what those who run the place did.',
       example: '192.0.2.1',
     },
     user_agent: {

@@ -1,11 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { notFound } from '../../../../src/api/errors.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { failure, noContent, success } from '../../../../src/api/responses.ts'
 import type { Identity } from '../../../../src/auth/identity.ts'
-import { endBrowsers, listBrowsers } from '../../../../src/database/sessions.ts'
+import { listBrowsers } from '../../../../src/database/sessions.ts'
 
 const Session = Type.Object(
   {
@@ -29,10 +28,6 @@ const Params = Type.Object({
 const sessions: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
-
-  /** The session at hand; null for a token's holder. */
-  const current = ({ identity }: FastifyRequest) =>
-    identity?.via === 'session' ? identity.session.id.digest() : null
 
   app.get(
     '',
@@ -73,7 +68,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
     async request => {
       const { id: userId } = (request.identity as Identity).user
       const now = clock()
-      const own = current(request)
+      const own = request.currentBrowser()
       const browsers = await listBrowsers(kysely, userId, {
         since: now - config.sessionLifetime * 60_000,
         now,
@@ -108,11 +103,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { id: userId } = (request.identity as Identity).user
-      const { session: id } = request.params
-      const isKnown = !id.includes('\0') && (await endBrowsers(kysely, userId, { id })) > 0
-      if (!isKnown) throw notFound()
-      request.record('session ended', { userId, which: id === current(request) ? 'its own' : 'another' })
+      if ((await request.endBrowsers({ id: request.params.session })) === 0) throw notFound()
       return reply.code(204).send(null)
     },
   )
@@ -130,9 +121,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { id: userId } = (request.identity as Identity).user
-      await endBrowsers(kysely, userId, { except: current(request) })
-      request.record('session ended', { userId, which: 'all others' })
+      await request.endBrowsers('others')
       return reply.code(204).send(null)
     },
   )

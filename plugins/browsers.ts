@@ -1,0 +1,42 @@
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Identity } from '../src/auth/identity.ts'
+import type { SessionDigest } from '../src/auth/session.ts'
+import { endBrowsers } from '../src/database/sessions.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The session at hand; null for a token's holder. */
+    currentBrowser(): SessionDigest | null
+    /**
+     * Logs out one of the browsers in which the user is logged in, or all but the one at hand, and returns how many
+     * there were.
+     */
+    endBrowsers(which: { id: string } | 'others'): Promise<number>
+  }
+}
+
+/** Adds what users do with the browsers in which they are logged in. */
+export default fp(
+  async app => {
+    app.decorateRequest('currentBrowser', function (this: FastifyRequest) {
+      return this.identity?.via === 'session' ? this.identity.session.id.digest() : null
+    })
+    app.decorateRequest('endBrowsers', async function (this: FastifyRequest, which) {
+      const { id: userId } = (this.identity as Identity).user
+      const own = this.currentBrowser()
+      if (which === 'others') {
+        const count = await endBrowsers(app.database.kysely, userId, { except: own })
+        this.record('session ended', { userId, which: 'all others' })
+        return count
+      }
+      // No text of PostgreSQL's has a NUL, and asking for one is an error.
+      const count = which.id.includes('\0') ? 0 : await endBrowsers(app.database.kysely, userId, which)
+      if (count > 0) {
+        this.record('session ended', { userId, which: which.id === own ? 'its own' : 'another' })
+      }
+      return count
+    })
+  },
+  { name: 'browsers', dependencies: ['database', 'events', 'identify'] },
+)

@@ -1,0 +1,166 @@
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { ComponentChildren } from 'preact'
+import { render } from 'preact-render-to-string'
+import { forbidden, type HttpError } from '../src/api/errors.ts'
+import { MESSAGES } from '../src/api/messages.ts'
+import { refusal } from '../src/auth/permission.ts'
+import { hasConfirmedPassword } from '../src/auth/session.ts'
+import { isSafe, pathOf, toHttpError } from '../src/http.ts'
+import { Page, type PageProps, type Section } from '../src/panel/layout.tsx'
+import { Refused } from '../src/panel/pages/refused.tsx'
+import { type Done, SAID } from '../src/panel/said.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    panel: {
+      /** Answers a request to the panel that went wrong: by a page, or by the way to where one logs in. */
+      refuse(request: FastifyRequest, reply: FastifyReply, answer: HttpError): Promise<FastifyReply>
+    }
+  }
+  interface FastifyRequest {
+    /** Whether a form of the panel that needs the password has to ask for it. */
+    owesPassword(): boolean
+  }
+  interface FastifyReply {
+    /** Sends a page of the panel. */
+    page(
+      page: Pick<PageProps, 'title' | 'active' | 'said' | 'problem'>,
+      content: ComponentChildren,
+    ): Promise<this>
+    /** Leads to a page of the panel, which says what was done. */
+    done(path: string, what: Done): this
+  }
+}
+
+/** What a page may load: its own stylesheet and script, and nothing of anybody else's. */
+const HEADERS = {
+  'content-type': 'text/html; charset=utf-8',
+  'content-security-policy':
+    "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+  // Without an origin a form could not show that it is ours.
+  'referrer-policy': 'same-origin',
+}
+
+const OWN: readonly Section[] = ['Tokens', 'Devices', 'Activity', 'Password']
+
+/** Sections of those who run the place, with the permission that each needs beside `view filament`. */
+const OTHERS: readonly [section: Section, permission: string][] = [
+  ['Users', 'view user'],
+  ['Roles', 'view role'],
+]
+
+/** Where somebody may be led after logging in: pages of the panel, by the plainest of paths. */
+export const isPanelPath = (path: unknown): path is string =>
+  typeof path === 'string' && /^\/admin(\/[\w-]+)*$/.test(path)
+
+/** Draws the panel's pages, and keeps pages of other origins away from them. */
+export default fp(
+  async app => {
+    const { config, clock } = app
+
+    const viewerOf = ({ identity, session }: FastifyRequest) => {
+      const may = (permission: string) => identity !== null && refusal(identity, permission) === null
+      return {
+        name: identity?.user.name ?? null,
+        csrfToken: session?.id.csrfToken() ?? '',
+        sections:
+          identity === null
+            ? []
+            : [
+                ...OWN,
+                ...OTHERS.filter(([, permission]) => may('view filament') && may(permission)).map(
+                  ([section]) => section,
+                ),
+              ],
+      }
+    }
+
+    app.decorateRequest('owesPassword', function (this: FastifyRequest) {
+      return this.session !== null && !hasConfirmedPassword(this.session, clock())
+    })
+
+    app.decorateReply('page', async function (this: FastifyReply, page, content) {
+      const { request } = this
+      // A form has to name its session. What was refused before anybody looked at it begins none.
+      const hasForms = this.statusCode < 400 || this.statusCode === 422
+      if (hasForms && request.session === null && request.isStateful) await app.sessions.start(request)
+      const said = page.said ?? SAID[(request.query as { done?: Done }).done ?? ('' as Done)]
+      const html = render(
+        <Page {...page} said={said} place={config.appName} viewer={viewerOf(request)}>
+          {content}
+        </Page>,
+      )
+      return this.headers(HEADERS).send(`<!doctype html>${html}`)
+    })
+
+    app.decorateReply('done', function (this: FastifyReply, path, what) {
+      return this.redirect(`${path}?done=${what}`, 303)
+    })
+
+    app.decorate('panel', {
+      async refuse(request, reply, { statusCode, message, headers }) {
+        const path = pathOf(request.url)
+        if (statusCode === 401) {
+          const to = request.method === 'GET' && isPanelPath(path) && path !== '/admin' ? `?to=${path}` : ''
+          return reply.redirect(`/admin/login${to}`, 303)
+        }
+        reply.code(statusCode).headers(headers)
+        return reply.page({ title: 'That did not work' }, <Refused status={statusCode} message={message} />)
+      },
+    })
+
+    // A page of ours elsewhere may use the API in its user's name, and that is all: what runs there gets no hold of
+    // those who run the place.
+    app.addGuard(request => {
+      if (request.isPanel && !request.is404 && !isSafe(request.method) && !isOwnPage(request)) {
+        throw forbidden(MESSAGES.originMismatch)
+      }
+    })
+    app.addHook('onSend', (request, reply, _payload, done) => {
+      if (request.isPanel) {
+        reply.removeHeader('access-control-allow-origin')
+        reply.removeHeader('access-control-allow-credentials')
+      }
+      done()
+    })
+  },
+  { name: 'panel', dependencies: ['access', 'csrf', 'session'] },
+)
+
+/** Whether a change was asked for by a page of this very origin, as far as the browser tells. */
+function isOwnPage({ headers, host }: FastifyRequest): boolean {
+  const site = headers['sec-fetch-site']
+  if (site !== undefined) return site === 'same-origin' || site === 'none'
+  const { origin } = headers
+  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
+}
+
+/**
+ * Makes the error handler of a form: what is wrong with it is said on the page that it came from, with what was
+ * entered.
+ */
+export const backToForm =
+  (
+    show: (
+      request: FastifyRequest,
+      reply: FastifyReply,
+      returned: {
+        faults: Record<string, readonly string[]>
+        entered: Record<string, unknown>
+        problem: string
+      },
+    ) => Promise<FastifyReply>,
+  ) =>
+  async (error: FastifyError | HttpError, request: FastifyRequest, reply: FastifyReply) => {
+    const answer = toHttpError(error, request.headers['content-type'])
+    const isAnswered = answer.statusCode === 422 || answer.statusCode === 409
+    // Anything else is for the page of errors.
+    if (!isAnswered) throw error
+    reply.code(answer.statusCode).headers(answer.headers)
+    return show(request, reply, {
+      faults: answer.errors ?? {},
+      entered: (request.body ?? {}) as Record<string, unknown>,
+      problem: answer.message,
+    })
+  }

@@ -1,0 +1,114 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { backToForm } from '../../plugins/panel.tsx'
+import { isYes } from '../../src/api/account-input.ts'
+import { notFound } from '../../src/api/errors.ts'
+import { OptionalPassword } from '../../src/api/input.ts'
+import { rowId } from '../../src/api/row-id.ts'
+import type { SessionIdentity } from '../../src/auth/identity.ts'
+import { listEvents } from '../../src/database/events.ts'
+import { listBrowsers } from '../../src/database/sessions.ts'
+import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
+import { BLANK, type Returned } from '../../src/panel/elements.tsx'
+import { Devices, Events, Password } from '../../src/panel/pages/account.tsx'
+
+const EVENTS_PER_PAGE = 50
+
+const account: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock } = app
+  const { kysely } = app.database
+
+  const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
+
+  app.get('/devices', { config: { access: LOGGED_IN }, schema: HIDDEN }, async (request, reply) => {
+    const { user, session } = identityOf(request)
+    const now = clock()
+    const browsers = await listBrowsers(kysely, user.id, {
+      since: now - config.sessionLifetime * 60_000,
+      now,
+    })
+    return reply.page(
+      { title: 'Devices', active: 'Devices' },
+      <Devices browsers={browsers} current={session.id.digest()} />,
+    )
+  })
+
+  app.post(
+    '/devices/end-others',
+    { config: { access: LOGGED_IN }, schema: HIDDEN },
+    async (request, reply) => {
+      await request.endBrowsers('others')
+      return reply.done('/admin/devices', 'devices-ended')
+    },
+  )
+
+  app.post(
+    '/devices/:session/end',
+    { config: { access: LOGGED_IN }, schema: { ...HIDDEN, params: Type.Object({ session: Type.String() }) } },
+    async (request, reply) => {
+      if ((await request.endBrowsers({ id: request.params.session })) === 0) throw notFound()
+      return reply.done('/admin/devices', 'device-ended')
+    },
+  )
+
+  app.get(
+    '/activity',
+    {
+      config: { access: LOGGED_IN },
+      schema: { ...HIDDEN, querystring: Type.Object({ before: Type.Optional(Type.Unknown()) }) },
+    },
+    async (request, reply) => {
+      const { before } = request.query
+      const events = await listEvents(kysely, identityOf(request).user.id, {
+        most: EVENTS_PER_PAGE,
+        before: typeof before === 'string' ? rowId(before) : null,
+      })
+      const last = events.length === EVENTS_PER_PAGE ? events.at(-1) : undefined
+      return reply.page(
+        { title: 'Activity', active: 'Activity' },
+        <Events events={events} older={last === undefined ? null : `/admin/activity?before=${last.id}`} />,
+      )
+    },
+  )
+
+  const showPassword = (reply: FastifyReply, returned: Returned & { problem?: string } = BLANK) =>
+    reply.page(
+      { title: 'Password', active: 'Password', problem: returned.problem },
+      <Password returned={returned} />,
+    )
+
+  app.get('/password', { config: { access: LOGGED_IN }, schema: HIDDEN }, (_request, reply) =>
+    showPassword(reply),
+  )
+
+  app.post(
+    '/password',
+    {
+      config: { access: LOGGED_IN },
+      schema: {
+        ...HIDDEN,
+        body: Type.Object({
+          current_password: OptionalPassword,
+          password: OptionalPassword,
+          password_confirmation: OptionalPassword,
+          revoke_tokens: Type.Optional(Type.Unknown()),
+        }),
+      },
+      errorHandler: backToForm((_request, reply, returned) => showPassword(reply, returned)),
+    },
+    async (request, reply) => {
+      const {
+        current_password: current,
+        password,
+        password_confirmation: repeated,
+        revoke_tokens,
+      } = request.body
+      const revokeTokens = isYes(revoke_tokens) || config.revokeTokensOnPasswordChange
+      await request.changePassword(reply, { current, password, repeated, revokeTokens })
+      return reply.done('/admin/password', 'password-changed')
+    },
+  )
+}
+
+export default account

@@ -1,0 +1,94 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { backToForm } from '../../plugins/panel.tsx'
+import { forbidden, HttpError, notFound } from '../../src/api/errors.ts'
+import { MESSAGES } from '../../src/api/messages.ts'
+import { RowId, rowId } from '../../src/api/row-id.ts'
+import type { SessionIdentity } from '../../src/auth/identity.ts'
+import { holds, refusal } from '../../src/auth/permission.ts'
+import { listRoles, setRolePermissions } from '../../src/database/roles.ts'
+import { HIDDEN, staff } from '../../src/panel/access.ts'
+import { BLANK, type Returned } from '../../src/panel/elements.tsx'
+import { RolePage, Roles } from '../../src/panel/pages/roles.tsx'
+
+const Params = Type.Object({ role: RowId })
+
+const roles: FastifyPluginAsyncTypebox = async app => {
+  const { kysely } = app.database
+
+  const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
+  const idOf = ({ params }: FastifyRequest) => rowId((params as { role: string }).role)
+
+  app.get('/roles', { config: { access: staff('view role') }, schema: HIDDEN }, async (request, reply) => {
+    const book = await listRoles(kysely)
+    const mayUpdate = refusal(identityOf(request), 'update role') === null
+    return reply.page({ title: 'Roles', active: 'Roles' }, <Roles book={book} mayUpdate={mayUpdate} />)
+  })
+
+  const showOne = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    returned: Returned & { problem?: string } = BLANK,
+  ) => {
+    const book = await listRoles(kysely)
+    const role = book.roles.find(({ id }) => id === idOf(request))
+    if (role === undefined) throw notFound()
+    return reply.page(
+      { title: role.name, active: 'Roles', problem: returned.problem },
+      <RolePage
+        role={role}
+        book={book}
+        mayChange={permission => holds(identityOf(request), [permission])}
+        owesPassword={request.owesPassword()}
+        // What somebody else has changed meanwhile is to be looked at, and not overwritten.
+        returned={reply.statusCode === 409 ? BLANK : returned}
+      />,
+    )
+  }
+
+  app.get(
+    '/roles/:role',
+    { config: { access: staff('update role') }, schema: { ...HIDDEN, params: Params } },
+    (request, reply) => showOne(request, reply),
+  )
+
+  app.post(
+    '/roles/:role',
+    {
+      config: { access: { ...staff('update role'), password: 'confirmed or entered' } },
+      schema: {
+        ...HIDDEN,
+        params: Params,
+        body: Type.Object({
+          version: Type.String({ pattern: '^\\d{1,15}$' }),
+          permissions: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 1000 })),
+          current_password: Type.Optional(Type.Unknown()),
+        }),
+      },
+      errorHandler: backToForm(showOne),
+    },
+    async (request, reply) => {
+      const { user } = identityOf(request)
+      const id = idOf(request)
+      const changed = await setRolePermissions(kysely, id, {
+        names: request.body.permissions ?? [],
+        version: Number(request.body.version),
+        mayChange: permission => holds(identityOf(request), [permission]),
+      })
+      if (changed === 'no such role') throw notFound()
+      if (changed === 'changed meanwhile') throw new HttpError(409, MESSAGES.changedMeanwhile)
+      if (changed === 'not allowed') throw forbidden(MESSAGES.outranked)
+      const { role, granted, revoked } = changed
+      request.record('role changed', {
+        userId: user.id,
+        role,
+        granted: granted.join(', '),
+        revoked: revoked.join(', '),
+      })
+      return reply.done(`/admin/roles/${id}`, 'role-changed')
+    },
+  )
+}
+
+export default roles

@@ -1,0 +1,166 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { backToForm } from '../../plugins/panel.tsx'
+import { notFound } from '../../src/api/errors.ts'
+import { RowId, rowId } from '../../src/api/row-id.ts'
+import { MAX_GRACE_S, TokenName } from '../../src/api/token-input.ts'
+import type { SessionIdentity } from '../../src/auth/identity.ts'
+import { listTokens } from '../../src/database/tokens.ts'
+import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
+import { BLANK, type Returned } from '../../src/panel/elements.tsx'
+import { IssuedToken, Token, Tokens } from '../../src/panel/pages/tokens.tsx'
+
+const WITH_PASSWORD = { ...LOGGED_IN, password: 'confirmed or entered' } as const
+
+const Params = Type.Object({ token: RowId })
+
+const Text = Type.Optional(Type.Union([Type.String({ maxLength: 4096 }), Type.Null()]))
+
+const Password = { current_password: Text }
+
+/** The lines, or the words, of a text; null for none. */
+const wordsOf = (text: string | null | undefined) => text?.split(/[\s,]+/).filter(Boolean) ?? null
+
+const tokens: FastifyPluginAsyncTypebox = async app => {
+  const { kysely } = app.database
+  const types = app.config.tokenableTypes
+
+  const ownerOf = ({ identity }: FastifyRequest) => ({ userId: (identity as SessionIdentity).user.id, types })
+  const idOf = ({ params }: FastifyRequest) => rowId((params as { token: string }).token)
+
+  const showAll = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    returned: Returned & { problem?: string } = BLANK,
+  ) => {
+    const own = await listTokens(kysely, ownerOf(request))
+    return reply.page(
+      { title: 'Tokens', active: 'Tokens', problem: returned.problem },
+      <Tokens tokens={own} returned={returned} owesPassword={request.owesPassword()} />,
+    )
+  }
+
+  const showOne = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    returned: { rename?: Returned; rotate?: Returned; problem?: string } = {},
+  ) => {
+    const [token] = await listTokens(kysely, ownerOf(request), idOf(request))
+    if (token === undefined) throw notFound()
+    return reply.page(
+      { title: token.name, active: 'Tokens', problem: returned.problem },
+      <Token token={token} returned={returned} owesPassword={request.owesPassword()} />,
+    )
+  }
+
+  app.get('', { config: { access: LOGGED_IN }, schema: HIDDEN }, (request, reply) => showAll(request, reply))
+
+  app.post(
+    '/tokens',
+    {
+      config: { access: WITH_PASSWORD },
+      schema: {
+        ...HIDDEN,
+        body: Type.Object({
+          name: TokenName,
+          scope: Type.Union([Type.Literal('all'), Type.Literal('some')]),
+          abilities: Type.Optional(
+            Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { maxItems: 100 }),
+          ),
+          allowed_ips: Text,
+          expires_at: Text,
+          ...Password,
+        }),
+      },
+      errorHandler: backToForm(showAll),
+    },
+    async (request, reply) => {
+      const { name, scope, abilities = [], allowed_ips, expires_at } = request.body
+      const { plain } = await app.tokens.issue(request, {
+        name,
+        abilities: scope === 'all' ? null : abilities,
+        allowed_ips: wordsOf(allowed_ips),
+        expires_at,
+      })
+      return reply
+        .code(201)
+        .page(
+          { title: 'Your new token', active: 'Tokens' },
+          <IssuedToken name={name} plain={plain.reveal()} />,
+        )
+    },
+  )
+
+  app.post(
+    '/tokens/revoke-all',
+    { config: { access: LOGGED_IN }, schema: HIDDEN },
+    async (request, reply) => {
+      await app.tokens.revoke(request, { except: null }, 'all')
+      return reply.done('/admin', 'tokens-revoked')
+    },
+  )
+
+  app.get(
+    '/tokens/:token',
+    { config: { access: LOGGED_IN }, schema: { ...HIDDEN, params: Params } },
+    (request, reply) => showOne(request, reply),
+  )
+
+  app.post(
+    '/tokens/:token/rename',
+    {
+      config: { access: LOGGED_IN },
+      schema: { ...HIDDEN, params: Params, body: Type.Object({ name: TokenName }) },
+      errorHandler: backToForm((request, reply, returned) =>
+        showOne(request, reply, { rename: returned, problem: returned.problem }),
+      ),
+    },
+    async (request, reply) => {
+      const id = idOf(request)
+      await app.tokens.rename(request, id, request.body.name)
+      return reply.done(`/admin/tokens/${id}`, 'token-renamed')
+    },
+  )
+
+  app.post(
+    '/tokens/:token/rotate',
+    {
+      config: { access: WITH_PASSWORD },
+      schema: {
+        ...HIDDEN,
+        params: Params,
+        body: Type.Object({
+          grace: Type.Optional(Type.Union([Type.String({ pattern: '^\\d{1,6}$' }), Type.Null()])),
+          ...Password,
+        }),
+      },
+      errorHandler: backToForm((request, reply, returned) =>
+        showOne(request, reply, { rotate: returned, problem: returned.problem }),
+      ),
+    },
+    async (request, reply) => {
+      const grace = Math.min(Number(request.body.grace ?? 0), MAX_GRACE_S)
+      const { id, plain } = await app.tokens.rotate(request, idOf(request), grace)
+      const [token] = await listTokens(kysely, ownerOf(request), id)
+      return reply
+        .code(201)
+        .page(
+          { title: 'Your new token', active: 'Tokens' },
+          <IssuedToken name={token?.name ?? ''} plain={plain.reveal()} />,
+        )
+    },
+  )
+
+  app.post(
+    '/tokens/:token/revoke',
+    { config: { access: LOGGED_IN }, schema: { ...HIDDEN, params: Params } },
+    async (request, reply) => {
+      const id = idOf(request)
+      if ((await app.tokens.revoke(request, { id }, id)) === 0) throw notFound()
+      return reply.done('/admin', 'token-revoked')
+    },
+  )
+}
+
+export default tokens

@@ -1,0 +1,301 @@
+import { randomUUID } from 'node:crypto'
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { backToForm } from '../../plugins/panel.tsx'
+import { forbidden, notFound, unprocessable } from '../../src/api/errors.ts'
+import { MESSAGES } from '../../src/api/messages.ts'
+import { PANEL_NOTIFICATION } from '../../src/api/resources/notification.ts'
+import { RowId, rowId } from '../../src/api/row-id.ts'
+import type { SessionIdentity } from '../../src/auth/identity.ts'
+import { holds, refusal } from '../../src/auth/permission.ts'
+import { isoToMillis } from '../../src/auth/time.ts'
+import { listEvents } from '../../src/database/events.ts'
+import { insertNotification } from '../../src/database/notifications.ts'
+import {
+  ensureBan,
+  isRestrictionKind,
+  lift,
+  listRestrictionChoices,
+  listRestrictions,
+  restrict,
+} from '../../src/database/restrictions.ts'
+import { listRoles, setUserRoles } from '../../src/database/roles.ts'
+import { endBrowsers } from '../../src/database/sessions.ts'
+import { deleteOwnTokens } from '../../src/database/tokens.ts'
+import { findUserFile, searchUsers, type UserFile } from '../../src/database/user-directory.ts'
+import { verifyEmail } from '../../src/database/users.ts'
+import { HIDDEN, staff } from '../../src/panel/access.ts'
+import type { Returned } from '../../src/panel/elements.tsx'
+import { iso } from '../../src/panel/moment.ts'
+import { User, Users } from '../../src/panel/pages/users.tsx'
+
+const { rules } = MESSAGES
+
+const USERS_PER_PAGE = 25
+const EVENTS = 25
+
+/** As far as anybody leafs through users who can be searched for. */
+const MAX_PAGE = 10_000
+
+const Params = Type.Object({ user: RowId })
+
+const Text = (most: number) =>
+  Type.Optional(Type.Union([Type.String({ maxLength: most, pattern: '^[^\\u0000]*$' }), Type.Null()]))
+
+const users: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock } = app
+  const { kysely } = app.database
+  const types = config.tokenableTypes
+
+  const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
+  const idOf = ({ params }: FastifyRequest) => rowId((params as { user: string }).user)
+
+  const fileOf = async (request: FastifyRequest): Promise<UserFile> => {
+    const file = await findUserFile(kysely, idOf(request), types)
+    if (file === null) throw notFound()
+    return file
+  }
+
+  /**
+   * The user to whom something is to be done, who may not be oneself, and may do nothing that one may not do oneself.
+   *
+   * @throws {HttpError} 404 when there is no such user, 403 when it is one of those
+   */
+  const subjectOf = async (request: FastifyRequest): Promise<UserFile> => {
+    const file = await fileOf(request)
+    const identity = identityOf(request)
+    if (file.id === identity.user.id) throw forbidden(MESSAGES.notToYourself)
+    if (!holds(identity, file.permissions)) throw forbidden(MESSAGES.outranked)
+    return file
+  }
+  const holderOf = ({ id }: UserFile) => ({ userId: id, types })
+  const doneTo = ({ id }: UserFile, request: FastifyRequest) => ({
+    userId: id,
+    by: identityOf(request).user.id,
+  })
+
+  app.get(
+    '/users',
+    {
+      config: { access: staff('view user') },
+      schema: {
+        ...HIDDEN,
+        querystring: Type.Object({ q: Type.Optional(Type.Unknown()), page: Type.Optional(Type.Unknown()) }),
+      },
+    },
+    async (request, reply) => {
+      const { q, page: number } = request.query
+      const text = typeof q === 'string' ? q.trim().slice(0, 255) : ''
+      const page = Math.min(Math.max(rowId(String(number ?? 1)), 1), MAX_PAGE)
+      const found = await searchUsers(kysely, {
+        text,
+        types,
+        offset: (page - 1) * USERS_PER_PAGE,
+        most: USERS_PER_PAGE + 1,
+      })
+      const at = (other: number) => `/admin/users?${new URLSearchParams({ q: text, page: String(other) })}`
+      return reply.page(
+        { title: 'Users', active: 'Users' },
+        <Users
+          users={found.slice(0, USERS_PER_PAGE)}
+          text={text}
+          previous={page > 1 ? at(page - 1) : null}
+          next={found.length > USERS_PER_PAGE && page < MAX_PAGE ? at(page + 1) : null}
+        />,
+      )
+    },
+  )
+
+  const showOne = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    {
+      problem,
+      ...returned
+    }: { roles?: Returned; ban?: Returned; notification?: Returned; problem?: string } = {},
+  ) => {
+    const file = await fileOf(request)
+    const identity = identityOf(request)
+    const isSubject = file.id !== identity.user.id && holds(identity, file.permissions)
+    const may = (permission: string) => isSubject && refusal(identity, permission) === null
+    const events = await listEvents(kysely, file.id, { most: EVENTS })
+    const restrictions = await listRestrictions(kysely, holderOf(file), clock())
+    const choices = await listRestrictionChoices(kysely)
+    const { roles } = await listRoles(kysely)
+    return reply.page(
+      { title: file.name, active: 'Users', problem },
+      <User
+        file={file}
+        roles={roles.map(({ name }) => name)}
+        restrictions={restrictions}
+        choices={choices}
+        events={events}
+        may={{ update: may('update user'), ban: may('create sanction'), lift: may('delete sanction') }}
+        owesPassword={request.owesPassword()}
+        returned={returned}
+      />,
+    )
+  }
+
+  const back = (form: 'roles' | 'ban' | 'notification') =>
+    backToForm((request, reply, returned) =>
+      showOne(request, reply, { [form]: returned, problem: returned.problem }),
+    )
+
+  app.get(
+    '/users/:user',
+    { config: { access: staff('view user') }, schema: { ...HIDDEN, params: Params } },
+    (request, reply) => showOne(request, reply),
+  )
+
+  app.post(
+    '/users/:user/verify',
+    { config: { access: staff('update user') }, schema: { ...HIDDEN, params: Params } },
+    async (request, reply) => {
+      const file = await subjectOf(request)
+      if (await verifyEmail(kysely, { ...holderOf(file), email: file.email }, clock())) {
+        request.record('email verified', doneTo(file, request))
+      }
+      return reply.done(`/admin/users/${file.id}`, 'user-verified')
+    },
+  )
+
+  app.post(
+    '/users/:user/roles',
+    {
+      config: { access: { ...staff('update user'), password: 'confirmed or entered' } },
+      schema: {
+        ...HIDDEN,
+        params: Params,
+        body: Type.Object({
+          roles: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 })),
+          current_password: Type.Optional(Type.Unknown()),
+        }),
+      },
+      errorHandler: back('roles'),
+    },
+    async (request, reply) => {
+      const file = await subjectOf(request)
+      const change = await setUserRoles(kysely, holderOf(file), {
+        names: request.body.roles ?? [],
+        mayChange: role => holds(identityOf(request), role.permissions),
+      })
+      if (change === 'not allowed') throw forbidden(MESSAGES.outranked)
+      for (const name of change.granted) request.record('role granted', { ...doneTo(file, request), name })
+      for (const name of change.revoked) request.record('role revoked', { ...doneTo(file, request), name })
+      return reply.done(`/admin/users/${file.id}`, 'user-roles')
+    },
+  )
+
+  app.post(
+    '/users/:user/revoke',
+    { config: { access: staff('update user') }, schema: { ...HIDDEN, params: Params } },
+    async (request, reply) => {
+      const file = await subjectOf(request)
+      const count = await deleteOwnTokens(kysely, holderOf(file), { except: null })
+      await endBrowsers(kysely, file.id, { except: null })
+      if (count > 0) request.record('token revoked', { ...doneTo(file, request), which: 'all', count })
+      request.record('session ended', { ...doneTo(file, request), which: 'all' })
+      return reply.done(`/admin/users/${file.id}`, 'user-revoked')
+    },
+  )
+
+  /** What a form calls a ban: its kind and id. */
+  const banOf = (text: string) => {
+    const [kind, id = ''] = text.split(':')
+    return isRestrictionKind(kind) ? { kind, id: rowId(id) } : null
+  }
+
+  app.post(
+    '/users/:user/ban',
+    {
+      config: { access: staff('create sanction') },
+      schema: {
+        ...HIDDEN,
+        params: Params,
+        body: Type.Object({
+          ban: Type.String({ maxLength: 50 }),
+          reason: Text(1000),
+          expires_at: Text(50),
+        }),
+      },
+      errorHandler: back('ban'),
+    },
+    async (request, reply) => {
+      const file = await subjectOf(request)
+      const { ban: named, reason = null, expires_at: until = null } = request.body
+      const now = clock()
+      const expiresAt = until === null ? null : isoToMillis(until)
+      if (expiresAt !== null && !(expiresAt > now)) {
+        throw unprocessable({
+          expires_at: [Number.isNaN(expiresAt) ? rules.isoDate('expires at') : rules.future('expires at')],
+        })
+      }
+      const ban =
+        named === 'everything'
+          ? ({ kind: 'sanction', id: await ensureBan(kysely, now) } as const)
+          : banOf(named)
+      const issued = { reason, expiresAt, moderatorId: identityOf(request).user.id, now }
+      const name = ban && (await restrict(kysely, holderOf(file), ban, issued))
+      if (name === null) throw unprocessable({ ban: [MESSAGES.unknownRestriction] })
+      request.record('banned', { ...doneTo(file, request), name, reason })
+      await app.mail.sendBan(file, { name, reason, until: expiresAt === null ? null : iso(expiresAt) })
+      return reply.done(`/admin/users/${file.id}`, 'user-banned')
+    },
+  )
+
+  app.post(
+    '/users/:user/lift',
+    {
+      config: { access: staff('delete sanction') },
+      schema: { ...HIDDEN, params: Params, body: Type.Object({ ban: Type.String({ maxLength: 50 }) }) },
+    },
+    async (request, reply) => {
+      const file = await subjectOf(request)
+      const ban = banOf(request.body.ban)
+      const name = ban && (await lift(kysely, holderOf(file), ban))
+      if (name === null) throw notFound()
+      request.record('ban lifted', { ...doneTo(file, request), name })
+      return reply.done(`/admin/users/${file.id}`, 'user-lifted')
+    },
+  )
+
+  app.post(
+    '/users/:user/notify',
+    {
+      config: { access: staff('update user') },
+      schema: {
+        ...HIDDEN,
+        params: Params,
+        body: Type.Object({
+          type: Type.String({ minLength: 1, maxLength: 255, pattern: '^[A-Za-z_][\\w\\\\]*$' }),
+          data: Type.String({ maxLength: 10_000, pattern: '^[^\\u0000]*$' }),
+        }),
+      },
+      errorHandler: back('notification'),
+    },
+    async (request, reply) => {
+      const file = await subjectOf(request)
+      const { type, data } = request.body
+      // Those are shown to nobody.
+      if (type === PANEL_NOTIFICATION) throw unprocessable({ type: [rules.selected('type')] })
+      if (!isJsonObject(data)) throw unprocessable({ data: [rules.jsonObject('data')] })
+      const id = randomUUID()
+      await insertNotification(kysely, { id, userId: file.id, userType: types[0], type, data, now: clock() })
+      request.record('notified', { ...doneTo(file, request), type })
+      return reply.done(`/admin/users/${file.id}`, 'user-notified')
+    },
+  )
+}
+
+function isJsonObject(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
+export default users

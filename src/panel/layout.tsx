@@ -1,0 +1,98 @@
+import type { ComponentChildren } from 'preact'
+import { SCRIPT, STYLESHEET } from './assets.ts'
+import { Action, CsrfToken } from './elements.tsx'
+
+/** A part of the panel. */
+export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Users' | 'Roles'
+
+const ADDRESSES: Record<Section, string> = {
+  Tokens: '/admin',
+  Devices: '/admin/devices',
+  Activity: '/admin/activity',
+  Password: '/admin/password',
+  Users: '/admin/users',
+  Roles: '/admin/roles',
+}
+
+/** Who looks at a page. */
+export interface Viewer {
+  /** Null while nobody is logged in. */
+  name: string | null
+  csrfToken: string
+  sections: readonly Section[]
+}
+
+export interface PageProps {
+  /** What the place calls itself. */
+  place: string
+  viewer: Viewer
+  title: string
+  active?: Section
+  /** Says what was done. */
+  said?: string | null
+  /** Says why something was not done. */
+  problem?: string | null
+  children: ComponentChildren
+}
+
+/** A whole page. */
+export function Page({ place, viewer, title, active, said, problem, children }: PageProps) {
+  return (
+    <CsrfToken.Provider value={viewer.csrfToken}>
+      <html lang="en">
+        <head>
+          <meta charset="utf-8" />
+          <meta name="viewport" content="width=device-width, initial-scale=1" />
+          <meta name="robots" content="noindex" />
+          <meta name="color-scheme" content="light dark" />
+          <title>{`${title} · ${place}`}</title>
+          <link rel="stylesheet" href={STYLESHEET.url} />
+          <script src={SCRIPT.url} type="module" />
+        </head>
+        <body>
+          <a class="skip" href="#content">
+            Skip to the content
+          </a>
+          <header>
+            <a class="place" href="/admin">
+              {place}
+            </a>
+            {viewer.name !== null && (
+              <div class="whose">
+                <span>{viewer.name}</span>
+                <Action action="/admin/logout" label="Log out" />
+              </div>
+            )}
+          </header>
+          {viewer.sections.length > 0 && (
+            <nav aria-label="Sections">
+              <ul>
+                {viewer.sections.map(section => (
+                  <li key={section}>
+                    <a href={ADDRESSES[section]} aria-current={section === active ? 'page' : undefined}>
+                      {section}
+                    </a>
+                  </li>
+                ))}
+              </ul>
+            </nav>
+          )}
+          <main id="content" tabIndex={-1}>
+            <h1>{title}</h1>
+            {said != null && (
+              <p class="said" role="status">
+                {said}
+              </p>
+            )}
+            {problem != null && (
+              <p class="problem" role="alert">
+                {problem}
+              </p>
+            )}
+            {children}
+          </main>
+        </body>
+      </html>
+    </CsrfToken.Provider>
+  )
+}

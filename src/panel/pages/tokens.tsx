@@ -1,0 +1,257 @@
+import { ABILITIES, ALL_ABILITIES } from '../../auth/ability.ts'
+import { parseAllowedIps } from '../../auth/address-list.ts'
+import { parseAbilities } from '../../auth/token.ts'
+import {
+  Action,
+  Agent,
+  BLANK,
+  FaultsOf,
+  Field,
+  Form,
+  Moment,
+  OwnPassword,
+  type Returned,
+} from '../elements.tsx'
+
+/** A token as its row has it. */
+export interface ShownToken {
+  id: number
+  name: string
+  abilities: string | null
+  allowed_ips: string | null
+  last_used_at: string | null
+  last_used_ip: string | null
+  last_used_agent: string | null
+  expires_at: string | null
+  created_at: string | null
+}
+
+/** A user's tokens, and the form for another one. */
+export function Tokens({
+  tokens,
+  returned,
+  owesPassword,
+}: {
+  tokens: readonly ShownToken[]
+  returned: Returned
+  owesPassword: boolean
+}) {
+  return (
+    <>
+      {tokens.length === 0 ? (
+        <section>
+          <p>You have no tokens. Programs that use the API in your name need one.</p>
+        </section>
+      ) : (
+        <ul class="list">
+          {tokens.map(token => (
+            <TokenLine token={token} key={token.id} />
+          ))}
+        </ul>
+      )}
+      <section aria-labelledby="new-token">
+        <h2 id="new-token">New token</h2>
+        <NewToken returned={returned} owesPassword={owesPassword} />
+      </section>
+      {tokens.length > 1 && <Action action="/admin/tokens/revoke-all" label="Revoke all tokens" isGrave />}
+    </>
+  )
+}
+
+function TokenLine({ token }: { token: ShownToken }) {
+  return (
+    <li>
+      <div>
+        <p class="name">
+          <a href={`/admin/tokens/${token.id}`}>{token.name}</a>
+        </p>
+        <p class="hint">
+          Last used: <Moment at={token.last_used_at} />
+          {token.last_used_ip !== null && ` from ${token.last_used_ip}`}
+        </p>
+      </div>
+      <Action action={`/admin/tokens/${token.id}/revoke`} label="Revoke" about={token.name} isGrave />
+    </li>
+  )
+}
+
+function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword: boolean }) {
+  const { entered, faults } = returned
+  const chosen = Array.isArray(entered.abilities) ? entered.abilities : []
+  const isSome = entered.scope === 'some'
+  return (
+    <Form action="/admin/tokens">
+      <Field
+        name="name"
+        label="Name"
+        hint="What it is for: a program, or a machine."
+        isRequired
+        returned={returned}
+      />
+      <fieldset aria-describedby={faults.abilities ? 'abilities-fault' : undefined}>
+        <legend>What it allows</legend>
+        <p>
+          <label>
+            <input type="radio" name="scope" value="all" checked={!isSome} />
+            Everything that you may do
+          </label>
+        </p>
+        <p>
+          <label>
+            <input type="radio" name="scope" value="some" checked={isSome} />
+            Only what is ticked here:
+          </label>
+        </p>
+        <ul class="choices">
+          {Object.entries(ABILITIES).map(([ability, about]) => (
+            <li key={ability}>
+              <label>
+                <input
+                  type="checkbox"
+                  name="abilities[]"
+                  value={ability}
+                  checked={chosen.includes(ability)}
+                />
+                <code>{ability}</code>
+                <span class="hint"> {about}</span>
+              </label>
+            </li>
+          ))}
+        </ul>
+        <FaultsOf id="abilities" faults={faults.abilities ?? []} />
+      </fieldset>
+      <Field
+        name="expires_at"
+        label="Ends on"
+        type="date"
+        hint="At the beginning of that day, in UTC. Left empty, it ends with the age at which all tokens do."
+        returned={returned}
+      />
+      <Field
+        name="allowed_ips"
+        label="From these addresses only"
+        lines={2}
+        hint="Addresses and ranges such as 192.0.2.0/24, one a line. Left empty, it may be used from everywhere."
+        returned={returned}
+      />
+      {owesPassword && <OwnPassword returned={returned} />}
+      <button type="submit">Generate the token</button>
+    </Form>
+  )
+}
+
+/** A token that was just issued: the only page that ever has its secret. */
+export function IssuedToken({ name, plain }: { name: string; plain: string }) {
+  return (
+    <section aria-labelledby="issued">
+      <h2 id="issued">{name}</h2>
+      <p>Copy it now: it is shown this once, and stored nowhere.</p>
+      <div class="secret">
+        <code id="secret">{plain}</code>
+        <button type="button" data-copies="secret" data-says="copied" hidden>
+          Copy
+        </button>
+      </div>
+      <p id="copied" role="status" />
+      <p>Programs send it with each request:</p>
+      <pre>{`Authorization: Bearer ${plain}`}</pre>
+      <p>
+        <a class="button quiet" href="/admin">
+          I have copied it
+        </a>
+      </p>
+    </section>
+  )
+}
+
+/** One token, with all that can be done to it. */
+export function Token({
+  token,
+  returned,
+  owesPassword,
+}: {
+  token: ShownToken
+  /** What came back, and which of the page's forms it was. */
+  returned: { rename?: Returned; rotate?: Returned }
+  owesPassword: boolean
+}) {
+  const abilities = parseAbilities(token.abilities)
+  const addresses = parseAllowedIps(token.allowed_ips)
+  const path = `/admin/tokens/${token.id}`
+  return (
+    <>
+      <section aria-labelledby="about">
+        <h2 id="about">About it</h2>
+        <dl>
+          <dt>Begins with</dt>
+          <dd>
+            <code>{`${token.id}|`}</code>
+          </dd>
+          <dt>Allows</dt>
+          <dd>
+            {abilities.includes(ALL_ABILITIES)
+              ? 'everything that you may do'
+              : abilities.length === 0
+                ? 'nothing but to tell who you are'
+                : abilities.map(ability => (
+                    <span class="tag" key={ability}>
+                      {ability}
+                    </span>
+                  ))}
+          </dd>
+          <dt>From</dt>
+          <dd>{addresses === null ? 'everywhere' : addresses.join(', ') || 'nowhere'}</dd>
+          <dt>Created</dt>
+          <dd>
+            <Moment at={token.created_at} />
+          </dd>
+          <dt>Ends</dt>
+          <dd>
+            {token.expires_at === null ? (
+              'with the age at which all tokens do'
+            ) : (
+              <Moment at={token.expires_at} />
+            )}
+          </dd>
+          <dt>Last used</dt>
+          <dd>
+            <Moment at={token.last_used_at} />
+            {token.last_used_at !== null && (
+              <>
+                {' '}
+                from {token.last_used_ip ?? 'an unknown address'} by <Agent text={token.last_used_agent} />
+              </>
+            )}
+          </dd>
+        </dl>
+        <Action action={`${path}/revoke`} label="Revoke" about={token.name} isGrave />
+      </section>
+      <section aria-labelledby="rename">
+        <h2 id="rename">Rename it</h2>
+        <Form action={`${path}/rename`}>
+          <Field name="name" label="Name" value={token.name} isRequired returned={returned.rename} />
+          <button type="submit">Rename</button>
+        </Form>
+      </section>
+      <section aria-labelledby="rotate">
+        <h2 id="rotate">Replace it</h2>
+        <p>Another token takes over its name, what it allows and when it ends.</p>
+        <Form action={`${path}/rotate`}>
+          <Field
+            name="grace"
+            label="Seconds for which the old one still counts"
+            type="number"
+            value="0"
+            returned={returned.rotate ?? BLANK}
+          />
+          <FaultsOf id="token" faults={returned.rotate?.faults.token ?? []} />
+          {owesPassword && <OwnPassword returned={returned.rotate} />}
+          <button type="submit">Replace it</button>
+        </Form>
+      </section>
+      <p>
+        <a href="/admin">Back to all tokens</a>
+      </p>
+    </>
+  )
+}

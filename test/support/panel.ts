@@ -1,0 +1,81 @@
+import type { FastifyInstance } from 'fastify'
+import type { Answer } from './app.ts'
+import { TestBrowser } from './browser.ts'
+
+type Fields = Readonly<Record<string, string | readonly string[]>>
+
+/** What a browser on the panel's own pages does, without a script: opens pages, and sends their forms. */
+export class PanelBrowser extends TestBrowser {
+  readonly #server: FastifyInstance
+
+  constructor(app: FastifyInstance) {
+    super(app, {})
+    this.#server = app
+  }
+
+  override clone(): PanelBrowser {
+    const other = new PanelBrowser(this.#server)
+    for (const [name, value] of this.cookies) other.cookies.set(name, value)
+    return other
+  }
+
+  /** Opens a page, or what it leads to. */
+  async open(path: string): Promise<Answer> {
+    const answer = await this.bare('GET', path)
+    return answer.status === 303 ? this.open(answer.headers.location ?? '') : answer
+  }
+
+  /** Sends a form of a page with its hidden fields, and opens what it leads to. */
+  async submit(page: Answer, action: string, fields: Fields = {}): Promise<Answer> {
+    const answer = await this.sendForm(page, action, fields)
+    return answer.status === 303 ? this.open(answer.headers.location ?? '') : answer
+  }
+
+  /** Sends a form of a page with its hidden fields, or with others in their place. */
+  sendForm(page: Answer, action: string, fields: Fields = {}, headers: Record<string, string> = {}) {
+    const form = formsOf(page).find(one => one.action === action)
+    if (form === undefined) throw new Error(`The page has no form for ${action}: ${page.text}`)
+    return this.post(action, { ...form.hidden, ...fields }, { headers })
+  }
+
+  /** Sends fields as a form does, without a page. */
+  override post(path: string, fields: Fields = {}, { headers }: { headers?: Record<string, string> } = {}) {
+    return this.bare('POST', path, {
+      payload: encode(fields),
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    })
+  }
+
+  override async logIn({ email, password }: { email: string; password: string }): Promise<Answer> {
+    return this.submit(await this.open('/admin/login'), '/admin/login', { email, password })
+  }
+}
+
+export function encode(fields: Fields): string {
+  const pairs = Object.entries(fields).flatMap(([name, value]) => [value].flat().map(text => [name, text]))
+  return String(new URLSearchParams(pairs as string[][]))
+}
+
+/** The forms of a page that change something, with their hidden fields. */
+export const formsOf = ({ text }: Answer) =>
+  [...text.matchAll(/<form method="post" action="([^"]+)"[^>]*>(.*?)<\/form>/gs)].map(
+    ([, action, inner = '']) => ({
+      action,
+      hidden: Object.fromEntries(
+        [...inner.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [
+          name ?? '',
+          value ?? '',
+        ]),
+      ),
+    }),
+  )
+
+/** What a page says to people: its text, without tags. */
+export const textOf = ({ text }: Answer): string =>
+  text
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .replaceAll('&lt;', '<')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&#39;', "'")
+    .replaceAll('&amp;', '&')

@@ -1,8 +1,9 @@
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
 import { normalizeInput, withLists } from '../src/api/input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
-import { FORM_PARAMETERS, parseQueryString, QueryTooLarge } from '../src/api/query/querystring.ts'
+import { parseQueryString, QUERY_LIMITS, QueryTooLarge } from '../src/api/query/querystring.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -10,6 +11,9 @@ declare module 'fastify' {
     hasBody?: boolean
   }
 }
+
+/** How many parameters a form of the panel's can have, as with PHP: a page of boxes to tick has many. */
+const BOXES = 1_000
 
 /** Reads bodies as JSON or as forms, and makes Laravel's input of them. An empty one is none, whatever its type says. */
 export default fp(
@@ -22,9 +26,10 @@ export default fp(
     app.addContentTypeParser(
       'application/x-www-form-urlencoded',
       { parseAs: 'buffer' },
-      async (_request: unknown, body: Buffer) => {
+      async (request: FastifyRequest, body: Buffer) => {
+        const most = request.isPanel ? BOXES : QUERY_LIMITS.parameters
         try {
-          return withLists(parseQueryString(body.toString('latin1'), { trim: false, most: FORM_PARAMETERS }))
+          return withLists(parseQueryString(body.toString('latin1'), { trim: false, most }))
         } catch (error) {
           throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
         }

@@ -113,7 +113,12 @@ export default fp(
     // A page of ours elsewhere may use the API in its user's name, and that is all: what runs there gets no hold of
     // those who run the place.
     app.addGuard(request => {
-      if (request.isPanel && !request.is404 && !isSafe(request.method) && !isOwnPage(request)) {
+      if (
+        request.isPanel &&
+        !request.is404 &&
+        !isSafe(request.method) &&
+        !isOwnPage(request, config.appUrl.host)
+      ) {
         throw forbidden(MESSAGES.originMismatch)
       }
     })
@@ -129,11 +134,13 @@ export default fp(
 )
 
 /** Whether a change was asked for by a page of this very origin, as far as the browser tells. */
-function isOwnPage({ headers, host }: FastifyRequest): boolean {
+function isOwnPage({ headers, host }: FastifyRequest, ownHost: string): boolean {
   const site = headers['sec-fetch-site']
   if (site !== undefined) return site === 'same-origin' || site === 'none'
   const { origin } = headers
-  return origin === undefined || (URL.canParse(origin) && new URL(origin).host === host)
+  if (origin === undefined) return true
+  const { host: from } = URL.canParse(origin) ? new URL(origin) : { host: null }
+  return from === host || from === ownHost
 }
 
 /**

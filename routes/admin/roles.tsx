@@ -49,14 +49,14 @@ const roles: FastifyPluginAsyncTypebox = async app => {
 
   app.get(
     '/roles/:role',
-    { config: { access: staff('update role') }, schema: { ...HIDDEN, params: Params } },
+    { config: { access: staff('view role', 'update role') }, schema: { ...HIDDEN, params: Params } },
     (request, reply) => showOne(request, reply),
   )
 
   app.post(
     '/roles/:role',
     {
-      config: { access: { ...staff('update role'), password: 'confirmed or entered' } },
+      config: { access: { ...staff('view role', 'update role'), password: 'confirmed or entered' } },
       schema: {
         ...HIDDEN,
         params: Params,

@@ -2,14 +2,17 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { backToForm } from '../../plugins/panel.tsx'
-import { notFound } from '../../src/api/errors.ts'
+import { notFound, unprocessable } from '../../src/api/errors.ts'
+import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
-import { MAX_GRACE_S, TokenName } from '../../src/api/token-input.ts'
+import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../src/api/token-input.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { listTokens } from '../../src/database/tokens.ts'
 import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
 import { IssuedToken, Token, Tokens } from '../../src/panel/pages/tokens.tsx'
+
+const { rules } = MESSAGES
 
 const WITH_PASSWORD = { ...LOGGED_IN, password: 'confirmed or entered' } as const
 
@@ -77,10 +80,14 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { name, scope, abilities = [], allowed_ips, expires_at } = request.body
+      const addresses = wordsOf(allowed_ips)
+      if (addresses !== null && addresses.length > MAX_ADDRESSES) {
+        throw unprocessable({ allowed_ips: [rules.maxItems('allowed ips', MAX_ADDRESSES)] })
+      }
       const { plain } = await app.tokens.issue(request, {
         name,
         abilities: scope === 'all' ? null : abilities,
-        allowed_ips: wordsOf(allowed_ips),
+        allowed_ips: addresses,
         expires_at,
       })
       return reply

@@ -151,7 +151,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
 
   app.post(
     '/users/:user/verify',
-    { config: { access: staff('update user') }, schema: { ...HIDDEN, params: Params } },
+    { config: { access: staff('view user', 'update user') }, schema: { ...HIDDEN, params: Params } },
     async (request, reply) => {
       const file = await subjectOf(request)
       if (await verifyEmail(kysely, { ...holderOf(file), email: file.email }, clock())) {
@@ -164,7 +164,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/users/:user/roles',
     {
-      config: { access: { ...staff('update user'), password: 'confirmed or entered' } },
+      config: { access: { ...staff('view user', 'update user'), password: 'confirmed or entered' } },
       schema: {
         ...HIDDEN,
         params: Params,
@@ -190,7 +190,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
 
   app.post(
     '/users/:user/revoke',
-    { config: { access: staff('update user') }, schema: { ...HIDDEN, params: Params } },
+    { config: { access: staff('view user', 'update user') }, schema: { ...HIDDEN, params: Params } },
     async (request, reply) => {
       const file = await subjectOf(request)
       const count = await deleteOwnTokens(kysely, holderOf(file), { except: null })
@@ -210,7 +210,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/users/:user/ban',
     {
-      config: { access: staff('create sanction') },
+      config: { access: staff('view user', 'create sanction') },
       schema: {
         ...HIDDEN,
         params: Params,
@@ -248,7 +248,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/users/:user/lift',
     {
-      config: { access: staff('delete sanction') },
+      config: { access: staff('view user', 'delete sanction') },
       schema: { ...HIDDEN, params: Params, body: Type.Object({ ban: Type.String({ maxLength: 50 }) }) },
     },
     async (request, reply) => {
@@ -264,7 +264,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/users/:user/notify',
     {
-      config: { access: staff('update user') },
+      config: { access: staff('view user', 'update user') },
       schema: {
         ...HIDDEN,
         params: Params,

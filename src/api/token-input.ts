@@ -1,5 +1,8 @@
 import { Type } from 'typebox'
 
+/** From how many addresses and ranges a token can be used. */
+export const MAX_ADDRESSES = 50
+
 /** Seconds for which a token can live on after it was rotated: a week. */
 export const MAX_GRACE_S = 604_800
 

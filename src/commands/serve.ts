@@ -134,6 +134,7 @@ function welcome({ config, server }: FastifyInstance, demo: DemoAccess | null): 
     '',
     `  AnimeThemes user API   ${origin}`,
     `  Documentation          ${origin}/docs`,
+    `  Panel                  ${origin}/admin`,
     ...(demo === null
       ? ['  A token                node dist/src/main.js token create --email demo@example.org --name mine']
       : [

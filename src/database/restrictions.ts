@@ -6,6 +6,7 @@ import type { Schema, TimestampText } from './schema.ts'
 /** What somebody can be banned by: one permission's name, or a set of them. */
 export type RestrictionKind = 'prohibition' | 'sanction'
 
+/** Whether a text names one. */
 export const isRestrictionKind = (text: unknown): text is RestrictionKind =>
   text === 'prohibition' || text === 'sanction'
 

@@ -5,6 +5,7 @@ import type { Schema } from './schema.ts'
 
 const [GUARD] = GUARDS
 
+/** A role of the first guard's. */
 export interface Role {
   id: number
   name: string
@@ -45,7 +46,7 @@ export async function listRoles(db: Kysely<Schema>): Promise<RoleBook> {
 }
 
 /** Why roles stay as they are. */
-export type NotChanged = 'changed meanwhile' | 'not allowed' | 'no such role'
+type NotChanged = 'changed meanwhile' | 'not allowed' | 'no such role'
 
 interface Change {
   granted: string[]

@@ -45,7 +45,7 @@ export async function searchUsers(
 }
 
 /** A notification, as its row has it. */
-export interface StoredNotification {
+interface StoredNotification {
   id: string
   type: string
   /** JSON, as it was written. */

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 
 /** A file that pages of the panel load. */
-export interface Asset {
+interface Asset {
   /** Changes with what is in it, so that browsers may keep it for good. */
   url: string
   type: string
@@ -50,7 +50,7 @@ main { padding-bottom: 4rem; outline: none; }
 h1 { font-size: 1.6rem; margin: 1.5rem 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }
 section, .card { background: var(--surface); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem; margin: 0 0 1.25rem; }
-.narrow { max-width: 26rem; margin-left: auto; margin-right: auto; }
+.narrow { max-width: 26rem; }
 .field { margin: 0 0 1rem; }
 label, legend { font-weight: 600; }
 .field > label { display: block; margin-bottom: .25rem; }
@@ -98,8 +98,9 @@ code, pre { font-family: ui-monospace, monospace; overflow-wrap: anywhere; white
 .wide { position: relative; overflow-x: auto; padding: 0; background: var(--surface); border: 1px solid var(--line); border-radius: .75rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: center; }
-th[scope=row] { text-align: left; font-weight: 400; position: sticky; left: 0; background: var(--surface); }
+th[scope=row] { text-align: left; min-width: 9rem; font-weight: 400; position: sticky; left: 0; background: var(--surface); }
 .more { display: flex; gap: 1rem; }
+@media (min-width: 50rem) { th[scope=row] { white-space: nowrap; } }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } button, .button { width: 100%; text-align: center; } .action, header .action { flex: 1 1 auto; } header button { width: auto; } }
 `,
 )

@@ -307,7 +307,7 @@ t.test('errors', async t => {
       JSON.parse('{"__proto__":{"x":"1"}}'),
     )
     t.equal(({} as { x?: string }).x, undefined)
-    t.equal((await json(app, '/echo', 'a=1&'.repeat(1001), form)).status, 400)
+    t.equal((await json(app, '/echo', 'a=1&'.repeat(101), form)).status, 400)
   })
 
   t.test("a schema's faults are all told, in Laravel's form", async t => {

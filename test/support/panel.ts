@@ -51,7 +51,7 @@ export class PanelBrowser extends TestBrowser {
   }
 }
 
-export function encode(fields: Fields): string {
+function encode(fields: Fields): string {
   const pairs = Object.entries(fields).flatMap(([name, value]) => [value].flat().map(text => [name, text]))
   return String(new URLSearchParams(pairs as string[][]))
 }

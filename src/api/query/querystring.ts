@@ -11,9 +11,6 @@ export interface Parameters {
 /** More than this in a query string is nobody's honest question. */
 export const QUERY_LIMITS = { parameters: 100, depth: 4 } as const
 
-/** The most that a form can have, as with PHP: a page of boxes to tick has more than a query. */
-export const FORM_PARAMETERS = 1_000
-
 /** A query string that is too large to be looked at, with the sentence for whoever sent it. */
 export class QueryTooLarge extends Error {
   override readonly name = 'QueryTooLarge'

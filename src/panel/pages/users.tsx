@@ -68,7 +68,7 @@ function Tags({ names }: { names: readonly string[] }) {
 }
 
 /** What the viewer may do with a user. */
-export interface Powers {
+interface Powers {
   update: boolean
   ban: boolean
   lift: boolean

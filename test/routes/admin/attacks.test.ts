@@ -227,6 +227,22 @@ async function widening(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', other.token)).status, 200)
   })
 
+  await t.test('a form that comes back shows nobody whom its sender may not see', async t => {
+    const app = await start(t, database)
+    const other = await addUser(database)
+    const powers = ['view filament', 'update user', 'create sanction', 'update role']
+    for (const [action, fields] of [
+      [`/admin/users/${other.id}/notify`, { type: '', data: '' }],
+      [`/admin/users/${other.id}/ban`, { ban: '' }],
+      [`/admin/users/${other.id}/roles`, { current_password: 'wrong' }],
+      ['/admin/roles/1', { version: 'x' }],
+    ] as [string, Record<string, string>][]) {
+      const answer = await attempt(app, powers, action, fields)
+      t.equal(answer.status, 403, action)
+      t.notMatch(answer.text, other.email)
+    }
+  })
+
   await t.test('nobody gives a role that may do more than they', async t => {
     const app = await start(t, database)
     const other = await addUser(database)
@@ -461,6 +477,7 @@ async function headers(t: Test, database: TestDatabase) {
       preflight: await send(app, 'OPTIONS', '/admin', {
         headers: { origin: SPA, 'access-control-request-method': 'POST' },
       }),
+      'too much': await browser.post('/admin/logout', { x: Array(1001).fill('1') }),
       broken: await send(app, 'GET', '/admin/%zz'),
       stylesheet: await get(app, '/admin/panel.css'),
       script: await get(app, '/admin/panel.js'),

@@ -183,6 +183,9 @@ async function tokens(t: Test, database: TestDatabase) {
       [{ expires_at: '2020-01-01' }, 'The expires at must be a date after now.'],
       [{ expires_at: 'tomorrow' }, 'The expires at must be a date such as'],
       [{ allowed_ips: 'home' }, 'The allowed ips must be addresses'],
+      [{ allowed_ips: '127.0.0.1 '.repeat(51) }, 'The allowed ips must not have more than 50 items.'],
+      [{ expires_at: '+275760-09-13' }, 'The expires at must be a date such as'],
+      [{ expires_at: '9999-12-31\0' }, 'The expires at must be a date such as'],
     ] as [Record<string, string>, string][]) {
       const answer = await browser.submit(page, '/admin/tokens', { ...right, ...fields })
       t.equal(answer.status, 422, JSON.stringify(fields))
@@ -383,6 +386,8 @@ async function users(t: Test, database: TestDatabase) {
       ['ban', { ban: 'nothing' }, 'The selected ban is invalid.'],
       ['ban', { ban: 'everything', expires_at: '2020-01-01' }, 'The expires at must be a date after now.'],
       ['ban', { ban: 'everything', expires_at: 'soon' }, 'The expires at must be a date such as'],
+      ['ban', { ban: 'everything', expires_at: '+275760-09-13' }, 'The expires at must be a date such as'],
+      ['ban', { ban: 'everything', reason: 'a\0' }, 'The selected reason is invalid.'],
       ['notify', { type: 'x', data: '[1]' }, 'The data must be a JSON object.'],
       ['notify', { type: 'x', data: '{' }, 'The data must be a JSON object.'],
       ['notify', { type: '../x', data: '{}' }, 'The selected type is invalid.'],

@@ -11,13 +11,12 @@ import { relationAt } from '../../../../src/api/query/resource.ts'
 import { user as userResource } from '../../../../src/api/resources/user.ts'
 import { failure, noContent, success } from '../../../../src/api/responses.ts'
 import { rowId } from '../../../../src/api/row-id.ts'
-import { MAX_GRACE_S, TokenName } from '../../../../src/api/token-input.ts'
+import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../../../src/api/token-input.ts'
 import type { Identity } from '../../../../src/auth/identity.ts'
 import { selectOne } from '../../../../src/database/select.ts'
 import { ownList } from '../../../../src/own-list.ts'
 
 const MAX_ABILITIES = 100
-const MAX_ADDRESSES = 50
 
 const Abilities = Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
   maxItems: MAX_ABILITIES,

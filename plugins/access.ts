@@ -12,7 +12,7 @@ import { MESSAGES } from '../src/api/messages.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
 import { type Ability, allows } from '../src/auth/ability.ts'
-import { type Refusal, refusal } from '../src/auth/permission.ts'
+import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '../src/auth/permission.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { isSafe, pathOf } from '../src/http.ts'
 
@@ -50,6 +50,8 @@ declare module 'fastify' {
     /** Lets only those go on who may; for routes that check the permission themselves. Throws 403. */
     authorize(): void
     isAuthorized: boolean
+    /** Lets only the owner of a row go on, by the owner's id, and those whom no policy stops. Throws 403. */
+    requireOwner(userId: number | null): void
     /** Lets only those go on whose token allows something, unless TOKEN_ABILITIES is off. Throws 403. */
     requireAbility(ability: Ability): void
   }
@@ -136,6 +138,12 @@ export default fp(
       const reason = refusalOf(this)
       if (reason !== null) throw forbidden(reason === 'prohibited' ? MESSAGES.prohibited : undefined)
       this.isAuthorized = true
+    })
+
+    app.decorateRequest('requireOwner', function (this: FastifyRequest, userId: number | null) {
+      const { identity } = this
+      const isOwner = identity !== null && identity.user.id === userId
+      if (!isOwner && identity?.permissions.has(BYPASS_AUTHORIZATION) !== true) throw forbidden()
     })
 
     // For what a route itself finds to be missing, such as a file: a path without a route ends above.

@@ -9,6 +9,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether the route takes a body, by its schema. */
     hasBody?: boolean
+    /** Whether what the body does not have may stand in the query string. */
+    takesQuery?: boolean
   }
 }
 
@@ -28,11 +30,7 @@ export default fp(
       { parseAs: 'buffer' },
       async (request: FastifyRequest, body: Buffer) => {
         const most = request.isPanel ? BOXES : QUERY_LIMITS.parameters
-        try {
-          return withLists(parseQueryString(body.toString('latin1'), { trim: false, most }))
-        } catch (error) {
-          throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
-        }
+        return parseForm(body.toString('latin1'), most)
       },
     )
 
@@ -43,7 +41,11 @@ export default fp(
     app.addHook('preValidation', (request, _reply, done) => {
       if (request.routeConfig.hasBody !== true) return done()
       try {
-        request.body = normalizeInput(request.body)
+        const input = normalizeInput(request.body)
+        request.body =
+          request.routeConfig.takesQuery === true
+            ? Object.assign(normalizeInput(queryOf(request.url)), input)
+            : input
         done()
       } catch (error) {
         done(error as Error)
@@ -52,3 +54,17 @@ export default fp(
   },
   { name: 'body', dependencies: ['api-area'] },
 )
+
+/** @throws {HttpError} 400 for more than anybody means */
+function parseForm(text: string, most: number = QUERY_LIMITS.parameters) {
+  try {
+    return withLists(parseQueryString(text, { trim: false, most }))
+  } catch (error) {
+    throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
+  }
+}
+
+function queryOf(url: string) {
+  const mark = url.indexOf('?')
+  return mark === -1 ? {} : parseForm(url.slice(mark + 1))
+}

@@ -1,7 +1,8 @@
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
-import { queryParameters } from '../src/api/query/openapi.ts'
+import * as ENDPOINTS from '../src/api/endpoints.ts'
+import { queryParameters, resourceSchemas } from '../src/api/query/openapi.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
 import { sessionCookies } from '../src/session-cookies.ts'
 import { VERSION } from '../src/version.ts'
@@ -20,10 +21,15 @@ export default fp(
   async app => {
     const endpoints = new Map<string, Endpoint>()
     app.addHook('onRoute', ({ config, schema }) => {
-      if (config?.endpoint && schema?.operationId) endpoints.set(schema.operationId, config.endpoint)
+      if (config?.endpoint && schema?.operationId) {
+        endpoints.set(schema.operationId, config.endpoint)
+      }
     })
 
+    for (const schema of resourceSchemas(Object.values(ENDPOINTS))) app.addSchema(schema)
+
     await app.register(swagger, {
+      refResolver: { buildLocalReference: ({ $id }) => String($id) },
       openapi: {
         openapi: '3.1.0',
         info: {
@@ -35,6 +41,8 @@ export default fp(
         servers: [{ url: '/', description: 'This server' }],
         tags: [
           { name: 'me', description: 'The authenticated user and what belongs to it.' },
+          { name: 'playlist', description: 'Playlists and their tracks.' },
+          { name: 'externalprofile', description: "Users' profiles on other sites, and their entries." },
           { name: 'token', description: "The user's personal access tokens." },
           { name: 'session', description: 'Logging in and out, for browsers on first-party origins.' },
           {

@@ -42,6 +42,9 @@ export interface AppOptions {
 /** The longest that a client may take to send a request, in milliseconds. */
 const REQUEST_TIMEOUT_MS = 30_000
 
+/** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
+const START_TIMEOUT_MS = 120_000
+
 /**
  * The server, complete but not listening: plugins/ and then routes/ are loaded by the first `ready()`,
  * `inject()` or `listen()`. The database is closed with it.
@@ -63,12 +66,17 @@ export function buildApp({
     trustProxy: trustProxy(config.trustedProxies),
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    pluginTimeout: START_TIMEOUT_MS,
     routerOptions: { ignoreTrailingSlash: true },
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,
     frameworkErrors: answerFrameworkError(securityHeaders(config)),
   }).withTypeProvider<TypeBoxTypeProvider>()
+
+  // Schemas of answers describe them. What is in an answer was chosen by then, and a serializer made of each schema
+  // would take seconds of every start.
+  app.setSerializerCompiler(() => JSON.stringify)
 
   app.decorate('config', config)
   app.decorate('database', database)
@@ -87,7 +95,8 @@ export function buildApp({
   ] as const) {
     app.register(async scope => {
       scope.decorate('area', area)
-      await scope.register(autoload, { dir: join(root, folder), options: { prefix } })
+      // A folder `_name` is a parameter of the path.
+      await scope.register(autoload, { dir: join(root, folder), options: { prefix }, routeParams: true })
     })
   }
   return app

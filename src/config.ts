@@ -543,6 +543,52 @@ export const SETTINGS = {
       'Addresses or ranges of our own machines: not limited, and believed when they pass on `x-forwarded-ip`.',
     parse: listOf('addresses or ranges such as 10.0.0.0/8', isAddressOrRange),
   }),
+  playlistsPerUser: setting({
+    name: 'USER_MAX_PLAYLISTS',
+    fallback: '1000',
+    about: 'Playlists that a user can have.',
+    parse: wholeNumber(0, 1_000_000),
+  }),
+  tracksPerPlaylist: setting({
+    name: 'PLAYLIST_MAX_TRACKS',
+    fallback: '1000',
+    about: 'Tracks that a playlist can have.',
+    parse: wholeNumber(0, 1_000_000),
+  }),
+  externalProfilesPerUser: setting({
+    name: 'USER_MAX_PROFILES',
+    fallback: '5',
+    about: 'External profiles that a user can have.',
+    parse: wholeNumber(0, 1_000_000),
+  }),
+  externalProfilesLocalOnly: setting({
+    name: 'EXTERNAL_PROFILES_LOCAL_ONLY',
+    fallback: 'false',
+    about:
+      'Whether external profiles are for our own machines alone, those of `LOCAL_IPS`: `true` or `false`. Users see their own in any case.',
+    parse: yesOrNo,
+  }),
+  videoUrl: setting<string | null>({
+    name: 'VIDEO_URL',
+    fallback: null,
+    defaultNote: 'no links',
+    about: "Where the wiki's videos can be seen, for their links: their names are put behind it.",
+    parse: urlText('http:', 'https:'),
+  }),
+  audioUrl: setting<string | null>({
+    name: 'AUDIO_URL',
+    fallback: null,
+    defaultNote: 'no links',
+    about: 'The same for its audio.',
+    parse: urlText('http:', 'https:'),
+  }),
+  imageUrl: setting<string | null>({
+    name: 'IMAGE_URL',
+    fallback: null,
+    defaultNote: 'no links',
+    about: 'The same for its images, whose paths are put behind it.',
+    parse: urlText('http:', 'https:'),
+  }),
   hashidsSalt: setting({
     name: 'HASHIDS_SALT_PLAYLISTS',
     fallback: '',
@@ -700,6 +746,9 @@ function* contradictions(config: Config) {
   }
   if (config.mailUrl !== null && config.frontendUrl === appUrl) {
     yield 'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages'
+  }
+  if (config.externalProfilesLocalOnly && config.localIps.length === 0) {
+    yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, since nobody could see external profiles otherwise'
   }
   const domain = config.sessionDomain?.replace(/^\./, '')
   if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {

@@ -5,7 +5,12 @@ import { Type } from 'typebox'
 import { backToForm } from '../../plugins/panel.tsx'
 import { forbidden, notFound, unprocessable } from '../../src/api/errors.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
-import { PANEL_NOTIFICATION } from '../../src/api/resources/notification.ts'
+import {
+  isJsonObject,
+  isShownType,
+  NOTIFICATION_LIMITS,
+  TYPE_PATTERN,
+} from '../../src/api/notification-input.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { holds, refusal } from '../../src/auth/permission.ts'
@@ -269,8 +274,8 @@ const users: FastifyPluginAsyncTypebox = async app => {
         ...HIDDEN,
         params: Params,
         body: Type.Object({
-          type: Type.String({ minLength: 1, maxLength: 255, pattern: '^[A-Za-z_][\\w\\\\]*$' }),
-          data: Type.String({ maxLength: 10_000, pattern: '^[^\\u0000]*$' }),
+          type: Type.String({ minLength: 1, maxLength: NOTIFICATION_LIMITS.type, pattern: TYPE_PATTERN }),
+          data: Type.String({ maxLength: NOTIFICATION_LIMITS.data, pattern: '^[^\\u0000]*$' }),
         }),
       },
       errorHandler: back('notification'),
@@ -278,8 +283,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const file = await subjectOf(request)
       const { type, data } = request.body
-      // Those are shown to nobody.
-      if (type === PANEL_NOTIFICATION) throw unprocessable({ type: [rules.selected('type')] })
+      if (!isShownType(type)) throw unprocessable({ type: [rules.selected('type')] })
       if (!isJsonObject(data)) throw unprocessable({ data: [rules.jsonObject('data')] })
       const id = randomUUID()
       await insertNotification(kysely, { id, userId: file.id, userType: types[0], type, data, now: clock() })
@@ -287,15 +291,6 @@ const users: FastifyPluginAsyncTypebox = async app => {
       return reply.done(`/admin/users/${file.id}`, 'user-notified')
     },
   )
-}
-
-function isJsonObject(text: string): boolean {
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-  } catch {
-    return false
-  }
 }
 
 export default users

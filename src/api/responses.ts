@@ -50,6 +50,12 @@ export const guestMessage = (description: string, example: string) =>
     { isLimited: true },
   )
 
+/** The answer that something was done, as the specification describes it. */
+export const done = (message: string) =>
+  success(Type.Object({ message: Type.String() }, { description: 'It is done.', examples: [{ message }] }), {
+    isLimited: true,
+  })
+
 /** A successful answer without a body, as the specification describes it. */
 export const noContent = (description: string) =>
   Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS } })

@@ -2,8 +2,10 @@
 export const ABILITIES = {
   'read:me': "the user's sessions and activity",
   'write:me': "end the user's sessions",
-  'read:playlist': 'playlists',
-  'read:externalprofile': 'external profiles',
+  'read:playlist': 'playlists and their tracks',
+  'write:playlist': 'create, change and delete playlists and their tracks',
+  'read:externalprofile': 'external profiles and their entries',
+  'write:externalprofile': 'create, change and delete external profiles',
   'read:notification': 'notifications',
   'write:notification': 'mark notifications as read or unread',
   'read:token': 'tokens, without their secrets',

@@ -57,10 +57,13 @@ export const BYPASS_AUTHORIZATION = 'bypass authorization'
 /** Its holder's requests are not counted. */
 export const BYPASS_API_RATE_LIMITER = 'bypass api rate limiter'
 
+/** For its holder every feature is on, and there are no limits of how many. */
+export const BYPASS_FEATURE_FLAGS = 'bypass feature flags'
+
 const SPECIAL = [
   BYPASS_API_RATE_LIMITER,
   BYPASS_AUTHORIZATION,
-  'bypass feature flags',
+  BYPASS_FEATURE_FLAGS,
   'bypass graphql rate limiter',
   'make submission',
   'revalidate pages',

@@ -3,9 +3,12 @@ import { VERSION } from '../version.ts'
 import { activityCommand } from './activity.ts'
 import type { CommandContext } from './context.ts'
 import { doctorCommand } from './doctor.ts'
+import { featureCommand } from './feature.ts'
 import { migrateCommand } from './migrate.ts'
+import { notificationCommand } from './notification.ts'
 import { openapiCommand } from './openapi.ts'
 import { permissionCommand } from './permission.ts'
+import { playlistCommand } from './playlist.ts'
 import { roleCommand } from './role.ts'
 import { seedCommand } from './seed.ts'
 import { serveCommand } from './serve.ts'
@@ -27,6 +30,9 @@ export function program(context: CommandContext): Command {
     .addCommand(activityCommand(context))
     .addCommand(roleCommand(context))
     .addCommand(permissionCommand(context))
+    .addCommand(notificationCommand(context))
+    .addCommand(playlistCommand(context))
+    .addCommand(featureCommand(context))
     .addCommand(doctorCommand(context))
     .addCommand(openapiCommand(context))
   behave(command, context)

@@ -3,6 +3,7 @@ import { hashidEncoder } from '../auth/hashid.ts'
 import { hashPassword } from '../auth/password.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { mintSecret, PlainToken } from '../auth/token.ts'
+import { addWiki, type Pair } from './demo-wiki.ts'
 import { grant, grantDefaultRoles } from './permissions.ts'
 import type { Schema } from './schema.ts'
 import { insertToken } from './tokens.ts'
@@ -102,7 +103,6 @@ const USERS: DemoUser[] = [
   },
 ]
 
-const WIKI_ROWS = 40
 const HOUR_MS = 3_600_000
 
 /** How to get in as the demo user. */
@@ -140,7 +140,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
     // Two who seed at once wait here for each other.
     await sql`lock table users in share row exclusive mode`.execute(transaction)
     if ((await findUserByEmail(transaction, demo.email)) !== null) return null
-    const wikiIds = await addWiki(transaction)
+    const pairs = await addWiki(transaction)
     let demoId = 0
     for (const user of USERS) {
       const { name, email, verified } = user
@@ -155,7 +155,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
       const holder = { userId, types: userTypes }
       if (verified) await grantDefaultRoles(transaction, holder)
       await grant(transaction, 'role', holder, user.roles)
-      await addPlaylists(transaction, userId, user, wikiIds, options)
+      await addPlaylists(transaction, userId, user, pairs, options)
       await addProfiles(transaction, userId, user, options)
     }
     const tokenId = await insertToken(transaction, {
@@ -171,31 +171,11 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
   })
 }
 
-/** Themes with a video each, and every fifth with a second one. Returns the pairs of ids that belong together. */
-async function addWiki(db: Transaction<Schema>): Promise<{ entry_id: number; video_id: number }[]> {
-  const { rows } = await sql<{ entry_id: number; video_id: number }>`
-    with pairs as materialized (
-      select n, nextval(pg_get_serial_sequence('anime_theme_entries', 'entry_id')) as entry_id,
-        nextval(pg_get_serial_sequence('videos', 'video_id')) as video_id
-      from generate_series(1, ${WIKI_ROWS}::int) as n
-    ), seconds as materialized (
-      select entry_id, nextval(pg_get_serial_sequence('videos', 'video_id')) as video_id
-      from pairs where n % 5 = 0
-    ), entries as (
-      insert into anime_theme_entries (entry_id) select entry_id from pairs
-    ), clips as (
-      insert into videos (video_id) select video_id from pairs union all select video_id from seconds
-    )
-    select entry_id, video_id from pairs union all select entry_id, video_id from seconds`.execute(db)
-  await db.insertInto('anime_theme_entry_video').values(rows).execute()
-  return rows
-}
-
 async function addPlaylists(
   db: Transaction<Schema>,
   userId: number,
   { playlists }: DemoUser,
-  wikiIds: { entry_id: number; video_id: number }[],
+  pairs: readonly Pair[],
   { now, salt }: DemoOptions,
 ) {
   const hashids = hashidEncoder(salt)
@@ -215,7 +195,7 @@ async function addPlaylists(
         .insertInto('playlist_tracks')
         .values(
           Array.from({ length: tracks }, (_, position) => {
-            const pair = wikiIds[(playlist_id * 7 + position * 3) % wikiIds.length]
+            const pair = pairs[(playlist_id * 7 + position * 3) % pairs.length]
             return { ...timestamps, ...pair, playlist_id, position: position + 1 }
           }),
         )

@@ -9,6 +9,8 @@ import { identityChanges } from './migrations/0007_identity_changes.ts'
 import { deletedUsers } from './migrations/0008_deleted_users.ts'
 import { accounts } from './migrations/0009_accounts.ts'
 import { tokensAndEvents } from './migrations/0010_tokens_and_events.ts'
+import { wiki } from './migrations/0011_wiki.ts'
+import { publicLists } from './migrations/0012_public_lists.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -22,6 +24,8 @@ const MIGRATIONS = {
   '0008_deleted_users': deletedUsers,
   '0009_accounts': accounts,
   '0010_tokens_and_events': tokensAndEvents,
+  '0011_wiki': wiki,
+  '0012_public_lists': publicLists,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

@@ -195,17 +195,126 @@ export interface FeaturesTable {
   updated_at: TimestampText | null
 }
 
-export interface AnimeThemeEntriesTable {
-  entry_id: Generated<number>
+interface WikiRow {
+  created_at: CreatedAt
+  updated_at: CreatedAt
+  deleted_at: TimestampText | null
 }
 
-export interface VideosTable {
-  video_id: Generated<number>
+export interface AnimeTable extends WikiRow {
+  anime_id: Generated<number>
+  slug: string
+  title: string
+  title_english: string | null
+  title_native: string | null
+  year: number | null
+  season: number | null
+  format: number | null
+  synopsis: string | null
+}
+
+export interface AnimeThemesTable extends WikiRow {
+  theme_id: Generated<number>
+  type: number
+  sequence: number | null
+  slug: string
+  anime_id: number
+  song_id: number | null
+  group_id: number | null
+}
+
+export interface AnimeThemeEntriesTable extends WikiRow {
+  entry_id: Generated<number>
+  version: Generated<number>
+  episodes: string | null
+  nsfw: Generated<boolean>
+  spoiler: Generated<boolean>
+  notes: string | null
+  likes_count: Generated<number>
+  tracks_count: Generated<number>
+  theme_id: number | null
 }
 
 export interface AnimeThemeEntryVideoTable {
+  id: Generated<number>
   entry_id: number
   video_id: number
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface ArtistsTable extends WikiRow {
+  artist_id: Generated<number>
+  slug: string
+  name: string
+  name_native: string | null
+  information: string | null
+}
+
+export interface AudiosTable extends WikiRow {
+  audio_id: Generated<number>
+  basename: string
+  filename: string
+  path: string
+  size: number
+  mimetype: string
+}
+
+export interface GroupsTable extends WikiRow {
+  group_id: Generated<number>
+  name: string
+  slug: string
+}
+
+export interface ImageablesTable {
+  id: Generated<number>
+  image_id: number
+  imageable_type: string
+  imageable_id: number
+  depth: number | null
+  created_at: TimestampText | null
+  updated_at: TimestampText | null
+}
+
+export interface ImagesTable extends WikiRow {
+  image_id: Generated<number>
+  path: string
+  facet: number | null
+}
+
+export interface PerformancesTable extends WikiRow {
+  performance_id: Generated<number>
+  song_id: number
+  artist_id: number
+  member_id: number | null
+  alias: string | null
+  as: string | null
+  member_alias: string | null
+  member_as: string | null
+  relevance: Generated<number>
+}
+
+export interface SongsTable extends WikiRow {
+  song_id: Generated<number>
+  title: string | null
+  title_native: string | null
+}
+
+export interface VideosTable extends WikiRow {
+  video_id: Generated<number>
+  basename: string | null
+  filename: string | null
+  path: string | null
+  size: number | null
+  mimetype: string | null
+  resolution: number | null
+  nc: Generated<boolean>
+  subbed: Generated<boolean>
+  lyrics: Generated<boolean>
+  uncen: Generated<boolean>
+  overlap: Generated<number>
+  source: number | null
+  audio_id: number | null
 }
 
 export interface SessionsTable {
@@ -297,9 +406,18 @@ export interface Schema {
   external_tokens: ExternalTokensTable
   notifications: NotificationsTable
   features: FeaturesTable
+  anime: AnimeTable
+  anime_themes: AnimeThemesTable
   anime_theme_entries: AnimeThemeEntriesTable
-  videos: VideosTable
   anime_theme_entry_video: AnimeThemeEntryVideoTable
+  artists: ArtistsTable
+  audios: AudiosTable
+  groups: GroupsTable
+  imageables: ImageablesTable
+  images: ImagesTable
+  performances: PerformancesTable
+  songs: SongsTable
+  videos: VideosTable
   sessions: SessionsTable
   account_events: AccountEventsTable
   password_reset_tokens: PasswordResetTokensTable

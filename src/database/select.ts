@@ -5,10 +5,14 @@ import {
   type Endpoint,
   type Field,
   type IncludeTree,
+  type PivotFields,
   type Relation,
   type Resource,
   relationAt,
+  type WikiUrls,
 } from '../api/query/resource.ts'
+import type { Config } from '../config.ts'
+import { escapeLike } from './like.ts'
 import type { Schema } from './schema.ts'
 
 type Sql = RawBuilder<unknown>
@@ -18,7 +22,17 @@ interface Selection {
   query: Query
   /** The class names that mean a user. */
   userTypes: readonly string[]
+  wikiUrls: WikiUrls
 }
+
+/** Makes of a query what the functions here select by. */
+export const selecting =
+  (config: Pick<Config, 'tokenableTypes' | 'videoUrl' | 'audioUrl' | 'imageUrl'>) =>
+  (query: Query): Selection => ({
+    query,
+    userTypes: config.tokenableTypes,
+    wikiUrls: { audio: config.audioUrl, image: config.imageUrl, video: config.videoUrl },
+  })
 
 /** A row as it comes from the database. */
 interface SelectedRow {
@@ -29,28 +43,62 @@ interface SelectedRow {
   $owner: unknown
 }
 
+/** Which rows a selection is among, whatever else is asked for. */
+export type Scope = (alias: string, selection: Selection) => Sql
+
+/** What belongs to a row, by the row's key. */
+export const belongingTo =
+  (relation: Relation, ownerKey: number): Scope =>
+  (alias, selection) =>
+    linkedTo(relation, alias, sql`= ${ownerKey}`, selection)
+
+/** The rows in which a column compares so with a number. */
+export const where =
+  (name: string, comparison: '=' | '<' | '>', value: number): Scope =>
+  alias =>
+    sql`${column(alias, name)} ${sql.raw(comparison)} ${value}`
+
+/** The rows that are in any one of several scopes. */
+export const anyOf =
+  (...scopes: readonly Scope[]): Scope =>
+  (alias, selection) =>
+    sql`(${sql.join(
+      scopes.map(scope => scope(alias, selection)),
+      sql` or `,
+    )})`
+
+/** The rows that are in each one of several scopes. */
+export const allOf =
+  (...scopes: readonly Scope[]): Scope =>
+  (alias, selection) =>
+    sql`(${sql.join(
+      scopes.map(scope => scope(alias, selection)),
+      sql` and `,
+    )})`
+
 /**
- * A page of what belongs to a row: the list itself in one statement, and one more for each included relation.
- * One row more than the page holds tells whether there is another page.
- *
- * @param ownerKey the key of the row that the relation starts from
+ * A page of a list: the list itself in one statement, and one more for each included relation. One row more than the
+ * page holds tells whether there is another page.
  */
 export async function selectPage(
   db: Kysely<Schema>,
   endpoint: Endpoint,
-  relation: Relation,
-  ownerKey: number,
+  scope: Scope,
   selection: Selection,
 ): Promise<{ found: Found[]; hasMore: boolean }> {
   const { resource, order = [] } = endpoint
   const { query } = selection
   const { number, size } = query.page
-  const orders = orderBy(resource, 't', order, selection)
+  const orders =
+    query.search === null || query.orders.has(resource.type)
+      ? orderBy(resource, 't', order, selection)
+      : sql`${relevance('t', query.search)}, ${orderBy(resource, 't', order, selection)}`
   // The keys of the page come first, from the index where one serves: only these rows are then read whole.
   const keys = sql`
     select ${column('t', resource.key)} from ${sql.table(resource.table)} as t
-    where ${linkedTo(relation, 't', sql`= ${ownerKey}`, selection)}
+    where ${scope('t', selection)}
       and ${matches(resource, 't', selection)}
+      and ${query.search === null ? sql`true` : named('t', query.search)}
     order by ${orders}
     limit ${size + 1} offset ${offsetOf(number, size)}::bigint`
   const { rows } = await sql<SelectedRow>`
@@ -65,23 +113,19 @@ export async function selectPage(
   }
 }
 
-/**
- * One of what belongs to a row; null when it is none of it.
- *
- * @param ownerKey the key of the row that the relation starts from
- */
+/** The row with a key, if it is in a scope; null otherwise. */
 export async function selectOne(
   db: Kysely<Schema>,
   resource: Resource,
-  relation: Relation,
-  { ownerKey, key }: { ownerKey: number; key: number },
+  scope: Scope,
+  key: number,
   selection: Selection,
 ): Promise<Found | null> {
   const { includes } = selection.query
   const { rows } = await sql<SelectedRow>`
     select ${columns(resource, 't', includes, selection)} from ${sql.table(resource.table)} as t
     where ${column('t', resource.key)} = ${key}
-      and ${linkedTo(relation, 't', sql`= ${ownerKey}`, selection)}
+      and ${scope('t', selection)}
       and ${matches(resource, 't', selection)}`.execute(db)
   const [found] = await withIncludes(db, resource, rows, includes, selection)
   return found ?? null
@@ -101,6 +145,22 @@ export async function selectIncludes(
   const row = { ...values, $key: key, $owner: null }
   const [found] = await withIncludes(db, resource, [row], selection.query.includes, selection)
   return found as Found
+}
+
+/** That a name has every word, whatever the case. */
+const named = (alias: string, search: string) =>
+  sql`(${sql.join(
+    [...new Set(search.split(/\s+/))].map(
+      word => sql`${column(alias, 'name')} ilike ${`%${escapeLike(word)}%`}`,
+    ),
+    sql` and `,
+  )})`
+
+/** What is called so, then what begins so, then what says little else. */
+const relevance = (alias: string, search: string) => {
+  const name = sql`lower(${column(alias, 'name')})`
+  return sql`${name} = lower(${search}::text) desc,
+    ${name} like lower(${`${escapeLike(search)}%`}::text) desc, length(${name})`
 }
 
 /** Pages whose rows no database holds are empty, not errors. */
@@ -127,7 +187,20 @@ async function withIncludes(
       related[index]?.set(name, relation.many ? found : (found[0] ?? null))
     })
   }
-  return rows.map((values, index) => ({ values, related: related[index] ?? new Map() }))
+  return rows.map((row, index) => ({
+    values: withComputed(resource, row, selection),
+    related: related[index] ?? new Map(),
+  }))
+}
+
+/** A row with the values that are made of its columns. */
+function withComputed(resource: Resource, row: SelectedRow, { query, wikiUrls }: Selection): SelectedRow {
+  const computed = shownFields(resource, query.fields).flatMap(([name, { computed }]) => {
+    if (computed === undefined) return []
+    const values = Object.fromEntries(computed.columns.map(name => [name, row[`$${name}`]]))
+    return [[name, computed.value(values, { wikiUrls })]]
+  })
+  return computed.length === 0 ? row : { ...row, ...Object.fromEntries(computed) }
 }
 
 /** The rows of a relation for many owners at once, by owner. */
@@ -147,8 +220,13 @@ async function selectRelated(
     join.by === 'pivot'
       ? sql`join ${sql.table(join.table)} as p on ${column('p', join.theirs)} = ${column('t', resource.key)}`
       : sql``
+  const shows = join.by === 'pivot' ? join.shows : undefined
+  const shown = Object.entries(shows?.fields ?? {}).map(
+    ([name, field]) => sql`, ${column('p', field.column ?? name)} as ${sql.ref(`$p$${name}`)}`,
+  )
   const { rows } = await sql<SelectedRow>`
     select ${columns(resource, 't', includes, selection)}, ${ownerColumn(relation, 't')} as "$owner"
+      ${sql.join(shown, sql``)}
     from ${sql.table(resource.table)} as t ${pivot}
     where ${linkedTo(relation, 't', sql`= any(${keys}::bigint[])`, selection)}
       and ${matches(resource, 't', selection)}
@@ -161,11 +239,16 @@ async function selectRelated(
     return !seen.has(id) && seen.add(id)
   })
   const found = await withIncludes(db, resource, once, includes, selection)
-  once.forEach(({ $owner }, index) => {
-    byOwner.set($owner, [...(byOwner.get($owner) ?? []), found[index] as Found])
+  once.forEach((row, index) => {
+    const one = found[index] as Found
+    const pivot = shows && { shows, values: pivotValues(shows, row) }
+    byOwner.set(row.$owner, [...(byOwner.get(row.$owner) ?? []), pivot ? { ...one, pivot } : one])
   })
   return byOwner
 }
+
+const pivotValues = ({ fields }: PivotFields, row: SelectedRow) =>
+  Object.fromEntries(Object.keys(fields).map(name => [name, row[`$p$${name}`]]))
 
 const column = (alias: string, name: string) => sql.ref(`${alias}.${name}`)
 
@@ -174,17 +257,20 @@ const linkColumn = ({ join }: Relation) => (join.by === 'our column' ? `$${join.
 
 /** Everything that rendering a row and finding what it includes needs. */
 function columns(resource: Resource, alias: string, includes: IncludeTree, selection: Selection): Sql {
-  const links = new Set<string>()
+  const shown = shownFields(resource, selection.query.fields)
+  const needed = new Set(shown.flatMap(([, { computed }]) => computed?.columns ?? []))
   for (const name of includes.keys()) {
     const { join } = relationAt(resource, [name])
-    if (join.by === 'our column') links.add(join.column)
+    if (join.by === 'our column') needed.add(join.column)
   }
   return sql.join([
     sql`${column(alias, resource.key)} as "$key"`,
-    ...[...links].map(link => sql`${column(alias, link)} as ${sql.ref(`$${link}`)}`),
-    ...shownFields(resource, selection.query.fields).map(
-      ([name, field]) => sql`${fieldValue(resource, name, field, alias, selection)} as ${sql.ref(name)}`,
-    ),
+    ...[...needed].map(name => sql`${column(alias, name)} as ${sql.ref(`$${name}`)}`),
+    ...shown
+      .filter(([, { computed }]) => computed === undefined)
+      .map(
+        ([name, field]) => sql`${fieldValue(resource, name, field, alias, selection)} as ${sql.ref(name)}`,
+      ),
   ])
 }
 
@@ -241,9 +327,11 @@ function ownerColumn({ join, resource }: Relation, alias: string): Sql {
 function linkedTo(relation: Relation, alias: string, comparison: Sql, { userTypes }: Selection): Sql {
   const { join } = relation
   const link = sql`${ownerColumn(relation, alias)} ${comparison}`
-  const isUser = (type: Sql) => sql`(${link} and ${type} = any(${userTypes}::text[]))`
-  if (join.by === 'their morph') return isUser(column(alias, join.type))
-  return join.by === 'pivot' && join.type !== undefined ? isUser(column('p', join.type)) : link
+  const isOurs = (type: Sql, types = userTypes) => sql`(${link} and ${type} = any(${types}::text[]))`
+  if (join.by === 'their morph') return isOurs(column(alias, join.type))
+  if (join.by !== 'pivot') return link
+  const counts = join.onlyNull === undefined ? sql`true` : sql`${column('p', join.onlyNull)} is null`
+  return sql`${join.type === undefined ? link : isOurs(column('p', join.type), join.types)} and ${counts}`
 }
 
 /** That a related row belongs to the row under another alias. */
@@ -255,20 +343,21 @@ function correlated(
   { userTypes }: Selection,
 ): Sql {
   const parentKey = column(parentAlias, parent.key)
-  const isUser = (type: Sql) => sql`${type} = any(${userTypes}::text[])`
+  const isOurs = (type: Sql, types = userTypes) => sql`${type} = any(${types}::text[])`
   switch (join.by) {
     case 'our column':
       return sql`${column(alias, resource().key)} = ${column(parentAlias, join.column)}`
     case 'their column':
       return sql`${column(alias, join.column)} = ${parentKey}`
     case 'their morph':
-      return sql`${column(alias, join.id)} = ${parentKey} and ${isUser(column(alias, join.type))}`
+      return sql`${column(alias, join.id)} = ${parentKey} and ${isOurs(column(alias, join.type))}`
     case 'pivot':
       return sql`exists (
         select from ${sql.table(join.table)} as p
         where ${column('p', join.ours)} = ${parentKey}
           and ${column('p', join.theirs)} = ${column(alias, resource().key)}
-          and ${join.type === undefined ? sql`true` : isUser(column('p', join.type))})`
+          and ${join.type === undefined ? sql`true` : isOurs(column('p', join.type), join.types)}
+          and ${join.onlyNull === undefined ? sql`true` : sql`${column('p', join.onlyNull)} is null`})`
   }
 }
 

@@ -9,9 +9,9 @@ export class DatabaseUnavailable extends Error {
 
 /**
  * SQLSTATE codes of a server that will answer again: connection trouble, too many connections, shutting down,
- * read-only after a failover, and tables that a migration has yet to make.
+ * read-only after a failover, tables that a migration has yet to make, and transactions that stood in each other's way.
  */
-const PASSING = /^(08...|53...|57P0[1-5]|25006|42P01|42703)$/
+const PASSING = /^(08...|40001|40P01|53...|57P0[1-5]|25006|42P01|42703)$/
 
 /**
  * Turns an error into {@link DatabaseUnavailable} if it is about the server or the way to it, and returns it

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { PANEL_NOTIFICATION } from '../api/resources/notification.ts'
 import { GUARDS } from '../auth/permission.ts'
+import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'
 
 /** A user, as those who run the place find one. */
@@ -36,7 +37,7 @@ export async function searchUsers(
 ): Promise<ListedUser[]> {
   // No text of PostgreSQL's has a NUL, and asking for one is an error.
   if (text.includes('\0')) return []
-  const pattern = `%${text.replace(/[\\%_]/g, '\\$&')}%`
+  const pattern = `%${escapeLike(text)}%`
   const { rows } = await sql<ListedUser>`
     select ${listed(types)} from users u
     where u.deleted_at is null and (u.name ilike ${pattern} or u.email ilike ${pattern} or u.id::text = ${text})

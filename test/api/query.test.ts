@@ -159,6 +159,12 @@ t.test('fields, includes and pages', async t => {
   for (const size of [1, 15, 100]) t.equal(ask(`page[size]=${size}`).page.size, size)
 })
 
+/** The types among a playlist and what it can include that have dates of their own. */
+const DATED = [
+  ...['playlist', 'image', 'track', 'animethemeentry', 'animetheme', 'anime', 'group', 'song', 'artist'],
+  ...['video', 'audio'],
+]
+
 t.test('sorts', async t => {
   t.strictSame(
     ask('sort=name').orders.get('playlist'),
@@ -172,7 +178,7 @@ t.test('sorts', async t => {
   t.strictSame(ask('sort=random').orders.get('playlist'), [{ field: null, descending: false }])
   t.strictSame(
     [...ask('sort=created_at').orders.keys()],
-    ['playlist', 'track'],
+    DATED,
     'without a type it is about every type that has it',
   )
   t.strictSame([...ask('sort[track]=created_at').orders.keys()], ['track'], 'with one about that')
@@ -212,12 +218,8 @@ t.test('filters', async t => {
 
 t.test('scopes', async t => {
   const types = (query: string) => [...ask(query).conditions.keys()]
-  t.strictSame(
-    types('filter[created_at]=2024'),
-    ['playlist', 'track'],
-    'a name alone is about every type that has it',
-  )
-  t.strictSame(types('filter[name]=x'), ['playlist'])
+  t.strictSame(types('filter[created_at]=2024'), DATED, 'a name alone is about every type that has it')
+  t.strictSame(types('filter[name]=x'), ['playlist', 'anime', 'group', 'artist'])
   t.strictSame(types('filter[video_id]=1'), ['track'], 'even if the endpoint’s own type does not')
   t.strictSame(types('filter[track][created_at]=2024'), ['track'])
   t.strictSame(types('filter[playlist][created_at]=2024'), ['playlist'])

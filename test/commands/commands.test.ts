@@ -8,10 +8,22 @@ import { verifyPassword } from '../../src/auth/password.ts'
 import { program } from '../../src/commands/program.ts'
 import { databaseOver } from '../../src/database/connect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
-import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, TEST_KEY, USER_TYPE } from '../support/app.ts'
+import {
+  addToken,
+  addUser,
+  DAY,
+  get,
+  MINUTE,
+  NOW,
+  send,
+  startApp,
+  TEST_KEY,
+  USER_TYPE,
+} from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run } from '../support/processes.ts'
+import { addPlaylist, addTracks, chainOf, PANEL_NOTIFICATION, SYNCED } from '../support/rows.ts'
 
 /** A database, and a way to run commands on it in this process. */
 async function commandLine(test: typeof t, settings: Record<string, string> = {}) {
@@ -146,6 +158,138 @@ t.test('session list and end, and activity', async t => {
   t.match(events.slice(1).join('\n'), /role granted +- +- +\{"name":"Admin","by":"command line"\}/)
   t.match(events.slice(1).join('\n'), /session ended .*"which":"all"/)
   t.equal(events.length, 5)
+})
+
+t.test('notification send', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database, { permissions: ['view notification'] })
+  const app = await startApp(t as never, { database })
+  const notify = (email: string, type: string, data: string) =>
+    command('notification', 'send', '--email', email, '--type', type, '--data', data)
+  const data = '{"profileId":3,"profileName":"alice"}'
+  const { out, error } = await notify(user.email.toUpperCase(), SYNCED, data)
+  t.equal(error, null)
+  const { json } = await get(
+    app,
+    '/api/me/notification?fields[notification]=id,data,read_at,created_at',
+    user.token,
+  )
+  t.strictSame(json.notifications, [
+    {
+      created_at: '2026-03-01T12:00:00.000000Z',
+      id: /[0-9a-f-]{36}/.exec(out[0] ?? '')?.[0],
+      data: { profileId: 3, profileName: 'alice' },
+      read_at: null,
+    },
+  ])
+  t.match(
+    (await notify('nobody@example.org', SYNCED, data)).error,
+    'There is no user with the e-mail address',
+  )
+  for (const [type, wrong, expected] of [
+    ['no class', data, '--type'],
+    [PANEL_NOTIFICATION, data, '--type'],
+    ['x'.repeat(256), data, '--type'],
+    [SYNCED, '[]', '--data'],
+    [SYNCED, '"text"', '--data'],
+    [SYNCED, '{', '--data'],
+    [SYNCED, `{"a":"${'x'.repeat(10_000)}"}`, '--data'],
+  ] as const) {
+    const { err, error } = await notify(user.email, type, wrong)
+    t.match(error, expected)
+    t.match(err, [expected])
+  }
+  t.equal((await get(app, '/api/me/notification', user.token)).json.notifications.length, 1)
+})
+
+t.test('feature', async t => {
+  const { database, command } = await commandLine(t as never)
+  const user = await addUser(database, { permissions: ['create playlist'] })
+  const app = await startApp(t as never, { database })
+  const create = async () =>
+    (
+      await send(app, 'POST', '/api/playlist?name=a&visibility=public', {
+        headers: { authorization: `Bearer ${user.token}` },
+      })
+    ).status
+  const states = async () => (await command('feature', 'list')).out.slice(1).map(line => line.split(/ +/))
+  t.equal(await create(), 201, 'on unless turned off')
+  t.strictSame(await states(), [
+    ['playlists', 'on'],
+    ['externalprofiles', 'on'],
+  ])
+  t.strictSame((await command('feature', 'off', 'playlists')).out, ['Turned off: playlists.'])
+  t.equal(await create(), 403, 'at once')
+  t.strictSame(await states(), [
+    ['playlists', 'off'],
+    ['externalprofiles', 'on'],
+  ])
+  await command('feature', 'on', 'playlists')
+  t.equal(await create(), 201)
+  for (const [value, status] of [
+    ['false', 403],
+    ['true', 201],
+    ['', 403],
+    ['nonsense', 403],
+  ] as const) {
+    await database.kysely.updateTable('features').set({ value }).execute()
+    t.equal(await create(), status, `${value} in the row`)
+  }
+  t.match(
+    (await command('feature', 'off', 'everything')).error,
+    /Allowed choices are playlists, externalprofiles/,
+  )
+})
+
+t.test('playlist repair', async t => {
+  const { database, command } = await commandLine(t as never)
+  const { kysely } = database
+  const { id: userId } = await addUser(database)
+  const repair = async () => (await command('playlist', 'repair')).out
+  const make = async () => {
+    const { id } = await addPlaylist(database, userId)
+    const tracks = await addTracks(database, id, [1, 2, 3, 4])
+    const order = (...places: number[]) => places.map(place => tracks[place]?.hashid)
+    return { id, ids: tracks.map(track => track.id), order }
+  }
+  const [fine, flat, crossed, cut, headless] = [
+    await make(),
+    await make(),
+    await make(),
+    await make(),
+    await make(),
+  ]
+  const set = (id: number | undefined, values: object) =>
+    kysely.updateTable('playlist_tracks').set(values).where('track_id', '=', Number(id)).execute()
+  const setEnds = (id: number, values: object) =>
+    kysely.updateTable('playlists').set(values).where('playlist_id', '=', id).execute()
+
+  await addPlaylist(database, userId)
+  t.strictSame(await repair(), ['All playlists are in order.'])
+  await kysely
+    .updateTable('playlist_tracks')
+    .set({ position: 1 })
+    .where('playlist_id', '=', flat.id)
+    .execute()
+  await set(crossed.ids[0], { next_id: crossed.ids[2] })
+  await set(crossed.ids[2], { next_id: crossed.ids[0] })
+  await set(cut.ids[1], { next_id: null })
+  await setEnds(headless.id, { first_id: null, last_id: headless.ids[0] })
+  await t.rejects(chainOf(database, crossed.id))
+
+  t.strictSame(await repair(), ['Repaired 4 playlists.'])
+  t.strictSame(await chainOf(database, fine.id), fine.order(0, 1, 2, 3))
+  t.strictSame(await chainOf(database, flat.id), flat.order(0, 1, 2, 3), 'as it is linked')
+  t.strictSame(
+    await chainOf(database, crossed.id),
+    crossed.order(0, 2, 1, 3),
+    'what no link leads to is last',
+  )
+  t.strictSame(await chainOf(database, cut.id), cut.order(0, 1, 2, 3))
+  t.strictSame(await chainOf(database, headless.id), headless.order(0, 1, 2, 3))
+  t.strictSame(await repair(), ['All playlists are in order.'], 'once is enough')
+  await set(cut.ids[3], { position: 9 })
+  t.strictSame(await repair(), ['Repaired 1 playlist.'])
 })
 
 t.test('doctor', async t => {

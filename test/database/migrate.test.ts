@@ -90,6 +90,8 @@ for (const engine of ENGINES) {
         '0008_deleted_users',
         '0009_accounts',
         '0010_tokens_and_events',
+        '0011_wiki',
+        '0012_public_lists',
       ])
       t.equal(await isMigrated(kysely), true)
     })

@@ -70,6 +70,28 @@ t.test('a connection that the server ends', async t => {
   await other.release()
 })
 
+t.test("transactions that stand in each other's way", async t => {
+  const source = postgresSource(await createPostgresDatabase(t), () => {})
+  t.teardown(() => source.close())
+  const sessions = [await source.acquire(), await source.acquire()] as const
+  const lock = (session: Session, id: number) =>
+    session.query('select from permissions where id = $1 for update', [id])
+  for (const [index, session] of sessions.entries()) {
+    await session.query('begin', [])
+    await lock(session, index + 1)
+  }
+  const outcomes = await Promise.allSettled(
+    sessions.map(async (session, index) => {
+      await lock(session, 2 - index)
+      await session.query('commit', [])
+    }),
+  )
+  const [refused, ...others] = outcomes.filter(({ status }) => status === 'rejected')
+  t.match(refused, { reason: { name: 'DatabaseUnavailable', message: /deadlock/ } }, 'one may come again')
+  t.strictSame(others, [])
+  for (const session of sessions) await session.release()
+})
+
 t.test('statements are prepared, unless a pooler does not keep them', async t => {
   const url = await createPostgresDatabase(t)
   for (const [prepares, expected] of [

@@ -73,7 +73,9 @@ t.test('the specification', async t => {
       const schema = response.content['application/json'].schema
       t.strictSame(Object.keys(answer.json), Object.keys(schema.properties))
     }
-    const { properties } = operation.responses[200].content['application/json'].schema.properties.user
+    const { user: shown } = operation.responses[200].content['application/json'].schema.properties
+    t.strictSame(shown, { $ref: '#/components/schemas/me' })
+    const { properties } = json.components.schemas.me
     const fields = operation.parameters.find(({ name }: { name: string }) => name === 'fields').schema
       .properties
     const include = operation.parameters.find(({ name }: { name: string }) => name === 'include').schema.items

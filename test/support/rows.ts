@@ -137,3 +137,53 @@ export async function addNotification(
     .execute()
   return id
 }
+
+/** Adds a theme entry and a video that belong together, and returns their ids as a track's fields. */
+export async function addEntryVideo({ kysely }: Database): Promise<{ entry_id: number; video_id: number }> {
+  const entry = await kysely
+    .insertInto('anime_theme_entries')
+    .defaultValues()
+    .returning('entry_id')
+    .executeTakeFirstOrThrow()
+  const video = await kysely
+    .insertInto('videos')
+    .defaultValues()
+    .returning('video_id')
+    .executeTakeFirstOrThrow()
+  const pair = { ...entry, ...video }
+  await kysely.insertInto('anime_theme_entry_video').values(pair).execute()
+  return pair
+}
+
+/** A playlist's tracks in the order of their links, from the first on; throws when anything about it is not right. */
+export async function chainOf({ kysely }: Pick<Database, 'kysely'>, playlistId: number): Promise<string[]> {
+  const { first_id, last_id } = await kysely
+    .selectFrom('playlists')
+    .select(['first_id', 'last_id'])
+    .where('playlist_id', '=', playlistId)
+    .executeTakeFirstOrThrow()
+  const rows = await kysely
+    .selectFrom('playlist_tracks')
+    .select(['track_id', 'hashid', 'previous_id', 'next_id', 'position'])
+    .where('playlist_id', '=', playlistId)
+    .execute()
+  const byId = new Map(rows.map(row => [row.track_id, row]))
+  const chain: string[] = []
+  let previous: number | null = null
+  let next = first_id
+  while (next !== null) {
+    const row = byId.get(next)
+    if (row === undefined)
+      throw new Error(`${next} is none of the playlist's tracks, or is in the chain twice`)
+    byId.delete(next)
+    if (row.previous_id !== previous)
+      throw new Error(`${next} comes after ${previous}, not ${row.previous_id}`)
+    chain.push(row.hashid ?? '')
+    if (row.position !== chain.length) throw new Error(`${next} is at ${chain.length}, not ${row.position}`)
+    previous = next
+    next = row.next_id
+  }
+  if (byId.size > 0) throw new Error(`${[...byId.keys()]} are not in the chain`)
+  if (last_id !== previous) throw new Error(`The last is ${previous}, not ${last_id}`)
+  return chain
+}

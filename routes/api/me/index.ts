@@ -6,7 +6,7 @@ import { render } from '../../../src/api/query/render.ts'
 import { success } from '../../../src/api/responses.ts'
 import type { Ability } from '../../../src/auth/ability.ts'
 import type { Identity } from '../../../src/auth/identity.ts'
-import { selectIncludes } from '../../../src/database/select.ts'
+import { selectIncludes, selecting } from '../../../src/database/select.ts'
 import { userValues } from '../../../src/database/users.ts'
 
 /** What a token has to allow before it sees more than whose it is. */
@@ -18,6 +18,7 @@ const INCLUDES: readonly [include: string, ability: Ability][] = [
 
 const me: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(endpoint)
+  const selection = selecting(app.config)
 
   app.get(
     '',
@@ -36,10 +37,14 @@ const me: FastifyPluginAsyncTypebox = async app => {
       const query = parse(request.url)
       for (const [name, ability] of INCLUDES) if (query.includes.has(name)) request.requireAbility(ability)
       const { user } = request.identity as Identity
-      const found = await selectIncludes(app.database.kysely, endpoint.resource, user.id, userValues(user), {
-        query,
-        userTypes: app.config.tokenableTypes,
-      })
+      const values = userValues(user)
+      const found = await selectIncludes(
+        app.database.kysely,
+        endpoint.resource,
+        user.id,
+        values,
+        selection(query),
+      )
       return { user: render(endpoint.resource, found, query) }
     },
   )

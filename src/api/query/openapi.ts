@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox'
+import { VALUE_LIMITS } from './parse.ts'
 import {
   type Endpoint,
   endpointTypes,
@@ -8,6 +9,7 @@ import {
   includeTree,
   isFilterable,
   isSortable,
+  type PivotFields,
   type Resource,
   relationAt,
 } from './resource.ts'
@@ -33,23 +35,57 @@ function fieldSchema({ kind, nullable, about = '', labels, isRawText }: Field): 
   })
 }
 
+/** The name under which a resource's schema stands. */
+const schemaName = ({ type, schemaName = type }: Resource) => schemaName
+
+const reference = (resource: Resource): TSchema => Type.Unsafe<unknown>({ $ref: `${schemaName(resource)}#` })
+
 /**
- * A resource as JSON: whatever may be asked for, none of it required, since sparse fieldsets may leave out
- * anything.
+ * The resources that endpoints show as JSON, each as one schema: whatever may be asked for anywhere, none of it
+ * required, since sparse fieldsets may leave out anything.
  */
-function resourceSchema(resource: Resource, includes: IncludeTree): TSchema {
+export function resourceSchemas(endpoints: readonly Endpoint[]): TSchema[] {
+  const shown = new Map<string, Shown>()
+  const add = (resource: Resource, includes: IncludeTree) => {
+    const name = schemaName(resource)
+    const known = shown.get(name) ?? { resource, relations: new Set(), pivots: new Map() }
+    shown.set(name, known)
+    for (const [name, below] of includes) {
+      const { resource: other, join } = relationAt(resource, [name])
+      known.relations.add(name)
+      const found = add(other(), below)
+      if (join.by === 'pivot' && join.shows) found.pivots.set(join.shows.name, join.shows)
+    }
+    return known
+  }
+  for (const endpoint of endpoints) {
+    add(endpoint.resource, includeTree(endpoint.resource, includePaths(endpoint)))
+  }
+  return [...shown].map(([$id, what]) => resourceSchema($id, what))
+}
+
+/** What endpoints show of a resource. */
+interface Shown {
+  resource: Resource
+  relations: Set<string>
+  pivots: Map<string, PivotFields>
+}
+
+function resourceSchema($id: string, { resource, relations, pivots }: Shown): TSchema {
   const properties: Record<string, TSchema> = {}
   for (const [name, field] of Object.entries(resource.fields)) {
     if (field.shown !== 'never') properties[name] = Type.Optional(fieldSchema(field))
   }
-  for (const [name, below] of includes) {
-    const relation = relationAt(resource, [name])
-    const schema = resourceSchema(relation.resource(), below)
-    properties[name] = Type.Optional(
-      relation.many ? Type.Array(schema) : Type.Unsafe({ ...schema, type: ['object', 'null'] }),
-    )
+  for (const [name, { many, resource: other }] of Object.entries(resource.relations)) {
+    if (!relations.has(name)) continue
+    const schema = reference(other())
+    properties[name] = Type.Optional(many ? Type.Array(schema) : Type.Union([schema, Type.Null()]))
   }
-  return Type.Object(properties, { description: resource.about })
+  for (const [name, { fields, about }] of pivots) {
+    const shown = Object.entries(fields).map(([field, kind]) => [field, fieldSchema(kind)])
+    properties[name] = Type.Optional(Type.Object(Object.fromEntries(shown), { description: about }))
+  }
+  return Type.Object(properties, { $id, description: resource.about })
 }
 
 function exampleOf({ fields }: Resource): Record<string, unknown> {
@@ -57,14 +93,11 @@ function exampleOf({ fields }: Resource): Record<string, unknown> {
   return Object.fromEntries(shown.map(([name, field]) => [name, field.example]))
 }
 
-const itemSchema = (endpoint: Endpoint) =>
-  resourceSchema(endpoint.resource, includeTree(endpoint.resource, includePaths(endpoint)))
-
 /** The answer of a route that shows one thing, under the name of its type. */
 export function showSchema(endpoint: Endpoint, description: string): TSchema {
   const { resource } = endpoint
   return Type.Object(
-    { [resource.type]: itemSchema(endpoint) },
+    { [resource.type]: reference(resource) },
     { description, examples: [{ [resource.type]: exampleOf(resource) }] },
   )
 }
@@ -79,7 +112,7 @@ export function pageSchema(endpoint: Endpoint, description: string): TSchema {
   const first = `${url}?page%5Bnumber%5D=1`
   return Type.Object(
     {
-      [resource.plural]: Type.Array(itemSchema(endpoint)),
+      [resource.plural]: Type.Array(reference(resource)),
       links: Type.Object({
         first: Type.String({ description: 'The first page.' }),
         last: nullable('string', 'Always null: nobody counts the rows.'),
@@ -122,7 +155,7 @@ const commaText = (names: readonly string[]) => {
 
 /** The query parameters of an endpoint, as OpenAPI describes them, with the names that each takes. */
 export function queryParameters(endpoint: Endpoint): object[] {
-  const { resource, kind } = endpoint
+  const { resource, kind, search, isSequence = false } = endpoint
   const types = endpointTypes(endpoint)
   const paths = includePaths(endpoint)
   const isIndex = kind === 'index'
@@ -161,13 +194,27 @@ export function queryParameters(endpoint: Endpoint): object[] {
   if (path !== undefined) {
     parameters.push(commaList('include', 'The relations to include, as dotted paths.', paths, [path]))
   }
-  if (about.length > 0) {
+  if (search === 'names') {
+    parameters.push({
+      in: 'query',
+      name: 'q',
+      required: false,
+      description: 'Words that a name must have. Only what is public is found.',
+      schema: { type: 'string', maxLength: VALUE_LIMITS.search },
+      example: 'best',
+    })
+  }
+  if (about.length > 0 && !isSequence) {
     parameters.push(deep('filter', FILTER, filterProperties(resource, about, paths, isIndex), {}))
   }
   if (isIndex) {
     const names = sortNames(resource)
+    if (!isSequence) {
+      parameters.push(
+        commaList('sort', 'The order, most important first; `-` turns one round.', names, names.slice(0, 1)),
+      )
+    }
     parameters.push(
-      commaList('sort', 'The order, most important first; `-` turns one round.', names, names.slice(0, 1)),
       deep(
         'page',
         'Which page, and how many items on each.',

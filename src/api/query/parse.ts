@@ -24,7 +24,7 @@ import { COMPARISONS_OF, parseInteger, parseValue, valueMessage } from './values
 const { rules } = MESSAGES
 
 /** The bounds of a list's length and of a value's, in items and characters. */
-export const VALUE_LIMITS = { items: 100, characters: 1_000 } as const
+export const VALUE_LIMITS = { items: 100, characters: 1_000, search: 100 } as const
 
 const PAGE_SIZE = { standard: 15, most: 100 } as const
 
@@ -50,8 +50,8 @@ export function queryParser(endpoint: Endpoint): (url: string) => Query {
       includes: readInclude(rules, parameters.include, faults),
       page: readPage(rules, parameters.page, faults),
       orders: readSort(rules, parameters.sort, faults),
+      search: readSearch(rules, parameters.q, faults),
     }
-    if (endpoint.search === 'prohibited') prohibit('q', parameters.q, faults)
     faults.throwIfAny()
     return query
   }
@@ -103,11 +103,15 @@ function prohibit(key: string, value: Parameter | undefined, faults: Faults) {
 }
 
 /** Text that is there, and not too long. */
-function readText(key: string, value: Parameter, faults: Faults): string | undefined {
+function readText(
+  key: string,
+  value: Parameter,
+  faults: Faults,
+  most: number = VALUE_LIMITS.characters,
+): string | undefined {
   if (value === null) faults.add(key, rules.required(spoken(key)))
   else if (typeof value !== 'string') faults.add(key, rules.string(spoken(key)))
-  else if (value.length > VALUE_LIMITS.characters)
-    faults.add(key, rules.maxString(spoken(key), VALUE_LIMITS.characters))
+  else if (value.length > most) faults.add(key, rules.maxString(spoken(key), most))
   else return value
   return undefined
 }
@@ -177,8 +181,8 @@ function readSort(
 ): Query['orders'] {
   const orders = new Map<string, Order[]>()
   if (value === undefined) return orders
-  const { resource, kind } = endpoint
-  if (kind === 'show' && paths.length === 0) {
+  const { resource, kind, isSequence = false } = endpoint
+  if (isSequence || (kind === 'show' && paths.length === 0)) {
     prohibit('sort', value, faults)
     return orders
   }
@@ -223,6 +227,17 @@ function readOrders(
     field: item === 'random' ? null : (names[index] ?? ''),
     descending: item.startsWith('-'),
   }))
+}
+
+function readSearch({ endpoint }: Rules, value: Parameter | undefined, faults: Faults): Query['search'] {
+  if (value === undefined || endpoint.search === 'ignored') return null
+  if (endpoint.search === 'prohibited') {
+    prohibit('q', value, faults)
+    return null
+  }
+  const text = readText('q', value, faults, VALUE_LIMITS.search)
+  if (text?.includes('\0')) faults.add('q', rules.string('q'))
+  return text ?? null
 }
 
 function readPage({ endpoint }: Rules, value: Parameter | undefined, faults: Faults): Query['page'] {
@@ -301,8 +316,12 @@ function readFilter(rules: Rules, value: Parameter | undefined, faults: Faults):
   const conditions = new Map<string, Condition[]>()
   if (value === undefined) return conditions
   const { endpoint, types, paths } = rules
-  const { resource, kind } = endpoint
+  const { resource, kind, isSequence = false } = endpoint
   const isIndex = kind === 'index'
+  if (isSequence) {
+    prohibit('filter', value, faults)
+    return conditions
+  }
 
   /** The types that a filter without a type may be about. */
   const candidates = [...types.values()].filter(type => isIndex || type !== resource)
@@ -331,7 +350,7 @@ function readFilter(rules: Rules, value: Parameter | undefined, faults: Faults):
       readHas(key, name, given, paths, faults, condition => add(resource.type, condition))
     } else {
       const about = candidates.filter(type => readFieldFilter(type, name) !== null)
-      readConditions(key, name, given, about, faults, add)
+      readConditions(key, name, given, about, faults, add, resource)
     }
   }
   return conditions
@@ -360,7 +379,7 @@ function readHas(
 
 /**
  * Reads a filter for every type that it is about. What is a value for one of them need not be one for another:
- * it is a fault only if it is none for the first, or for any if the endpoint's own type has no such field.
+ * it is a fault only if it is none for the endpoint's own type, or for any if that has no such field.
  */
 function readConditions(
   key: string,
@@ -369,14 +388,15 @@ function readConditions(
   about: readonly Resource[],
   faults: Faults,
   add: (type: string, condition: Condition) => void,
+  own?: Resource,
 ) {
   const text = readText(key, value, faults)
   if (text === undefined) return
   const read = about.map(type => ({ type, outcome: readCondition(key, name, text, type) }))
-  const [own] = read
-  const isValid = read.some(({ outcome }) => !(outcome instanceof Fault))
-  if (own === undefined || (own.outcome instanceof Fault && !isValid)) {
-    if (own?.outcome instanceof Fault) faults.add(key, own.outcome.message)
+  const judged = about.some(type => type === own) ? read.filter(({ type }) => type === own) : read
+  if (judged.every(({ outcome }) => outcome instanceof Fault)) {
+    const [first] = judged
+    if (first?.outcome instanceof Fault) faults.add(key, first.outcome.message)
     return
   }
   for (const { type, outcome } of read) {

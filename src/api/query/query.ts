@@ -30,4 +30,6 @@ export interface Query {
   /** By type, most important first. */
   orders: ReadonlyMap<string, readonly Order[]>
   page: { number: number; size: number }
+  /** The words that a name must have; null when nothing is searched for. */
+  search: string | null
 }

@@ -1,12 +1,21 @@
 import { formatDate } from '../date.ts'
 import type { Query } from './query.ts'
 import { type Parameter, type Parameters, parseQueryString } from './querystring.ts'
-import { type Endpoint, type Field, type IncludeTree, type Resource, relationAt } from './resource.ts'
+import {
+  type Endpoint,
+  type Field,
+  type IncludeTree,
+  type PivotFields,
+  type Resource,
+  relationAt,
+} from './resource.ts'
 
 /** A row that was found: the values of its fields by name, and what it is related to. */
 export interface Found {
   values: Readonly<Record<string, unknown>>
   related: ReadonlyMap<string, Found | Found[] | null>
+  /** What the table through which it was found says. */
+  pivot?: { shows: PivotFields; values: Readonly<Record<string, unknown>> }
 }
 
 /** The fields of a resource that a query shows, in the order of the declaration. */
@@ -31,7 +40,7 @@ function chooseFields(resource: Resource, fields: Query['fields']): [string, Fie
 /** Renders a row as its declaration and the query say: its fields in order, then what is included. */
 export function render(
   resource: Resource,
-  { values, related }: Found,
+  { values, related, pivot }: Found,
   query: Pick<Query, 'fields' | 'includes'>,
   includes: IncludeTree = query.includes,
 ): Record<string, unknown> {
@@ -44,6 +53,12 @@ export function render(
     result[name] = Array.isArray(found)
       ? found.map(item => render(other, item, query, below))
       : found && render(other, found, query, below)
+  }
+  if (pivot !== undefined) {
+    const shown = Object.entries(pivot.shows.fields)
+    result[pivot.shows.name] = Object.fromEntries(
+      shown.map(([name, field]) => [name, renderValue(field, pivot.values[name])]),
+    )
   }
   return result
 }

@@ -24,8 +24,20 @@ export interface Field {
   castToText?: boolean
   /** A date that is handed on as the database writes it. */
   isRawText?: boolean
+  /** What is made of columns, instead of one of them. It can be neither filtered nor sorted by. */
+  computed?: {
+    columns: readonly string[]
+    value: (values: Readonly<Record<string, unknown>>, settings: { wikiUrls: WikiUrls }) => unknown
+  }
   /** A number or a truth about related rows, instead of a column. */
   aggregate?: { of: 'count' | 'exists'; relation: string }
+}
+
+/** Where the wiki's files can be seen, by what they are; null where nobody has said. */
+export interface WikiUrls {
+  audio: string | null
+  image: string | null
+  video: string | null
 }
 
 /** How the rows of a relation are found. */
@@ -37,7 +49,26 @@ export type Join =
   /** Two columns of the other hold our key and our class name. */
   | { by: 'their morph'; id: string; type: string }
   /** A table between holds both keys. */
-  | { by: 'pivot'; table: string; ours: string; theirs: string; type?: string }
+  | {
+      by: 'pivot'
+      table: string
+      ours: string
+      theirs: string
+      /** The column with our class name, and the names that it can be; those of users unless given. */
+      type?: string
+      types?: readonly string[]
+      /** A column that is NULL in every row that counts. */
+      onlyNull?: string
+      /** What is shown of the table itself, under a name of its own in what is found through it. */
+      shows?: PivotFields
+    }
+
+/** Fields of a table between two others. */
+export interface PivotFields {
+  name: string
+  about: string
+  fields: Readonly<Record<string, Field>>
+}
 
 export interface Relation {
   /** Called late, since resources refer to each other. */
@@ -50,6 +81,8 @@ export interface Relation {
 export interface Resource {
   /** The singular, lower-case name, as in `fields[playlist]`. */
   type: string
+  /** What the specification calls it, where that is not its type. */
+  schemaName?: string
   /** The name of a list of them. */
   plural: string
   about: string
@@ -72,8 +105,10 @@ export interface Endpoint {
   kind: 'index' | 'show'
   /** The relations that may be included, as dotted paths. */
   includes: readonly string[]
-  /** Whether the search parameter is accepted, for clients who send it everywhere, or refused. */
-  search: 'ignored' | 'prohibited'
+  /** Whether the search parameter finds names, is accepted for clients who send it everywhere, or is refused. */
+  search: 'names' | 'ignored' | 'prohibited'
+  /** Whether the rows are a sequence of their own, which nothing filters or sorts. */
+  isSequence?: boolean
   /** The order that comes before whatever is asked for. */
   order?: readonly { field: string; descending: boolean }[]
 }

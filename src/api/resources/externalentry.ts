@@ -1,5 +1,7 @@
 import type { Resource } from '../query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
+import { externalProfile } from './externalprofile.ts'
+import { anime } from './wiki/anime.ts'
 
 export const EXTERNAL_ENTRY_STATUS = [
   'Watching',
@@ -37,5 +39,12 @@ export const externalEntry: Resource = {
     anime_id: { kind: 'integer', shown: 'never' },
     profile_id: { kind: 'integer', shown: 'never' },
   },
-  relations: {},
+  relations: {
+    anime: { resource: () => anime, many: false, join: { by: 'our column', column: 'anime_id' } },
+    externalprofile: {
+      resource: () => externalProfile,
+      many: false,
+      join: { by: 'our column', column: 'profile_id' },
+    },
+  },
 }

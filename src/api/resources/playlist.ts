@@ -2,6 +2,7 @@ import type { Resource } from '../query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
 import { publicUser } from './public-user.ts'
 import { track } from './track.ts'
+import { image } from './wiki/image.ts'
 
 export const PLAYLIST_VISIBILITY = ['Public', 'Private', 'Unlisted'] as const
 
@@ -58,6 +59,18 @@ export const playlist: Resource = {
     },
   },
   relations: {
+    images: {
+      resource: () => image,
+      many: true,
+      join: {
+        by: 'pivot',
+        table: 'imageables',
+        ours: 'imageable_id',
+        theirs: 'image_id',
+        type: 'imageable_type',
+        types: ['App\\Models\\List\\Playlist'],
+      },
+    },
     first: { resource: () => track, many: false, join: { by: 'our column', column: 'first_id' } },
     last: { resource: () => track, many: false, join: { by: 'our column', column: 'last_id' } },
     tracks: { resource: () => track, many: true, join: { by: 'their column', column: 'playlist_id' } },

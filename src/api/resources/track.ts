@@ -1,5 +1,8 @@
 import type { Resource } from '../query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
+import { playlist } from './playlist.ts'
+import { animeThemeEntry } from './wiki/animethemeentry.ts'
+import { video } from './wiki/video.ts'
 
 /** A track of a playlist, whose id is its hashid. */
 export const track: Resource = {
@@ -29,7 +32,22 @@ export const track: Resource = {
     video_id: { kind: 'integer', shown: 'never', filter: true },
   },
   relations: {
+    animethemeentry: {
+      resource: () => animeThemeEntry,
+      many: false,
+      join: { by: 'our column', column: 'entry_id' },
+    },
+    playlist: { resource: () => playlist, many: false, join: { by: 'our column', column: 'playlist_id' } },
     next: { resource: () => track, many: false, join: { by: 'our column', column: 'next_id' } },
     previous: { resource: () => track, many: false, join: { by: 'our column', column: 'previous_id' } },
+    video: { resource: () => video, many: false, join: { by: 'our column', column: 'video_id' } },
   },
+}
+
+const { created_at, updated_at, track_id, id, entry_id, video_id } = track.fields
+
+/** A track as one of a sequence, in which it says nothing of its place. */
+export const sequenceTrack: Resource = {
+  ...track,
+  fields: { created_at, updated_at, track_id, id, entry_id, video_id } as Resource['fields'],
 }

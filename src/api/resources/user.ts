@@ -13,6 +13,7 @@ const mine = (field: Field): Field => ({ ...field, filter: false, sort: false })
 /** A user as its owner sees it. */
 export const user: Resource = {
   type: 'user',
+  schemaName: 'me',
   plural: 'users',
   about: 'A user, as its owner sees it.',
   table: 'users',

@@ -337,7 +337,7 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
     const unknownType = { fields: ['The fields must be an array.'] }
     for (const [name, query, expected] of [
       ['P19 an unknown type', { 'fields[unknown]': 'id' }, unknownType],
-      ['a wiki type', { 'fields[video]': 'id' }, unknownType],
+      ['a type that nothing includes', { 'fields[notification]': 'id' }, unknownType],
       ['no type', { fields: 'id' }, unknownType],
       ['an inherited name', { 'fields[__proto__]': 'id' }, unknownType],
       [
@@ -371,7 +371,11 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
         { 'fields.playlist': ['The fields.playlist must be a string.'] },
       ],
       ['an unknown include', { include: 'tracks,videos' }, { include: ['The selected include is invalid.'] }],
-      ['a wiki include', { include: 'tracks.video' }, { include: ['The selected include is invalid.'] }],
+      [
+        'an include of another list',
+        { include: 'externalentries' },
+        { include: ['The selected include is invalid.'] },
+      ],
       ['a duplicate include', { include: 'tracks,tracks' }, { include: ['You may not specify duplicates.'] }],
       ['an empty include', { include: '' }, { include: ['The include field is required.'] }],
       ['includes by type', { 'include[playlist]': 'tracks' }, { include: ['The include must be a string.'] }],
@@ -385,7 +389,7 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
         { sort: ['The sort field prohibits random unless it is the sole value.'] },
       ],
       ['random backwards', { sort: '-random' }, { sort: ['The selected sort is invalid.'] }],
-      ['a sort by an unknown type', { 'sort[video]': 'id' }, { sort: ['The sort must be an array.'] }],
+      ['a sort by an unknown type', { 'sort[role]': 'id' }, { sort: ['The sort must be an array.'] }],
       [
         'an unknown sort of a type',
         { 'sort[track]': 'video_id' },
@@ -425,7 +429,7 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
       ],
       [
         'has of nothing',
-        { 'filter[has]': 'images' },
+        { 'filter[has]': 'notifications' },
         { 'filter.has': ['The selected filter.has is invalid.'] },
       ],
       [

@@ -4,7 +4,7 @@ import { myNotifications as endpoint } from '../../../../src/api/endpoints.ts'
 import { forbidden, notFound } from '../../../../src/api/errors.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { pageSchema } from '../../../../src/api/query/openapi.ts'
-import { failure, success } from '../../../../src/api/responses.ts'
+import { done, failure, success } from '../../../../src/api/responses.ts'
 import type { Identity } from '../../../../src/auth/identity.ts'
 import { markAllRead, markNotification } from '../../../../src/database/notifications.ts'
 import { ownList } from '../../../../src/own-list.ts'
@@ -17,11 +17,6 @@ const Params = Type.Object({
     examples: ['5b0e6f3c-0f0e-4f7a-9d0b-0a8f4a4d7c11'],
   }),
 })
-
-const done = (message: string) =>
-  success(Type.Object({ message: Type.String() }, { description: 'It is done.', examples: [{ message }] }), {
-    isLimited: true,
-  })
 
 const notifications: FastifyPluginAsyncTypebox = async app => {
   const userTypes = app.config.tokenableTypes

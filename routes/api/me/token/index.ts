@@ -13,7 +13,7 @@ import { failure, noContent, success } from '../../../../src/api/responses.ts'
 import { rowId } from '../../../../src/api/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../../../src/api/token-input.ts'
 import type { Identity } from '../../../../src/auth/identity.ts'
-import { selectOne } from '../../../../src/database/select.ts'
+import { belongingTo, selecting, selectOne } from '../../../../src/database/select.ts'
 import { ownList } from '../../../../src/own-list.ts'
 
 const MAX_ABILITIES = 100
@@ -50,15 +50,15 @@ const Issued = Type.Object(
 
 const tokens: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database
-  const types = app.config.tokenableTypes
   const relation = relationAt(userResource, ['tokens'])
   const parse = queryParser(myToken)
+  const selection = selecting(app.config)
   const unknown = { 404: failure('The user has no such token.', MESSAGES.notFound) }
 
   /** A user's token as it is shown. @throws {HttpError} 404 when there is no such token */
   const show = async (request: FastifyRequest, id: number, query = parse('')) => {
-    const keys = { ownerKey: (request.identity as Identity).user.id, key: id }
-    const found = await selectOne(kysely, myToken.resource, relation, keys, { query, userTypes: types })
+    const own = belongingTo(relation, (request.identity as Identity).user.id)
+    const found = await selectOne(kysely, myToken.resource, own, id, selection(query))
     if (found === null) throw notFound()
     return render(myToken.resource, found, query)
   }

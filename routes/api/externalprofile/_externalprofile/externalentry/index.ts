@@ -1,0 +1,105 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { externalEntries as endpoint, oneExternalEntry } from '../../../../../src/api/endpoints.ts'
+import { notFound } from '../../../../../src/api/errors.ts'
+import { MESSAGES } from '../../../../../src/api/messages.ts'
+import { pageSchema, showSchema } from '../../../../../src/api/query/openapi.ts'
+import { queryParser } from '../../../../../src/api/query/parse.ts'
+import { render, renderPage } from '../../../../../src/api/query/render.ts'
+import { relationAt } from '../../../../../src/api/query/resource.ts'
+import { externalProfile } from '../../../../../src/api/resources/externalprofile.ts'
+import { failure, success } from '../../../../../src/api/responses.ts'
+import { belongingTo, selecting, selectOne, selectPage } from '../../../../../src/database/select.ts'
+import { externalProfileAccess } from '../../../../../src/external-profile-access.ts'
+
+const InProfile = Type.Object({
+  externalprofile: Type.String({ description: "The external profile's id.", examples: ['3'] }),
+})
+const Params = Type.Object({
+  ...InProfile.properties,
+  externalentry: Type.String({ description: "The entry's id.", examples: ['12'] }),
+})
+
+const toView = {
+  auth: 'optional',
+  ability: 'read:externalprofile',
+  permission: 'view external entry',
+  checked: 'after the row',
+} as const
+
+const entries: FastifyPluginAsyncTypebox = async app => {
+  const { kysely } = app.database
+  const access = externalProfileAccess(app)
+  const relation = relationAt(externalProfile, ['externalentries'])
+  const parsePage = queryParser(endpoint)
+  const parse = queryParser(oneExternalEntry)
+  const selection = selecting(app.config)
+
+  app.get(
+    '',
+    {
+      config: { access: toView, endpoint },
+      schema: {
+        operationId: 'externalprofile.externalentry.index',
+        tags: ['externalprofile'],
+        summary: "List an external profile's entries",
+        description: 'What the other site said when it was last asked, oldest first.',
+        params: InProfile,
+        response: {
+          200: success(pageSchema(endpoint, 'A page of entries.'), { isLimited: true }),
+          404: failure('There is no such external profile.', MESSAGES.notFound),
+        },
+      },
+    },
+    async request => {
+      const { id } = await access.profileToSee(request)
+      const query = parsePage(request.url)
+      const page = await selectPage(kysely, endpoint, belongingTo(relation, id), selection(query))
+      return renderPage(endpoint, query, page, request)
+    },
+  )
+
+  app.get(
+    '/:externalentry',
+    {
+      config: { access: toView, endpoint: oneExternalEntry },
+      schema: {
+        operationId: 'externalprofile.externalentry.show',
+        tags: ['externalprofile'],
+        summary: 'Show an entry',
+        description: 'What the other site said when it was last asked.',
+        params: Params,
+        response: {
+          200: success(showSchema(oneExternalEntry, 'The entry.'), { isLimited: true }),
+          404: failure('There is no such external profile, or it has no such entry.', MESSAGES.notFound),
+        },
+      },
+    },
+    async request => {
+      const { profile, id } = await access.entryToSee(request)
+      const query = parse(request.url)
+      const scope = belongingTo(relation, profile.id)
+      const found = await selectOne(kysely, oneExternalEntry.resource, scope, id, selection(query))
+      if (found === null) throw notFound()
+      return { externalentry: render(oneExternalEntry.resource, found, query) }
+    },
+  )
+
+  // Clients of the reference are told that they may not, rather than that there is no such method.
+  for (const [method, url] of [
+    ['POST', ''],
+    ['PUT', '/:externalentry'],
+    ['PATCH', '/:externalentry'],
+    ['DELETE', '/:externalentry'],
+  ] as const) {
+    app.route({
+      method,
+      url,
+      config: { access: { auth: 'required', ability: 'write:externalprofile' } },
+      schema: { hide: true },
+      handler: access.refuseEntryChange,
+    })
+  }
+}
+
+export default entries

@@ -1,0 +1,106 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { tracksBackward, tracksForward } from '../../../../src/api/endpoints.ts'
+import { MESSAGES } from '../../../../src/api/messages.ts'
+import { pageSchema } from '../../../../src/api/query/openapi.ts'
+import { queryParser } from '../../../../src/api/query/parse.ts'
+import { renderPage } from '../../../../src/api/query/render.ts'
+import { relationAt } from '../../../../src/api/query/resource.ts'
+import { playlist as playlistResource } from '../../../../src/api/resources/playlist.ts'
+import { failure, success } from '../../../../src/api/responses.ts'
+import { allOf, belongingTo, selecting, selectPage, where } from '../../../../src/database/select.ts'
+import { playlistAccess } from '../../../../src/playlist-access.ts'
+
+const InPlaylist = Type.Object({
+  playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),
+})
+const Params = Type.Object({
+  ...InPlaylist.properties,
+  track: Type.String({ description: "The track's id, in which case matters.", examples: ['vDTL1'] }),
+})
+
+const access = {
+  auth: 'optional',
+  ability: 'read:playlist',
+  permission: 'view playlist track',
+  checked: 'after the row',
+} as const
+
+const sequences: FastifyPluginAsyncTypebox = async app => {
+  const { kysely } = app.database
+  const { playlistToSee, trackToSee } = playlistAccess(app)
+  const relation = relationAt(playlistResource, ['tracks'])
+  const selection = selecting(app.config)
+
+  for (const { direction, endpoint, beyond, whole, rest } of [
+    {
+      direction: 'forward',
+      endpoint: tracksForward,
+      beyond: '>',
+      whole: 'from the first to the last',
+      rest: 'that come after a track, nearest first',
+    },
+    {
+      direction: 'backward',
+      endpoint: tracksBackward,
+      beyond: '<',
+      whole: 'from the last to the first',
+      rest: 'that come before a track, nearest first',
+    },
+  ] as const) {
+    const parse = queryParser(endpoint)
+    const page = { 200: success(pageSchema(endpoint, 'A page of tracks.'), { isLimited: true }) }
+
+    app.get(
+      `/${direction}`,
+      {
+        config: { access, endpoint },
+        schema: {
+          operationId: `playlist.${direction}`,
+          tags: ['playlist'],
+          summary: `List a playlist's tracks ${whole}`,
+          description: 'In the order of the playlist, which nothing sorts or filters.',
+          params: InPlaylist,
+          response: { ...page, 404: failure('There is no such playlist.', MESSAGES.notFound) },
+        },
+      },
+      async request => {
+        const { id } = await playlistToSee(request)
+        const query = parse(request.url)
+        const found = await selectPage(kysely, endpoint, belongingTo(relation, id), selection(query))
+        return renderPage(endpoint, query, found, request)
+      },
+    )
+
+    app.get(
+      `/track/:track/${direction}`,
+      {
+        config: { access, endpoint },
+        schema: {
+          operationId: `playlist.track.${direction}`,
+          tags: ['playlist'],
+          summary: `List the tracks ${rest}`,
+          description: 'Without that track itself, which has to be one of the playlist.',
+          params: Params,
+          response: {
+            ...page,
+            404: failure('There is no such playlist, or it has no such track.', MESSAGES.notFound),
+          },
+        },
+      },
+      async request => {
+        const { playlist, track } = await trackToSee(request)
+        const query = parse(request.url)
+        const scope = allOf(belongingTo(relation, playlist.id), where('position', beyond, track.position))
+        return renderPage(
+          endpoint,
+          query,
+          await selectPage(kysely, endpoint, scope, selection(query)),
+          request,
+        )
+      },
+    )
+  }
+}
+
+export default sequences

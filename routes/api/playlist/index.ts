@@ -1,0 +1,240 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { playlists as endpoint, onePlaylist } from '../../../src/api/endpoints.ts'
+import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
+import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
+import { MESSAGES } from '../../../src/api/messages.ts'
+import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
+import { queryParser } from '../../../src/api/query/parse.ts'
+import { render, renderPage } from '../../../src/api/query/render.ts'
+import { PLAYLIST_VISIBILITY } from '../../../src/api/resources/playlist.ts'
+import { done, failure, success } from '../../../src/api/responses.ts'
+import { hashidEncoder } from '../../../src/auth/hashid.ts'
+import type { Identity } from '../../../src/auth/identity.ts'
+import {
+  countPlaylists,
+  deletePlaylist,
+  insertPlaylist,
+  updatePlaylist,
+} from '../../../src/database/playlists.ts'
+import { selecting, selectOne, selectPage, where } from '../../../src/database/select.ts'
+import { judgedLast, listGates, requireValid } from '../../../src/list-writes.ts'
+import { playlistAccess } from '../../../src/playlist-access.ts'
+
+const Name = Text(192, 'The name.', 'Best OPs')
+const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])
+const Visibility = Label(
+  PLAYLIST_VISIBILITY,
+  'Who can find it: everybody, its owner, or whoever knows the id. Case does not matter, and 0, 1, 2 mean the same.',
+  'Public',
+)
+
+const Params = Type.Object({
+  playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),
+})
+
+const visibilityOf = (label: (typeof PLAYLIST_VISIBILITY)[number]) => PLAYLIST_VISIBILITY.indexOf(label)
+const PUBLIC = visibilityOf('Public')
+
+const readings = { visibility: labelOf(PLAYLIST_VISIBILITY) }
+
+const unknown = { 404: failure('There is no such playlist.', MESSAGES.notFound) }
+
+const playlists: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock } = app
+  const { kysely } = app.database
+  const access = playlistAccess(app)
+  const { requireFeature, limitFor } = listGates(app)
+  const { playlist: hashidOf } = hashidEncoder(config.hashidsSalt)
+  const parsePage = queryParser(endpoint)
+  const parse = queryParser(onePlaylist)
+  const selection = selecting(config)
+
+  /** @throws {HttpError} 404 when somebody has deleted it meanwhile */
+  const show = async (id: number, query = parse('')) => {
+    const scope = where('playlist_id', '=', id)
+    const found = await selectOne(kysely, onePlaylist.resource, scope, id, selection(query))
+    if (found === null) throw notFound()
+    return { playlist: render(onePlaylist.resource, found, query) }
+  }
+
+  app.get(
+    '',
+    {
+      config: {
+        access: { auth: 'optional', ability: 'read:playlist', permission: 'view playlist' },
+        endpoint,
+      },
+      schema: {
+        operationId: 'playlist.index',
+        tags: ['playlist'],
+        summary: 'List public playlists',
+        description:
+          'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
+        response: { 200: success(pageSchema(endpoint, 'A page of playlists.'), { isLimited: true }) },
+      },
+    },
+    async request => {
+      const query = parsePage(request.url)
+      const scope = where('visibility', '=', PUBLIC)
+      return renderPage(endpoint, query, await selectPage(kysely, endpoint, scope, selection(query)), request)
+    },
+  )
+
+  app.post(
+    '',
+    {
+      ...judgedLast(readings),
+      config: {
+        access: { auth: 'required', ability: 'write:playlist', permission: 'create playlist' },
+        takesQuery: true,
+      },
+      schema: {
+        operationId: 'playlist.store',
+        tags: ['playlist'],
+        summary: 'Create a playlist',
+        description: `It belongs to whoever creates it, and has no tracks yet. USER_MAX_PLAYLISTS is the most that a user can have.`,
+        body: Type.Object({
+          name: Name,
+          description: Type.Optional(Description),
+          visibility: Visibility,
+        }),
+        response: {
+          201: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }),
+          403: failure(
+            'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
+            MESSAGES.tooManyPlaylists(1000),
+          ),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { id: userId } = (request.identity as Identity).user
+      await requireFeature(request, 'playlists')
+      const most = limitFor(request, config.playlistsPerUser)
+      const tooMany = () => forbidden(MESSAGES.tooManyPlaylists(config.playlistsPerUser))
+      if (most !== null && (await countPlaylists(kysely, userId)) >= most) throw tooMany()
+      requireValid(request)
+      const { name, description = null, visibility } = request.body
+      const id = await insertPlaylist(
+        kysely,
+        {
+          userId,
+          name,
+          description,
+          visibility: visibilityOf(visibility),
+          hashid: id => hashidOf(userId, id),
+          now: clock(),
+        },
+        most,
+      )
+      if (id === 'too many') throw tooMany()
+      if (id === 'no such user') throw unauthenticated()
+      return reply.code(201).send(await show(id))
+    },
+  )
+
+  app.get(
+    '/:playlist',
+    {
+      config: {
+        access: {
+          auth: 'optional',
+          ability: 'read:playlist',
+          permission: 'view playlist',
+          checked: 'after the row',
+        },
+        endpoint: onePlaylist,
+      },
+      schema: {
+        operationId: 'playlist.show',
+        tags: ['playlist'],
+        summary: 'Show a playlist',
+        description: 'A public one, an unlisted one, or a private one of the caller.',
+        params: Params,
+        response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
+      },
+    },
+    async request => {
+      const { id } = await access.playlistToSee(request)
+      return show(id, parse(request.url))
+    },
+  )
+
+  for (const method of ['PUT', 'PATCH'] as const) {
+    app.route({
+      method,
+      url: '/:playlist',
+      ...judgedLast(readings),
+      config: {
+        access: {
+          auth: 'required',
+          ability: 'write:playlist',
+          permission: 'update playlist',
+          checked: 'after the row',
+        },
+        takesQuery: true,
+      },
+      schema: {
+        operationId: `playlist.update.${method.toLowerCase()}`,
+        tags: ['playlist'],
+        summary: 'Change a playlist',
+        description: 'What is not given stays as it is, with `PUT` as with `PATCH`.',
+        params: Params,
+        body: Type.Object({
+          name: Type.Optional(Name),
+          description: Type.Optional(Description),
+          visibility: Type.Optional(Visibility),
+        }),
+        response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
+      },
+      handler: async request => {
+        const { id } = await access.playlistToChange(request)
+        await requireFeature(request, 'playlists')
+        requireValid(request)
+        const { name, description, visibility } = request.body
+        await updatePlaylist(
+          kysely,
+          id,
+          {
+            ...(name !== undefined && { name }),
+            ...(description !== undefined && { description }),
+            ...(visibility !== undefined && { visibility: visibilityOf(visibility) }),
+          },
+          clock(),
+        )
+        return show(id)
+      },
+    })
+  }
+
+  app.delete(
+    '/:playlist',
+    {
+      config: {
+        access: {
+          auth: 'required',
+          ability: 'write:playlist',
+          permission: 'delete playlist',
+          checked: 'after the row',
+        },
+      },
+      schema: {
+        operationId: 'playlist.destroy',
+        tags: ['playlist'],
+        summary: 'Delete a playlist',
+        description: 'With its tracks, for good.',
+        params: Params,
+        response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
+      },
+    },
+    async request => {
+      const { id, name } = await access.playlistToChange(request)
+      await requireFeature(request, 'playlists')
+      if (!(await deletePlaylist(kysely, id))) throw notFound()
+      return { message: MESSAGES.playlistDeleted(name) }
+    },
+  )
+}
+
+export default playlists

@@ -1,0 +1,32 @@
+import { Type } from 'typebox'
+import { parseInteger } from './query/values.ts'
+
+/** A text of at most so many characters, which PostgreSQL can hold. */
+export const Text = (most: number, description: string, example: string) =>
+  Type.String({ minLength: 1, maxLength: most, pattern: '^[^\\u0000]*$', description, examples: [example] })
+
+/** One of some labels. */
+export const Label = <const Labels extends readonly string[]>(
+  labels: Labels,
+  description: string,
+  example: Labels[number],
+) => Type.Unsafe<Labels[number]>({ type: 'string', enum: [...labels], description, examples: [example] })
+
+/**
+ * What is meant where a label is expected: a label in any case, or the number that stands for it. What is neither is
+ * returned as it is, for the schema to refuse.
+ */
+export const labelOf =
+  (labels: readonly string[]) =>
+  (value: unknown): unknown => {
+    if (typeof value !== 'string' && typeof value !== 'number') return value
+    const text = String(value)
+    const label = labels.find(candidate => candidate.toLowerCase() === text.toLowerCase())
+    return label ?? (/^\d{1,3}$/.test(text) ? labels[Number(text)] : undefined) ?? value
+  }
+
+/** A number where a form can only have its digits. */
+export const integerOf = (value: unknown): unknown => {
+  const integer = typeof value === 'string' ? parseInteger(value) : undefined
+  return integer === undefined ? value : Number(integer)
+}

@@ -1,0 +1,87 @@
+import type { Resource } from '../../query/resource.ts'
+import { animeTheme } from './animetheme.ts'
+import { WIKI_DATES } from './dates.ts'
+import { image } from './image.ts'
+
+export const ANIME_FORMAT = ['TV', 'TV Short', 'OVA', 'Movie', 'Special', 'ONA'] as const
+export const ANIME_SEASON = ['Winter', 'Spring', 'Summer', 'Fall'] as const
+
+/** How `imageables` names an anime: by a word, and by its class where a row is from before there were words. */
+const ANIME_TYPES = ['anime', 'App\\Models\\Wiki\\Anime'] as const
+
+/** A production with themes. */
+export const anime: Resource = {
+  type: 'anime',
+  plural: 'anime',
+  about: 'An anime.',
+  table: 'anime',
+  key: 'anime_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'anime_id', about: 'The id.', example: 170 },
+    name: {
+      kind: 'string',
+      shown: 'default',
+      column: 'title',
+      about: 'The title.',
+      example: 'Bakemonogatari',
+    },
+    media_format: {
+      kind: 'enum',
+      shown: 'default',
+      column: 'format',
+      nullable: true,
+      labels: ANIME_FORMAT,
+      about: 'What kind of production it is.',
+      example: 'TV',
+    },
+    season: {
+      kind: 'enum',
+      shown: 'default',
+      nullable: true,
+      labels: ANIME_SEASON,
+      about: 'The season of its first showing.',
+      example: 'Summer',
+    },
+    slug: {
+      kind: 'string',
+      shown: 'default',
+      about: 'Its name in addresses.',
+      example: 'bakemonogatari',
+    },
+    synopsis: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: 'What it is about.',
+      example: 'A student meets a girl who weighs next to nothing.',
+    },
+    year: {
+      kind: 'integer',
+      shown: 'default',
+      nullable: true,
+      about: 'The year of its first showing.',
+      example: 2009,
+    },
+  },
+  relations: {
+    animethemes: {
+      resource: () => animeTheme,
+      many: true,
+      join: { by: 'their column', column: 'anime_id' },
+    },
+    images: {
+      resource: () => image,
+      many: true,
+      join: {
+        by: 'pivot',
+        table: 'imageables',
+        ours: 'imageable_id',
+        theirs: 'image_id',
+        type: 'imageable_type',
+        types: ANIME_TYPES,
+      },
+    },
+  },
+  onlyNull: 'deleted_at',
+}

@@ -1,0 +1,51 @@
+import type { Resource } from '../../query/resource.ts'
+import { anime } from './anime.ts'
+import { animeThemeEntry } from './animethemeentry.ts'
+import { WIKI_DATES } from './dates.ts'
+import { group } from './group.ts'
+import { song } from './song.ts'
+
+export const THEME_TYPE = ['OP', 'ED', 'IN'] as const
+
+/** An opening or an ending of an anime. */
+export const animeTheme: Resource = {
+  type: 'animetheme',
+  plural: 'animethemes',
+  about: 'An opening or an ending of an anime.',
+  table: 'anime_themes',
+  key: 'theme_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'theme_id', about: 'The id.', example: 3102 },
+    sequence: {
+      kind: 'integer',
+      shown: 'default',
+      nullable: true,
+      about: 'Its number among those of its type.',
+      example: 1,
+    },
+    slug: { kind: 'string', shown: 'default', about: 'Its name in addresses.', example: 'OP1' },
+    type: {
+      kind: 'enum',
+      shown: 'default',
+      labels: THEME_TYPE,
+      about: 'Whether it opens or ends; songs in between are not shown.',
+      example: 'OP',
+    },
+    anime_id: { kind: 'integer', shown: 'never' },
+    group_id: { kind: 'integer', shown: 'never' },
+    song_id: { kind: 'integer', shown: 'never' },
+  },
+  relations: {
+    anime: { resource: () => anime, many: false, join: { by: 'our column', column: 'anime_id' } },
+    song: { resource: () => song, many: false, join: { by: 'our column', column: 'song_id' } },
+    animethemeentries: {
+      resource: () => animeThemeEntry,
+      many: true,
+      join: { by: 'their column', column: 'theme_id' },
+    },
+    group: { resource: () => group, many: false, join: { by: 'our column', column: 'group_id' } },
+  },
+  except: { column: 'type', value: String(THEME_TYPE.indexOf('IN')) },
+  onlyNull: 'deleted_at',
+}

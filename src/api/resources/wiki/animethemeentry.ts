@@ -1,0 +1,64 @@
+import type { Resource } from '../../query/resource.ts'
+import { animeTheme } from './animetheme.ts'
+import { WIKI_DATES } from './dates.ts'
+import { video } from './video.ts'
+
+/** A version of a theme. */
+export const animeThemeEntry: Resource = {
+  type: 'animethemeentry',
+  plural: 'animethemeentries',
+  about: 'A version of a theme, as it was shown in some episodes.',
+  table: 'anime_theme_entries',
+  key: 'entry_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'entry_id', about: 'The id.', example: 3814 },
+    episodes: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: 'The episodes that show it.',
+      example: '1-2, 12',
+    },
+    notes: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: 'What else there is to say of it.',
+      example: null,
+    },
+    nsfw: {
+      kind: 'boolean',
+      shown: 'default',
+      about: 'Whether it is not for everybody to see.',
+      example: false,
+    },
+    spoiler: {
+      kind: 'boolean',
+      shown: 'default',
+      about: 'Whether it gives the story away.',
+      example: false,
+    },
+    version: { kind: 'integer', shown: 'default', about: 'Which version it is.', example: 1 },
+    tracks_count: {
+      kind: 'integer',
+      shown: 'default',
+      about: 'How many tracks of playlists it is in, as last counted.',
+      example: 12,
+    },
+    theme_id: { kind: 'integer', shown: 'never' },
+  },
+  relations: {
+    animetheme: {
+      resource: () => animeTheme,
+      many: false,
+      join: { by: 'our column', column: 'theme_id' },
+    },
+    videos: {
+      resource: () => video,
+      many: true,
+      join: { by: 'pivot', table: 'anime_theme_entry_video', ours: 'entry_id', theirs: 'video_id' },
+    },
+  },
+  onlyNull: 'deleted_at',
+}

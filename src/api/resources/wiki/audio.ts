@@ -1,0 +1,56 @@
+import type { Resource } from '../../query/resource.ts'
+import { WIKI_DATES } from './dates.ts'
+import { linkBelow } from './link.ts'
+
+/** The sound of a theme, as a file. */
+export const audio: Resource = {
+  type: 'audio',
+  plural: 'audios',
+  about: 'An audio file of a theme.',
+  table: 'audios',
+  key: 'audio_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'audio_id', about: 'The id.', example: 4512 },
+    basename: {
+      kind: 'string',
+      shown: 'default',
+      about: "The file's name.",
+      example: 'Bakemonogatari-OP1.ogg',
+    },
+    filename: {
+      kind: 'string',
+      shown: 'default',
+      about: "The file's name without its extension.",
+      example: 'Bakemonogatari-OP1',
+    },
+    mimetype: {
+      kind: 'string',
+      shown: 'default',
+      about: "The file's media type.",
+      example: 'audio/ogg',
+    },
+    path: {
+      kind: 'string',
+      shown: 'default',
+      about: 'Where the file is in the storage.',
+      example: '2009/Summer/Bakemonogatari-OP1.ogg',
+    },
+    size: { kind: 'integer', shown: 'default', about: "The file's size in bytes.", example: 3_609_183 },
+    link: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      filter: false,
+      sort: false,
+      computed: {
+        columns: ['basename'],
+        value: ({ basename }, { wikiUrls }) => linkBelow(wikiUrls.audio, basename),
+      },
+      about: 'Where the file can be heard; null where this server has not been told.',
+      example: 'https://a.animethemes.moe/Bakemonogatari-OP1.ogg',
+    },
+  },
+  relations: {},
+  onlyNull: 'deleted_at',
+}

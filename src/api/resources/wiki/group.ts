@@ -1,0 +1,19 @@
+import type { Resource } from '../../query/resource.ts'
+import { WIKI_DATES } from './dates.ts'
+
+/** Themes of an anime that belong together. */
+export const group: Resource = {
+  type: 'group',
+  plural: 'groups',
+  about: 'Themes that belong together, such as those of a dubbed version.',
+  table: 'groups',
+  key: 'group_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'group_id', about: 'The id.', example: 4 },
+    name: { kind: 'string', shown: 'default', about: 'The name.', example: 'English Version' },
+    slug: { kind: 'string', shown: 'default', about: 'Its name in addresses.', example: 'EN' },
+  },
+  relations: {},
+  onlyNull: 'deleted_at',
+}

@@ -1,0 +1,48 @@
+import type { Resource } from '../../query/resource.ts'
+import { WIKI_DATES } from './dates.ts'
+import { linkBelow } from './link.ts'
+
+export const IMAGE_FACET = ['Small Cover', 'Large Cover', 'Grill', 'Document', 'Avatar', 'Banner'] as const
+
+/** A picture of something in the wiki. */
+export const image: Resource = {
+  type: 'image',
+  plural: 'images',
+  about: 'A picture.',
+  table: 'images',
+  key: 'image_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'image_id', about: 'The id.', example: 812 },
+    facet: {
+      kind: 'enum',
+      shown: 'default',
+      nullable: true,
+      labels: IMAGE_FACET,
+      about: 'What it is used for.',
+      example: 'Large Cover',
+    },
+    path: {
+      kind: 'string',
+      shown: 'default',
+      about: 'Where the file is in the storage.',
+      example: 'anime/large-cover/bakemonogatari.jpg',
+    },
+    file: { kind: 'string', shown: 'never' },
+    link: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      filter: false,
+      sort: false,
+      computed: {
+        columns: ['path'],
+        value: ({ path }, { wikiUrls }) => linkBelow(wikiUrls.image, path),
+      },
+      about: 'Where it can be seen; null where this server has not been told.',
+      example: 'https://i.animethemes.moe/anime/large-cover/bakemonogatari.jpg',
+    },
+  },
+  relations: {},
+  onlyNull: 'deleted_at',
+}

@@ -1,0 +1,135 @@
+import type { Resource } from '../../query/resource.ts'
+import { audio } from './audio.ts'
+import { WIKI_DATES } from './dates.ts'
+import { linkBelow } from './link.ts'
+
+export const VIDEO_OVERLAP = ['None', 'Transition', 'Over'] as const
+export const VIDEO_SOURCE = ['WEB', 'RAW', 'BD', 'DVD', 'VHS', 'LD'] as const
+
+/** Columns that tell one video of a theme from another. */
+const TAGGED = ['nc', 'source', 'resolution', 'subbed', 'lyrics'] as const
+
+/** What sets a video apart among those of its theme, in a word such as `NCBD1080`. */
+export function videoTags({
+  nc,
+  source,
+  resolution,
+  subbed,
+  lyrics,
+}: Readonly<Partial<Record<(typeof TAGGED)[number], unknown>>>): string {
+  const label = typeof source === 'number' ? VIDEO_SOURCE[source] : undefined
+  return [
+    nc ? 'NC' : '',
+    label === 'BD' || label === 'DVD' ? label : '',
+    // The resolution that goes without saying.
+    typeof resolution === 'number' && resolution !== 720 ? String(resolution) : '',
+    subbed ? 'Subbed' : lyrics ? 'Lyrics' : '',
+  ].join('')
+}
+
+/** A video of a theme, as a file. */
+export const video: Resource = {
+  type: 'video',
+  plural: 'videos',
+  about: 'A video file of a theme.',
+  table: 'videos',
+  key: 'video_id',
+  fields: {
+    ...WIKI_DATES,
+    id: { kind: 'integer', shown: 'default', column: 'video_id', about: 'The id.', example: 2712 },
+    audio_id: { kind: 'integer', shown: 'never' },
+    // The names are NULL in rows from when there were ids alone.
+    basename: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: "The file's name.",
+      example: 'Bakemonogatari-OP1.webm',
+    },
+    filename: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: "The file's name without its extension.",
+      example: 'Bakemonogatari-OP1',
+    },
+    lyrics: { kind: 'boolean', shown: 'default', about: 'Whether it shows the lyrics.', example: false },
+    mimetype: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: "The file's media type.",
+      example: 'video/webm',
+    },
+    nc: { kind: 'boolean', shown: 'default', about: 'Whether it is free of credits.', example: true },
+    overlap: {
+      kind: 'enum',
+      shown: 'default',
+      labels: VIDEO_OVERLAP,
+      about: 'How far it runs into the episode.',
+      example: 'None',
+    },
+    path: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      about: 'Where the file is in the storage.',
+      example: '2009/Summer/Bakemonogatari-OP1.webm',
+    },
+    resolution: {
+      kind: 'integer',
+      shown: 'default',
+      nullable: true,
+      about: 'The height of the picture in pixels.',
+      example: 1080,
+    },
+    size: {
+      kind: 'integer',
+      shown: 'default',
+      nullable: true,
+      about: "The file's size in bytes.",
+      example: 65_950_223,
+    },
+    source: {
+      kind: 'enum',
+      shown: 'default',
+      nullable: true,
+      labels: VIDEO_SOURCE,
+      about: 'What it was made from.',
+      example: 'BD',
+    },
+    subbed: {
+      kind: 'boolean',
+      shown: 'default',
+      about: 'Whether it shows subtitles of what is spoken.',
+      example: false,
+    },
+    uncen: { kind: 'boolean', shown: 'default', about: 'Whether it is uncensored.', example: false },
+    tags: {
+      kind: 'string',
+      shown: 'default',
+      filter: false,
+      sort: false,
+      computed: { columns: TAGGED, value: videoTags },
+      about: 'What sets it apart among the videos of its theme.',
+      example: 'NCBD1080',
+    },
+    link: {
+      kind: 'string',
+      shown: 'default',
+      nullable: true,
+      filter: false,
+      sort: false,
+      computed: {
+        columns: ['basename'],
+        value: ({ basename }, { wikiUrls }) => linkBelow(wikiUrls.video, basename),
+      },
+      about: 'Where the file can be seen; null where this server has not been told.',
+      example: 'https://v.animethemes.moe/Bakemonogatari-OP1.webm',
+    },
+  },
+  relations: {
+    audio: { resource: () => audio, many: false, join: { by: 'our column', column: 'audio_id' } },
+  },
+  onlyNull: 'deleted_at',
+}

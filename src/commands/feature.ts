@@ -1,0 +1,38 @@
+import { Argument, Command } from 'commander'
+import { FEATURE_NAMES, type Feature, isFeatureOn, setFeature } from '../database/features.ts'
+import { type CommandContext, withDatabase } from './context.ts'
+import { columns } from './options.ts'
+
+/** `feature list | on | off`: what users may do at all. */
+export const featureCommand = (context: CommandContext) =>
+  new Command('feature')
+    .description('turn off what users may do at all, and on again')
+    .addCommand(
+      new Command('list')
+        .description('list the features, and whether they are on')
+        .action(() => listFeatures(context)),
+    )
+    .addCommand(turning(context, 'on'))
+    .addCommand(turning(context, 'off'))
+
+const turning = (context: CommandContext, state: 'on' | 'off') =>
+  new Command(state)
+    .description(
+      `turn a feature ${state}${state === 'off' ? ': its lists can be read, and changed by nobody' : ''}`,
+    )
+    .addArgument(new Argument('<feature>', 'what is meant').choices(FEATURE_NAMES))
+    .action((feature: Feature) =>
+      withDatabase(context, `feature ${state}`, async ({ kysely }) => {
+        await setFeature(kysely, feature, state === 'on', context.clock())
+        context.print(`Turned ${state}: ${feature}.`)
+      }),
+    )
+
+const listFeatures = (context: CommandContext) =>
+  withDatabase(context, 'feature list', async ({ kysely }) => {
+    const rows = [['FEATURE', 'STATE']]
+    for (const feature of FEATURE_NAMES) {
+      rows.push([feature, (await isFeatureOn(kysely, feature)) ? 'on' : 'off'])
+    }
+    for (const line of columns(rows)) context.print(line)
+  })

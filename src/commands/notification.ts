@@ -1,0 +1,51 @@
+import { randomUUID } from 'node:crypto'
+import { Command, InvalidArgumentError } from 'commander'
+import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '../api/notification-input.ts'
+import { insertNotification } from '../database/notifications.ts'
+import { type CommandContext, recordEvent, withDatabase } from './context.ts'
+import { userByEmail } from './options.ts'
+
+/** `notification send`: tells a user something. */
+export const notificationCommand = (context: CommandContext) =>
+  new Command('notification').description('tell users something').addCommand(
+    new Command('send')
+      .description('add a notification to those of a user')
+      .requiredOption('--email <email>', "the user's e-mail address")
+      .requiredOption(
+        '--type <class>',
+        'its class, such as App\\Notifications\\ExternalProfileSyncedNotification',
+        parseType,
+      )
+      .requiredOption('--data <json>', 'what it says, a JSON object', parseData)
+      .action((options: SendOptions) => send(context, options)),
+  )
+
+interface SendOptions {
+  email: string
+  type: string
+  data: string
+}
+
+function parseType(text: string): string {
+  if (!isShownType(text)) throw new InvalidArgumentError('expected the name of a class that users are shown')
+  return text
+}
+
+function parseData(text: string): string {
+  if (!isJsonObject(text)) throw new InvalidArgumentError('expected a JSON object such as {"profileId":3}')
+  if (text.length > NOTIFICATION_LIMITS.data) {
+    throw new InvalidArgumentError(`expected at most ${NOTIFICATION_LIMITS.data} characters`)
+  }
+  return text
+}
+
+async function send(context: CommandContext, { email, type, data }: SendOptions) {
+  await withDatabase(context, 'notification send', async (database, config) => {
+    const { userId } = await userByEmail(database, config, email)
+    const id = randomUUID()
+    const [userType] = config.tokenableTypes
+    await insertNotification(database.kysely, { id, userId, userType, type, data, now: context.clock() })
+    await recordEvent(context, database, userId, 'notified', { type })
+    context.print(`Notified ${email}: ${id}.`)
+  })
+}

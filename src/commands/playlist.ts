@@ -1,0 +1,21 @@
+import { Command } from 'commander'
+import { findBrokenPlaylists, repairPlaylist } from '../database/tracks.ts'
+import { type CommandContext, withDatabase } from './context.ts'
+
+/** `playlist repair`: what may have to be done to lists that somebody else wrote. */
+export const playlistCommand = (context: CommandContext) =>
+  new Command('playlist').description('look after playlists').addCommand(
+    new Command('repair')
+      .description('make one sequence again of playlists whose links and positions do not agree')
+      .action(() =>
+        withDatabase(context, 'playlist repair', async ({ kysely }) => {
+          const broken = await findBrokenPlaylists(kysely)
+          for (const id of broken) await repairPlaylist(kysely, id, context.clock())
+          context.print(
+            broken.length === 0
+              ? 'All playlists are in order.'
+              : `Repaired ${broken.length} playlist${broken.length === 1 ? '' : 's'}.`,
+          )
+        }),
+      ),
+  )

@@ -1,0 +1,20 @@
+import type { Migration } from 'kysely'
+import { statements } from './statements.ts'
+
+/** By which what is public is listed, and found by its name. */
+export const publicLists: Migration = {
+  up: statements(
+    `create index playlists_visibility_index on playlists (visibility, playlist_id)`,
+    `create index external_profiles_visibility_index on external_profiles (visibility, profile_id)`,
+    // Without the extension, or the right to create it, names are found all the same: one by one.
+    `do $$
+    begin
+      create extension if not exists pg_trgm;
+      create index playlists_name_trigrams_index on playlists using gin (name gin_trgm_ops);
+      create index external_profiles_name_trigrams_index on external_profiles using gin (name gin_trgm_ops);
+    exception
+      when insufficient_privilege or undefined_file or feature_not_supported or undefined_object then null;
+    end
+    $$`,
+  ),
+}

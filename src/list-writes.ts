@@ -1,0 +1,53 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { forbidden, unprocessable } from './api/errors.ts'
+import { validationMessages } from './api/validation.ts'
+import type { Identity } from './auth/identity.ts'
+import { BYPASS_FEATURE_FLAGS } from './auth/permission.ts'
+import { type Feature, isFeatureOn } from './database/features.ts'
+
+/**
+ * The options of a route that says what is wrong with the input only after it is known that whoever asks may change
+ * anything: its handler calls {@link requireValid}.
+ *
+ * @param readings how fields are read before the schema sees them
+ */
+export const judgedLast = (readings: Readonly<Record<string, (value: unknown) => unknown>>) => ({
+  attachValidation: true,
+  preValidation: async ({ body }: FastifyRequest) => {
+    const input = body as Record<string, unknown>
+    for (const [name, read] of Object.entries(readings)) {
+      if (name in input) input[name] = read(input[name])
+    }
+  },
+})
+
+/**
+ * Lets only input go on that its schema accepts, and about which there is nothing else to say.
+ *
+ * @param further what else is wrong, by field
+ * @throws {HttpError} 422 that tells all of it
+ */
+export function requireValid(
+  { validationError }: FastifyRequest,
+  further: Readonly<Record<string, readonly string[]>> = {},
+): void {
+  const errors: Record<string, string[]> = validationMessages(validationError?.validation ?? [])
+  for (const [field, sentences] of Object.entries(further)) {
+    if (sentences.length > 0) errors[field] = [...new Set([...(errors[field] ?? []), ...sentences])]
+  }
+  if (Object.keys(errors).length > 0) throw unprocessable(errors)
+}
+
+/** What stands between users and their lists beside what they may do. */
+export function listGates({ database }: Pick<FastifyInstance, 'database'>) {
+  const isExempt = ({ identity }: FastifyRequest) =>
+    (identity as Identity).permissions.has(BYPASS_FEATURE_FLAGS)
+  return {
+    /** @throws {HttpError} 403 when the feature is turned off */
+    async requireFeature(request: FastifyRequest, feature: Feature): Promise<void> {
+      if (!isExempt(request) && !(await isFeatureOn(database.kysely, feature))) throw forbidden()
+    },
+    /** How many of something whoever asks may have; null for any number. */
+    limitFor: (request: FastifyRequest, most: number): number | null => (isExempt(request) ? null : most),
+  }
+}

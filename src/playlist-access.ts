@@ -1,0 +1,57 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { notFound } from './api/errors.ts'
+import { PLAYLIST_VISIBILITY } from './api/resources/playlist.ts'
+import { findPlaylist, type PlaylistRow } from './database/playlists.ts'
+import { findTrack, type TrackRow } from './database/tracks.ts'
+
+const PRIVATE = PLAYLIST_VISIBILITY.indexOf('Private')
+
+/**
+ * Finds the playlist that a path names, or the track of one, for those who may see it or change it. Each throws 404
+ * when there is none, and 403 when it is not for whoever asks.
+ */
+export function playlistAccess({ database: { kysely } }: Pick<FastifyInstance, 'database'>) {
+  const findPlaylistOf = async ({ params }: FastifyRequest): Promise<PlaylistRow> => {
+    const playlist = await findPlaylist(kysely, (params as { playlist: string }).playlist)
+    if (playlist === null) throw notFound()
+    return playlist
+  }
+  const findTrackOf = async (
+    request: FastifyRequest,
+  ): Promise<{ playlist: PlaylistRow; track: TrackRow }> => {
+    const playlist = await findPlaylistOf(request)
+    const track = await findTrack(kysely, playlist.id, (request.params as { track: string }).track)
+    if (track === null) throw notFound()
+    return { playlist, track }
+  }
+  const letSee = (request: FastifyRequest, { visibility, userId }: PlaylistRow) => {
+    request.authorize()
+    if (visibility === PRIVATE) request.requireOwner(userId)
+  }
+  const letChange = (request: FastifyRequest, { userId }: PlaylistRow) => {
+    request.authorize()
+    request.requireOwner(userId)
+  }
+  return {
+    async playlistToSee(request: FastifyRequest) {
+      const playlist = await findPlaylistOf(request)
+      letSee(request, playlist)
+      return playlist
+    },
+    async playlistToChange(request: FastifyRequest) {
+      const playlist = await findPlaylistOf(request)
+      letChange(request, playlist)
+      return playlist
+    },
+    async trackToSee(request: FastifyRequest) {
+      const found = await findTrackOf(request)
+      letSee(request, found.playlist)
+      return found
+    },
+    async trackToChange(request: FastifyRequest) {
+      const found = await findTrackOf(request)
+      letChange(request, found.playlist)
+      return found
+    },
+  }
+}

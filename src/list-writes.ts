@@ -25,17 +25,20 @@ export const judgedLast = (readings: Readonly<Record<string, (value: unknown) =>
  * Lets only input go on that its schema accepts, and about which there is nothing else to say.
  *
  * @param further what else is wrong, by field
- * @throws {HttpError} 422 that tells all of it
+ * @throws {HttpError} 422 that tells all of it, in the order of the schema's fields
  */
 export function requireValid(
-  { validationError }: FastifyRequest,
+  { validationError, routeOptions }: FastifyRequest,
   further: Readonly<Record<string, readonly string[]>> = {},
 ): void {
-  const errors: Record<string, string[]> = validationMessages(validationError?.validation ?? [])
-  for (const [field, sentences] of Object.entries(further)) {
-    if (sentences.length > 0) errors[field] = [...new Set([...(errors[field] ?? []), ...sentences])]
-  }
-  if (Object.keys(errors).length > 0) throw unprocessable(errors)
+  const body = routeOptions.schema?.body as { properties: object } | undefined
+  const faults = validationMessages(validationError?.validation ?? [])
+  const fields = new Set([body?.properties ?? {}, faults, further].flatMap(Object.keys))
+  const errors = [...fields].flatMap(field => {
+    const sentences = [...new Set([...(faults[field] ?? []), ...(further[field] ?? [])])]
+    return sentences.length === 0 ? [] : [[field, sentences] as const]
+  })
+  if (errors.length > 0) throw unprocessable(Object.fromEntries(errors))
 }
 
 /** What stands between users and their lists beside what they may do. */

@@ -10,7 +10,7 @@ export const Label = <const Labels extends readonly string[]>(
   labels: Labels,
   description: string,
   example: Labels[number],
-) => Type.Unsafe<Labels[number]>({ type: 'string', enum: [...labels], description, examples: [example] })
+) => Type.Unsafe<Labels[number]>({ enum: [...labels], description, examples: [example] })
 
 /**
  * What is meant where a label is expected: a label in any case, or the number that stands for it. What is neither is

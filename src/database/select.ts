@@ -97,7 +97,7 @@ export async function selectPage(
   const keys = sql`
     select ${column('t', resource.key)} from ${sql.table(resource.table)} as t
     where ${scope('t', selection)}
-      and ${matches(resource, 't', selection)}
+      and ${matches(resource, 't', selection, 'listed')}
       and ${query.search === null ? sql`true` : named('t', query.search)}
     order by ${orders}
     limit ${size + 1} offset ${offsetOf(number, size)}::bigint`
@@ -126,7 +126,7 @@ export async function selectOne(
     select ${columns(resource, 't', includes, selection)} from ${sql.table(resource.table)} as t
     where ${column('t', resource.key)} = ${key}
       and ${scope('t', selection)}
-      and ${matches(resource, 't', selection)}`.execute(db)
+      and ${matches(resource, 't', selection, 'listed')}`.execute(db)
   const [found] = await withIncludes(db, resource, rows, includes, selection)
   return found ?? null
 }
@@ -363,11 +363,19 @@ function correlated(
 
 /**
  * That a row exists for the API and meets the request's conditions. Conditions stand in brackets of their own:
- * an `or` among them cannot reach around what decides whose rows these are.
+ * an `or` among them cannot reach around what decides whose rows these are. What has to be related is asked of the
+ * rows that are listed, and not of those that are related to them.
  */
-function matches(resource: Resource, alias: string, selection: Selection): Sql {
+function matches(
+  resource: Resource,
+  alias: string,
+  selection: Selection,
+  place: 'listed' | 'related' = 'related',
+): Sql {
   const { except, onlyNull } = resource
-  const conditions = selection.query.conditions.get(resource.type) ?? []
+  const conditions = (selection.query.conditions.get(resource.type) ?? []).filter(
+    ({ is }) => is !== 'related' || place === 'listed',
+  )
   const isAggregate = (condition: Condition) =>
     condition.is !== 'related' && resource.fields[condition.field]?.aggregate !== undefined
   const parts = [

@@ -88,19 +88,24 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
    * already, what is not given stays, and nothing belongs to what it does not have.
    */
   const contentErrors = async (input: TrackInput, track: TrackRow | null) => {
-    const number = (value: unknown) => (Number.isSafeInteger(value) ? (value as number) : null)
-    const isGiven = (value: unknown) => value !== undefined && (track === null || value !== null)
-    const entryId = isGiven(input.entry_id) ? number(input.entry_id) : (track?.entryId ?? null)
-    const videoId = isGiven(input.video_id) ? number(input.video_id) : (track?.videoId ?? null)
-    const { hasEntry, hasVideo, isLinked } = await findEntryVideo(kysely, { entryId, videoId })
-    const judge = (value: unknown, exists: boolean, other: number | null, name: string) => {
-      if (value === undefined || value === null || typeof value !== 'number') return []
-      const isAlone = track !== null && other === null
-      return exists && (isLinked || isAlone) ? [] : [rules.selected(name)]
+    const read = (given: unknown, current: number | null = null) => {
+      const value = given === undefined ? current : given
+      return { given, id: Number.isSafeInteger(value) ? (value as number) : null, isEmpty: value === null }
+    }
+    const entry = read(input.entry_id, track?.entryId)
+    const video = read(input.video_id, track?.videoId)
+    const { hasEntry, hasVideo, isLinked } = await findEntryVideo(kysely, {
+      entryId: entry.id,
+      videoId: video.id,
+    })
+    const judge = (one: typeof entry, exists: boolean, other: typeof entry, name: string) => {
+      if (typeof one.given !== 'number') return []
+      const isFree = track !== null && other.isEmpty
+      return exists && (isLinked || isFree) ? [] : [rules.selected(name)]
     }
     return {
-      entry_id: judge(input.entry_id, hasEntry, videoId, 'entry id'),
-      video_id: judge(input.video_id, hasVideo, entryId, 'video id'),
+      entry_id: judge(entry, hasEntry, video, 'entry id'),
+      video_id: judge(video, hasVideo, entry, 'video id'),
     }
   }
 

@@ -67,7 +67,7 @@ export function buildApp({
     bodyLimit: BODY_LIMIT_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     pluginTimeout: START_TIMEOUT_MS,
-    routerOptions: { ignoreTrailingSlash: true },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_000 },
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { grant } from '../../../src/database/permissions.ts'
-import { addUser, get, MINUTE, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
+import { addToken, addUser, get, MINUTE, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
 import { SPA } from '../../support/browser.ts'
 import { createDatabase, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
@@ -109,6 +109,31 @@ async function forgery(t: Test, database: TestDatabase) {
     t.equal(answer.status, 201, 'while the page itself gets through')
   })
 
+  await t.test('a browser that does not say whose page it is on says where that is from', async t => {
+    const app = await start(t, database, { APP_URL: 'http://accounts.example' })
+    const { browser, user } = await loggedIn(app, database)
+    const page = await browser.open(`/admin/tokens/${user.tokenId}`)
+    for (const [origin, status] of [
+      ['http://accounts.example', 303],
+      ['http://accounts.internal:3000', 303],
+      ['http://accounts.internal', 403],
+      ['http://accounts.example.evil.example', 403],
+      ['https://evil.example', 403],
+      [SPA, 403],
+      ['null', 403],
+    ] as [string, number][]) {
+      // As behind a proxy that asks under another name.
+      const headers = { host: 'accounts.internal:3000', origin }
+      const answer = await browser.sendForm(
+        page,
+        `/admin/tokens/${user.tokenId}/rename`,
+        { name: 'x' },
+        headers,
+      )
+      t.equal(answer.status, status, origin)
+    }
+  })
+
   await t.test('nobody is logged in by a page of somebody else', async t => {
     const app = await start(t, database)
     const user = await addUser(database, { password: PASSWORD })
@@ -162,6 +187,20 @@ async function foreignIds(t: Test, database: TestDatabase) {
     }
     t.equal((await get(app, '/api/me', victim.user.token)).status, 200)
     t.match(textOf(await victim.browser.open('/admin')), /test Last used/)
+  })
+
+  await t.test('nor are those of something else that has the same id', async t => {
+    const app = await start(t, database)
+    const { browser, user } = await loggedIn(app, database)
+    const { tokenId } = await addToken(database, user.id, { userType: 'App\\Models\\Robot' })
+    const page = await browser.open('/admin')
+    t.match(page.text, `"/admin/tokens/${user.tokenId}"`)
+    t.notMatch(page.text, `"/admin/tokens/${tokenId}"`)
+    t.equal((await browser.bare('GET', `/admin/tokens/${tokenId}`)).status, 404)
+    const fields = { _token: formsOf(page)[0]?.hidden._token ?? '', name: 'x', current_password: PASSWORD }
+    for (const action of ['rename', 'rotate', 'revoke']) {
+      t.equal((await browser.post(`/admin/tokens/${tokenId}/${action}`, fields)).status, 404, action)
+    }
   })
 
   await t.test('a form changes nothing that it does not have, such as whose a token is', async t => {
@@ -490,6 +529,12 @@ async function headers(t: Test, database: TestDatabase) {
       t.notMatch(policy, /unsafe|\*|https?:|data:/, name)
       t.equal(headers['x-frame-options'], 'DENY')
     }
+    t.equal(answers['too much'].status, 400)
+    t.equal(
+      (await browser.post('/admin/logout', { x: Array(1000).fill('1') })).status,
+      419,
+      'one less is read',
+    )
     t.match(answers.page.headers['content-security-policy'], /form-action 'self'; base-uri 'none'/)
     t.equal(answers.page.headers['referrer-policy'], 'same-origin')
     t.equal(answers.page.headers['cache-control'], 'no-store, private')

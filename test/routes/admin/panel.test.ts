@@ -1,5 +1,7 @@
+import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, get, startApp, type TestApp } from '../../support/app.ts'
+import { addToken, addUser, DAY, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
+import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { PanelBrowser, textOf } from '../../support/panel.ts'
 
@@ -78,6 +80,36 @@ async function entrance(t: Test, database: TestDatabase) {
     }
   })
 
+  await t.test('waits ten minutes for a second factor', async t => {
+    const app = await start(t, database)
+    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const client = new TestBrowser(app)
+    await client.logIn(user)
+    await client.post('/user/confirm-password', { password: PASSWORD })
+    await client.post('/user/two-factor-authentication')
+    const { secretKey } = (await client.get('/user/two-factor-secret-key')).json
+    const totp = new TOTP({ secret: OneTimeSecret.fromBase32(secretKey) })
+    const code = () => totp.generate({ timestamp: app.clock() })
+    await client.post('/user/confirmed-two-factor-authentication', { code: code() })
+    app.clock.advance(MINUTE)
+
+    const [inTime, late] = [new PanelBrowser(app), new PanelBrowser(app)]
+    const [page, latePage] = [await inTime.logIn(user), await late.logIn(user)]
+    t.match(textOf(latePage), 'Second factor')
+    t.equal((await late.bare('GET', '/admin')).status, 303, 'the password alone opens nothing')
+    app.clock.advance(10 * MINUTE)
+    t.equal((await late.bare('GET', '/admin/two-factor')).status, 200)
+    const answer = await inTime.sendForm(page, '/admin/two-factor', { code: code() })
+    t.equal(answer.headers.location, '/admin')
+    t.equal((await inTime.bare('GET', '/admin')).status, 200)
+
+    app.clock.advance(MINUTE)
+    t.equal((await late.bare('GET', '/admin/two-factor')).headers.location, '/admin/login')
+    const refused = await late.sendForm(latePage, '/admin/two-factor', { code: code() })
+    t.equal(refused.headers.location, '/admin/login', 'and whoever comes later begins again')
+    t.equal((await late.bare('GET', '/admin')).status, 303)
+  })
+
   await t.test('a user without any permission gets in, and sees nothing of others', async t => {
     const app = await start(t, database)
     const { browser, page } = await loggedIn(app, database)
@@ -106,8 +138,21 @@ async function entrance(t: Test, database: TestDatabase) {
     for (const path of paths) {
       const answer = await get(app, path)
       t.equal(answer.status, 200)
-      t.match(answer.headers['cache-control'], 'immutable')
+      t.equal(answer.headers['cache-control'], 'public, max-age=31536000, immutable')
       t.strictSame(answer.setCookies, [])
+      const other = await get(app, path.replace(/v=.*/, 'v=another'))
+      t.equal(other.status, 200)
+      t.equal(other.headers['cache-control'], 'no-store, private', 'but not as what it is not')
+    }
+    for (const path of [
+      '/admin/other.css',
+      '/admin/panel.css/x',
+      '/admin/panel.js.map',
+      '/admin/panel.txt',
+    ]) {
+      const answer = await get(app, path)
+      t.equal(answer.status, 404, path)
+      t.equal(answer.headers['cache-control'], 'no-store, private', 'so that it can come to be')
     }
   })
 }
@@ -191,7 +236,8 @@ async function tokens(t: Test, database: TestDatabase) {
       t.equal(answer.status, 422, JSON.stringify(fields))
       t.match(textOf(answer), sentence)
     }
-    const many = await browser.submit(page, '/admin/tokens', right)
+    const fifty = '127.0.0.1 '.repeat(50)
+    const many = await browser.submit(page, '/admin/tokens', { ...right, allowed_ips: fifty })
     t.equal(many.status, 403)
     t.match(textOf(many), 'You may not have more than 1 tokens.')
     t.equal((await get(app, '/api/me/token', user.token)).json.tokens.length, 1)
@@ -236,6 +282,12 @@ async function account(t: Test, database: TestDatabase) {
     t.equal(weak.status, 422)
     t.match(textOf(weak), 'The provided password does not match your current password.')
     t.match(textOf(weak), 'The password must be at least 8 characters.')
+    const repeated = { password: NEW, password_confirmation: NEW }
+    for (const fields of [repeated, { ...repeated, current_password: '' }]) {
+      const without = await browser.submit(page, '/admin/password', fields)
+      t.equal(without.status, 422)
+      t.match(textOf(without), 'The current password field is required.')
+    }
     const fields = { current_password: PASSWORD, password: NEW, password_confirmation: NEW }
     const done = await browser.submit(weak, '/admin/password', { ...fields, revoke_tokens: '1' })
     t.match(textOf(done), 'You have a new password.')
@@ -283,6 +335,17 @@ async function users(t: Test, database: TestDatabase) {
     for (const q of ['%', '_', '\\', '%00', 'x'.repeat(1000), '9'.repeat(30)]) {
       const page = await browser.open(`/admin/users?q=${encodeURIComponent(q)}&page=2`)
       t.equal(page.status, 200)
+      t.match(textOf(page), 'Nobody is found.', q)
+    }
+    const odd = '100%_\\'
+    await database.kysely.updateTable('users').set({ name: odd }).where('id', '=', other.id).execute()
+    for (const q of ['%', '_', '\\', '0%_', odd]) {
+      const page = await browser.open(`/admin/users?q=${encodeURIComponent(q)}`)
+      t.match(textOf(page), other.email, `${q} means itself`)
+      t.notMatch(textOf(page), wanted.email, q)
+    }
+    for (const q of ['1%0', '10_%', '%%']) {
+      const page = await browser.open(`/admin/users?q=${encodeURIComponent(q)}`)
       t.match(textOf(page), 'Nobody is found.', q)
     }
     t.equal((await browser.open('/admin/users?q=%00&page=0&page=x')).status, 200)
@@ -341,8 +404,10 @@ async function users(t: Test, database: TestDatabase) {
     t.equal(await can(), 200, 'and ends by itself')
 
     await browser.logIn(admin)
+    page = await browser.open(path)
+    t.match(textOf(page), /Bans None\./, 'after which it is listed no more')
     const data = '{"title":"Hello"}'
-    page = await browser.submit(await browser.open(path), `${path}/notify`, {
+    page = await browser.submit(page, `${path}/notify`, {
       type: 'App\\Notifications\\X',
       data,
     })
@@ -375,6 +440,33 @@ async function users(t: Test, database: TestDatabase) {
     }
   })
 
+  await t.test('are there no more once they are deleted', async t => {
+    const app = await start(t, database)
+    const { browser } = await loggedIn(app, database, ['Admin'])
+    const gone = await addUser(database, { verified: false })
+    const path = `/admin/users/${gone.id}`
+    const page = await browser.open(path)
+    await database.kysely
+      .updateTable('users')
+      .set({ deleted_at: '2026-03-01 12:00:00' })
+      .where('id', '=', gone.id)
+      .execute()
+    for (const q of [gone.name, gone.email]) {
+      t.match(textOf(await browser.open(`/admin/users?q=${q}`)), 'Nobody is found.', q)
+    }
+    t.notMatch(textOf(await browser.open('/admin/users')), gone.email)
+    t.equal((await browser.bare('GET', path)).status, 404)
+    for (const [form, fields] of Object.entries<Record<string, string | string[]>>({
+      verify: {},
+      revoke: {},
+      roles: { 'roles[]': ['Encoder'], current_password: PASSWORD },
+      ban: { ban: 'everything' },
+      notify: { type: 'x', data: '{}' },
+    })) {
+      t.equal((await browser.sendForm(page, `${path}/${form}`, fields)).status, 404, form)
+    }
+  })
+
   await t.test('what is wrong is said', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, ['Admin'])
@@ -390,6 +482,8 @@ async function users(t: Test, database: TestDatabase) {
       ['ban', { ban: 'everything', reason: 'a\0' }, 'The selected reason is invalid.'],
       ['notify', { type: 'x', data: '[1]' }, 'The data must be a JSON object.'],
       ['notify', { type: 'x', data: '{' }, 'The data must be a JSON object.'],
+      ['notify', { type: 'x', data: 'null' }, 'The data must be a JSON object.'],
+      ['notify', { type: 'x', data: '"{}"' }, 'The data must be a JSON object.'],
       ['notify', { type: '../x', data: '{}' }, 'The selected type is invalid.'],
       [
         'notify',

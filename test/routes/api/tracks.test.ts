@@ -342,9 +342,16 @@ async function addWiki({ kysely }: TestDatabase): Promise<Wiki> {
   for (const artist of artists) artistIds.push(await add('artists', 'artist_id', artist))
   const gone = await add('artists', 'artist_id', { name: 'x', slug: 'x', ...deleted })
   const left = await add('artists', 'artist_id', { name: 'y', slug: 'y' })
-  for (const [artist_id, further] of [...artistIds.map(id => [id, {}] as const), [gone, {}] as const]) {
-    await add('performances', 'performance_id', { song_id: songId, artist_id, ...further })
+  const performances = [
+    { alias: 'Hitagi', as: 'Hitagi Senjougahara', member_alias: null, member_as: null, relevance: 2 },
+    { alias: null, as: null, member_alias: 'Mayoi', member_as: 'Mayoi Hachikuji', relevance: 1 },
+  ]
+  const artistSongs: object[] = []
+  for (const [index, performance] of performances.entries()) {
+    const values = { song_id: songId, artist_id: artistIds[index], ...performance }
+    artistSongs.push({ id: await add('performances', 'performance_id', values), ...performance })
   }
+  await add('performances', 'performance_id', { song_id: songId, artist_id: gone })
   await add('performances', 'performance_id', { song_id: songId, artist_id: left, ...deleted })
   const group = { name: 'English Version', slug: 'EN' }
   const groupId = await add('groups', 'group_id', group)
@@ -415,7 +422,11 @@ async function addWiki({ kysely }: TestDatabase): Promise<Wiki> {
           song: {
             id: songId,
             ...song,
-            artists: artists.map((artist, index) => ({ id: artistIds[index], ...artist })),
+            artists: artists.map((artist, index) => ({
+              id: artistIds[index],
+              ...artist,
+              artistsong: artistSongs[index],
+            })),
           },
           group: { id: groupId, ...group },
         },

@@ -122,6 +122,20 @@ for (const engine of ENGINES) {
       t.strictSame(rows, [])
     })
 
+    t.test('find names by trigrams where those are', async t => {
+      const { rows } = await sql<{ available: boolean; indexes: string[] }>`
+        select
+          exists (select from pg_available_extensions where name = 'pg_trgm') as available,
+          array(
+            select indexname::text from pg_indexes where indexdef like '%gin_trgm_ops%' order by indexname
+          ) as indexes`.execute(kysely)
+      const [{ available, indexes } = { available: null, indexes: [] }] = rows
+      t.strictSame(
+        indexes,
+        available ? ['external_profiles_name_trigrams_index', 'playlists_name_trigrams_index'] : [],
+      )
+    })
+
     t.test('keep names and addresses unique without regard to case', async t => {
       const add = (name: string, email: string) =>
         kysely.insertInto('users').values({ name, email, password: '!' }).execute()

@@ -491,7 +491,9 @@ function orderBy(
       if (name === null) return sql`random()`
       const field = resource.fields[name] as Field
       const value = fieldValue(resource, name, field, alias, selection)
-      const key = field.kind === 'string' && !field.caseSensitive ? sql`lower(${value})` : value
+      // What is told apart by case has its order from its bytes, whatever the language of the database.
+      const text = field.caseSensitive ? sql`${value} collate "C"` : sql`lower(${value})`
+      const key = field.kind === 'string' ? text : value
       const nulls = field.nullable ? (descending ? sql` nulls last` : sql` nulls first`) : sql``
       return sql`${key} ${direction(descending)}${nulls}`
     },

@@ -199,9 +199,8 @@ export function queryParameters(endpoint: Endpoint): object[] {
       in: 'query',
       name: 'q',
       required: false,
-      description: 'Words that a name must have. Only what is public is found.',
+      description: 'Words that a name must have, such as `best`. Only what is public is found.',
       schema: { type: 'string', maxLength: VALUE_LIMITS.search },
-      example: 'best',
     })
   }
   if (about.length > 0 && !isSequence) {

@@ -1103,6 +1103,8 @@ async function index(t: Test, { app, database, pair, otherPair }: World, wiki: W
     [{ 'filter[has]': 'previous' }, 'ABCDE'],
     [{ 'filter[has-lt]': 'previous' }, 'F'],
     [{ 'filter[has]': 'playlist' }, 'ABCDEF'],
+    [{ 'filter[has]': 'next', 'filter[has-lt]': 'previous' }, 'F'],
+    [{ 'filter[has]': 'next,previous' }, 'ABCD'],
     [{ 'filter[has]': 'animethemeentry', 'filter[animethemeentry][version]': '2' }, 'F'],
     [{ 'filter[created_at]': '2022', 'filter[updated_at-or]': '2025-06' }, 'DF'],
     [{ 'filter[created_at]': '1999', 'filter[entry_id-or]': wiki.pair.entry_id }, 'F', 'nothing of others'],
@@ -1370,6 +1372,8 @@ async function storing(t: Test, { app, database, pair, otherPair }: World) {
       const suffix =
         more.length === 0 ? '' : ` (and ${more.length} more error${more.length === 1 ? '' : 's'})`
       t.equal(json.message, `${first}${suffix}`, 'the message counts what else there is')
+      const order = ['entry_id', 'video_id', 'next', 'previous'].filter(field => field in errors)
+      t.strictSame(Object.keys(json.errors ?? {}), order, 'and is the first of them')
     }
     t.equal(await orderOf(database, playlist), 'ABC', 'and nothing was added')
 
@@ -1496,6 +1500,11 @@ async function updating(t: Test, { app, database, pair, otherPair }: World, meth
       ['a video that is not there', { video_id: missing }, { video_id: selected('video id') }],
       ['no entry', { entry_id: null }, { entry_id: required('entry id') }],
       ['no video', { video_id: '' }, { video_id: required('video id') }],
+      [
+        'no entry, and a video that only the entry before would have to have',
+        { entry_id: null, video_id: otherPair.video_id },
+        { entry_id: required('entry id') },
+      ],
       ['both, not linked', { entry_id: pair.entry_id, video_id: otherPair.video_id }, NOT_LINKED],
       ['both, not there', { entry_id: missing, video_id: missing }, NOT_LINKED],
       ['an entry without such a video', { entry_id: pair.entry_id, video_id: missing }, NOT_LINKED],

@@ -99,7 +99,8 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
       videoId: video.id,
     })
     const judge = (one: typeof entry, exists: boolean, other: typeof entry, name: string) => {
-      if (typeof one.given !== 'number') return []
+      // Of what is no number, the schema says so.
+      if (!Number.isInteger(one.given)) return []
       const isFree = track !== null && other.isEmpty
       return exists && (isLinked || isFree) ? [] : [rules.selected(name)]
     }

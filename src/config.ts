@@ -565,7 +565,7 @@ export const SETTINGS = {
     name: 'EXTERNAL_PROFILES_LOCAL_ONLY',
     fallback: 'false',
     about:
-      'Whether external profiles are for our own machines alone, those of `LOCAL_IPS`: `true` or `false`. Users see their own in any case.',
+      'Whether external profiles are for our own machines alone, those of `LOCAL_IPS`: `true` or `false`. `/me/externalprofile` is for everybody all the same.',
     parse: yesOrNo,
   }),
   videoUrl: setting<string | null>({

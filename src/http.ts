@@ -6,6 +6,7 @@ import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
 import { PasswordsBusy } from './auth/password.ts'
 import type { Config } from './config.ts'
+import { MOST_INCLUDED, TooMuchIncluded } from './database/select.ts'
 import { LookupRefused } from './database/shared-lookup.ts'
 import { DatabaseUnavailable } from './database/unavailable.ts'
 
@@ -84,6 +85,9 @@ export function toHttpError(
 ): HttpError {
   if (error instanceof HttpError) return error
   if (PASSING.some(kind => error instanceof kind)) return serviceUnavailable()
+  if (error instanceof TooMuchIncluded) {
+    return unprocessable({ include: [MESSAGES.tooMuchIncluded(MOST_INCLUDED)] })
+  }
   const { code, statusCode, validation } = error
   if (validation) return unprocessable(validationMessages(validation))
   switch (code) {

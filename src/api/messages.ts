@@ -29,6 +29,8 @@ export const MESSAGES = {
   playlistDeleted: (name: string) => `Playlist '${name}' was deleted.`,
   trackDeleted: (id: number) => `Playlist Track '${id}' was deleted.`,
   profileDeleted: (name: string) => `External Profile '${name}' was deleted.`,
+  tooMuchIncluded: (most: number) =>
+    `The include would show more than ${most} rows. Ask for fewer relations, or for smaller pages.`,
   tokenEnded: 'The token has ended, and so would its successor.',
   invalidSignature: 'Invalid signature.',
   disposableEmail: 'Disposable email addresses are not allowed.',

@@ -107,10 +107,34 @@ export async function selectPage(
     where ${column('t', resource.key)} in (${keys})
     order by ${orders}`.execute(db)
   const page = rows.slice(0, size)
-  return {
-    found: await withIncludes(db, resource, page, query.includes, selection),
-    hasMore: rows.length > size,
+  const found = await withIncludes(db, resource, page, query.includes, selection)
+  return { found: bounded(found), hasMore: rows.length > size }
+}
+
+/** The most rows that an answer includes, each as often as it is shown. */
+export const MOST_INCLUDED = 50_000
+
+/** What an answer would include is more than {@link MOST_INCLUDED}. */
+export class TooMuchIncluded extends Error {
+  override readonly name = 'TooMuchIncluded'
+}
+
+/** @throws {TooMuchIncluded} when rows include too much, which few rows do that are shown in many places */
+function bounded(found: Found[]): Found[] {
+  const sizes = new Map<Found, number>()
+  const sizeOf = (row: Found): number => {
+    const known = sizes.get(row)
+    if (known !== undefined) return known
+    let size = 1
+    for (const related of row.related.values()) {
+      for (const other of related === null ? [] : [related].flat()) size += sizeOf(other)
+    }
+    sizes.set(row, size)
+    return size
   }
+  const included = found.reduce((sum, row) => sum + sizeOf(row) - 1, 0)
+  if (included > MOST_INCLUDED) throw new TooMuchIncluded()
+  return found
 }
 
 /** The row with a key, if it is in a scope; null otherwise. */
@@ -127,7 +151,7 @@ export async function selectOne(
     where ${column('t', resource.key)} = ${key}
       and ${scope('t', selection)}
       and ${matches(resource, 't', selection, 'listed')}`.execute(db)
-  const [found] = await withIncludes(db, resource, rows, includes, selection)
+  const [found] = bounded(await withIncludes(db, resource, rows, includes, selection))
   return found ?? null
 }
 
@@ -143,7 +167,7 @@ export async function selectIncludes(
 ): Promise<Found> {
   if (selection.query.includes.size === 0) return { values, related: NOTHING }
   const row = { ...values, $key: key, $owner: null }
-  const [found] = await withIncludes(db, resource, [row], selection.query.includes, selection)
+  const [found] = bounded(await withIncludes(db, resource, [row], selection.query.includes, selection))
   return found as Found
 }
 
@@ -230,7 +254,9 @@ async function selectRelated(
     from ${sql.table(resource.table)} as t ${pivot}
     where ${linkedTo(relation, 't', sql`= any(${keys}::bigint[])`, selection)}
       and ${matches(resource, 't', selection)}
-    order by ${orderBy(resource, 't', [], selection)}`.execute(db)
+    order by ${orderBy(resource, 't', [], selection)}
+    limit ${MOST_INCLUDED + 1}`.execute(db)
+  if (rows.length > MOST_INCLUDED) throw new TooMuchIncluded()
 
   const seen = new Set<string>()
   // A role may be given twice, under two class names that mean a user.
@@ -242,7 +268,9 @@ async function selectRelated(
   once.forEach((row, index) => {
     const one = found[index] as Found
     const pivot = shows && { shows, values: pivotValues(shows, row) }
-    byOwner.set(row.$owner, [...(byOwner.get(row.$owner) ?? []), pivot ? { ...one, pivot } : one])
+    const siblings = byOwner.get(row.$owner)
+    if (siblings === undefined) byOwner.set(row.$owner, [pivot ? { ...one, pivot } : one])
+    else siblings.push(pivot ? { ...one, pivot } : one)
   })
   return byOwner
 }
@@ -420,7 +448,9 @@ function meets(resource: Resource, alias: string, condition: Condition, selectio
     isText && !field.caseSensitive ? sql`lower(${placeholder})` : placeholder
 
   if (condition.is === 'listed') {
-    const values = sql.join(condition.values.map(item => right(typed(field, item))))
+    // As one parameter, however many they are.
+    const list = sql`${condition.values.map(String)}::text[]::${TYPES[field.kind]}[]`
+    const values = sql`select ${right(sql`item`)} from unnest(${list}) as item`
     return condition.negated ? sql`${left} not in (${values})` : sql`${left} in (${values})`
   }
   const { comparison } = condition

@@ -109,30 +109,40 @@ export async function insertTrack(
   })
 }
 
-/** Changes what a track shows, where it stands, or both. `now` in milliseconds since the epoch. */
+/**
+ * Changes what a track shows, where it stands, or both. What it shows then has to belong together, whatever somebody
+ * else has changed of it meanwhile. `now` in milliseconds since the epoch.
+ */
 export async function updateTrack(
   db: Kysely<Schema>,
   playlistId: number,
   id: number,
   { content, place, now }: { content: Partial<TrackContent>; place: Place | null; now: number },
-): Promise<'updated' | Gone> {
+): Promise<'updated' | 'not linked' | Gone> {
   return db.transaction().execute(async transaction => {
     if (!(await lockPlaylist(transaction, playlistId))) return 'no such playlist'
-    const spot = place && (await spotAt(transaction, playlistId, place))
-    if (place !== null && spot === null) return 'no such place'
-    const { entryId, videoId } = content
     const track = await transaction
-      .updateTable('playlist_tracks')
-      .set({
-        ...(entryId !== undefined && { entry_id: entryId }),
-        ...(videoId !== undefined && { video_id: videoId }),
-        updated_at: millisToTimestamp(now),
-      })
+      .selectFrom('playlist_tracks')
+      .select(['entry_id as entryId', 'video_id as videoId'])
       .where('playlist_id', '=', playlistId)
       .where('track_id', '=', id)
-      .returning('track_id')
       .executeTakeFirst()
     if (track === undefined) return 'no such track'
+    const spot = place && (await spotAt(transaction, playlistId, place))
+    if (place !== null && spot === null) return 'no such place'
+
+    const shown = { ...track, ...content }
+    const isOther = shown.entryId !== track.entryId || shown.videoId !== track.videoId
+    if (isOther && shown.entryId !== null && shown.videoId !== null) {
+      if (!(await findEntryVideo(transaction, shown)).isLinked) return 'not linked'
+    }
+    if (isOther || spot !== null) {
+      await transaction
+        .updateTable('playlist_tracks')
+        .set({ entry_id: shown.entryId, video_id: shown.videoId, updated_at: millisToTimestamp(now) })
+        .where('track_id', '=', id)
+        .execute()
+    }
     if (spot !== null) await relink(transaction, playlistId, now, { id, spot })
     return 'updated'
   })

@@ -23,8 +23,11 @@ import { COMPARISONS_OF, parseInteger, parseValue, valueMessage } from './values
 
 const { rules } = MESSAGES
 
-/** The bounds of a list's length and of a value's, in items and characters. */
-export const VALUE_LIMITS = { items: 100, characters: 1_000, search: 100 } as const
+/**
+ * The bounds of a list's length and of a value's, in items and characters, and of how many relations all filters
+ * together may ask for: the database plans each of them with all others.
+ */
+export const VALUE_LIMITS = { items: 100, characters: 1_000, search: 100, relations: 16 } as const
 
 const PAGE_SIZE = { standard: 15, most: 100 } as const
 
@@ -352,6 +355,10 @@ function readFilter(rules: Rules, value: Parameter | undefined, faults: Faults):
       const about = candidates.filter(type => readFieldFilter(type, name) !== null)
       readConditions(key, name, given, about, faults, add, resource)
     }
+  }
+  const related = (conditions.get(resource.type) ?? []).filter(({ is }) => is === 'related')
+  if (related.length > VALUE_LIMITS.relations) {
+    faults.add('filter.has', MESSAGES.rules.maxItems('filter.has', VALUE_LIMITS.relations))
   }
   return conditions
 }

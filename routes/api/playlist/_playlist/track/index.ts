@@ -140,6 +140,13 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
       next === undefined ? { previous: [rules.selected('previous')] } : { next: [rules.selected('next')] },
     )
 
+  /** What no longer belongs together, since somebody has changed the rest of it. */
+  const notLinked = ({ entry_id, video_id }: TrackInput) =>
+    unprocessable({
+      ...(entry_id !== undefined && { entry_id: [rules.selected('entry id')] }),
+      ...(video_id !== undefined && { video_id: [rules.selected('video id')] }),
+    })
+
   app.get(
     '',
     {
@@ -302,6 +309,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
             updateTrack(kysely, playlist.id, track.id, { content, place, now: clock() }),
           )
           if (outcome === 'no such place') throw noSuchPlace(request.body)
+          if (outcome === 'not linked') throw notLinked(request.body)
           if (outcome !== 'updated') throw notFound()
         }
         return show(playlist.id, track.id)

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { millisToTimestamp } from '../auth/time.ts'
 import type { Schema } from './schema.ts'
+import { lockUser } from './users.ts'
 
 /** An external profile, as far as it matters who may do what with it. */
 export interface ExternalProfileRow {
@@ -59,14 +60,7 @@ export async function insertExternalProfile(
   most: number | null,
 ): Promise<number | 'too many' | 'no such user'> {
   return db.transaction().execute(async transaction => {
-    const owner = await transaction
-      .selectFrom('users')
-      .select('id')
-      .where('id', '=', userId)
-      .where('deleted_at', 'is', null)
-      .forNoKeyUpdate()
-      .executeTakeFirst()
-    if (owner === undefined) return 'no such user'
+    if (!(await lockUser(transaction, userId))) return 'no such user'
     if (most !== null && (await countExternalProfiles(transaction, userId)) >= most) return 'too many'
     const at = millisToTimestamp(now)
     const { id } = await transaction

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToTimestamp } from '../auth/time.ts'
 import type { Schema } from './schema.ts'
+import { lockUser } from './users.ts'
 
 /** A playlist, as far as it matters who may do what with it. */
 export interface PlaylistRow {
@@ -59,14 +60,7 @@ export async function insertPlaylist(
   most: number | null,
 ): Promise<number | 'too many' | 'no such user'> {
   return db.transaction().execute(async transaction => {
-    const owner = await transaction
-      .selectFrom('users')
-      .select('id')
-      .where('id', '=', userId)
-      .where('deleted_at', 'is', null)
-      .forNoKeyUpdate()
-      .executeTakeFirst()
-    if (owner === undefined) return 'no such user'
+    if (!(await lockUser(transaction, userId))) return 'no such user'
     if (most !== null && (await countPlaylists(transaction, userId)) >= most) return 'too many'
     const id = await nextId(transaction, 'playlists', 'playlist_id')
     const at = millisToTimestamp(now)

@@ -1,4 +1,4 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { canonicalEmail } from '../auth/email.ts'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
@@ -356,4 +356,19 @@ export async function verifyEmail(
     await grantDefaultRoles(transaction, { userId, types })
     return true
   })
+}
+
+/**
+ * Keeps all who add something to what a user has waiting, until the transaction is over; false when there is no such
+ * user any more.
+ */
+export async function lockUser(transaction: Transaction<Schema>, id: number): Promise<boolean> {
+  const user = await transaction
+    .selectFrom('users')
+    .select('id')
+    .where('id', '=', id)
+    .where('deleted_at', 'is', null)
+    .forNoKeyUpdate()
+    .executeTakeFirst()
+  return user !== undefined
 }

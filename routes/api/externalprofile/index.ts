@@ -5,8 +5,6 @@ import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts
 import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../src/api/query/parse.ts'
-import { render, renderPage } from '../../../src/api/query/render.ts'
 import {
   EXTERNAL_PROFILE_SITE,
   EXTERNAL_PROFILE_VISIBILITY,
@@ -19,9 +17,10 @@ import {
   insertExternalProfile,
   updateExternalProfile,
 } from '../../../src/database/external-profiles.ts'
-import { anyOf, selecting, selectOne, selectPage, where } from '../../../src/database/select.ts'
+import { anyOf, where } from '../../../src/database/select.ts'
 import { externalProfileAccess } from '../../../src/external-profile-access.ts'
 import { judgedLast, listGates, requireValid } from '../../../src/list-writes.ts'
+import { listing, showing } from '../../../src/listing.ts'
 
 const Site = Label(
   EXTERNAL_PROFILE_SITE,
@@ -53,17 +52,9 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database
   const access = externalProfileAccess(app)
   const { requireFeature, limitFor } = listGates(app)
-  const parsePage = queryParser(endpoint)
-  const parse = queryParser(oneExternalProfile)
-  const selection = selecting(config)
-
-  /** @throws {HttpError} 404 when somebody has deleted it meanwhile */
-  const show = async (id: number, query = parse('')) => {
-    const scope = where('profile_id', '=', id)
-    const found = await selectOne(kysely, oneExternalProfile.resource, scope, id, selection(query))
-    if (found === null) throw notFound()
-    return { externalprofile: render(oneExternalProfile.resource, found, query) }
-  }
+  const list = listing(app, endpoint)
+  const showRow = showing(app, oneExternalProfile)
+  const show = (id: number, url?: string) => showRow(where('profile_id', '=', id), id, url)
 
   app.get(
     '',
@@ -83,14 +74,13 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       access.requireLocal(request)
-      const query = parsePage(request.url)
       const { identity } = request
       const isPublic = where('visibility', '=', visibilityOf('Public'))
-      const scope =
-        identity === null || query.search !== null
+      return list(request, ({ search }) =>
+        identity === null || search !== null
           ? isPublic
-          : anyOf(isPublic, where('user_id', '=', identity.user.id))
-      return renderPage(endpoint, query, await selectPage(kysely, endpoint, scope, selection(query)), request)
+          : anyOf(isPublic, where('user_id', '=', identity.user.id)),
+      )
     },
   )
 
@@ -177,7 +167,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { id } = await access.profileToSee(request)
-      return show(id, parse(request.url))
+      return show(id, request.url)
     },
   )
 

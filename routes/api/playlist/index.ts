@@ -5,8 +5,6 @@ import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts
 import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../src/api/query/parse.ts'
-import { render, renderPage } from '../../../src/api/query/render.ts'
 import { PLAYLIST_VISIBILITY } from '../../../src/api/resources/playlist.ts'
 import { done, failure, success } from '../../../src/api/responses.ts'
 import { hashidEncoder } from '../../../src/auth/hashid.ts'
@@ -17,8 +15,9 @@ import {
   insertPlaylist,
   updatePlaylist,
 } from '../../../src/database/playlists.ts'
-import { selecting, selectOne, selectPage, where } from '../../../src/database/select.ts'
+import { where } from '../../../src/database/select.ts'
 import { judgedLast, listGates, requireValid } from '../../../src/list-writes.ts'
+import { listing, showing } from '../../../src/listing.ts'
 import { playlistAccess } from '../../../src/playlist-access.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
@@ -46,17 +45,9 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
   const access = playlistAccess(app)
   const { requireFeature, limitFor } = listGates(app)
   const { playlist: hashidOf } = hashidEncoder(config.hashidsSalt)
-  const parsePage = queryParser(endpoint)
-  const parse = queryParser(onePlaylist)
-  const selection = selecting(config)
-
-  /** @throws {HttpError} 404 when somebody has deleted it meanwhile */
-  const show = async (id: number, query = parse('')) => {
-    const scope = where('playlist_id', '=', id)
-    const found = await selectOne(kysely, onePlaylist.resource, scope, id, selection(query))
-    if (found === null) throw notFound()
-    return { playlist: render(onePlaylist.resource, found, query) }
-  }
+  const list = listing(app, endpoint)
+  const showRow = showing(app, onePlaylist)
+  const show = (id: number, url?: string) => showRow(where('playlist_id', '=', id), id, url)
 
   app.get(
     '',
@@ -74,11 +65,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of playlists.'), { isLimited: true }) },
       },
     },
-    async request => {
-      const query = parsePage(request.url)
-      const scope = where('visibility', '=', PUBLIC)
-      return renderPage(endpoint, query, await selectPage(kysely, endpoint, scope, selection(query)), request)
-    },
+    request => list(request, () => where('visibility', '=', PUBLIC)),
   )
 
   app.post(
@@ -157,7 +144,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { id } = await access.playlistToSee(request)
-      return show(id, parse(request.url))
+      return show(id, request.url)
     },
   )
 

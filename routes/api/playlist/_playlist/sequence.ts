@@ -3,12 +3,11 @@ import { Type } from 'typebox'
 import { tracksBackward, tracksForward } from '../../../../src/api/endpoints.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { pageSchema } from '../../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../../src/api/query/parse.ts'
-import { renderPage } from '../../../../src/api/query/render.ts'
 import { relationAt } from '../../../../src/api/query/resource.ts'
 import { playlist as playlistResource } from '../../../../src/api/resources/playlist.ts'
 import { failure, success } from '../../../../src/api/responses.ts'
-import { allOf, belongingTo, selecting, selectPage, where } from '../../../../src/database/select.ts'
+import { allOf, belongingTo, where } from '../../../../src/database/select.ts'
+import { listing } from '../../../../src/listing.ts'
 import { playlistAccess } from '../../../../src/playlist-access.ts'
 
 const InPlaylist = Type.Object({
@@ -27,10 +26,8 @@ const access = {
 } as const
 
 const sequences: FastifyPluginAsyncTypebox = async app => {
-  const { kysely } = app.database
   const { playlistToSee, trackToSee } = playlistAccess(app)
   const relation = relationAt(playlistResource, ['tracks'])
-  const selection = selecting(app.config)
 
   for (const { direction, endpoint, beyond, whole, rest } of [
     {
@@ -48,7 +45,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
       rest: 'that come before a track, nearest first',
     },
   ] as const) {
-    const parse = queryParser(endpoint)
+    const list = listing(app, endpoint)
     const page = { 200: success(pageSchema(endpoint, 'A page of tracks.'), { isLimited: true }) }
 
     app.get(
@@ -66,9 +63,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
       },
       async request => {
         const { id } = await playlistToSee(request)
-        const query = parse(request.url)
-        const found = await selectPage(kysely, endpoint, belongingTo(relation, id), selection(query))
-        return renderPage(endpoint, query, found, request)
+        return list(request, () => belongingTo(relation, id))
       },
     )
 
@@ -90,13 +85,8 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
       },
       async request => {
         const { playlist, track } = await trackToSee(request)
-        const query = parse(request.url)
-        const scope = allOf(belongingTo(relation, playlist.id), where('position', beyond, track.position))
-        return renderPage(
-          endpoint,
-          query,
-          await selectPage(kysely, endpoint, scope, selection(query)),
-          request,
+        return list(request, () =>
+          allOf(belongingTo(relation, playlist.id), where('position', beyond, track.position)),
         )
       },
     )

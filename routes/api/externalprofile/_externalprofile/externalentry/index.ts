@@ -1,16 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { externalEntries as endpoint, oneExternalEntry } from '../../../../../src/api/endpoints.ts'
-import { notFound } from '../../../../../src/api/errors.ts'
 import { MESSAGES } from '../../../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../../../src/api/query/parse.ts'
-import { render, renderPage } from '../../../../../src/api/query/render.ts'
 import { relationAt } from '../../../../../src/api/query/resource.ts'
 import { externalProfile } from '../../../../../src/api/resources/externalprofile.ts'
 import { failure, success } from '../../../../../src/api/responses.ts'
-import { belongingTo, selecting, selectOne, selectPage } from '../../../../../src/database/select.ts'
+import { belongingTo } from '../../../../../src/database/select.ts'
 import { externalProfileAccess } from '../../../../../src/external-profile-access.ts'
+import { listing, showing } from '../../../../../src/listing.ts'
 
 const InProfile = Type.Object({
   externalprofile: Type.String({ description: "The external profile's id.", examples: ['3'] }),
@@ -28,12 +26,10 @@ const toView = {
 } as const
 
 const entries: FastifyPluginAsyncTypebox = async app => {
-  const { kysely } = app.database
   const access = externalProfileAccess(app)
   const relation = relationAt(externalProfile, ['externalentries'])
-  const parsePage = queryParser(endpoint)
-  const parse = queryParser(oneExternalEntry)
-  const selection = selecting(app.config)
+  const list = listing(app, endpoint)
+  const show = showing(app, oneExternalEntry)
 
   app.get(
     '',
@@ -53,9 +49,7 @@ const entries: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { id } = await access.profileToSee(request)
-      const query = parsePage(request.url)
-      const page = await selectPage(kysely, endpoint, belongingTo(relation, id), selection(query))
-      return renderPage(endpoint, query, page, request)
+      return list(request, () => belongingTo(relation, id))
     },
   )
 
@@ -77,11 +71,7 @@ const entries: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { profile, id } = await access.entryToSee(request)
-      const query = parse(request.url)
-      const scope = belongingTo(relation, profile.id)
-      const found = await selectOne(kysely, oneExternalEntry.resource, scope, id, selection(query))
-      if (found === null) throw notFound()
-      return { externalentry: render(oneExternalEntry.resource, found, query) }
+      return show(belongingTo(relation, profile.id), id, request.url)
     },
   )
 

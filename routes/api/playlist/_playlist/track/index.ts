@@ -5,13 +5,11 @@ import { forbidden, notFound, unprocessable } from '../../../../../src/api/error
 import { integerOf } from '../../../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../../../src/api/query/openapi.ts'
-import { queryParser } from '../../../../../src/api/query/parse.ts'
-import { render, renderPage } from '../../../../../src/api/query/render.ts'
 import { relationAt } from '../../../../../src/api/query/resource.ts'
 import { playlist as playlistResource } from '../../../../../src/api/resources/playlist.ts'
 import { done, failure, success } from '../../../../../src/api/responses.ts'
 import { hashidEncoder } from '../../../../../src/auth/hashid.ts'
-import { belongingTo, selecting, selectOne, selectPage } from '../../../../../src/database/select.ts'
+import { belongingTo } from '../../../../../src/database/select.ts'
 import {
   countTracks,
   deleteTrack,
@@ -24,6 +22,7 @@ import {
   updateTrack,
 } from '../../../../../src/database/tracks.ts'
 import { judgedLast, listGates, requireValid } from '../../../../../src/list-writes.ts'
+import { listing, showing } from '../../../../../src/listing.ts'
 import { playlistAccess } from '../../../../../src/playlist-access.ts'
 import { takingTurns } from '../../../../../src/turns.ts'
 
@@ -71,17 +70,10 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
   const { track: hashidOf } = hashidEncoder(config.hashidsSalt)
   const inTurn = takingTurns()
   const relation = relationAt(playlistResource, ['tracks'])
-  const parsePage = queryParser(endpoint)
-  const parse = queryParser(oneTrack)
-  const selection = selecting(config)
-
-  /** @throws {HttpError} 404 when somebody has deleted it meanwhile */
-  const show = async (playlistId: number, id: number, query = parse('')) => {
-    const scope = belongingTo(relation, playlistId)
-    const found = await selectOne(kysely, oneTrack.resource, scope, id, selection(query))
-    if (found === null) throw notFound()
-    return { track: render(oneTrack.resource, found, query) }
-  }
+  const list = listing(app, endpoint)
+  const showRow = showing(app, oneTrack)
+  const show = (playlistId: number, id: number, url?: string) =>
+    showRow(belongingTo(relation, playlistId), id, url)
 
   /**
    * What is wrong with a track's entry and video: they must exist, and belong together. Of a track that is there
@@ -174,9 +166,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { id } = await access.playlistToSee(request)
-      const query = parsePage(request.url)
-      const page = await selectPage(kysely, endpoint, belongingTo(relation, id), selection(query))
-      return renderPage(endpoint, query, page, request)
+      return list(request, () => belongingTo(relation, id))
     },
   )
 
@@ -260,7 +250,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { playlist, track } = await access.trackToSee(request)
-      return show(playlist.id, track.id, parse(request.url))
+      return show(playlist.id, track.id, request.url)
     },
   )
 

@@ -1,9 +1,9 @@
+import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { HttpError } from '../src/api/errors.ts'
-import { normalizeInput, withLists } from '../src/api/input.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import { parseQueryString, QUERY_LIMITS, QueryTooLarge } from '../src/api/query/querystring.ts'
+import { normalizeInput } from '../src/api/input.ts'
+import { MULTIPART, parseForm, parseMultipart, URLENCODED } from '../src/form.ts'
+import { readBody } from '../src/method-override.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -25,14 +25,24 @@ export default fp(
       if (body === '') done(null)
       else parseJson(request, String(body), done)
     })
+    const mostOf = ({ isPanel }: FastifyRequest) => (isPanel ? BOXES : undefined)
     app.addContentTypeParser(
-      'application/x-www-form-urlencoded',
+      URLENCODED,
       { parseAs: 'buffer' },
-      async (request: FastifyRequest, body: Buffer) => {
-        const most = request.isPanel ? BOXES : QUERY_LIMITS.parameters
-        return parseForm(body.toString('latin1'), most)
-      },
+      async (request: FastifyRequest, body: Buffer) => parseForm(body.toString('latin1'), mostOf(request)),
     )
+    app.addContentTypeParser(
+      MULTIPART,
+      { parseAs: 'buffer' },
+      async (request: FastifyRequest, body: Buffer) =>
+        parseMultipart(request.headers['content-type'] ?? '', body, mostOf(request)),
+    )
+
+    // A form that was asked for its method is read, and comes from memory.
+    app.addHook('preParsing', (request, _reply, payload, done) => {
+      const body = readBody(request.raw)
+      done(null, body === undefined ? payload : Readable.from([body]))
+    })
 
     app.addHook('onRoute', route => {
       if (route.schema?.body !== undefined) route.config = { ...route.config, hasBody: true }
@@ -54,15 +64,6 @@ export default fp(
   },
   { name: 'body', dependencies: ['api-area'] },
 )
-
-/** @throws {HttpError} 400 for more than anybody means */
-function parseForm(text: string, most: number = QUERY_LIMITS.parameters) {
-  try {
-    return withLists(parseQueryString(text, { trim: false, most }))
-  } catch (error) {
-    throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
-  }
-}
 
 function queryOf(url: string) {
   const mark = url.indexOf('?')

@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -13,6 +14,7 @@ import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
 import { BODY_LIMIT_BYTES, loggerOptions, onClientError, securityHeaders, toHttpError } from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
+import { withMethodOverride } from './method-override.ts'
 import { requestLogger } from './request-logger.ts'
 
 declare module 'fastify' {
@@ -39,8 +41,11 @@ export interface AppOptions {
   logStream?: { write(line: string): void }
 }
 
-/** The longest that a client may take to send a request, in milliseconds. */
-const REQUEST_TIMEOUT_MS = 30_000
+/**
+ * The longest that a client may take to send a request, and to begin another one, in milliseconds. Proxies keep a
+ * connection for a minute: it has to be they who close it.
+ */
+const TIMEOUTS = { requestTimeout: 30_000, keepAliveTimeout: 72_000 }
 
 /** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
 const START_TIMEOUT_MS = 120_000
@@ -65,7 +70,8 @@ export function buildApp({
     requestIdHeader: false,
     trustProxy: trustProxy(config.trustedProxies),
     bodyLimit: BODY_LIMIT_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Fastify's own server with one thing before its router.
+    serverFactory: handle => createServer(TIMEOUTS, withMethodOverride(handle)),
     pluginTimeout: START_TIMEOUT_MS,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_000 },
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import {
@@ -91,15 +91,25 @@ export default fp(
 
     const methodsOf = knownMethods(app, routes)
 
-    app.addGuard((request, reply) => {
-      if (request.is404) {
-        const path = pathOf(request.url)
-        const allowed = methodsOf(path)
-        if (allowed.length === 0) throw routeNotFound(path)
-        if (request.method !== 'OPTIONS') throw methodNotAllowed(request.method, path, allowed)
-        reply.header('allow', allowed.join(', ')).send()
-        return
-      }
+    app.addGuard((request, reply) =>
+      request.is404 ? answerUnknown(request, reply) : (answerGuest(request, reply) ?? requireAccess(request)),
+    )
+
+    /** Says that there is nothing, or something by other methods alone. */
+    const answerUnknown = (request: FastifyRequest, reply: FastifyReply) => {
+      const path = pathOf(request.url)
+      const allowed = methodsOf(path)
+      if (allowed.length === 0) throw routeNotFound(path)
+      if (request.method !== 'OPTIONS') throw methodNotAllowed(request.method, path, allowed)
+      return reply.header('allow', allowed.join(', ')).send()
+    }
+
+    const answerGuest = ({ routeConfig, identity }: FastifyRequest, reply: FastifyReply) =>
+      routeConfig.access?.auth === 'guest' && identity !== null
+        ? reply.send({ error: MESSAGES.alreadyAuthenticated })
+        : undefined
+
+    const requireAccess = (request: FastifyRequest) => {
       const { auth, ability, permission, checked, password } = request.routeConfig.access as Access
       const { identity } = request
       if (identity === null) {
@@ -107,8 +117,7 @@ export default fp(
         return
       }
       if (ability !== undefined) request.requireAbility(ability)
-      if (auth === 'guest') reply.send({ error: MESSAGES.alreadyAuthenticated })
-      else if (permission !== undefined && checked === undefined) request.authorize()
+      if (permission !== undefined && checked === undefined) request.authorize()
       if (
         password === 'confirmed' &&
         identity.via === 'session' &&
@@ -116,7 +125,7 @@ export default fp(
       ) {
         throw passwordConfirmationRequired()
       }
-    })
+    }
 
     app.addHook('onSend', (request, reply, _payload, done) => {
       const isForgotten =

@@ -5,8 +5,8 @@ import { MESSAGES } from '../src/api/messages.ts'
 import type { Session } from '../src/auth/session.ts'
 import { isSafe } from '../src/http.ts'
 
-/** A step on a request's way that may refuse it, by what it throws or by an answer that it sends. */
-type Guard = (request: FastifyRequest, reply: FastifyReply) => Promise<void> | void
+/** A step on a request's way that may refuse it: by what it throws, or by an answer, which it then returns. */
+type Guard = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<void> | void
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -50,8 +50,8 @@ export default fp(
       if (!request.isStateful || request.is404 || isSafe(method)) return
       if (headers['sec-fetch-site'] === 'same-origin') return
       if (isOriginOnly) throw forbidden(MESSAGES.originMismatch)
-      const token = headers['x-csrf-token'] ?? headers['x-xsrf-token']
-      if (token === undefined && session !== null && hasBody(request)) request.awaitsBody = true
+      const token = headers['x-csrf-token'] || headers['x-xsrf-token']
+      if (!token && session !== null && hasBody(request)) request.awaitsBody = true
       else verify(session, token)
     }
 
@@ -66,20 +66,17 @@ export default fp(
   { name: 'csrf', dependencies: ['body', 'identify'] },
 )
 
-/** Runs a step, and goes on unless it has answered. What is done at once takes no promise. */
+/** Runs a step, and goes on unless it answers. What is done at once takes no promise. */
 function pass(
   guard: Guard,
   request: FastifyRequest,
   reply: FastifyReply,
   done: (error?: Error) => void,
 ): void {
-  const goOn = () => {
-    if (!reply.sent) done()
-  }
   try {
     const pending = guard(request, reply)
-    if (pending === undefined) goOn()
-    else pending.then(goOn, done)
+    if (pending === undefined) done()
+    else if (pending !== reply) pending.then(() => done(), done)
   } catch (error) {
     done(error as Error)
   }

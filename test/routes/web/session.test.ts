@@ -621,6 +621,54 @@ async function waysIn(t: Test, database: Database) {
     t.strictSame(posted.setCookies, [])
   })
 
+  t.test('whoever is logged in is told so, and nothing else is done', async t => {
+    const app = await startApp(t, { database, routes })
+    const user = await addUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(app)
+    await browser.logIn({ email: user.email, password: PASSWORD })
+    const id = browser.sessionId
+    const everything = async () => [
+      await database.kysely.selectFrom('sessions').select('id').orderBy('id').execute(),
+      await database.kysely.selectFrom('users').select(['id', 'password']).orderBy('id').execute(),
+      await database.kysely.selectFrom('password_reset_tokens').selectAll().execute(),
+    ]
+    const before = await everything()
+    const token = browser.cookies.get('XSRF-TOKEN') ?? ''
+    const body = {
+      name: 'somebody-else',
+      email: user.email,
+      password: PASSWORD,
+      password_confirmation: PASSWORD,
+      terms: true,
+      token: 'x',
+      code: '123456',
+    }
+    for (const path of [
+      '/login',
+      '/register',
+      '/forgot-password',
+      '/reset-password',
+      '/two-factor-challenge',
+    ]) {
+      for (const [how, request] of [
+        ['a header and a body', { headers: { 'x-xsrf-token': token }, payload: body }],
+        ['a header alone', { headers: { 'x-xsrf-token': token } }],
+        ['a body alone', { payload: { ...body, _token: token } }],
+        ['the word of the browser', { headers: { 'sec-fetch-site': 'same-origin' } }],
+      ] as const) {
+        const answer = await browser.bare('POST', path, request)
+        t.equal(answer.status, 200, `${path} with ${how}`)
+        t.strictSame(answer.json, { error: 'Already authenticated.' })
+      }
+    }
+    t.equal(browser.sessionId, id)
+    t.equal((await browser.get('/api/me')).json.user.id, user.id)
+    t.strictSame(await everything(), before)
+    t.strictSame(app.mailbox.mails, [])
+    t.equal(app.logged.filter(({ msg }) => msg === 'login').length, 1)
+    t.equal(app.logged.filter(({ level }) => Number(level) >= 40).length, 0, 'and nothing was answered twice')
+  })
+
   t.test('what is not from a page of ours has tokens alone, and the log says why', async t => {
     const app = await startApp(t, { database, environment: { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' } })
     const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })

@@ -84,8 +84,17 @@ export function isWeaker(hash: string, rounds: number): boolean {
   return cost !== null && cost < rounds
 }
 
-/** A hash that no password has, for work that leads to nothing. */
-const dummy = (cost: number) => `$2y$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+/** A bcrypt hash that no password has, for work that leads to nothing. */
+const bcryptOfNobody = (cost: number) => `$2y$${String(cost).padStart(2, '0')}$${'.'.repeat(53)}`
+
+/** The parameters of an argon2 hash, and its work, as memory and passes tell it; null for other hashes. */
+function argonWork(hash: string): { parameters: string; work: number } | null {
+  const [parameters, memory, passes] = /^\$argon2id?\$v=\d+\$m=(\d+),t=(\d+),p=\d+\$/.exec(hash) ?? []
+  return parameters === undefined ? null : { parameters, work: Number(memory) * Number(passes) }
+}
+
+/** An argon2 hash that no password has, with a salt of 16 bytes and 32 more, all of them nought. */
+const argonOfNobody = (parameters: string) => `${parameters}${'A'.repeat(22)}$${'A'.repeat(43)}`
 
 /** More passwords are waiting to be checked than can be in reasonable time. */
 export class PasswordsBusy extends Error {
@@ -98,8 +107,9 @@ export class PasswordsBusy extends Error {
 /** Checks and hashes passwords, a few at a time. */
 export interface Passwords {
   /**
-   * Whether a password belongs to a hash; null is nobody's. What fails costs as much as it does for a hash of
-   * the configured cost, so that the time does not tell whether there was a bcrypt hash, nor of which cost.
+   * Whether a password belongs to a hash; null is nobody's. What fails costs the most work of each kind of hash that
+   * was met so far, and of the configured cost at least, so that the time does not tell whether there was a hash, nor
+   * which.
    *
    * @throws {PasswordsBusy} when too many wait already
    */
@@ -136,15 +146,20 @@ export function passwords({
     return limit(work)
   }
 
+  let mostRounds = rounds
+  let mostArgon: ReturnType<typeof argonWork> = null
+
   const verify = async (password: string, hash: string | null) => {
+    const cost = bcryptCost(hash ?? '')
+    const argon = argonWork(hash ?? '')
+    mostRounds = Math.max(mostRounds, cost ?? 0)
+    if (argon !== null && argon.work > (mostArgon?.work ?? 0)) mostArgon = argon
     if (hash !== null && (await compare(password, hash))) return true
     // The costs from a lower one up to the last but one add up to what is missing.
-    const cost = hash === null ? null : bcryptCost(hash)
-    if (cost !== null) {
-      for (let more = cost; more < rounds; more++) await compare(password, dummy(more))
-    } else if (!hash?.startsWith('$argon2')) {
-      await compare(password, dummy(rounds))
-    }
+    for (let more = cost ?? mostRounds; more < mostRounds; more++)
+      await compare(password, bcryptOfNobody(more))
+    if (cost === null) await compare(password, bcryptOfNobody(mostRounds))
+    if (argon === null && mostArgon !== null) await compare(password, argonOfNobody(mostArgon.parameters))
     return false
   }
 

@@ -124,6 +124,36 @@ t.test('a wrong password costs the same, whoever it is for', async t => {
   t.equal(await workOf(''), nobody)
 })
 
+t.test('what fails costs all kinds of work that any hash has cost', async t => {
+  const argon =
+    '$argon2id$v=19$m=1024,t=2,p=1$UnVGMTEuRncvWm1LTFM4UA$NbOgZTIPG8SmllgH1Mitckc0dxYtxOPZc2GuiuulUAk'
+  let work: string[] = []
+  const { verify } = passwords({
+    rounds: 4,
+    concurrency: 1,
+    waiting: 1,
+    compare: async (given, against) => {
+      const isRight = await verifyPassword(given, against)
+      work.push(/^\$2y\$\d\d|^\$argon2id?\$v=19\$m=\d+,t=\d+/.exec(against)?.[0] ?? against)
+      return isRight
+    },
+  })
+  const workOf = async (hash: string | null) => {
+    work = []
+    t.equal(await verify('wrong', hash), false)
+    return work.sort()
+  }
+  t.strictSame(await workOf(null), ['$2y$04'])
+  t.strictSame(await workOf(await hashPassword('right', 6)), ['$2y$06'], 'more than configured')
+  t.strictSame(await workOf(null), ['$2y$06'], 'is the measure from then on')
+  t.strictSame(await workOf(await hashPassword('right', 4)), ['$2y$04', '$2y$04', '$2y$05'].sort())
+  const all = ['$2y$06', '$argon2id$v=19$m=1024,t=2']
+  t.strictSame(await workOf(argon), all)
+  t.strictSame(await workOf(null), all)
+  t.strictSame(await workOf(await hashPassword('right', 6)), all)
+  t.strictSame(await workOf('!'), ['!', ...all], 'a hash that is none')
+})
+
 t.test('passwords are checked a few at a time, and not for ever', async t => {
   let busy = 0
   let most = 0

@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
+import { ownHosts } from '../src/auth/origin.ts'
 
 /**
  * Refuses requests that name another host than ours, in production. Health checks name the machine's address,
@@ -11,13 +12,7 @@ export default fp(
     const { appEnv, appUrl, appHosts } = app.config
     if (appEnv !== 'production') return
 
-    const exact = new Set([appUrl.hostname, ...appHosts].map(host => host.toLowerCase()))
-    const domains = appHosts.filter(host => host.startsWith('*.')).map(host => host.slice(1).toLowerCase())
-
-    const judge = (named: string) => {
-      const host = named.replace(/:\d*$/, '').toLowerCase()
-      return exact.has(host) || domains.some(domain => host.endsWith(domain))
-    }
+    const judge = ownHosts([appUrl.hostname, ...appHosts])
     // Most requests name the same host as the one before.
     let last = ''
     let isOurs = judge(last)

@@ -1,5 +1,8 @@
 import { isIP } from 'node:net'
+import { getDomain } from 'tldts'
 import { isAddressOrRange } from './auth/address-list.ts'
+import { isLoopback, isOpenToAnybody, isWritten } from './auth/origin.ts'
+import { CSRF_COOKIE, REMEMBER_COOKIE } from './session-cookies.ts'
 
 /** What a value may be. Thrown by a setting's parser, turned into one line of {@link ConfigError}. */
 class Expected extends Error {}
@@ -282,8 +285,9 @@ export const SETTINGS = {
     about:
       "First-party origins beside APP_URL's, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none.",
     emptyIsValue: true,
-    parse: listOf('hosts such as localhost:3000 or *.example.org', item =>
-      /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item),
+    parse: listOf(
+      'hosts such as localhost:3000 or *.example.org, as browsers write them: without :80 and :443, and [::1]',
+      item => /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item) && isWritten(item),
     ),
   }),
   corsAllowedOrigins: setting({
@@ -303,8 +307,10 @@ export const SETTINGS = {
     about:
       'Name of the session cookie. Over HTTPS and without SESSION_DOMAIN it gets the prefix `__Host-`, which no subdomain can forge.',
     parse: text => {
-      if (!/^(?!__)[\w.-]{1,64}$/.test(text)) {
-        throw new Expected('at most 64 letters, digits, _, . or -, and no prefix such as __Host-')
+      if (!/^(?!__)[\w.-]{1,64}$/.test(text) || text === CSRF_COOKIE || text === REMEMBER_COOKIE) {
+        throw new Expected(
+          `at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither ${CSRF_COOKIE} nor ${REMEMBER_COOKIE}, which are other cookies`,
+        )
       }
       return text
     },
@@ -753,6 +759,11 @@ function* contradictions(config: Config) {
   const domain = config.sessionDomain?.replace(/^\./, '')
   if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {
     yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others`
+  } else if (domain !== undefined && domain !== appUrl.hostname && !isSomebodys(domain, appUrl)) {
+    yield `SESSION_DOMAIN=${config.sessionDomain}: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of ${domain}`
+  }
+  if (config.csrfMode === 'origin-only' && appUrl.protocol === 'http:' && !isLoopback(appUrl)) {
+    yield 'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from'
   }
   if (!config.sessionSecure && config.sessionSameSite === 'none') {
     yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise'
@@ -762,12 +773,17 @@ function* contradictions(config: Config) {
   }
 }
 
+/** Whether browsers take cookies for all of a domain that a host is in: not of public suffixes, nor parts of addresses. */
+const isSomebodys = (domain: string, { hostname }: URL) =>
+  isIP(hostname) === 0 && getDomain(domain, { allowPrivateDomains: true }) !== null
+
 function* dangers({ appKey, appUrl, statefulDomains, sessionSecure, trustedProxies, hashRounds }: Config) {
   if (appKey?.isWeak) {
     yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
   }
-  if (statefulDomains.some(domain => /^(https?:\/\/)?[*.:]+$/.test(domain))) {
-    yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected named hosts in production, since * would make every website a first party`
+  const open = statefulDomains.find(isOpenToAnybody)
+  if (open !== undefined) {
+    yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected a domain of yours behind each * in production, as in *.example.org, since ${open} is met by websites of anybody`
   }
   if (appUrl.protocol === 'https:' && !sessionSecure) {
     yield 'SESSION_SECURE_COOKIE=false: expected true in production with HTTPS, since anybody on the way could read the cookies'

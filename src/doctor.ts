@@ -1,5 +1,5 @@
 import { getDomain } from 'tldts'
-import { firstParty, isLoopback } from './auth/origin.ts'
+import { firstParty, isLoopback, ownHosts } from './auth/origin.ts'
 import type { Config } from './config.ts'
 import { CSRF_COOKIE, sessionCookies } from './session-cookies.ts'
 
@@ -20,7 +20,9 @@ const problem = (text: string): Finding => ({ isProblem: true, text })
  */
 export function examine(config: Config, origin: URL, api: URL): Finding[] {
   const relation = { config, origin, api, isSameOrigin: origin.origin === api.origin }
-  return [statefulness, scheme, cors, site, secureCookie, csrf].flatMap(check => check(relation) ?? [])
+  return [host, statefulness, scheme, cors, site, cookieDomain, secureCookie, csrf].flatMap(
+    check => check(relation) ?? [],
+  )
 }
 
 /**
@@ -38,6 +40,14 @@ interface Relation {
   origin: URL
   api: URL
   isSameOrigin: boolean
+}
+
+function host({ config, api }: Relation): Finding | null {
+  const { appEnv, appUrl, appHosts } = config
+  if (appEnv !== 'production' || ownHosts([appUrl.hostname, ...appHosts])(api.host)) return null
+  return problem(
+    `${api.hostname} is neither APP_URL's host nor in APP_HOSTS: in production every call there is answered 400. Add it to APP_HOSTS.`,
+  )
 }
 
 function statefulness({ config, origin, api }: Relation): Finding[] {
@@ -113,6 +123,18 @@ function site({ config, origin, api }: Relation): Finding {
       )
 }
 
+/** SESSION_DOMAIN without its dot, and whether a host is in it. */
+const domainOf = ({ sessionDomain }: Config) => sessionDomain?.replace(/^\./, '') ?? null
+const isWithin = ({ hostname }: URL, domain: string) => `.${hostname}`.endsWith(`.${domain}`)
+
+function cookieDomain({ config, api }: Relation): Finding | null {
+  const domain = domainOf(config)
+  if (domain === null || isWithin(api, domain)) return null
+  return problem(
+    `SESSION_DOMAIN=${config.sessionDomain} does not have ${api.hostname}: browsers refuse the cookies that come from there. Call the server by a name within it, or leave it out.`,
+  )
+}
+
 function secureCookie({ config, api }: Relation): Finding {
   const { name } = sessionCookies(config).session
   if (!config.sessionSecure) {
@@ -129,15 +151,16 @@ function secureCookie({ config, api }: Relation): Finding {
 }
 
 function csrf({ config, origin, api, isSameOrigin }: Relation): Finding {
-  if (isSameOrigin) return fine('Changes pass as the browser says that they come from the same origin.')
+  if (isSameOrigin && (api.protocol === 'https:' || isLoopback(api))) {
+    return fine('Changes pass as the browser says that they come from the same origin.')
+  }
   if (config.csrfMode === 'origin-only') {
     return problem(
-      `With CSRF_MODE=origin-only every change is answered 403: ${origin.origin} is another origin than ${api.origin}.`,
+      `With CSRF_MODE=origin-only every change is answered 403: ${isSameOrigin ? `browsers say where a page is from over HTTPS and on this machine alone` : `${origin.origin} is another origin than ${api.origin}`}.`,
     )
   }
-  const domain = config.sessionDomain?.replace(/^\./, '') ?? null
-  const isReadable =
-    origin.hostname === api.hostname || (domain !== null && `.${origin.hostname}`.endsWith(`.${domain}`))
+  const domain = domainOf(config)
+  const isReadable = origin.hostname === api.hostname || (domain !== null && isWithin(origin, domain))
   if (isReadable) {
     return fine(
       `Its scripts can read the cookie ${CSRF_COOKIE}, and have to send its value as the header X-XSRF-TOKEN with every change (axios: withXSRFToken).`,

@@ -11,7 +11,7 @@ type Settings = Pick<
 /** A cookie of ours that only the browser itself sees. */
 interface HiddenCookie {
   name: string
-  /** All of its values in a `Cookie` header: more than one if another host has set one, too. */
+  /** Its different values in a `Cookie` header: more than one if another host has set one, too. */
   read(header: string | undefined): string[]
 }
 
@@ -30,7 +30,8 @@ export interface SessionCookies {
   }
 }
 
-const REMEMBER_COOKIE = 'remember_web'
+/** The name of the cookie that remembers a browser. */
+export const REMEMBER_COOKIE = 'remember_web'
 
 /**
  * Our cookies as configured. One for HTTPS that belongs to no wider domain has the prefix `__Host-`, so that no
@@ -61,11 +62,9 @@ function hiddenCookie(name: string): HiddenCookie {
   const start = `${name}=`
   return {
     name,
-    read: (header = '') =>
-      header
-        .split(';')
-        .map(pair => pair.trim())
-        .filter(pair => pair.startsWith(start))
-        .map(pair => pair.slice(start.length)),
+    read: (header = '') => {
+      const pairs = header.split(';').map(pair => pair.trim())
+      return [...new Set(pairs.filter(pair => pair.startsWith(start)))].map(pair => pair.slice(start.length))
+    },
   }
 }

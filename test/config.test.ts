@@ -182,7 +182,7 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [{ HASH_ROUNDS: '3' }, 'HASH_ROUNDS=3: expected a whole number from 4 to 20'],
     [
       { SANCTUM_STATEFUL_DOMAINS: 'http://a.test/' },
-      'SANCTUM_STATEFUL_DOMAINS=http://a.test/: expected hosts such as localhost:3000 or *.example.org (not "http://a.test/")',
+      'SANCTUM_STATEFUL_DOMAINS=http://a.test/: expected hosts such as localhost:3000 or *.example.org, as browsers write them: without :80 and :443, and [::1] (not "http://a.test/")',
     ],
     [
       { CORS_ALLOWED_ORIGINS: 'https://a.test,https://b.test/' },
@@ -190,11 +190,11 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     ],
     [
       { SESSION_COOKIE: '__Host-s' },
-      'SESSION_COOKIE=__Host-s: expected at most 64 letters, digits, _, . or -, and no prefix such as __Host-',
+      'SESSION_COOKIE=__Host-s: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
     ],
     [
       { SESSION_COOKIE: 'a b' },
-      'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, and no prefix such as __Host-',
+      'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
     ],
     [
       { SANCTUM_IDLE_EXPIRATION: '1' },
@@ -243,6 +243,30 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [
       { APP_URL: 'https://evila.test', SESSION_DOMAIN: 'a.test' },
       "SESSION_DOMAIN=a.test: expected evila.test, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others",
+    ],
+    [
+      { APP_URL: 'https://api.co.uk', SESSION_DOMAIN: '.co.uk' },
+      "SESSION_DOMAIN=.co.uk: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of co.uk",
+    ],
+    [
+      { APP_URL: 'https://api.vercel.app', SESSION_DOMAIN: 'vercel.app' },
+      "SESSION_DOMAIN=vercel.app: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of vercel.app",
+    ],
+    [
+      { APP_URL: 'http://127.0.0.1:8000', SESSION_DOMAIN: '.0.0.1' },
+      "SESSION_DOMAIN=.0.0.1: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of 0.0.1",
+    ],
+    [
+      { SESSION_COOKIE: 'XSRF-TOKEN' },
+      'SESSION_COOKIE=XSRF-TOKEN: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
+    ],
+    [
+      { SESSION_COOKIE: 'remember_web' },
+      'SESSION_COOKIE=remember_web: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
+    ],
+    [
+      { APP_URL: 'http://192.168.1.5:8000', CSRF_MODE: 'origin-only' },
+      'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from',
     ],
     [{ SESSION_SECURE_COOKIE: 'yes' }, 'SESSION_SECURE_COOKIE=yes: expected one of true, false'],
     [
@@ -294,6 +318,7 @@ t.test('production refuses what would be unsafe', async t => {
     [{ SANCTUM_STATEFUL_DOMAINS: 'a.test,*' }, 'SANCTUM_STATEFUL_DOMAINS'],
     [{ SANCTUM_STATEFUL_DOMAINS: '*:*' }, 'SANCTUM_STATEFUL_DOMAINS'],
     [{ SANCTUM_STATEFUL_DOMAINS: 'https://*' }, 'SANCTUM_STATEFUL_DOMAINS'],
+    [{ SANCTUM_STATEFUL_DOMAINS: '*.example.org,*.co.uk' }, 'SANCTUM_STATEFUL_DOMAINS'],
     [{ APP_URL: 'https://a.test', SESSION_SECURE_COOKIE: 'false' }, 'SESSION_SECURE_COOKIE'],
     [{ TRUSTED_PROXIES: '*' }, 'TRUSTED_PROXIES'],
     [{ TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { getDomain } from 'tldts'
 
 /** What a request says of the page that it comes from. */
 export interface RequestSource {
@@ -33,7 +34,7 @@ export const isLoopback = ({ hostname }: URL): boolean => LOOPBACK.has(hostname)
 export interface FirstParty {
   /** Whether an origin, or the URL of a page, is one of ours; `host` is the one that the request names. */
   includes(page: string, host: string): boolean
-  /** Decides by `Referer`, else by `Origin`, else by what the browser says of a page of this very origin. */
+  /** Decides by `Referer`, else by `Origin`, and by what the browser says of a page of this very origin. */
   judge(source: RequestSource): FirstPartyVerdict
 }
 
@@ -76,19 +77,55 @@ export function firstParty(patterns: readonly string[], own: URL): FirstParty {
     judge({ referers, origin, host, fetchSite }) {
       const [referer = '', ...more] = referers
       if (more.length > 0) return refused('it has two Referer headers')
+      const isSameOrigin = fetchSite === 'same-origin'
       const [name, page] = referer === '' ? ['Origin', origin ?? ''] : ['Referer', referer]
-      if (page !== '') {
-        return includes(page, host)
-          ? { isFirstParty: true }
-          : refused(
-              `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed})`,
-            )
+      if (page === '') {
+        return isSameOrigin ? FIRST_PARTY : refused('it has neither a Referer nor an Origin header')
       }
-      return fetchSite === 'same-origin'
-        ? { isFirstParty: true }
-        : refused('it has neither a Referer nor an Origin header')
+      // A page of the very host that was asked is one that we served, under whatever name.
+      if (includes(page, host) || (isSameOrigin && isHost(parsePage(page), host))) return FIRST_PARTY
+      return refused(
+        `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed})`,
+      )
     },
   }
+}
+
+const FIRST_PARTY: FirstPartyVerdict = { isFirstParty: true }
+
+/**
+ * Whether a request's `Host` is ours.
+ *
+ * @param own the host of APP_URL, and APP_HOSTS: names, and domains as `*.example.org`
+ */
+export function ownHosts(own: readonly string[]): (named: string) => boolean {
+  const names = new Set(own.map(host => host.toLowerCase()))
+  const domains = [...names].filter(host => host.startsWith('*.')).map(host => host.slice(1))
+  return named => {
+    const host = named.replace(/:\d*$/, '').toLowerCase()
+    return names.has(host) || domains.some(domain => host.endsWith(domain))
+  }
+}
+
+/** Whether hosts that anybody can have meet a pattern: no domain of somebody's stands behind its last wildcard. */
+export function isOpenToAnybody(pattern: string): boolean {
+  const host = parsePattern(pattern).host.replace(/:[\d*]*$/, '')
+  if (!host.includes('*')) return false
+  const rest = host.slice(host.lastIndexOf('*') + 1)
+  const domain = getDomain(`a${rest}`, { allowPrivateDomains: true })
+  return domain === null || !rest.endsWith(`.${domain}`)
+}
+
+/**
+ * Whether a browser can be on a page that meets a pattern: it is written as browsers write hosts, without the port that
+ * goes without saying, and with IPv6 addresses in their shortest form.
+ */
+export function isWritten(pattern: string): boolean {
+  const { scheme, host } = parsePattern(pattern)
+  if (host === CURRENT_HOST || host.includes('*')) return true
+  return (scheme === '' ? ['http:', 'https:'] : [scheme]).every(
+    protocol => URL.canParse(`${protocol}//${host}`) && new URL(`${protocol}//${host}`).host === host,
+  )
 }
 
 const refused = (reason: string): FirstPartyVerdict => ({ isFirstParty: false, reason })
@@ -115,15 +152,27 @@ const describePage = (page: string) => parsePage(page)?.origin ?? '(not a URL th
 
 type Matcher = (page: URL, requestHost: string) => boolean
 
+/** The scheme of a pattern, empty for any, and its host in lower case: an IPv6 address without brackets has no port. */
+function parsePattern(pattern: string): { scheme: string; host: string } {
+  const [, scheme = '', rest = ''] = /^(?:(https?:)\/\/)?(.*)$/i.exec(pattern) ?? []
+  const host = rest === CURRENT_HOST ? rest : rest.toLowerCase()
+  const hasPort = host.startsWith('[') || host.split(':').length <= 2
+  return { scheme: scheme.toLowerCase(), host: hasPort ? host : `[${host}]` }
+}
+
 function matcher(pattern: string): Matcher {
-  const [, scheme = '', host = ''] = /^(?:(https?:)\/\/)?(.*)$/.exec(pattern.toLowerCase()) ?? []
+  const { scheme, host } = parsePattern(pattern)
   const allows = ({ protocol }: URL) => scheme === '' || protocol === scheme
-  if (host === CURRENT_HOST.toLowerCase()) return (page, requestHost) => page.host === requestHost
-  // An IPv6 address without its brackets has no port.
-  const text = host.startsWith('[') || host.split(':').length <= 2 ? host : `[${host}]`
-  if (!text.includes('*')) return page => allows(page) && page.host === text
-  const glob = new RegExp(`^${text.split('*').map(escapeRegExp).join('.*')}$`)
+  if (host === CURRENT_HOST) return (page, requestHost) => allows(page) && isHost(page, requestHost)
+  if (!host.includes('*')) return page => allows(page) && page.host === host
+  const glob = new RegExp(`^${host.split('*').map(escapeRegExp).join('.*')}$`)
   return page => allows(page) && glob.test(page.host)
+}
+
+/** Whether a page is of the host that a request names, with or without the port that goes without saying. */
+function isHost(page: URL | null, host: string): boolean {
+  const named = `${page?.protocol}//${host}`
+  return page !== null && URL.canParse(named) && new URL(named).host === page.host
 }
 
 const escapeRegExp = (text: string) => text.replace(/[.[\]:-]/g, '\\$&')

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import type { User } from '../../src/auth/identity.ts'
-import { type FirstParty, firstParty } from '../../src/auth/origin.ts'
+import { type FirstParty, firstParty, isOpenToAnybody, isWritten, ownHosts } from '../../src/auth/origin.ts'
 import {
   judgeSession,
   mintSessionId,
@@ -97,6 +97,12 @@ t.test('a first party', async t => {
       t.equal(judge(party, { fetchSite }), false, fetchSite)
     }
     t.equal(judge(party, { origin: 'https://wrong.com', fetchSite: 'same-origin' }), false)
+    const alias = { referers: ['https://alias.test/docs/'], fetchSite: 'same-origin' }
+    t.equal(judge(party, { ...alias, host: 'alias.test' }), true, 'a page that we served under another name')
+    t.equal(judge(party, { ...alias, host: 'alias.test:443' }), true)
+    t.equal(judge(party, { ...alias, host: 'alias.test:8443' }), false)
+    t.equal(judge(party, { ...alias, host: 'alias.test', fetchSite: 'same-site' }), false)
+    t.equal(judge(party, { ...alias, host: 'alias.test', referers: [...alias.referers, 'x'] }), false)
     t.equal(judge(firstParty([], OWN), { referers: ['https://test.com'] }), false)
     t.equal(judge(firstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
   })
@@ -119,6 +125,11 @@ t.test('a first party', async t => {
     t.equal(judge(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), true)
     t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:81' }), false)
     t.equal(judge(party, { referers: ['http://b.test:81/x'], host: 'a.test:81' }), false)
+    t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:443' }), true)
+    t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:443' }), false)
+    const pinned = firstParty(['https://__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
+    t.equal(judge(pinned, { referers: ['https://a.test/x'], host: 'a.test' }), true)
+    t.equal(judge(pinned, { referers: ['http://a.test/x'], host: 'a.test' }), false)
   })
 
   t.test('is this machine under each of its names, if APP_URL is one of them', async t => {
@@ -164,6 +175,90 @@ t.test('a first party', async t => {
       reason: 'it has neither a Referer nor an Origin header',
     })
   })
+})
+
+t.test('a pattern', async t => {
+  t.test('is open to anybody without a domain of somebody behind its last wildcard', async t => {
+    for (const pattern of [
+      '*',
+      '*:*',
+      'https://*',
+      '*:3000',
+      '*.com',
+      '*.co.uk',
+      'https://*.vercel.app',
+      '*o*',
+      'example.*',
+      'example.org.*',
+      '*example.org',
+      '192.168.*',
+      '[*]',
+      '*.localhost',
+    ]) {
+      t.equal(isOpenToAnybody(pattern), true, pattern)
+    }
+    for (const pattern of [
+      'example.org',
+      '*.example.org',
+      '*.example.org:*',
+      'https://pr-*.preview.example.co.uk:8443',
+      '*-x.example.org',
+      '*.mine.vercel.app',
+      'localhost:*',
+      '[::1]:3000',
+      '__SANCTUM_CURRENT_REQUEST_HOST__',
+    ]) {
+      t.equal(isOpenToAnybody(pattern), false, pattern)
+    }
+  })
+
+  t.test('is written as browsers write hosts', async t => {
+    for (const pattern of [
+      'localhost',
+      'localhost:3000',
+      'https://Example.org',
+      'https://example.org:80',
+      '127.0.0.1:8000',
+      '::1',
+      '[::1]:3000',
+      'http://[2001:db8::1]',
+      '*.example.org:443',
+      '__SANCTUM_CURRENT_REQUEST_HOST__',
+    ]) {
+      t.equal(isWritten(pattern), true, pattern)
+    }
+    for (const pattern of [
+      'example.org:443',
+      'example.org:80',
+      'https://example.org:443',
+      'http://example.org:80',
+      '0:0:0:0:0:0:0:1',
+      '[0::1]:3000',
+      '127.1',
+      'example.org:99999',
+      '[::1',
+      'a:b:c',
+    ]) {
+      t.equal(isWritten(pattern), false, pattern)
+    }
+  })
+})
+
+t.test('a host is ours by its name, or by its domain', async t => {
+  const isOurs = ownHosts(['api.example.org', '*.Example.net', '[::1]'])
+  for (const host of ['api.example.org', 'API.example.org:8000', 'a.b.example.net', '[::1]:8000']) {
+    t.equal(isOurs(host), true, host)
+  }
+  for (const host of [
+    '',
+    'example.org',
+    'x.api.example.org',
+    'example.net',
+    'evilexample.net',
+    'example.net.evil',
+  ]) {
+    t.equal(isOurs(host), false, host)
+  }
 })
 
 t.test('a session id', async t => {
@@ -279,6 +374,15 @@ t.test('a stored session', async t => {
     )
   })
 
+  t.test('that was replaced is nothing any more, and known as such for a minute', async t => {
+    const replaced = { ...anonymous, payload: payload({ replaced_at: at }), lastActivity: 0 }
+    t.equal(judgeSession(id, replaced, NOW, lifetimes), 'session_replaced')
+    t.equal(judgeSession(id, replaced, NOW + MINUTE, lifetimes), 'session_replaced')
+    t.equal(judgeSession(id, replaced, NOW + MINUTE + 1, lifetimes), 'session_unknown')
+    const withOwner = { ...loggedIn, payload: payload({ ...loggedIn.payload, replaced_at: at }) }
+    t.equal(judgeSession(id, withOwner, NOW, lifetimes), 'session_replaced', 'whatever else is in its row')
+  })
+
   t.test('is one of ours', async t => {
     t.equal(judgeSession(id, null, NOW, lifetimes), 'session_unknown')
     for (const foreign of [
@@ -290,6 +394,7 @@ t.test('a stored session', async t => {
       '{}',
       '{"created_at":"1"}',
       '{"created_at":1,"password":1}',
+      '{"created_at":1,"replaced_at":"1"}',
       '{"created_at":1,"password_confirmed_at":"1"}',
     ]) {
       t.equal(

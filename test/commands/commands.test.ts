@@ -380,6 +380,12 @@ t.test('doctor', async t => {
       [/every change is answered 403/],
     ],
     [
+      'the same origin, of which browsers do not tell',
+      { APP_URL: 'http://192.168.1.5:8000' },
+      'http://192.168.1.5:8000',
+      [],
+    ],
+    [
       'no CORS with cookies',
       { CORS_ALLOWED_ORIGINS: '*' },
       'http://localhost:4000',
@@ -418,6 +424,31 @@ t.test('doctor', async t => {
     ).out,
     'https://a.example.org in SANCTUM_STATEFUL_DOMAINS keeps it out',
   )
+  t.match(
+    (await doctor({ APP_URL: 'http://192.168.1.5:8000' }, '--origin', 'http://192.168.1.5:8000')).out,
+    'have to send its value as the header X-XSRF-TOKEN',
+    'where browsers do not say that a page is of the same origin',
+  )
+  const onMachine = {
+    APP_URL: 'http://localhost:8000',
+    SESSION_DOMAIN: 'localhost',
+    SANCTUM_STATEFUL_DOMAINS: '127.0.0.1:3000',
+  }
+  t.match(
+    (await doctor(onMachine, '--origin', 'http://127.0.0.1:3000')).out,
+    '✗ SESSION_DOMAIN=localhost does not have 127.0.0.1: browsers refuse the cookies',
+  )
+  const live = {
+    APP_ENV: 'production',
+    APP_URL: 'https://api.example.org',
+    DATABASE_URL: 'postgres://127.0.0.1/x',
+    APP_KEY: TEST_KEY,
+    SANCTUM_STATEFUL_DOMAINS: '*.example.org',
+    SESSION_DOMAIN: '.example.org',
+  }
+  const atOther = ['--origin', 'https://app.example.org', '--api', 'https://api2.example.org']
+  t.match((await doctor(live, ...atOther)).out, '✗ api2.example.org is neither APP_URL')
+  t.equal((await doctor({ ...live, APP_HOSTS: 'api2.example.org' }, ...atOther)).error, null)
   for (const wrong of ['localhost:3000', 'http://localhost:3000/path', 'ftp://a', 'http://a?b']) {
     t.match((await doctor({}, '--origin', wrong)).error, 'expected an origin such as http://localhost:3000')
   }

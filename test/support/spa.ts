@@ -9,11 +9,17 @@ const CHROMIUM = process.env.TEST_CHROMIUM
 /** For tests that need a browser: why they do not run, if there is none. */
 export const skip = CHROMIUM ? false : 'no Chromium was found'
 
-/** A browser without a window, which ends with the test. */
+/** A browser without a window, which ends with the test. Hosts that end in `.plain.test` are this machine to it. */
 export async function launch(t: Test): Promise<Browser> {
   const browser = await chromium.launch({
     executablePath: CHROMIUM ?? '',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update'],
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--host-resolver-rules=MAP *.plain.test 127.0.0.1',
+    ],
   })
   t.teardown(() => browser.close())
   return browser

@@ -1,6 +1,6 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import type { Page } from 'playwright-core'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { addUser, startApp } from '../../support/app.ts'
 import { SPA } from '../../support/browser.ts'
 import { createDatabase } from '../../support/databases.ts'
@@ -100,21 +100,45 @@ t.test('a single-page application in a browser', { skip }, async t => {
   await t.test('Swagger UI logs in with the cookie, and tries calls', async t => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
-    const page = await open(context, `http://localhost:${port}/docs/`)
-    const run = async (summary: string, path: string, body?: object) => {
-      const block = page.locator('.opblock', { hasText: summary }).first()
-      await block.getByText(summary).click()
-      if (body) await block.locator('textarea.body-param__text').fill(JSON.stringify(body))
-      const answer = page.waitForResponse(response => new URL(response.url()).pathname === path)
-      await block.getByRole('button', { name: 'Execute' }).click()
-      return (await answer).status()
-    }
-    t.equal(await run('Log in', '/login', { email: user.email, password: PASSWORD }), 200)
-    t.equal(await run('Show the authenticated user', '/api/me'), 200)
-    t.equal(await run("Mark all of the user's notifications as read", '/api/me/notification/readall'), 200)
-    t.equal(await run('Log out', '/logout'), 204)
+    await tryOut(t, await open(context, `http://localhost:${port}/docs/`), user.email)
+  })
+
+  await t.test('also where the browser does not say which page a request is from', async t => {
+    const port = await freePort()
+    const plain = await startApp(t, { database, environment: { APP_URL: `http://www.plain.test:${port}` } })
+    await plain.listen({ host: '127.0.0.1', port })
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    const page = await open(context, `http://www.plain.test:${port}/docs/`)
+    const sent: (string | undefined)[] = []
+    page.on('request', async request => sent.push((await request.allHeaders())['sec-fetch-site']))
+    await tryOut(t, page, user.email)
+    t.strictSame(new Set(sent), new Set([undefined]))
+  })
+
+  await t.test('and under a name that only the request tells', async t => {
+    const context = await browser.newContext()
+    t.teardown(() => context.close())
+    await tryOut(t, await open(context, `http://alias.localhost:${port}/docs/`), user.email)
   })
 })
+
+/** Logs in on a page of Swagger UI, makes a change, and logs out. */
+async function tryOut(t: Test, page: Page, email: string) {
+  const run = async (summary: string, path: string, body?: object) => {
+    const block = page.locator('.opblock', { hasText: summary }).first()
+    await block.getByText(summary).click()
+    if (body) await block.locator('textarea.body-param__text').fill(JSON.stringify(body))
+    const answer = page.waitForResponse(response => new URL(response.url()).pathname === path)
+    await block.getByRole('button', { name: 'Execute' }).click()
+    return (await answer).status()
+  }
+  t.equal(await run('Get the cookies of a session', '/sanctum/csrf-cookie'), 204)
+  t.equal(await run('Log in', '/login', { email, password: PASSWORD }), 200)
+  t.equal(await run('Show the authenticated user', '/api/me'), 200)
+  t.equal(await run("Mark all of the user's notifications as read", '/api/me/notification/readall'), 200)
+  t.equal(await run('Log out', '/logout'), 204)
+}
 
 t.test('an account, from its beginning on', { skip }, async t => {
   const database = await createDatabase(t, 'postgres')

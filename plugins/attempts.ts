@@ -26,6 +26,14 @@ const MAX = {
 /** What counts as an attempt. */
 export type AttemptKind = keyof typeof MAX
 
+/** What of these opens something, and what it is counted as when it is wrong. */
+const SECRETS = {
+  login: 'failed-login',
+  // Nobody can shut out who is logged in by guessing from outside.
+  confirm_password: 'failed-confirmation',
+  two_factor: 'failed-code',
+} as const satisfies Partial<Record<AttemptKind, string>>
+
 /** A password or a code that somebody enters. */
 interface EnteredSecret {
   /** What its account is counted under. */
@@ -44,12 +52,13 @@ interface Attempts {
    */
   count(request: FastifyRequest, reply: FastifyReply, kind: AttemptKind, account: string): Promise<void>
   /**
-   * Tries a password or a code, unless the account has seen too many wrong ones within the hour.
+   * Tries a password or a code, unless the account has seen too many wrong ones within the hour. Those of a login, of
+   * who is logged in already, and of second factors are counted apart.
    *
    * @returns whether it was right
    * @throws {HttpError} 429 when the limit is used up
    */
-  judge(request: FastifyRequest, kind: 'password' | 'code', secret: EnteredSecret): Promise<boolean>
+  judge(request: FastifyRequest, kind: keyof typeof SECRETS, secret: EnteredSecret): Promise<boolean>
   /**
    * Looks a token up, unless the address has shown too many wrong ones within the minute.
    *
@@ -88,13 +97,12 @@ export default fp(
         attemptLimit(counters, { name: kind, max: maxOf(config) }),
       ]),
     ) as Record<AttemptKind, ReturnType<typeof attemptLimit>>
+    const failuresOf = (kind: keyof typeof SECRETS, max: number) =>
+      failureLimit(counters, { name: SECRETS[kind], max }, clock)
     const failures = {
-      password: failureLimit(counters, { name: 'failed-login', max: config.loginFailureLimit }, clock),
-      code: failureLimit(
-        counters,
-        { name: 'failed-code', max: config.twoFactorRateLimit * ACCOUNTS_PER_ADDRESS },
-        clock,
-      ),
+      login: failuresOf('login', config.loginFailureLimit),
+      confirm_password: failuresOf('confirm_password', config.loginFailureLimit),
+      two_factor: failuresOf('two_factor', config.twoFactorRateLimit * ACCOUNTS_PER_ADDRESS),
     }
     const registrations = hourlyLimit(counters, {
       name: 'registered',
@@ -129,13 +137,13 @@ export default fp(
         reply.headers({ 'x-ratelimit-limit': max, 'x-ratelimit-remaining': remaining })
       },
       judge: ({ clientAddress }, kind, { account, userId, verify }) =>
-        within(kind === 'code' ? 'two_factor' : 'login', () =>
+        within(kind, () =>
           failures[kind]({
             account,
             verify,
             // Whoever guesses codes has the password already: to shut out such a one is right.
             isKnownAddress: async () =>
-              kind === 'password' &&
+              kind !== 'two_factor' &&
               userId !== null &&
               (await hasLoggedInFrom(kysely, userId, clientAddress.key)),
           }),

@@ -17,14 +17,19 @@ declare module 'fastify' {
 /** How many parameters a form of the panel's can have, as with PHP: a page of boxes to tick has many. */
 const BOXES = 1_000
 
+/** What is JSON besides, such as `application/vnd.api+json` (RFC 6839 §3.1). */
+const JSON_SUFFIX = /^[\w.-]+\/[\w.-]+\+json(;|$)/i
+
 /** Reads bodies as JSON or as forms, and makes Laravel's input of them. An empty one is none, whatever its type says. */
 export default fp(
   async app => {
     const parseJson = app.getDefaultJsonParser('error', 'error')
-    app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-      if (body === '') done(null)
-      else parseJson(request, String(body), done)
-    })
+    for (const type of ['application/json', JSON_SUFFIX]) {
+      app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
+        if (body === '') done(null)
+        else parseJson(request, String(body), done)
+      })
+    }
     const mostOf = ({ isPanel }: FastifyRequest) => (isPanel ? BOXES : undefined)
     app.addContentTypeParser(
       URLENCODED,

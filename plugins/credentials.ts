@@ -76,7 +76,7 @@ export default fp(
         const account = accountKey(email)
         await app.attempts.count(this, reply, as, account)
         const credentials = await findCredentials(kysely, email)
-        const isRight = await app.attempts.judge(this, 'password', {
+        const isRight = await app.attempts.judge(this, as, {
           account,
           userId: credentials?.userId ?? null,
           verify: () => verify(password, credentials?.password ?? null),

@@ -9,6 +9,7 @@ import {
 } from '../src/auth/device.ts'
 import type { PasswordStamp } from '../src/auth/session.ts'
 import { acknowledgeDevice, forgetDevice, recognizeDevice, rememberDevice } from '../src/database/devices.ts'
+import { noteLogin } from '../src/database/login-addresses.ts'
 import { isSafe } from '../src/http.ts'
 import { sessionCookies } from '../src/session-cookies.ts'
 import { browserOf } from './session.ts'
@@ -69,8 +70,6 @@ export default fp(
           clear(request)
           return token
         }
-        const { current } = await app.counters.hit(`device:${token.selector}`, MINUTE_MS)
-        if (current > SESSIONS_A_MINUTE) return null
         const next = mintDeviceToken(random, token.selector)
         const found = await app.attempts.guess(request, token.digest(), () =>
           recognizeDevice(kysely, token, { next, browser: browserOf(request), now: clock() }),
@@ -82,6 +81,10 @@ export default fp(
         }
         const { userId, password, isRotated, expiresAt } = found
         if (isRotated) request.deviceCookie = { value: next.reveal(), expiresAt }
+        // Counted for devices that there are: nobody fills the counters with names of their own.
+        const { current } = await app.counters.hit(`device:${token.selector}`, MINUTE_MS)
+        if (current > SESSIONS_A_MINUTE) return null
+        await noteLogin(kysely, userId, request.clientAddress.key, clock())
         await app.sessions.start(request, {
           login: { userId, password, device: token.selector, isDeviceUnseen: true },
         })
@@ -133,7 +136,7 @@ export default fp(
       done()
     })
   },
-  { name: 'devices', dependencies: ['attempts', 'counters', 'events', 'session'] },
+  { name: 'devices', dependencies: ['attempts', 'client-address', 'counters', 'events', 'session'] },
 )
 
 const isSameOrigin = ({ headers }: FastifyRequest) => headers['sec-fetch-site'] === 'same-origin'

@@ -42,6 +42,8 @@ const HEADERS = {
   'referrer-policy': 'same-origin',
 }
 
+const ASK_AGAIN = '<!doctype html><title>One moment</title><meta http-equiv="refresh" content="0">'
+
 const OWN: readonly Section[] = ['Tokens', 'Devices', 'Activity', 'Password']
 
 /** Sections of those who run the place, with the permission that each needs beside `view filament`. */
@@ -84,7 +86,7 @@ export default fp(
       const { request } = this
       // A form has to name its session. What was refused before anybody looked at it begins none.
       const hasForms = this.statusCode < 400 || this.statusCode === 422
-      if (hasForms && request.session === null && request.isStateful) await app.sessions.start(request)
+      if (hasForms && request.isStateful) await app.sessions.offer(request)
       const said = page.said ?? SAID[(request.query as { done?: Done }).done ?? ('' as Done)]
       const html = render(
         <Page {...page} said={said} place={config.appName} viewer={viewerOf(request)}>
@@ -109,6 +111,13 @@ export default fp(
         return reply.page({ title: 'That did not work' }, <Refused status={statusCode} message={message} />)
       },
     })
+
+    // The page asks for itself once more, and as it is its own then, the cookie comes along.
+    app.addGuard((request, reply) =>
+      request.isPanel && isSafe(request.method) && app.sessions.isWithheld(request)
+        ? reply.headers(HEADERS).send(ASK_AGAIN)
+        : undefined,
+    )
 
     // A page of ours elsewhere may use the API in its user's name, and that is all: what runs there gets no hold of
     // those who run the place.

@@ -90,7 +90,11 @@ export default fp(
       cause: 'code' | 'recovery code',
       verify: () => Promise<boolean>,
     ): Promise<boolean> => {
-      const isRight = await app.attempts.judge(request, 'code', { account: String(userId), userId, verify })
+      const isRight = await app.attempts.judge(request, 'two_factor', {
+        account: String(userId),
+        userId,
+        verify,
+      })
       if (!isRight) request.record('wrong code', { userId, cause })
       return isRight
     }

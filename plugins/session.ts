@@ -25,6 +25,10 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** The session that a stateful request came with, or was given; null as long as there is none. */
     session: Session | null
+    /** Why its cookie opened none; null if it did, or there was none. */
+    sessionFailure: SessionFailure | null
+    /** Whether it was given one. */
+    hasNewSession: boolean
   }
 }
 
@@ -37,6 +41,10 @@ interface Sessions {
    * @returns who logged in to it; null for nobody; otherwise why it opens nothing
    */
   resume(request: FastifyRequest): Promise<SessionIdentity | null | SessionFailure>
+  /** Whether the browser may keep the cookie to itself, since the way here began on a page of another site. */
+  isWithheld(request: FastifyRequest): boolean
+  /** Gives the request a session of nobody's if it has none, unless that would take the place of one that counts. */
+  offer(request: FastifyRequest): Promise<void>
   /**
    * Gives the request a new session, and ends the one that it had: of somebody who logged in, of nobody who owes a
    * second factor, or of nobody at all.
@@ -50,6 +58,9 @@ interface Sessions {
 /** How many ended sessions are remembered, for requests that were under way in them. */
 const ENDED_CAPACITY = 10_000
 
+/** How long an answer may take, in milliseconds, before it is asked again whether its session is over. */
+const SLOW_MS = 100
+
 /** Keeps the sessions of browsers: finds them, replaces them, and sends their cookies along. */
 export default fp(
   async app => {
@@ -58,12 +69,15 @@ export default fp(
     const ended = new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY })
 
     app.decorateRequest('session', null)
+    app.decorateRequest('sessionFailure', null)
+    app.decorateRequest('hasNewSession', false)
     const idOf = ({ headers }: FastifyRequest): SessionId | null | SessionFailure => {
-      const [value, ...more] = new Set(cookies.session.read(headers.cookie))
-      if (value === undefined) return null
+      const values = cookies.session.read(headers.cookie)
+      if (values.length === 0) return null
+      const [id, ...more] = values.map(parseSessionId).filter(id => id !== null)
+      if (id === undefined) return 'session_malformed'
       // Another host of the domain has set one as well, and nothing tells which of them is ours.
-      if (more.length > 0) return 'session_ambiguous'
-      return parseSessionId(value) ?? 'session_malformed'
+      return more.length === 0 ? id : 'session_ambiguous'
     }
 
     /** Makes a session the request's, if it is valid; otherwise says why it is not. */
@@ -87,10 +101,20 @@ export default fp(
       },
       async resume(request) {
         const id = request.session?.id ?? idOf(request)
-        if (id === null || typeof id === 'string') return id
+        if (id === null) return null
         const now = clock()
-        const stored = await app.identities.session(id.digest(), request.raw.socket)
-        return adopt(request, id, stored, now)
+        const resumed =
+          typeof id === 'string'
+            ? id
+            : adopt(request, id, await app.identities.session(id.digest(), request.raw.socket), now)
+        request.sessionFailure = typeof resumed === 'string' ? resumed : null
+        return resumed
+      },
+      isWithheld: ({ headers, session }) =>
+        session === null && config.sessionSameSite === 'strict' && headers['sec-fetch-site'] === 'cross-site',
+      async offer(request) {
+        const mayHaveOne = app.sessions.isWithheld(request) || request.sessionFailure === 'session_ambiguous'
+        if (request.session === null && !mayHaveOne) await app.sessions.start(request)
       },
       async start(request, { login = null, challenge } = {}) {
         const now = clock()
@@ -102,6 +126,7 @@ export default fp(
           browser: browserOf(request),
           now,
         })
+        request.hasNewSession = true
         if (old !== null) ended.set(old, true)
       },
     })
@@ -138,16 +163,24 @@ export default fp(
     })
 
     const sendSession = async (request: FastifyRequest, reply: FastifyReply) => {
-      if (request.session === null && deservesSession(reply.statusCode)) {
-        try {
-          await app.sessions.start(request)
-        } catch (error) {
-          request.log.warn({ err: error }, 'a session could not be stored')
+      try {
+        // Whoever comes with a session that was replaced has the other one's cookie by now, or will in a moment.
+        const isReplaced = request.sessionFailure === 'session_replaced'
+        if (request.session === null && !isReplaced && deservesSession(reply.statusCode)) {
+          await app.sessions.offer(request)
         }
+        if (request.session !== null && !(await isOver(request))) setCookies(reply, request.session)
+      } catch (error) {
+        request.log.warn({ err: error }, 'a session could not be stored, or looked up again')
       }
-      const { session } = request
-      // A slow request's cookie would take the place of the one that login or logout has set meanwhile.
-      if (session !== null && !ended.has(session.id.digest())) setCookies(reply, session)
+    }
+
+    /** A slow request's cookie would take the place of the one that login or logout has set meanwhile. */
+    const isOver = async (request: FastifyRequest) => {
+      if (request.hasNewSession) return false
+      if (ended.has((request.session as Session).id.digest())) return true
+      if (clock() - request.identifiedAt <= SLOW_MS) return false
+      return typeof (await app.sessions.resume(request)) === 'string'
     }
 
     // Values are ours and need no encoding: what the plugin writes is the rest.

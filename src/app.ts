@@ -112,7 +112,10 @@ export function buildApp({
 const answerFrameworkError =
   (headers: Record<string, string>) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
     const answer = toHttpError(error)
-    reply.code(answer.statusCode).headers(headers).send(answer.body)
+    reply
+      .code(answer.statusCode)
+      .headers({ ...headers, vary: 'Origin' })
+      .send(answer.body)
   }
 
 function trustProxy(proxies: readonly string[]): FastifyServerOptions['trustProxy'] {

@@ -16,7 +16,7 @@ const csrfCookie: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      if (request.session === null) await app.sessions.start(request)
+      await app.sessions.offer(request)
       return reply.code(204).send(null)
     },
   )

@@ -96,6 +96,8 @@ export const isPending = ({ at }: Challenge, now: number): boolean => now - at <
 /** What the column `payload` holds. Times are seconds since the epoch. */
 export interface SessionPayload {
   created_at: number
+  /** When another session took its place, and it ended. */
+  replaced_at?: number
   /** Absent while nobody has logged in. */
   password?: PasswordStamp
   password_confirmed_at?: number
@@ -125,9 +127,13 @@ export type SessionFailure =
   | 'session_malformed'
   | 'session_ambiguous'
   | 'session_unknown'
+  | 'session_replaced'
   | 'session_expired'
   | 'session_no_owner'
   | 'session_password_changed'
+
+/** Milliseconds within which a browser has the session that replaced another one. */
+const REPLACEMENT_MS = 60_000
 
 /**
  * Decides what a session id is worth, given the row that it led to: a session, and whose it is if somebody
@@ -146,6 +152,9 @@ export function judgeSession(
 ): { session: Session; identity: SessionIdentity | null } | SessionFailure {
   const payload = stored?.payload ?? null
   if (stored === null || payload === null) return 'session_unknown'
+  if (payload.replaced_at !== undefined) {
+    return now - payload.replaced_at * 1000 <= REPLACEMENT_MS ? 'session_replaced' : 'session_unknown'
+  }
   const session: Session = {
     id,
     userId: stored.userId,
@@ -202,12 +211,13 @@ export function parseSessionPayload(text: string): SessionPayload | null {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null) return null
-    const { created_at, password, password_confirmed_at, device, challenge } = value as Record<
+    const { created_at, replaced_at, password, password_confirmed_at, device, challenge } = value as Record<
       string,
       unknown
     >
     const isValid =
       typeof created_at === 'number' &&
+      isOptional(replaced_at, 'number') &&
       isOptional(password, 'string') &&
       isOptional(password_confirmed_at, 'number') &&
       isOptional(device, 'string') &&

@@ -49,7 +49,10 @@ export interface NewSession {
   now: number
 }
 
-/** Stores a session in the place of another one, if there is one, in one statement. */
+/**
+ * Stores a session in the place of another one, if there is one, in one statement. Of that one it stays known that it
+ * was replaced, for requests that its browser sent before it knew.
+ */
 export async function replaceSession(
   db: Kysely<Schema>,
   old: SessionDigest | null,
@@ -70,8 +73,21 @@ export async function replaceSession(
       },
     }),
   }
+  const replaced: SessionPayload = { created_at: at, replaced_at: at }
   await db
-    .with('replaced', query => query.deleteFrom('sessions').where('id', '=', old ?? ''))
+    .with('replaced', query =>
+      query
+        .updateTable('sessions')
+        // Nobody's, and over: no use of it counts, and it goes with the next that are deleted.
+        .set({
+          user_id: null,
+          ip_address: null,
+          user_agent: null,
+          payload: JSON.stringify(replaced),
+          last_activity: 0,
+        })
+        .where('id', '=', old ?? ''),
+    )
     .insertInto('sessions')
     .values({
       id: id.digest(),
@@ -135,7 +151,7 @@ export async function writeActivity(
     update sessions as s
     set last_activity = greatest(s.last_activity, used.at), ip_address = used.ip_address, user_agent = used.user_agent
     from used join locked using (id)
-    where s.id = used.id`.execute(db)
+    where s.id = used.id and s.last_activity <> 0`.execute(db)
 }
 
 /** What a device is known by: whoever has the selector itself can have the device forgotten. */

@@ -78,7 +78,12 @@ async function refusal(
   if (authority !== null) {
     const rows =
       'session' in authority
-        ? await transaction.selectFrom('sessions').select('id').where('id', '=', authority.session).execute()
+        ? await transaction
+            .selectFrom('sessions')
+            .select('id')
+            .where('id', '=', authority.session)
+            .where('user_id', '=', owner.userId)
+            .execute()
         : await transaction
             .selectFrom('personal_access_tokens')
             .select('id')

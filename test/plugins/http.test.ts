@@ -294,7 +294,14 @@ t.test('errors', async t => {
       t.strictSame(answer.json, { message })
       t.equal(answer.headers['x-content-type-options'], 'nosniff')
     }
+    t.equal((await get(app, '/%zz')).headers.vary, 'Origin', 'which does not depend on the page that asks')
     t.strictSame((await json(app, '/echo', '{"a":1}')).json, { a: 1 })
+    for (const type of ['application/vnd.api+json', 'application/problem+json; charset=utf-8']) {
+      t.strictSame((await json(app, '/echo', '{"a":1}', type)).json, { a: 1 }, type)
+    }
+    for (const type of ['text/plain+jsonp', 'application/json+x', 'image/x+png']) {
+      t.equal((await json(app, '/echo', '{"a":1}', type)).status, 415, type)
+    }
     t.equal((await json(app, '/echo', '')).status, 200, 'no body is no fault, whatever its type')
     const form = 'application/x-www-form-urlencoded'
     t.strictSame((await json(app, '/echo', 'a[b]=1&c=+x+&d=', form)).json, {
@@ -418,7 +425,8 @@ t.test('CORS', async t => {
   })
   const corsOf = ({ headers }: Answer) =>
     Object.fromEntries(Object.entries(headers).filter(([name]) => /^access-control-|^vary$/.test(name)))
-  const EXPOSED = 'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Request-Id'
+  const EXPOSED =
+    'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Retry-After, X-Request-Id'
   const preflight = (server: FastifyInstance, origin: string, url = '/api/me') =>
     send(server, 'OPTIONS', url, {
       headers: {

@@ -64,9 +64,9 @@ export class TestBrowser {
     return this.cookies.get('animethemes_session') ?? this.cookies.get('__Host-animethemes_session') ?? ''
   }
 
-  /** A browser with the same cookies. */
-  clone(): TestBrowser {
-    const other = new TestBrowser(this.#app, this.page)
+  /** A browser with the same cookies, perhaps for another server. */
+  clone(app = this.#app): TestBrowser {
+    const other = new TestBrowser(app, this.page)
     for (const [name, value] of this.cookies) other.cookies.set(name, value)
     return other
   }

@@ -184,7 +184,6 @@ t.test('6 a token belongs to one session', async t => {
     [{ 'x-xsrf-token': theirs }, 419],
     [{ 'x-csrf-token': theirs }, 419],
     [{ 'x-xsrf-token': '' }, 419],
-    [{ 'x-csrf-token': '', 'x-xsrf-token': mine }, 419],
     [{ 'x-csrf-token': theirs, 'x-xsrf-token': mine }, 419],
     [{ 'x-xsrf-token': `${mine}, ${mine}` }, 419],
     [{ 'x-xsrf-token': browser.sessionId }, 419],
@@ -192,6 +191,7 @@ t.test('6 a token belongs to one session', async t => {
     [{ 'x-xsrf-token': '\u00e9'.repeat(43) }, 419],
     [{ 'x-xsrf-token': mine }, 200],
     [{ 'x-csrf-token': mine }, 200],
+    [{ 'x-csrf-token': '', 'x-xsrf-token': mine }, 200],
   ] as const) {
     const answer = await browser.bare('PUT', '/api/me/notification/readall', { headers })
     t.equal(answer.status, status, JSON.stringify(headers))
@@ -328,7 +328,8 @@ t.test('9 a cookie that a neighbour of the domain has set as well', async t => {
   t.equal(await ask(browser.sessionId), user.id)
   t.equal(await ask(theirs.sessionId, browser.sessionId), null, 'nobody can tell which is meant')
   t.equal(await ask(browser.sessionId, theirs.sessionId), null)
-  t.equal(await ask(browser.sessionId, 'x'), null)
+  t.equal(await ask('eyJpdiI6', browser.sessionId), user.id, 'but what no session of ours has is none')
+  t.equal(await ask(browser.sessionId, 'x', ''), user.id)
   t.equal(await ask(browser.sessionId, browser.sessionId), user.id)
   const attempt = await send(app, 'PUT', '/api/me/notification/readall', {
     headers: {
@@ -338,6 +339,11 @@ t.test('9 a cookie that a neighbour of the domain has set as well', async t => {
     },
   })
   t.equal(attempt.status, 419)
+  for (const url of ['/api/me', '/sanctum/csrf-cookie', '/user/confirmed-password-status', '/admin/login']) {
+    const cookie = [browser, theirs].map(({ sessionId }) => `animethemes_session=${sessionId}`).join('; ')
+    const answer = await get(app, url, undefined, { referer: `${SPA}/`, cookie })
+    t.strictSame(answer.setCookies, [], `${url} overwrites neither`)
+  }
 })
 
 t.test('10 over HTTPS the cookie is for this host alone', async t => {
@@ -537,6 +543,24 @@ t.test('22 guessing a password', async t => {
       t.equal((await login(app, user.email, { password: PASSWORD, address: '203.0.113.99' })).status, 200)
     },
   )
+
+  await t.test('from outside keeps nobody who is logged in from entering the password', async t => {
+    const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '3' } })
+    const user = await addUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(app)
+    await browser.logIn({ email: user.email, password: PASSWORD })
+    for (let n = 0; n < 3; n += 1) await login(app, user.email, { address: `203.0.113.${n}` })
+    t.equal((await login(app, user.email, { password: PASSWORD, address: '203.0.113.99' })).status, 429)
+    const elsewhere = { headers: { 'x-forwarded-for': '198.51.100.42' } }
+    const confirm = (password: string, request = elsewhere) =>
+      browser.post('/user/confirm-password', { password }, request)
+    t.equal((await confirm(PASSWORD)).status, 201)
+    for (let n = 0; n < 3; n += 1) {
+      t.equal((await confirm('wrong', { headers: { 'x-forwarded-for': `198.51.100.${n}` } })).status, 422)
+    }
+    t.equal((await confirm(PASSWORD)).status, 429, 'whoever guesses inside is stopped there')
+    t.equal((await login(app, user.email, { password: PASSWORD })).status, 200)
+  })
 
   await t.test('of an account that does not exist ends likewise', async t => {
     const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '3' } })
@@ -824,12 +848,105 @@ t.test('49 a session that is over does not come back', async t => {
   t.strictSame(late.setCookies, [], 'and does not put its cookies in the place of the new ones')
   await app.activity.flush()
   t.equal(await whoIs(before), null)
-  const gone = await database.kysely
+  t.match(await rowOf(before), { user_id: null, ip_address: null, payload: /replaced_at/ })
+})
+
+/** What is stored of a browser's session. */
+const rowOf = ({ sessionId }: TestBrowser) =>
+  database.kysely
     .selectFrom('sessions')
-    .select('id')
-    .where('id', '=', new SessionId(before.sessionId).digest())
+    .selectAll()
+    .where('id', '=', new SessionId(sessionId).digest())
     .executeTakeFirst()
-  t.equal(gone, undefined)
+
+t.test(
+  '49 a request that crosses a login or a logout takes nothing from it, whichever server answers',
+  async t => {
+    const clock = testClock()
+    const doors = new Map<string, () => void>()
+    let arrive = () => {}
+    const routes = (app: FastifyInstance) => {
+      app.get<{ Querystring: { name: string } }>(
+        '/api/slow',
+        { config: { isApi: true, access: { auth: 'optional' } } },
+        async ({ query }) => {
+          await new Promise<void>(resolve => {
+            doors.set(query.name, resolve)
+            arrive()
+          })
+          return {}
+        },
+      )
+    }
+    const one = await startApp(t, { database, clock, environment: UNLIMITED })
+    const other = await startApp(t, { database, clock, environment: UNLIMITED, routes })
+    const user = await addUser(database, { password: PASSWORD })
+    /** Begins a request on the other server, and returns how to have it answered. */
+    const begin = async (browser: TestBrowser, name: string) => {
+      const arrived = new Promise<void>(resolve => {
+        arrive = resolve
+      })
+      const answer = browser.clone(other).get(`/api/slow?name=${name}`)
+      await arrived
+      return () => {
+        doors.get(name)?.()
+        return answer
+      }
+    }
+
+    const browser = new TestBrowser(one)
+    await browser.get('/sanctum/csrf-cookie')
+    const before = browser.clone()
+    const overLogin = await begin(browser, 'login')
+    await browser.post('/login', { email: user.email, password: PASSWORD })
+    for (const app of [one, other]) {
+      const crossed = await before.clone(app).get('/api/me')
+      t.equal(crossed.status, 401)
+      t.strictSame(crossed.setCookies, [], 'what was sent before the answer came sets no session of nobody')
+    }
+    clock.advance(101)
+    t.strictSame((await overLogin()).setCookies, [], 'nor does what was answered long after')
+
+    const quick = await begin(browser, 'quick')
+    clock.advance(100)
+    t.equal((await quick()).setCookies.length, 2, 'what nothing has crossed brings its cookies')
+    const long = await begin(browser, 'long')
+    clock.advance(MINUTE)
+    t.equal((await long()).setCookies.length, 2, 'however long it takes')
+
+    const stale = browser.clone()
+    const overLogout = await begin(browser, 'logout')
+    await browser.post('/logout')
+    clock.advance(101)
+    t.strictSame((await overLogout()).setCookies, [])
+    t.equal(await whoIs(stale), null)
+
+    const asking = await stale.clone(other).get('/sanctum/csrf-cookie')
+    t.equal(asking.setCookies.length, 2, 'whoever asks for a session gets one at once')
+    t.strictSame((await stale.clone(other).get('/api/me')).setCookies, [])
+    clock.advance(MINUTE)
+    t.equal(
+      (await stale.clone(other).get('/api/me')).setCookies.length,
+      2,
+      'and whoever does not, after a minute',
+    )
+  },
+)
+
+t.test('with SameSite=Strict a link elsewhere logs nobody out', async t => {
+  const { app, browser, user } = await victim(t, { environment: { SESSION_SAME_SITE: 'strict' } })
+  // The browser keeps the cookie to itself, since the way began elsewhere, and takes what the answer sets.
+  const link = { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'navigate', referer: 'https://evil.test/' }
+  for (const url of ['/user/confirmed-password-status', '/sanctum/csrf-cookie', '/admin/login', '/admin']) {
+    t.strictSame((await get(app, url, undefined, link)).setCookies, [], url)
+  }
+  const page = await get(app, '/admin/login', undefined, link)
+  t.match(page.text, /<meta http-equiv="refresh" content="0">/, 'a page asks for itself again, as its own')
+  const again = await get(app, '/admin/login', undefined, { 'sec-fetch-site': 'same-origin' })
+  t.equal(again.setCookies.length, 2)
+  t.equal(await whoIs(browser), user.id)
+  const lax = await startApp(t, { database })
+  t.equal((await get(lax, '/sanctum/csrf-cookie', undefined, link)).setCookies.length, 2, 'only there')
 })
 
 t.test('52 other ways to write a path', async t => {

@@ -2,7 +2,7 @@ import { createCipheriv, createHmac } from 'node:crypto'
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { addToken, addUser, get, MINUTE, send, startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { SPA, TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -238,7 +238,7 @@ async function challenge(t: Test, database: TestDatabase) {
     t.not(browser.sessionId, pending, '1 and once more')
     t.equal((await browser.get('/api/me')).json.user.id, user.id)
     t.equal((await stolen.get('/api/me')).status, 401, 'the one before is over')
-    t.equal((await answerWith(stolen, { code: codeOf(secret, app, 1) })).status, 422)
+    t.equal((await answerWith(stolen, { code: codeOf(secret, app, 1) })).status, 419)
     t.match(app.logged.filter(({ msg }) => msg === 'login').at(-1), {
       userId: user.id,
       cause: 'code',
@@ -778,6 +778,48 @@ async function devices(t: Test, database: TestDatabase) {
     app.clock.advance(MINUTE)
     t.ok(await isIn(later(browser)))
     t.equal((await rows(user.id)).length, 1)
+  })
+
+  await t.test('a device that there is not counts for nothing but its address', async t => {
+    const app = await startApp(t, { database, environment: { RATE_LIMIT_FAILED_AUTH: '3' } })
+    const counted = new Set<string>()
+    const { hit } = app.counters
+    app.counters.hit = (key, windowMs) => {
+      counted.add(key)
+      return hit(key, windowMs)
+    }
+    for (let n = 10; n < 30; n += 1) {
+      const browser = new TestBrowser(app)
+      browser.cookies.set(COOKIE, `${'A'.repeat(20)}${n}.${'A'.repeat(43)}`)
+      await browser.get('/sanctum/csrf-cookie')
+    }
+    t.ok(counted.size < 3, `so that nobody fills the counters: ${[...counted]}`)
+  })
+
+  await t.test('a cookie that came along twice is one', async t => {
+    const { app, browser, user } = await remembered(t)
+    const value = browser.cookies.get(COOKIE) ?? ''
+    const cookie = `${COOKIE}=${value}; ${COOKIE}=${value}`
+    const answer = await get(app, '/api/me', undefined, { referer: `${SPA}/`, cookie })
+    t.equal(answer.json.user?.id, user.id)
+  })
+
+  await t.test('an address at which a device was known is one that its user logged in from', async t => {
+    const { app, browser, user } = await remembered(t, {
+      LOGIN_FAILURE_LIMIT: '3',
+      TRUSTED_PROXIES: '127.0.0.1',
+    })
+    const from = (address: string) => ({ headers: { 'x-forwarded-for': address } })
+    const wandering = later(browser)
+    t.equal((await wandering.get('/api/me', from('198.51.100.9'))).status, 200)
+    const guess = async (address: string, password: string) => {
+      const guesser = new TestBrowser(app)
+      await guesser.get('/sanctum/csrf-cookie', from(address))
+      return (await guesser.post('/login', { email: user.email, password }, from(address))).status
+    }
+    for (let n = 0; n < 3; n += 1) t.equal(await guess(`203.0.113.${n}`, 'wrong'), 422)
+    t.equal(await guess('203.0.113.99', PASSWORD), 429)
+    t.equal(await guess('198.51.100.9', PASSWORD), 200)
   })
 
   await t.test('guessing devices is limited as guessing tokens is', async t => {

@@ -716,9 +716,19 @@ t.test('36, 37 requests within requests, and headers under other names', async t
     ['a folded line', 'X-A: a\r\n b\r\n\r\n'],
     ['a bare line feed', 'X-A: a\nX-XSRF-TOKEN: x\r\n\r\n'],
     ['chunked twice', 'Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n'],
+    ['what is almost chunked', 'Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
+    ['a length and chunks', 'Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG'],
+    ['chunks and a length', 'Transfer-Encoding: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nG'],
+    ['two lengths', 'Content-Length: 0\r\nContent-Length: 5\r\n\r\nGET /'],
+    ['two lengths in one', 'Content-Length: 0, 5\r\n\r\nGET /'],
     ['a length with a sign', 'Content-Length: +1\r\n\r\nx'],
+    ['a space before the colon', 'Content-Length : 5\r\n\r\nGET /'],
+    ['a chunk without its end', 'Transfer-Encoding: chunked\r\n\r\n1\r\nxx0\r\n\r\n'],
   ] as const) {
-    t.match(await talk(base, head + rest), /^HTTP\/1.1 4\d\d /, name)
+    // A second request that the first one hides would have an answer of its own.
+    const answers = await talk(base, `${head}${rest}GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n`)
+    t.match(answers, /^HTTP\/1.1 4\d\d /, name)
+    t.equal(answers.match(/HTTP\/1\.1 /g)?.length, 1, `${name} ends the connection`)
   }
   t.equal(await whoIs(browser), user.id)
   const limited = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '2' } })

@@ -65,7 +65,8 @@ export default fp(
       async recognize(request) {
         const token = presented(request)
         // What a page of somebody else sends begins no session, even if its cookies came along.
-        if (token === null || request.is404 || !(isSafe(request.method) || isSameOrigin(request))) return null
+        const mayBegin = isSafe(request.method) || isSameOrigin(request)
+        if (token === null || request.is404 || !mayBegin || hasOthers(request)) return null
         if (token === 'device_malformed') {
           clear(request)
           return token
@@ -138,5 +139,9 @@ export default fp(
   },
   { name: 'devices', dependencies: ['attempts', 'client-address', 'counters', 'events', 'session'] },
 )
+
+/** Whether the browser has, or will in a moment have, other cookies than these: a login or logout has set them. */
+const hasOthers = ({ sessionFailure }: FastifyRequest) =>
+  sessionFailure === 'session_replaced' || sessionFailure === 'session_ambiguous'
 
 const isSameOrigin = ({ headers }: FastifyRequest) => headers['sec-fetch-site'] === 'same-origin'

@@ -780,6 +780,25 @@ async function devices(t: Test, database: TestDatabase) {
     t.equal((await rows(user.id)).length, 1)
   })
 
+  await t.test('what crosses a login takes no cookie from it', async t => {
+    const { app, browser, user } = await remembered(t)
+    await browser.post('/logout')
+    await browser.post('/login', { ...user, remember: true })
+    const before = browser.clone()
+    await browser.post('/logout')
+    await browser.post('/login', { ...user, remember: true })
+    const crossed = await before.get('/api/me')
+    t.equal(crossed.status, 401)
+    t.strictSame(crossed.setCookies, [], 'neither the session nor what remembers the browser')
+    app.clock.advance(MINUTE + 1000)
+    t.match(
+      (await before.get('/api/me')).setCookies.join(),
+      `${COOKIE}=;`,
+      'it goes once it is nothing but old',
+    )
+    t.ok(await isIn(later(browser)))
+  })
+
   await t.test('a device that there is not counts for nothing but its address', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_FAILED_AUTH: '3' } })
     const counted = new Set<string>()

@@ -14,7 +14,7 @@ import { accessResponses } from '../src/api/responses.ts'
 import { type Ability, allows } from '../src/auth/ability.ts'
 import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '../src/auth/permission.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
-import { isSafe, pathOf } from '../src/http.ts'
+import { isSafe, pathOf, ROUTER_OPTIONS } from '../src/http.ts'
 
 /** Who may call a route. */
 export interface Access {
@@ -175,7 +175,7 @@ function refusalOf({ identity, routeConfig }: FastifyRequest): Refusal | null {
 
 /** Which methods a path has, found as the server itself finds its routes. */
 function knownMethods(app: FastifyInstance, routes: readonly RouteOptions[]) {
-  const router = findMyWay({ ignoreTrailingSlash: true })
+  const router = findMyWay(ROUTER_OPTIONS)
   const methods = new Set<HTTPMethods>()
   const seen = new Set<string>()
 

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { type Notes, notes } from '../src/auth/notes.ts'
-import type { SessionDigest } from '../src/auth/session.ts'
+import { liveSince, type SessionDigest } from '../src/auth/session.ts'
 import { pruneDevices } from '../src/database/devices.ts'
 import { pruneEvents } from '../src/database/events.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
@@ -9,7 +9,7 @@ import { pruneResetTokens } from '../src/database/password-resets.ts'
 import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
 import { pruneTokens, writeLastUsed } from '../src/database/tokens.ts'
 import { pruneUsers } from '../src/database/users.ts'
-import { browserOf } from './session.ts'
+import { browserOf } from '../src/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -71,15 +71,22 @@ export default fp(
         await sessions.flush().catch(warn('last_activity could not be written yet'))
       },
       async prune() {
-        await pruneSessions(kysely, clock() - config.sessionLifetime * 60_000)
-        await pruneLoginAddresses(kysely, clock() - ADDRESS_MEMORY_MS)
         const { tokenExpiration } = config
-        const ended = clock() - ENDED_TOKENS_MS
-        await pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * 60_000)
-        await pruneEvents(kysely, clock() - EVENTS_MS)
-        await pruneDevices(kysely, clock())
-        await pruneResetTokens(kysely, clock())
-        await pruneUsers(kysely, clock() - DELETED_MS, config.tokenableTypes)
+        const now = clock()
+        const ended = now - ENDED_TOKENS_MS
+        // One that fails keeps no other waiting.
+        for (const prune of [
+          () => pruneSessions(kysely, liveSince(now, config).used),
+          () => pruneLoginAddresses(kysely, now - ADDRESS_MEMORY_MS),
+          () =>
+            pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * 60_000),
+          () => pruneEvents(kysely, now - EVENTS_MS),
+          () => pruneDevices(kysely, now),
+          () => pruneResetTokens(kysely, now),
+          () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),
+        ]) {
+          await prune().catch(warn('what is over could not be deleted'))
+        }
       },
     })
     const { activity } = app
@@ -103,10 +110,7 @@ export default fp(
     app.addHook('onReady', async () => {
       timers.push(
         setInterval(activity.flush, FLUSH_INTERVAL_MS).unref(),
-        setInterval(
-          () => activity.prune().catch(warn('what is over could not be deleted')),
-          PRUNE_INTERVAL_MS,
-        ).unref(),
+        setInterval(activity.prune, PRUNE_INTERVAL_MS).unref(),
       )
     })
     app.addHook('onClose', async () => {

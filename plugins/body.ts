@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { normalizeInput } from '../src/api/input.ts'
-import { MULTIPART, parseForm, parseMultipart, URLENCODED } from '../src/form.ts'
+import { FORM_TYPES, parseForm, urlencoded } from '../src/form.ts'
 import { readBody } from '../src/method-override.ts'
 
 declare module 'fastify' {
@@ -32,15 +32,17 @@ export default fp(
     }
     const mostOf = ({ isPanel }: FastifyRequest) => (isPanel ? BOXES : undefined)
     app.addContentTypeParser(
-      URLENCODED,
+      FORM_TYPES.urlencoded,
       { parseAs: 'buffer' },
       async (request: FastifyRequest, body: Buffer) => parseForm(body.toString('latin1'), mostOf(request)),
     )
     app.addContentTypeParser(
-      MULTIPART,
+      FORM_TYPES.multipart,
       { parseAs: 'buffer' },
-      async (request: FastifyRequest, body: Buffer) =>
-        parseMultipart(request.headers['content-type'] ?? '', body, mostOf(request)),
+      async (request: FastifyRequest, body: Buffer) => {
+        const most = mostOf(request)
+        return parseForm(await urlencoded(request.headers['content-type'] ?? '', body, most), most)
+      },
     )
 
     // A form that was asked for its method is read, and comes from memory.

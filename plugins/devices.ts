@@ -10,9 +10,8 @@ import {
 import type { PasswordStamp } from '../src/auth/session.ts'
 import { acknowledgeDevice, forgetDevice, recognizeDevice, rememberDevice } from '../src/database/devices.ts'
 import { noteLogin } from '../src/database/login-addresses.ts'
-import { isSafe } from '../src/http.ts'
+import { browserOf, isSafe } from '../src/http.ts'
 import { sessionCookies } from '../src/session-cookies.ts'
-import { browserOf } from './session.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -3,7 +3,7 @@ import fp from 'fastify-plugin'
 import type { AccountEvent, EventDetails, EventName } from '../src/auth/events.ts'
 import { insertEvents } from '../src/database/events.ts'
 import { browserColumns } from '../src/database/sessions.ts'
-import { browserOf } from './session.ts'
+import { browserOf } from '../src/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -15,7 +15,8 @@ import {
   type SessionId,
   type StoredSession,
 } from '../src/auth/session.ts'
-import { type Browser, replaceSession, type SessionLogin } from '../src/database/sessions.ts'
+import { replaceSession, type SessionLogin } from '../src/database/sessions.ts'
+import { browserOf } from '../src/http.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
 
 declare module 'fastify' {
@@ -188,12 +189,6 @@ export default fp(
   },
   { name: 'session', dependencies: ['database', 'stateful'] },
 )
-
-/** What is stored of the browser that sent a request. */
-export const browserOf = ({ ip, headers }: FastifyRequest): Browser => ({
-  address: ip,
-  userAgent: headers['user-agent'],
-})
 
 /** Whether an answer brings a session along: not one to a request that was refused before anybody looked at it. */
 const deservesSession = (status: number) => status !== 419 && status !== 429 && status < 500

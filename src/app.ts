@@ -12,7 +12,14 @@ import fastify, {
 } from 'fastify'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
-import { BODY_LIMIT_BYTES, loggerOptions, onClientError, securityHeaders, toHttpError } from './http.ts'
+import {
+  BODY_LIMIT_BYTES,
+  loggerOptions,
+  onClientError,
+  ROUTER_OPTIONS,
+  securityHeaders,
+  toHttpError,
+} from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
 import { requestLogger } from './request-logger.ts'
@@ -73,7 +80,7 @@ export function buildApp({
     // Fastify's own server with one thing before its router.
     serverFactory: handle => createServer(TIMEOUTS, withMethodOverride(handle)),
     pluginTimeout: START_TIMEOUT_MS,
-    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 1_000 },
+    routerOptions: ROUTER_OPTIONS,
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,

@@ -124,7 +124,17 @@ export class AppKey {
 
 /** Every variable that the server reads, in the order of the documentation. */
 export const SETTINGS = {
-  host: setting({ name: 'HOST', fallback: '127.0.0.1', about: 'Address to listen on.', parse: text => text }),
+  host: setting({
+    name: 'HOST',
+    fallback: '127.0.0.1',
+    about: 'Address to listen on.',
+    parse: text => {
+      if (isIP(text) === 0 && !/^[\w-]+(\.[\w-]+)*$/.test(text)) {
+        throw new Expected('an address such as 0.0.0.0, or a name such as localhost')
+      }
+      return text
+    },
+  }),
   port: setting({
     name: 'PORT',
     fallback: '8000',

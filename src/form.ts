@@ -5,11 +5,16 @@ import { MESSAGES } from './api/messages.ts'
 import { parseQueryString, QUERY_LIMITS, QueryTooLarge } from './api/query/querystring.ts'
 
 /** The content types in which browsers send forms (HTML §4.10.21.8). */
-export const URLENCODED = 'application/x-www-form-urlencoded'
-export const MULTIPART = 'multipart/form-data'
+export const FORM_TYPES = {
+  urlencoded: 'application/x-www-form-urlencoded',
+  multipart: 'multipart/form-data',
+} as const
 
 /** Every part of a form of several parts has two or three header fields. */
 const HEADERS_OF_A_PART = 20
+
+/** The longest header that says what stands between parts, which is 70 characters at most (RFC 2046 §5.1.1). */
+const MAX_CONTENT_TYPE = 256
 
 /**
  * The values of a form, or of a query string, as PHP reads them.
@@ -27,32 +32,38 @@ export function parseForm(text: string, most: number = QUERY_LIMITS.parameters):
 }
 
 /**
- * The values of a form of several parts (RFC 7578), as {@link parseForm} has them. Nothing here takes files: those
+ * A form of several parts (RFC 7578) as one of type `application/x-www-form-urlencoded`. Nothing here takes files: those
  * are left out.
  *
  * @param contentType the header, which says what stands between the parts
- * @throws {HttpError} 400 for what is none, or has more values than anybody means
+ * @param most how many values there can be, and half as many as parts
+ * @throws {HttpError} 400 for what is none, or has more than anybody means
  */
-export async function parseMultipart(
+export async function urlencoded(
   contentType: string,
   body: Buffer,
   most: number = QUERY_LIMITS.parameters,
-): Promise<Record<string, unknown>> {
-  if (body.length === 0) return parseForm('')
+): Promise<string> {
   const pairs: string[] = []
+  if (body.length === 0) return ''
+  const limits = { fields: most, parts: 2 * most, headerPairs: HEADERS_OF_A_PART }
+  const stop = () => {
+    throw new HttpError(400, MESSAGES.badRequest)
+  }
   try {
+    if (contentType.length > MAX_CONTENT_TYPE) stop()
     await new Promise<void>((resolve, reject) => {
-      const limits = { fields: most + 1, parts: 2 * most, headerPairs: HEADERS_OF_A_PART }
       const busboy = new Busboy({ headers: { 'content-type': contentType }, limits })
       busboy.on('field', (name, value) => {
         if (name !== undefined) pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
       })
-      busboy.on('finish', resolve)
-      busboy.on('error', reject)
+      // It would read on and leave the rest out.
+      busboy.on('fieldsLimit', stop).on('partsLimit', stop)
+      busboy.on('finish', resolve).on('error', reject)
       busboy.end(body)
     })
-  } catch {
-    throw new HttpError(400, MESSAGES.malformedForm)
+  } catch (error) {
+    throw error instanceof HttpError ? error : new HttpError(400, MESSAGES.malformedForm)
   }
-  return parseForm(pairs.join('&'), most)
+  return pairs.join('&')
 }

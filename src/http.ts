@@ -1,12 +1,13 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import type { FastifyError, FastifyServerOptions } from 'fastify'
+import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
 import { PasswordsBusy } from './auth/password.ts'
 import type { Config } from './config.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from './database/select.ts'
+import type { Browser } from './database/sessions.ts'
 import { LookupRefused } from './database/shared-lookup.ts'
 import { DatabaseUnavailable } from './database/unavailable.ts'
 
@@ -72,6 +73,9 @@ function describeError(error: unknown): Described {
   }
 }
 
+/** How paths are matched with routes. */
+export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
+
 /** The largest request body, in bytes. */
 export const BODY_LIMIT_BYTES = 1_048_576
 
@@ -111,6 +115,12 @@ export const isSafe = (method: string): boolean => SAFE_METHODS.has(method)
 
 /** The path of a request, without its query string. */
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
+
+/** What is stored of the browser that sent a request. */
+export const browserOf = ({ ip, headers }: FastifyRequest): Browser => ({
+  address: ip,
+  userAgent: headers['user-agent'],
+})
 
 /** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */
 export function onClientError(error: Error & { code?: string }, socket: Socket): void {

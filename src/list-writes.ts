@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { forbidden, unprocessable } from './api/errors.ts'
+import { reading } from './api/input.ts'
 import { validationMessages } from './api/validation.ts'
 import type { Identity } from './auth/identity.ts'
 import { BYPASS_FEATURE_FLAGS } from './auth/permission.ts'
@@ -13,12 +14,7 @@ import { type Feature, isFeatureOn } from './database/features.ts'
  */
 export const judgedLast = (readings: Readonly<Record<string, (value: unknown) => unknown>>) => ({
   attachValidation: true,
-  preValidation: async ({ body }: FastifyRequest) => {
-    const input = body as Record<string, unknown>
-    for (const [name, read] of Object.entries(readings)) {
-      if (name in input) input[name] = read(input[name])
-    }
-  },
+  preValidation: reading(readings),
 })
 
 /**

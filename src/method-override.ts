@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
-import { MULTIPART, parseForm, parseMultipart, URLENCODED } from './form.ts'
+import { FORM_TYPES, urlencoded } from './form.ts'
 
 /** What a form may ask for in the place of POST. Anything else it says is ignored. */
 const METHODS = new Set(['PUT', 'PATCH', 'DELETE'])
@@ -42,22 +42,23 @@ export const withMethodOverride =
     })
   }
 
-function override(request: IncomingMessage, method: unknown) {
+function override(request: IncomingMessage, method: string | string[] | undefined) {
   if (typeof method === 'string' && METHODS.has(method.toUpperCase())) request.method = method.toUpperCase()
 }
 
-function typeOf({ headers }: IncomingMessage): typeof URLENCODED | typeof MULTIPART | null {
+function typeOf({ headers }: IncomingMessage) {
   const type = headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase()
-  return type === URLENCODED || type === MULTIPART ? type : null
+  return Object.values(FORM_TYPES).find(formType => formType === type) ?? null
 }
 
-async function methodOf(request: IncomingMessage, body: Buffer): Promise<unknown> {
+/** The last of the fields that are named so, as PHP has it. No other is looked at, however many there are. */
+async function methodOf(request: IncomingMessage, body: Buffer): Promise<string | undefined> {
   try {
-    const form =
-      typeOf(request) === URLENCODED
-        ? parseForm(body.toString('latin1'), Number.POSITIVE_INFINITY)
-        : await parseMultipart(request.headers['content-type'] ?? '', body)
-    return form._method
+    const text =
+      typeOf(request) === FORM_TYPES.urlencoded
+        ? body.toString('latin1')
+        : await urlencoded(request.headers['content-type'] ?? '', body)
+    return new URLSearchParams(text).getAll('_method').at(-1)
   } catch {
     // Whoever reads it as a body says what is wrong with it.
     return undefined

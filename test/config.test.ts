@@ -268,6 +268,8 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
       { APP_URL: 'http://192.168.1.5:8000', CSRF_MODE: 'origin-only' },
       'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from',
     ],
+    [{ HOST: 'a b' }, 'HOST=a b: expected an address such as 0.0.0.0, or a name such as localhost'],
+    [{ HOST: 'http://a' }, 'HOST=http://a: expected an address such as 0.0.0.0, or a name such as localhost'],
     [{ SESSION_SECURE_COOKIE: 'yes' }, 'SESSION_SECURE_COOKIE=yes: expected one of true, false'],
     [
       { SESSION_SAME_SITE: 'none' },

@@ -24,10 +24,7 @@ const account: FastifyPluginAsyncTypebox = async app => {
   app.get('/devices', { config: { access: LOGGED_IN }, schema: HIDDEN }, async (request, reply) => {
     const { user, session } = identityOf(request)
     const now = clock()
-    const browsers = await listBrowsers(kysely, user.id, {
-      since: now - config.sessionLifetime * 60_000,
-      now,
-    })
+    const browsers = await listBrowsers(kysely, user.id, now, config)
     return reply.page(
       { title: 'Devices', active: 'Devices' },
       <Devices browsers={browsers} current={session.id.digest()} />,

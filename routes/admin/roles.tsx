@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { backToForm } from '../../plugins/panel.tsx'
 import { forbidden, HttpError, notFound } from '../../src/api/errors.ts'
+import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
@@ -63,7 +64,7 @@ const roles: FastifyPluginAsyncTypebox = async app => {
         body: Type.Object({
           version: Type.String({ pattern: '^\\d{1,15}$' }),
           permissions: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 1000 })),
-          current_password: Type.Optional(Type.Unknown()),
+          current_password: OptionalPassword,
         }),
       },
       errorHandler: backToForm(showOne),

@@ -23,7 +23,10 @@ const Text = Type.Optional(Type.Union([Type.String({ maxLength: 4096 }), Type.Nu
 const Password = { current_password: Text }
 
 /** The lines, or the words, of a text; null for none. */
-const wordsOf = (text: string | null | undefined) => text?.split(/[\s,]+/).filter(Boolean) ?? null
+function wordsOf(text: string | null | undefined): string[] | null {
+  const words = text?.split(/[\s,]+/).filter(Boolean) ?? []
+  return words.length === 0 ? null : words
+}
 
 const tokens: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database

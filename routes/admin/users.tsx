@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { backToForm } from '../../plugins/panel.tsx'
 import { forbidden, notFound, unprocessable } from '../../src/api/errors.ts'
+import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import {
   isJsonObject,
@@ -175,7 +176,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
         params: Params,
         body: Type.Object({
           roles: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 100 })),
-          current_password: Type.Optional(Type.Unknown()),
+          current_password: OptionalPassword,
         }),
       },
       errorHandler: back('roles'),

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emailErrors, enteredEmail, errorsByField, optionalText } from '../../src/api/account-input.ts'
 import { unprocessable } from '../../src/api/errors.ts'
-import { OptionalPassword } from '../../src/api/input.ts'
+import { booleanOf, OptionalPassword, reading } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { RevokeTokens } from '../../src/api/new-password.ts'
 import { guestMessage } from '../../src/api/responses.ts'
@@ -39,6 +39,7 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
           200: guestMessage('It is set.', MESSAGES.passwordReset),
         },
       },
+      preValidation: reading({ revoke_tokens: booleanOf }),
     },
     async (request, reply) => {
       const { password, password_confirmation: repeated, revoke_tokens } = request.body

@@ -15,7 +15,7 @@ export const optionalText = (example: string) =>
 /** What browsers and programs send for a box that is ticked. */
 const YES = new Set<unknown>([1, '1', true, 'true', 'on', 'yes'])
 
-/** Whether the browser is to be remembered, by what stands in the field. */
+/** Whether a box is ticked, by what stands in its field. */
 export const isYes = (value: unknown): boolean => YES.has(value)
 
 /** The field by which a login asks to be remembered. */

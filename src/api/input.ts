@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { HttpError } from './errors.ts'
 import { MESSAGES } from './messages.ts'
 import type { Parameters } from './query/querystring.ts'
+import { parseInteger } from './query/values.ts'
 
 /** A password that somebody enters. No hash was ever made of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
@@ -11,6 +12,33 @@ export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.
 
 /** What people type blindly, and what may begin or end with a space. */
 const VERBATIM = new Set(['password', 'password_confirmation', 'current_password'])
+
+/** What a value means, for a schema that knows one form of it. What cannot be read is returned as it is. */
+type Reading = (value: unknown) => unknown
+
+/** Reads the fields of a body that have more than one form, before its schema judges them. */
+export const reading =
+  (readings: Readonly<Record<string, Reading>>) =>
+  async ({ body }: { body: unknown }): Promise<void> => {
+    const input = body as Record<string, unknown>
+    for (const [name, read] of Object.entries(readings)) {
+      if (name in input) input[name] = read(input[name])
+    }
+  }
+
+/** A number where a form can only have its digits. */
+export const integerOf: Reading = value => {
+  const integer = typeof value === 'string' ? parseInteger(value) : undefined
+  return integer === undefined ? value : Number(integer)
+}
+
+const TRUTHS = new Map<unknown, boolean>([
+  ...[1, '1', 'true', 'on', 'yes'].map(yes => [yes, true] as const),
+  ...[0, '0', 'false', 'off', 'no'].map(no => [no, false] as const),
+])
+
+/** A truth value where a form can only have a word for it. */
+export const booleanOf: Reading = value => TRUTHS.get(value) ?? value
 
 /** Nothing that means anything here is nested deeper. */
 const MAX_DEPTH = 32

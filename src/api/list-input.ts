@@ -1,5 +1,4 @@
 import { Type } from 'typebox'
-import { parseInteger } from './query/values.ts'
 
 /** A text of at most so many characters, which PostgreSQL can hold. */
 export const Text = (most: number, description: string, example: string) =>
@@ -24,9 +23,3 @@ export const labelOf =
     const label = labels.find(candidate => candidate.toLowerCase() === text.toLowerCase())
     return label ?? (/^\d{1,3}$/.test(text) ? labels[Number(text)] : undefined) ?? value
   }
-
-/** A number where a form can only have its digits. */
-export const integerOf = (value: unknown): unknown => {
-  const integer = typeof value === 'string' ? parseInteger(value) : undefined
-  return integer === undefined ? value : Number(integer)
-}

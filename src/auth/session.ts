@@ -167,7 +167,7 @@ export function judgeSession(
     challenge: challengeOf(payload),
   }
   if (!(remainingMs(session, now, lifetimes) > 0)) return 'session_expired'
-  if (now - session.lastActivityAt > lifetimes.sessionLifetime * 60_000) return 'session_expired'
+  if (session.lastActivityAt < liveSince(now, lifetimes).used) return 'session_expired'
   if (stored.userId === null) return { session, identity: null }
   if (stored.owner === null) return 'session_no_owner'
   if (payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)) {
@@ -193,6 +193,12 @@ export const passwordAge = ({ passwordConfirmedAt }: Session, now: number): numb
 /** Whether a session's user has entered the password lately. */
 export const hasConfirmedPassword = (session: Session, now: number): boolean =>
   passwordAge(session, now) <= PASSWORD_TIMEOUT_S
+
+/** Since when sessions that go on were used, and after when they began; milliseconds since the epoch, as is `now`. */
+export const liveSince = (now: number, { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes) => ({
+  used: now - sessionLifetime * 60_000,
+  begun: sessionAbsoluteLifetime === null ? 0 : now - sessionAbsoluteLifetime * 60_000,
+})
 
 /** Milliseconds that a session may last from now on, if it is not used again. */
 export function remainingMs(

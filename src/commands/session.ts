@@ -31,8 +31,7 @@ async function list(context: CommandContext, email: string) {
   await withDatabase(context, 'session list', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
     const now = context.clock()
-    const since = now - config.sessionLifetime * 60_000
-    const browsers = await listBrowsers(database.kysely, userId, { since, now })
+    const browsers = await listBrowsers(database.kysely, userId, now, config)
     const rows = browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => [
       id,
       millisToSeconds(lastActiveAt),

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { millisToSeconds } from '../auth/time.ts'
 import type { Holder } from './permissions.ts'
 import type { Schema, TimestampText } from './schema.ts'
+import { lockUser } from './users.ts'
 
 /** What somebody can be banned by: one permission's name, or a set of them. */
 export type RestrictionKind = 'prohibition' | 'sanction'
@@ -110,6 +111,7 @@ export async function restrict(
   const at = millisToSeconds(now)
   const end = expiresAt === null ? null : millisToSeconds(expiresAt)
   return db.transaction().execute(async transaction => {
+    await lockUser(transaction, holder.userId)
     const { rows } = await sql<{ name: string }>`select name from ${named} where id = ${id}::bigint`.execute(
       transaction,
     )

@@ -1,11 +1,13 @@
 import { type Kysely, sql } from 'kysely'
-import type {
-  Challenge,
-  PasswordStamp,
-  Session,
-  SessionDigest,
-  SessionId,
-  SessionPayload,
+import {
+  type Challenge,
+  liveSince,
+  type PasswordStamp,
+  type Session,
+  type SessionDigest,
+  type SessionId,
+  type SessionLifetimes,
+  type SessionPayload,
 } from '../auth/session.ts'
 import { millisToSeconds } from '../auth/time.ts'
 import { deleteInBatches } from './prune.ts'
@@ -171,13 +173,15 @@ export interface KnownBrowser {
 /**
  * The browsers of a user, last used first.
  *
- * @param since when a session must have been used to go on; milliseconds since the epoch, as is `now`
+ * @param now milliseconds since the epoch
  */
 export async function listBrowsers(
   db: Kysely<Schema>,
   userId: number,
-  { since, now }: { since: number; now: number },
+  now: number,
+  lifetimes: SessionLifetimes,
 ): Promise<KnownBrowser[]> {
+  const { used, begun } = liveSince(now, lifetimes)
   const { rows } = await sql<{
     id: string
     ip_address: string | null
@@ -187,7 +191,9 @@ export async function listBrowsers(
   }>`
     with own as (
       select id, ip_address, user_agent, last_activity, substring(payload from '"device": ?"([\\w-]+)"') as device
-      from sessions where user_id = ${userId} and last_activity >= ${seconds(since)}
+      from sessions
+      where user_id = ${userId} and last_activity * 1000::bigint >= ${used}
+        and substring(payload from '"created_at": ?(\\d+)')::bigint * 1000 > ${begun}
     )
     select id, ip_address, user_agent, last_activity::bigint as last_active, device is not null as is_remembered from own
     union all

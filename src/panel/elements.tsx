@@ -18,6 +18,17 @@ export interface Returned {
 /** A form that nobody has filled in yet. */
 export const BLANK: Returned = { faults: {}, entered: {} }
 
+/** Which boxes of a name are ticked: as the form came back, or as things are. */
+export const tickedOf = (
+  { entered }: Returned,
+  name: string,
+  present: readonly string[],
+): readonly unknown[] => {
+  if (Object.keys(entered).length === 0) return present
+  const ticked = entered[name]
+  return Array.isArray(ticked) ? ticked : []
+}
+
 /** The token that every form of a page carries. */
 export const CsrfToken = createContext('')
 

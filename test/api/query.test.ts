@@ -37,7 +37,12 @@ t.test('query strings are read as PHP reads them', async t => {
   t.strictSame(read('a=+x+%20&b=%C3%A4+%E6%97%A5'), { a: 'x', b: 'ä 日' }, 'trimmed and decoded')
   t.strictSame(read('a=&b&c=%20'), { a: null, b: null, c: null }, 'what is empty is nothing')
   t.strictSame(read('a=%zz%4&b=50%'), { a: '%zz%4', b: '50%' }, 'what is no escape stands as it is')
-  t.strictSame(read('a]b=1&&=2'), { 'a]b': '1', '': '2' }, 'stray brackets are part of the name')
+  t.strictSame(
+    read('a]b=1&&=2&c[d=3'),
+    { 'a]b': '1', '': '2', 'c[d': '3' },
+    'stray brackets are part of the name',
+  )
+  t.strictSame(read('a[5]=1&a[]=2&a[x]=3&a[]=4'), { a: { 5: '1', 6: '2', 7: '4', x: '3' } }, 'counted on')
   const polluted = parseQueryString('__proto__[x]=1&a[__proto__][y]=2&constructor[prototype][z]=3')
   t.equal(Object.getPrototypeOf(polluted), null)
   t.strictSame(

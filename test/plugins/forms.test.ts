@@ -215,10 +215,17 @@ t.test('a form of several parts', async t => {
     }
     const many = formData(Object.fromEntries(Array.from({ length: 101 }, (_, n) => [`a${n}`, '1'])))
     t.equal((await login(many)).status, 400, 'or has more values than anybody means')
-    for (const payload of [`${'--x\r\n\r\n\r\n'.repeat(5_000)}--x--`, '--x--', '']) {
+    for (const payload of ['--x--', `${'--x\r\n\r\n\r\n'.repeat(200)}--x--`, '']) {
       const { status } = await login({ type: 'multipart/form-data; boundary=x', payload })
       t.equal(status, 422, 'and what has none lacks them')
     }
+    const parts = {
+      type: 'multipart/form-data; boundary=x',
+      payload: `${'--x\r\n\r\n\r\n'.repeat(201)}--x--`,
+    }
+    t.equal((await login(parts)).status, 400, 'or more parts')
+    const named = { type: `multipart/form-data${'; a=b'.repeat(50)}; boundary=x`, payload: `${part}--x--` }
+    t.equal((await login(named)).status, 400, 'or a type that goes on and on')
     const headers = { 'content-type': 'multipart/form-data; boundary=x' }
     const large = await send(app, 'POST', '/login', { headers, payload: part.repeat(30_000) })
     t.equal(large.status, 419, 'and without a proof nobody reads it')

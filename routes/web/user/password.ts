@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { OptionalPassword } from '../../../src/api/input.ts'
+import { booleanOf, OptionalPassword, reading } from '../../../src/api/input.ts'
 import { RevokeTokens } from '../../../src/api/new-password.ts'
 import { emptyJson, sendEmptyJson } from '../../../src/api/responses.ts'
 
@@ -25,6 +25,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
         body: Body,
         response: { 200: emptyJson('It is changed.') },
       },
+      preValidation: reading({ revoke_tokens: booleanOf }),
     },
     async (request, reply) => {
       const {

@@ -250,7 +250,7 @@ function readPage({ endpoint }: Rules, value: Parameter | undefined, faults: Fau
     prohibit('page', value, faults)
     return page
   }
-  for (const [name, text] of readByType('page', value, name => name in page, faults)) {
+  for (const [name, text] of readByType('page', value, name => Object.hasOwn(page, name), faults)) {
     const key = `page.${name}`
     if (text === null) {
       faults.add(key, rules.required(key))

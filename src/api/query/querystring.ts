@@ -35,19 +35,20 @@ export function parseQueryString(
   if (pairs.length > most) {
     throw new QueryTooLarge(rules.maxItems('query', most))
   }
+  const counts: Counts = new Map()
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     const name = decode(equals === -1 ? pair : pair.slice(0, equals))
     const text = decode(equals === -1 ? '' : pair.slice(equals + 1))
     const value = trim ? text.trim() : text
-    assign(result, namePath(name), value === '' ? null : value)
+    assign(result, namePath(name), value === '' ? null : value, counts)
   }
   return result
 }
 
 /** `a[b][c]` as a, b, c. Brackets that are not closed are part of the name. */
 function namePath(name: string): string[] {
-  const [, first = name, brackets = ''] = /^([^[]+)((?:\[[^\]]*\])*)/.exec(name) ?? []
+  const [, first = name, brackets = ''] = /^([^[]+)((?:\[[^\]]*\])+)/.exec(name) ?? []
   const rest = [...brackets.matchAll(/\[([^\]]*)\]/g)].map(match => match[1] ?? '')
   if (rest.length >= QUERY_LIMITS.depth) {
     throw new QueryTooLarge(rules.maxDepth('query', QUERY_LIMITS.depth))
@@ -55,10 +56,14 @@ function namePath(name: string): string[] {
   return [first, ...rest]
 }
 
-function assign(target: Parameters, path: readonly string[], value: string | null) {
+/** The number that a value without a key of its own gets in each: the one after the largest. */
+type Counts = Map<Parameters, number>
+
+function assign(target: Parameters, path: readonly string[], value: string | null, counts: Counts) {
   let node = target
   for (const [index, part] of path.entries()) {
-    const key = part === '' && index > 0 ? String(Object.keys(node).length) : part
+    const key = part === '' && index > 0 ? String(counts.get(node) ?? 0) : part
+    if (/^\d{1,9}$/.test(key)) counts.set(node, Math.max(counts.get(node) ?? 0, Number(key) + 1))
     if (index === path.length - 1) {
       node[key] = value
     } else {

@@ -103,7 +103,8 @@ export function renderPage(
   { protocol, host, url }: RequestUrl,
 ) {
   const { number, size } = query.page
-  const [pathname = '', search = ''] = url.split('?', 2)
+  const [pathname = ''] = url.split('?', 1)
+  const search = url.slice(pathname.length + 1)
   const path = `${protocol}://${host}${pathname.replace(/(?<=.)\/$/, '')}`
   const rest = flatten(parseQueryString(search)).filter(([name]) => name !== 'page[number]')
   const link = (page: number) =>

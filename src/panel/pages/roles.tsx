@@ -1,5 +1,5 @@
 import type { Role, RoleBook } from '../../database/roles.ts'
-import { FaultsOf, Form, OwnPassword, type Returned } from '../elements.tsx'
+import { FaultsOf, Form, OwnPassword, type Returned, tickedOf } from '../elements.tsx'
 
 /** Which role allows what. */
 export function Roles({ book: { roles, permissions }, mayUpdate }: { book: RoleBook; mayUpdate: boolean }) {
@@ -56,8 +56,7 @@ export function RolePage({
   owesPassword: boolean
   returned: Returned
 }) {
-  const { entered } = returned
-  const ticked = Array.isArray(entered.permissions) ? (entered.permissions as unknown[]) : role.permissions
+  const ticked = tickedOf(returned, 'permissions', role.permissions)
   return (
     <section>
       {role.isDefault && <p>Whoever verifies an e-mail address gets this role.</p>}

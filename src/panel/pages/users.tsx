@@ -1,6 +1,16 @@
 import type { Restriction } from '../../database/restrictions.ts'
 import type { ListedUser, UserFile } from '../../database/user-directory.ts'
-import { Action, BLANK, FaultsOf, Field, Form, Moment, OwnPassword, type Returned } from '../elements.tsx'
+import {
+  Action,
+  BLANK,
+  FaultsOf,
+  Field,
+  Form,
+  Moment,
+  OwnPassword,
+  type Returned,
+  tickedOf,
+} from '../elements.tsx'
 import { Events, type ShownEvent } from './account.tsx'
 
 /** The users whom a search has found. */
@@ -89,6 +99,7 @@ interface UserProps {
 /** A user, with all that those who run the place can do. */
 export function User({ file, roles, restrictions, choices, events, may, owesPassword, returned }: UserProps) {
   const path = `/admin/users/${file.id}`
+  const ticked = tickedOf(returned.roles ?? BLANK, 'roles', file.roles)
   return (
     <>
       <section aria-labelledby="about">
@@ -132,12 +143,7 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
                 {roles.map(name => (
                   <li key={name}>
                     <label>
-                      <input
-                        type="checkbox"
-                        name="roles[]"
-                        value={name}
-                        checked={file.roles.includes(name)}
-                      />
+                      <input type="checkbox" name="roles[]" value={name} checked={ticked.includes(name)} />
                       {name}
                     </label>
                   </li>

@@ -203,6 +203,63 @@ async function foreignIds(t: Test, database: TestDatabase) {
     }
   })
 
+  await t.test('two moderators at once ban one user once', async t => {
+    const app = await start(t, database)
+    const { browser } = await loggedIn(app, database, { roles: ['Admin'] })
+    const other = await addUser(database)
+    const page = await browser.open(`/admin/users/${other.id}`)
+    const prohibition = /value="(prohibition:\d+)">view playlist</.exec(page.text)?.[1] ?? ''
+    const ban = () =>
+      browser.sendForm(page, `/admin/users/${other.id}/ban`, { ban: prohibition, reason: 'x' })
+    const statuses = (await Promise.all(Array.from({ length: 20 }, ban))).map(({ status }) => status)
+    t.strictSame(new Set(statuses), new Set([303]))
+    const { length } = await database.kysely
+      .selectFrom('model_prohibitions')
+      .select('prohibition_id')
+      .where('model_id', '=', other.id)
+      .execute()
+    t.equal(length, 1)
+  })
+
+  await t.test('no field of any form is an error of ours, whatever its type', async t => {
+    const app = await start(t, database)
+    const { browser, user } = await loggedIn(app, database, { roles: ['Admin'] })
+    const other = await addUser(database)
+    const token = `/admin/tokens/${user.tokenId}`
+    const paths = ['/admin', token, '/admin/password', `/admin/users/${other.id}`, '/admin/roles/1']
+    let asked = 0
+    for (const path of paths) {
+      const page = await browser.open(path)
+      for (const [form, action = ''] of page.text.matchAll(/<form[^>]*action="([^"]*)"[\s\S]*?<\/form>/g)) {
+        if (action === '/admin/logout') continue
+        const { hidden = {} } = formsOf(page).find(one => one.action === action) ?? {}
+        const names = [...form.matchAll(/ name="([^"]*)"/g)].map(([, name = '']) => name.replace('[]', ''))
+        for (const name of new Set([...names, 'current_password'])) {
+          if (name === '_token') continue
+          for (const value of [
+            1,
+            true,
+            ['x'],
+            [['x']],
+            { a: 'x' },
+            [{}],
+            null,
+            '',
+            '\0',
+            '\ud800',
+            -1,
+            1e300,
+          ]) {
+            const answer = await browser.bare('POST', action, { payload: { ...hidden, [name]: value } })
+            t.ok(answer.status < 500, `${action} ${name} ${JSON.stringify(value)}: ${answer.status}`)
+            asked += 1
+          }
+        }
+      }
+    }
+    t.ok(asked > 200, `${asked} forms were sent`)
+  })
+
   await t.test('a form changes nothing that it does not have, such as whose a token is', async t => {
     const app = await start(t, database)
     const { browser, user } = await loggedIn(app, database)

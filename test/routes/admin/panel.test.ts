@@ -228,6 +228,7 @@ async function tokens(t: Test, database: TestDatabase) {
       [{ expires_at: '2020-01-01' }, 'The expires at must be a date after now.'],
       [{ expires_at: 'tomorrow' }, 'The expires at must be a date such as'],
       [{ allowed_ips: 'home' }, 'The allowed ips must be addresses'],
+      [{ allowed_ips: ',', name: '' }, 'The name field is required.'],
       [{ allowed_ips: '127.0.0.1 '.repeat(51) }, 'The allowed ips must not have more than 50 items.'],
       [{ expires_at: '+275760-09-13' }, 'The expires at must be a date such as'],
       [{ expires_at: '9999-12-31\0' }, 'The expires at must be a date such as'],
@@ -469,7 +470,7 @@ async function users(t: Test, database: TestDatabase) {
 
   await t.test('what is wrong is said', async t => {
     const app = await start(t, database)
-    const { browser } = await loggedIn(app, database, ['Admin'])
+    const { browser, user: admin } = await loggedIn(app, database, ['Admin'])
     const user = await addUser(database)
     const path = `/admin/users/${user.id}`
     const page = await browser.open(path)
@@ -497,6 +498,18 @@ async function users(t: Test, database: TestDatabase) {
     }
     const odd = await browser.submit(page, `${path}/notify`, { type: 'x', data: '{"a":"\\u0000"}' })
     t.equal(odd.status, 200, 'what JSON can say is kept')
+
+    // What was entered comes back, boxes as well.
+    const boxes = { 'roles[]': ['Patron', 'Developer'], current_password: 'wrong' }
+    app.clock.advance(181 * MINUTE)
+    await browser.logIn({ ...admin, password: PASSWORD })
+    const again = await browser.submit(await browser.open(path), `${path}/roles`, boxes)
+    t.equal(again.status, 422)
+    const ticked = [...again.text.matchAll(/<input[^>]*name="roles\[\]"[^>]*>/g)]
+      .filter(([input]) => input.includes(' checked'))
+      .map(([input]) => /value="([^"]*)"/.exec(input)?.[1])
+    t.strictSame(ticked.sort(), ['Developer', 'Patron'])
+
     t.equal((await get(app, '/api/me/notification', user.token)).status, 403)
     for (const id of ['0', 'x', '999999999999999', '1e3', '%00']) {
       t.equal((await browser.bare('GET', `/admin/users/${id}`)).status, 404, id)

@@ -755,6 +755,16 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
       )
     }
 
+    const marks = await get(app, '/api/me/playlist?filter[name-ne]=a?b&page[size]=2', user.token)
+    t.match(
+      decodeURIComponent(marks.json.links.next),
+      /\/api\/me\/playlist\?filter\[name-ne\]=a\?b&page\[size\]=2&page\[number\]=2$/,
+      'a question mark in a value is no other query',
+    )
+    for (const name of ['constructor', '__proto__', 'toString', 'limit']) {
+      t.equal((await get(app, `/api/me/playlist?page[${name}]=1`, user.token)).status, 422, name)
+    }
+
     const beyond = await get(app, url('/api/me/playlist', { 'page[number]': 99 }), user.token)
     t.match(beyond.json, {
       playlists: [],

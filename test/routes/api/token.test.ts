@@ -472,9 +472,15 @@ async function handling(t: Test, database: TestDatabase) {
       401,
       'a grace makes none live longer',
     )
-    for (const grace of [-1, 1.5, 604_801, '60', {}]) {
+    for (const grace of [-1, 1.5, 604_801, '60 s', {}]) {
       t.equal((await browser.post(`/api/me/token/${graced.json.token.id}/rotate`, { grace })).status, 422)
     }
+    const form = await browser.send('POST', `/api/me/token/${graced.json.token.id}/rotate`, {
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: 'grace=60',
+    })
+    t.equal(form.status, 201, 'a form has nothing but text')
+    t.equal((await get(app, '/api/me', graced.json.plain_text_token)).status, 200)
   })
 
   await t.test('one can be for some addresses alone', async t => {

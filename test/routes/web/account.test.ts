@@ -57,7 +57,12 @@ async function passwordChange(t: Test, database: TestDatabase) {
     const app = await startApp(t, { database, environment: UNLIMITED })
     const { user, browser } = await loggedIn(app, database)
     const stranger = await addUser(database)
-    t.equal((await change(browser, { ...right, revoke_tokens: true })).status, 200)
+    const form = new URLSearchParams({ ...right, revoke_tokens: '1' })
+    const answer = await browser.send('PUT', '/user/password', {
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      payload: form.toString(),
+    })
+    t.equal(answer.status, 200, 'by a form as by JSON')
     t.equal((await get(app, '/api/me', user.token)).status, 401)
     t.equal((await get(app, '/api/me', stranger.token)).status, 200)
     t.equal((await browser.get('/api/me')).status, 200)
@@ -69,6 +74,7 @@ async function passwordChange(t: Test, database: TestDatabase) {
       environment: { ...UNLIMITED, REVOKE_TOKENS_ON_PASSWORD_CHANGE: 'true' },
     })
     const { user, browser } = await loggedIn(app, database)
+    t.equal((await change(browser, { ...right, revoke_tokens: 'perhaps' })).status, 422)
     await change(browser, { ...right, revoke_tokens: false })
     t.equal((await get(app, '/api/me', user.token)).status, 200)
     await change(browser, { current_password: NEW, password: PASSWORD, password_confirmation: PASSWORD })

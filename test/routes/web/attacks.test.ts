@@ -644,6 +644,46 @@ t.test('31 values of another type', async t => {
   t.equal((await browser.post('/user/confirm-password', { password: [] })).status, 401)
 })
 
+t.test('31 no field of any body is an error of ours, whatever its type', async t => {
+  const { app, browser } = await victim(t, { environment: UNLIMITED })
+  const { paths } = app.swagger() as unknown as {
+    paths: Record<
+      string,
+      Record<string, { requestBody?: { content: { 'application/json': { schema: object } } } }>
+    >
+  }
+  let asked = 0
+  for (const [path, operations] of Object.entries(paths)) {
+    for (const [method, { requestBody }] of Object.entries(operations)) {
+      const schema = requestBody?.content['application/json'].schema as { properties?: object } | undefined
+      for (const name of Object.keys(schema?.properties ?? {})) {
+        for (const value of [
+          1,
+          true,
+          ['x'],
+          { a: 'x' },
+          null,
+          '',
+          '\0',
+          '\ud800',
+          -1,
+          1e300,
+          'x'.repeat(5000),
+        ]) {
+          const url = path.replace(/\{\w+\}/g, '1')
+          const answer = await browser.send(method.toUpperCase(), url, { payload: { [name]: value } })
+          t.ok(
+            answer.status < 500,
+            `${method} ${url} ${name} ${JSON.stringify(value).slice(0, 20)}: ${answer.status}`,
+          )
+          asked += 1
+        }
+      }
+    }
+  }
+  t.ok(asked > 300, `${asked} bodies were sent`)
+})
+
 t.test('32, 34 what is too large, or too deep', async t => {
   const { app, browser } = await victim(t, { environment: UNLIMITED })
   await browser.post('/logout')

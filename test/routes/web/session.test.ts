@@ -356,6 +356,24 @@ async function lifetimes(t: Test, database: TestDatabase) {
     t.not(browser.sessionId, id, 'and then there is a new one')
   })
 
+  t.test('a session that is over is listed no more', async t => {
+    const clock = testClock()
+    const environment = { SESSION_ABSOLUTE_LIFETIME: '60' }
+    const app = await startApp(t, { database, clock, environment })
+    const user = await addUser(database, { password: PASSWORD })
+    const first = new TestBrowser(app)
+    await first.logIn({ email: user.email, password: PASSWORD })
+    clock.advance(30 * MINUTE)
+    const second = new TestBrowser(app)
+    await second.logIn({ email: user.email, password: PASSWORD })
+    await first.get('/api/me')
+    const listed = async () => (await second.get('/api/me/session')).json.sessions.length
+    t.equal(await listed(), 2)
+    clock.advance(30 * MINUTE)
+    t.equal((await first.get('/api/me')).status, 401)
+    t.equal(await listed(), 1)
+  })
+
   t.test('a session ends at its absolute lifetime', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock, environment: { SESSION_ABSOLUTE_LIFETIME: '150' } })

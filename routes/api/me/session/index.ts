@@ -69,10 +69,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       const { id: userId } = (request.identity as Identity).user
       const now = clock()
       const own = request.currentBrowser()
-      const browsers = await listBrowsers(kysely, userId, {
-        since: now - config.sessionLifetime * 60_000,
-        now,
-      })
+      const browsers = await listBrowsers(kysely, userId, now, config)
       return {
         sessions: browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => ({
           id,

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { myTokens as endpoint, myToken } from '../../../../src/api/endpoints.ts'
 import { notFound } from '../../../../src/api/errors.ts'
+import { integerOf, reading } from '../../../../src/api/input.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../../src/api/query/openapi.ts'
 import { queryParser } from '../../../../src/api/query/parse.ts'
@@ -184,6 +185,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         }),
         response: { 201: success(Issued, { isLimited: true }), ...unknown },
       },
+      preValidation: reading({ grace: integerOf }),
     },
     async (request, reply) => {
       const old = rowId(request.params.token)

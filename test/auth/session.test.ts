@@ -107,6 +107,13 @@ t.test('a first party', async t => {
     t.equal(judge(firstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
   })
 
+  t.test('has nothing more before and behind what the pattern has', async t => {
+    const party = firstParty(['*.example.com', 'spa-*.example.org'], OWN)
+    t.equal(judge(party, { referers: ['https://a.example.com.evil.com/'] }), false)
+    t.equal(judge(party, { referers: ['https://evilspa-1.example.org/'] }), false)
+    t.equal(judge(party, { referers: ['https://spa-1.example.org/'] }), true)
+  })
+
   t.test('can be pinned to a scheme, to which our own address always is', async t => {
     const party = firstParty(['https://spa.test', 'http://*.lan:*'], OWN)
     for (const [page, expected] of [
@@ -127,6 +134,10 @@ t.test('a first party', async t => {
     t.equal(judge(party, { referers: ['http://b.test:81/x'], host: 'a.test:81' }), false)
     t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:443' }), true)
     t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:443' }), false)
+    const same = { referers: ['http://a.test:81/x'] }
+    t.equal(judge(party, { ...same, host: 'b.test:81' }), false, 'the same page may ask another host')
+    t.equal(judge(party, { referers: ['http://evila.test:81/x'], host: 'a.test:81' }), false)
+    t.equal(judge(party, { referers: ['http://evil.test/x'], host: '' }), false)
     const pinned = firstParty(['https://__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
     t.equal(judge(pinned, { referers: ['https://a.test/x'], host: 'a.test' }), true)
     t.equal(judge(pinned, { referers: ['http://a.test/x'], host: 'a.test' }), false)
@@ -294,6 +305,7 @@ t.test('a session id', async t => {
   t.test('has a CSRF token of its own', async t => {
     t.match(id.csrfToken(), /^[\w-]{43}$/)
     t.not(id.csrfToken(), id.reveal())
+    t.not(Buffer.from(id.csrfToken(), 'base64url').toString('hex'), id.digest(), 'nor is it what is stored')
     t.equal(id.accepts(id.csrfToken()), true)
     t.equal(new SessionId(id.reveal()).accepts(id.csrfToken()), true, 'which follows from it')
     const other = mintSessionId(randomBytes)
@@ -395,6 +407,13 @@ t.test('a stored session', async t => {
       '{"created_at":"1"}',
       '{"created_at":1,"password":1}',
       '{"created_at":1,"replaced_at":"1"}',
+      '{"created_at":1,"device":1}',
+      '{"created_at":1,"challenge":null}',
+      '{"created_at":1,"challenge":1}',
+      '{"created_at":1,"challenge":{"user_id":"1","password":"x","remember":true,"at":1}}',
+      '{"created_at":1,"challenge":{"user_id":1,"password":1,"remember":true,"at":1}}',
+      '{"created_at":1,"challenge":{"user_id":1,"password":"x","remember":1,"at":1}}',
+      '{"created_at":1,"challenge":{"user_id":1,"password":"x","remember":true,"at":"1"}}',
       '{"created_at":1,"password_confirmed_at":"1"}',
     ]) {
       t.equal(

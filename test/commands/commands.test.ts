@@ -380,6 +380,36 @@ t.test('doctor', async t => {
       [/every change is answered 403/],
     ],
     [
+      'an origin that CORS names, and nothing else',
+      { CORS_ALLOWED_ORIGINS: 'http://localhost:4000' },
+      'http://localhost:4000',
+      [/not a first party/],
+    ],
+    [
+      'a private suffix is no domain either',
+      { APP_URL: 'https://a.github.io', SANCTUM_STATEFUL_DOMAINS: 'b.github.io' },
+      'https://b.github.io',
+      [/are of different sites/, /cannot read .* Serve both under one domain\./],
+    ],
+    [
+      'cookies for plain HTTP as well',
+      { ...PRODUCTION, SESSION_SECURE_COOKIE: 'false' },
+      'https://api.example.org',
+      [/is not for HTTPS alone/],
+    ],
+    [
+      'a domain that ends like the other',
+      { APP_URL: 'https://evilexample.org', SANCTUM_STATEFUL_DOMAINS: 'www.example.org' },
+      'https://www.example.org',
+      [/are of different sites/, /cannot read .* Serve both under one domain\./],
+    ],
+    [
+      'https that calls this machine',
+      { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' },
+      'https://localhost:3000',
+      [/are of different sites/],
+    ],
+    [
       'the same origin, of which browsers do not tell',
       { APP_URL: 'http://192.168.1.5:8000' },
       'http://192.168.1.5:8000',
@@ -428,6 +458,24 @@ t.test('doctor', async t => {
     (await doctor({ APP_URL: 'http://192.168.1.5:8000' }, '--origin', 'http://192.168.1.5:8000')).out,
     'have to send its value as the header X-XSRF-TOKEN',
     'where browsers do not say that a page is of the same origin',
+  )
+  const pinned = {
+    ...PRODUCTION,
+    SESSION_DOMAIN: 'example.org',
+    SANCTUM_STATEFUL_DOMAINS: 'https://a.example.org',
+  }
+  t.notMatch((await doctor(pinned, '--origin', 'https://a.example.org')).out, 'keeps it out')
+  t.match(
+    (await doctor({ APP_URL: 'http://api.example.org' }, '--origin', 'http://api.example.org')).out,
+    'goes over plain HTTP: anybody on the way can read it',
+  )
+  t.match(
+    (await doctor({ APP_URL: 'http://localhost:8000' }, '--origin', 'https://www.example.org')).out,
+    /^A page on https:\/\/www\.example\.org that calls http:\/\/localhost:8000:$/m,
+  )
+  t.notMatch(
+    (await doctor({}, '--origin', 'https://127.0.0.1:3000', '--api', 'http://localhost:8000')).out,
+    'Let the page call',
   )
   const onMachine = {
     APP_URL: 'http://localhost:8000',

@@ -197,7 +197,7 @@ async function messages(t: Test, database: TestDatabase) {
       lost: error => t.fail(error.message),
     })
     const { id, tokenId } = await addUser(database)
-    await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 0)`.execute(
+    await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 1)`.execute(
       kysely,
     )
     await writeLastUsed(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]])
@@ -256,6 +256,24 @@ async function remembered(t: Test, database: TestDatabase) {
     t.match(text, /identity_cache_following 1\n/)
     t.match(text, /identity_cache_entries{kind="token"} 1\n/)
     t.match(text, /identity_cache_lookups_total{result="hit"} 4\n/)
+  })
+
+  await t.test('a session that is remembered ends when it would', async t => {
+    const app = await startCached(t, database, { SESSION_ABSOLUTE_LIFETIME: '1' })
+    const user = await addUser(database, { password: 'password' })
+    const browser = new TestBrowser(app)
+    await browser.logIn({ email: user.email, password: 'password' })
+    app.clock.advance(MINUTE - 1000)
+    do {
+      await immediate()
+      database.statements.length = 0
+      await browser.get('/api/me')
+    } while (database.statements.length > 0)
+    app.clock.advance(999)
+    t.equal((await browser.clone().get('/api/me')).status, 200)
+    t.strictSame(database.statements, [], 'without being asked for')
+    app.clock.advance(1)
+    t.equal((await browser.clone().get('/api/me')).status, 401)
   })
 
   await t.test('another id or another secret is not the same', async t => {

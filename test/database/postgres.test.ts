@@ -1,7 +1,9 @@
 import pg from 'pg'
 import t from 'tap'
+import { databaseOver } from '../../src/database/connect.ts'
 import type { Session } from '../../src/database/dialect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
+import { pruneSessions } from '../../src/database/sessions.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 
 t.test('a connection that the server ends', async t => {
@@ -90,6 +92,24 @@ t.test("transactions that stand in each other's way", async t => {
   t.match(refused, { reason: { name: 'DatabaseUnavailable', message: /deadlock/ } }, 'one may come again')
   t.strictSame(others, [])
   for (const session of sessions) await session.release()
+})
+
+t.test('what is deleted in batches waits for nobody', async t => {
+  const database = databaseOver(
+    Object.assign(
+      postgresSource(await createPostgresDatabase(t), () => {}),
+      { open: async () => {} },
+    ),
+  )
+  t.teardown(() => database.close())
+  const { kysely } = database
+  const rows = ['a', 'b'].map(id => ({ id, payload: '{}', last_activity: 1 }))
+  await kysely.insertInto('sessions').values(rows).execute()
+  await kysely.transaction().execute(async transaction => {
+    await transaction.selectFrom('sessions').select('id').where('id', '=', 'a').forUpdate().execute()
+    t.equal(await pruneSessions(kysely, 2_000), 1, 'what somebody is at stays for the next time')
+  })
+  t.equal(await pruneSessions(kysely, 2_000), 1)
 })
 
 t.test('statements are prepared, unless a pooler does not keep them', async t => {

@@ -124,6 +124,17 @@ t.test('guessing', async t => {
     )
   })
 
+  t.test('nor who is in all the time', async t => {
+    const clock = testClock()
+    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    for (let n = 0; n < 3; n += 1) {
+      await limit.attempt('198.51.100.7', 'neighbour', right)
+      clock.advance(9 * MINUTE)
+    }
+    for (const digest of ['a', 'b']) await limit.attempt('198.51.100.7', digest, wrong)
+    await t.resolves(limit.attempt('198.51.100.7', 'neighbour', right))
+  })
+
   t.test('with a credential that was right and is no longer counts like any other', async t => {
     const clock = testClock()
     const limit = guessLimit(memoryCounters(clock), bound(2), clock)

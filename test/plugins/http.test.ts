@@ -478,7 +478,10 @@ t.test('CORS', async t => {
       t.strictSame(corsOf(await get(app, '/api/me', undefined, { origin })), { vary: 'Origin' }, origin)
       const { status } = await preflight(app, origin)
       t.equal(status, 204)
-      t.notOk('access-control-allow-origin' in (await preflight(app, origin)).headers, `preflight: ${origin}`)
+      const allowed = Object.keys((await preflight(app, origin)).headers).filter(name =>
+        /^access-control/.test(name),
+      )
+      t.strictSame(allowed, [], `preflight: ${origin}`)
     }
     t.strictSame(corsOf(await get(app, '/api/me')), { vary: 'Origin' }, 'and always says what it depends on')
   })

@@ -249,6 +249,20 @@ function guessing(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', newcomer.token, from('198.51.100.7'))).status, 200, 'a minute later')
   })
 
+  t.test('a network of IPv6 is one address, and our own machines are none', async t => {
+    const app = await startApp(t, { database, environment: { ...VIA_PROXY, RATE_LIMIT_FAILED_AUTH: '3' } })
+    const statuses: number[] = []
+    for (let n = 1; n <= 4; n += 1) {
+      statuses.push((await get(app, '/api/me', `1|wrong${n}`, from(`2001:db8:9:2::${n}`))).status)
+    }
+    t.strictSame(statuses, [401, 401, 401, 429])
+    const local = await startApp(t, {
+      database,
+      environment: { LOCAL_IPS: '127.0.0.1', RATE_LIMIT_FAILED_AUTH: '2' },
+    })
+    for (let n = 0; n < 5; n += 1) t.equal((await get(local, '/api/me', `1|wrong${n}`)).status, 401)
+  })
+
   t.test('credentials that cannot be tokens cost no look-up, and are none', async t => {
     const app = await startApp(t, {
       database,

@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
+import { hashPassword } from '../../../src/auth/password.ts'
 import { mintSessionId, SessionId } from '../../../src/auth/session.ts'
 import { databaseOver } from '../../../src/database/connect.ts'
 import { postgresSource } from '../../../src/database/postgres.ts'
@@ -170,6 +171,39 @@ t.test('5 no type of content and no other method gets around the token', async t
     t.match(answer, method === 'OPTIONS' ? /^HTTP\/1.1 200 / : /^HTTP\/1.1 40[045] /, method)
   }
   t.equal(await whoIs(browser), user.id)
+})
+
+t.test('5 every method that changes something needs the token, wherever it is', async t => {
+  const METHODS = ['POST', 'PUT', 'PATCH', 'DELETE'] as const
+  const routes = (app: FastifyInstance) => {
+    for (const method of METHODS) {
+      app.route({
+        method,
+        url: '/api/change',
+        config: { isApi: true, access: { auth: 'required' } },
+        handler: async () => ({}),
+      })
+    }
+  }
+  const { app, browser } = await victim(t, { routes })
+  for (const method of METHODS) {
+    t.equal((await browser.bare(method, '/api/change')).status, 419, method)
+    t.equal((await browser.send(method, '/api/change')).status, 200, method)
+  }
+  const headers = { 'content-type': 'application/json' }
+  const unread = await new TestBrowser(app).bare('POST', '/login', { headers, payload: '{' })
+  t.equal(unread.status, 419, 'without a session no body is read')
+  const none = await browser.bare('POST', '/logout', { headers: { 'content-type': 'image/png' } })
+  t.equal(none.status, 419, 'and none is waited for where there is none')
+  const base = await app.listen({ host: '127.0.0.1', port: 0 })
+  const body = `_token=${browser.cookies.get('XSRF-TOKEN')}`
+  const chunked = await talk(
+    base,
+    `POST /api/change HTTP/1.1\r\nHost: a\r\nConnection: close\r\nReferer: ${SPA}/\r\n` +
+      `Cookie: animethemes_session=${browser.sessionId}\r\nContent-Type: application/x-www-form-urlencoded\r\n` +
+      `Transfer-Encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+  )
+  t.match(chunked, /^HTTP\/1.1 200 /, 'a body in chunks has one as well')
 })
 
 t.test('6 a token belongs to one session', async t => {
@@ -456,6 +490,37 @@ t.test('19 a login does not tell whether there is an account', async t => {
   t.equal(seen.size, 1, [...seen].join('\n'))
 })
 
+t.test('19 a password that is replaced while it is hashed anew opens nothing', async t => {
+  const app = await startApp(t, { database, environment: { HASH_ROUNDS: '5' } })
+  const user = await addUser(database, { password: PASSWORD })
+  const browser = new TestBrowser(app)
+  await browser.get('/sanctum/csrf-cookie')
+  const another = await hashPassword('Another-1', 5)
+  const { source } = database
+  const acquire = source.acquire.bind(source)
+  t.teardown(() => Object.assign(source, { acquire }))
+  let replaced = 0
+  Object.assign(source, {
+    acquire: async () => {
+      const session = await acquire()
+      const query: typeof session.query = async (text, parameters, name) => {
+        if (replaced === 0 && text.includes('with rehashed as')) {
+          replaced += 1
+          const other = await acquire()
+          await other.query('update users set password = $1 where id = $2', [another, user.id])
+          await other.release()
+        }
+        return session.query(text, parameters, name)
+      }
+      return { query, release: () => session.release() }
+    },
+  })
+  const answer = await browser.post('/login', { email: user.email, password: PASSWORD })
+  t.equal(replaced, 1)
+  t.equal(answer.status, 422)
+  t.equal(await whoIs(browser), null)
+})
+
 t.test('22 guessing a password', async t => {
   const login = async (app: FastifyInstance, email: string, { password = 'wrong', address = '' } = {}) => {
     const browser = new TestBrowser(app)
@@ -496,6 +561,7 @@ t.test('22 guessing a password', async t => {
       'te\u200bst1043@laravel.com',
     ]
     t.equal(new Set(same.map(accountKey)).size, 1)
+    t.equal(accountKey('\u2800a@example.org'), accountKey('a@example.org'), 'white space of any kind')
     t.not(accountKey('test1044@laravel.com'), accountKey('test1043@laravel.com'))
     t.equal(accountKey('a@Example.org.'), accountKey('A@example.org'))
     t.equal(accountKey('a@bücher.example'), accountKey('a@xn--bcher-kva.example'))
@@ -513,6 +579,45 @@ t.test('22 guessing a password', async t => {
       statuses.push((await login(app, `user${n}@example.org`, { address: `203.0.113.${n}` })).status)
     }
     t.strictSame(statuses, [...Array(20).fill(422), 429, 429], 'which no header chooses')
+
+    const other = await startApp(t, { database, environment: { LOGIN_RATE_LIMIT: '2' } })
+    const left: string[] = []
+    for (let n = 0; n < 8; n += 1) {
+      left.push((await login(other, `user${n}@example.org`)).headers['x-ratelimit-remaining'] ?? '')
+    }
+    t.strictSame(left, ['1', '1', '1', '1', '1', '1', '1', '0'], 'and of both limits the nearer one is told')
+  })
+
+  await t.test('from one network of IPv6 is guessing from one address', async t => {
+    const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '8' } })
+    const user = await addUser(database, { password: PASSWORD })
+    const home = (n: number) => ({ password: PASSWORD, address: `2001:db8:7:1::${n}` })
+    t.equal((await login(app, user.email, home(1))).status, 200)
+    const statuses: number[] = []
+    for (let n = 1; n <= 6; n += 1) {
+      statuses.push((await login(app, user.email, { address: `2001:db8:1:2::${n}` })).status)
+    }
+    t.strictSame(statuses, [422, 422, 422, 422, 422, 429])
+    for (let n = 0; n < 3; n += 1) await login(app, user.email, { address: `203.0.113.${n}` })
+    t.equal(
+      (await login(app, user.email, home(2))).status,
+      200,
+      'where somebody was in, the network is known',
+    )
+    const stranger = { password: PASSWORD, address: '2001:db8:7:2::1' }
+    t.equal((await login(app, user.email, stranger)).status, 429)
+  })
+
+  await t.test('of somebody else is not let through for having an account of one’s own', async t => {
+    const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '3' } })
+    const [user, attacker] = [
+      await addUser(database, { password: PASSWORD }),
+      await addUser(database, { password: PASSWORD }),
+    ]
+    const from = { password: PASSWORD, address: '203.0.113.50' }
+    t.equal((await login(app, attacker.email, from)).status, 200)
+    for (let n = 0; n < 3; n += 1) await login(app, user.email, { address: `203.0.113.${n}` })
+    t.equal((await login(app, user.email, from)).status, 429)
   })
 
   await t.test(
@@ -1045,6 +1150,7 @@ t.test('a database that is gone', async t => {
   t.equal((await browser.get('/sanctum/csrf-cookie')).status, 503)
   const anonymous = await browser.get('/api/me')
   t.equal(anonymous.status, 401, 'who has no session is told so, and gets none')
+  t.strictSame(anonymous.json, { message: 'Unauthenticated.' })
   t.strictSame(anonymous.setCookies, [])
   const id = mintSessionId(randomBytes)
   browser.cookies.set('animethemes_session', id.reveal())

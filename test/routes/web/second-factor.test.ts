@@ -815,6 +815,17 @@ async function devices(t: Test, database: TestDatabase) {
     t.ok(counted.size < 3, `so that nobody fills the counters: ${[...counted]}`)
   })
 
+  await t.test('whoever logs in takes the place of who was remembered', async t => {
+    const { app, browser, user } = await remembered(t)
+    const other = await addUser(database, { password: PASSWORD })
+    const shared = new TestBrowser(app)
+    await shared.get('/sanctum/csrf-cookie')
+    shared.cookies.set(COOKIE, browser.cookies.get(COOKIE) ?? '')
+    t.equal((await shared.post('/login', { email: other.email, password: PASSWORD })).status, 200)
+    t.notOk(shared.cookies.has(COOKIE))
+    t.strictSame(await rows(user.id), [])
+  })
+
   await t.test('a cookie that came along twice is one', async t => {
     const { app, browser, user } = await remembered(t)
     const value = browser.cookies.get(COOKIE) ?? ''

@@ -1,11 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { hashPassword, verifyPassword } from '../../../src/auth/password.ts'
-import { mintSessionId } from '../../../src/auth/session.ts'
+import { mintSessionId, SessionId } from '../../../src/auth/session.ts'
 import type { Database } from '../../../src/database/connect.ts'
-import { pruneSessions } from '../../../src/database/sessions.ts'
+import { pruneSessions, writeActivity } from '../../../src/database/sessions.ts'
 import {
   type Answer,
   addUser,
@@ -315,6 +316,22 @@ async function loginAndOut(t: Test, database: TestDatabase) {
     )
     t.strictSame(names(await browser.get('/api/unknown')), [], 'nor anything where there is nothing')
     t.strictSame(names(await browser.get('/docs/')), [])
+    const broken = (app: FastifyInstance) => {
+      app.get('/api/broken', { config: { isApi: true, access: { auth: 'none' } } }, async () => {
+        throw new Error('broken')
+      })
+    }
+    const failing = await startApp(t, { database, routes: broken })
+    const failed = await new TestBrowser(failing).get('/api/broken')
+    t.equal(failed.status, 500)
+    t.strictSame(names(failed), [], 'nor a new one to whom nobody could answer')
+    const proxied = await startApp(t, { database, environment: { TRUSTED_PROXIES: '127.0.0.1' } })
+    const odd = new TestBrowser(proxied)
+    await odd.get('/sanctum/csrf-cookie', { headers: { 'x-forwarded-for': 'y'.repeat(60) } })
+    t.ok(
+      ((await row(database, odd.sessionId))?.ip_address ?? '').length <= 45,
+      'what is no address fits as well',
+    )
   })
 }
 
@@ -340,10 +357,12 @@ async function lifetimes(t: Test, database: TestDatabase) {
       'and never by the request itself',
     )
     await app.activity.flush()
-    t.match(await row(database, browser.sessionId), {
-      last_activity: NOW / 1000 + 60,
-      user_agent: 'x'.repeat(500),
-    })
+    const stored = await row(database, browser.sessionId)
+    t.equal(stored?.last_activity, NOW / 1000 + 60)
+    t.equal(stored?.user_agent, 'x'.repeat(500))
+    const late = { at: NOW + 30_000, address: '127.0.0.1', userAgent: 'x' }
+    await writeActivity(database.kysely, [[new SessionId(browser.sessionId).digest(), late]])
+    t.equal(await lastActivity(), NOW / 1000 + 60, 'a note that comes late turns nothing back')
 
     clock.advance(119 * MINUTE)
     const me = await browser.get('/api/me')
@@ -384,7 +403,9 @@ async function lifetimes(t: Test, database: TestDatabase) {
     const me = await browser.get('/api/me')
     t.match(me.setCookies[1], /Max-Age=3000; /, 'the cookie lasts no longer')
     await app.activity.flush()
-    clock.advance(50 * MINUTE - 1)
+    clock.advance(10 * MINUTE)
+    t.match((await browser.get('/api/me')).setCookies[1], /Max-Age=2400; /, 'with each answer')
+    clock.advance(40 * MINUTE - 1)
     t.equal((await browser.clone().get('/api/me')).status, 200)
     clock.advance(1)
     t.equal((await browser.clone().get('/api/me')).status, 401, 'whatever the browser keeps')
@@ -421,6 +442,12 @@ async function lifetimes(t: Test, database: TestDatabase) {
     t.equal(await count(database, 'login_addresses'), 1)
     t.equal((await browser.get('/api/me')).status, 200)
     t.equal(await pruneSessions(database.kysely, clock() + MINUTE), 1)
+
+    clock.advance(80 * DAY)
+    await browser.logIn({ email: user.email, password: PASSWORD })
+    clock.advance(20 * DAY)
+    await app.activity.prune()
+    t.equal(await count(database, 'login_addresses'), 1, 'of addresses the last login counts')
   })
 
   t.test('a user who is deleted is nobody at once', async t => {
@@ -519,6 +546,15 @@ async function passwordBound(t: Test, database: TestDatabase) {
 }
 
 async function strengthening(t: Test, database: Database) {
+  t.test('a long password with such a hash opens it all the same, and the hash stays', async t => {
+    const app = await startApp(t, { database, environment: { HASH_ROUNDS: '5' } })
+    const user = await addUser(database)
+    const long = 'x'.repeat(80)
+    const password = await hashBcrypt(long, { cost: 4, version: '2y' })
+    await database.kysely.updateTable('users').set({ password }).where('id', '=', user.id).execute()
+    t.equal((await new TestBrowser(app).logIn({ email: user.email, password: long })).status, 200)
+  })
+
   t.test('of several who log in with a weak hash at the same time, all are in', async t => {
     const app = await startApp(t, { database, environment: { LOGIN_RATE_LIMIT: '1000', HASH_ROUNDS: '5' } })
     const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
@@ -687,6 +723,80 @@ async function waysIn(t: Test, database: Database) {
     t.strictSame(app.mailbox.mails, [])
     t.equal(app.logged.filter(({ msg }) => msg === 'login').length, 1)
     t.equal(app.logged.filter(({ level }) => Number(level) >= 40).length, 0, 'and nothing was answered twice')
+  })
+
+  t.test('a token logs nobody in or out, nor does it confirm a password', async t => {
+    const app = await startApp(t, { database })
+    const [user, holder] = [
+      await addUser(database, { password: PASSWORD }),
+      await addUser(database, { password: PASSWORD }),
+    ]
+    const token = { headers: { authorization: `Bearer ${holder.token}` } }
+    const browser = new TestBrowser(app)
+    await browser.get('/sanctum/csrf-cookie')
+    t.equal((await browser.post('/user/confirm-password', { password: PASSWORD }, token)).status, 401)
+    t.equal((await browser.post('/logout', undefined, token)).status, 401)
+    const login = await browser.post('/login', { email: user.email, password: PASSWORD }, token)
+    t.strictSame(login.json, { two_factor: false }, 'its holder is a guest')
+  })
+
+  t.test(
+    'a page that keeps its address to itself is one of ours by the word of the browser alone',
+    async t => {
+      const app = await startApp(t, {
+        database,
+        environment: { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000,__SANCTUM_CURRENT_REQUEST_HOST__' },
+      })
+      const user = await addUser(database, { password: PASSWORD })
+      const browser = new TestBrowser(app)
+      await browser.logIn({ email: user.email, password: PASSWORD })
+      const status = async (page: Record<string, string>) => {
+        const probe = browser.clone()
+        probe.page = page
+        return (await probe.get('/api/me')).status
+      }
+      t.equal(await status({ 'sec-fetch-site': 'same-origin' }), 200)
+      for (const site of ['same-site', 'cross-site', 'none']) {
+        t.equal(await status({ 'sec-fetch-site': site }), 401, site)
+      }
+      t.equal(await status({ referer: 'http://a.test/', host: 'A.test' }), 200)
+      const forwarded = { host: 'a.test', 'x-forwarded-host': 'evil.test' }
+      t.equal(await status({ referer: 'http://evil.test/', ...forwarded }), 401, 'no header chooses the host')
+    },
+  )
+
+  t.test('what became of a session stands in the log', async t => {
+    const clock = testClock()
+    const app = await startApp(t, { database, clock })
+    const user = await addUser(database, { password: PASSWORD })
+    const [browser, other] = [new TestBrowser(app), new TestBrowser(app)]
+    await browser.logIn({ email: user.email, password: PASSWORD })
+    await other.get('/sanctum/csrf-cookie')
+    app.logged.length = 0
+    const ask = (...ids: string[]) => {
+      const cookie = ids.map(id => `animethemes_session=${id}`).join('; ')
+      return get(app, '/api/me', undefined, { referer: `${SPA}/`, cookie })
+    }
+    await ask(browser.sessionId)
+    await ask('x')
+    await ask(browser.sessionId, other.sessionId)
+    await ask(mintSessionId(randomBytes).reveal())
+    await ask(other.sessionId)
+    await ask()
+    clock.advance(121 * MINUTE)
+    await ask(browser.sessionId)
+    t.strictSame(
+      app.logged.filter(({ msg }) => msg === 'request').map(({ authentication }) => authentication),
+      [
+        'authenticated',
+        'session_malformed',
+        'session_ambiguous',
+        'session_unknown',
+        'anonymous',
+        'anonymous',
+        'session_expired',
+      ],
+    )
   })
 
   t.test('what is not from a page of ours has tokens alone, and the log says why', async t => {

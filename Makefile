@@ -3,7 +3,7 @@
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check openapi bench bench-scale clean
+.PHONY: help run build test check openapi bench bench-scale clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
@@ -26,7 +26,11 @@ OPENAPI = (cd openapi && env -i "$$(command -v node)" ../dist/src/main.js openap
 
 SOURCES := $(shell find src plugins routes test bench -name '*.ts' -o -name '*.tsx')
 
-dist/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
+# Rewritten when a source comes or goes: what has no source any more is not to stay in dist/.
+node_modules/.sources: node_modules/.package-lock.json FORCE
+	@printf '%s\n' $(sort $(SOURCES)) | cmp -s - $@ || printf '%s\n' $(sort $(SOURCES)) > $@
+
+dist/.built: node_modules/.package-lock.json node_modules/.sources tsconfig.json $(SOURCES)
 	rm -rf dist
 	npx --no-install tsc -p tsconfig.json
 	@touch $@

@@ -127,6 +127,11 @@ export default fp(
       }
     }
 
+    // What the caller could do when the body was begun may be no longer so.
+    app.addHook('preValidation', async request => {
+      if (request.isIdentifiedAgain && !request.is404) requireAccess(request)
+    })
+
     app.addHook('onSend', (request, reply, _payload, done) => {
       const isForgotten =
         request.routeConfig.access?.checked !== undefined && reply.statusCode < 400 && !request.isAuthorized

@@ -17,6 +17,8 @@ declare module 'fastify' {
     authenticationOutcome: AuthenticationOutcome | null
     /** When that was found out, in milliseconds since the epoch. */
     identifiedAt: number
+    /** Whether it was found out once more, since the body came late. */
+    isIdentifiedAgain: boolean
   }
 }
 
@@ -30,6 +32,7 @@ export default fp(
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
     app.decorateRequest('identifiedAt', 0)
+    app.decorateRequest('isIdentifiedAgain', false)
 
     // Programs go on asking with a token that has ended: once in a while is enough to know.
     const recorded = new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: clock } })
@@ -151,6 +154,7 @@ export default fp(
         if (credential !== null) await resolve(request, credential)
       }
       if (request.identity === null) throw unauthenticated()
+      request.isIdentifiedAgain = true
     }
   },
   { name: 'identify', dependencies: ['attempts', 'devices', 'events', 'metrics'] },

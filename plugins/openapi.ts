@@ -4,15 +4,18 @@ import fp from 'fastify-plugin'
 import * as ENDPOINTS from '../src/api/endpoints.ts'
 import { queryParameters, resourceSchemas } from '../src/api/query/openapi.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
+import type { Config } from '../src/config.ts'
 import { sessionCookies } from '../src/session-cookies.ts'
 import { VERSION } from '../src/version.ts'
 import type { Access } from './access.ts'
 
-const DESCRIPTION = `The authenticated user's side of the AnimeThemes API.
+const description = ({ authPath, csrfMode }: Config) => `The authenticated user's side of the AnimeThemes API.
 
 Programs send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
 
-Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST /login\`, and after that the session's cookie says who is calling. On this page the browser does the rest by itself. On pages of other first-party origins, changes need the value of the cookie \`XSRF-TOKEN\` in the header \`X-XSRF-TOKEN\`.
+Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie says who is calling. On this page the browser does the rest by itself. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins can change nothing.'}
+
+Bodies are JSON, or forms with the same fields: \`a=1\`, \`a[]=1&a[]=2\` for a list. A form that can only be sent by \`POST\` names its method in the field \`_method\`.
 
 Answers are JSON. An error's \`message\` says what went wrong.`
 
@@ -35,7 +38,7 @@ export default fp(
         info: {
           title: 'AnimeThemes user API',
           version: VERSION,
-          description: DESCRIPTION,
+          description: description(app.config),
           license: { name: 'MIT', identifier: 'MIT' },
         },
         servers: [{ url: '/', description: 'This server' }],

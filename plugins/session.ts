@@ -114,8 +114,8 @@ export default fp(
       isWithheld: ({ headers, session }) =>
         session === null && config.sessionSameSite === 'strict' && headers['sec-fetch-site'] === 'cross-site',
       async offer(request) {
-        const mayHaveOne = app.sessions.isWithheld(request) || request.sessionFailure === 'session_ambiguous'
-        if (request.session === null && !mayHaveOne) await app.sessions.start(request)
+        const hasAnother = app.sessions.isWithheld(request) || request.sessionFailure === 'session_ambiguous'
+        if (request.session === null && !hasAnother) await app.sessions.start(request)
       },
       async start(request, { login = null, challenge } = {}) {
         const now = clock()

@@ -7,6 +7,7 @@ import fastify, {
   type FastifyError,
   type FastifyInstance,
   type FastifyReply,
+  type FastifyRequest,
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
@@ -117,11 +118,16 @@ export function buildApp({
 
 /** Answers what no hook sees, such as a path that cannot be decoded. */
 const answerFrameworkError =
-  (headers: Record<string, string>) => (error: FastifyError, _request: unknown, reply: FastifyReply) => {
+  (headers: Record<string, string>) =>
+  (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const answer = toHttpError(error)
+    request.log.info(
+      { method: request.method, status: answer.statusCode, address: request.ip },
+      'a request without a route',
+    )
     reply
       .code(answer.statusCode)
-      .headers({ ...headers, vary: 'Origin' })
+      .headers({ ...headers, vary: 'Origin', 'x-request-id': request.id })
       .send(answer.body)
   }
 

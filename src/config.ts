@@ -435,13 +435,13 @@ export const SETTINGS = {
   rateLimitAuthenticated: setting({
     name: 'RATE_LIMIT_AUTHENTICATED',
     fallback: '90',
-    about: 'API requests a minute for each user.',
+    about: 'Requests a minute for each user, to the API, the login and the panel together.',
     parse: wholeNumber(1, 1_000_000),
   }),
   rateLimitAnonymous: setting({
     name: 'RATE_LIMIT_ANONYMOUS',
     fallback: '90',
-    about: 'API requests a minute for each address without a user.',
+    about: 'The same for each address without a user.',
     parse: wholeNumber(1, 1_000_000),
   }),
   rateLimitFailedAuth: setting({

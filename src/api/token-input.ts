@@ -6,10 +6,13 @@ export const MAX_ADDRESSES = 50
 /** Seconds for which a token can live on after it was rotated: a week. */
 export const MAX_GRACE_S = 604_800
 
+/** The most characters of what a token is called. */
+export const MAX_TOKEN_NAME = 255
+
 /** What a token can be called. PostgreSQL keeps no text with a NUL. */
 export const TokenName = Type.String({
   minLength: 1,
-  maxLength: 255,
+  maxLength: MAX_TOKEN_NAME,
   pattern: '^[^\\u0000]*$',
   examples: ['laptop'],
 })

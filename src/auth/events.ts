@@ -32,6 +32,7 @@ export type EventName =
   | 'ban lifted'
   | 'notified'
   | 'account deleted'
+  | 'account restored'
 
 /** What else there is to know of an event, such as its cause: never a secret. */
 export type EventDetails = Readonly<Record<string, string | number | boolean | null>>

@@ -1,5 +1,7 @@
 import { Command } from 'commander'
 import { MESSAGES } from '../api/messages.ts'
+import { MAX_TOKEN_NAME } from '../api/token-input.ts'
+import { ABILITIES, ALL_ABILITIES } from '../auth/ability.ts'
 import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
 import {
   deleteOwnTokens,
@@ -73,6 +75,14 @@ async function createToken(context: CommandContext, { email, name, ability, expi
   if (expiresAt !== undefined && expiresAt <= now) {
     throw new CommandError('--expires-at lies in the past: the token would never work.')
   }
+  if (name.trim() === '' || name.length > MAX_TOKEN_NAME) {
+    throw new CommandError(`--name ${name}: expected 1 to ${MAX_TOKEN_NAME} characters.`)
+  }
+  for (const unknown of ability.filter(one => one !== ALL_ABILITIES && !(one in ABILITIES))) {
+    context.warn(
+      `--ability ${unknown}: nothing here asks for it, but for ${Object.keys(ABILITIES).join(', ')}.`,
+    )
+  }
   await withDatabase(context, 'token create', async (database, config) => {
     const { userId, types } = await userByEmail(database, config, email)
     const secret = mintSecret(config.tokenPrefix, context.random)
@@ -81,7 +91,7 @@ async function createToken(context: CommandContext, { email, name, ability, expi
       userType: types[0],
       name,
       digest: secret.digest(),
-      abilities: ability.length === 0 ? ['*'] : ability,
+      abilities: ability.length === 0 ? [ALL_ABILITIES] : ability,
       expiresAt: expiresAt ?? null,
       now,
     })

@@ -1,12 +1,14 @@
 import { Command } from 'commander'
+import { canonicalName, emailErrors, nameErrors } from '../api/account-input.ts'
+import { canonicalEmail } from '../auth/email.ts'
 import { hashPassword, passwordFault } from '../auth/password.ts'
 import { grant, grantDefaultRoles } from '../database/permissions.ts'
 import { removeSecondFactor } from '../database/second-factors.ts'
-import { changePassword, insertUser } from '../database/users.ts'
+import { changePassword, insertUser, restoreUser } from '../database/users.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { collect, userByEmail } from './options.ts'
 
-/** `user create` and `user password`. */
+/** `user`: adds users, and does for them what they cannot do themselves. */
 export const userCommand = (context: CommandContext) =>
   new Command('user')
     .description('manage users')
@@ -30,6 +32,14 @@ export const userCommand = (context: CommandContext) =>
           "revoke the user's tokens as well, as REVOKE_TOKENS_ON_PASSWORD_CHANGE does",
         )
         .action((options: PasswordOptions) => setPassword(context, options)),
+    )
+    .addCommand(
+      new Command('restore')
+        .description(
+          'bring back a user who was deleted within the last month, without sessions and external profiles',
+        )
+        .requiredOption('--email <email>', "the user's e-mail address")
+        .action(({ email }: { email: string }) => restore(context, email)),
     )
     .addCommand(
       new Command('two-factor-disable')
@@ -71,6 +81,15 @@ async function setPassword(context: CommandContext, { email, revokeTokens, ...gi
   })
 }
 
+async function restore(context: CommandContext, email: string) {
+  await withDatabase(context, 'user restore', async database => {
+    const userId = await restoreUser(database.kysely, email, context.clock())
+    if (userId === null) throw new CommandError(`No user with the e-mail address ${email} was deleted.`)
+    await recordEvent(context, database, userId, 'account restored')
+    context.print(`${email} is back, with all tokens.`)
+  })
+}
+
 async function disableSecondFactor(context: CommandContext, email: string) {
   await withDatabase(context, 'user two-factor-disable', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
@@ -92,14 +111,15 @@ interface CreateOptions {
   role: string[]
 }
 
-async function createUser(context: CommandContext, { name, email, verified, role, ...given }: CreateOptions) {
+async function createUser(context: CommandContext, { verified, role, ...given }: CreateOptions) {
   const password = await newPassword(context, given.password)
-  if (!/^[^\s@]+@[^\s@]+$/.test(email) || email.length > 255) {
-    throw new CommandError(`--email ${email}: expected an e-mail address of at most 255 characters.`)
-  }
-  if (name.trim() === '' || name.length > 255) {
-    throw new CommandError(`--name ${name}: expected 1 to 255 characters.`)
-  }
+  const name = canonicalName(given.name) ?? ''
+  const email = canonicalEmail(given.email)
+  const [fault] = [
+    ...nameErrors(name).map(sentence => `--name ${name}: ${sentence}`),
+    ...emailErrors(email).map(sentence => `--email ${email}: ${sentence}`),
+  ]
+  if (fault !== undefined) throw new CommandError(fault)
   await withDatabase(context, 'user create', async ({ kysely }, config) => {
     const hash = await hashPassword(password, config.hashRounds)
     const id = await kysely.transaction().execute(async transaction => {

@@ -6,7 +6,6 @@ import type { Schema } from './schema.ts'
 export interface StoredSecondFactor {
   secret: string | null
   recoveryCodes: string | null
-  isConfirmed: boolean
 }
 
 /** The second factor of a user who is not deleted; null if there is no such user. */
@@ -16,16 +15,12 @@ export async function findSecondFactor(
 ): Promise<StoredSecondFactor | null> {
   const row = await db
     .selectFrom('users')
-    .select(['two_factor_secret', 'two_factor_recovery_codes', 'two_factor_confirmed_at'])
+    .select(['two_factor_secret', 'two_factor_recovery_codes'])
     .where('id', '=', userId)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
   if (row === undefined) return null
-  return {
-    secret: row.two_factor_secret,
-    recoveryCodes: row.two_factor_recovery_codes,
-    isConfirmed: row.two_factor_confirmed_at !== null,
-  }
+  return { secret: row.two_factor_secret, recoveryCodes: row.two_factor_recovery_codes }
 }
 
 /**

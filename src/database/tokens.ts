@@ -6,6 +6,7 @@ import type { TokenDigest } from '../auth/token.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { type Activity, browserColumns } from './sessions.ts'
+import { lockUser } from './users.ts'
 
 /** A token to be stored. Times are milliseconds since the epoch. */
 export interface NewToken {
@@ -65,10 +66,6 @@ interface Issuing {
   most: number | null
 }
 
-/** Keeps all who issue or revoke tokens of a user waiting, until the transaction is over. */
-const lockOwner = (transaction: Transaction<Schema>, userId: number) =>
-  transaction.selectFrom('users').select('id').where('id', '=', userId).forUpdate().execute()
-
 /** Why a token may not be issued; null when it may. */
 async function refusal(
   transaction: Transaction<Schema>,
@@ -113,7 +110,7 @@ export async function issueToken(
   issuing: Issuing,
 ): Promise<number | NotIssued> {
   return db.transaction().execute(async transaction => {
-    await lockOwner(transaction, token.userId)
+    await lockUser(transaction, token.userId)
     const reason = await refusal(transaction, { userId: token.userId, types }, issuing)
     return reason ?? insertToken(transaction, token)
   })
@@ -163,7 +160,7 @@ export async function replaceToken(
   }: { successor: (old: Predecessor) => NewToken; graceUntil: number | null } & Issuing,
 ): Promise<number | NotIssued> {
   return db.transaction().execute(async transaction => {
-    await lockOwner(transaction, owner.userId)
+    await lockUser(transaction, owner.userId)
     const most = graceUntil === null ? null : issuing.most
     const reason = await refusal(transaction, owner, { authority: issuing.authority, most })
     if (reason !== null) return reason
@@ -206,7 +203,7 @@ export async function deleteOwnTokens(
   which: { id: number } | { except: number | null },
 ): Promise<number> {
   return db.transaction().execute(async transaction => {
-    await lockOwner(transaction, owner.userId)
+    await lockUser(transaction, owner.userId)
     const { numDeletedRows } = await transaction
       .deleteFrom('personal_access_tokens')
       .where(ownedBy(owner))

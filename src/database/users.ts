@@ -1,4 +1,4 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { canonicalEmail } from '../auth/email.ts'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
@@ -139,7 +139,7 @@ export async function changePassword(
     where user_id = (select id from changed) and id is distinct from ${keep}`.execute(transaction)
   const run = async (transaction: Kysely<Schema>) => {
     // What is issued at this moment is waited for, and then seen.
-    await transaction.selectFrom('users').select('id').where('id', '=', userId).forUpdate().execute()
+    await lockUser(transaction, userId)
     await change(transaction)
   }
   await (db.isTransaction ? run(db) : db.transaction().execute(run))
@@ -162,6 +162,23 @@ export async function deleteUser(db: Kysely<Schema>, userId: number, now: number
       delete from remembered_devices where user_id = (select id from deleted)
     )
     delete from sessions where user_id = (select id from deleted)`.execute(db)
+}
+
+/**
+ * Brings a deleted user back, by the e-mail address in whatever case. What was deleted with the user stays deleted.
+ *
+ * @param now milliseconds since the epoch
+ * @returns the user's id; null if no such user was deleted
+ */
+export async function restoreUser(db: Kysely<Schema>, email: string, now: number): Promise<number | null> {
+  const user = await db
+    .updateTable('users')
+    .set({ deleted_at: null, updated_at: millisToTimestamp(now) })
+    .where(sql<string>`lower(email)`, '=', canonicalEmail(email).toLowerCase())
+    .where('deleted_at', 'is not', null)
+    .returning('id')
+    .executeTakeFirst()
+  return user?.id ?? null
 }
 
 /**
@@ -359,10 +376,10 @@ export async function verifyEmail(
 }
 
 /**
- * Keeps all who add something to what a user has waiting, until the transaction is over; false when there is no such
- * user any more.
+ * Keeps all who add something to what a user has waiting, and all who take something away, until the transaction is
+ * over; false when there is no such user any more.
  */
-export async function lockUser(transaction: Transaction<Schema>, id: number): Promise<boolean> {
+export async function lockUser(transaction: Kysely<Schema>, id: number): Promise<boolean> {
   const user = await transaction
     .selectFrom('users')
     .select('id')

@@ -294,7 +294,11 @@ t.test('errors', async t => {
       t.strictSame(answer.json, { message })
       t.equal(answer.headers['x-content-type-options'], 'nosniff')
     }
-    t.equal((await get(app, '/%zz')).headers.vary, 'Origin', 'which does not depend on the page that asks')
+    const unreadable = await get(app, '/%zz')
+    t.equal(unreadable.headers.vary, 'Origin', 'which does not depend on the page that asks')
+    t.ok(
+      app.logged.find(({ reqId, status }) => reqId === unreadable.headers['x-request-id'] && status === 400),
+    )
     t.strictSame((await json(app, '/echo', '{"a":1}')).json, { a: 1 })
     for (const type of ['application/vnd.api+json', 'application/problem+json; charset=utf-8']) {
       t.strictSame((await json(app, '/echo', '{"a":1}', type)).json, { a: 1 }, type)

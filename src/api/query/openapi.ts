@@ -149,7 +149,7 @@ const listOf = (names: readonly string[]) => ({
 
 /** The same inside of a deep object, where OpenAPI knows no lists and tools would write JSON. */
 const commaText = (names: readonly string[]) => {
-  const anyOf = `(${names.map(name => name.replace('.', '\\.')).join('|')})`
+  const anyOf = `(${names.map(name => name.replaceAll('.', '\\.')).join('|')})`
   return { type: 'string', pattern: `^${anyOf}(,${anyOf})*$`, description: names.join(', ') }
 }
 

@@ -52,7 +52,7 @@ export const token: Resource = {
       kind: 'date',
       shown: 'default',
       nullable: true,
-      about: 'When it ends; null unless it was given a date of its own.',
+      about: 'When it ends; null for none of its own, as the tokens have that sessions issue without a date.',
       example: null,
     },
   },

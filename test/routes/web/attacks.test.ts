@@ -83,18 +83,17 @@ t.test('1 session fixation', async t => {
 })
 
 t.test('2 what is replayed after logout is worth nothing', async t => {
-  const { browser, user } = await victim(t)
+  const { browser } = await victim(t)
   const before = browser.clone()
   await browser.post('/logout')
   t.equal(await whoIs(before), null)
   const replayed = await before.post('/logout')
   t.equal(replayed.status, 419)
   t.strictSame(replayed.json, MISMATCH)
-  t.ok(user)
 })
 
 t.test('3 a page of somebody else changes nothing', async t => {
-  const { app, browser, user } = await victim(t)
+  const { browser, user } = await victim(t)
   const unread = await addNotification(database, user.id)
   const pages: Record<string, string>[] = [
     EVIL,
@@ -118,7 +117,6 @@ t.test('3 a page of somebody else changes nothing', async t => {
     .where('id', '=', unread)
     .executeTakeFirstOrThrow()
   t.equal(row.read_at, null)
-  t.ok(app)
 })
 
 t.test('4 nobody is logged in to, or out of, an account by a form elsewhere', async t => {
@@ -207,7 +205,7 @@ t.test('5 every method that changes something needs the token, wherever it is', 
 })
 
 t.test('6 a token belongs to one session', async t => {
-  const { app, browser, user } = await victim(t)
+  const { app, browser } = await victim(t)
   const other = new TestBrowser(app)
   await other.get('/sanctum/csrf-cookie')
   const theirs = other.cookies.get('XSRF-TOKEN') ?? ''
@@ -260,7 +258,6 @@ t.test('6 a token belongs to one session', async t => {
     419,
     "nor is it the next session's",
   )
-  t.ok(user)
 })
 
 t.test('a token in the body is looked at before anything else is', async t => {
@@ -699,7 +696,7 @@ t.test('22 guessing a password', async t => {
 })
 
 t.test('30 names that mean something to JavaScript', async t => {
-  const { app, user, browser } = await victim(t, { environment: UNLIMITED })
+  const { app, browser } = await victim(t, { environment: UNLIMITED })
   const json = { 'content-type': 'application/json' }
   const form = { 'content-type': 'application/x-www-form-urlencoded' }
   await browser.post('/logout')
@@ -721,7 +718,6 @@ t.test('30 names that mean something to JavaScript', async t => {
   t.equal(({} as { email?: string }).email, undefined)
   const cookie = `__proto__=1; constructor=2; animethemes_session=${browser.sessionId}`
   t.equal((await get(app, '/api/me', undefined, { referer: `${SPA}/`, cookie })).status, 401)
-  t.ok(user)
 })
 
 t.test('31 values of another type', async t => {

@@ -24,11 +24,11 @@ node_modules/.package-lock.json: package.json package-lock.json
 # Without this shell's variables and .env: the document is the one of the defaults.
 OPENAPI = (cd openapi && env -i "$$(command -v node)" ../dist/src/main.js openapi)
 
-SOURCES := $(shell find src plugins routes test bench -name '*.ts' -o -name '*.tsx')
+SOURCES := $(sort $(shell find src plugins routes test bench -name node_modules -prune -o \( -name '*.ts' -o -name '*.tsx' \) -print))
 
 # Rewritten when a source comes or goes: what has no source any more is not to stay in dist/.
 node_modules/.sources: node_modules/.package-lock.json FORCE
-	@printf '%s\n' $(sort $(SOURCES)) | cmp -s - $@ || printf '%s\n' $(sort $(SOURCES)) > $@
+	@printf '%s\n' $(SOURCES) | cmp -s - $@ || printf '%s\n' $(SOURCES) > $@
 
 dist/.built: node_modules/.package-lock.json node_modules/.sources tsconfig.json $(SOURCES)
 	rm -rf dist

@@ -675,6 +675,12 @@ async function handling(t: Test, database: TestDatabase) {
     }
     const renamed = await late('/user/profile-information', inSession, () => seconds(async () => {}), 'PUT')
     t.equal(renamed, 200)
+    const maker = await addUser(database, { roles: ['Verified'] })
+    const making = (meanwhile: () => Promise<unknown>) =>
+      late('/api/playlist', { authorization: `Bearer ${maker.token}` }, () => seconds(meanwhile))
+    t.equal(await making(async () => {}), 422, 'which lacks its visibility')
+    const taken = () => kysely.deleteFrom('model_has_roles').where('model_id', '=', maker.id).execute()
+    t.equal(await making(taken), 403, 'what may be done no longer is refused')
     t.equal(await late('/api/me/token', inSession, () => changePassword(kysely, user.id, hash, change)), 401)
     const second = new TestBrowser(app)
     await second.logIn({ ...user, password: 'Another-horse-2' })

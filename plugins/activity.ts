@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import { type Notes, notes } from '../src/auth/notes.ts'
 import { liveSince, type SessionDigest } from '../src/auth/session.ts'
+import { DAY_MS, MINUTE_MS } from '../src/auth/time.ts'
 import { pruneDevices } from '../src/database/devices.ts'
 import { pruneEvents } from '../src/database/events.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
@@ -29,22 +30,22 @@ const FLUSH_INTERVAL_MS = 5_000
 const PRUNE_INTERVAL_MS = 600_000
 
 /** A session's time is written once in this time at most, in milliseconds. */
-const SESSION_GRAIN_MS = 60_000
+const SESSION_GRAIN_MS = MINUTE_MS
 
 /** How many sessions are known to have been noted within that time. */
 const NOTED_CAPACITY = 10_000
 
 /** How long it is remembered that somebody logged in from an address, in milliseconds. */
-const ADDRESS_MEMORY_MS = 90 * 86_400_000
+const ADDRESS_MEMORY_MS = 90 * DAY_MS
 
 /** How long a token that has ended is still listed, in milliseconds, as with Sanctum's own command. */
-const ENDED_TOKENS_MS = 86_400_000
+const ENDED_TOKENS_MS = DAY_MS
 
 /** How long it is remembered what happened to accounts, in milliseconds. */
-const EVENTS_MS = 365 * 86_400_000
+const EVENTS_MS = 365 * DAY_MS
 
 /** How long a user that was deleted can be brought back, in milliseconds. */
-const DELETED_MS = 30 * 86_400_000
+const DELETED_MS = 30 * DAY_MS
 
 /** Notes when tokens and sessions are used, writes the notes every few seconds and at the end, and clears up. */
 export default fp(
@@ -79,7 +80,7 @@ export default fp(
           () => pruneSessions(kysely, liveSince(now, config).used),
           () => pruneLoginAddresses(kysely, now - ADDRESS_MEMORY_MS),
           () =>
-            pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * 60_000),
+            pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * MINUTE_MS),
           () => pruneEvents(kysely, now - EVENTS_MS),
           () => pruneDevices(kysely, now),
           () => pruneResetTokens(kysely, now),

@@ -8,6 +8,7 @@ import {
   parseDeviceToken,
 } from '../src/auth/device.ts'
 import type { PasswordStamp } from '../src/auth/session.ts'
+import { MINUTE_MS } from '../src/auth/time.ts'
 import { acknowledgeDevice, forgetDevice, recognizeDevice, rememberDevice } from '../src/database/devices.ts'
 import { noteLogin } from '../src/database/login-addresses.ts'
 import { browserOf, isSafe } from '../src/http.ts'
@@ -36,8 +37,6 @@ interface Devices {
   /** Forgets the browser, if it is remembered. */
   forget(request: FastifyRequest): Promise<void>
 }
-
-const MINUTE_MS = 60_000
 
 /** As many as a browser can need whose cookies are lost on the way, and too few to fill a table with. */
 const SESSIONS_A_MINUTE = 20

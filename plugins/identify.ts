@@ -6,6 +6,7 @@ import { unauthenticated } from '../src/api/errors.ts'
 import type { DeviceFailure } from '../src/auth/device.ts'
 import { type Identity, judgeToken, type SessionIdentity, type StoredToken } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
+import { HOUR_MS } from '../src/auth/time.ts'
 import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
 import type { AuthenticationOutcome } from './metrics.ts'
 
@@ -159,8 +160,6 @@ export default fp(
   },
   { name: 'identify', dependencies: ['attempts', 'devices', 'events', 'metrics'] },
 )
-
-const HOUR_MS = 3_600_000
 
 /** How long a body may take before it is asked again who calls, in milliseconds. */
 const LATE_MS = 1_000

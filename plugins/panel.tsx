@@ -1,4 +1,4 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ComponentChildren } from 'preact'
 import { render } from 'preact-render-to-string'
@@ -6,9 +6,10 @@ import { forbidden, type HttpError } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { refusal } from '../src/auth/permission.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
-import { isSafe, pathOf, toHttpError } from '../src/http.ts'
+import { isSafe, pathOf } from '../src/http.ts'
 import { Page, type PageProps, type Section } from '../src/panel/layout.tsx'
 import { Refused } from '../src/panel/pages/refused.tsx'
+import { isPanelPath } from '../src/panel/paths.ts'
 import { type Done, SAID } from '../src/panel/said.ts'
 
 declare module 'fastify' {
@@ -51,10 +52,6 @@ const OTHERS: readonly [section: Section, permission: string][] = [
   ['Users', 'view user'],
   ['Roles', 'view role'],
 ]
-
-/** Where somebody may be led after logging in: pages of the panel, by the plainest of paths. */
-export const isPanelPath = (path: unknown): path is string =>
-  typeof path === 'string' && /^\/admin(\/[\w-]+)*$/.test(path)
 
 /** Draws the panel's pages, and keeps pages of other origins away from them. */
 export default fp(
@@ -151,32 +148,3 @@ function isOwnPage({ headers, host }: FastifyRequest, ownHost: string): boolean 
   const { host: from } = URL.canParse(origin) ? new URL(origin) : { host: null }
   return from === host || from === ownHost
 }
-
-/**
- * Makes the error handler of a form: what is wrong with it is said on the page that it came from, with what was
- * entered.
- */
-export const backToForm =
-  (
-    show: (
-      request: FastifyRequest,
-      reply: FastifyReply,
-      returned: {
-        faults: Record<string, readonly string[]>
-        entered: Record<string, unknown>
-        problem: string
-      },
-    ) => Promise<FastifyReply>,
-  ) =>
-  async (error: FastifyError | HttpError, request: FastifyRequest, reply: FastifyReply) => {
-    const answer = toHttpError(error, request.headers['content-type'])
-    const isAnswered = answer.statusCode === 422 || answer.statusCode === 409
-    // Anything else is for the page of errors.
-    if (!isAnswered) throw error
-    reply.code(answer.statusCode).headers(answer.headers)
-    return show(request, reply, {
-      faults: answer.errors ?? {},
-      entered: (request.body ?? {}) as Record<string, unknown>,
-      problem: answer.message,
-    })
-  }

@@ -3,8 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { tooManyRequests } from '../src/api/errors.ts'
 import { BYPASS_API_RATE_LIMITER } from '../src/auth/permission.ts'
+import { MINUTE_MS } from '../src/auth/time.ts'
 
-const WINDOW_MS = 60_000
+const WINDOW_MS = MINUTE_MS
 
 /** Limits how often a caller uses the API and the login in a minute, once it is known who calls. */
 export default fp(

@@ -2,6 +2,7 @@ import fp from 'fastify-plugin'
 import { emailErrors, nameErrors } from '../src/api/account-input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { newPasswordErrors } from '../src/api/new-password.ts'
+import { MINUTE_MS } from '../src/auth/time.ts'
 import { takenFields } from '../src/database/users.ts'
 import { isBreached } from '../src/screening/breached-passwords.ts'
 import { isFlagged } from '../src/screening/user-names.ts'
@@ -31,7 +32,7 @@ declare module 'fastify' {
 const { rules } = MESSAGES
 
 const MODERATIONS = 60
-const WINDOW_MS = 60_000
+const WINDOW_MS = MINUTE_MS
 
 /**
  * Adds `app.screening`, which says what is wrong with what people want to be called and with their passwords. It asks

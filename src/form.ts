@@ -36,7 +36,7 @@ export function parseForm(text: string, most: number = QUERY_LIMITS.parameters):
  * are left out.
  *
  * @param contentType the header, which says what stands between the parts
- * @param most how many values there can be, and half as many as parts
+ * @param most how many values there can be, in twice as many parts
  * @throws {HttpError} 400 for what is none, or has more than anybody means
  */
 export async function urlencoded(

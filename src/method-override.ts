@@ -32,8 +32,7 @@ export const withMethodOverride =
     }
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
-    // Whoever hangs up meanwhile gets no answer.
-    request.on('error', () => {})
+    // It has no end if the client hangs up, who gets no answer then.
     request.once('end', async () => {
       const body = Buffer.concat(chunks)
       forms.set(request, body)

@@ -1,13 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { backToForm, isPanelPath } from '../../plugins/panel.tsx'
 import { isYes, optionalText, Remember } from '../../src/api/account-input.ts'
 import { EnteredPassword } from '../../src/api/input.ts'
 import { isPending } from '../../src/auth/session.ts'
 import { ANYBODY, HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
+import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
 import { Challenge, Login } from '../../src/panel/pages/entrance.tsx'
+import { isPanelPath } from '../../src/panel/paths.ts'
 
 const To = Type.Optional(Type.Unknown())
 

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { backToForm } from '../../plugins/panel.tsx'
 import { notFound, unprocessable } from '../../src/api/errors.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
@@ -9,6 +8,7 @@ import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../src/api/token-input
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { listTokens } from '../../src/database/tokens.ts'
 import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
+import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
 import { IssuedToken, Token, Tokens } from '../../src/panel/pages/tokens.tsx'
 

@@ -1,5 +1,6 @@
 import { equalSecrets, Secret, sha256 } from './secret.ts'
 import type { PasswordStamp } from './session.ts'
+import { DAY_MS, MINUTE_MS } from './time.ts'
 
 declare const validatorDigest: unique symbol
 
@@ -10,10 +11,10 @@ const SELECTOR_BYTES = 16
 const VALIDATOR_BYTES = 32
 
 /** Milliseconds for which a device is remembered, from the login on: as long as browsers keep a cookie. */
-export const DEVICE_LIFETIME_MS = 400 * 86_400_000
+export const DEVICE_LIFETIME_MS = 400 * DAY_MS
 
 /** Milliseconds in which requests with the validator before the present one count as sent at the same time. */
-const GRACE_MS = 60_000
+const GRACE_MS = MINUTE_MS
 
 /** What a remembered browser keeps: a selector, by which its row is found, and a validator, which proves it. */
 export class DeviceToken extends Secret {

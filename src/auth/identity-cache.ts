@@ -1,13 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import type { StoredToken, StoredUser } from './identity.ts'
 import type { SessionDigest, StoredSession } from './session.ts'
+import { MINUTE_MS } from './time.ts'
 import type { TokenDigest } from './token.ts'
 
 /** For how long an answered heartbeat vouches for what is remembered, in milliseconds. */
 export const HEARTBEAT_LIMIT_MS = 2_000
 
 /** How long anything is remembered, whatever is heard of it, in milliseconds. */
-const MAX_AGE_MS = 60_000
+const MAX_AGE_MS = MINUTE_MS
 
 /** A moment at which a row began to be asked for. */
 export interface Fill {

@@ -1,6 +1,7 @@
 import { includesAddress } from './address-list.ts'
 import { equalSecrets } from './secret.ts'
 import type { Session } from './session.ts'
+import { MINUTE_MS } from './time.ts'
 import type { TokenCredential, TokenDigest } from './token.ts'
 
 /** A user, as far as requests need to know. Timestamps are PostgreSQL's text in UTC. */
@@ -105,11 +106,11 @@ export function judgeToken(
   if (!equalSecrets(stored.digest, credential.digest)) return 'wrong_secret'
   const { tokenExpiration, tokenIdleExpiration } = lifetimes
   const createdAt = stored.createdAt ?? Number.NaN
-  if (tokenExpiration !== null && !(createdAt > now - tokenExpiration * 60_000)) return 'expired'
+  if (tokenExpiration !== null && !(createdAt > now - tokenExpiration * MINUTE_MS)) return 'expired'
   if (stored.expiresAt !== null && !(stored.expiresAt >= now)) return 'expired'
   if (tokenIdleExpiration !== null) {
     const usedAt = stored.lastUsedAt ?? createdAt
-    if (!(usedAt >= now - tokenIdleExpiration * 60_000)) return 'expired'
+    if (!(usedAt >= now - tokenIdleExpiration * MINUTE_MS)) return 'expired'
   }
   if (stored.allowedIps !== null && !includesAddress(stored.allowedIps, address)) return 'wrong_address'
   if (stored.owner === null) return 'no_owner'
@@ -130,7 +131,7 @@ export function judgeToken(
 
 function endOf({ expiresAt, createdAt }: StoredToken, expiration: number | null): number | null {
   const own = expiresAt ?? Number.POSITIVE_INFINITY
-  const byAge = expiration === null ? own : (createdAt ?? 0) + expiration * 60_000
+  const byAge = expiration === null ? own : (createdAt ?? 0) + expiration * MINUTE_MS
   const end = Math.min(own, byAge)
   return end === Number.POSITIVE_INFINITY ? null : end
 }

@@ -7,6 +7,8 @@ export interface Notes<Key extends string | number, Use> {
 }
 
 /**
+ * Keeps notes of uses in memory until they are written together: of each key the latest.
+ *
  * @param write stores uses by key, in ascending order of the keys
  * @param momentOf when a use was, in milliseconds since the epoch
  * @param capacity how many keys are remembered between two flushes; the uses of further ones are forgotten

@@ -123,6 +123,8 @@ export interface Passwords {
 }
 
 /**
+ * Checks and hashes passwords off the event loop, a few at a time.
+ *
  * @param rounds bcrypt's cost of new hashes
  * @param concurrency how many are worked on at once: they share their threads with file access and DNS
  * @param waiting how many more may wait

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import type { SessionIdentity, StoredUser } from './identity.ts'
 import type { PasswordHash } from './password.ts'
 import { equalSecrets, Secret, sha256 } from './secret.ts'
+import { MINUTE_MS } from './time.ts'
 
 declare const digest: unique symbol
 declare const stamp: unique symbol
@@ -133,7 +134,7 @@ export type SessionFailure =
   | 'session_password_changed'
 
 /** Milliseconds within which a browser has the session that replaced another one. */
-const REPLACEMENT_MS = 60_000
+const REPLACEMENT_MS = MINUTE_MS
 
 /**
  * Decides what a session id is worth, given the row that it led to: a session, and whose it is if somebody
@@ -196,8 +197,8 @@ export const hasConfirmedPassword = (session: Session, now: number): boolean =>
 
 /** Since when sessions that go on were used, and after when they began; milliseconds since the epoch, as is `now`. */
 export const liveSince = (now: number, { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes) => ({
-  used: now - sessionLifetime * 60_000,
-  begun: sessionAbsoluteLifetime === null ? 0 : now - sessionAbsoluteLifetime * 60_000,
+  used: now - sessionLifetime * MINUTE_MS,
+  begun: sessionAbsoluteLifetime === null ? 0 : now - sessionAbsoluteLifetime * MINUTE_MS,
 })
 
 /** Milliseconds that a session may last from now on, if it is not used again. */
@@ -206,10 +207,10 @@ export function remainingMs(
   now: number,
   { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes,
 ): number {
-  const idle = sessionLifetime * 60_000
+  const idle = sessionLifetime * MINUTE_MS
   return sessionAbsoluteLifetime === null
     ? idle
-    : Math.min(idle, createdAt + sessionAbsoluteLifetime * 60_000 - now)
+    : Math.min(idle, createdAt + sessionAbsoluteLifetime * MINUTE_MS - now)
 }
 
 /** Reads a session's column `payload`; null for what is not ours, such as a session of Laravel's. */

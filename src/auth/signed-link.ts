@@ -1,8 +1,9 @@
 import { createHash, createHmac } from 'node:crypto'
 import { equalSecrets } from './secret.ts'
+import { HOUR_MS } from './time.ts'
 
 /** Milliseconds for which a link to verify an e-mail address counts. */
-export const VERIFICATION_MS = 3_600_000
+export const VERIFICATION_MS = HOUR_MS
 
 /** What stands in the place of an e-mail address in a link. */
 export const emailHash = (email: string): string => createHash('sha1').update(email).digest('hex')

@@ -1,3 +1,8 @@
+/** Milliseconds of a minute, of an hour and of a day. */
+export const MINUTE_MS = 60_000
+export const HOUR_MS = 60 * MINUTE_MS
+export const DAY_MS = 24 * HOUR_MS
+
 /**
  * A `timestamp without time zone` in UTC as PostgreSQL prints it, `2026-03-01 12:34:56[.123456]`,
  * in milliseconds since the epoch. `infinity` and `-infinity` keep their meaning; anything that

@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { MESSAGES } from '../api/messages.ts'
 import { MAX_TOKEN_NAME } from '../api/token-input.ts'
 import { ABILITIES, ALL_ABILITIES } from '../auth/ability.ts'
+import { HOUR_MS, MINUTE_MS } from '../auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
 import {
   deleteOwnTokens,
@@ -182,9 +183,6 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
     })
   })
 }
-
-const HOUR_MS = 3_600_000
-const MINUTE_MS = 60_000
 
 async function prune(context: CommandContext, hours: number) {
   await withDatabase(context, 'token prune', async ({ kysely }, { tokenExpiration }) => {

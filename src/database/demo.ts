@@ -1,7 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { hashidEncoder } from '../auth/hashid.ts'
 import { hashPassword } from '../auth/password.ts'
-import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { DAY_MS, HOUR_MS, millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { mintSecret, PlainToken } from '../auth/token.ts'
 import { addWiki, type Pair } from './demo-wiki.ts'
 import { grant, grantDefaultRoles } from './permissions.ts'
@@ -103,8 +103,6 @@ const USERS: DemoUser[] = [
   },
 ]
 
-const HOUR_MS = 3_600_000
-
 /** How to get in as the demo user. */
 export interface DemoAccess {
   email: string
@@ -149,7 +147,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
         email,
         verified,
         password: user === demo ? hash : nobodysHash,
-        now: now - 90 * 24 * HOUR_MS,
+        now: now - 90 * DAY_MS,
       })
       if (user === demo) demoId = userId
       const holder = { userId, types: userTypes }
@@ -180,7 +178,7 @@ async function addPlaylists(
 ) {
   const hashids = hashidEncoder(salt)
   for (const [index, { name, description, visibility, tracks }] of playlists.entries()) {
-    const createdAt = now - (playlists.length - index) * 9 * 24 * HOUR_MS
+    const createdAt = now - (playlists.length - index) * 9 * DAY_MS
     const timestamps = {
       created_at: millisToTimestamp(createdAt),
       updated_at: millisToTimestamp(createdAt + HOUR_MS),
@@ -238,7 +236,7 @@ async function addProfiles(
   { profiles, notifications }: DemoUser,
   { now, random, userTypes }: DemoOptions,
 ) {
-  const created_at = millisToTimestamp(now - 60 * 24 * HOUR_MS)
+  const created_at = millisToTimestamp(now - 60 * DAY_MS)
   const timestamps = { created_at, updated_at: created_at }
   const data: string[] = []
   for (const { name, site, visibility, entries } of profiles) {

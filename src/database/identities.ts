@@ -124,6 +124,8 @@ const SELECT_SESSIONS = lookUp(
 )
 
 /**
+ * Finds out whose tokens and sessions are: all that is asked for at the same time shares a statement.
+ *
  * @param userTypes the class names that mean a user
  * @param clock milliseconds since the epoch
  * @param cache what remembers identities; null to ask each time

@@ -1,12 +1,12 @@
 import { type Kysely, sql } from 'kysely'
 import type { PasswordHash } from '../auth/password.ts'
-import { millisToSeconds, timestampToMillis } from '../auth/time.ts'
+import { HOUR_MS, MINUTE_MS, millisToSeconds, timestampToMillis } from '../auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
 /** Milliseconds for which a reset token counts, and until another one is sent to the same address. */
-const RESET_TOKEN_MS = 3_600_000
-const RESEND_MS = 60_000
+const RESET_TOKEN_MS = HOUR_MS
+const RESEND_MS = MINUTE_MS
 
 /**
  * Keeps a reset token for an address in the place of the one before.

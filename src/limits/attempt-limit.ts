@@ -1,11 +1,9 @@
 import anyAscii from 'any-ascii'
 import { canonicalEmail } from '../auth/email.ts'
 import { sha256 } from '../auth/secret.ts'
+import { HOUR_MS, MINUTE_MS } from '../auth/time.ts'
 import { type Count, type Counters, LimitExceeded } from './counters.ts'
 import { guessLimit } from './guess-limit.ts'
-
-const MINUTE_MS = 60_000
-const HOUR_MS = 3_600_000
 
 /** How many times as many attempts an address has as one account has from there. */
 export const ACCOUNTS_PER_ADDRESS = 4

@@ -45,7 +45,11 @@ export interface Messages {
 
 const NOT_YOU = 'If that was not you, set a new password at once: somebody else may have got in.'
 
-/** @param place what it calls itself */
+/**
+ * The mails that users get.
+ *
+ * @param place what the server calls itself
+ */
 export function messages(place: string): Messages {
   const mail = (to: Recipient, { subject, before, link, after }: Content): Mail => ({
     to: { name: to.name, address: to.email },

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { success } from '../../src/api/responses.ts'
 
 const openapi: FastifyPluginAsyncTypebox = async app => {
-  let document: string | undefined
+  let document: Buffer | undefined
 
   app.get(
     '/openapi.json',
@@ -26,11 +26,8 @@ const openapi: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (_request, reply) => {
-      document ??= JSON.stringify(app.swagger())
-      return reply
-        .type('application/json')
-        .serializer(String)
-        .send(document as never)
+      document ??= Buffer.from(JSON.stringify(app.swagger()))
+      return reply.type('application/json').send(document as never)
     },
   )
 }

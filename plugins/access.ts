@@ -71,8 +71,10 @@ export default fp(
       if (access !== undefined) {
         const { isApi = false, isWeb = false, endpoint } = route.config ?? {}
         const changes = [route.method].flat().some(method => !isSafe(method))
-        const hasInput = endpoint !== undefined || route.schema?.body !== undefined
-        const documented = { access, isApi, isWeb, changes, hasInput }
+        const hasBody = route.schema?.body !== undefined
+        const hasInput = endpoint !== undefined || hasBody || route.schema?.querystring !== undefined
+        const { csrfMode } = app.config
+        const documented = { access, isApi, isWeb, changes, hasInput, hasBody, csrfMode }
         route.schema = {
           ...route.schema,
           response: { ...accessResponses(documented), ...(route.schema?.response as object | undefined) },

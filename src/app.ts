@@ -11,16 +11,10 @@ import fastify, {
   type FastifyServerOptions,
   LogController,
 } from 'fastify'
+import { BODY_LIMIT_BYTES } from './api/errors.ts'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
-import {
-  BODY_LIMIT_BYTES,
-  loggerOptions,
-  onClientError,
-  ROUTER_OPTIONS,
-  securityHeaders,
-  toHttpError,
-} from './http.ts'
+import { loggerOptions, onClientError, ROUTER_OPTIONS, securityHeaders, toHttpError } from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
 import { requestLogger } from './request-logger.ts'

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify'
-import { HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
+import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
 import { PasswordsBusy } from './auth/password.ts'
@@ -75,9 +75,6 @@ function describeError(error: unknown): Described {
 
 /** How paths are matched with routes. */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
-
-/** The largest request body, in bytes. */
-export const BODY_LIMIT_BYTES = 1_048_576
 
 /** What will work again by itself. */
 const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]

@@ -1,5 +1,8 @@
 import { MESSAGES } from './messages.ts'
 
+/** The largest request body, in bytes. */
+export const BODY_LIMIT_BYTES = 1_048_576
+
 /** An answer that says no: thrown wherever that becomes known, rendered in one place. */
 export class HttpError extends Error {
   readonly statusCode: number

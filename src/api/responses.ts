@@ -1,5 +1,6 @@
 import type { FastifyReply, RouteGenericInterface } from 'fastify'
 import { type TSchema, Type } from 'typebox'
+import { BODY_LIMIT_BYTES } from './errors.ts'
 import { MESSAGES } from './messages.ts'
 
 const header = (description: string, type: 'string' | 'integer' = 'string') => ({ type, description })
@@ -106,6 +107,8 @@ export function accessResponses({
   isWeb,
   changes,
   hasInput,
+  hasBody,
+  csrfMode,
 }: {
   access: {
     auth: 'required' | 'optional' | 'guest' | 'none'
@@ -122,6 +125,10 @@ export function accessResponses({
   changes: boolean
   /** Whether the route takes parameters or a body. */
   hasInput: boolean
+  /** Whether the route takes a body. */
+  hasBody: boolean
+  /** How changes in the name of a session are proven to be wanted. */
+  csrfMode: 'token' | 'origin-only'
 }): Record<number, TSchema> {
   const isLimited = isApi || isWeb
   const limits = isLimited ? LIMIT_HEADERS : {}
@@ -139,14 +146,23 @@ export function accessResponses({
       { ...limits, 'WWW-Authenticate': header('`Bearer` (RFC 6750)') },
     )
   }
+  const isProven = changes && isLimited && access.via !== 'token'
   const refusals = [
+    ...(isProven && csrfMode === 'origin-only'
+      ? ['The request has a session, and the browser does not say that a page of this origin sent it.']
+      : []),
     ...(access.permission === undefined
       ? []
       : [`The caller lacks the permission \`${access.permission}\`, or is banned from using it.`]),
     ...(access.ability === undefined ? [] : [`The token lacks the ability \`${access.ability}\`.`]),
   ]
   if (refusals.length > 0) {
-    const example = access.permission === undefined ? MESSAGES.invalidAbility : MESSAGES.unauthorized
+    const example =
+      access.permission !== undefined
+        ? MESSAGES.unauthorized
+        : access.ability !== undefined
+          ? MESSAGES.invalidAbility
+          : MESSAGES.originMismatch
     responses[403] = failure(refusals.join(' '), example, limits)
   }
   if (access.password !== undefined) {
@@ -156,10 +172,18 @@ export function accessResponses({
       limits,
     )
   }
-  if (changes && isLimited && access.via !== 'token') {
+  if (isProven && csrfMode === 'token') {
     responses[419] = failure(
       "The request has a session, and neither the session's CSRF token nor the browser's word that a page of this origin sent it.",
       MESSAGES.csrfMismatch,
+    )
+  }
+  if (hasBody) {
+    responses[413] = failure('The body is too large.', MESSAGES.bodyTooLarge(BODY_LIMIT_BYTES), limits)
+    responses[415] = failure(
+      'The body is neither JSON nor a form.',
+      MESSAGES.unsupportedMediaType('image/png'),
+      limits,
     )
   }
   if (hasInput) responses[422] = invalid

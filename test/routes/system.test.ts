@@ -58,12 +58,22 @@ t.test('the specification', async t => {
     t.strictSame(Object.keys(json.paths['/login'].post.responses), [
       '200',
       '400',
+      '413',
+      '415',
       '419',
       '422',
       '429',
       '500',
       '503',
     ])
+    const strict = await startApp(t, {
+      database,
+      environment: { CSRF_MODE: 'origin-only', AUTH_PATH: '/auth' },
+    })
+    const other = (await get(strict, '/openapi.json')).json
+    t.match(Object.keys(other.paths['/auth/login'].post.responses).join(), /,403,.*422/, 'of these settings')
+    t.notOk('419' in other.paths['/auth/login'].post.responses)
+    t.match(other.info.description, 'then `POST /auth/login`, and')
     const user = await addUser(database)
     for (const answer of [await get(app, '/api/me', user.token), await get(app, '/api/me')]) {
       const response = operation.responses[answer.status]

@@ -30,7 +30,10 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         summary: "Verify the user's e-mail address",
         description:
           'The link of the mail: it counts for an hour, and in a session of the very user. A browser is sent to FRONTEND_URL with `?verified=1`, or to WIKI_LOGIN unless somebody is logged in. Six attempts a minute.',
-        params: Type.Object({ id: Type.String(), hash: Type.String() }),
+        params: Type.Object({
+          id: Type.String({ description: "The user's id.", examples: ['1'] }),
+          hash: Type.String({ description: 'The SHA-1 of the e-mail address, in hex.' }),
+        }),
         response: {
           204: noContent('It is verified, now or before.'),
           302: redirection('The same, for a browser.'),

@@ -162,7 +162,7 @@ export default fp(
 )
 
 /** How long a body may take before it is asked again who calls, in milliseconds. */
-const LATE_MS = 1_000
+const LATE_MS = 50
 
 /** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
 const REFUSALS = new Set<string | undefined>([

@@ -1,12 +1,12 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errorsByField } from '../src/api/account-input.ts'
-import { unprocessable } from '../src/api/errors.ts'
+import { unauthenticated, unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { SessionIdentity } from '../src/auth/identity.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { confirmPassword } from '../src/database/sessions.ts'
-import { changePassword } from '../src/database/users.ts'
+import { type Credentials, changePassword } from '../src/database/users.ts'
 
 type Entered = string | null | undefined
 
@@ -37,16 +37,17 @@ export default fp(
     const { config, clock } = app
     const { kysely } = app.database
 
-    const isRight = async (request: FastifyRequest, reply: FastifyReply, password: string) => {
+    /** The credentials of the session's user; null for a wrong password. */
+    const check = (request: FastifyRequest, reply: FastifyReply, password: string) => {
       const { email } = (request.identity as SessionIdentity).user
-      return (await request.checkPassword(reply, { email, password, as: 'confirm_password' })) !== null
+      return request.checkPassword(reply, { email, password, as: 'confirm_password' })
     }
 
     app.decorateRequest(
       'confirmPassword',
       async function (this: FastifyRequest, reply: FastifyReply, password, field) {
         const { user, session } = this.identity as SessionIdentity
-        if (!(await isRight(this, reply, password ?? ''))) {
+        if ((await check(this, reply, password ?? '')) === null) {
           throw unprocessable({ [field]: [MESSAGES.wrongPassword] })
         }
         await confirmPassword(kysely, session.id.digest(), clock())
@@ -75,18 +76,22 @@ export default fp(
       ) {
         const { user, session } = this.identity as SessionIdentity
         const isEntered = typeof current === 'string'
+        const credentials = isEntered ? await check(this, reply, current) : null
         const ofCurrent = [
           ...(isEntered ? [] : [MESSAGES.rules.required('current password')]),
-          ...(isEntered && (await isRight(this, reply, current)) ? [] : [MESSAGES.wrongCurrentPassword]),
+          ...(credentials === null ? [MESSAGES.wrongCurrentPassword] : []),
         ]
         const ofNew = await app.screening.passwordErrors(password, repeated)
         const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
         if (errors !== null) throw unprocessable(errors)
-        await changePassword(kysely, user.id, await app.hashPassword(password as string), {
-          keep: session.id.digest(),
+        const hash = await app.hashPassword(password as string)
+        const isChanged = await changePassword(kysely, user.id, hash, {
+          keep: { session: session.id.digest(), password: (credentials as Credentials).password },
           revokeTokens: revokeTokens ? config.tokenableTypes : null,
           now: clock(),
         })
+        // The session ended while the passwords were hashed, perhaps by another change of them.
+        if (!isChanged) throw unauthenticated()
         this.record('password changed', { userId: user.id, revokedTokens: revokeTokens })
         await app.mail.notify('passwordChanged', user)
       },

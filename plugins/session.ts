@@ -44,8 +44,12 @@ interface Sessions {
   resume(request: FastifyRequest): Promise<SessionIdentity | null | SessionFailure>
   /** Whether the browser may keep the cookie to itself, since the way here began on a page of another site. */
   isWithheld(request: FastifyRequest): boolean
-  /** Gives the request a session of nobody's if it has none, unless that would take the place of one that counts. */
-  offer(request: FastifyRequest): Promise<void>
+  /**
+   * Gives the request a session of nobody's if it has none, unless that would take the place of one that counts.
+   *
+   * @param isAskedFor whether a browser wants it whose last one was replaced a moment ago
+   */
+  offer(request: FastifyRequest, isAskedFor?: boolean): Promise<void>
   /**
    * Gives the request a new session, and ends the one that it had: of somebody who logged in, of nobody who owes a
    * second factor, or of nobody at all.
@@ -60,7 +64,7 @@ interface Sessions {
 const ENDED_CAPACITY = 10_000
 
 /** How long an answer may take, in milliseconds, before it is asked again whether its session is over. */
-const SLOW_MS = 100
+const SLOW_MS = 20
 
 /** Keeps the sessions of browsers: finds them, replaces them, and sends their cookies along. */
 export default fp(
@@ -113,9 +117,14 @@ export default fp(
       },
       isWithheld: ({ headers, session }) =>
         session === null && config.sessionSameSite === 'strict' && headers['sec-fetch-site'] === 'cross-site',
-      async offer(request) {
-        const hasAnother = app.sessions.isWithheld(request) || request.sessionFailure === 'session_ambiguous'
-        if (request.session === null && !hasAnother) await app.sessions.start(request)
+      async offer(request, isAskedFor = false) {
+        const { session, sessionFailure } = request
+        // Whoever comes with one that was replaced has the other one's cookie by now, or will in a moment.
+        const hasAnother =
+          app.sessions.isWithheld(request) ||
+          sessionFailure === 'session_ambiguous' ||
+          (sessionFailure === 'session_replaced' && !isAskedFor)
+        if (session === null && !hasAnother) await app.sessions.start(request)
       },
       async start(request, { login = null, challenge } = {}) {
         const now = clock()
@@ -165,11 +174,7 @@ export default fp(
 
     const sendSession = async (request: FastifyRequest, reply: FastifyReply) => {
       try {
-        // Whoever comes with a session that was replaced has the other one's cookie by now, or will in a moment.
-        const isReplaced = request.sessionFailure === 'session_replaced'
-        if (request.session === null && !isReplaced && deservesSession(reply.statusCode)) {
-          await app.sessions.offer(request)
-        }
+        if (deservesSession(reply.statusCode)) await app.sessions.offer(request)
         if (request.session !== null && !(await isOver(request))) setCookies(reply, request.session)
       } catch (error) {
         request.log.warn({ err: error }, 'a session could not be stored, or looked up again')

@@ -199,8 +199,9 @@ const users: FastifyPluginAsyncTypebox = async app => {
     { config: { access: staff('view user', 'update user') }, schema: { ...HIDDEN, params: Params } },
     async (request, reply) => {
       const file = await subjectOf(request)
-      const count = await deleteOwnTokens(kysely, holderOf(file), { except: null })
+      // Sessions first: those that go on would issue further tokens.
       await endBrowsers(kysely, file.id, { except: null })
+      const count = await deleteOwnTokens(kysely, holderOf(file), { except: null })
       if (count > 0) request.record('token revoked', { ...doneTo(file, request), which: 'all', count })
       request.record('session ended', { ...doneTo(file, request), which: 'all' })
       return reply.done(`/admin/users/${file.id}`, 'user-revoked')

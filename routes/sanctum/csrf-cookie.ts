@@ -16,7 +16,7 @@ const csrfCookie: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await app.sessions.offer(request)
+      await app.sessions.offer(request, true)
       return reply.code(204).send(null)
     },
   )

@@ -119,6 +119,13 @@ export async function acknowledgeDevice(
 }
 
 async function findDevice(db: Kysely<Schema>, selector: string): Promise<StoredDevice | null> {
+  // By a statement of its own: who had to wait would see the row of now beside the user of before.
+  await db
+    .selectFrom('remembered_devices')
+    .select('selector')
+    .where('selector', '=', selector)
+    .forUpdate()
+    .execute()
   const { rows } = await sql<{
     user_id: number
     validator: ValidatorDigest
@@ -132,8 +139,7 @@ async function findDevice(db: Kysely<Schema>, selector: string): Promise<StoredD
     select d.user_id, d.validator, d.previous_validator, d.rotated_at, d.is_delivered, d.expires_at, d.password,
       ${sql.raw(PASSWORD_STAMP)} as owner_password
     from remembered_devices d left join users u on u.id = d.user_id and u.deleted_at is null
-    where d.selector = ${selector}
-    for update of d`.execute(db)
+    where d.selector = ${selector}`.execute(db)
   const [row] = rows
   if (row === undefined) return null
   return {

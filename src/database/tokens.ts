@@ -73,6 +73,7 @@ async function refusal(
   { authority, most }: Issuing,
 ): Promise<NotIssued | null> {
   if (authority !== null) {
+    // Whoever ends it meanwhile waits until the token is there to be revoked as well.
     const rows =
       'session' in authority
         ? await transaction
@@ -80,11 +81,13 @@ async function refusal(
             .select('id')
             .where('id', '=', authority.session)
             .where('user_id', '=', owner.userId)
+            .forShare()
             .execute()
         : await transaction
             .selectFrom('personal_access_tokens')
             .select('id')
             .where('id', '=', authority.tokenId)
+            .forShare()
             .execute()
     if (rows.length === 0) return 'no authority'
   }

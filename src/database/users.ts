@@ -101,9 +101,11 @@ export async function rehashPassword(
  * Gives a user a new password. All sessions and remembered devices of the user's end at once, but for the session
  * that is named and its device.
  *
- * @param keep the session in which the password was changed
+ * @param keep the session in which the password was changed, and the hash of the password that was entered there; null
+ *   when nobody had to enter any
  * @param revokeTokens the class names that mean a user, to revoke the user's tokens as well; null to leave them alone
  * @param now milliseconds since the epoch
+ * @returns whether it is changed: not if that session is over, or another password was set meanwhile
  */
 export async function changePassword(
   db: Kysely<Schema>,
@@ -113,8 +115,13 @@ export async function changePassword(
     keep,
     revokeTokens,
     now,
-  }: { keep: SessionDigest | null; revokeTokens: readonly string[] | null; now: number },
-): Promise<void> {
+  }: {
+    keep: { session: SessionDigest; password: PasswordHash } | null
+    revokeTokens: readonly string[] | null
+    now: number
+  },
+): Promise<boolean> {
+  const kept = keep?.session ?? null
   const stamp = JSON.stringify({ password: passwordStamp(hash) } satisfies Partial<SessionPayload>)
   const change = (transaction: Kysely<Schema>) =>
     sql`
@@ -123,7 +130,7 @@ export async function changePassword(
       where id = ${userId} returning id
     ), kept as (
       update sessions set payload = (payload::jsonb || ${stamp}::jsonb)::text
-      where id = ${keep} and user_id = (select id from changed)
+      where id = ${kept} and user_id = (select id from changed)
       returning payload::jsonb ->> 'device' as device
     ), remembered as (
       update remembered_devices set password = ${passwordStamp(hash)}
@@ -136,13 +143,33 @@ export async function changePassword(
       where tokenable_id = (select id from changed) and tokenable_type = any(${revokeTokens ?? []}::text[])
     )
     delete from sessions
-    where user_id = (select id from changed) and id is distinct from ${keep}`.execute(transaction)
+    where user_id = (select id from changed) and id is distinct from ${kept}`.execute(transaction)
   const run = async (transaction: Kysely<Schema>) => {
     // What is issued at this moment is waited for, and then seen.
     await lockUser(transaction, userId)
+    if (keep !== null && !(await mayChange(transaction, userId, keep))) return false
     await change(transaction)
+    return true
   }
-  await (db.isTransaction ? run(db) : db.transaction().execute(run))
+  return db.isTransaction ? run(db) : db.transaction().execute(run)
+}
+
+/** Whether a session goes on, and its user has the password that was entered there. */
+async function mayChange(
+  transaction: Kysely<Schema>,
+  userId: number,
+  { session, password }: { session: SessionDigest; password: PasswordHash },
+): Promise<boolean> {
+  const found = await transaction
+    .selectFrom('sessions')
+    .innerJoin('users', 'users.id', 'sessions.user_id')
+    .select('sessions.id')
+    .where('sessions.id', '=', session)
+    .where('users.id', '=', userId)
+    .where('users.password', '=', password)
+    .forUpdate('sessions')
+    .executeTakeFirst()
+  return found !== undefined
 }
 
 /**

@@ -53,6 +53,27 @@ async function passwordChange(t: Test, database: TestDatabase) {
     t.equal((await stranger.logIn({ ...user, password: NEW })).status, 200, 'and opens it')
   })
 
+  await t.test('of two who change it at once one does, and the other is out', async t => {
+    const app = await startApp(t, { database, environment: UNLIMITED })
+    for (let round = 0; round < 5; round += 1) {
+      const { user, browser } = await loggedIn(app, database)
+      const other = new TestBrowser(app)
+      await other.logIn(user)
+      const entered = ['One-horse-1', 'Two-horse-2']
+      const answers = await Promise.all(
+        [browser, other].map((one, n) =>
+          change(one, { ...right, password: entered[n], password_confirmation: entered[n] }),
+        ),
+      )
+      const statuses = answers.map(({ status }) => status)
+      t.strictSame([...statuses].sort()[0], 200)
+      t.equal(statuses.filter(status => status === 200).length, 1)
+      const winner = statuses.indexOf(200)
+      t.equal((await [browser, other][winner]?.get('/api/me'))?.status, 200)
+      t.equal((await new TestBrowser(app).logIn({ ...user, password: entered[winner] ?? '' })).status, 200)
+    }
+  })
+
   await t.test('revokes tokens if that is asked for', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
     const { user, browser } = await loggedIn(app, database)

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { normalizeInput } from '../src/api/input.ts'
+import { searchOf } from '../src/api/query/querystring.ts'
 import { FORM_TYPES, parseForm, urlencoded } from '../src/form.ts'
 import { readBody } from '../src/method-override.ts'
 
@@ -61,7 +62,7 @@ export default fp(
         const input = normalizeInput(request.body)
         request.body =
           request.routeConfig.takesQuery === true
-            ? Object.assign(normalizeInput(queryOf(request.url)), input)
+            ? Object.assign(normalizeInput(parseForm(searchOf(request.url))), input)
             : input
         done()
       } catch (error) {
@@ -71,8 +72,3 @@ export default fp(
   },
   { name: 'body', dependencies: ['api-area'] },
 )
-
-function queryOf(url: string) {
-  const mark = url.indexOf('?')
-  return mark === -1 ? {} : parseForm(url.slice(mark + 1))
-}

@@ -79,7 +79,7 @@ async function createToken(context: CommandContext, { email, name, ability, expi
   if (name.trim() === '' || name.length > MAX_TOKEN_NAME) {
     throw new CommandError(`--name ${name}: expected 1 to ${MAX_TOKEN_NAME} characters.`)
   }
-  for (const unknown of ability.filter(one => one !== ALL_ABILITIES && !(one in ABILITIES))) {
+  for (const unknown of ability.filter(one => one !== ALL_ABILITIES && !Object.hasOwn(ABILITIES, one))) {
     context.warn(
       `--ability ${unknown}: nothing here asks for it, but for ${Object.keys(ABILITIES).join(', ')}.`,
     )

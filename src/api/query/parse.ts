@@ -8,7 +8,7 @@ import {
   type Order,
   type Query,
 } from './query.ts'
-import { type Parameter, type Parameters, parseQueryString, QueryTooLarge } from './querystring.ts'
+import { type Parameter, type Parameters, parseQueryString, QueryTooLarge, searchOf } from './querystring.ts'
 import {
   type Endpoint,
   endpointTypes,
@@ -61,8 +61,8 @@ export function queryParser(endpoint: Endpoint): (url: string) => Query {
 
   let plain: Query | undefined
   return url => {
-    const mark = url.indexOf('?')
-    if (mark !== -1) return read(url.slice(mark + 1))
+    const search = searchOf(url)
+    if (search !== '') return read(search)
     plain ??= read('')
     return plain
   }

@@ -46,6 +46,12 @@ export function parseQueryString(
   return result
 }
 
+/** The query string of a URL, without its question mark. */
+export const searchOf = (url: string): string => {
+  const mark = url.indexOf('?')
+  return mark === -1 ? '' : url.slice(mark + 1)
+}
+
 /** `a[b][c]` as a, b, c. Brackets that are not closed are part of the name. */
 function namePath(name: string): string[] {
   const [, first = name, brackets = ''] = /^([^[]+)((?:\[[^\]]*\])+)/.exec(name) ?? []

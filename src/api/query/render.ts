@@ -1,6 +1,6 @@
 import { formatDate } from '../date.ts'
 import type { Query } from './query.ts'
-import { type Parameter, type Parameters, parseQueryString } from './querystring.ts'
+import { type Parameter, type Parameters, parseQueryString, searchOf } from './querystring.ts'
 import {
   type Endpoint,
   type Field,
@@ -104,9 +104,8 @@ export function renderPage(
 ) {
   const { number, size } = query.page
   const [pathname = ''] = url.split('?', 1)
-  const search = url.slice(pathname.length + 1)
   const path = `${protocol}://${host}${pathname.replace(/(?<=.)\/$/, '')}`
-  const rest = flatten(parseQueryString(search)).filter(([name]) => name !== 'page[number]')
+  const rest = flatten(parseQueryString(searchOf(url))).filter(([name]) => name !== 'page[number]')
   const link = (page: number) =>
     `${path}?${[...rest, ['page[number]', String(page)]].map(pair => pair.map(encode).join('=')).join('&')}`
   const from = found.length === 0 ? null : (number - 1) * size + 1

@@ -138,6 +138,23 @@ export const get = (
   headers: Record<string, string> = {},
 ) => send(app, 'GET', url, { headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers } })
 
+/** What nobody means who fills in a field. */
+export const ODD_VALUES: readonly unknown[] = [
+  1,
+  true,
+  ['x'],
+  [['x']],
+  { a: 'x' },
+  [{}],
+  null,
+  '',
+  '\0',
+  '\ud800',
+  -1,
+  1e300,
+  'x'.repeat(5000),
+]
+
 /** Somebody of whom it does not matter who it is. */
 export interface TestUser {
   id: number

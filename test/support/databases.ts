@@ -5,7 +5,7 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { type Database, databaseOver } from '../../src/database/connect.ts'
-import type { SessionSource } from '../../src/database/dialect.ts'
+import type { Session, SessionSource } from '../../src/database/dialect.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { seedPermissions } from '../../src/database/permissions.ts'
 import { PGLITE_OPTIONS, PgliteSource } from '../../src/database/pglite.ts'
@@ -75,6 +75,43 @@ function over(source: SessionSource): TestDatabase {
     },
   })
   return { ...database, statements, queries, source }
+}
+
+/**
+ * Does something on another connection before the first statement that matches, for a test of what comes between.
+ *
+ * @returns tells whether that statement came
+ */
+export function beforeStatement(
+  t: Test,
+  { source }: TestDatabase,
+  pattern: RegExp,
+  act: (other: Session) => Promise<unknown>,
+): () => boolean {
+  const acquire = source.acquire.bind(source)
+  t.teardown(() => Object.assign(source, { acquire }))
+  let hasCome = false
+  Object.assign(source, {
+    acquire: async (): Promise<Session> => {
+      const session = await acquire()
+      return {
+        async query(text, parameters, name) {
+          if (!hasCome && pattern.test(text)) {
+            hasCome = true
+            const other = await acquire()
+            try {
+              await act(other)
+            } finally {
+              await other.release()
+            }
+          }
+          return session.query(text, parameters, name)
+        },
+        release: () => session.release(),
+      }
+    },
+  })
+  return () => hasCome
 }
 
 const onPostgres = (url: string) => over(postgresSource(url, () => {}))

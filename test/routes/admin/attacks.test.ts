@@ -1,8 +1,18 @@
 import t, { type Test } from 'tap'
 import { grant } from '../../../src/database/permissions.ts'
-import { addToken, addUser, get, MINUTE, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
-import { SPA } from '../../support/browser.ts'
-import { createDatabase, type TestDatabase } from '../../support/databases.ts'
+import {
+  addToken,
+  addUser,
+  get,
+  MINUTE,
+  ODD_VALUES,
+  send,
+  startApp,
+  type TestApp,
+  USER_TYPE,
+} from '../../support/app.ts'
+import { SPA, TestBrowser } from '../../support/browser.ts'
+import { beforeStatement, createDatabase, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
 import { addNotification } from '../../support/rows.ts'
 
@@ -203,6 +213,29 @@ async function foreignIds(t: Test, database: TestDatabase) {
     }
   })
 
+  await t.test('whoever is cut off issues no token meanwhile', async t => {
+    const app = await start(t, database)
+    const { browser } = await loggedIn(app, database, { roles: ['Admin'] })
+    const other = await addUser(database, { password: PASSWORD })
+    const session = new TestBrowser(app)
+    await session.logIn({ email: other.email, password: PASSWORD })
+    await session.post('/user/confirm-password', { password: PASSWORD })
+    const page = await browser.open(`/admin/users/${other.id}`)
+    const statuses: number[] = []
+    const came = beforeStatement(t, database, /delete from "?personal_access_tokens/, async () => {
+      statuses.push((await session.post('/api/me/token', { name: 'x' })).status)
+    })
+    await browser.sendForm(page, `/admin/users/${other.id}/revoke`)
+    t.equal(came(), true)
+    t.strictSame(statuses, [419], 'its session is over by then')
+    const left = await database.kysely
+      .selectFrom('personal_access_tokens')
+      .select('id')
+      .where('tokenable_id', '=', other.id)
+      .execute()
+    t.strictSame(left, [])
+  })
+
   await t.test('two moderators at once ban one user once', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, { roles: ['Admin'] })
@@ -236,20 +269,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
         const names = [...form.matchAll(/ name="([^"]*)"/g)].map(([, name = '']) => name.replace('[]', ''))
         for (const name of new Set([...names, 'current_password'])) {
           if (name === '_token') continue
-          for (const value of [
-            1,
-            true,
-            ['x'],
-            [['x']],
-            { a: 'x' },
-            [{}],
-            null,
-            '',
-            '\0',
-            '\ud800',
-            -1,
-            1e300,
-          ]) {
+          for (const value of ODD_VALUES) {
             const answer = await browser.bare('POST', action, { payload: { ...hidden, [name]: value } })
             t.ok(answer.status < 500, `${action} ${name} ${JSON.stringify(value)}: ${answer.status}`)
             asked += 1

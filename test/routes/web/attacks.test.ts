@@ -4,13 +4,23 @@ import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { hashPassword } from '../../../src/auth/password.ts'
-import { mintSessionId, SessionId } from '../../../src/auth/session.ts'
+import { mintSessionId, passwordStamp, SessionId } from '../../../src/auth/session.ts'
 import { databaseOver } from '../../../src/database/connect.ts'
 import { postgresSource } from '../../../src/database/postgres.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
-import { addUser, get, MINUTE, send, startApp, type TestAppOptions, testClock } from '../../support/app.ts'
+import {
+  addToken,
+  addUser,
+  get,
+  MINUTE,
+  ODD_VALUES,
+  send,
+  startApp,
+  type TestAppOptions,
+  testClock,
+} from '../../support/app.ts'
 import { SPA, TestBrowser } from '../../support/browser.ts'
-import { createDatabase } from '../../support/databases.ts'
+import { beforeStatement, createDatabase } from '../../support/databases.ts'
 import { addNotification } from '../../support/rows.ts'
 
 const PASSWORD = 'correct horse battery staple'
@@ -493,29 +503,68 @@ t.test('19 a password that is replaced while it is hashed anew opens nothing', a
   const browser = new TestBrowser(app)
   await browser.get('/sanctum/csrf-cookie')
   const another = await hashPassword('Another-1', 5)
-  const { source } = database
-  const acquire = source.acquire.bind(source)
-  t.teardown(() => Object.assign(source, { acquire }))
-  let replaced = 0
-  Object.assign(source, {
-    acquire: async () => {
-      const session = await acquire()
-      const query: typeof session.query = async (text, parameters, name) => {
-        if (replaced === 0 && text.includes('with rehashed as')) {
-          replaced += 1
-          const other = await acquire()
-          await other.query('update users set password = $1 where id = $2', [another, user.id])
-          await other.release()
-        }
-        return session.query(text, parameters, name)
-      }
-      return { query, release: () => session.release() }
-    },
-  })
+  const replaced = beforeStatement(t, database, /with rehashed as/, other =>
+    other.query('update users set password = $1 where id = $2', [another, user.id]),
+  )
   const answer = await browser.post('/login', { email: user.email, password: PASSWORD })
-  t.equal(replaced, 1)
+  t.equal(replaced(), true)
   t.equal(answer.status, 422)
   t.equal(await whoIs(browser), null)
+})
+
+t.test('40 what ends waits for the token that it is giving', async t => {
+  const { app, browser, user } = await victim(t)
+  await browser.post('/user/confirm-password', { password: PASSWORD })
+  const parent = await addToken(database, user.id)
+  const bearer = { headers: { authorization: `Bearer ${parent.token}` }, payload: { name: 'x' } }
+  for (const [table, id, issue] of [
+    [
+      'sessions',
+      new SessionId(browser.sessionId).digest(),
+      () => browser.post('/api/me/token', { name: 'x' }),
+    ],
+    ['personal_access_tokens', parent.tokenId, () => send(app, 'POST', '/api/me/token', bearer)],
+  ] as const) {
+    const ends: unknown[] = []
+    const came = beforeStatement(t, database, /^insert into "personal_access_tokens"/, async other => {
+      const ending = other.query(`select from ${table} where id = $1 for update nowait`, [id])
+      ends.push(
+        await ending.then(
+          () => 'at once',
+          ({ code }) => code,
+        ),
+      )
+    })
+    t.equal((await issue()).status, 201, table)
+    t.equal(came(), true)
+    t.strictSame(ends, ['55P03'], 'a lock is not available')
+  }
+})
+
+t.test('14 a remembered browser is known while its user changes the password', async t => {
+  const { app, browser, user } = await victim(t)
+  await browser.post('/logout')
+  await browser.post('/login', { email: user.email, password: PASSWORD, remember: true })
+  const later = browser.clone()
+  later.cookies.delete('animethemes_session')
+  const hash = await hashPassword('Another-1', 4)
+  const holder = await database.source.acquire()
+  t.teardown(() => holder.release())
+  await holder.query('begin', [])
+  await holder.query('update users set password = $1 where id = $2', [hash, user.id])
+  await holder.query('update remembered_devices set password = $1 where user_id = $2', [
+    passwordStamp(hash),
+    user.id,
+  ])
+  const answer = later.get('/api/me')
+  const isWaiting = async () => {
+    const { rows } = await holder.query('select count(*)::int as n from pg_locks where not granted', [])
+    return Number(rows[0]?.n) > 0
+  }
+  while (!(await isWaiting())) await new Promise(setImmediate)
+  await holder.query('commit', [])
+  t.equal((await answer).json.user?.id, user.id)
+  t.ok(app.logged.every(({ msg }) => msg !== 'device stolen'))
 })
 
 t.test('22 guessing a password', async t => {
@@ -758,19 +807,7 @@ t.test('31 no field of any body is an error of ours, whatever its type', async t
     for (const [method, { requestBody }] of Object.entries(operations)) {
       const schema = requestBody?.content['application/json'].schema as { properties?: object } | undefined
       for (const name of Object.keys(schema?.properties ?? {})) {
-        for (const value of [
-          1,
-          true,
-          ['x'],
-          { a: 'x' },
-          null,
-          '',
-          '\0',
-          '\ud800',
-          -1,
-          1e300,
-          'x'.repeat(5000),
-        ]) {
+        for (const value of ODD_VALUES) {
           const url = path.replace(/\{\w+\}/g, '1')
           const answer = await browser.send(method.toUpperCase(), url, { payload: { [name]: value } })
           t.ok(
@@ -1054,6 +1091,7 @@ t.test(
       const crossed = await before.clone(app).get('/api/me')
       t.equal(crossed.status, 401)
       t.strictSame(crossed.setCookies, [], 'what was sent before the answer came sets no session of nobody')
+      t.strictSame((await before.clone(app).get('/admin/login')).setCookies, [], 'nor does a page')
     }
     clock.advance(101)
     t.strictSame((await overLogin()).setCookies, [], 'nor does what was answered long after')

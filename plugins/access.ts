@@ -45,6 +45,14 @@ declare module 'fastify' {
     endpoint?: Endpoint
   }
   interface FastifyRequest {
+    /**
+     * Asks again whether the route lets its caller, as the caller is known by now.
+     *
+     * @throws {HttpError} 401, 403 or 423
+     */
+    requireAccess(): void
+    /** Whether the user of the request's session has not confirmed the password lately. A token owes none. */
+    owesPassword(): boolean
     /** Whether whoever is known may do what the route's permission names. */
     permits(): boolean
     /** Lets only those go on who may; for routes that check the permission themselves. Throws 403. */
@@ -94,7 +102,9 @@ export default fp(
     const methodsOf = knownMethods(app, routes)
 
     app.addGuard((request, reply) =>
-      request.is404 ? answerUnknown(request, reply) : (answerGuest(request, reply) ?? requireAccess(request)),
+      request.is404
+        ? answerUnknown(request, reply)
+        : (answerGuest(request, reply) ?? request.requireAccess()),
     )
 
     /** Says that there is nothing, or something by other methods alone. */
@@ -111,27 +121,25 @@ export default fp(
         ? reply.send({ error: MESSAGES.alreadyAuthenticated })
         : undefined
 
-    const requireAccess = (request: FastifyRequest) => {
-      const { auth, ability, permission, checked, password } = request.routeConfig.access as Access
-      const { identity } = request
+    app.decorateRequest('requireAccess', function (this: FastifyRequest) {
+      const { auth, ability, permission, checked, password } = this.routeConfig.access as Access
+      const { identity } = this
       if (identity === null) {
         if (auth === 'required') throw unauthenticated()
         return
       }
-      if (ability !== undefined) request.requireAbility(ability)
-      if (permission !== undefined && checked === undefined) request.authorize()
-      if (
-        password === 'confirmed' &&
-        identity.via === 'session' &&
-        !hasConfirmedPassword(identity.session, app.clock())
-      ) {
-        throw passwordConfirmationRequired()
-      }
-    }
+      if (ability !== undefined) this.requireAbility(ability)
+      if (permission !== undefined && checked === undefined) this.authorize()
+      if (password === 'confirmed' && this.owesPassword()) throw passwordConfirmationRequired()
+    })
+    app.decorateRequest('owesPassword', function (this: FastifyRequest) {
+      const { identity } = this
+      return identity?.via === 'session' && !hasConfirmedPassword(identity.session, app.clock())
+    })
 
     // What the caller could do when the body was begun may be no longer so.
     app.addHook('preValidation', async request => {
-      if (request.isIdentifiedAgain && !request.is404) requireAccess(request)
+      if (request.isIdentifiedAgain && !request.is404) request.requireAccess()
     })
 
     app.addHook('onSend', (request, reply, _payload, done) => {

@@ -4,7 +4,6 @@ import { errorsByField } from '../src/api/account-input.ts'
 import { unauthenticated, unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { SessionIdentity } from '../src/auth/identity.ts'
-import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { confirmPassword } from '../src/database/sessions.ts'
 import { type Credentials, changePassword } from '../src/database/users.ts'
 
@@ -57,11 +56,8 @@ export default fp(
 
     // What a form brings along instead of a confirmation comes before anything else that it asks for.
     app.addHook('preHandler', (request, reply, done) => {
-      const { identity, routeConfig, body } = request
-      const isAsked =
-        routeConfig.access?.password === 'confirmed or entered' &&
-        identity?.via === 'session' &&
-        !hasConfirmedPassword(identity.session, clock())
+      const { routeConfig, body } = request
+      const isAsked = routeConfig.access?.password === 'confirmed or entered' && request.owesPassword()
       if (!isAsked) return done()
       const { current_password: password } = (body ?? {}) as { current_password?: Entered }
       request.confirmPassword(reply, password, 'current_password').then(() => done(), done)

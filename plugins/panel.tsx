@@ -5,7 +5,6 @@ import { render } from 'preact-render-to-string'
 import { forbidden, type HttpError } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { refusal } from '../src/auth/permission.ts'
-import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { isSafe, pathOf } from '../src/http.ts'
 import { Page, type PageProps, type Section } from '../src/panel/layout.tsx'
 import { Refused } from '../src/panel/pages/refused.tsx'
@@ -18,10 +17,6 @@ declare module 'fastify' {
       /** Answers a request to the panel that went wrong: by a page, or by the way to where one logs in. */
       refuse(request: FastifyRequest, reply: FastifyReply, answer: HttpError): Promise<FastifyReply>
     }
-  }
-  interface FastifyRequest {
-    /** Whether a form of the panel that needs the password has to ask for it. */
-    owesPassword(): boolean
   }
   interface FastifyReply {
     /** Sends a page of the panel. */
@@ -56,7 +51,7 @@ const OTHERS: readonly [section: Section, permission: string][] = [
 /** Draws the panel's pages, and keeps pages of other origins away from them. */
 export default fp(
   async app => {
-    const { config, clock } = app
+    const { config } = app
 
     const viewerOf = ({ identity, session }: FastifyRequest) => {
       const may = (permission: string) => identity !== null && refusal(identity, permission) === null
@@ -74,10 +69,6 @@ export default fp(
               ],
       }
     }
-
-    app.decorateRequest('owesPassword', function (this: FastifyRequest) {
-      return this.session !== null && !hasConfirmedPassword(this.session, clock())
-    })
 
     app.decorateReply('page', async function (this: FastifyReply, page, content) {
       const { request } = this

@@ -1,3 +1,4 @@
+import { CompiledQuery, type Transaction } from 'kysely'
 import { parseAllowedIps } from '../auth/address-list.ts'
 import type { StoredToken, StoredUser } from '../auth/identity.ts'
 import type { IdentityCache } from '../auth/identity-cache.ts'
@@ -11,6 +12,7 @@ import { millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import { parseAbilities, type TokenCredential, type TokenDigest } from '../auth/token.ts'
 import type { Database } from './connect.ts'
 import { type PermissionMap, permissionMaps } from './permission-map.ts'
+import type { Schema } from './schema.ts'
 import { type Asker, type SharedLookup, sharedLookup } from './shared-lookup.ts'
 
 /** Finds out what credentials lead to: one statement for all who ask at the same time. */
@@ -23,6 +25,8 @@ export interface Identities {
   rememberedToken(credential: TokenCredential): StoredToken | undefined
   /** A session, if it is remembered and somebody has logged in. */
   rememberedSession(id: SessionDigest): StoredSession | undefined
+  /** The same look-ups inside a transaction, which see what it has locked; nothing is remembered of them. */
+  within(transaction: Transaction<Schema>): Pick<Identities, 'token' | 'session'>
 }
 
 /** A user's columns, as they stand behind those of what was looked up. */
@@ -160,10 +164,17 @@ export function identities(
   const token: Identities['token'] = ({ id, digest }, asker) =>
     id === null ? byDigest(digest, asker) : byId(id, asker)
 
+  // Another connection would not see what the transaction does, and on the embedded database wait for it for ever.
+  const within: Identities['within'] = transaction => {
+    const { token, session } = identities(over(transaction), userTypes, clock)
+    return { token, session }
+  }
+
   if (cache === null) {
-    return { token, session, rememberedToken: () => undefined, rememberedSession: () => undefined }
+    return { token, session, rememberedToken: () => undefined, rememberedSession: () => undefined, within }
   }
   return {
+    within,
     async token(credential, asker) {
       const fill = cache.begin()
       const stored = await token(credential, asker)
@@ -184,6 +195,16 @@ export function identities(
     rememberedSession: id => cache.sessions.get(id),
   }
 }
+
+/** Statements that a transaction runs. */
+const over = (transaction: Transaction<Schema>): Pick<Database, 'prepare'> => ({
+  prepare:
+    <Row>(_name: string, text: string) =>
+    async (parameters: readonly unknown[]) => {
+      const { rows } = await transaction.executeQuery<Row>(CompiledQuery.raw(text, [...parameters]))
+      return rows
+    },
+})
 
 /** Makes an owner of a user's cells; null when there is no such user. */
 type OwnerOf = (cells: UserCells) => StoredUser | null

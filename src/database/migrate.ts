@@ -11,6 +11,7 @@ import { accounts } from './migrations/0009_accounts.ts'
 import { tokensAndEvents } from './migrations/0010_tokens_and_events.ts'
 import { wiki } from './migrations/0011_wiki.ts'
 import { publicLists } from './migrations/0012_public_lists.ts'
+import { accountSecurity } from './migrations/0013_account_security.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -26,6 +27,7 @@ const MIGRATIONS = {
   '0010_tokens_and_events': tokensAndEvents,
   '0011_wiki': wiki,
   '0012_public_lists': publicLists,
+  '0013_account_security': accountSecurity,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

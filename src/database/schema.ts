@@ -36,6 +36,8 @@ export interface PersonalAccessTokensTable {
   last_used_agent: string | null
   /** From where it may be used: a JSON array of addresses and ranges; NULL for everywhere. */
   allowed_ips: string | null
+  /** The id of the token that it was issued by, in a column that Laravel does not have; NULL for a session. */
+  issued_by: number | null
   expires_at: TimestampText | null
   created_at: TimestampText | null
   updated_at: TimestampText | null
@@ -373,11 +375,43 @@ export interface SecondFactorStepsTable {
   step: number
 }
 
+/** When each user's recovery codes were made: a table of ours. */
+export interface RecoveryCodeTimesTable {
+  user_id: number
+  made_at: TimestampText
+}
+
 /** From where users logged in: a table of ours, which Laravel does not have. */
 export interface LoginAddressesTable {
   user_id: number
   address: string
   last_login_at: TimestampText
+}
+
+/** An e-mail address that becomes a user's once its mail's link is opened: a table of ours. */
+export interface PendingEmailChangesTable {
+  user_id: number
+  email: string
+  requested_at: TimestampText
+}
+
+/** An e-mail address that was a user's, and can be again until the row expires: a table of ours. */
+export interface EmailRevertsTable {
+  id: Generated<number>
+  user_id: number
+  email: string
+  /** The SHA-256 of the token of the mail. */
+  token: string
+  requested_at: TimestampText
+  changed_at: TimestampText
+  expires_at: TimestampText
+}
+
+/** Forms of the panel that were sent, each once: a table of ours. */
+export interface FormSubmissionsTable {
+  /** A SHA-256 of the form and its session. */
+  id: string
+  created_at: TimestampText
 }
 
 /** One row: the version of what roles, permissions, prohibitions and sanctions mean. A table of ours. */
@@ -423,6 +457,10 @@ export interface Schema {
   password_reset_tokens: PasswordResetTokensTable
   remembered_devices: RememberedDevicesTable
   second_factor_steps: SecondFactorStepsTable
+  recovery_code_times: RecoveryCodeTimesTable
   login_addresses: LoginAddressesTable
+  pending_email_changes: PendingEmailChangesTable
+  email_reverts: EmailRevertsTable
+  form_submissions: FormSubmissionsTable
   permission_versions: PermissionVersionsTable
 }

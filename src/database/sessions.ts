@@ -131,8 +131,9 @@ export interface Activity extends Browser {
 }
 
 /**
- * Writes when sessions were last used, in one statement that locks rows in ascending order of id and never
- * turns a time back. Sessions that are over meanwhile stay over.
+ * Writes when sessions were last used, in one statement that never turns a time back. Sessions that are over meanwhile
+ * stay over. A row that somebody holds is left out, so that this waits for nobody and no deadlock can include it: the
+ * request that holds it notes its own use when it ends.
  */
 export async function writeActivity(
   db: Kysely<Schema>,
@@ -149,7 +150,7 @@ export async function writeActivity(
         ${browsers.map(({ user_agent }) => user_agent)}::text[]
       ) as used (id, at, ip_address, user_agent)
     ),
-    locked as (select id from sessions where id = any(${ids}::text[]) order by id for update)
+    locked as (select id from sessions where id = any(${ids}::text[]) for update skip locked)
     update sessions as s
     set last_activity = greatest(s.last_activity, used.at), ip_address = used.ip_address, user_agent = used.user_agent
     from used join locked using (id)

@@ -284,8 +284,9 @@ export async function pruneTokens(db: Kysely<Schema>, ended: number, created: nu
 }
 
 /**
- * Writes when and from where tokens were last used, in one statement that locks rows in ascending order of id and
- * never turns a date back.
+ * Writes when and from where tokens were last used, in one statement that never turns a date back. A row that somebody
+ * holds is left out, so that this waits for nobody and no deadlock can include it: the request that holds it notes its
+ * own use when it ends.
  */
 export async function writeLastUsed(
   db: Kysely<Schema>,
@@ -303,7 +304,7 @@ export async function writeLastUsed(
       ) as used (id, at, ip_address, user_agent)
     ),
     locked as (
-      select id from personal_access_tokens where id = any(${ids}::bigint[]) order by id for update
+      select id from personal_access_tokens where id = any(${ids}::bigint[]) for update skip locked
     )
     update personal_access_tokens as t
     set last_used_at = greatest(t.last_used_at, used.at),

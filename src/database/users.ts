@@ -4,6 +4,7 @@ import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { lockUsers } from './authority.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import type { Schema } from './schema.ts'
 
@@ -402,17 +403,6 @@ export async function verifyEmail(
   })
 }
 
-/**
- * Keeps all who add something to what a user has waiting, and all who take something away, until the transaction is
- * over; false when there is no such user any more.
- */
-export async function lockUser(transaction: Kysely<Schema>, id: number): Promise<boolean> {
-  const user = await transaction
-    .selectFrom('users')
-    .select('id')
-    .where('id', '=', id)
-    .where('deleted_at', 'is', null)
-    .forNoKeyUpdate()
-    .executeTakeFirst()
-  return user !== undefined
-}
+/** Locks one user as {@link lockUsers} does; false when there is no such user any more. */
+export const lockUser = async (transaction: Kysely<Schema>, id: number): Promise<boolean> =>
+  (await lockUsers(transaction, [id])).has(id)

@@ -37,6 +37,7 @@ const COLUMNS: Record<string, Record<string, string>> = {
     last_used_ip: 'character varying(45)',
     last_used_agent: 'character varying(500)',
     allowed_ips: 'text',
+    issued_by: 'bigint',
   },
   playlist_tracks: {
     track_id: 'bigint!',
@@ -92,6 +93,7 @@ for (const engine of ENGINES) {
         '0010_tokens_and_events',
         '0011_wiki',
         '0012_public_lists',
+        '0013_account_security',
       ])
       t.equal(await isMigrated(kysely), true)
     })

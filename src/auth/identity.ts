@@ -129,7 +129,28 @@ export function judgeToken(
   }
 }
 
-function endOf({ expiresAt, createdAt }: StoredToken, expiration: number | null): number | null {
+/** The dates that say when a token ends; milliseconds since the epoch, null for none. */
+export type TokenDates = Pick<StoredToken, 'expiresAt' | 'createdAt' | 'lastUsedAt'>
+
+/**
+ * When a token ends unless it is used before: by its own date, by its age (SANCTUM_EXPIRATION) or by going unused
+ * (SANCTUM_IDLE_EXPIRATION), whichever comes first. Milliseconds since the epoch; null for never.
+ */
+export function tokenEnd(
+  dates: TokenDates,
+  { tokenExpiration, tokenIdleExpiration }: TokenLifetimes,
+): number | null {
+  const end = endOf(dates, tokenExpiration) ?? Number.POSITIVE_INFINITY
+  const usedAt = dates.lastUsedAt ?? dates.createdAt ?? 0
+  const unused =
+    tokenIdleExpiration === null ? Number.POSITIVE_INFINITY : usedAt + tokenIdleExpiration * MINUTE_MS
+  return Math.min(end, unused) === Number.POSITIVE_INFINITY ? null : Math.min(end, unused)
+}
+
+function endOf(
+  { expiresAt, createdAt }: Pick<StoredToken, 'expiresAt' | 'createdAt'>,
+  expiration: number | null,
+): number | null {
   const own = expiresAt ?? Number.POSITIVE_INFINITY
   const byAge = expiration === null ? own : (createdAt ?? 0) + expiration * MINUTE_MS
   const end = Math.min(own, byAge)

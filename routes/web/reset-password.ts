@@ -7,9 +7,8 @@ import { MESSAGES } from '../../src/api/messages.ts'
 import { RevokeTokens } from '../../src/api/new-password.ts'
 import { guestMessage } from '../../src/api/responses.ts'
 import { isEmail } from '../../src/auth/email.ts'
-import { noteLogin } from '../../src/database/login-addresses.ts'
-import { findResetToken, takeResetToken } from '../../src/database/password-resets.ts'
-import { changePassword, findUserByEmail } from '../../src/database/users.ts'
+import { findResetToken } from '../../src/database/password-resets.ts'
+import { findUserByEmail, resetPassword } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
 
 const Body = Type.Object({
@@ -20,7 +19,7 @@ const Body = Type.Object({
   revoke_tokens: RevokeTokens,
 })
 
-const resetPassword: FastifyPluginAsyncTypebox = async app => {
+const passwordReset: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
 
@@ -33,7 +32,7 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Set a new password with the token of a mail',
         description:
-          'All sessions and remembered browsers of the user end at once, and nobody is logged in. A token counts once, and for an hour. FORGOT_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'All sessions and remembered browsers of the user end at once, tokens as well unless REVOKE_TOKENS_ON_PASSWORD_RESET is false, and nobody is logged in. For an account whose address was never verified everything ends, its second factor included. A token counts once, and for an hour. FORGOT_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
         body: Body,
         response: {
           200: guestMessage('It is set.', MESSAGES.passwordReset),
@@ -62,24 +61,20 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
       }
 
       const hash = await app.hashPassword(password as string)
-      const isRevoking = revoke_tokens ?? config.revokeTokensOnPasswordChange
-      const isDone = await kysely.transaction().execute(async transaction => {
-        if (!(await takeResetToken(transaction, user.email, stored))) return false
-        await changePassword(transaction, user.id, hash, {
-          keep: null,
-          revokeTokens: isRevoking ? config.tokenableTypes : null,
-          now: clock(),
-        })
-        // Whoever was kept out by somebody's wrong guesses has shown to be the user.
-        await noteLogin(transaction, user.id, request.clientAddress.key, clock())
-        return true
+      const done = await resetPassword(kysely, user, {
+        token: stored,
+        hash,
+        revokeTokens: revoke_tokens ?? config.revokeTokensOnPasswordReset,
+        types: config.tokenableTypes,
+        address: request.clientAddress.key,
+        now: clock(),
       })
-      if (!isDone) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
-      request.record('password reset', { userId: user.id, revokedTokens: isRevoking })
+      if (done === null) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
+      request.record('password reset', { userId: user.id, ...done })
       await app.mail.notify('passwordChanged', user)
       return { message: MESSAGES.passwordReset }
     },
   )
 }
 
-export default resetPassword
+export default passwordReset

@@ -14,6 +14,8 @@ export const MESSAGES = {
   passwordConfirmationRequired: 'Password confirmation required.',
   wrongCode: 'The provided two factor authentication code was invalid.',
   wrongRecoveryCode: 'The provided two factor recovery code was invalid.',
+  secondFactorProofRequired:
+    'Enter a current code of your authenticator app, or a recovery code, to change or show this.',
   secondFactorDisabled: 'Two factor authentication has not been enabled.',
   resetLinkSent: 'We have emailed your password reset link!',
   passwordReset: 'Your password has been reset!',

@@ -506,11 +506,18 @@ export const SETTINGS = {
       '`true` to tell whoever forgot a password whether there is such an account, as Laravel does; `false` to answer everybody alike.',
     parse: yesOrNo,
   }),
+  emailChange: setting({
+    name: 'EMAIL_CHANGE',
+    fallback: 'confirmed',
+    about:
+      '`confirmed`: another e-mail address takes a confirmed password, counts once the link mailed to it is opened, and can be reverted from the old one for seven days; `immediate`: it counts at once, unverified, as in AnimeThemes. An address that was never verified changes at once in any case.',
+    parse: oneOf('confirmed', 'immediate'),
+  }),
   confirmEmailChange: setting({
     name: 'CONFIRM_EMAIL_CHANGE',
     fallback: 'false',
     about:
-      'Whether changing the e-mail address takes a password that was confirmed lately: `true` or `false`.',
+      'Whether an e-mail address that changes at once takes a password that was confirmed lately: `true` or `false`.',
     parse: yesOrNo,
   }),
   breachedPasswordsUrl: setting<string | null>({

@@ -12,6 +12,7 @@ export const MESSAGES = {
   wrongPassword: 'The provided password was incorrect.',
   wrongCurrentPassword: 'The provided password does not match your current password.',
   passwordConfirmationRequired: 'Password confirmation required.',
+  emailChangeNeedsPassword: 'Confirm your password to change your e-mail address.',
   wrongCode: 'The provided two factor authentication code was invalid.',
   wrongRecoveryCode: 'The provided two factor recovery code was invalid.',
   secondFactorProofRequired:

@@ -5,6 +5,7 @@ import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { lockUsers } from './authority.ts'
+import { isReserved } from './email-changes.ts'
 import { noteLogin } from './login-addresses.ts'
 import { takeResetToken } from './password-resets.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
@@ -320,15 +321,15 @@ export class UserExists extends Error {
  * Stores a user and returns the id.
  *
  * @param user.now milliseconds since the epoch
- * @throws {UserExists} when name or e-mail address are taken, in whatever case
+ * @throws {UserExists} when name or e-mail address are taken, in whatever case, or the address is reserved
  */
 export async function insertUser(
   db: Kysely<Schema>,
   user: { name: string; email: string; password: PasswordHash; verified: boolean; now: number },
 ): Promise<number> {
   const now = millisToTimestamp(user.now)
-  try {
-    const { id } = await db
+  return inTransaction(db, async transaction => {
+    const { id } = await transaction
       .insertInto('users')
       .values({
         name: user.name,
@@ -340,14 +341,16 @@ export async function insertUser(
       })
       .returning('id')
       .executeTakeFirstOrThrow()
+      .catch(error => {
+        throw asTaken(error)
+      })
+    if (await isReserved(transaction, user.email, id, user.now)) throw new UserExists('email')
     return id
-  } catch (error) {
-    throw asTaken(error)
-  }
+  })
 }
 
 /** What a violated unique index means; the error itself if it is another one. */
-function asTaken(error: unknown): unknown {
+export function asTaken(error: unknown): unknown {
   const { constraint } = error as { constraint?: string }
   if (constraint === 'users_email_unique') return new UserExists('email')
   if (constraint === 'users_name_unique') return new UserExists('name')
@@ -355,21 +358,25 @@ function asTaken(error: unknown): unknown {
 }
 
 /**
- * Which of a user's unique values somebody else has, deleted users included, in whatever case.
+ * Which of a user's unique values somebody else has, deleted users included, in whatever case, or which are reserved.
  *
  * @param except the user who may have them
+ * @param now milliseconds since the epoch
  */
 export async function takenFields(
   db: Kysely<Schema>,
   { name, email }: { name: string | null; email: string | null },
-  except: number | null = null,
+  except: number | null,
+  now: number,
 ): Promise<Set<'name' | 'email'>> {
   const { rows } = await sql<{ field: 'name' | 'email' }>`
     select 'name' as field from users where lower(name) = lower(${name}) and id is distinct from ${except}::bigint
     union all
-    select 'email' from users where lower(email) = lower(${email}) and id is distinct from ${except}::bigint`.execute(
-    db,
-  )
+    select 'email' from users where lower(email) = lower(${email}) and id is distinct from ${except}::bigint
+    union all
+    select 'email' from email_reverts
+    where lower(email) = lower(${email}) and user_id is distinct from ${except}::bigint
+      and expires_at > ${millisToSeconds(now)}::timestamp`.execute(db)
   return new Set(rows.map(({ field }) => field))
 }
 
@@ -379,37 +386,35 @@ export async function takenFields(
  *
  * @param now milliseconds since the epoch
  * @returns the user before the change
- * @throws {UserExists} when name or e-mail address are taken, in whatever case
+ * @throws {UserExists} when name or e-mail address are taken, in whatever case, or the address is reserved
  */
 export async function updateProfile(
-  db: Kysely<Schema>,
+  transaction: Transaction<Schema>,
   userId: number,
   { name, email }: { name: string | null; email: string | null },
   now: number,
-): Promise<(Account & { isVerified: boolean }) | null> {
-  try {
-    const { rows } = await sql<Account & { isVerified: boolean }>`
-      with before as (
-        select id, name, email, email_verified_at is not null as "isVerified" from users
-        where id = ${userId} and deleted_at is null for update
-      ),
-      off as (
-        delete from password_reset_tokens
-        where email = (select email from before) and email is distinct from coalesce(${email}, email)
-      ), changed as (
-        update users as u set
-          name = coalesce(${name}, u.name),
-          email = coalesce(${email}, u.email),
-          email_verified_at =
-            case when u.email is distinct from coalesce(${email}, u.email) then null else u.email_verified_at end,
-          updated_at = ${millisToTimestamp(now)}::timestamp
-        from before where u.id = before.id
-      )
-      select id, name, email, "isVerified" from before`.execute(db)
-    return rows[0] ?? null
-  } catch (error) {
-    throw asTaken(error)
-  }
+): Promise<Account> {
+  const { rows } = await sql<Account>`
+    with before as (select id, name, email from users where id = ${userId} for update),
+    off as (
+      delete from password_reset_tokens
+      where email = (select email from before) and email is distinct from coalesce(${email}, email)
+    ), changed as (
+      update users as u set
+        name = coalesce(${name}, u.name),
+        email = coalesce(${email}, u.email),
+        email_verified_at =
+          case when u.email is distinct from coalesce(${email}, u.email) then null else u.email_verified_at end,
+        updated_at = ${millisToTimestamp(now)}::timestamp
+      from before where u.id = before.id
+    )
+    select id, name, email from before`
+    .execute(transaction)
+    .catch(error => {
+      throw asTaken(error)
+    })
+  if (email !== null && (await isReserved(transaction, email, userId, now))) throw new UserExists('email')
+  return rows[0] as Account
 }
 
 /**
@@ -424,7 +429,7 @@ export async function verifyEmail(
   { userId, email, types }: { userId: number; email: string; types: Holder['types'] },
   now: number,
 ): Promise<boolean> {
-  return db.transaction().execute(async transaction => {
+  return inTransaction(db, async transaction => {
     const verified = await transaction
       .updateTable('users')
       .set({ email_verified_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })

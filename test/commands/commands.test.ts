@@ -690,8 +690,8 @@ t.test('token list and revoke', async t => {
 
   const { out } = await command('token', 'list', '--email', user.email)
   t.equal(out.length, 3)
-  t.match(out[0], /^ID +NAME +ABILITIES +LAST USED +EXPIRES +CREATED$/)
-  t.match(out[1], new RegExp(`^${user.tokenId} +test +\\* +never +never +2026-03-01 12:00:00$`))
+  t.match(out[0], /^ID +NAME +ABILITIES +LAST USED +ENDS +CREATED$/)
+  t.match(out[1], new RegExp(`^${user.tokenId} +test +\\* +never +2027-03-01 12:00:00 +2026-03-01 12:00:00$`))
   t.match(out[2], new RegExp(`^${second.tokenId} +test +- +never +2026-03-02 12:00:00 +2026`))
   t.notMatch(out.join(), /[0-9a-f]{64}/, 'no digest is shown')
 

@@ -313,11 +313,7 @@ async function limiting(t: Test, database: TestDatabase) {
       abilities: ['write:token', 'read:token', 'read:playlist'],
     })
     const ask = by(app, limited.token)
-    for (const abilities of [
-      ['*'],
-      ['read:notification'],
-      ['read:playlist', 'write:notification'],
-    ]) {
+    for (const abilities of [['*'], ['read:notification'], ['read:playlist', 'write:notification']]) {
       const refused = await ask('POST', '/api/me/token', { name: 'wider', abilities })
       t.equal(refused.status, 422, String(abilities))
       t.strictSame(refused.json.errors, {

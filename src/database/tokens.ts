@@ -75,8 +75,8 @@ export interface EndedToken {
 export type NotIssued = 'too many' | 'no such token'
 
 /**
- * Runs a write of a user's tokens while the user's row is locked, in the caller's transaction or one of its own. Whoever
- * issues, rotates or revokes at the same time waits, and its next statement sees what was written.
+ * Runs a write of a user's tokens while the user's row is locked, in the caller's transaction or one of its own. Other
+ * writes of these tokens wait, and their next statements see what was written (READ COMMITTED).
  */
 function underUserLock<T>(
   db: Kysely<Schema>,
@@ -327,8 +327,8 @@ const PRUNED_AT_ONCE = { users: 500, tokens: 5_000 }
 
 /**
  * Deletes some of the tokens that meet a condition, and returns how many. Users and tokens that are locked are left for
- * the next time: it never waits for a lock while it holds others. Whoever issues or rotates holds the user's lock, so
- * that no token can get an issuer that is being deleted.
+ * the next time: it never waits for a lock while it holds others. Issuing and rotating hold the user's lock, so that
+ * no token can get an issuer that is being deleted.
  */
 function pruneBatch(db: Kysely<Schema>, isOver: RawBuilder<boolean>): Promise<number> {
   return db.transaction().execute(async transaction => {

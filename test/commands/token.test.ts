@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { addToken, addUser, DAY, MINUTE, NOW } from '../support/app.ts'
 import { commandLine } from '../support/command-line.ts'
@@ -106,23 +107,24 @@ t.test('token create issues for a user whose e-mail address is not verified', as
 t.test('token create waits for the lock of the user', async t => {
   const line = await commandLine(t)
   const user = await addUser(line.database)
-  const { kysely } = line.database
-  let created: ReturnType<CommandLine['command']> | undefined
-  await kysely.transaction().execute(async transaction => {
-    await transaction.selectFrom('users').select('id').where('id', '=', user.id).forUpdate().execute()
-    created = line.command('token', 'create', '--email', user.email, '--name', 'x')
-    const isWaiting = async () => {
-      const rows = await transaction
-        .selectFrom('pg_locks' as never)
-        .select('pid' as never)
-        .where('granted' as never, '=', false as never)
-        .execute()
+  let isDone = false
+  const created = await line.database.kysely.transaction().execute(async transaction => {
+    await sql`select from users where id = ${user.id} for no key update`.execute(transaction)
+    const created = line.command('token', 'create', '--email', user.email, '--name', 'x').finally(() => {
+      isDone = true
+    })
+    const isBlocked = async () => {
+      const { rows } = await sql`
+        select from pg_stat_activity
+        where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`.execute(transaction)
       return rows.length > 0
     }
-    while (!(await isWaiting())) await new Promise(setImmediate)
+    while (!isDone && !(await isBlocked())) await new Promise(setImmediate)
     t.strictSame(await idsOf(line), [user.tokenId])
+    // In an object, since the transaction would wait for a promise.
+    return { created }
   })
-  t.equal((await created)?.error, null)
+  t.equal((await created.created).error, null)
   t.equal((await idsOf(line)).length, 2)
 })
 

@@ -1,20 +1,21 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { errorsByField } from '../src/api/account-input.ts'
-import { forbidden, notFound, unauthenticated, unprocessable } from '../src/api/errors.ts'
+import { forbidden, notFound, unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
-import { ALL_ABILITIES, covers } from '../src/auth/ability.ts'
+import { ALL_ABILITIES, covers, unknownAbilities } from '../src/auth/ability.ts'
 import { containsRanges, isAddressOrRange } from '../src/auth/address-list.ts'
+import { revokedDetails } from '../src/auth/events.ts'
 import type { AccessToken, Identity } from '../src/auth/identity.ts'
 import { isoToMillis } from '../src/auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities, type TokenSecret } from '../src/auth/token.ts'
 import {
-  type Authority,
   deleteOwnTokens,
   issueToken,
   type NewToken,
   type NotIssued,
   type Predecessor,
+  type RevokedTokens,
   renameToken,
   replaceToken,
 } from '../src/database/tokens.ts'
@@ -43,10 +44,10 @@ interface IssuedToken {
 /** What users do with their own tokens, in a session or by a token that bounds what comes of it. */
 interface Tokens {
   /**
-   * Issues a token.
+   * Issues a token. A token that asks is its issuer, and ends it when it is revoked.
    *
-   * @throws {HttpError} 422 for input that is not valid or gives more than whoever asks has, 403 when there are too
-   *   many, 401 when what allowed the request is over meanwhile
+   * @throws {HttpError} 422 for input that is not valid or gives more than the caller has, 403 when the user has too
+   *   many or an e-mail address that is not verified, 401 when the caller's session or token is over by now
    */
   issue(request: FastifyRequest, wanted: WantedToken): Promise<IssuedToken>
   /**
@@ -57,12 +58,11 @@ interface Tokens {
   rotate(request: FastifyRequest, id: number, graceSeconds: number): Promise<IssuedToken>
   /** Gives a token another name. @throws {HttpError} 404 when there is no such token */
   rename(request: FastifyRequest, id: number, name: string): Promise<void>
-  /** Revokes one token, or all but one, and returns how many there were; `what` is what the record calls them. */
-  revoke(
-    request: FastifyRequest,
-    which: { id: number } | { except: number | null },
-    what: string | number,
-  ): Promise<number>
+  /**
+   * Revokes one token, or all but one, with all that they issued, and returns how many ended; `what` is what the record
+   * calls them.
+   */
+  revoke(request: FastifyRequest, which: RevokedTokens, what: string | number): Promise<number>
 }
 
 const { rules } = MESSAGES
@@ -71,124 +71,137 @@ const { rules } = MESSAGES
 export default fp(
   async app => {
     const { config, clock, random } = app
-    const { kysely } = app.database
     const types = config.tokenableTypes
 
-    const ownerOf = (request: FastifyRequest) => ({ userId: (request.identity as Identity).user.id, types })
-
-    /** The token that bounds what another one may be; null for a session. */
-    const boundOf = ({ identity }: FastifyRequest): AccessToken | null =>
-      identity?.via === 'token' ? identity.token : null
+    const ownerOf = ({ user }: Identity) => ({ userId: user.id, types })
 
     /** Whether a token may give abilities, where they count. */
     const mayGive = (bound: AccessToken | null, abilities: readonly string[]): boolean =>
       bound === null || !config.tokenAbilities || covers(bound.abilities, abilities)
 
-    const authorityOf = (request: FastifyRequest): Authority => {
-      const identity = request.identity as Identity
-      return identity.via === 'token'
-        ? { tokenId: identity.token.id }
-        : { session: identity.session.id.digest() }
-    }
-
     /** The id of a token that was issued. @throws {HttpError} for the reason why none was */
     const issued = (result: number | NotIssued): number => {
-      if (result === 'no authority') throw unauthenticated()
       if (result === 'too many') throw forbidden(MESSAGES.tooManyTokens(config.tokensPerUser))
       if (result === 'no such token') throw notFound()
       return result
     }
 
     const newToken = (
-      request: FastifyRequest,
+      { user }: Identity,
       secret: TokenSecret,
-      token: Pick<NewToken, 'name' | 'abilities' | 'allowedIps' | 'expiresAt'>,
-    ): NewToken => ({
-      ...token,
-      userId: ownerOf(request).userId,
-      userType: types[0],
-      digest: secret.digest(),
-      now: clock(),
-    })
+      token: Pick<NewToken, 'name' | 'abilities' | 'allowedIps' | 'expiresAt' | 'issuers'>,
+    ): NewToken => ({ ...token, userId: user.id, userType: types[0], digest: secret.digest(), now: clock() })
+
+    /** The token that a caller may issue. @throws {HttpError} 422 for what is not valid, or more than the caller has */
+    const wantedToken = (
+      bound: AccessToken | null,
+      { name, abilities: asked, allowed_ips: addresses, expires_at: until }: WantedToken,
+    ) => {
+      const abilities = [...new Set(asked ?? bound?.abilities ?? [ALL_ABILITIES])]
+      // A token that Laravel issued may have others, and passes them on.
+      const unknown = unknownAbilities(asked ?? [])
+      const end = until === undefined || until === null ? null : isoToMillis(until)
+      const expiresAt = end ?? bound?.endsAt ?? null
+      const allowedIps = addresses ?? bound?.allowedIps ?? null
+      const errors = errorsByField({
+        allowed_ips:
+          allowedIps !== null && !allowedIps.every(isAddressOrRange)
+            ? [rules.addresses('allowed ips')]
+            : isWithin(bound, allowedIps)
+              ? []
+              : [rules.notBeyond('allowed ips')],
+        abilities:
+          unknown.length > 0
+            ? [rules.abilities(unknown)]
+            : mayGive(bound, abilities)
+              ? []
+              : [rules.notBeyond('abilities')],
+        expires_at: Number.isNaN(expiresAt)
+          ? [rules.isoDate('expires at')]
+          : expiresAt !== null && expiresAt <= clock()
+            ? [rules.future('expires at')]
+            : bound !== null && bound.endsAt !== null && expiresAt !== null && expiresAt > bound.endsAt
+              ? [rules.notBeyond('expires at')]
+              : [],
+      })
+      if (errors !== null) throw unprocessable(errors)
+      return { name, abilities, allowedIps, expiresAt }
+    }
+
+    /** What a caller may put in the place of a token. @throws {HttpError} 403 and 422 if nothing */
+    const successorOf = (
+      bound: AccessToken | null,
+      { name, abilities: stored, allowedIps, expiresAt }: Predecessor,
+    ) => {
+      const abilities = parseAbilities(stored)
+      if (!mayGive(bound, abilities) || !isWithin(bound, allowedIps)) throw forbidden(MESSAGES.invalidAbility)
+      const end = Math.min(expiresAt ?? Number.POSITIVE_INFINITY, bound?.endsAt ?? Number.POSITIVE_INFINITY)
+      if (!(end > clock())) throw unprocessable({ token: [MESSAGES.tokenEnded] })
+      return { name, abilities, allowedIps, expiresAt: end === Number.POSITIVE_INFINITY ? null : end }
+    }
 
     app.decorate('tokens', {
-      async issue(request, { name, abilities, allowed_ips: addresses, expires_at: until }) {
-        const bound = boundOf(request)
-        const own = bound?.abilities ?? [ALL_ABILITIES]
-        const wanted = [...new Set(abilities ?? own)]
-        const asked = until === undefined || until === null ? null : isoToMillis(until)
-        // Whoever ends at some time can give nobody more time.
-        const expiresAt = asked ?? bound?.endsAt ?? null
-        const allowedIps = addresses ?? bound?.allowedIps ?? null
-        const errors = errorsByField({
-          allowed_ips:
-            allowedIps !== null && !allowedIps.every(isAddressOrRange)
-              ? [rules.addresses('allowed ips')]
-              : isWithin(bound, allowedIps)
-                ? []
-                : [rules.notBeyond('allowed ips')],
-          abilities: mayGive(bound, wanted) ? [] : [rules.notBeyond('abilities')],
-          expires_at: Number.isNaN(expiresAt)
-            ? [rules.isoDate('expires at')]
-            : expiresAt !== null && expiresAt <= clock()
-              ? [rules.future('expires at')]
-              : bound !== null && bound.endsAt !== null && expiresAt !== null && expiresAt > bound.endsAt
-                ? [rules.notBeyond('expires at')]
-                : [],
-        })
-        if (errors !== null) throw unprocessable(errors)
-
+      async issue(request, wanted) {
         const secret = mintSecret(config.tokenPrefix, random)
-        const row = newToken(request, secret, { name, abilities: wanted, allowedIps, expiresAt })
-        const authority = authorityOf(request)
-        const id = issued(await issueToken(kysely, row, types, { authority, most: config.tokensPerUser }))
-        request.record('token created', { userId: row.userId, tokenId: id, name })
+        const { id, userId } = await request.authorized(async (transaction, identity) => {
+          requireVerifiedEmail(identity)
+          const bound = boundOf(identity)
+          const token = newToken(identity, secret, {
+            ...wantedToken(bound, wanted),
+            issuers: bound === null ? [] : [bound.id],
+          })
+          const issuing = { types, most: config.tokensPerUser }
+          return { id: issued(await issueToken(transaction, token, issuing)), userId: token.userId }
+        })
+        request.record('token created', { userId, tokenId: id, name: wanted.name })
         return { id, plain: new PlainToken(id, secret) }
       },
       async rotate(request, id, grace) {
-        const owner = ownerOf(request)
-        const bound = boundOf(request)
         const secret = mintSecret(config.tokenPrefix, random)
-        const successor = ({ name, abilities: stored, allowedIps, expiresAt }: Predecessor) => {
-          const abilities = parseAbilities(stored)
-          if (!mayGive(bound, abilities) || !isWithin(bound, allowedIps))
-            throw forbidden(MESSAGES.invalidAbility)
-          const end = Math.min(
-            expiresAt ?? Number.POSITIVE_INFINITY,
-            bound?.endsAt ?? Number.POSITIVE_INFINITY,
-          )
-          if (!(end > clock())) throw unprocessable({ token: [MESSAGES.tokenEnded] })
-          return newToken(request, secret, {
-            name,
-            abilities,
-            allowedIps,
-            expiresAt: end === Number.POSITIVE_INFINITY ? null : end,
+        const { newId, userId } = await request.authorized(async (transaction, identity) => {
+          requireVerifiedEmail(identity)
+          const bound = boundOf(identity)
+          const owner = ownerOf(identity)
+          const replaced = await replaceToken(transaction, owner, id, {
+            successor: old => newToken(identity, secret, successorOf(bound, old)),
+            graceUntil: grace === 0 ? null : clock() + grace * 1000,
+            rotatedBy: bound?.id ?? null,
+            most: config.tokensPerUser,
           })
-        }
-        const graceUntil = grace === 0 ? null : clock() + grace * 1000
-        const authority = authorityOf(request)
-        const most = config.tokensPerUser
-        const newId = issued(
-          await replaceToken(kysely, owner, id, { successor, graceUntil, authority, most }),
-        )
-        request.record('token rotated', { userId: owner.userId, tokenId: newId, before: id, grace })
+          return { newId: issued(replaced), userId: owner.userId }
+        })
+        request.record('token rotated', { userId, tokenId: newId, before: id, grace })
         return { id: newId, plain: new PlainToken(newId, secret) }
       },
       async rename(request, id, name) {
-        const owner = ownerOf(request)
-        if (!(await renameToken(kysely, owner, id, { name, now: clock() }))) throw notFound()
-        request.record('token renamed', { userId: owner.userId, tokenId: id, name })
+        const userId = await request.authorized(async (transaction, identity) => {
+          const owner = ownerOf(identity)
+          if (!(await renameToken(transaction, owner, id, { name, now: clock() }))) throw notFound()
+          return owner.userId
+        })
+        request.record('token renamed', { userId, tokenId: id, name })
       },
       async revoke(request, which, what) {
-        const owner = ownerOf(request)
-        const count = await deleteOwnTokens(kysely, owner, which)
-        if (count > 0) request.record('token revoked', { userId: owner.userId, which: what, count })
-        return count
+        const { ended, userId } = await request.authorized(async (transaction, identity) => {
+          const owner = ownerOf(identity)
+          return { ended: await deleteOwnTokens(transaction, owner, which), userId: owner.userId }
+        })
+        if (ended.length > 0)
+          request.record('token revoked', { userId, which: what, ...revokedDetails(ended) })
+        return ended.length
       },
     })
   },
-  { name: 'tokens', dependencies: ['database', 'events'] },
+  { name: 'tokens', dependencies: ['authority', 'events'] },
 )
+
+/** The token that bounds what another one may be; null for a session. */
+const boundOf = (identity: Identity): AccessToken | null => (identity.via === 'token' ? identity.token : null)
+
+/** @throws {HttpError} 403 for a user whose e-mail address is not verified */
+function requireVerifiedEmail({ user }: Identity): void {
+  if (user.emailVerifiedAt === null) throw forbidden(MESSAGES.unverifiedEmail)
+}
 
 /** Whether a token may be used from nowhere else than the one that bounds it. */
 const isWithin = (bound: AccessToken | null, allowedIps: readonly string[] | null): boolean =>

@@ -12,6 +12,7 @@ import {
   TYPE_PATTERN,
 } from '../../src/api/notification-input.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
+import { revokedDetails } from '../../src/auth/events.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { holds, refusal } from '../../src/auth/permission.ts'
 import { isoToMillis } from '../../src/auth/time.ts'
@@ -201,8 +202,10 @@ const users: FastifyPluginAsyncTypebox = async app => {
       const file = await subjectOf(request)
       // Sessions first: those that go on would issue further tokens.
       await endBrowsers(kysely, file.id, { except: null })
-      const count = await deleteOwnTokens(kysely, holderOf(file), { except: null })
-      if (count > 0) request.record('token revoked', { ...doneTo(file, request), which: 'all', count })
+      const ended = await deleteOwnTokens(kysely, holderOf(file), { except: null })
+      if (ended.length > 0) {
+        request.record('token revoked', { ...doneTo(file, request), which: 'all', ...revokedDetails(ended) })
+      }
       request.record('session ended', { ...doneTo(file, request), which: 'all' })
       return reply.done(`/admin/users/${file.id}`, 'user-revoked')
     },

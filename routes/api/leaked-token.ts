@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { noContent } from '../../src/api/responses.ts'
+import { revokedDetails } from '../../src/auth/events.ts'
 import { equalSecrets } from '../../src/auth/secret.ts'
 import { parseToken } from '../../src/auth/token.ts'
 import { deleteToken } from '../../src/database/tokens.ts'
@@ -27,7 +28,7 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
         description:
           'For scanners of leaked secrets, and whoever else finds one. Its user is told by mail. The answer is the same whether it was a token or not.',
         body: Body,
-        response: { 204: noContent('If it was a token, it is revoked.') },
+        response: { 204: noContent('If it was a token, it is revoked, with all that it issued.') },
       },
     },
     async (request, reply) => {
@@ -38,12 +39,13 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
         const isRight = stored !== null && equalSecrets(stored.digest, credential.digest)
         return { isRight, stored: isRight ? stored : null }
       })
-      if (stored !== null && (await deleteToken(app.database.kysely, String(stored.id))) > 0) {
+      const ended = stored === null ? [] : await deleteToken(app.database.kysely, String(stored.id))
+      if (stored !== null && ended.length > 0) {
         const user = stored.owner?.user ?? null
         request.record('token revoked', {
           userId: user?.id ?? null,
           which: stored.id,
-          count: 1,
+          ...revokedDetails(ended),
           cause: 'leaked',
         })
         if (user !== null) await app.mail.notify('tokenLeaked', user)

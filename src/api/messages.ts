@@ -1,3 +1,5 @@
+import { KNOWN_ABILITIES } from '../auth/ability.ts'
+
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
   badRequest: 'Bad request.',
@@ -24,6 +26,8 @@ export const MESSAGES = {
   resetThrottled: 'Please wait before retrying.',
   wrongResetToken: 'This password reset token is invalid.',
   invalidAbility: 'Invalid ability provided.',
+  unverifiedEmail:
+    'Your e-mail address is not verified yet. Follow the link in the mail that we sent you, or request a new one, before you create tokens.',
   tooManyTokens: (most: number) => `You may not have more than ${most} tokens.`,
   tooManyPlaylists: (most: number) => `User cannot have more than '${most}' playlists.`,
   tooManyTracks: (most: number) => `Playlists cannot contain more than '${most}' tracks.`,
@@ -75,6 +79,8 @@ export const MESSAGES = {
     jsonObject: (field: string) => `The ${field} must be a JSON object.`,
     isoDate: (field: string) => `The ${field} must be a date such as 2027-01-31T12:00:00Z.`,
     addresses: (field: string) => `The ${field} must be addresses, or ranges such as 192.0.2.0/24.`,
+    abilities: (unknown: readonly string[]) =>
+      `The abilities ${unknown.join(', ')} are unknown. Known abilities are ${KNOWN_ABILITIES.join(', ')}.`,
     notBeyond: (field: string) => `The ${field} must not give more than your own token has.`,
     prohibited: (field: string) => `The ${field} field is prohibited.`,
     prohibits: (field: string, other: string) => `The ${field} field prohibits ${other} from being present.`,

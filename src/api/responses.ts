@@ -58,8 +58,17 @@ export const done = (message: string) =>
   })
 
 /** A successful answer without a body, as the specification describes it. */
-export const noContent = (description: string) =>
-  Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS } })
+export const noContent = (description: string, headers: Record<string, object> = {}) =>
+  Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS, ...headers } })
+
+/** The header that tells how many tokens a revocation ended. */
+export const REVOKED_TOKENS = 'x-revoked-tokens'
+
+/** The answer to a revocation of tokens, as the specification describes it. */
+export const revokedTokens = (description: string) =>
+  noContent(description, {
+    'X-Revoked-Tokens': header('How many tokens ended, with those that they had issued.', 'integer'),
+  })
 
 /** An answer that sends the browser elsewhere, as the specification describes it. */
 export const redirection = (description: string) =>

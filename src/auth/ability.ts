@@ -18,6 +18,13 @@ export type Ability = keyof typeof ABILITIES
 /** What stands for all of them. */
 export const ALL_ABILITIES = '*'
 
+/** The abilities that have a meaning here. */
+export const KNOWN_ABILITIES: readonly string[] = [ALL_ABILITIES, ...Object.keys(ABILITIES)]
+
+/** The abilities that nothing here asks for. */
+export const unknownAbilities = (abilities: readonly string[]): string[] =>
+  abilities.filter(ability => !KNOWN_ABILITIES.includes(ability))
+
 /** Whether abilities allow one: exactly, or all of them. */
 export const allows = (abilities: readonly string[], ability: string): boolean =>
   abilities.includes(ALL_ABILITIES) || abilities.includes(ability)

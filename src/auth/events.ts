@@ -51,3 +51,14 @@ export interface AccountEvent {
   /** Milliseconds since the epoch. */
   at: number
 }
+
+/** How many tokens the record of a revocation names. */
+const MOST_NAMED = 20
+
+/** What the event `token revoked` tells of the tokens that ended: how many, and their names with their ids. */
+export function revokedDetails(ended: readonly { id: number; name: string }[]) {
+  const named = ended.slice(0, MOST_NAMED).map(({ id, name }) => `${name} (${id})`)
+  const more = ended.length - named.length
+  const tokens = `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
+  return { count: ended.length, tokens }
+}

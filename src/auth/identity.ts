@@ -1,7 +1,7 @@
 import { includesAddress } from './address-list.ts'
 import { equalSecrets } from './secret.ts'
 import type { Session } from './session.ts'
-import { MINUTE_MS } from './time.ts'
+import { MINUTE_MS, timestampToMillis } from './time.ts'
 import type { TokenCredential, TokenDigest } from './token.ts'
 
 /** A user, as far as requests need to know. Timestamps are PostgreSQL's text in UTC. */
@@ -131,6 +131,19 @@ export function judgeToken(
 
 /** The dates that say when a token ends; milliseconds since the epoch, null for none. */
 export type TokenDates = Pick<StoredToken, 'expiresAt' | 'createdAt' | 'lastUsedAt'>
+
+/** The columns of a token's row with its dates, as the database writes them. */
+export type TokenDateColumns = Readonly<Record<'expires_at' | 'created_at' | 'last_used_at', string | null>>
+
+/** The dates of a token's row. */
+export function tokenDates(row: TokenDateColumns): TokenDates {
+  const millis = (column: string | null) => (column === null ? null : timestampToMillis(column))
+  return {
+    expiresAt: millis(row.expires_at),
+    createdAt: millis(row.created_at),
+    lastUsedAt: millis(row.last_used_at),
+  }
+}
 
 /**
  * When a token ends unless it is used before: by its own date, by its age (SANCTUM_EXPIRATION) or by going unused

@@ -1,8 +1,10 @@
 import { Command } from 'commander'
 import { MESSAGES } from '../api/messages.ts'
 import { MAX_TOKEN_NAME } from '../api/token-input.ts'
-import { ABILITIES, ALL_ABILITIES } from '../auth/ability.ts'
-import { HOUR_MS, MINUTE_MS } from '../auth/time.ts'
+import { ABILITIES, ALL_ABILITIES, unknownAbilities } from '../auth/ability.ts'
+import { revokedDetails } from '../auth/events.ts'
+import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '../auth/identity.ts'
+import { HOUR_MS, MINUTE_MS, millisToSeconds } from '../auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
 import {
   deleteOwnTokens,
@@ -13,6 +15,7 @@ import {
   pruneTokens,
   replaceToken,
 } from '../database/tokens.ts'
+import { lockUser } from '../database/users.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'
 
@@ -79,7 +82,7 @@ async function createToken(context: CommandContext, { email, name, ability, expi
   if (name.trim() === '' || name.length > MAX_TOKEN_NAME) {
     throw new CommandError(`--name ${name}: expected 1 to ${MAX_TOKEN_NAME} characters.`)
   }
-  for (const unknown of ability.filter(one => one !== ALL_ABILITIES && !Object.hasOwn(ABILITIES, one))) {
+  for (const unknown of unknownAbilities(ability)) {
     context.warn(
       `--ability ${unknown}: nothing here asks for it, but for ${Object.keys(ABILITIES).join(', ')}.`,
     )
@@ -87,14 +90,17 @@ async function createToken(context: CommandContext, { email, name, ability, expi
   await withDatabase(context, 'token create', async (database, config) => {
     const { userId, types } = await userByEmail(database, config, email)
     const secret = mintSecret(config.tokenPrefix, context.random)
-    const id = await insertToken(database.kysely, {
-      userId,
-      userType: types[0],
-      name,
-      digest: secret.digest(),
-      abilities: ability.length === 0 ? [ALL_ABILITIES] : ability,
-      expiresAt: expiresAt ?? null,
-      now,
+    const id = await database.kysely.transaction().execute(async transaction => {
+      await lockUser(transaction, userId)
+      return insertToken(transaction, {
+        userId,
+        userType: types[0],
+        name,
+        digest: secret.digest(),
+        abilities: ability.length === 0 ? [ALL_ABILITIES] : ability,
+        expiresAt: expiresAt ?? null,
+        now,
+      })
     })
     context.print(new PlainToken(id, secret).reveal())
     await recordEvent(context, database, userId, 'token created', { tokenId: id, name })
@@ -110,13 +116,21 @@ async function listUsersTokens(context: CommandContext, email: string) {
       token.name,
       parseAbilities(token.abilities).join(',') || '-',
       token.last_used_at ?? 'never',
-      token.expires_at ?? 'never',
+      endOf(token, config, context.clock()),
       token.created_at ?? '-',
     ])
-    for (const line of columns([['ID', 'NAME', 'ABILITIES', 'LAST USED', 'EXPIRES', 'CREATED'], ...rows])) {
+    for (const line of columns([['ID', 'NAME', 'ABILITIES', 'LAST USED', 'ENDS', 'CREATED'], ...rows])) {
       context.print(line)
     }
   })
+}
+
+/** When a token ends, by whatever date comes first, and whether it has. */
+function endOf(token: TokenDateColumns, lifetimes: TokenLifetimes, now: number): string {
+  const end = tokenEnd(tokenDates(token), lifetimes)
+  if (end === null) return 'never'
+  const moment = Number.isFinite(end) ? millisToSeconds(end) : 'unknown'
+  return end > now ? moment : `${moment} (ended)`
 }
 
 async function revokeTokens(
@@ -133,17 +147,26 @@ async function revokeTokens(
   await withDatabase(context, 'token revoke', async (database, config) => {
     if (email !== undefined) {
       const owner = await userByEmail(database, config, email)
-      const count = await deleteOwnTokens(database.kysely, owner, { except: null })
-      if (count > 0)
-        await recordEvent(context, database, owner.userId, 'token revoked', { which: 'all', count })
-      context.print(`Revoked ${count} token${count === 1 ? '' : 's'} of ${email}.`)
+      const ended = await deleteOwnTokens(database.kysely, owner, { except: null })
+      if (ended.length > 0) {
+        const details = { which: 'all', ...revokedDetails(ended) }
+        await recordEvent(context, database, owner.userId, 'token revoked', details)
+      }
+      context.print(`Revoked ${ended.length} token${ended.length === 1 ? '' : 's'} of ${email}.`)
     } else if (id !== undefined) {
       const token = await findToken(database.kysely, Number(id), config.tokenableTypes)
-      if ((await deleteToken(database.kysely, id)) === 0) throw new CommandError(`There is no token ${id}.`)
+      const ended = await deleteToken(database.kysely, id)
+      if (ended.length === 0) throw new CommandError(`There is no token ${id}.`)
       if (token !== null) {
-        await recordEvent(context, database, token.userId, 'token revoked', { which: token.id, count: 1 })
+        const details = { which: token.id, ...revokedDetails(ended) }
+        await recordEvent(context, database, token.userId, 'token revoked', details)
       }
-      context.print(`Revoked token ${id}.`)
+      const issued = ended.length - 1
+      context.print(
+        issued === 0
+          ? `Revoked token ${id}.`
+          : `Revoked token ${id}, and ${issued} that it or its descendants issued.`,
+      )
     }
   })
 }
@@ -171,7 +194,7 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
         }
       },
       graceUntil: grace === 0 ? null : now + grace * 1000,
-      authority: null,
+      rotatedBy: null,
       most: null,
     })
     if (typeof newId !== 'number') throw new CommandError(`There is no token ${id} of a user's.`)

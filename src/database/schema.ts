@@ -38,6 +38,8 @@ export interface PersonalAccessTokensTable {
   allowed_ips: string | null
   /** The id of the token that it was issued by, in a column that Laravel does not have; NULL for a session. */
   issued_by: number | null
+  /** The ids of the issuers of those whose place it took, which it ends with as well, in a column of the same kind. */
+  inherited_issuers: number[] | null
   expires_at: TimestampText | null
   created_at: TimestampText | null
   updated_at: TimestampText | null

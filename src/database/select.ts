@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { Condition, Order, Query } from '../api/query/query.ts'
 import { type Found, shownFields } from '../api/query/render.ts'
 import {
+  type ComputeSettings,
   type Endpoint,
   type Field,
   type IncludeTree,
@@ -9,8 +10,8 @@ import {
   type Relation,
   type Resource,
   relationAt,
-  type WikiUrls,
 } from '../api/query/resource.ts'
+import type { TokenLifetimes } from '../auth/identity.ts'
 import type { Config } from '../config.ts'
 import { escapeLike } from './like.ts'
 import type { Schema } from './schema.ts'
@@ -22,16 +23,21 @@ interface Selection {
   query: Query
   /** The class names that mean a user. */
   userTypes: readonly string[]
-  wikiUrls: WikiUrls
+  settings: ComputeSettings
 }
+
+type SelectionConfig = Pick<Config, 'tokenableTypes' | 'videoUrl' | 'audioUrl' | 'imageUrl'> & TokenLifetimes
 
 /** Makes of a query what the functions here select by. */
 export const selecting =
-  (config: Pick<Config, 'tokenableTypes' | 'videoUrl' | 'audioUrl' | 'imageUrl'>) =>
+  (config: SelectionConfig) =>
   (query: Query): Selection => ({
     query,
     userTypes: config.tokenableTypes,
-    wikiUrls: { audio: config.audioUrl, image: config.imageUrl, video: config.videoUrl },
+    settings: {
+      wikiUrls: { audio: config.audioUrl, image: config.imageUrl, video: config.videoUrl },
+      tokenLifetimes: config,
+    },
   })
 
 /** A row as it comes from the database. */
@@ -218,11 +224,11 @@ async function withIncludes(
 }
 
 /** A row with the values that are made of its columns. */
-function withComputed(resource: Resource, row: SelectedRow, { query, wikiUrls }: Selection): SelectedRow {
+function withComputed(resource: Resource, row: SelectedRow, { query, settings }: Selection): SelectedRow {
   const computed = shownFields(resource, query.fields).flatMap(([name, { computed }]) => {
     if (computed === undefined) return []
     const values = Object.fromEntries(computed.columns.map(name => [name, row[`$${name}`]]))
-    return [[name, computed.value(values, { wikiUrls })]]
+    return [[name, computed.value(values, settings)]]
   })
   return computed.length === 0 ? row : { ...row, ...Object.fromEntries(computed) }
 }

@@ -1,11 +1,18 @@
-import { type Kysely, sql, type Transaction } from 'kysely'
+import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { parseAllowedIps } from '../auth/address-list.ts'
-import type { SessionDigest } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import type { TokenDigest } from '../auth/token.ts'
-import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { type Activity, browserColumns } from './sessions.ts'
+import {
+  ISSUERS,
+  issuerColumns,
+  type Lineage,
+  passChildrenTo,
+  passChildrenUp,
+  successorIssuers,
+  withEnding,
+} from './token-lineage.ts'
 import { lockUser } from './users.ts'
 
 /** A token to be stored. Times are milliseconds since the epoch. */
@@ -18,6 +25,8 @@ export interface NewToken {
   /** From where it may be used; everywhere unless given. */
   allowedIps?: readonly string[] | null
   expiresAt: number | null
+  /** The ids of the tokens whose revocation ends it, first the one that issues it; none unless given. */
+  issuers?: readonly number[]
   now: number
 }
 
@@ -34,6 +43,7 @@ export async function insertToken(db: Kysely<Schema>, token: NewToken): Promise<
       abilities: JSON.stringify(token.abilities),
       allowed_ips: token.allowedIps ? JSON.stringify(token.allowedIps) : null,
       expires_at: token.expiresAt === null ? null : millisToSeconds(token.expiresAt),
+      ...issuerColumns(token.issuers ?? []),
       last_used_at: null,
       created_at: now,
       updated_at: now,
@@ -52,71 +62,61 @@ export interface TokenOwner {
 const ownedBy = ({ userId, types }: TokenOwner) =>
   sql<boolean>`(tokenable_id = ${userId}::bigint and tokenable_type = any(${types}::text[]))`
 
-/** What a request was allowed by: it must still be there when the request comes to something. */
-export type Authority = { tokenId: number } | { session: SessionDigest }
+/** Which of a user's tokens are revoked: one, or all but one. */
+export type RevokedTokens = { id: number } | { except: number | null }
 
-/** Why no token was issued: its authority is gone, there are too many, or there is none to replace. */
-export type NotIssued = 'no authority' | 'too many' | 'no such token'
-
-/** On what conditions a token is issued. */
-interface Issuing {
-  /** Null for the command line. */
-  authority: Authority | null
-  /** How many tokens a user may have; null for any number. */
-  most: number | null
+/** A token that ended, or would end, with a revocation. */
+export interface EndedToken {
+  id: number
+  name: string
 }
 
-/** Why a token may not be issued; null when it may. */
-async function refusal(
-  transaction: Transaction<Schema>,
-  owner: TokenOwner,
-  { authority, most }: Issuing,
-): Promise<NotIssued | null> {
-  if (authority !== null) {
-    // Whoever ends it meanwhile waits until the token is there to be revoked as well.
-    const rows =
-      'session' in authority
-        ? await transaction
-            .selectFrom('sessions')
-            .select('id')
-            .where('id', '=', authority.session)
-            .where('user_id', '=', owner.userId)
-            .forShare()
-            .execute()
-        : await transaction
-            .selectFrom('personal_access_tokens')
-            .select('id')
-            .where('id', '=', authority.tokenId)
-            .forShare()
-            .execute()
-    if (rows.length === 0) return 'no authority'
+/** Why no token was issued: the user has too many, or none with that id to replace. */
+export type NotIssued = 'too many' | 'no such token'
+
+/**
+ * Runs a write of a user's tokens while the user's row is locked, in the caller's transaction or one of its own. Other
+ * writes of these tokens wait, and their next statements see what was written (READ COMMITTED).
+ */
+function underUserLock<T>(
+  db: Kysely<Schema>,
+  userId: number,
+  write: (transaction: Kysely<Schema>) => Promise<T>,
+): Promise<T> {
+  const run = async (transaction: Kysely<Schema>) => {
+    await lockUser(transaction, userId)
+    return write(transaction)
   }
-  if (most === null) return null
-  const { count } = await transaction
+  return db.isTransaction ? run(db) : db.transaction().execute(run)
+}
+
+/** Whether a user has as many tokens as there may be. */
+async function hasAll(db: Kysely<Schema>, owner: TokenOwner, most: number | null): Promise<boolean> {
+  if (most === null) return false
+  const { count } = await db
     .selectFrom('personal_access_tokens')
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .where(ownedBy(owner))
     .executeTakeFirstOrThrow()
-  return Number(count) >= most ? 'too many' : null
+  return Number(count) >= most
 }
 
 /**
- * Issues a token, and returns its id. Whoever asks at the same time, and whoever revokes, waits: so nobody gets more
- * than there may be, and nothing that was revoked gives birth to anything.
+ * Issues a token, and returns its id.
  *
- * @param types the class names that mean a user
+ * @param issuing.types the class names that mean a user
+ * @param issuing.most how many tokens a user may have; null for any number
  */
-export async function issueToken(
+export function issueToken(
   db: Kysely<Schema>,
   token: NewToken,
-  types: readonly string[],
-  issuing: Issuing,
-): Promise<number | NotIssued> {
-  return db.transaction().execute(async transaction => {
-    await lockUser(transaction, token.userId)
-    const reason = await refusal(transaction, { userId: token.userId, types }, issuing)
-    return reason ?? insertToken(transaction, token)
-  })
+  { types, most }: { types: readonly string[]; most: number | null },
+): Promise<number | 'too many'> {
+  return underUserLock(db, token.userId, async transaction =>
+    (await hasAll(transaction, { userId: token.userId, types }, most))
+      ? 'too many'
+      : insertToken(transaction, token),
+  )
 }
 
 /** Gives a user's token another name, and says whether there is such a token; `now` in milliseconds. */
@@ -145,53 +145,61 @@ export interface Predecessor {
   expiresAt: number | null
 }
 
+/** How a token is replaced. */
+interface Replacement {
+  /** Makes the new token of the old one, and may refuse by throwing. */
+  successor: (old: Predecessor) => Omit<NewToken, 'issuers'>
+  /** Until when the old one still counts, in milliseconds since the epoch; null for not at all. */
+  graceUntil: number | null
+  /** The id of the token that rotates; null for a session and for the command line. */
+  rotatedBy: number | null
+  /** How many tokens a user may have; null for any number. */
+  most: number | null
+}
+
 /**
  * Puts another token in the place of one of a user's, and returns its id. The old one ends at once, or after a while
- * unless it does so by itself before; until then both count.
- *
- * @param replacing.successor makes the new token of the old one, and may refuse by throwing
- * @param replacing.graceUntil until when the old one still counts, in milliseconds since the epoch; null for not at all
+ * unless it does so by itself before; until then both count. The successor becomes the issuer of the old one's children,
+ * and of the old one while that counts: what it still issues ends with the successor.
  */
-export async function replaceToken(
+export function replaceToken(
   db: Kysely<Schema>,
   owner: TokenOwner,
   id: number,
-  {
-    successor,
-    graceUntil,
-    ...issuing
-  }: { successor: (old: Predecessor) => NewToken; graceUntil: number | null } & Issuing,
+  { successor, graceUntil, rotatedBy, most }: Replacement,
 ): Promise<number | NotIssued> {
-  return db.transaction().execute(async transaction => {
-    await lockUser(transaction, owner.userId)
-    const most = graceUntil === null ? null : issuing.most
-    const reason = await refusal(transaction, owner, { authority: issuing.authority, most })
-    if (reason !== null) return reason
+  return underUserLock(db, owner.userId, async transaction => {
+    if (graceUntil !== null && (await hasAll(transaction, owner, most))) return 'too many'
     const row = await transaction
       .selectFrom('personal_access_tokens')
-      .select(['name', 'abilities', 'allowed_ips', 'expires_at'])
+      .select(['name', 'abilities', 'allowed_ips', 'expires_at', ISSUERS.as('issuers')])
       .where('id', '=', id)
       .where(ownedBy(owner))
       .forUpdate()
       .executeTakeFirst()
     if (row === undefined) return 'no such token'
-    const { name, abilities, allowed_ips, expires_at } = row
+    const { name, abilities, allowed_ips, expires_at, issuers } = row
     const end = expires_at === null ? Number.POSITIVE_INFINITY : timestampToMillis(expires_at)
-    const newId = await insertToken(
-      transaction,
-      successor({
-        name,
-        abilities,
-        allowedIps: parseAllowedIps(allowed_ips),
-        expiresAt: end === Number.POSITIVE_INFINITY ? null : end,
-      }),
-    )
+    const token = successor({
+      name,
+      abilities,
+      allowedIps: parseAllowedIps(allowed_ips),
+      expiresAt: end === Number.POSITIVE_INFINITY ? null : end,
+    })
+    const newId = await insertToken(transaction, {
+      ...token,
+      issuers: successorIssuers({ id, issuers }, rotatedBy),
+    })
+    await passChildrenTo(transaction, id, newId)
     if (graceUntil === null) {
       await transaction.deleteFrom('personal_access_tokens').where('id', '=', id).execute()
-    } else if (end > graceUntil) {
+    } else {
       await transaction
         .updateTable('personal_access_tokens')
-        .set({ expires_at: millisToSeconds(graceUntil) })
+        .set({
+          ...issuerColumns([newId]),
+          ...(end > graceUntil && { expires_at: millisToSeconds(graceUntil) }),
+        })
         .where('id', '=', id)
         .execute()
     }
@@ -199,24 +207,52 @@ export async function replaceToken(
   })
 }
 
-/** Deletes one of a user's tokens, or all but one, and returns how many there were. */
-export async function deleteOwnTokens(
+/** The CTE `ending` of the tokens that end when some of a user's are revoked. */
+const withEndingOf = (owner: TokenOwner, which: RevokedTokens) =>
+  'id' in which
+    ? withEnding(sql<boolean>`${ownedBy(owner)} and id = ${which.id}`, null)
+    : withEnding(ownedBy(owner), which.except)
+
+/** The tokens that would end if some of a user's were revoked: these and their descendants, by id. */
+export async function tokensEndingWith(
   db: Kysely<Schema>,
   owner: TokenOwner,
-  which: { id: number } | { except: number | null },
-): Promise<number> {
-  return db.transaction().execute(async transaction => {
-    await lockUser(transaction, owner.userId)
-    const { numDeletedRows } = await transaction
-      .deleteFrom('personal_access_tokens')
-      .where(ownedBy(owner))
-      .where(
-        'id' in which
-          ? sql<boolean>`id = ${which.id}`
-          : sql<boolean>`id is distinct from ${which.except}::bigint`,
-      )
-      .executeTakeFirstOrThrow()
-    return Number(numDeletedRows)
+  which: RevokedTokens,
+): Promise<EndedToken[]> {
+  const { rows } = await sql<EndedToken>`
+    ${withEndingOf(owner, which)}
+    select id, name from personal_access_tokens where id in (select id from ending) order by id`.execute(db)
+  return rows
+}
+
+/** Deletes what a CTE `ending` names, and returns it by id. */
+async function deleteEnding(db: Kysely<Schema>, ending: RawBuilder<unknown>): Promise<EndedToken[]> {
+  const { rows } = await sql<EndedToken>`
+    ${ending}
+    delete from personal_access_tokens where id in (select id from ending) returning id, name`.execute(db)
+  return rows.toSorted((one, other) => one.id - other.id)
+}
+
+/**
+ * Revokes one of a user's tokens, or all but one, with their descendants, and returns those that ended. The one that is
+ * kept no longer has an issuer.
+ */
+export function deleteOwnTokens(
+  db: Kysely<Schema>,
+  owner: TokenOwner,
+  which: RevokedTokens,
+): Promise<EndedToken[]> {
+  return underUserLock(db, owner.userId, async transaction => {
+    const ended = await deleteEnding(transaction, withEndingOf(owner, which))
+    if ('except' in which && which.except !== null) {
+      await transaction
+        .updateTable('personal_access_tokens')
+        .set(issuerColumns([]))
+        .where('id', '=', which.except)
+        .where(ownedBy(owner))
+        .execute()
+    }
+    return ended
   })
 }
 
@@ -257,30 +293,62 @@ export async function findToken(
   return row === undefined ? null : { id: row.id, userId: row.tokenable_id }
 }
 
-/** Deletes a token, whosever it is, and returns how many there were. */
-export async function deleteToken(db: Kysely<Schema>, id: string): Promise<number> {
-  const { numDeletedRows } = await db
-    .deleteFrom('personal_access_tokens')
-    .where('id', '=', sql<number>`${id}::bigint`)
-    .executeTakeFirstOrThrow()
-  return Number(numDeletedRows)
+/** Revokes a token of whatever owner with its descendants, and returns those that ended. */
+export async function deleteToken(db: Kysely<Schema>, id: string): Promise<EndedToken[]> {
+  const isMeant = sql<boolean>`id = ${id}::bigint`
+  const token = await db
+    .selectFrom('personal_access_tokens')
+    .select('tokenable_id')
+    .where(isMeant)
+    .executeTakeFirst()
+  if (token === undefined) return []
+  return underUserLock(db, token.tokenable_id, transaction =>
+    deleteEnding(transaction, withEnding(isMeant, null)),
+  )
 }
 
 /**
- * Deletes the tokens that ended before a moment.
+ * Deletes the tokens that ended before a moment. Their children live on, under the nearest ancestor that remains.
  *
  * @param ended tokens whose own expiry lies before it are deleted; milliseconds since the epoch
  * @param created tokens created before it are deleted too; null when tokens live on without limit
  */
 export async function pruneTokens(db: Kysely<Schema>, ended: number, created: number | null): Promise<void> {
-  const before = (column: 'expires_at' | 'created_at', moment: number) =>
-    deleteInBatches(
-      db,
-      'personal_access_tokens',
-      sql`${sql.ref(column)} < ${millisToTimestamp(moment)}::timestamp`,
-    )
-  await before('expires_at', ended)
-  if (created !== null) await before('created_at', created)
+  const prune = async (column: 'expires_at' | 'created_at', moment: number) => {
+    const isOver = sql<boolean>`${sql.ref(column)} < ${millisToTimestamp(moment)}::timestamp`
+    while ((await pruneBatch(db, isOver)) > 0);
+  }
+  await prune('expires_at', ended)
+  if (created !== null) await prune('created_at', created)
+}
+
+/** How many users are locked, and how many tokens are deleted, in one transaction of a pruning. */
+const PRUNED_AT_ONCE = { users: 500, tokens: 5_000 }
+
+/**
+ * Deletes some of the tokens that meet a condition, and returns how many. Users and tokens that are locked are left for
+ * the next time: it never waits for a lock while it holds others. Issuing and rotating hold the user's lock, so that
+ * no token can get an issuer that is being deleted.
+ */
+function pruneBatch(db: Kysely<Schema>, isOver: RawBuilder<boolean>): Promise<number> {
+  return db.transaction().execute(async transaction => {
+    const { rows: users } = await sql<{ id: number }>`
+      select id from users where id in (select tokenable_id from personal_access_tokens where ${isOver})
+      limit ${PRUNED_AT_ONCE.users} for no key update skip locked`.execute(transaction)
+    const { rows: pruned } = await sql<Lineage>`
+      with pruned as (
+        select id from personal_access_tokens as token
+        where ${isOver} and (
+          tokenable_id = any(${users.map(({ id }) => id)}::bigint[])
+          or not exists (select from users where users.id = token.tokenable_id)
+        )
+        limit ${PRUNED_AT_ONCE.tokens} for update of token skip locked
+      )
+      delete from personal_access_tokens where id in (select id from pruned)
+      returning id, ${ISSUERS} as issuers`.execute(transaction)
+    if (pruned.length > 0) await passChildrenUp(transaction, pruned)
+    return pruned.length
+  })
 }
 
 /**

@@ -6,8 +6,6 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { verifyPassword } from '../../src/auth/password.ts'
 import { program } from '../../src/commands/program.ts'
-import { databaseOver } from '../../src/database/connect.ts'
-import { postgresSource } from '../../src/database/postgres.ts'
 import { deleteUser } from '../../src/database/users.ts'
 import {
   addToken,
@@ -22,42 +20,9 @@ import {
   USER_TYPE,
 } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
-import { createPostgresDatabase } from '../support/databases.ts'
+import { commandLine } from '../support/command-line.ts'
 import { run } from '../support/processes.ts'
 import { addPlaylist, addTracks, chainOf, PANEL_NOTIFICATION, SYNCED } from '../support/rows.ts'
-
-/** A database, and a way to run commands on it in this process. */
-async function commandLine(test: typeof t, settings: Record<string, string> = {}) {
-  const url = await createPostgresDatabase(test)
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
-  test.teardown(() => database.close())
-  const environment = {
-    DATABASE_URL: url,
-    APP_KEY: TEST_KEY,
-    APP_ENV: 'local',
-    HASH_ROUNDS: '4',
-    ...settings,
-  }
-  const command = async (...args: string[]) => {
-    const out: string[] = []
-    const err: string[] = []
-    let error: Error | null = null
-    try {
-      await program({
-        environment,
-        print: line => out.push(line),
-        warn: line => err.push(line),
-        readInput: async () => 'from stdin\n',
-        clock: () => NOW,
-        random: randomBytes,
-      }).parseAsync(['node', 'animethemes-auth', ...args])
-    } catch (thrown) {
-      error = thrown as Error
-    }
-    return { out, err, error: error?.message ?? null }
-  }
-  return { database, environment, command }
-}
 
 t.test('user password', async t => {
   const { database, command } = await commandLine(t as never)
@@ -690,8 +655,8 @@ t.test('token list and revoke', async t => {
 
   const { out } = await command('token', 'list', '--email', user.email)
   t.equal(out.length, 3)
-  t.match(out[0], /^ID +NAME +ABILITIES +LAST USED +EXPIRES +CREATED$/)
-  t.match(out[1], new RegExp(`^${user.tokenId} +test +\\* +never +never +2026-03-01 12:00:00$`))
+  t.match(out[0], /^ID +NAME +ABILITIES +LAST USED +ENDS +CREATED$/)
+  t.match(out[1], new RegExp(`^${user.tokenId} +test +\\* +never +2027-03-01 12:00:00 +2026-03-01 12:00:00$`))
   t.match(out[2], new RegExp(`^${second.tokenId} +test +- +never +2026-03-02 12:00:00 +2026`))
   t.notMatch(out.join(), /[0-9a-f]{64}/, 'no digest is shown')
 

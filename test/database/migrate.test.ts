@@ -38,6 +38,7 @@ const COLUMNS: Record<string, Record<string, string>> = {
     last_used_agent: 'character varying(500)',
     allowed_ips: 'text',
     issued_by: 'bigint',
+    inherited_issuers: 'bigint[]',
   },
   playlist_tracks: {
     track_id: 'bigint!',

@@ -430,7 +430,7 @@ t.test('CORS', async t => {
   const corsOf = ({ headers }: Answer) =>
     Object.fromEntries(Object.entries(headers).filter(([name]) => /^access-control-|^vary$/.test(name)))
   const EXPOSED =
-    'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Retry-After, X-Request-Id'
+    'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Retry-After, X-Request-Id, X-Revoked-Tokens'
   const preflight = (server: FastifyInstance, origin: string, url = '/api/me') =>
     send(server, 'OPTIONS', url, {
       headers: {

@@ -1,3 +1,5 @@
+import type { TokenLifetimes } from '../../auth/identity.ts'
+
 /** What a field's values are: it decides how they are filtered, sorted and rendered. */
 export type Kind = 'string' | 'integer' | 'float' | 'boolean' | 'date' | 'enum' | 'json'
 
@@ -27,10 +29,16 @@ export interface Field {
   /** What is made of columns, instead of one of them. It can be neither filtered nor sorted by. */
   computed?: {
     columns: readonly string[]
-    value: (values: Readonly<Record<string, unknown>>, settings: { wikiUrls: WikiUrls }) => unknown
+    value: (values: Readonly<Record<string, unknown>>, settings: ComputeSettings) => unknown
   }
   /** A number or a truth about related rows, instead of a column. */
   aggregate?: { of: 'count' | 'exists'; relation: string }
+}
+
+/** The settings that computed fields depend on. */
+export interface ComputeSettings {
+  wikiUrls: WikiUrls
+  tokenLifetimes: TokenLifetimes
 }
 
 /** Where the wiki's files can be seen, by what they are; null where nobody has said. */

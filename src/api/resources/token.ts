@@ -1,5 +1,14 @@
+import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '../../auth/identity.ts'
+import { millisToTimestamp } from '../../auth/time.ts'
 import type { Resource } from '../query/resource.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
+
+/** When a token ends, as the database would write it; null for never. */
+function endsAt(columns: Readonly<Record<string, unknown>>, lifetimes: TokenLifetimes): string | null {
+  const end = tokenEnd(tokenDates(columns as TokenDateColumns), lifetimes)
+  // What is not finite is no date that could be shown.
+  return end === null || !Number.isFinite(end) ? null : millisToTimestamp(end)
+}
 
 /** A personal access token, without its secret. */
 export const token: Resource = {
@@ -52,7 +61,30 @@ export const token: Resource = {
       kind: 'date',
       shown: 'default',
       nullable: true,
-      about: 'When it ends; null for none of its own, as the tokens have that sessions issue without a date.',
+      about:
+        'The date of its own at which it ends; null for none, as the tokens have that sessions issue without a date.',
+      example: null,
+    },
+    ends_at: {
+      kind: 'date',
+      shown: 'default',
+      nullable: true,
+      filter: false,
+      sort: false,
+      computed: {
+        columns: ['expires_at', 'created_at', 'last_used_at'],
+        value: (columns, { tokenLifetimes }) => endsAt(columns, tokenLifetimes),
+      },
+      about:
+        'When it ends unless it is used before: by its own date, by its age (SANCTUM_EXPIRATION) or by going unused (SANCTUM_IDLE_EXPIRATION), whichever comes first; null for never.',
+      example: '2027-03-01T12:00:00.000000Z',
+    },
+    issued_by: {
+      kind: 'integer',
+      shown: 'default',
+      nullable: true,
+      about:
+        'The id of the token that issued it, whose revocation ends it as well; null for one that was issued in a session.',
       example: null,
     },
   },

@@ -8,9 +8,11 @@ import { statements } from './statements.ts'
 export const accountSecurity: Migration = {
   up: statements(
     // No foreign key: pruning hands the descendants of an expired token on, and Laravel deletes rows without knowing.
-    `alter table personal_access_tokens add column issued_by bigint`,
+    `alter table personal_access_tokens add column issued_by bigint, add column inherited_issuers bigint[]`,
     `create index personal_access_tokens_issued_by_index on personal_access_tokens (issued_by)
       where issued_by is not null`,
+    `create index personal_access_tokens_inherited_issuers_index
+      on personal_access_tokens using gin (inherited_issuers) where inherited_issuers is not null`,
     `create table recovery_code_times (
       user_id bigint primary key references users (id) on delete cascade,
       made_at timestamp(0) not null

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { myTokens as endpoint, myToken } from '../../../../src/api/endpoints.ts'
 import { notFound } from '../../../../src/api/errors.ts'
@@ -10,9 +10,10 @@ import { queryParser } from '../../../../src/api/query/parse.ts'
 import { render } from '../../../../src/api/query/render.ts'
 import { relationAt } from '../../../../src/api/query/resource.ts'
 import { user as userResource } from '../../../../src/api/resources/user.ts'
-import { failure, noContent, success } from '../../../../src/api/responses.ts'
+import { failure, REVOKED_TOKENS, revokedTokens, success } from '../../../../src/api/responses.ts'
 import { rowId } from '../../../../src/api/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../../../src/api/token-input.ts'
+import { KNOWN_ABILITIES } from '../../../../src/auth/ability.ts'
 import type { Identity } from '../../../../src/auth/identity.ts'
 import { belongingTo, selecting, selectOne } from '../../../../src/database/select.ts'
 import { ownList } from '../../../../src/own-list.ts'
@@ -21,7 +22,7 @@ const MAX_ABILITIES = 100
 
 const Abilities = Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
   maxItems: MAX_ABILITIES,
-  description: 'What it allows, of `read:playlist`, `write:token` and the like; everything unless given.',
+  description: `What it allows, of ${KNOWN_ABILITIES.map(ability => `\`${ability}\``).join(', ')}; what the caller may do unless given.`,
   examples: [['read:playlist']],
 })
 
@@ -88,7 +89,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: 'Issue a token',
         description:
-          'Its secret is in this answer, and never again. A token that asks can give no more than it has: no other abilities or addresses, and no later end. TOKENS_PER_USER is the most that a user can have.',
+          'Its secret is in this answer, and never again. A token that asks can give no more than it has: no other abilities or addresses, and no later end; when it is revoked, what it issued is revoked with it. TOKENS_PER_USER is the most that a user can have.',
         body: Type.Object({
           name: TokenName,
           abilities: Type.Optional(Type.Union([Abilities, Type.Null()])),
@@ -106,8 +107,8 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         response: {
           201: success(Issued, { isLimited: true }),
           403: failure(
-            'The token lacks the ability `write:token`, or the user has too many.',
-            MESSAGES.tooManyTokens(500),
+            "The token lacks the ability `write:token`, the user's e-mail address is not verified, or the user has too many tokens.",
+            MESSAGES.unverifiedEmail,
           ),
         },
       },
@@ -168,7 +169,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: 'Replace a token by a new one',
         description:
-          "The new one has another id and secret, and the old one's name, abilities and date. The old one ends at once, or after `grace` seconds. A token cannot replace one that may do more than itself.",
+          "The new one has another id and secret, and the old one's name, abilities and date. The old one ends at once, or after `grace` seconds. The new one is the issuer of what the old one issued, and of the old one while that counts. A token cannot replace one that may do more than itself.",
         params: Params,
         body: Type.Object({
           grace: Type.Optional(
@@ -183,7 +184,14 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
             ]),
           ),
         }),
-        response: { 201: success(Issued, { isLimited: true }), ...unknown },
+        response: {
+          201: success(Issued, { isLimited: true }),
+          403: failure(
+            "The token lacks the ability `write:token` or may do less than the other one, the user's e-mail address is not verified, or a grace would give the user too many tokens.",
+            MESSAGES.unverifiedEmail,
+          ),
+          ...unknown,
+        },
       },
       preValidation: reading({ grace: integerOf }),
     },
@@ -196,6 +204,9 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
 
   const currentId = ({ identity }: FastifyRequest) => (identity?.via === 'token' ? identity.token.id : null)
 
+  const sendRevoked = (reply: FastifyReply, count: number) =>
+    reply.code(204).header(REVOKED_TOKENS, count).send(null)
+
   app.delete(
     '/current',
     {
@@ -204,14 +215,14 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         operationId: 'me.token.destroy-current',
         tags: ['token'],
         summary: 'Revoke the token that asks',
-        description: 'Takes no ability. In a session there is none, and nothing happens.',
-        response: { 204: noContent('It is revoked.') },
+        description:
+          'With all that it issued. Takes no ability. In a session there is none, and nothing happens.',
+        response: { 204: revokedTokens('It is revoked.') },
       },
     },
     async (request, reply) => {
       const id = currentId(request)
-      if (id !== null) await app.tokens.revoke(request, { id }, 'current')
-      return reply.code(204).send(null)
+      return sendRevoked(reply, id === null ? 0 : await app.tokens.revoke(request, { id }, 'current'))
     },
   )
 
@@ -223,13 +234,12 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         operationId: 'me.token.destroy-others',
         tags: ['token'],
         summary: 'Revoke all other tokens',
-        description: 'All but the one that asks; all of them in a session.',
-        response: { 204: noContent('They are revoked.') },
+        description: 'All but the one that asks, whichever token issued it; all of them in a session.',
+        response: { 204: revokedTokens('They are revoked.') },
       },
     },
     async (request, reply) => {
-      await app.tokens.revoke(request, { except: currentId(request) }, 'others')
-      return reply.code(204).send(null)
+      return sendRevoked(reply, await app.tokens.revoke(request, { except: currentId(request) }, 'others'))
     },
   )
 
@@ -241,15 +251,17 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         operationId: 'me.token.destroy',
         tags: ['token'],
         summary: 'Revoke a token',
-        description: 'From the next request on it opens nothing.',
+        description:
+          'With all that it issued, that these issued, and so on. From the next request on they open nothing.',
         params: Params,
-        response: { 204: noContent('It is revoked.'), ...unknown },
+        response: { 204: revokedTokens('It is revoked.'), ...unknown },
       },
     },
     async (request, reply) => {
       const id = rowId(request.params.token)
-      if ((await app.tokens.revoke(request, { id }, id)) === 0) throw notFound()
-      return reply.code(204).send(null)
+      const count = await app.tokens.revoke(request, { id }, id)
+      if (count === 0) throw notFound()
+      return sendRevoked(reply, count)
     },
   )
 
@@ -262,12 +274,11 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: 'Revoke all tokens',
         description: 'The one that asks as well.',
-        response: { 204: noContent('They are revoked.') },
+        response: { 204: revokedTokens('They are revoked.') },
       },
     },
     async (request, reply) => {
-      await app.tokens.revoke(request, { except: null }, 'all')
-      return reply.code(204).send(null)
+      return sendRevoked(reply, await app.tokens.revoke(request, { except: null }, 'all'))
     },
   )
 }

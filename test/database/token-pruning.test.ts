@@ -1,0 +1,135 @@
+import t, { type Test } from 'tap'
+import { addToken, DAY, get, startApp } from '../support/app.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
+import { addChain, type Held, issuerOf, tokenWorld } from '../support/tokens.ts'
+
+for (const engine of ENGINES) {
+  t.test(`pruning tokens that issued others on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await pruning(t, database)
+  })
+}
+
+async function pruning(t: Test, database: TestDatabase) {
+  const { kysely } = database
+  const YESTERDAY = '2026-02-27 00:00:00'
+  const expire = (...tokens: Held[]) =>
+    kysely
+      .updateTable('personal_access_tokens')
+      .set({ expires_at: YESTERDAY })
+      .where(
+        'id',
+        'in',
+        tokens.map(({ id }) => id),
+      )
+      .execute()
+
+  await t.test('what has expired ends nothing that it issued', async t => {
+    const { app, root, issue } = await tokenWorld(t, database)
+    const child = await issue(root, 'child')
+    await expire(root)
+    t.equal((await get(app, '/api/me', root.plain)).status, 401)
+    t.equal((await get(app, '/api/me', child.plain)).status, 200)
+    await app.activity.prune()
+    t.equal((await get(app, '/api/me', child.plain)).status, 200)
+    t.equal(await issuerOf(database, child), null)
+  })
+
+  await t.test('a pruned token leaves its children to the nearest ancestor that remains', async t => {
+    const { app, root, ask, issue, left } = await tokenWorld(t, database)
+    const second = await issue(root, 'second')
+    const third = await issue(second, 'third')
+    const fourth = await issue(third, 'fourth')
+    await issue(fourth, 'fifth')
+    await expire(second, third)
+    await app.activity.prune()
+    t.strictSame(await left(), ['root', 'fourth', 'fifth'])
+    t.equal(await issuerOf(database, fourth), root.id)
+    t.equal((await ask(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '3')
+  })
+
+  await t.test('also one that is too old', async t => {
+    const { app, root, issue } = await tokenWorld(t, database, { SANCTUM_EXPIRATION: '1440' })
+    const second = await issue(root, 'second')
+    await kysely
+      .updateTable('personal_access_tokens')
+      .set({ created_at: '2026-02-26 00:00:00' })
+      .where('id', '=', root.id)
+      .execute()
+    await app.activity.prune()
+    t.equal(await issuerOf(database, second), null)
+  })
+
+  await t.test('so do the issuers that a successor inherited', async t => {
+    const { app, root, ask, issue, rotate, named, left } = await tokenWorld(t, database)
+    const rotating = await named('rotating')
+    const middle = await issue(root, 'middle')
+    const old = await issue(middle, 'old')
+    await rotate(rotating, old)
+    await expire(middle, rotating)
+    await app.activity.prune()
+    t.equal((await ask(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '2')
+    t.strictSame(await left(), [])
+  })
+
+  await t.test('of a cycle that is pruned, nothing is left to refer to', async t => {
+    const { app, root, issue, rotate, named } = await tokenWorld(t, database)
+    const child = await issue(root, 'child')
+    const below = await issue(child, 'below')
+    const successor = await rotate(child, root)
+    await expire(child, successor)
+    await app.activity.prune()
+    t.equal(await issuerOf(database, below), null)
+    const other = await named('other')
+    const second = await issue(other, 'second')
+    const third = await rotate(second, other)
+    await expire(second)
+    await app.activity.prune()
+    t.equal(await issuerOf(database, third), null, 'and none is its own issuer')
+  })
+
+  await t.test('a chain longer than a batch is pruned as a whole', async t => {
+    const { app, user, root, named, left } = await tokenWorld(t, database)
+    const last = await addChain(database, user, root, 6000, YESTERDAY)
+    const bottom = await named('bottom')
+    await kysely
+      .updateTable('personal_access_tokens')
+      .set({ issued_by: last })
+      .where('id', '=', bottom.id)
+      .execute()
+    await app.activity.prune()
+    t.strictSame(await left(), ['root', 'bottom'])
+    t.equal(await issuerOf(database, bottom), root.id)
+  })
+
+  await t.test('tokens without a user are pruned as well', async t => {
+    const app = await startApp(t, { database })
+    const { tokenId } = await addToken(database, 4_711_000, { expiresAt: app.clock() - 2 * DAY })
+    await app.activity.prune()
+    const found = await kysely
+      .selectFrom('personal_access_tokens')
+      .select('id')
+      .where('id', '=', tokenId)
+      .execute()
+    t.strictSame(found, [])
+  })
+
+  await t.test(
+    'pruning does not wait for users that are locked',
+    { skip: database.source.constructor.name === 'PgliteSource' },
+    async t => {
+      const { app, user, root, left } = await tokenWorld(t, database)
+      await expire(root)
+      const holder = await database.source.acquire()
+      await holder.query('begin', [])
+      await holder.query('select from users where id = $1 for no key update', [user.id])
+      await app.activity.prune()
+      t.strictSame(await left(), ['root'], 'it is left for the next time')
+      await holder.query('rollback', [])
+      await holder.release()
+      await app.activity.prune()
+      t.strictSame(await left(), [])
+    },
+  )
+}

@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto'
+import type { Test } from 'tap'
+import { program } from '../../src/commands/program.ts'
+import { databaseOver } from '../../src/database/connect.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
+import { NOW, TEST_KEY } from './app.ts'
+import { createPostgresDatabase } from './databases.ts'
+
+/** A database, and a way to run commands on it in this process. */
+export async function commandLine(test: Test, settings: Record<string, string> = {}) {
+  const url = await createPostgresDatabase(test)
+  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  test.teardown(() => database.close())
+  const environment = {
+    DATABASE_URL: url,
+    APP_KEY: TEST_KEY,
+    APP_ENV: 'local',
+    HASH_ROUNDS: '4',
+    ...settings,
+  }
+  const command = async (...args: string[]) => {
+    const out: string[] = []
+    const err: string[] = []
+    let error: Error | null = null
+    try {
+      await program({
+        environment,
+        print: line => out.push(line),
+        warn: line => err.push(line),
+        readInput: async () => 'from stdin\n',
+        clock: () => NOW,
+        random: randomBytes,
+      }).parseAsync(['node', 'animethemes-auth', ...args])
+    } catch (thrown) {
+      error = thrown as Error
+    }
+    return { out, err, error: error?.message ?? null }
+  }
+  return { database, environment, command }
+}

@@ -82,7 +82,7 @@ export default fp(
         if (isRotated) request.deviceCookie = { value: next.reveal(), expiresAt }
         // Counted for devices that there are: nobody fills the counters with names of their own.
         const { current } = await app.counters.hit(`device:${token.selector}`, MINUTE_MS)
-        if (current > SESSIONS_A_MINUTE) return null
+        if (current > SESSIONS_A_MINUTE || (await app.identities.user(userId))?.ban) return null
         await noteLogin(kysely, userId, request.clientAddress.key, clock())
         await app.sessions.start(request, {
           login: { userId, password, device: token.selector, isDeviceUnseen: true },

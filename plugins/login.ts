@@ -6,10 +6,15 @@ import { equalSecrets } from '../src/auth/secret.ts'
 import { type Challenge, isPending, passwordStamp } from '../src/auth/session.ts'
 import { noteLogin } from '../src/database/login-addresses.ts'
 import { type Credentials, findCredentialsById } from '../src/database/users.ts'
+import { refuseBanned } from '../src/login-check.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Logs a user in, in a new session, and remembers the browser if that is wanted. */
+    /**
+     * Logs a user in, in a new session, and remembers the browser if that is wanted.
+     *
+     * @throws {HttpError} 422 for a user who is banned from everything
+     */
     logIn(
       credentials: Pick<Credentials, 'userId' | 'password'>,
       options: { remember: boolean; cause: 'password' | 'code' | 'recovery code' | 'registration' },
@@ -46,6 +51,7 @@ export default fp(
     app.decorateRequest(
       'logIn',
       async function (this: FastifyRequest, { userId, password }, { remember, cause }) {
+        await refuseBanned(app.identities, userId)
         const login = { userId, password: passwordStamp(password) }
         await noteLogin(kysely, userId, this.clientAddress.key, app.clock())
         await app.devices.forget(this)

@@ -1,4 +1,5 @@
 import { includesAddress } from './address-list.ts'
+import type { Ban } from './ban.ts'
 import { equalSecrets } from './secret.ts'
 import type { Session } from './session.ts'
 import { MINUTE_MS } from './time.ts'
@@ -10,6 +11,7 @@ export interface User {
   name: string
   email: string
   emailVerifiedAt: string | null
+  /** When the second factor was confirmed; null unless it is asked for. */
   twoFactorConfirmedAt: string | null
   createdAt: string
   updatedAt: string
@@ -31,6 +33,8 @@ export interface Known {
   user: User
   permissions: ReadonlySet<string>
   prohibitions: ReadonlySet<string>
+  /** The ban from everything; null for a user who is not banned, or from some things alone. */
+  ban: Ban | null
 }
 
 /** A user as stored, with what the user has been given. */
@@ -119,6 +123,7 @@ export function judgeToken(
     user: stored.owner.user,
     permissions: stored.owner.permissions,
     prohibitions: stored.owner.prohibitions,
+    ban: stored.owner.ban,
     token: {
       id: stored.id,
       name: stored.name,

@@ -174,8 +174,8 @@ export function judgeSession(
   if (payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)) {
     return 'session_password_changed'
   }
-  const { user, permissions, prohibitions } = stored.owner
-  return { session, identity: { via: 'session', user, permissions, prohibitions, session } }
+  const { user, permissions, prohibitions, ban } = stored.owner
+  return { session, identity: { via: 'session', user, permissions, prohibitions, ban, session } }
 }
 
 function challengeOf({ challenge }: SessionPayload): Challenge | null {

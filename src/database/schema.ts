@@ -339,6 +339,9 @@ export interface AccountEventsTable {
   details: string
   ip_address: string | null
   user_agent: string | null
+  /** From where somebody else did it, for those who run the place alone. */
+  actor_ip_address: Generated<string | null>
+  actor_user_agent: Generated<string | null>
   created_at: TimestampText
 }
 

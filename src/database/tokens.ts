@@ -6,6 +6,7 @@ import type { TokenDigest } from '../auth/token.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { type Activity, browserColumns } from './sessions.ts'
+import { withinTransaction } from './transaction.ts'
 import { lockUser } from './users.ts'
 
 /** A token to be stored. Times are milliseconds since the epoch. */
@@ -205,7 +206,7 @@ export async function deleteOwnTokens(
   owner: TokenOwner,
   which: { id: number } | { except: number | null },
 ): Promise<number> {
-  return db.transaction().execute(async transaction => {
+  return withinTransaction(db, async transaction => {
     await lockUser(transaction, owner.userId)
     const { numDeletedRows } = await transaction
       .deleteFrom('personal_access_tokens')

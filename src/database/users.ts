@@ -7,6 +7,7 @@ import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { lockUsers } from './authority.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import type { Schema } from './schema.ts'
+import { withinTransaction } from './transaction.ts'
 
 /** A user, as far as mail and the command line need to know. */
 export interface Account {
@@ -387,7 +388,7 @@ export async function verifyEmail(
   { userId, email, types }: { userId: number; email: string; types: Holder['types'] },
   now: number,
 ): Promise<boolean> {
-  return db.transaction().execute(async transaction => {
+  return withinTransaction(db, async transaction => {
     const verified = await transaction
       .updateTable('users')
       .set({ email_verified_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })

@@ -27,6 +27,7 @@ const tokenOf = (userId: number, version = 0, changesAt: number | null = null): 
     },
     permissions: new Set(),
     prohibitions: new Set(),
+    ban: null,
     changesAt,
   },
 })

@@ -238,6 +238,7 @@ t.test('the verdict on a token', async t => {
     },
     permissions: new Set(['view playlist']),
     prohibitions: new Set<string>(),
+    ban: null,
     changesAt: null,
   }
   const stored: StoredToken = {

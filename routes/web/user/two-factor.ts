@@ -11,7 +11,7 @@ import { totpUri } from '../../../src/auth/second-factor.ts'
 import { removeSecondFactor } from '../../../src/database/second-factors.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
-const access: Access = { auth: 'required', via: 'session', password: 'confirmed' }
+const access: Access = { auth: 'required', via: 'session', password: 'confirmed', beforeSecondFactor: true }
 
 const QrCode = Type.Union(
   [Type.Object({ svg: Type.String(), url: Type.String() }), Type.Array(Type.Never(), { maxItems: 0 })],

@@ -3,7 +3,7 @@ import { statements } from './statements.ts'
 
 /**
  * E-mail addresses that wait for their confirmation or can be reverted, which token issued which, when recovery codes
- * were made, and forms of the panel that were sent.
+ * were made, forms of the panel that were sent, and from where others did something to an account.
  */
 export const accountSecurity: Migration = {
   up: statements(
@@ -37,5 +37,7 @@ export const accountSecurity: Migration = {
       created_at timestamp(0) not null
     )`,
     `create index form_submissions_created_at_index on form_submissions (created_at)`,
+    // Columns of their own: what users see of their activity, and filter and sort by, knows nothing of them.
+    `alter table account_events add column actor_ip_address varchar(45), add column actor_user_agent varchar(500)`,
   ),
 }

@@ -11,8 +11,9 @@ export interface User {
   name: string
   email: string
   emailVerifiedAt: string | null
-  /** When the second factor was confirmed; null unless it is asked for. */
   twoFactorConfirmedAt: string | null
+  /** Whether there is a second factor, and it is confirmed: from then on it is asked for. */
+  hasSecondFactor: boolean
   createdAt: string
   updatedAt: string
 }

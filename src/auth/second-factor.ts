@@ -17,8 +17,7 @@ const RECOVERY_HALF = 10
 export const owesSecondFactor = (
   { user, permissions }: Pick<Known, 'user' | 'permissions'>,
   required: 'none' | 'staff' | 'all',
-): boolean =>
-  user.twoFactorConfirmedAt === null && (required === 'all' || (required === 'staff' && isStaff(permissions)))
+): boolean => !user.hasSecondFactor && (required === 'all' || (required === 'staff' && isStaff(permissions)))
 
 /**
  * A new secret for an authenticator app, in base32.

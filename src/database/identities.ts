@@ -39,6 +39,7 @@ type UserCells = [
   email: string,
   emailVerifiedAt: string | null,
   twoFactorConfirmedAt: string | null,
+  hasSecondFactor: boolean,
   createdAt: string,
   updatedAt: string,
 ]
@@ -80,8 +81,9 @@ interface Found<Cells> {
 /** Ids with commas between them, by the user's id; behind a semicolon when the first of them ends, if one does. */
 type GrantsByUser = Record<string, string>
 
-const USER = `u.id, u.name, u.email, u.email_verified_at::text,
-      case when u.two_factor_secret is not null then u.two_factor_confirmed_at::text end, u.created_at::text, u.updated_at::text`
+const USER = `u.id, u.name, u.email, u.email_verified_at::text, u.two_factor_confirmed_at::text,
+      u.two_factor_secret is not null and u.two_factor_confirmed_at is not null,
+      u.created_at::text, u.updated_at::text`
 
 /** What the users among the found have been given, from one table. */
 const grants = (table: string, id: string, { end = '', condition = '' } = {}) => `(
@@ -272,11 +274,21 @@ type OwnerOf = (cells: UserCells) => StoredUser | null
 
 /** What the users of one statement's answer may and may not do. */
 function owners(given: Found<unknown>, map: PermissionMap, bans: ReadonlyMap<string, Ban>): OwnerOf {
-  return ([id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt]) => {
+  return ([id, ...cells]) => {
+    const [name, email, emailVerifiedAt, twoFactorConfirmedAt, hasSecondFactor, createdAt, updatedAt] = cells
     if (id === null) return null
     const grants = grantsOf(given, id)
     return {
-      user: { id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt },
+      user: {
+        id,
+        name,
+        email,
+        emailVerifiedAt,
+        twoFactorConfirmedAt,
+        hasSecondFactor,
+        createdAt,
+        updatedAt,
+      },
       permissions: map.permissions(grants),
       prohibitions: map.prohibitions(grants),
       ban: bans.get(String(id)) ?? null,

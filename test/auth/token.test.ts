@@ -233,6 +233,7 @@ t.test('the verdict on a token', async t => {
       email: 'a@example.org',
       emailVerifiedAt: null,
       twoFactorConfirmedAt: null,
+      hasSecondFactor: false,
       createdAt: '2026-01-01 00:00:00',
       updatedAt: '2026-01-01 00:00:00',
     },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { program } from '../../../src/commands/program.ts'
+import { lockUsers } from '../../../src/database/authority.ts'
 import { grant, seedPermissions } from '../../../src/database/permissions.ts'
 import {
   addUser,
@@ -266,11 +267,34 @@ t.test('a hundred forms that wait behind many logins, while what allows them goe
   t.ok(waited >= 20, `${waited} of them waited long enough`)
 })
 
+t.test('the command line gives and takes nothing while a form is at its user', async t => {
+  const database = await createDatabase(t, 'postgres')
+  t.teardown(() => database.close())
+  const user = await addUser(database, { roles: ['Patron'], permissions: ['view dump'] })
+  const command = await commandLine(database, '-c lock_timeout=50')
+  const before = await holdings(database, user.id)
+  await database.kysely.transaction().execute(async transaction => {
+    await lockUsers(transaction, [user.id])
+    for (const args of [
+      ['role', 'grant', '--role', 'Admin'],
+      ['role', 'revoke', '--role', 'Patron'],
+      ['permission', 'grant', '--permission', 'view user'],
+      ['permission', 'revoke', '--permission', 'view dump'],
+    ]) {
+      await t.rejects(command(...args, '--email', user.email), /lock timeout/, args.join(' '))
+    }
+  })
+  t.equal(await holdings(database, user.id), before)
+  await command('role', 'grant', '--role', 'Admin', '--email', user.email)
+  t.not(await holdings(database, user.id), before)
+})
+
 /** Runs commands on a test's database in this process, as from a shell. */
-async function commandLine({ kysely }: TestDatabase) {
+async function commandLine({ kysely }: TestDatabase, options = '') {
   const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(kysely)
   const url = new URL(process.env.TEST_DATABASE_URL ?? '')
   url.pathname = `/${rows[0]?.name}`
+  if (options !== '') url.searchParams.set('options', options)
   return (...args: string[]) =>
     program({
       environment: { DATABASE_URL: url.href, APP_KEY: TEST_KEY, APP_ENV: 'local' },

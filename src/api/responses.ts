@@ -168,7 +168,9 @@ export function accessResponses({
         ? MESSAGES.unauthorized
         : access.ability !== undefined
           ? MESSAGES.invalidAbility
-          : MESSAGES.originMismatch
+          : isProven && csrfMode === 'origin-only'
+            ? MESSAGES.originMismatch
+            : MESSAGES.banned({ reason: 'spam', until: Date.UTC(2026, 11, 31) })
     responses[403] = failure(refusals.join(' '), example, limits)
   }
   if (access.password !== undefined) {

@@ -51,7 +51,7 @@ const MODELS = new Map<string, readonly Verb[]>([
   ...(['user', ...WIKI] as const).map(model => [model, ALL] as const),
 ])
 
-/** Its holder may enter the panel: whoever has it counts as staff. */
+/** Its holder may enter the panel, and counts as staff. */
 export const VIEW_PANEL = 'view filament'
 
 /** Its holder may do everything that a policy decides. No seeded role has it. */
@@ -158,10 +158,10 @@ export function refusal(
   return holder.permissions.has(permission) ? null : 'missing'
 }
 
-/** Whether somebody may do all that some permissions name, and so may give and take them. */
+/** Whether a holder may do all that some permissions name, and so may give and take them. */
 export const holds = (holder: Parameters<typeof refusal>[0], names: readonly string[]): boolean =>
   names.every(name => refusal(holder, name) === null)
 
-/** Whether somebody with these permissions runs the place, whatever the bans. */
+/** Whether a user with these permissions counts as staff, whatever the bans. */
 export const isStaff = (permissions: ReadonlySet<string>): boolean =>
   permissions.has(VIEW_PANEL) || permissions.has(BYPASS_AUTHORIZATION)

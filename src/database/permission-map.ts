@@ -18,7 +18,7 @@ export interface PermissionMap {
   permissions(grants: Grants): ReadonlySet<string>
   /** The names of the permissions whose use somebody is banned from, directly or by a sanction. */
   prohibitions(grants: Grants): ReadonlySet<string>
-  /** Whether somebody is banned from everything: by the sanction for that, or from every permission that there is. */
+  /** Whether a user is banned from everything: by the sanction for that, or from every permission that there is. */
   isBanned(grants: Grants): boolean
   /** The names of all permissions. */
   allPermissions: readonly string[]

@@ -67,7 +67,7 @@ export const accountSecurity: Migration = {
     `create index form_submissions_created_at_index on form_submissions (created_at)`,
     // Columns of their own: what users see of their activity, and filter and sort by, knows nothing of them.
     `alter table account_events add column actor_ip_address varchar(45), add column actor_user_agent varchar(500)`,
-    // What they were, with whether a second factor is there, and why somebody is banned.
+    // What they were, with whether a second factor is there, and why a user is banned.
     ...told,
   ),
 }

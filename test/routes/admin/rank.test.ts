@@ -81,7 +81,7 @@ for (const engine of ENGINES) {
     t.teardown(() => database.close())
     const app = await start(t, database)
 
-    /** Sends a role's form, as whoever has its token can without seeing the form. */
+    /** Sends a role's form, as a user with its token can without seeing the form. */
     const change = async (
       { browser, token }: Awaited<ReturnType<typeof loggedIn>>,
       role: number,
@@ -121,7 +121,7 @@ for (const engine of ENGINES) {
       t.strictSame(await allowedBy(database, low), [])
     })
 
-    await t.test('what somebody is banned from does not count as held', async t => {
+    await t.test('what a user is banned from does not count as held', async t => {
       const role = await addRole(database, 'Dumps', ['view dump'])
       const holder = await addUser(database, { roles: ['Dumps'] })
       const mate = await addUser(database)

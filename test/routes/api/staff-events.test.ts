@@ -18,7 +18,7 @@ const start = (t: Test, database: TestDatabase) =>
     },
   })
 
-/** A browser of somebody's, from some address. */
+/** The browser of a new user, at some address. */
 async function browserFrom(
   app: TestApp,
   database: TestDatabase,

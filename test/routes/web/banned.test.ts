@@ -5,6 +5,7 @@ import { addUser, DAY, get, MINUTE, NOW, send, startApp, type TestApp, USER_TYPE
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
+import { knowingRoutes } from '../../support/routes.ts'
 
 const PASSWORD = 'Correct horse 1'
 const MANY = '1000000'
@@ -91,16 +92,6 @@ async function addSecondFactor(app: TestApp, browser: TestBrowser): Promise<stri
   await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secretKey, app) })
   app.clock.advance(MINUTE)
   return secretKey
-}
-
-/** Every route of the API and of the login that knows its caller, with something in the place of its parameters. */
-async function knowingRoutes(app: TestApp) {
-  const { paths } = (await get(app, '/openapi.json')).json as { paths: Record<string, object> }
-  return Object.entries(paths)
-    .filter(([path]) => !/^\/($|health|metrics|sanctum|openapi|docs|api\/leaked-token)/.test(path))
-    .flatMap(([path, methods]) =>
-      Object.keys(methods).map(method => [method.toUpperCase(), path.replace(/\{\w+\}/g, '1')] as const),
-    )
 }
 
 const OPEN = ['GET /api/me', 'POST /logout', 'DELETE /api/me/token/current']

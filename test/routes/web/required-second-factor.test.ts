@@ -4,6 +4,7 @@ import { addUser, get, MINUTE, send, startApp, type TestApp, type TestUser } fro
 import { TestBrowser } from '../../support/browser.ts'
 import { afterStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PanelBrowser } from '../../support/panel.ts'
+import { knowingRoutes } from '../../support/routes.ts'
 
 const PASSWORD = 'Correct horse 1'
 const MANY = '1000000'
@@ -54,17 +55,7 @@ const addMember = async (
 const codeOf = (secret: string, { clock }: TestApp) =>
   new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
 
-/** Every route of the API and of the login that knows its caller, with something in the place of its parameters. */
-async function knowingRoutes(app: TestApp) {
-  const { paths } = (await get(app, '/openapi.json')).json as { paths: Record<string, object> }
-  return Object.entries(paths)
-    .filter(([path]) => !/^\/($|health|metrics|sanctum|openapi|docs|api\/leaked-token)/.test(path))
-    .flatMap(([path, methods]) =>
-      Object.keys(methods).map(method => [method.toUpperCase(), path.replace(/\{\w+\}/g, '1')] as const),
-    )
-}
-
-/** Writes what stands for a second factor in a user's row, as somebody with the database can. */
+/** Writes the columns of a second factor in a user's row, as other programs can. */
 const setColumns = (
   { kysely }: TestDatabase,
   { id }: { id: number },

@@ -6,6 +6,7 @@ import {
   methodNotAllowed,
   passwordConfirmationRequired,
   routeNotFound,
+  SecondFactorRequired,
   unauthenticated,
 } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
@@ -13,6 +14,7 @@ import type { Endpoint } from '../src/api/query/resource.ts'
 import { accessResponses } from '../src/api/responses.ts'
 import { type Ability, allows } from '../src/auth/ability.ts'
 import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '../src/auth/permission.ts'
+import { owesSecondFactor } from '../src/auth/second-factor.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
 import { isSafe, pathOf, ROUTER_OPTIONS } from '../src/http.ts'
 
@@ -36,6 +38,10 @@ export interface Access {
    * what is missing is 404 for everybody. An answer without that check is an error.
    */
   checked?: 'after the row'
+  /** That the route is open to users who are banned from everything as well. */
+  whileBanned?: true
+  /** That the route is open as well to users who have to set up a second factor first. */
+  beforeSecondFactor?: true
 }
 
 declare module 'fastify' {
@@ -51,6 +57,11 @@ declare module 'fastify' {
      * @throws {HttpError} 401, 403 or 423
      */
     requireAccess(): void
+    /**
+     * Lets only those go on who are neither banned from everything nor have to set up a second factor first, unless
+     * that is open to them. Throws 403.
+     */
+    requireStanding(open?: Pick<Access, 'whileBanned' | 'beforeSecondFactor'>): void
     /** Whether the user of the request's session has not confirmed the password lately. A token owes none. */
     owesPassword(): boolean
     /** Whether whoever is known may do what the route's permission names. */
@@ -101,11 +112,11 @@ export default fp(
 
     const methodsOf = knownMethods(app, routes)
 
-    app.addGuard((request, reply) =>
-      request.is404
-        ? answerUnknown(request, reply)
-        : (answerGuest(request, reply) ?? request.requireAccess()),
-    )
+    app.addGuard((request, reply) => {
+      if (request.is404) return answerUnknown(request, reply)
+      request.requireAccess()
+      return answerGuest(request, reply)
+    })
 
     /** Says that there is nothing, or something by other methods alone. */
     const answerUnknown = (request: FastifyRequest, reply: FastifyReply) => {
@@ -122,15 +133,25 @@ export default fp(
         : undefined
 
     app.decorateRequest('requireAccess', function (this: FastifyRequest) {
-      const { auth, ability, permission, checked, password } = this.routeConfig.access as Access
+      const access = this.routeConfig.access as Access
+      const { auth, ability, permission, checked, password } = access
       const { identity } = this
       if (identity === null) {
         if (auth === 'required') throw unauthenticated()
         return
       }
+      if (auth !== 'none') this.requireStanding(access)
       if (ability !== undefined) this.requireAbility(ability)
       if (permission !== undefined && checked === undefined) this.authorize()
       if (password === 'confirmed' && this.owesPassword()) throw passwordConfirmationRequired()
+    })
+    app.decorateRequest('requireStanding', function (this: FastifyRequest, open = {}) {
+      const { identity } = this
+      if (identity === null) return
+      if (identity.ban !== null && !open.whileBanned) throw forbidden(MESSAGES.banned(identity.ban))
+      if (owesSecondFactor(identity, app.config.requireSecondFactor) && !open.beforeSecondFactor) {
+        throw new SecondFactorRequired()
+      }
     })
     app.decorateRequest('owesPassword', function (this: FastifyRequest) {
       const { identity } = this

@@ -81,6 +81,8 @@ export default fp(
             old: request.session?.id.digest() ?? null,
             browser: browserOf(request),
             address: request.clientAddress.key,
+            mayLogIn: async (transaction, userId) =>
+              ((await app.identities.within(transaction).user(userId))?.ban ?? null) === null,
             joinsOnly,
             now: clock(),
           }),

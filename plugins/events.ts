@@ -14,8 +14,8 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     /**
-     * Records what happened to an account, and from where: in the log at once, and in the database soon. What
-     * somebody else did to it is told without that one's address.
+     * Records what happened to an account, and from where: in the log at once, and in the database soon. From where
+     * another user did something to it is for those who run the place alone.
      *
      * @param details whose account it is, null for nobody's; `by`, the id of whoever did it, if that is somebody
      *   else; and what else there is to know: never a secret
@@ -71,12 +71,9 @@ export default fp(
     app.decorateRequest('record', function (this: FastifyRequest, event, { userId, ...details }) {
       this.log.info({ userId, ...details, address: this.ip }, event)
       if (userId === null) return
-      const { ip_address, user_agent } = browserColumns(browserOf(this))
-      const origin =
-        details.by === undefined
-          ? { address: ip_address, userAgent: user_agent }
-          : { address: null, userAgent: null }
-      waiting.push({ userId, event, details, ...origin, at: clock() })
+      const { ip_address: address, user_agent: userAgent } = browserColumns(browserOf(this))
+      const isByOther = details.by !== undefined
+      waiting.push({ userId, event, details, address, userAgent, isByOther, at: clock() })
       if (waiting.length > WAITING) waiting.shift()
     })
     // After the answer, so that it takes the same time whether there is something to store or not. What comes after a

@@ -14,6 +14,7 @@ import {
 } from '../src/database/logins.ts'
 import { takeChallenge } from '../src/database/sessions.ts'
 import type { Credentials } from '../src/database/users.ts'
+import { refuseBanned } from '../src/login-check.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -23,7 +24,7 @@ declare module 'fastify' {
      * Logs in whoever knows a password, or has the session wait for the second factor.
      *
      * @returns what is still owed
-     * @throws {HttpError} 422 for a wrong one, and as `checkPassword`
+     * @throws {HttpError} 422 for a wrong one and for a user who is banned from everything, and as `checkPassword`
      */
     enter(
       reply: FastifyReply,
@@ -76,6 +77,7 @@ export default fp(
         async (transaction, credentials) => {
           const decision = await decide(transaction, credentials, browser)
           if (typeof decision === 'string' || 'id' in decision) return decision
+          await refuseBanned(app.identities.within(transaction), userId)
           return storeLogin(transaction, decision, browser, device)
         },
       )

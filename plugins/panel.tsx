@@ -2,13 +2,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ComponentChildren } from 'preact'
 import { render } from 'preact-render-to-string'
-import { forbidden, type HttpError } from '../src/api/errors.ts'
+import { forbidden, type HttpError, SecondFactorRequired } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { refusal } from '../src/auth/permission.ts'
 import { isSafe, pathOf } from '../src/http.ts'
 import { Page, type PageProps, type Section } from '../src/panel/layout.tsx'
 import { Refused } from '../src/panel/pages/refused.tsx'
-import { isPanelPath } from '../src/panel/paths.ts'
+import { isPanelPath, SECOND_FACTOR_PATH } from '../src/panel/paths.ts'
 import { type Done, SAID } from '../src/panel/said.ts'
 
 declare module 'fastify' {
@@ -59,7 +59,7 @@ export default fp(
         name: identity?.user.name ?? null,
         csrfToken: session?.id.csrfToken() ?? '',
         sections:
-          identity === null
+          identity === null || identity.ban !== null
             ? []
             : [
                 ...OWN,
@@ -89,11 +89,15 @@ export default fp(
     })
 
     app.decorate('panel', {
-      async refuse(request, reply, { statusCode, message, headers }) {
+      async refuse(request, reply, answer) {
+        const { statusCode, message, headers } = answer
         const path = pathOf(request.url)
         if (statusCode === 401) {
           const to = request.method === 'GET' && isPanelPath(path) && path !== '/admin' ? `?to=${path}` : ''
           return reply.redirect(`/admin/login${to}`, 303)
+        }
+        if (answer instanceof SecondFactorRequired && isSafe(request.method)) {
+          return reply.redirect(SECOND_FACTOR_PATH, 303)
         }
         reply.code(statusCode).headers(headers)
         return reply.page({ title: 'That did not work' }, <Refused status={statusCode} message={message} />)

@@ -520,6 +520,13 @@ export const SETTINGS = {
       'Whether an e-mail address that changes at once takes a password that was confirmed lately: `true` or `false`.',
     parse: yesOrNo,
   }),
+  requireSecondFactor: setting({
+    name: 'REQUIRE_SECOND_FACTOR',
+    fallback: 'none',
+    about:
+      'Who has to have a confirmed second factor, and reaches nothing but its set-up before: `staff` for holders of `view filament`, `all`, or `none`.',
+    parse: oneOf('none', 'staff', 'all'),
+  }),
   breachedPasswordsUrl: setting<string | null>({
     name: 'BREACHED_PASSWORDS_URL',
     fallback: null,

@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { isYes, optionalText, Remember } from '../../src/api/account-input.ts'
 import { EnteredPassword } from '../../src/api/input.ts'
 import { isPending } from '../../src/auth/session.ts'
-import { ANYBODY, HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
+import { ANYBODY, HIDDEN, LEAVING } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
 import { Challenge, Login } from '../../src/panel/pages/entrance.tsx'
@@ -102,7 +102,7 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
     },
   )
 
-  app.post('/logout', { config: { access: LOGGED_IN }, schema: HIDDEN }, async (request, reply) => {
+  app.post('/logout', { config: { access: LEAVING }, schema: HIDDEN }, async (request, reply) => {
     await request.logOut()
     return reply.done('/admin/login', 'logged-out')
   })

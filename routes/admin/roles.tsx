@@ -40,7 +40,7 @@ const roles: FastifyPluginAsyncTypebox = async app => {
       <RolePage
         role={role}
         book={book}
-        mayChange={permission => holds(identityOf(request), [permission])}
+        mayChange={permissions => holds(identityOf(request), permissions)}
         owesPassword={request.owesPassword()}
         // What somebody else has changed meanwhile is to be looked at, and not overwritten.
         returned={reply.statusCode === 409 ? BLANK : returned}
@@ -72,11 +72,15 @@ const roles: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { user } = identityOf(request)
       const id = idOf(request)
-      const changed = await setRolePermissions(kysely, id, {
-        names: request.body.permissions ?? [],
-        version: Number(request.body.version),
-        mayChange: permission => holds(identityOf(request), [permission]),
-      })
+      const changed = await request.authorized(
+        (transaction, identity) =>
+          setRolePermissions(transaction, id, {
+            names: request.body.permissions ?? [],
+            version: Number(request.body.version),
+            holdsAll: permissions => holds(identity, permissions),
+          }),
+        { changesRoles: true },
+      )
       if (changed === 'no such role') throw notFound()
       if (changed === 'changed meanwhile') throw new HttpError(409, MESSAGES.changedMeanwhile)
       if (changed === 'not allowed') throw forbidden(MESSAGES.outranked)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Transaction } from 'kysely'
 import { Type } from 'typebox'
 import { forbidden, notFound, unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
@@ -27,6 +28,7 @@ import {
   restrict,
 } from '../../src/database/restrictions.ts'
 import { listRoles, setUserRoles } from '../../src/database/roles.ts'
+import type { Schema } from '../../src/database/schema.ts'
 import { endBrowsers } from '../../src/database/sessions.ts'
 import { deleteOwnTokens } from '../../src/database/tokens.ts'
 import { findUserFile, searchUsers, type UserFile } from '../../src/database/user-directory.ts'
@@ -58,24 +60,32 @@ const users: FastifyPluginAsyncTypebox = async app => {
   const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
   const idOf = ({ params }: FastifyRequest) => rowId((params as { user: string }).user)
 
-  const fileOf = async (request: FastifyRequest): Promise<UserFile> => {
-    const file = await findUserFile(kysely, idOf(request), types)
+  const fileOf = async (request: FastifyRequest, db = kysely): Promise<UserFile> => {
+    const file = await findUserFile(db, idOf(request), types)
     if (file === null) throw notFound()
     return file
   }
 
   /**
-   * The user to whom something is to be done, who may not be oneself, and may do nothing that one may not do oneself.
+   * Does something to the user of the path, who may not be oneself, and may do nothing that one may not do oneself:
+   * all of that is judged by what holds when it is done.
    *
-   * @throws {HttpError} 404 when there is no such user, 403 when it is one of those
+   * @returns the user before, and what the change returns
+   * @throws {HttpError} 404 when there is no such user, 403 when it is one of those, and as `authorized`
    */
-  const subjectOf = async (request: FastifyRequest): Promise<UserFile> => {
-    const file = await fileOf(request)
-    const identity = identityOf(request)
-    if (file.id === identity.user.id) throw forbidden(MESSAGES.notToYourself)
-    if (!holds(identity, file.permissions)) throw forbidden(MESSAGES.outranked)
-    return file
-  }
+  const change = <T,>(
+    request: FastifyRequest,
+    apply: (transaction: Transaction<Schema>, subject: UserFile, identity: SessionIdentity) => Promise<T>,
+  ): Promise<[subject: UserFile, result: T]> =>
+    request.authorized<[UserFile, T], SessionIdentity>(
+      async (transaction, identity) => {
+        const subject = await fileOf(request, transaction)
+        if (subject.id === identity.user.id) throw forbidden(MESSAGES.notToYourself)
+        if (!holds(identity, subject.permissions)) throw forbidden(MESSAGES.outranked)
+        return [subject, await apply(transaction, subject, identity)]
+      },
+      { subjectId: idOf(request) },
+    )
   const holderOf = ({ id }: UserFile) => ({ userId: id, types })
   const doneTo = ({ id }: UserFile, request: FastifyRequest) => ({
     userId: id,
@@ -126,7 +136,11 @@ const users: FastifyPluginAsyncTypebox = async app => {
     const identity = identityOf(request)
     const isSubject = file.id !== identity.user.id && holds(identity, file.permissions)
     const may = (permission: string) => isSubject && refusal(identity, permission) === null
-    const events = await listEvents(kysely, file.id, { most: EVENTS })
+    // What others did to oneself is for others to look into.
+    const events = await listEvents(kysely, file.id, {
+      most: EVENTS,
+      withActors: file.id !== identity.user.id,
+    })
     const restrictions = await listRestrictions(kysely, holderOf(file), clock())
     const choices = await listRestrictionChoices(kysely)
     const { roles } = await listRoles(kysely)
@@ -160,10 +174,10 @@ const users: FastifyPluginAsyncTypebox = async app => {
     '/users/:user/verify',
     { config: { access: staff('view user', 'update user') }, schema: { ...HIDDEN, params: Params } },
     async (request, reply) => {
-      const file = await subjectOf(request)
-      if (await verifyEmail(kysely, { ...holderOf(file), email: file.email }, clock())) {
-        request.record('email verified', doneTo(file, request))
-      }
+      const [file, isVerified] = await change(request, (transaction, { id, email }) =>
+        verifyEmail(transaction, { userId: id, email, types }, clock()),
+      )
+      if (isVerified) request.record('email verified', doneTo(file, request))
       return reply.done(`/admin/users/${file.id}`, 'user-verified')
     },
   )
@@ -183,14 +197,15 @@ const users: FastifyPluginAsyncTypebox = async app => {
       errorHandler: back('roles'),
     },
     async (request, reply) => {
-      const file = await subjectOf(request)
-      const change = await setUserRoles(kysely, holderOf(file), {
-        names: request.body.roles ?? [],
-        mayChange: role => holds(identityOf(request), role.permissions),
-      })
-      if (change === 'not allowed') throw forbidden(MESSAGES.outranked)
-      for (const name of change.granted) request.record('role granted', { ...doneTo(file, request), name })
-      for (const name of change.revoked) request.record('role revoked', { ...doneTo(file, request), name })
+      const [file, changed] = await change(request, (transaction, subject, identity) =>
+        setUserRoles(transaction, holderOf(subject), {
+          names: request.body.roles ?? [],
+          mayChange: role => holds(identity, role.permissions),
+        }),
+      )
+      if (changed === 'not allowed') throw forbidden(MESSAGES.outranked)
+      for (const name of changed.granted) request.record('role granted', { ...doneTo(file, request), name })
+      for (const name of changed.revoked) request.record('role revoked', { ...doneTo(file, request), name })
       return reply.done(`/admin/users/${file.id}`, 'user-roles')
     },
   )
@@ -199,10 +214,10 @@ const users: FastifyPluginAsyncTypebox = async app => {
     '/users/:user/revoke',
     { config: { access: staff('view user', 'update user') }, schema: { ...HIDDEN, params: Params } },
     async (request, reply) => {
-      const file = await subjectOf(request)
-      // Sessions first: those that go on would issue further tokens.
-      await endBrowsers(kysely, file.id, { except: null })
-      const ended = await deleteOwnTokens(kysely, holderOf(file), { except: null })
+      const [file, ended] = await change(request, async (transaction, subject) => {
+        await endBrowsers(transaction, subject.id, { except: null })
+        return deleteOwnTokens(transaction, holderOf(subject), { except: null })
+      })
       if (ended.length > 0) {
         request.record('token revoked', { ...doneTo(file, request), which: 'all', ...revokedDetails(ended) })
       }
@@ -233,7 +248,6 @@ const users: FastifyPluginAsyncTypebox = async app => {
       errorHandler: back('ban'),
     },
     async (request, reply) => {
-      const file = await subjectOf(request)
       const { ban: named, reason = null, expires_at: until = null } = request.body
       const now = clock()
       const expiresAt = until === null ? null : isoToMillis(until)
@@ -246,8 +260,12 @@ const users: FastifyPluginAsyncTypebox = async app => {
         named === 'everything'
           ? ({ kind: 'sanction', id: await ensureBan(kysely, now) } as const)
           : banOf(named)
-      const issued = { reason, expiresAt, moderatorId: identityOf(request).user.id, now }
-      const name = ban && (await restrict(kysely, holderOf(file), ban, issued))
+      const [file, name] = await change(
+        request,
+        async (transaction, subject, { user }) =>
+          ban &&
+          restrict(transaction, holderOf(subject), ban, { reason, expiresAt, moderatorId: user.id, now }),
+      )
       if (name === null) throw unprocessable({ ban: [MESSAGES.unknownRestriction] })
       request.record('banned', { ...doneTo(file, request), name, reason })
       await app.mail.sendBan(file, { name, reason, until: expiresAt === null ? null : iso(expiresAt) })
@@ -262,9 +280,11 @@ const users: FastifyPluginAsyncTypebox = async app => {
       schema: { ...HIDDEN, params: Params, body: Type.Object({ ban: Type.String({ maxLength: 50 }) }) },
     },
     async (request, reply) => {
-      const file = await subjectOf(request)
       const ban = banOf(request.body.ban)
-      const name = ban && (await lift(kysely, holderOf(file), ban))
+      const [file, name] = await change(
+        request,
+        async (transaction, subject) => ban && lift(transaction, holderOf(subject), ban),
+      )
       if (name === null) throw notFound()
       request.record('ban lifted', { ...doneTo(file, request), name })
       return reply.done(`/admin/users/${file.id}`, 'user-lifted')
@@ -286,12 +306,13 @@ const users: FastifyPluginAsyncTypebox = async app => {
       errorHandler: back('notification'),
     },
     async (request, reply) => {
-      const file = await subjectOf(request)
       const { type, data } = request.body
       if (!isShownType(type)) throw unprocessable({ type: [rules.selected('type')] })
       if (!isJsonObject(data)) throw unprocessable({ data: [rules.jsonObject('data')] })
-      const id = randomUUID()
-      await insertNotification(kysely, { id, userId: file.id, userType: types[0], type, data, now: clock() })
+      const [file] = await change(request, (transaction, { id: userId }) => {
+        const notification = { id: randomUUID(), userId, userType: types[0], type, data, now: clock() }
+        return insertNotification(transaction, notification)
+      })
       request.record('notified', { ...doneTo(file, request), type })
       return reply.done(`/admin/users/${file.id}`, 'user-notified')
     },

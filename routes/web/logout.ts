@@ -5,7 +5,7 @@ const logout: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/logout',
     {
-      config: { access: { auth: 'required', via: 'session' } },
+      config: { access: { auth: 'required', via: 'session', whileBanned: true, beforeSecondFactor: true } },
       schema: {
         operationId: 'logout',
         tags: ['session'],

@@ -43,6 +43,14 @@ export const unauthenticated = () =>
 /** 403, with the sentence for a missing permission unless another is given. */
 export const forbidden = (message: string = MESSAGES.unauthorized) => new HttpError(403, message)
 
+/** 403 for a user who has to set up a second factor before anything else. */
+export class SecondFactorRequired extends HttpError {
+  constructor() {
+    super(403, MESSAGES.secondFactorRequired)
+    this.name = 'SecondFactorRequired'
+  }
+}
+
 /** 404 for something that does not exist. The reference names the class that it looked for; this does not. */
 export const notFound = () => new HttpError(404, MESSAGES.notFound)
 

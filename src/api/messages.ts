@@ -1,4 +1,14 @@
 import { KNOWN_ABILITIES } from '../auth/ability.ts'
+import type { Ban } from '../auth/ban.ts'
+
+/** A moment in UTC: the day alone, if it is that day's beginning. */
+const dayOrMinute = (millis: number) => {
+  const [day, time = ''] = new Date(millis).toISOString().split('T')
+  return time.startsWith('00:00:') ? day : `${day} ${time.slice(0, 5)} UTC`
+}
+
+/** A text as a sentence that ends. */
+const ended = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`)
 
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
@@ -7,6 +17,10 @@ export const MESSAGES = {
   unauthenticated: 'Unauthenticated.',
   unauthorized: 'This action is unauthorized.',
   prohibited: 'You have been banned from performing this action. Please check your email for more details.',
+  banned: ({ reason, until }: Ban) =>
+    `Your account is banned ${until === null ? 'without an end' : `until ${dayOrMinute(until)}`}${reason === null ? '.' : `: ${ended(reason)}`}`,
+  secondFactorRequired:
+    'Your account has to have a second factor. Log in with a browser, set one up, and confirm it with a code.',
   csrfMismatch: 'CSRF token mismatch.',
   originMismatch: 'Origin mismatch.',
   alreadyAuthenticated: 'Already authenticated.',

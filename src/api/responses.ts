@@ -125,6 +125,8 @@ export function accessResponses({
     permission?: string | readonly string[]
     ability?: string
     password?: 'confirmed' | 'confirmed or entered'
+    whileBanned?: true
+    beforeSecondFactor?: true
   }
   /** Whether the route belongs to the API. */
   isApi: boolean
@@ -160,6 +162,10 @@ export function accessResponses({
     ...(isProven && csrfMode === 'origin-only'
       ? ['The request has a session, and the browser does not say that a page of this origin sent it.']
       : []),
+    ...(access.auth === 'none' || access.whileBanned ? [] : ['The user is banned from everything.']),
+    ...(access.auth === 'none' || access.beforeSecondFactor
+      ? []
+      : ['REQUIRE_SECOND_FACTOR asks for a second factor that the user has not set up.']),
     ...(access.permission === undefined
       ? []
       : [`The caller lacks the permission \`${access.permission}\`, or is banned from using it.`]),
@@ -171,7 +177,9 @@ export function accessResponses({
         ? MESSAGES.unauthorized
         : access.ability !== undefined
           ? MESSAGES.invalidAbility
-          : MESSAGES.originMismatch
+          : isProven && csrfMode === 'origin-only'
+            ? MESSAGES.originMismatch
+            : MESSAGES.banned({ reason: 'spam', until: Date.UTC(2026, 11, 31) })
     responses[403] = failure(refusals.join(' '), example, limits)
   }
   if (access.password !== undefined) {

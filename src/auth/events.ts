@@ -45,9 +45,11 @@ export interface AccountEvent {
   userId: number
   event: EventName
   details: EventDetails
-  /** Null for the command line, and for what somebody else did. */
+  /** From where it happened; null for the command line. */
   address: string | null
   userAgent: string | null
+  /** Whether another user did it, whose address is for those who run the place alone. */
+  isByOther: boolean
   /** Milliseconds since the epoch. */
   at: number
 }

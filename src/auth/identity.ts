@@ -1,4 +1,5 @@
 import { includesAddress } from './address-list.ts'
+import type { Ban } from './ban.ts'
 import { equalSecrets } from './secret.ts'
 import type { Session } from './session.ts'
 import { MINUTE_MS, timestampToMillis } from './time.ts'
@@ -11,6 +12,8 @@ export interface User {
   email: string
   emailVerifiedAt: string | null
   twoFactorConfirmedAt: string | null
+  /** Whether there is a second factor, and it is confirmed: from then on it is asked for. */
+  hasSecondFactor: boolean
   createdAt: string
   updatedAt: string
 }
@@ -31,6 +34,8 @@ export interface Known {
   user: User
   permissions: ReadonlySet<string>
   prohibitions: ReadonlySet<string>
+  /** The ban from everything; null for a user who is not banned, or from some things alone. */
+  ban: Ban | null
 }
 
 /** A user as stored, with what the user has been given. */
@@ -119,6 +124,7 @@ export function judgeToken(
     user: stored.owner.user,
     permissions: stored.owner.permissions,
     prohibitions: stored.owner.prohibitions,
+    ban: stored.owner.ban,
     token: {
       id: stored.id,
       name: stored.name,

@@ -51,6 +51,9 @@ const MODELS = new Map<string, readonly Verb[]>([
   ...(['user', ...WIKI] as const).map(model => [model, ALL] as const),
 ])
 
+/** Its holder may enter the panel, and counts as staff. */
+export const VIEW_PANEL = 'view filament'
+
 /** Its holder may do everything that a policy decides. No seeded role has it. */
 export const BYPASS_AUTHORIZATION = 'bypass authorization'
 
@@ -67,7 +70,7 @@ const SPECIAL = [
   'bypass graphql rate limiter',
   'make submission',
   'revalidate pages',
-  'view filament',
+  VIEW_PANEL,
   'view pulse',
 ] as const
 
@@ -100,7 +103,7 @@ const panelRole = (name: string, color: string, priority: number, ...permissions
   color,
   priority,
   default: false,
-  permissions: [...BASE, ...permissions, 'view filament'],
+  permissions: [...BASE, ...permissions, VIEW_PANEL],
 })
 
 /** AnimeThemes' roles, highest priority first. */
@@ -155,8 +158,10 @@ export function refusal(
   return holder.permissions.has(permission) ? null : 'missing'
 }
 
-/** Whether somebody has all of some permissions, and so may give and take them. */
-export const holds = (
-  { permissions }: { permissions: ReadonlySet<string> },
-  names: readonly string[],
-): boolean => permissions.has(BYPASS_AUTHORIZATION) || names.every(name => permissions.has(name))
+/** Whether a holder may do all that some permissions name, and so may give and take them. */
+export const holds = (holder: Parameters<typeof refusal>[0], names: readonly string[]): boolean =>
+  names.every(name => refusal(holder, name) === null)
+
+/** Whether a user with these permissions counts as staff, whatever the bans. */
+export const isStaff = (permissions: ReadonlySet<string>): boolean =>
+  permissions.has(VIEW_PANEL) || permissions.has(BYPASS_AUTHORIZATION)

@@ -1,4 +1,6 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
+import type { Known } from './identity.ts'
+import { isStaff } from './permission.ts'
 import { equalSecrets, randomAlphanumerics } from './secret.ts'
 
 /** Seconds for which a code counts (RFC 6238 §4.1), and how many steps a clock may be off. */
@@ -10,6 +12,12 @@ const SECRET_BYTES = 20
 
 const RECOVERY_CODES = 8
 const RECOVERY_HALF = 10
+
+/** Whether a user has to set up a second factor, by REQUIRE_SECOND_FACTOR, and has not yet confirmed one. */
+export const owesSecondFactor = (
+  { user, permissions }: Pick<Known, 'user' | 'permissions'>,
+  required: 'none' | 'staff' | 'all',
+): boolean => !user.hasSecondFactor && (required === 'all' || (required === 'staff' && isStaff(permissions)))
 
 /**
  * A new secret for an authenticator app, in base32.

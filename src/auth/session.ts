@@ -182,8 +182,8 @@ export function judgeSession(
   if (payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)) {
     return 'session_password_changed'
   }
-  const { user, permissions, prohibitions } = stored.owner
-  return { session, identity: { via: 'session', user, permissions, prohibitions, session } }
+  const { user, permissions, prohibitions, ban } = stored.owner
+  return { session, identity: { via: 'session', user, permissions, prohibitions, ban, session } }
 }
 
 /** Whose second factor a session waits for; null for nobody's. */

@@ -30,7 +30,7 @@ export async function recordEvent(
   event: EventName,
   details: EventDetails = {},
 ): Promise<void> {
-  const by = { address: null, userAgent: null, at: clock() }
+  const by = { address: null, userAgent: null, isByOther: false, at: clock() }
   const recorded = { userId, event, details: { ...details, by: 'command line' }, ...by }
   await insertEvents(kysely, [recorded]).catch(error =>
     warn(`It is done, but could not be added to the account's activity: ${error.message}`),

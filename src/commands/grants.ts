@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { type Grantable, grant, revoke } from '../database/permissions.ts'
+import { lockUser } from '../database/users.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { userByEmail } from './options.ts'
 
@@ -20,7 +21,10 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
         withDatabase(context, `${kind} ${name}`, async (database, config) => {
           const given = options[kind] ?? ''
           const holder = await userByEmail(database, config, options.email)
-          const absent = await apply(database.kysely, kind, holder, [given])
+          const absent = await database.kysely.transaction().execute(async transaction => {
+            await lockUser(transaction, holder.userId)
+            return apply(transaction, kind, holder, [given])
+          })
           if (absent.length > 0) throw new CommandError(`There is no ${kind} ${given}.`)
           const event = `${kind} ${name === 'grant' ? 'granted' : 'revoked'}` as const
           await recordEvent(context, database, holder.userId, event, { name: given })

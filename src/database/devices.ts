@@ -71,6 +71,7 @@ const SESSIONS_A_MINUTE = 20
  * @param use.sessionIdOf the id of the session that begins with a rotation to a validator
  * @param use.old the session that the request came with, if any
  * @param use.address under which the login is remembered
+ * @param use.mayLogIn whether a user may log in, by what the transaction sees
  * @param use.joinsOnly whether the browser may have newer cookies than these: then nothing begins and nothing is forgotten
  * @param use.now milliseconds since the epoch
  */
@@ -83,6 +84,7 @@ export async function recognizeDevice(
     old,
     browser,
     address,
+    mayLogIn,
     joinsOnly,
     now,
   }: {
@@ -91,6 +93,7 @@ export async function recognizeDevice(
     old: SessionDigest | null
     browser: Browser
     address: string
+    mayLogIn(transaction: Transaction<Schema>, userId: number): Promise<boolean>
     joinsOnly: boolean
     now: number
   },
@@ -104,6 +107,7 @@ export async function recognizeDevice(
       return { isRight: false, failure: verdict as DeviceFailure, userId: stored?.userId ?? null }
     }
     const { userId, password, expiresAt, createdAt } = stored
+    if (!(await mayLogIn(transaction, userId))) return { isRight: true, outcome: 'none', expiresAt: null }
     if (verdict === 'parallel') {
       const sessionId = sessionIdOf(stored.validator)
       return (await isOwnSession(transaction, sessionId, userId))

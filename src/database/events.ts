@@ -7,21 +7,26 @@ import { browserColumns } from './sessions.ts'
 
 /** Stores what happened to accounts, in one statement. What happened to one that is gone for good is left out. */
 export async function insertEvents(db: Kysely<Schema>, events: readonly AccountEvent[]): Promise<void> {
-  const rows = events.map(({ userId, event, details, address, userAgent, at }) => ({
+  const rows = events.map(({ userId, event, details, address, userAgent, isByOther, at }) => ({
     userId,
     event,
     details: JSON.stringify(details),
     ...browserColumns({ address: address ?? '', userAgent: userAgent ?? undefined }),
+    isByOther,
     at: millisToTimestamp(at),
   }))
   const column = <K extends keyof (typeof rows)[number]>(name: K) => rows.map(row => row[name])
   await sql`
-    insert into account_events (user_id, event, details, ip_address, user_agent, created_at)
-    select users.id, event, details, nullif(ip_address, ''), user_agent, at
+    insert into account_events
+      (user_id, event, details, ip_address, user_agent, actor_ip_address, actor_user_agent, created_at)
+    select users.id, event, details,
+      case when not is_by_other then nullif(ip_address, '') end, case when not is_by_other then user_agent end,
+      case when is_by_other then nullif(ip_address, '') end, case when is_by_other then user_agent end, at
     from unnest(
       ${column('userId')}::bigint[], ${column('event')}::text[], ${column('details')}::text[],
-      ${column('ip_address')}::text[], ${column('user_agent')}::text[], ${column('at')}::timestamp[]
-    ) with ordinality as happened (user_id, event, details, ip_address, user_agent, at, n)
+      ${column('ip_address')}::text[], ${column('user_agent')}::text[], ${column('isByOther')}::boolean[],
+      ${column('at')}::timestamp[]
+    ) with ordinality as happened (user_id, event, details, ip_address, user_agent, is_by_other, at, n)
     join users on users.id = happened.user_id
     order by n`.execute(db)
 }
@@ -29,16 +34,22 @@ export async function insertEvents(db: Kysely<Schema>, events: readonly AccountE
 /**
  * What happened to a user's account, newest first.
  *
- * @param before the id of the event that the list goes on behind; null from the newest on
+ * @param page.before the id of the event that the list goes on behind; null from the newest on
+ * @param page.withActors whether it is told from where others did something to the account: that is not for its user
  */
 export function listEvents(
   db: Kysely<Schema>,
   userId: number,
-  { most, before = null }: { most: number; before?: number | null },
+  { most, before = null, withActors = false }: { most: number; before?: number | null; withActors?: boolean },
 ) {
+  const origin = (column: 'ip_address' | 'user_agent') =>
+    withActors
+      ? sql<string | null>`coalesce(${sql.ref(column)}, ${sql.ref(`actor_${column}`)})`
+      : sql<string | null>`${sql.ref(column)}`
   return db
     .selectFrom('account_events')
-    .select(['id', 'created_at', 'event', 'details', 'ip_address', 'user_agent'])
+    .select(['id', 'created_at', 'event', 'details'])
+    .select([origin('ip_address').as('ip_address'), origin('user_agent').as('user_agent')])
     .where('user_id', '=', userId)
     .$if(before !== null, query =>
       query.where(

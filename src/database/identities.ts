@@ -1,5 +1,6 @@
 import { CompiledQuery, type Transaction } from 'kysely'
 import { parseAllowedIps } from '../auth/address-list.ts'
+import { type Ban, decidingBan, EVERYTHING } from '../auth/ban.ts'
 import type { StoredToken, StoredUser } from '../auth/identity.ts'
 import type { IdentityCache } from '../auth/identity-cache.ts'
 import {
@@ -11,7 +12,7 @@ import {
 import { millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import { parseAbilities, type TokenCredential, type TokenDigest } from '../auth/token.ts'
 import type { Database } from './connect.ts'
-import { type PermissionMap, permissionMaps } from './permission-map.ts'
+import { type Grants, type PermissionMap, type PermissionMaps, permissionMaps } from './permission-map.ts'
 import type { Schema } from './schema.ts'
 import { type Asker, type SharedLookup, sharedLookup } from './shared-lookup.ts'
 
@@ -21,12 +22,14 @@ export interface Identities {
   token(credential: TokenCredential, asker?: Asker): Promise<StoredToken | null>
   /** A session, with whoever logged in unless that is no user or one who is deleted. */
   session(id: SessionDigest, asker?: Asker): Promise<StoredSession | null>
+  /** A user who is not deleted, by the id. */
+  user(id: number): Promise<StoredUser | null>
   /** The token that a credential names, if that is remembered: what it is not, is to be asked for. */
   rememberedToken(credential: TokenCredential): StoredToken | undefined
   /** A session, if it is remembered and somebody has logged in. */
   rememberedSession(id: SessionDigest): StoredSession | undefined
   /** The same look-ups inside a transaction, which see what it has locked; nothing is remembered of them. */
-  within(transaction: Transaction<Schema>): Pick<Identities, 'token' | 'session'>
+  within(transaction: Transaction<Schema>): Pick<Identities, 'token' | 'session' | 'user'>
 }
 
 /** A user's columns, as they stand behind those of what was looked up. */
@@ -36,6 +39,7 @@ type UserCells = [
   email: string,
   emailVerifiedAt: string | null,
   twoFactorConfirmedAt: string | null,
+  hasSecondFactor: boolean,
   createdAt: string,
   updatedAt: string,
 ]
@@ -52,6 +56,8 @@ type TokenCells = [
   allowedIps: string | null,
   ...UserCells,
 ]
+
+type KeyedUserCells = [key: string, ...UserCells]
 
 type SessionCells = [
   key: string,
@@ -76,6 +82,7 @@ interface Found<Cells> {
 type GrantsByUser = Record<string, string>
 
 const USER = `u.id, u.name, u.email, u.email_verified_at::text, u.two_factor_confirmed_at::text,
+      u.two_factor_secret is not null and u.two_factor_confirmed_at is not null,
       u.created_at::text, u.updated_at::text`
 
 /** What the users among the found have been given, from one table. */
@@ -127,20 +134,64 @@ const SELECT_SESSIONS = lookUp(
   `sessions s left join users u on u.id = s.user_id and u.deleted_at is null where s.id = any($1::text[])`,
 )
 
+const SELECT_USERS = lookUp('u.id::text', 'users u where u.id = any($1::bigint[]) and u.deleted_at is null')
+
+interface RestraintRow {
+  user_id: number
+  is_whole: boolean
+  names: string[]
+  reason: string | null
+  expires_at: string | null
+}
+
+/** By what users are banned at the moment: parameters as for the look-ups, and the name of the ban from everything. */
+const SELECT_RESTRAINTS = `
+  select m.model_id as user_id, s.name = $4 as is_whole, array(
+      select p.name from sanction_prohibition sp join prohibitions p on p.id = sp.prohibition_id
+      where sp.sanction_id = s.id
+    ) as names, m.reason, m.expires_at::text as expires_at
+  from model_sanctions m join sanctions s on s.id = m.sanction_id
+  where m.model_id = any($1::bigint[]) and m.model_type = any($2) and (m.expires_at is null or m.expires_at > $3)
+  union all
+  select m.model_id, false, array[p.name], m.reason, m.expires_at::text
+  from model_prohibitions m join prohibitions p on p.id = m.prohibition_id
+  where m.model_id = any($1::bigint[]) and m.model_type = any($2) and (m.expires_at is null or m.expires_at > $3)`
+
 /**
  * Finds out whose tokens and sessions are: all that is asked for at the same time shares a statement.
  *
  * @param userTypes the class names that mean a user
  * @param clock milliseconds since the epoch
  * @param cache what remembers identities; null to ask each time
+ * @param maps whose knowledge of roles and permissions counts as well; null for none
  */
 export function identities(
   database: Pick<Database, 'prepare'>,
   userTypes: readonly string[],
   clock: () => number,
   cache: IdentityCache | null = null,
+  maps: PermissionMaps | null = null,
 ): Identities {
-  const mapOf = permissionMaps(database)
+  const mapOf = permissionMaps(database, maps)
+  const selectRestraints = database.prepare<RestraintRow>('restraints', SELECT_RESTRAINTS)
+
+  /** The bans of those who are banned from everything, by their ids: nobody else's are asked for. */
+  const bansOf = async (
+    given: Found<unknown>,
+    map: PermissionMap,
+    now: string,
+  ): Promise<Map<string, Ban>> => {
+    const restrained = Object.keys({ ...given.sanctions, ...given.prohibitions })
+    const banned = restrained.filter(id => map.isBanned(grantsOf(given, id)))
+    if (banned.length === 0) return new Map()
+    const rows = await selectRestraints([banned, userTypes, now, EVERYTHING])
+    return new Map(
+      banned.map(id => {
+        const own = rows.filter(({ user_id }) => String(user_id) === id).map(restraintOf)
+        return [id, decidingBan(own, map.allPermissions)]
+      }),
+    )
+  }
 
   const lookup = <Cells extends [key: string, ...unknown[]], Stored>(
     name: string,
@@ -149,10 +200,12 @@ export function identities(
   ): SharedLookup<string, Stored> => {
     const select = database.prepare<Found<Cells>>(name, text)
     return sharedLookup<string, Stored>(async keys => {
-      const [row] = await select([keys, userTypes, millisToTimestamp(clock())])
+      const now = millisToTimestamp(clock())
+      const [row] = await select([keys, userTypes, now])
       const stored = new Map<string, Stored>()
       if (row === undefined || row.found === null) return stored
-      const ownerOf = owners(row, await mapOf(row.version))
+      const map = await mapOf(row.version)
+      const ownerOf = owners(row, map, await bansOf(row, map, now))
       for (const cells of row.found) stored.set(cells[0], storedOf(cells, ownerOf))
       return stored
     })
@@ -161,19 +214,31 @@ export function identities(
   const byId = lookup('tokens_by_id', selectTokens('t.id::text', 't.id = any($1::bigint[])'), tokenOf)
   const byDigest = lookup('tokens_by_digest', selectTokens('t.token', 't.token = any($1::text[])'), tokenOf)
   const session = lookup('sessions_by_id', SELECT_SESSIONS, sessionOf)
+  const byUserId = lookup('users_by_id', SELECT_USERS, ([, ...cells]: KeyedUserCells, ownerOf) =>
+    ownerOf(cells),
+  )
+  const user: Identities['user'] = id => byUserId(String(id))
   const token: Identities['token'] = ({ id, digest }, asker) =>
     id === null ? byDigest(digest, asker) : byId(id, asker)
 
   // Another connection would not see what the transaction does, and on the embedded database wait for it for ever.
   const within: Identities['within'] = transaction => {
-    const { token, session } = identities(over(transaction), userTypes, clock)
-    return { token, session }
+    const { token, session, user } = identities(over(transaction), userTypes, clock, null, mapOf)
+    return { token, session, user }
   }
 
   if (cache === null) {
-    return { token, session, rememberedToken: () => undefined, rememberedSession: () => undefined, within }
+    return {
+      token,
+      session,
+      user,
+      rememberedToken: () => undefined,
+      rememberedSession: () => undefined,
+      within,
+    }
   }
   return {
+    user,
     within,
     async token(credential, asker) {
       const fill = cache.begin()
@@ -210,24 +275,44 @@ const over = (transaction: Transaction<Schema>): Pick<Database, 'prepare'> => ({
 type OwnerOf = (cells: UserCells) => StoredUser | null
 
 /** What the users of one statement's answer may and may not do. */
-function owners(given: Found<unknown>, map: PermissionMap): OwnerOf {
-  return ([id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt]) => {
+function owners(given: Found<unknown>, map: PermissionMap, bans: ReadonlyMap<string, Ban>): OwnerOf {
+  return ([id, ...cells]) => {
+    const [name, email, emailVerifiedAt, twoFactorConfirmedAt, hasSecondFactor, createdAt, updatedAt] = cells
     if (id === null) return null
-    const [sanctions = '', sanctionsUntil] = (given.sanctions?.[id] ?? '').split(';')
-    const [prohibitions = '', prohibitionsUntil] = (given.prohibitions?.[id] ?? '').split(';')
-    const grants = {
-      roles: given.roles?.[id] ?? '',
-      permissions: given.permissions?.[id] ?? '',
-      sanctions,
-      prohibitions,
-    }
+    const grants = grantsOf(given, id)
     return {
-      user: { id, name, email, emailVerifiedAt, twoFactorConfirmedAt, createdAt, updatedAt },
+      user: {
+        id,
+        name,
+        email,
+        emailVerifiedAt,
+        twoFactorConfirmedAt,
+        hasSecondFactor,
+        createdAt,
+        updatedAt,
+      },
       permissions: map.permissions(grants),
       prohibitions: map.prohibitions(grants),
-      changesAt: earliest(sanctionsUntil, prohibitionsUntil),
+      ban: bans.get(String(id)) ?? null,
+      changesAt: earliest(grants.sanctionsUntil, grants.prohibitionsUntil),
     }
   }
+}
+
+/** What a user has been given, and when the first ban of each kind ends, if one does. */
+function grantsOf(
+  given: Found<unknown>,
+  id: number | string,
+): Grants & { sanctionsUntil: string | undefined; prohibitionsUntil: string | undefined } {
+  const [sanctions = '', sanctionsUntil] = (given.sanctions?.[id] ?? '').split(';')
+  const [prohibitions = '', prohibitionsUntil] = (given.prohibitions?.[id] ?? '').split(';')
+  const [roles, permissions] = [given.roles?.[id] ?? '', given.permissions?.[id] ?? '']
+  return { roles, permissions, sanctions, prohibitions, sanctionsUntil, prohibitionsUntil }
+}
+
+const restraintOf = ({ is_whole, names, reason, expires_at }: RestraintRow) => {
+  const end = timestampToMillis(expires_at ?? 'infinity')
+  return { isWhole: is_whole, names, reason, until: Number.isFinite(end) ? end : null }
 }
 
 const earliest = (...timestamps: (string | undefined)[]): number | null => {

@@ -1,7 +1,9 @@
 import { type Kysely, sql } from 'kysely'
+import { EVERYTHING } from '../auth/ban.ts'
 import { millisToSeconds } from '../auth/time.ts'
 import type { Holder } from './permissions.ts'
 import type { Schema, TimestampText } from './schema.ts'
+import { inTransaction } from './transaction.ts'
 import { lockUser } from './users.ts'
 
 /** What somebody can be banned by: one permission's name, or a set of them. */
@@ -65,10 +67,12 @@ export async function listRestrictionChoices(
   return rows
 }
 
-/** The sanction that bans from everything. */
-const EVERYTHING = 'Banned'
-
-/** The id of the sanction that bans from everything there is by now; `now` in milliseconds since the epoch. */
+/**
+ * The id of the sanction that bans from everything there is by now. It is brought up to date, for which it waits until
+ * nobody relies any more on what sanctions mean: that has to be before a transaction that does.
+ *
+ * @param now milliseconds since the epoch
+ */
 export async function ensureBan(db: Kysely<Schema>, now: number): Promise<number> {
   const at = millisToSeconds(now)
   return db.transaction().execute(async transaction => {
@@ -110,7 +114,7 @@ export async function restrict(
   const { named, held, key } = tablesOf(kind)
   const at = millisToSeconds(now)
   const end = expiresAt === null ? null : millisToSeconds(expiresAt)
-  return db.transaction().execute(async transaction => {
+  return inTransaction(db, async transaction => {
     await lockUser(transaction, holder.userId)
     const { rows } = await sql<{ name: string }>`select name from ${named} where id = ${id}::bigint`.execute(
       transaction,
@@ -137,10 +141,13 @@ export async function lift(
   { kind, id }: { kind: RestrictionKind; id: number },
 ): Promise<string | null> {
   const { named, held, key } = tablesOf(kind)
-  const { rows } = await sql<{ name: string }>`
-    with lifted as (
-      delete from ${held} as held where held.${key} = ${id}::bigint and ${heldBy(holder)} returning held.${key}
-    )
-    select name from ${named} where id in (select ${key} from lifted)`.execute(db)
-  return rows[0]?.name ?? null
+  return inTransaction(db, async transaction => {
+    await lockUser(transaction, holder.userId)
+    const { rows } = await sql<{ name: string }>`
+      with lifted as (
+        delete from ${held} as held where held.${key} = ${id}::bigint and ${heldBy(holder)} returning held.${key}
+      )
+      select name from ${named} where id in (select ${key} from lifted)`.execute(transaction)
+    return rows[0]?.name ?? null
+  })
 }

@@ -58,84 +58,74 @@ const changeOf = (before: readonly string[], after: readonly string[]): Change =
   revoked: before.filter(name => !after.includes(name)),
 })
 
-/** Keeps all who change what roles mean waiting, until the transaction is over. */
-const lockRoles = (transaction: Transaction<Schema>) =>
-  transaction.selectFrom('permission_versions').select('version').forUpdate().execute()
-
 /**
  * Has a role allow exactly what is named, unless roles or permissions have changed since they were looked at.
  *
+ * @param transaction one that has locked what roles mean, to change it
  * @param change.names names of permissions; what is none is left out
  * @param change.version that of the {@link RoleBook} that was looked at
- * @param change.mayChange whether a permission may be given and taken by whoever asks
+ * @param change.holdsAll whether the user who asks may do all that some permissions name: it has to be all that the role
+ *   allows, before and after
  */
 export async function setRolePermissions(
-  db: Kysely<Schema>,
+  transaction: Transaction<Schema>,
   roleId: number,
   {
     names,
     version,
-    mayChange,
-  }: { names: readonly string[]; version: number; mayChange(permission: string): boolean },
+    holdsAll,
+  }: { names: readonly string[]; version: number; holdsAll(permissions: readonly string[]): boolean },
 ): Promise<(Change & { role: string }) | NotChanged> {
-  return db.transaction().execute(async transaction => {
-    await lockRoles(transaction)
-    const book = await listRoles(transaction)
-    const role = book.roles.find(({ id }) => id === roleId)
-    if (role === undefined) return 'no such role'
-    if (book.version !== version) return 'changed meanwhile'
-    const change = changeOf(
-      role.permissions,
-      book.permissions.filter(name => names.includes(name)),
-    )
-    if (![...change.granted, ...change.revoked].every(mayChange)) return 'not allowed'
-    if (change.granted.length > 0) {
-      await sql`
-        insert into role_has_permissions (role_id, permission_id)
-        select ${roleId}::bigint, id from permissions
-        where name = any(${change.granted}::text[]) and guard_name = ${GUARD}`.execute(transaction)
-    }
-    if (change.revoked.length > 0) {
-      await sql`
-        delete from role_has_permissions where role_id = ${roleId}::bigint and permission_id in (
-          select id from permissions where name = any(${change.revoked}::text[]) and guard_name = ${GUARD}
-        )`.execute(transaction)
-    }
-    return { ...change, role: role.name }
-  })
+  const book = await listRoles(transaction)
+  const role = book.roles.find(({ id }) => id === roleId)
+  if (role === undefined) return 'no such role'
+  const after = book.permissions.filter(name => names.includes(name))
+  if (!holdsAll([...role.permissions, ...after])) return 'not allowed'
+  if (book.version !== version) return 'changed meanwhile'
+  const change = changeOf(role.permissions, after)
+  if (change.granted.length > 0) {
+    await sql`
+      insert into role_has_permissions (role_id, permission_id)
+      select ${roleId}::bigint, id from permissions
+      where name = any(${change.granted}::text[]) and guard_name = ${GUARD}`.execute(transaction)
+  }
+  if (change.revoked.length > 0) {
+    await sql`
+      delete from role_has_permissions where role_id = ${roleId}::bigint and permission_id in (
+        select id from permissions where name = any(${change.revoked}::text[]) and guard_name = ${GUARD}
+      )`.execute(transaction)
+  }
+  return { ...change, role: role.name }
 }
 
 /**
  * Gives a user exactly the named roles.
  *
+ * @param transaction one that has locked the user, and what roles mean
  * @param change.names names of roles; what is none is left out
  * @param change.mayChange whether a role may be given and taken by whoever asks
  */
 export async function setUserRoles(
-  db: Kysely<Schema>,
+  transaction: Transaction<Schema>,
   holder: Holder,
   { names, mayChange }: { names: readonly string[]; mayChange(role: Role): boolean },
 ): Promise<Change | 'not allowed'> {
-  return db.transaction().execute(async transaction => {
-    // What a role means stays what it is until it is given.
-    await lockRoles(transaction)
-    const { roles } = await listRoles(transaction)
-    const { rows } = await sql<{ name: string }>`
-      select distinct r.name from model_has_roles m join roles r on r.id = m.role_id
-      where m.model_id = ${holder.userId}::bigint and m.model_type = any(${holder.types}::text[])
-        and r.guard_name = ${GUARD}`.execute(transaction)
-    const after = roles.filter(({ name }) => names.includes(name)).map(({ name }) => name)
-    const change = changeOf(
-      rows.map(({ name }) => name),
-      after,
-    )
-    const isAllowed = [...change.granted, ...change.revoked].every(name => {
-      const role = roles.find(one => one.name === name)
-      return role !== undefined && mayChange(role)
-    })
-    if (!isAllowed) return 'not allowed'
-    await grant(transaction, 'role', holder, change.granted)
-    await revoke(transaction, 'role', holder, change.revoked)
-    return change
+  const { roles } = await listRoles(transaction)
+  const { rows } = await sql<{ name: string }>`
+    select distinct r.name from model_has_roles m join roles r on r.id = m.role_id
+    where m.model_id = ${holder.userId}::bigint and m.model_type = any(${holder.types}::text[])
+      and r.guard_name = ${GUARD}`.execute(transaction)
+  const after = roles.filter(({ name }) => names.includes(name)).map(({ name }) => name)
+  const change = changeOf(
+    rows.map(({ name }) => name),
+    after,
+  )
+  const isAllowed = [...change.granted, ...change.revoked].every(name => {
+    const role = roles.find(one => one.name === name)
+    return role !== undefined && mayChange(role)
   })
+  if (!isAllowed) return 'not allowed'
+  await grant(transaction, 'role', holder, change.granted)
+  await revoke(transaction, 'role', holder, change.revoked)
+  return change
 }

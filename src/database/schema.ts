@@ -341,6 +341,9 @@ export interface AccountEventsTable {
   details: string
   ip_address: string | null
   user_agent: string | null
+  /** From where another user did it: for staff alone. */
+  actor_ip_address: Generated<string | null>
+  actor_user_agent: Generated<string | null>
   created_at: TimestampText
 }
 

@@ -13,6 +13,7 @@ import {
   successorIssuers,
   withEnding,
 } from './token-lineage.ts'
+import { inTransaction } from './transaction.ts'
 import { lockUser } from './users.ts'
 
 /** A token to be stored. Times are milliseconds since the epoch. */
@@ -78,17 +79,15 @@ export type NotIssued = 'too many' | 'no such token'
  * Runs a write of a user's tokens while the user's row is locked, in the caller's transaction or one of its own. Other
  * writes of these tokens wait, and their next statements see what was written (READ COMMITTED).
  */
-function underUserLock<T>(
+const underUserLock = <T>(
   db: Kysely<Schema>,
   userId: number,
   write: (transaction: Kysely<Schema>) => Promise<T>,
-): Promise<T> {
-  const run = async (transaction: Kysely<Schema>) => {
+): Promise<T> =>
+  inTransaction(db, async transaction => {
     await lockUser(transaction, userId)
     return write(transaction)
-  }
-  return db.isTransaction ? run(db) : db.transaction().execute(run)
-}
+  })
 
 /** Whether a user has as many tokens as there may be. */
 async function hasAll(db: Kysely<Schema>, owner: TokenOwner, most: number | null): Promise<boolean> {

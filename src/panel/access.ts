@@ -1,6 +1,9 @@
 /** Who may see and use the panel's own pages: whoever is logged in. */
 export const LOGGED_IN = { auth: 'required', via: 'session' } as const
 
+/** Who may log out: users who may do nothing else as well. */
+export const LEAVING = { ...LOGGED_IN, whileBanned: true, beforeSecondFactor: true } as const
+
 /** Who may see pages before logging in. */
 export const ANYBODY = { auth: 'optional', via: 'session' } as const
 

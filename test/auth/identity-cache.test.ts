@@ -22,11 +22,13 @@ const tokenOf = (userId: number, version = 0, changesAt: number | null = null): 
       email: 'a@example.org',
       emailVerifiedAt: null,
       twoFactorConfirmedAt: null,
+      hasSecondFactor: false,
       createdAt: '2026-01-01 00:00:00',
       updatedAt: '2026-01-01 00:00:00',
     },
     permissions: new Set(),
     prohibitions: new Set(),
+    ban: null,
     changesAt,
   },
 })

@@ -336,6 +336,7 @@ t.test('a stored session', async t => {
     user: { id: 7 } as User,
     permissions: new Set(['a']),
     prohibitions: new Set<string>(),
+    ban: null,
     changesAt: null,
     password: passwordStamp('hash'),
   }

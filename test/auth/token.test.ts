@@ -233,11 +233,13 @@ t.test('the verdict on a token', async t => {
       email: 'a@example.org',
       emailVerifiedAt: null,
       twoFactorConfirmedAt: null,
+      hasSecondFactor: false,
       createdAt: '2026-01-01 00:00:00',
       updatedAt: '2026-01-01 00:00:00',
     },
     permissions: new Set(['view playlist']),
     prohibitions: new Set<string>(),
+    ban: null,
     changesAt: null,
   }
   const stored: StoredToken = {

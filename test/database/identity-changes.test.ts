@@ -126,10 +126,11 @@ async function messages(t: Test, database: TestDatabase) {
       [`update sessions set user_id = ${one.id} where id = 's2'`, ofOne],
       [`delete from sessions`, ofOne],
 
-      [`update users set remember_token = 'x', two_factor_secret = 'y'`, []],
+      [`update users set remember_token = 'x', two_factor_recovery_codes = 'y'`, []],
       ...[
         ...["name = 'other'", "email = 'other@example.org'", 'email_verified_at = null', "password = 'x'"],
         ...[
+          "two_factor_secret = 'y'",
           'two_factor_confirmed_at = now()',
           'updated_at = now()',
           'deleted_at = now()',
@@ -155,7 +156,7 @@ async function messages(t: Test, database: TestDatabase) {
           select id, '${USER_TYPE}', ${one.id} from prohibitions where name = 'view playlist'`,
         ofOne,
       ],
-      [`update model_prohibitions set reason = 'x' where model_id = ${one.id}`, []],
+      [`update model_prohibitions set reason = 'x' where model_id = ${one.id}`, ofOne],
       [`update model_prohibitions set expires_at = now() where model_id = ${one.id}`, ofOne],
       [`delete from model_prohibitions where model_id = ${one.id}`, ofOne],
       [`insert into sanctions (name) values ('none')`, ['*']],

@@ -114,6 +114,47 @@ export function beforeStatement(
   return () => hasCome
 }
 
+/**
+ * Does something on another connection once the first statement that matches is done, before its connection is free
+ * for others: on both databases, as long as that statement is in no transaction.
+ *
+ * @returns tells whether that statement came
+ */
+export function afterStatement(
+  t: Test,
+  { source }: TestDatabase,
+  pattern: RegExp,
+  act: (other: Session) => Promise<unknown>,
+): () => boolean {
+  const acquire = source.acquire.bind(source)
+  t.teardown(() => Object.assign(source, { acquire }))
+  let hasCome = false
+  Object.assign(source, {
+    acquire: async (): Promise<Session> => {
+      const session = await acquire()
+      let isIt = false
+      return {
+        query(text, parameters, name) {
+          isIt ||= !hasCome && pattern.test(text)
+          return session.query(text, parameters, name)
+        },
+        async release() {
+          await session.release()
+          if (!isIt || hasCome) return
+          hasCome = true
+          const other = await acquire()
+          try {
+            await act(other)
+          } finally {
+            await other.release()
+          }
+        },
+      }
+    },
+  })
+  return () => hasCome
+}
+
 const onPostgres = (url: string) => over(postgresSource(url, () => {}))
 const onPglite = (pglite: PGlite) => over(new PgliteSource(pglite))
 

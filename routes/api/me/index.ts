@@ -1,19 +1,22 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { me as endpoint } from '../../../src/api/endpoints.ts'
+import { forbidden } from '../../../src/api/errors.ts'
+import { MESSAGES } from '../../../src/api/messages.ts'
 import { showSchema } from '../../../src/api/query/openapi.ts'
 import { queryParser } from '../../../src/api/query/parse.ts'
 import { render } from '../../../src/api/query/render.ts'
-import { success } from '../../../src/api/responses.ts'
+import { failure, success } from '../../../src/api/responses.ts'
 import type { Ability } from '../../../src/auth/ability.ts'
 import type { Identity } from '../../../src/auth/identity.ts'
+import { refusal } from '../../../src/auth/permission.ts'
 import { selectIncludes, selecting } from '../../../src/database/select.ts'
 import { userValues } from '../../../src/database/users.ts'
 
-/** What a token has to allow before it sees more than whose it is. */
-const INCLUDES: readonly [include: string, ability: Ability][] = [
-  ['externalprofiles', 'read:externalprofile'],
-  ['notifications', 'read:notification'],
-  ['playlists', 'read:playlist'],
+/** What a token has to allow before it sees more than whose it is, and what its user must not be banned from. */
+const INCLUDES: readonly [include: string, ability: Ability, permission: string][] = [
+  ['externalprofiles', 'read:externalprofile', 'view external profile'],
+  ['notifications', 'read:notification', 'view notification'],
+  ['playlists', 'read:playlist', 'view playlist'],
 ]
 
 const me: FastifyPluginAsyncTypebox = async app => {
@@ -23,20 +26,32 @@ const me: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: { auth: 'required' }, endpoint },
+      config: { access: { auth: 'required', whileBanned: true, beforeSecondFactor: true }, endpoint },
       schema: {
         operationId: 'me.show',
         tags: ['me'],
         summary: 'Show the authenticated user',
         description:
-          'Returns the user to whom the token belongs, with what is included of its own, whatever its visibility. No permission is needed, nor a verified e-mail address.',
-        response: { 200: success(showSchema(endpoint, 'The authenticated user.'), { isLimited: true }) },
+          'Returns the user to whom the token belongs, with what is included of its own, whatever its visibility. No permission is needed, nor a verified e-mail address; but who is banned from seeing something does not see it here. Without includes it is open to users who are banned from everything or have to set up a second factor first.',
+        response: {
+          200: success(showSchema(endpoint, 'The authenticated user.'), { isLimited: true }),
+          403: failure(
+            'The token lacks the ability for what is included, or the user is banned from seeing it.',
+            MESSAGES.prohibited,
+          ),
+        },
       },
     },
     async request => {
       const query = parse(request.url)
-      for (const [name, ability] of INCLUDES) if (query.includes.has(name)) request.requireAbility(ability)
-      const { user } = request.identity as Identity
+      const identity = request.identity as Identity
+      if (query.includes.size > 0) request.requireStanding()
+      for (const [name, ability, permission] of INCLUDES) {
+        if (!query.includes.has(name)) continue
+        request.requireAbility(ability)
+        if (refusal(identity, permission) === 'prohibited') throw forbidden(MESSAGES.prohibited)
+      }
+      const { user } = identity
       const values = userValues(user)
       const found = await selectIncludes(
         app.database.kysely,

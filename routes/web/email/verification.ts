@@ -53,7 +53,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/verify/:id/:hash',
     {
-      config: { access: { auth: 'required', via: 'session' } },
+      config: { access: { auth: 'required', via: 'session', beforeSecondFactor: true } },
       schema: {
         operationId: 'email.verify',
         tags: ['account'],
@@ -96,7 +96,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/verification-notification',
     {
-      config: { access: { auth: 'required', via: 'session' } },
+      config: { access: { auth: 'required', via: 'session', beforeSecondFactor: true } },
       schema: {
         operationId: 'email.verification-notification',
         tags: ['account'],

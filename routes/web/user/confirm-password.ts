@@ -11,7 +11,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/confirm-password',
     {
-      config: { access: { auth: 'required', via: 'session' } },
+      config: { access: { auth: 'required', via: 'session', beforeSecondFactor: true } },
       schema: {
         operationId: 'user.confirm-password',
         tags: ['session'],
@@ -31,7 +31,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/confirmed-password-status',
     {
-      config: { access: { auth: 'required', via: 'session' } },
+      config: { access: { auth: 'required', via: 'session', beforeSecondFactor: true } },
       schema: {
         operationId: 'user.confirmed-password-status',
         tags: ['session'],

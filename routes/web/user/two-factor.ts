@@ -10,7 +10,7 @@ import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { totpUri } from '../../../src/auth/second-factor.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
-const access: Access = { auth: 'required', via: 'session', password: 'confirmed' }
+const access: Access = { auth: 'required', via: 'session', password: 'confirmed', beforeSecondFactor: true }
 
 /** A code of the authenticator app, or a recovery code, for what weakens a confirmed second factor. */
 const Proof = { code: optionalText('123456'), recovery_code: optionalText('FbeNR0JtHA-mpIgLYOQiL') }

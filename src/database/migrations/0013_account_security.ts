@@ -1,9 +1,37 @@
 import type { Migration } from 'kysely'
 import { statements } from './statements.ts'
 
+/** The columns of tables that an identity is made of by now. */
+const IDENTITY: Record<string, readonly string[]> = {
+  users: [
+    ...[
+      'id',
+      'name',
+      'email',
+      'email_verified_at',
+      'password',
+      'two_factor_confirmed_at',
+      'two_factor_secret',
+    ],
+    ...['created_at', 'updated_at', 'deleted_at'],
+  ],
+  model_sanctions: ['model_type', 'model_id', 'sanction_id', 'expires_at', 'reason'],
+  model_prohibitions: ['model_type', 'model_id', 'prohibition_id', 'expires_at', 'reason'],
+}
+
+const told = Object.entries(IDENTITY).flatMap(([table, columns]) => {
+  const values = (row: string) => columns.map(column => `${row}.${column}`).join(', ')
+  return [
+    `drop trigger ${table}_identities_update on ${table}`,
+    `create trigger ${table}_identities_update after update of ${columns.join(', ')} on ${table}
+      for each row when ((${values('old')}) is distinct from (${values('new')}))
+      execute function notify_${table}_change()`,
+  ]
+})
+
 /**
  * E-mail addresses that wait for their confirmation or can be reverted, which token issued which, when recovery codes
- * were made, and forms of the panel that were sent.
+ * were made, forms of the panel that were sent, and from where others did something to an account.
  */
 export const accountSecurity: Migration = {
   up: statements(
@@ -39,5 +67,9 @@ export const accountSecurity: Migration = {
       created_at timestamp(0) not null
     )`,
     `create index form_submissions_created_at_index on form_submissions (created_at)`,
+    // Columns of their own: what users see of their activity, and filter and sort by, knows nothing of them.
+    `alter table account_events add column actor_ip_address varchar(45), add column actor_user_agent varchar(500)`,
+    // What they were, with whether a second factor is there, and why a user is banned.
+    ...told,
   ),
 }

@@ -52,11 +52,27 @@ export function RolePage({
 }: {
   role: Role
   book: RoleBook
-  mayChange(permission: string): boolean
+  /** Whether the viewer may do all that some permissions name. */
+  mayChange(permissions: readonly string[]): boolean
   owesPassword: boolean
   returned: Returned
 }) {
   const ticked = tickedOf(returned, 'permissions', role.permissions)
+  if (!mayChange(role.permissions)) {
+    return (
+      <section>
+        <p>You may not change this role, since it allows more than you may do yourself.</p>
+        <ul class="choices">
+          {role.permissions.map(permission => (
+            <li key={permission}>{permission}</li>
+          ))}
+        </ul>
+        <p>
+          <a href="/admin/roles">Back to all roles</a>
+        </p>
+      </section>
+    )
+  }
   return (
     <section>
       {role.isDefault && <p>Whoever verifies an e-mail address gets this role.</p>}
@@ -75,7 +91,7 @@ export function RolePage({
                     checked={ticked.includes(permission)}
                   />
                   {permission}
-                  {!mayChange(permission) && <span class="hint"> (not yours to change)</span>}
+                  {!mayChange([permission]) && <span class="hint"> (not yours to change)</span>}
                 </label>
               </li>
             ))}

@@ -387,7 +387,7 @@ async function users(t: Test, database: TestDatabase) {
     t.match(textOf(page), /The ban counts from now on.*Banned until 2026-03-08 00:00 UTC , by .*: spam/)
     const banned = await get(app, '/api/me/playlist', user.token)
     t.equal(banned.status, 403)
-    t.match(banned.json.message, 'You have been banned')
+    t.equal(banned.json.message, 'Your account is banned until 2026-03-08: spam.')
     const mail = await app.mailbox.next()
     t.equal(mail.to.address, user.email)
     t.match(mail.text, /Banned\..*2026-03-08T00:00:00Z.*spam/s)

@@ -210,7 +210,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/current',
     {
-      config: { access: { auth: 'required' } },
+      config: { access: { auth: 'required', whileBanned: true } },
       schema: {
         operationId: 'me.token.destroy-current',
         tags: ['token'],

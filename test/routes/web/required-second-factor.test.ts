@@ -1,0 +1,226 @@
+import { Secret as OneTimeSecret, TOTP } from 'otpauth'
+import t, { type Test } from 'tap'
+import { addUser, get, MINUTE, send, startApp, type TestApp, type TestUser } from '../../support/app.ts'
+import { TestBrowser } from '../../support/browser.ts'
+import { afterStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { formsOf, PanelBrowser } from '../../support/panel.ts'
+import { knowingRoutes } from '../../support/routes.ts'
+
+const PASSWORD = 'Correct horse 1'
+const MANY = '1000000'
+const REQUIRED = {
+  message:
+    'Your account has to have a second factor. Log in with a browser, set one up, and confirm it with a code.',
+}
+
+/** What is open before: the set-up and what it takes, who is logged in, and the way out. */
+const OPEN = [
+  'GET /api/me',
+  'POST /logout',
+  'POST /user/confirm-password',
+  'GET /user/confirmed-password-status',
+  'POST /user/two-factor-authentication',
+  'DELETE /user/two-factor-authentication',
+  'POST /user/confirmed-two-factor-authentication',
+  'GET /user/two-factor-qr-code',
+  'GET /user/two-factor-secret-key',
+  'GET /user/two-factor-recovery-codes',
+  'POST /user/two-factor-recovery-codes',
+  'POST /email/verification-notification',
+  'GET /email/verify/1/1',
+]
+
+const start = (t: Test, database: TestDatabase, required: string, environment: Record<string, string> = {}) =>
+  startApp(t, {
+    database,
+    environment: {
+      REQUIRE_SECOND_FACTOR: required,
+      LOGIN_RATE_LIMIT: MANY,
+      CONFIRM_PASSWORD_RATE_LIMIT: MANY,
+      TWO_FACTOR_RATE_LIMIT: MANY,
+      RATE_LIMIT_ANONYMOUS: MANY,
+      RATE_LIMIT_AUTHENTICATED: MANY,
+      ...environment,
+    },
+  })
+
+const addMember = async (
+  database: TestDatabase,
+  options: { roles?: string[]; permissions?: string[] } = {},
+) => ({
+  ...(await addUser(database, { password: PASSWORD, ...options })),
+  password: PASSWORD,
+})
+
+const codeOf = (secret: string, { clock }: TestApp) =>
+  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
+
+/** Writes the columns of a second factor in a user's row, as other programs can. */
+const setColumns = (
+  { kysely }: TestDatabase,
+  { id }: { id: number },
+  columns: { two_factor_secret?: string | null; two_factor_confirmed_at?: string | null },
+) => kysely.updateTable('users').set(columns).where('id', '=', id).execute()
+
+const statusOf = async (app: TestApp, { token }: TestUser) => (await get(app, '/api/me/token', token)).status
+
+for (const engine of ENGINES) {
+  t.test(`a second factor that is required, on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+
+    await t.test('is required of whom REQUIRE_SECOND_FACTOR names', async t => {
+      const member = await addMember(database, { roles: ['Verified'] })
+      const viewer = await addMember(database, { permissions: ['view filament'] })
+      const above = await addMember(database, { permissions: ['bypass authorization'] })
+      for (const [required, statuses] of [
+        ['none', [200, 200, 200]],
+        ['staff', [200, 403, 403]],
+        ['all', [403, 403, 403]],
+      ] as const) {
+        const app = await start(t, database, required)
+        const found = [await statusOf(app, member), await statusOf(app, viewer), await statusOf(app, above)]
+        t.strictSame(found, statuses, required)
+      }
+    })
+
+    await t.test('leaves a token nothing but to tell whose it is', async t => {
+      const app = await start(t, database, 'staff')
+      const user = await addMember(database, { roles: ['Admin'] })
+      const headers = { authorization: `Bearer ${user.token}` }
+      const routes = (await knowingRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
+      t.ok(routes.length > 30)
+      for (const [method, path] of routes) {
+        if (OPEN.includes(`${method} ${path}`)) continue
+        const { status, json } = await send(app, method, path, { headers })
+        t.equal(status, 403, `${method} ${path}`)
+        t.strictSame(json, REQUIRED)
+      }
+      t.equal((await get(app, '/api/me', user.token)).json.user.id, user.id)
+      for (const include of ['playlists', 'roles']) {
+        t.strictSame((await get(app, `/api/me?include=${include}`, user.token)).json, REQUIRED, include)
+      }
+    })
+
+    await t.test('leaves a session the set-up, the verification of its address and the way out', async t => {
+      const app = await start(t, database, 'all')
+      const user = await addMember(database)
+      const browser = new TestBrowser(app)
+      t.equal((await browser.logIn(user)).status, 200)
+      const closed: string[] = []
+      for (const [method, path] of await knowingRoutes(app)) {
+        if (`${method} ${path}` === 'POST /logout') continue
+        const { json } = await browser.send(method, path, method === 'GET' ? {} : { payload: {} })
+        if (json?.message === REQUIRED.message) closed.push(`${method} ${path}`)
+      }
+      const routes = (await knowingRoutes(app)).map(([method, path]) => `${method} ${path}`)
+      t.strictSame(
+        routes.filter(route => !closed.includes(route)).sort(),
+        [...OPEN].sort(),
+        'what is open, and nothing else',
+      )
+      t.equal((await browser.post('/logout')).status, 204)
+    })
+
+    for (const identityCache of ['off', 'on']) {
+      await t.test(`opens everything once it is confirmed (cache ${identityCache})`, async t => {
+        const app = await start(t, database, 'staff', { IDENTITY_CACHE: identityCache })
+        const user = await addMember(database, { roles: ['Admin'] })
+        const browser = new TestBrowser(app)
+        await browser.logIn(user)
+        t.equal((await browser.get('/api/me')).status, 200)
+        t.equal((await browser.get('/api/me/token')).status, 403)
+        t.equal((await browser.post('/user/confirm-password', { password: PASSWORD })).status, 201)
+        t.equal((await browser.post('/user/two-factor-authentication')).status, 200)
+        const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
+        t.equal((await browser.get('/api/me/token')).status, 403, 'not before a code has confirmed it')
+        const code = codeOf(secretKey, app)
+        t.equal((await browser.post('/user/confirmed-two-factor-authentication', { code })).status, 200)
+        t.equal((await browser.get('/api/me/token')).status, 200)
+        t.equal(await statusOf(app, user), 200)
+
+        app.clock.advance(MINUTE)
+        const again = new TestBrowser(app)
+        t.strictSame((await again.logIn(user)).json, { two_factor: true })
+        t.equal((await again.get('/api/me')).status, 401)
+        await again.post('/two-factor-challenge', { code: codeOf(secretKey, app) })
+        t.equal((await again.get('/api/me/token')).status, 200)
+
+        t.equal((await browser.send('DELETE', '/user/two-factor-authentication')).status, 200)
+        t.equal((await browser.get('/api/me/token')).status, 403, 'and closes it when it is gone')
+        t.equal(await statusOf(app, user), 403)
+      })
+
+      await t.test(`is a secret and its confirmation, not one of them (cache ${identityCache})`, async t => {
+        const app = await start(t, database, 'all', { IDENTITY_CACHE: identityCache })
+        const user = await addMember(database)
+        t.equal(await statusOf(app, user), 403)
+        await setColumns(database, user, { two_factor_confirmed_at: '2026-03-01 12:00:00' })
+        t.equal(await statusOf(app, user), 403, 'a confirmation of nothing')
+        await setColumns(database, user, { two_factor_secret: 'x' })
+        t.equal(await statusOf(app, user), 200)
+        await setColumns(database, user, { two_factor_secret: null })
+        // Changes that others make are told a moment later.
+        app.clock.advance(identityCache === 'on' ? MINUTE : 0)
+        t.equal(await statusOf(app, user), 403)
+        await setColumns(database, user, { two_factor_secret: 'x', two_factor_confirmed_at: null })
+        app.clock.advance(identityCache === 'on' ? MINUTE : 0)
+        t.equal(await statusOf(app, user), 403, 'what nobody has confirmed')
+      })
+    }
+
+    await t.test('is what the pages of the panel lead to', async t => {
+      const app = await start(t, database, 'staff')
+      const user = await addMember(database, { roles: ['Admin'] })
+      const browser = new PanelBrowser(app)
+      const login = await browser.bare('GET', '/admin/login')
+      const entered = await browser.sendForm(login, '/admin/login', {
+        email: user.email,
+        password: PASSWORD,
+      })
+      t.equal(entered.status, 303)
+      for (const path of [
+        ...['', '/devices', '/activity', '/password', '/users', `/users/${user.id}`, '/roles', '/roles/1'],
+        ...[`/tokens/${user.tokenId}`, '/login', '/two-factor'],
+      ]) {
+        const { status, headers } = await browser.bare('GET', `/admin${path}`)
+        t.equal(status, 303, path)
+        t.equal(headers.location, '/admin/second-factor')
+      }
+      const [token] = [...browser.cookies].filter(([name]) => name === 'XSRF-TOKEN').map(([, value]) => value)
+      for (const path of [
+        '/admin/tokens',
+        '/admin/password',
+        '/admin/devices/end-others',
+        '/admin/roles/1',
+      ]) {
+        const answer = await browser.post(path, { _token: token ?? '', current_password: PASSWORD })
+        t.equal(answer.status, 403, path)
+        t.match(answer.text, REQUIRED.message)
+        t.ok(formsOf(answer).some(({ action }) => action === '/admin/logout'))
+      }
+      t.equal((await browser.bare('GET', '/admin/nothing')).status, 404)
+      t.equal((await browser.post('/admin/logout', { _token: token ?? '' })).status, 303)
+      t.match((await browser.bare('GET', '/admin')).headers.location, '/admin/login')
+    })
+
+    await t.test('is asked for again when a form comes to write', async t => {
+      const app = await start(t, database, 'staff')
+      const user = await addMember(database, { roles: ['Admin'] })
+      const subject = await addUser(database)
+      const browser = new PanelBrowser(app)
+      await browser.logIn(user)
+      await setColumns(database, user, { two_factor_secret: 'x', two_factor_confirmed_at: '2026-03-01' })
+      const path = `/admin/users/${subject.id}`
+      const page = await browser.open(path)
+      const came = afterStatement(t, database, /^update "sessions" set "payload"/, other =>
+        other.query('update users set two_factor_secret = null where id = $1', [user.id]),
+      )
+      const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD }
+      const { status, text } = await browser.sendForm(page, `${path}/roles`, fields)
+      t.equal(came(), true)
+      t.equal(status, 403)
+      t.match(text, REQUIRED.message)
+    })
+  })
+}

@@ -66,7 +66,7 @@ export async function listRestrictionChoices(
 }
 
 /** The sanction that bans from everything. */
-const EVERYTHING = 'Banned'
+export const BAN_FROM_EVERYTHING = 'Banned'
 
 /** The id of the sanction that bans from everything there is by now; `now` in milliseconds since the epoch. */
 export async function ensureBan(db: Kysely<Schema>, now: number): Promise<number> {
@@ -74,13 +74,13 @@ export async function ensureBan(db: Kysely<Schema>, now: number): Promise<number
   return db.transaction().execute(async transaction => {
     await transaction
       .insertInto('sanctions')
-      .values({ name: EVERYTHING, created_at: at, updated_at: at })
+      .values({ name: BAN_FROM_EVERYTHING, created_at: at, updated_at: at })
       .onConflict(conflict => conflict.column('name').doNothing())
       .execute()
     const { id } = await transaction
       .selectFrom('sanctions')
       .select('id')
-      .where('name', '=', EVERYTHING)
+      .where('name', '=', BAN_FROM_EVERYTHING)
       .executeTakeFirstOrThrow()
     await sql`
       insert into sanction_prohibition (sanction_id, prohibition_id, created_at, updated_at)

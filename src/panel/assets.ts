@@ -90,6 +90,9 @@ button:hover, .button:hover { filter: brightness(1.1); }
 .name { font-weight: 600; overflow-wrap: anywhere; }
 .agent { overflow-wrap: anywhere; }
 .tag { display: inline-block; padding: 0 .5rem; border: 1px solid var(--line); border-radius: 1rem; font-size: .85rem; margin: 0 .35rem .2rem 0; overflow-wrap: anywhere; }
+.tag.grave { color: var(--grave); border-color: var(--grave); }
+button:disabled { opacity: .6; cursor: default; }
+.row .action, .row .button { flex: 0 0 auto; }
 dl { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: .35rem 1rem; margin: 0 0 1rem; }
 dt { color: var(--faint); }
 .secret { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; margin: 0 0 1rem; }
@@ -105,7 +108,10 @@ th[scope=row] { text-align: left; min-width: 9rem; font-weight: 400; position: s
 `,
 )
 
-/** Copies a text to the clipboard. Without it the text is there to be selected, and the button is not. */
+/**
+ * Copies a text to the clipboard: without it the text is there to be selected, and the button is not. And has nobody
+ * press a button twice while the server is at work: without it the server sees that.
+ */
 export const SCRIPT = asset(
   'panel.js',
   'text/javascript; charset=utf-8',
@@ -124,5 +130,17 @@ for (const button of document.querySelectorAll('button[data-copies]')) {
     }
   })
 }
+
+const forms = document.querySelectorAll('form[method=post]')
+const allow = (form, isAllowed) => {
+  for (const button of form.querySelectorAll('button[type=submit]')) button.disabled = !isAllowed
+}
+for (const form of forms) {
+  form.addEventListener('submit', () => {
+    allow(form, false)
+    setTimeout(allow, 10_000, form, true)
+  })
+}
+addEventListener('pageshow', () => forms.forEach(form => allow(form, true)))
 `,
 )

@@ -31,6 +31,14 @@ export class PanelBrowser extends TestBrowser {
     return answer.status === 303 ? this.open(answer.headers.location ?? '') : answer
   }
 
+  /** The same, and says yes to what is asked then. */
+  async submitConfirmed(page: Answer, action: string, fields: Fields = {}): Promise<Answer> {
+    const question = await this.submit(page, action, fields)
+    const isAsked = formsOf(question).some(form => form.action === action && form.hidden.confirmed === '1')
+    if (!isAsked) throw new Error(`Nothing is asked after ${action}: ${textOf(question)}`)
+    return this.submit(question, action)
+  }
+
   /** Sends a form of a page with its hidden fields, or with others in their place. */
   sendForm(page: Answer, action: string, fields: Fields = {}, headers: Record<string, string> = {}) {
     const form = formsOf(page).find(one => one.action === action)
@@ -63,8 +71,8 @@ export const formsOf = ({ text }: Answer) =>
       action,
       hidden: Object.fromEntries(
         [...inner.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [
-          name ?? '',
-          value ?? '',
+          unescaped(name ?? ''),
+          unescaped(value ?? ''),
         ]),
       ),
     }),
@@ -72,10 +80,7 @@ export const formsOf = ({ text }: Answer) =>
 
 /** What a page says to people: its text, without tags. */
 export const textOf = ({ text }: Answer): string =>
-  text
-    .replace(/<[^>]*>/g, ' ')
-    .replace(/\s+/g, ' ')
-    .replaceAll('&lt;', '<')
-    .replaceAll('&quot;', '"')
-    .replaceAll('&#39;', "'")
-    .replaceAll('&amp;', '&')
+  unescaped(text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' '))
+
+const unescaped = (text: string): string =>
+  text.replaceAll('&lt;', '<').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&amp;', '&')

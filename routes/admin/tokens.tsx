@@ -6,6 +6,7 @@ import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../src/api/token-input.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
+import { millisToTimestamp } from '../../src/auth/time.ts'
 import type { PlainToken } from '../../src/auth/token.ts'
 import { listTokens } from '../../src/database/tokens.ts'
 import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
@@ -44,6 +45,12 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     end: endOfToken(row, app.config, app.clock()),
   })
 
+  const endWithoutDate = () => {
+    const now = app.clock()
+    const row = { expires_at: null, created_at: millisToTimestamp(now), last_used_at: null }
+    return endOfToken(row, app.config, now)
+  }
+
   /** The tokens that end with one, or all of them. */
   const listEnding = (request: FastifyRequest, id: number | null) => listTokens(kysely, ownerOf(request), id)
 
@@ -55,7 +62,12 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     const own = await listTokens(kysely, ownerOf(request))
     return reply.page(
       { title: 'Tokens', active: 'Tokens', problem: returned.problem },
-      <Tokens tokens={own.map(shown)} returned={returned} owesPassword={request.owesPassword()} />,
+      <Tokens
+        tokens={own.map(shown)}
+        returned={returned}
+        owesPassword={request.owesPassword()}
+        endWithoutDate={endWithoutDate()}
+      />,
     )
   }
 

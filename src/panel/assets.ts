@@ -50,6 +50,7 @@ main { padding-bottom: 4rem; outline: none; }
 h1 { font-size: 1.6rem; margin: 1.5rem 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }
 section, .card { background: var(--surface); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem; margin: 0 0 1.25rem; }
+section > p:first-child { margin-top: 0; }
 .narrow { max-width: 26rem; }
 .field { margin: 0 0 1rem; }
 label, legend { font-weight: 600; }
@@ -59,7 +60,7 @@ input:not([type=checkbox], [type=radio], [type=hidden]), select, textarea {
   border: 1px solid var(--faint); border-radius: .5rem;
 }
 textarea { font-family: ui-monospace, monospace; }
-input[aria-invalid], textarea[aria-invalid] { border-color: var(--grave); }
+input[aria-invalid], select[aria-invalid], textarea[aria-invalid] { border-color: var(--grave); }
 input[type=checkbox], input[type=radio] { width: 1.1rem; height: 1.1rem; accent-color: var(--accent); vertical-align: -.15rem; margin: 0 .4rem 0 0; }
 fieldset { border: 1px solid var(--line); border-radius: .5rem; margin: 0 0 1rem; padding: .75rem 1rem; }
 fieldset label { font-weight: 400; }
@@ -104,7 +105,7 @@ th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align:
 th[scope=row] { text-align: left; min-width: 9rem; font-weight: 400; position: sticky; left: 0; background: var(--surface); }
 .more { display: flex; gap: 1rem; }
 @media (min-width: 50rem) { th[scope=row] { white-space: nowrap; } }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } button, .button { width: 100%; text-align: center; } .action, header .action { flex: 1 1 auto; } header button { width: auto; } }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } button, .button { width: 100%; text-align: center; } .action, header .action { flex: 1 1 auto; } .row .action, .row .button { flex: 1 1 100%; } header button { width: auto; } }
 `,
 )
 

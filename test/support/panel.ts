@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import type { Answer } from './app.ts'
+import { type Answer, addUser } from './app.ts'
 import { TestBrowser } from './browser.ts'
+import type { TestDatabase } from './databases.ts'
 
 type Fields = Readonly<Record<string, string | readonly string[]>>
 
@@ -13,8 +14,8 @@ export class PanelBrowser extends TestBrowser {
     this.#server = app
   }
 
-  override clone(): PanelBrowser {
-    const other = new PanelBrowser(this.#server)
+  override clone(app = this.#server): PanelBrowser {
+    const other = new PanelBrowser(app)
     for (const [name, value] of this.cookies) other.cookies.set(name, value)
     return other
   }
@@ -57,6 +58,21 @@ export class PanelBrowser extends TestBrowser {
   override async logIn({ email, password }: { email: string; password: string }): Promise<Answer> {
     return this.submit(await this.open('/admin/login'), '/admin/login', { email, password })
   }
+}
+
+/** The password of those who use the panel in tests. */
+export const PASSWORD = 'Correct horse 1'
+
+/** A user on the panel. */
+export async function panelUser(
+  app: FastifyInstance,
+  database: TestDatabase,
+  options: { roles?: string[]; permissions?: string[] } = {},
+) {
+  const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
+  const browser = new PanelBrowser(app)
+  await browser.logIn(user)
+  return { user, browser }
 }
 
 function encode(fields: Fields): string {

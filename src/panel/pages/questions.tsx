@@ -52,8 +52,8 @@ function TokenNames({ tokens }: { tokens: readonly NamedToken[] }) {
   return (
     <ul>
       {tokens.slice(0, TOLD).map(({ id, name }) => (
-        <li class="name" key={id}>
-          {name}
+        <li key={id}>
+          <span class="name">{name}</span> <span class="hint">{`(begins with ${id}|)`}</span>
         </li>
       ))}
       {tokens.length > TOLD && <li>{`and ${tokens.length - TOLD} more`}</li>}

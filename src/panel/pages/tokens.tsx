@@ -12,6 +12,7 @@ import {
   OwnPassword,
   type Returned,
 } from '../elements.tsx'
+import { iso } from '../moment.ts'
 import type { TokenEnd } from '../token-end.ts'
 import { PRESETS, TICKED } from '../token-scopes.ts'
 
@@ -34,8 +35,11 @@ export function Tokens({
   tokens,
   returned,
   owesPassword,
+  endWithoutDate,
 }: {
   tokens: readonly ShownToken[]
+  /** When a new token ends that is given no date of its own. */
+  endWithoutDate: TokenEnd
   returned: Returned
   owesPassword: boolean
 }) {
@@ -54,7 +58,7 @@ export function Tokens({
       )}
       <section aria-labelledby="new-token">
         <h2 id="new-token">New token</h2>
-        <NewToken returned={returned} owesPassword={owesPassword} />
+        <NewToken returned={returned} owesPassword={owesPassword} endWithoutDate={endWithoutDate} />
       </section>
       {tokens.length > 1 && <Action action="/admin/tokens/revoke-all" label="Revoke all tokens" isGrave />}
     </>
@@ -98,7 +102,21 @@ function Ends({ end: { at, isIdle, state } }: { end: TokenEnd }) {
   )
 }
 
-function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword: boolean }) {
+/** The same in words, for a token that is still to be made. */
+const endOf = ({ at, isIdle }: TokenEnd): string =>
+  at === null
+    ? 'it never ends'
+    : `it ends on ${iso(at).slice(0, 10)}${isIdle ? ' if it is not used before' : ''}`
+
+function NewToken({
+  returned,
+  owesPassword,
+  endWithoutDate,
+}: {
+  returned: Returned
+  owesPassword: boolean
+  endWithoutDate: TokenEnd
+}) {
   const { entered, faults } = returned
   const chosen = Array.isArray(entered.abilities) ? entered.abilities : []
   const scope = entered.scope ?? TICKED
@@ -152,7 +170,7 @@ function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword
         name="expires_at"
         label="Ends on"
         type="date"
-        hint="At the beginning of that day, in UTC. Left empty, it has no date of its own: the next page says when it ends."
+        hint={`At the beginning of that day, in UTC. Left empty, ${endOf(endWithoutDate)}.`}
         returned={returned}
       />
       <Field

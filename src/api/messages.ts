@@ -43,7 +43,7 @@ export const MESSAGES = {
   ticksBesideScope:
     'Abilities are ticked, and another choice than “only what is ticked” is made. Make that choice, or untick them.',
   formUnderWay:
-    'This form was sent before, and it is not known yet what became of it. Look whether it has done what you wanted. If not, send it again.',
+    'This form was sent before, and it is not known yet what became of it. Look whether it has done what you wanted. If not, load its page again, and send it from there.',
   notFound: 'Not Found.',
   routeNotFound: (path: string) => `The route ${path} could not be found.`,
   methodNotAllowed: (method: string, path: string, allowed: readonly string[]) =>

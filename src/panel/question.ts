@@ -8,7 +8,7 @@ export interface Question {
   active: Section
   /** What happens, and to whom. */
   content: ComponentChildren
-  /** What else there is to know, and may change while somebody reads it. */
+  /** What else there is to know, and may change while it is read. */
   aside?: ComponentChildren
   /** What the button says that has it done. */
   button: string

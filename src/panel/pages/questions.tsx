@@ -287,7 +287,9 @@ export const aboutRole = (role: Role, change: Change, holders: number): Question
       {role.isDefault && <p>Every user who verifies an e-mail address gets this role.</p>}
     </>
   ),
-  aside: <p>{holders === 1 ? 'One user has it now.' : `${holders} users have it now.`}</p>,
+  aside: (
+    <p>{holders === 1 ? 'One user has it now.' : `${holders === 0 ? 'No' : holders} users have it now.`}</p>
+  ),
   button: 'Change what it allows',
   back: `/admin/roles/${role.id}`,
 })

@@ -123,7 +123,7 @@ async function scene(t: Test, database: TestDatabase) {
       page: `/admin/roles/${role.id}`,
       action: `/admin/roles/${role.id}`,
       fields: { 'permissions[]': ['view user'], current_password: PASSWORD },
-      says: /Role Patron Gains view user Loses .* 0 users have it now\./,
+      says: /Role Patron Gains view user Loses .* No users have it now\./,
       back: `/admin/roles/${role.id}`,
     },
   }

@@ -4,6 +4,7 @@ import { type Notes, notes } from '../src/auth/notes.ts'
 import { liveSince, type SessionDigest } from '../src/auth/session.ts'
 import { DAY_MS, MINUTE_MS } from '../src/auth/time.ts'
 import { pruneDevices } from '../src/database/devices.ts'
+import { pruneEmailChanges } from '../src/database/email-changes.ts'
 import { pruneEvents } from '../src/database/events.ts'
 import { pruneFormSubmissions } from '../src/database/form-submissions.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
@@ -92,6 +93,7 @@ export default fp(
           () => pruneDevices(kysely, now),
           () => pruneResetTokens(kysely, now),
           () => pruneFormSubmissions(kysely, now - SENT_FORMS_MS),
+          () => pruneEmailChanges(kysely, now),
           () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),
         ]) {
           await prune().catch(warn('what is over could not be deleted'))

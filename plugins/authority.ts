@@ -16,6 +16,8 @@ interface AuthorizedOptions {
   subjectId?: number
   /** Whether the write changes what roles mean. */
   changesRoles?: boolean
+  /** Whether it confirms the password that the route asks for, and so cannot need it. */
+  confirmsPassword?: boolean
 }
 
 declare module 'fastify' {
@@ -65,7 +67,7 @@ export default fp(
     app.decorateRequest('authorized', async function <
       T,
       I extends Identity,
-    >(this: FastifyRequest, write: AuthorizedWrite<T, I>, { subjectId, changesRoles }: AuthorizedOptions = {}) {
+    >(this: FastifyRequest, write: AuthorizedWrite<T, I>, { subjectId, changesRoles, confirmsPassword = false }: AuthorizedOptions = {}) {
       const known = this.identity
       if (known === null) throw unauthenticated()
       return database.kysely.transaction().execute(async transaction => {
@@ -81,7 +83,7 @@ export default fp(
         if (identity === null || identity.user.id !== known.user.id) throw unauthenticated()
         this.identity = identity
         this.requireAccess()
-        if (this.routeConfig.access?.password !== undefined && this.owesPassword()) {
+        if (this.routeConfig.access?.password !== undefined && !confirmsPassword && this.owesPassword()) {
           throw passwordConfirmationRequired()
         }
         return write(transaction, identity as I)

@@ -7,9 +7,8 @@ import { serviceUnavailable, unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { isEmail } from '../src/auth/email.ts'
 import { hashResetToken, mintResetToken } from '../src/auth/reset-token.ts'
-import { noteLogin } from '../src/database/login-addresses.ts'
-import { findResetToken, keepResetToken, takeResetToken } from '../src/database/password-resets.ts'
-import { type Account, changePassword, findUserByEmail } from '../src/database/users.ts'
+import { findResetToken, keepResetToken } from '../src/database/password-resets.ts'
+import { type Account, findUserByEmail, resetPassword } from '../src/database/users.ts'
 import { accountKey } from '../src/limits/attempt-limit.ts'
 
 type Entered = string | null | undefined
@@ -143,19 +142,16 @@ export default fp(
         }
 
         const hash = await app.hashPassword(password as string)
-        const isDone = await kysely.transaction().execute(async transaction => {
-          if (!(await takeResetToken(transaction, user.email, stored))) return false
-          await changePassword(transaction, user.id, hash, {
-            keep: null,
-            revokeTokens: revokeTokens ? config.tokenableTypes : null,
-            now: clock(),
-          })
-          // Whoever was kept out by somebody's wrong guesses has shown to be the user.
-          await noteLogin(transaction, user.id, this.clientAddress.key, clock())
-          return true
+        const done = await resetPassword(kysely, user, {
+          token: stored,
+          hash,
+          revokeTokens,
+          types: config.tokenableTypes,
+          address: this.clientAddress.key,
+          now: clock(),
         })
-        if (!isDone) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
-        this.record('password reset', { userId: user.id, revokedTokens: revokeTokens })
+        if (done === null) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
+        this.record('password reset', { userId: user.id, ...done })
         await app.mail.notify('passwordChanged', user)
       },
     )

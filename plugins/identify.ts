@@ -16,7 +16,7 @@ declare module 'fastify' {
     identity: Identity | null
     /** How that was found out, for the log and the metrics only; null when nobody asked. */
     authenticationOutcome: AuthenticationOutcome | null
-    /** When that was found out, in milliseconds since the epoch. */
+    /** When that began to be found out, in milliseconds since the epoch. */
     identifiedAt: number
     /** Whether it was found out once more, since the body came late. */
     isIdentifiedAgain: boolean
@@ -111,9 +111,9 @@ export default fp(
       const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
       if (!isAsked && !request.isStateful) return done()
       request.authenticationOutcome = 'anonymous'
+      request.identifiedAt = clock()
 
       const finish = (error?: Error) => {
-        request.identifiedAt = clock()
         app.metrics.authentication(request.authenticationOutcome ?? 'anonymous')
         done(error)
       }

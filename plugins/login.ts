@@ -2,18 +2,23 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
+import type { SessionIdentity } from '../src/auth/identity.ts'
 import { equalSecrets } from '../src/auth/secret.ts'
-import { type Challenge, isPending, passwordStamp } from '../src/auth/session.ts'
-import { noteLogin } from '../src/database/login-addresses.ts'
-import { type Credentials, findCredentialsById } from '../src/database/users.ts'
+import { isPending, passwordStamp, type Session } from '../src/auth/session.ts'
+import {
+  type LoginBrowser,
+  storeChallenge,
+  storeLogin,
+  storeLogout,
+  underLoginLock,
+} from '../src/database/logins.ts'
+import { takeChallenge } from '../src/database/sessions.ts'
+import type { Credentials } from '../src/database/users.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Logs a user in, in a new session, and remembers the browser if that is wanted. */
-    logIn(
-      credentials: Pick<Credentials, 'userId' | 'password'>,
-      options: { remember: boolean; cause: 'password' | 'code' | 'recovery code' | 'registration' },
-    ): Promise<void>
+    /** Logs a user in who has just registered, and remembers the browser if that is wanted. */
+    enterAsNew(user: Pick<Credentials, 'userId' | 'password'>, options: { remember: boolean }): Promise<void>
     /**
      * Logs in whoever knows a password, or has the session wait for the second factor.
      *
@@ -38,78 +43,123 @@ declare module 'fastify' {
   }
 }
 
-/** Adds `request.logIn()`, the only way into an account but by a remembered device, and what leads there. */
+/**
+ * Adds the ways into an account, but for remembered devices. Each of them verifies first and then decides once more in
+ * the transaction that stores the session, under the user's lock: see {@link underLoginLock}.
+ */
 export default fp(
   async app => {
+    const { clock } = app
     const { kysely } = app.database
 
+    const browserOfLogin = (request: FastifyRequest): LoginBrowser => ({
+      ...app.sessions.next(request),
+      address: request.clientAddress.key,
+      presented: app.devices.presented(request),
+    })
+
+    /** Stores a login, of which the answer brings the cookies. */
+    const logIn = async <Refusal extends string>(
+      request: FastifyRequest,
+      { userId, remember }: { userId: number; remember: boolean },
+      decide: (
+        transaction: Parameters<typeof storeLogin>[0],
+        credentials: Credentials | null,
+        browser: LoginBrowser,
+      ) => Promise<Credentials | Session | Refusal>,
+    ): Promise<'logged in' | 'challenged' | Refusal> => {
+      const browser = browserOfLogin(request)
+      const device = remember ? app.devices.mint() : null
+      const outcome = await underLoginLock(
+        kysely,
+        { userId, ...browser },
+        async (transaction, credentials) => {
+          const decision = await decide(transaction, credentials, browser)
+          if (typeof decision === 'string' || 'id' in decision) return decision
+          return storeLogin(transaction, decision, browser, device)
+        },
+      )
+      if (typeof outcome === 'string') return outcome
+      app.sessions.adopt(request, outcome)
+      if (outcome.userId === null) return 'challenged'
+      app.devices.send(request, device)
+      return 'logged in'
+    }
+
     app.decorateRequest(
-      'logIn',
-      async function (this: FastifyRequest, { userId, password }, { remember, cause }) {
-        const login = { userId, password: passwordStamp(password) }
-        await noteLogin(kysely, userId, this.clientAddress.key, app.clock())
-        await app.devices.forget(this)
-        const device = remember ? await app.devices.remember(this, login) : null
-        await app.sessions.start(this, { login: { ...login, device } })
-        this.record('login', { userId, cause, remember })
+      'enterAsNew',
+      async function (this: FastifyRequest, { userId, password }, { remember }) {
+        const outcome = await logIn(this, { userId, remember }, async (_transaction, credentials) =>
+          credentials?.password === password ? credentials : 'gone',
+        )
+        if (outcome === 'logged in') this.record('login', { userId, cause: 'registration', remember })
       },
     )
 
     app.decorateRequest(
       'enter',
       async function (this: FastifyRequest, reply: FastifyReply, { email, password, remember }) {
-        const credentials = await this.checkPassword(reply, { email, password, as: 'login' })
-        if (credentials === null) throw unprocessable({ email: [MESSAGES.wrongCredentials] })
-        const { userId, hasSecondFactor } = credentials
-        if (!hasSecondFactor) {
-          await this.logIn(credentials, { remember, cause: 'password' })
-          return 'nothing'
-        }
-        await app.sessions.start(this, {
-          challenge: { userId, password: passwordStamp(credentials.password), remember },
+        const verified = await this.checkPassword(reply, { email, password, as: 'login' })
+        if (verified === null) throw unprocessable({ email: [MESSAGES.wrongCredentials] })
+        const { userId } = verified
+        const outcome = await logIn(this, { userId, remember }, async (transaction, credentials, browser) => {
+          if (credentials?.password !== verified.password) return 'changed'
+          if (!credentials.hasSecondFactor) return credentials
+          const stamp = passwordStamp(credentials.password)
+          return storeChallenge(transaction, browser, { userId, password: stamp, remember })
         })
-        return 'second factor'
+        if (outcome === 'changed') throw unprocessable({ email: [MESSAGES.wrongCredentials] })
+        if (outcome === 'challenged') return 'second factor'
+        this.record('login', { userId, cause: 'password', remember })
+        return 'nothing'
       },
     )
-
-    /** The credentials of whoever owes a second factor, unless they are others by now. */
-    const credentialsOf = async ({ userId, password }: Challenge) => {
-      const credentials = await findCredentialsById(kysely, userId)
-      return credentials !== null && equalSecrets(passwordStamp(credentials.password), password)
-        ? credentials
-        : null
-    }
 
     app.decorateRequest(
       'answerChallenge',
       async function (this: FastifyRequest, reply: FastifyReply, { code, recoveryCode }) {
-        const pending = this.session?.challenge ?? null
-        await app.attempts.count(this, reply, 'two_factor', String(pending?.userId ?? 'nobody'))
-        const credentials =
-          pending !== null && isPending(pending, app.clock()) ? await credentialsOf(pending) : null
-        const accepts = async ({ userId }: { userId: number }) => {
-          if (recoveryCode !== null) return app.secondFactor.acceptsRecoveryCode(this, userId, recoveryCode)
-          return code !== null && (await app.secondFactor.acceptsCode(this, userId, code))
-        }
-        if (pending === null || credentials === null || !(await accepts(credentials))) {
-          throw unprocessable(
-            recoveryCode === null
-              ? { code: [MESSAGES.wrongCode] }
-              : { recovery_code: [MESSAGES.wrongRecoveryCode] },
-          )
-        }
-        await this.logIn(credentials, {
-          remember: pending.remember,
-          cause: recoveryCode === null ? 'code' : 'recovery code',
+        const { session } = this
+        const pending = session?.challenge ?? null
+        const account = String(pending?.userId ?? 'nobody')
+        await app.attempts.count(this, reply, 'two_factor', account)
+        const cause = recoveryCode === null ? 'code' : 'recovery code'
+        const wrong = unprocessable(
+          recoveryCode === null
+            ? { code: [MESSAGES.wrongCode] }
+            : { recovery_code: [MESSAGES.wrongRecoveryCode] },
+        )
+        if (session === null || pending === null || !isPending(pending, clock())) throw wrong
+        const { userId, remember } = pending
+
+        /** Takes the challenge, so that it leads to one session, and uses the code up, if it is right. */
+        const answer = () =>
+          logIn(this, { userId, remember }, async (transaction, credentials) => {
+            const taken = await takeChallenge(transaction, session.id.digest())
+            if (taken?.userId !== userId || credentials === null) return 'over'
+            if (!equalSecrets(passwordStamp(credentials.password), taken.password)) return 'over'
+            const proof = { code, recoveryCode }
+            return (await app.secondFactor.accepts(transaction, userId, proof)) ? credentials : 'wrong'
+          })
+        let outcome = 'over' as Awaited<ReturnType<typeof answer>>
+        await app.attempts.judge(this, 'two_factor', {
+          account,
+          userId,
+          async verify() {
+            outcome = await answer()
+            return outcome !== 'wrong'
+          },
         })
+        if (outcome === 'wrong') this.record('wrong code', { userId, cause })
+        if (outcome !== 'logged in') throw wrong
+        this.record('login', { userId, cause, remember })
       },
     )
 
     app.decorateRequest('logOut', async function (this: FastifyRequest) {
-      const userId = this.identity?.user.id ?? null
-      await app.devices.forget(this)
-      await app.sessions.start(this)
-      this.record('logout', { userId })
+      const { user } = this.identity as SessionIdentity
+      app.sessions.adopt(this, await storeLogout(kysely, user.id, browserOfLogin(this)))
+      app.devices.send(this, null)
+      this.record('logout', { userId: user.id })
     })
   },
   {

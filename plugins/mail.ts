@@ -18,11 +18,18 @@ declare module 'fastify' {
       sendPasswordReset(to: Recipient, url: string): Promise<void>
       /** Sends the link that verifies a user's e-mail address. */
       sendVerification(user: Recipient & { id: number }): Promise<void>
+      /** Sends the link that makes a new e-mail address a user's, to that address. */
+      sendNewEmail(user: Recipient & { id: number }): Promise<void>
+      /** Sends the link that brings an old e-mail address back, to that address. */
+      sendEmailReplaced(to: Recipient, url: string): Promise<void>
       /** Tells somebody what they are banned from. */
       sendBan(to: Recipient, ban: Ban): Promise<void>
       /** Tells somebody what happened to the account. */
       notify(
-        kind: Exclude<keyof Messages, 'verification' | 'passwordReset' | 'banned'>,
+        kind: Exclude<
+          keyof Messages,
+          'verification' | 'newEmail' | 'emailReplaced' | 'passwordReset' | 'banned'
+        >,
         to: Recipient,
       ): Promise<void>
     }
@@ -73,17 +80,21 @@ export default fp(
       send(compose())
     }
 
+    /** The link that shows that an address is its user's. */
+    const verificationLink = ({ id, email }: { id: number; email: string }) => {
+      const url = `${config.appUrl.origin}${config.authPath}/email/verify/${id}/${emailHash(email)}`
+      return signLink(url, clock() + VERIFICATION_MS, app.keys.signing()[0])
+    }
+
     app.decorate('mail', {
       mayReceive: async (kind, email) => !(await limits[kind].isUsedUp(accountKey(email))),
       sendPasswordReset: (to, url) => sendLimited('passwordReset', to, () => texts.passwordReset(to, url)),
       sendBan: (to, ban) => sendLimited('banned', to, () => texts.banned(to, ban)),
       notify: (kind, to) => sendLimited(kind, to, () => texts[kind](to)),
-      async sendVerification(user) {
-        const url = `${config.appUrl.origin}${config.authPath}/email/verify/${user.id}/${emailHash(user.email)}`
-        await sendLimited('verification', user, () =>
-          texts.verification(user, signLink(url, clock() + VERIFICATION_MS, app.keys.signing()[0])),
-        )
-      },
+      sendVerification: user =>
+        sendLimited('verification', user, () => texts.verification(user, verificationLink(user))),
+      sendNewEmail: user => sendLimited('newEmail', user, () => texts.newEmail(user, verificationLink(user))),
+      sendEmailReplaced: (to, url) => sendLimited('emailReplaced', to, () => texts.emailReplaced(to, url)),
     })
   },
   { name: 'mail', dependencies: ['counters', 'keys', 'metrics'] },

@@ -4,15 +4,16 @@ import { errorsByField } from '../src/api/account-input.ts'
 import { unauthenticated, unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { SessionIdentity } from '../src/auth/identity.ts'
-import { confirmPassword } from '../src/database/sessions.ts'
-import { type Credentials, changePassword } from '../src/database/users.ts'
+import { confirmSession } from '../src/database/logins.ts'
+import { type Credentials, changePassword, findCredentialsById } from '../src/database/users.ts'
 
 type Entered = string | null | undefined
 
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * Remembers in the session that its user has just entered the password.
+     * Remembers in the session that its user has just entered the password. The session gets a new id: one that was
+     * stolen before opens nothing more (session fixation, OWASP ASVS 3.2.1).
      *
      * @param field what the password is called where it was entered
      * @throws {HttpError} 422 for a wrong one, and as `checkPassword`
@@ -34,7 +35,6 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, clock } = app
-    const { kysely } = app.database
 
     /** The credentials of the session's user; null for a wrong password. */
     const check = (request: FastifyRequest, reply: FastifyReply, password: string) => {
@@ -45,12 +45,24 @@ export default fp(
     app.decorateRequest(
       'confirmPassword',
       async function (this: FastifyRequest, reply: FastifyReply, password, field) {
-        const { user, session } = this.identity as SessionIdentity
-        if ((await check(this, reply, password ?? '')) === null) {
-          throw unprocessable({ [field]: [MESSAGES.wrongPassword] })
-        }
-        await confirmPassword(kysely, session.id.digest(), clock())
-        this.record('password confirmed', { userId: user.id })
+        const wrong = unprocessable({ [field]: [MESSAGES.wrongPassword] })
+        const verified = await check(this, reply, password ?? '')
+        if (verified === null) throw wrong
+        const { fresh } = app.sessions.next(this)
+        const { identity, confirmed } = await this.authorized(
+          async (transaction, identity: SessionIdentity) => {
+            const present = await findCredentialsById(transaction, identity.user.id)
+            if (present?.password !== verified.password) throw wrong
+            return {
+              identity,
+              confirmed: await confirmSession(transaction, identity.session, present, fresh),
+            }
+          },
+          { confirmsPassword: true },
+        )
+        app.sessions.adopt(this, confirmed)
+        this.identity = { ...identity, session: confirmed }
+        this.record('password confirmed', { userId: identity.user.id })
       },
     )
 
@@ -70,28 +82,31 @@ export default fp(
         reply: FastifyReply,
         { current, password, repeated, revokeTokens },
       ) {
-        const { user, session } = this.identity as SessionIdentity
         const isEntered = typeof current === 'string'
-        const credentials = isEntered ? await check(this, reply, current) : null
+        const verified = isEntered ? await check(this, reply, current) : null
         const ofCurrent = [
           ...(isEntered ? [] : [MESSAGES.rules.required('current password')]),
-          ...(credentials === null ? [MESSAGES.wrongCurrentPassword] : []),
+          ...(verified === null ? [MESSAGES.wrongCurrentPassword] : []),
         ]
         const ofNew = await app.screening.passwordErrors(password, repeated)
         const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
         if (errors !== null) throw unprocessable(errors)
         const hash = await app.hashPassword(password as string)
-        const isChanged = await changePassword(kysely, user.id, hash, {
-          keep: { session: session.id.digest(), password: (credentials as Credentials).password },
-          revokeTokens: revokeTokens ? config.tokenableTypes : null,
-          now: clock(),
+        const user = await this.authorized(async (transaction, { user, session }: SessionIdentity) => {
+          const present = await findCredentialsById(transaction, user.id)
+          // Another change of the password was made while this one was hashed.
+          if (present?.password !== (verified as Credentials).password) throw unauthenticated()
+          await changePassword(transaction, user.id, hash, {
+            keep: session.id.digest(),
+            revokeTokens: revokeTokens ? config.tokenableTypes : null,
+            now: clock(),
+          })
+          return user
         })
-        // The session ended while the passwords were hashed, perhaps by another change of them.
-        if (!isChanged) throw unauthenticated()
         this.record('password changed', { userId: user.id, revokedTokens: revokeTokens })
         await app.mail.notify('passwordChanged', user)
       },
     )
   },
-  { name: 'own-password', dependencies: ['access', 'credentials', 'mail', 'screening'] },
+  { name: 'own-password', dependencies: ['authority', 'credentials', 'mail', 'screening'] },
 )

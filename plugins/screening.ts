@@ -76,7 +76,8 @@ export default fp(
         const taken = await takenFields(
           app.database.kysely,
           { name: isNameWhole ? name : null, email: ofEmail.length === 0 ? (email ?? null) : null },
-          own?.id,
+          own?.id ?? null,
+          app.clock(),
         )
         const isUnfit = isNameWhole && name !== own?.name && (await flagged(name))
         return {

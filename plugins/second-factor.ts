@@ -1,5 +1,9 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import type { Transaction } from 'kysely'
+import { unprocessable } from '../src/api/errors.ts'
+import { MESSAGES } from '../src/api/messages.ts'
+import type { SessionIdentity } from '../src/auth/identity.ts'
 import {
   mintRecoveryCodes,
   mintTotpSecret,
@@ -7,10 +11,14 @@ import {
   spendRecoveryCode,
   totpStep,
 } from '../src/auth/second-factor.ts'
+import { MINUTE_MS } from '../src/auth/time.ts'
+import type { Schema } from '../src/database/schema.ts'
 import {
   confirmSecondFactor,
   findSecondFactor,
-  replaceRecoveryCodes,
+  removeSecondFactor,
+  type StoredSecondFactor,
+  storeRecoveryCodes,
   storeSecondFactor,
   useStep,
 } from '../src/database/second-factors.ts'
@@ -21,31 +29,47 @@ declare module 'fastify' {
   }
 }
 
-/** A user's second factor, as its user may see it. */
-interface ShownSecondFactor {
-  /** In base32; null while there is none. */
-  secret: string | null
-  recoveryCodes: readonly string[]
+/** What proves that somebody has the second factor: a code of the authenticator app, or a recovery code. */
+export interface SecondFactorProof {
+  code: string | null
+  recoveryCode: string | null
 }
 
+/**
+ * A user's own second factor. What weakens a confirmed one, or shows what stands in for it, needs a proof of it besides
+ * the confirmed password, so that a stolen session and password are not enough.
+ *
+ * All of them throw {HttpError} 422 for a proof that is missing or wrong, 429 when a limit is used up, and as
+ * `request.authorized`.
+ */
 interface SecondFactor {
-  show(userId: number): Promise<ShownSecondFactor>
-  /** Makes a new one, which is to be confirmed, unless there is one that is not to be replaced. Says whether. */
-  enable(userId: number, options: { isForced: boolean }): Promise<boolean>
+  /** The secret that waits to be confirmed; null for none, and once it is confirmed. */
+  pendingSecret(userId: number): Promise<string | null>
+  /** Makes a new one, which has to be confirmed, unless there is one that is not to be replaced. */
+  enable(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    options: { isForced: boolean; proof: SecondFactorProof },
+  ): Promise<void>
+  /** Has it asked for from now on, after a code that shows that the app knows the secret. Ends all other sessions. */
+  confirm(request: FastifyRequest, reply: FastifyReply, code: string | null): Promise<void>
+  /** Takes it away. */
+  disable(request: FastifyRequest, reply: FastifyReply, proof: SecondFactorProof): Promise<void>
+  /** Shows the recovery codes. */
+  recoveryCodes(request: FastifyRequest, reply: FastifyReply, proof: SecondFactorProof): Promise<string[]>
   /** Makes new recovery codes in the place of those that are there. */
-  replaceRecoveryCodes(userId: number): Promise<void>
-  /** Whether a code of the authenticator app is right, and was not used before. It is used then. */
-  acceptsCode(request: FastifyRequest, userId: number, code: string): Promise<boolean>
-  /** The same, for the code that shows that the app knows the secret: from then on it is asked for. */
-  confirm(request: FastifyRequest, userId: number, code: string): Promise<boolean>
-  /** Whether a recovery code is right. It is used then. */
-  acceptsRecoveryCode(request: FastifyRequest, userId: number, code: string): Promise<boolean>
+  replaceRecoveryCodes(request: FastifyRequest, reply: FastifyReply, proof: SecondFactorProof): Promise<void>
+  /** Whether a proof is right, and was not used before; it is used then. The caller holds the user's lock. */
+  accepts(transaction: Transaction<Schema>, userId: number, proof: SecondFactorProof): Promise<boolean>
 }
+
+/** For how long recovery codes are shown without a proof after they were made, in milliseconds. */
+const SHOWN_MS = 10 * MINUTE_MS
 
 /** Adds `app.secondFactor`, which keeps its secrets encrypted as Laravel does. */
 export default fp(
   async app => {
-    const { clock, random, log, keys } = app
+    const { clock, config, random, log, keys } = app
     const { kysely } = app.database
 
     /** A column's text; null for none, and for one that no key of ours opens. */
@@ -60,80 +84,175 @@ export default fp(
       }
       return text
     }
-    const openCodes = (userId: number, payload: string | null) =>
-      parseRecoveryCodes(open(userId, 'two_factor_recovery_codes', payload) ?? '[]') ?? []
+    const openSecret = (userId: number, { secret }: StoredSecondFactor) =>
+      open(userId, 'two_factor_secret', secret)
+    const openCodes = (userId: number, { recoveryCodes }: StoredSecondFactor) =>
+      parseRecoveryCodes(open(userId, 'two_factor_recovery_codes', recoveryCodes) ?? '[]') ?? []
     const seal = (codes: readonly string[]) => keys.encryption().encrypt(JSON.stringify(codes))
 
-    /** Runs a change of a user's recovery codes until nobody else has changed them meanwhile. */
-    const changeCodes = async (
+    const acceptsCode = async (
+      transaction: Transaction<Schema>,
       userId: number,
-      change: (codes: readonly string[]) => readonly string[] | null,
-    ): Promise<boolean> => {
-      for (;;) {
-        const stored = await findSecondFactor(kysely, userId)
-        const codes = stored && change(openCodes(userId, stored.recoveryCodes))
-        if (!codes) return false
-        if (await replaceRecoveryCodes(kysely, userId, { from: stored.recoveryCodes, to: seal(codes) }))
-          return true
-      }
-    }
-
-    const judgeCode = async (userId: number, stored: string | null, code: string): Promise<boolean> => {
-      const secret = open(userId, 'two_factor_secret', stored)
+      stored: StoredSecondFactor,
+      code: string,
+    ) => {
+      const secret = openSecret(userId, stored)
       const step = secret === null ? null : totpStep(secret, code, clock())
-      return step !== null && (await useStep(kysely, userId, step))
+      return step !== null && (await useStep(transaction, userId, step))
     }
 
-    const judged = async (
-      request: FastifyRequest,
-      userId: number,
-      cause: 'code' | 'recovery code',
-      verify: () => Promise<boolean>,
-    ): Promise<boolean> => {
-      const isRight = await app.attempts.judge(request, 'two_factor', {
-        account: String(userId),
-        userId,
-        verify,
-      })
-      if (!isRight) request.record('wrong code', { userId, cause })
-      return isRight
+    const accepts: SecondFactor['accepts'] = async (transaction, userId, { code, recoveryCode }) => {
+      const stored = await findSecondFactor(transaction, userId)
+      if (stored === null) return false
+      if (recoveryCode === null) {
+        return code !== null && (await acceptsCode(transaction, userId, stored, code))
+      }
+      const left = spendRecoveryCode(openCodes(userId, stored), recoveryCode, random)
+      if (left !== null) await storeRecoveryCodes(transaction, userId, seal(left), null)
+      return left !== null
     }
+
+    /** Runs what may find a proof wrong within the limits for wrong codes, if there is one. */
+    const limited = async <T>(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      { code, recoveryCode }: SecondFactorProof,
+      run: () => Promise<T | 'wrong'>,
+    ): Promise<T> => {
+      const { id: userId } = (request.identity as SessionIdentity).user
+      if (code === null && recoveryCode === null) return (await run()) as T
+      const account = String(userId)
+      await app.attempts.count(request, reply, 'two_factor', account)
+      const found: (T | 'wrong')[] = []
+      const isRight = await app.attempts.judge(request, 'two_factor', {
+        account,
+        userId,
+        async verify() {
+          const outcome = await run()
+          found.push(outcome)
+          return outcome !== 'wrong'
+        },
+      })
+      if (isRight) return found[0] as T
+      request.record('wrong code', { userId, cause: recoveryCode === null ? 'code' : 'recovery code' })
+      throw unprocessable(
+        recoveryCode === null
+          ? { code: [MESSAGES.wrongCode] }
+          : { recovery_code: [MESSAGES.wrongRecoveryCode] },
+      )
+    }
+
+    /** Changes or shows a user's second factor under the user's lock, with a proof if that is needed. */
+    const proven = <T>(
+      request: FastifyRequest,
+      reply: FastifyReply,
+      proof: SecondFactorProof,
+      needsProof: (stored: StoredSecondFactor) => boolean,
+      write: (
+        transaction: Transaction<Schema>,
+        identity: SessionIdentity,
+        stored: StoredSecondFactor,
+      ) => Promise<T>,
+    ) =>
+      limited<T>(request, reply, proof, () =>
+        request.authorized<T | 'wrong', SessionIdentity>(async (transaction, identity) => {
+          const { id: userId } = identity.user
+          const stored = (await findSecondFactor(transaction, userId)) as StoredSecondFactor
+          if (needsProof(stored)) {
+            if (proof.code === null && proof.recoveryCode === null) {
+              throw unprocessable({ code: [MESSAGES.secondFactorProofRequired] })
+            }
+            if (!(await accepts(transaction, userId, proof))) return 'wrong'
+          }
+          return write(transaction, identity, stored)
+        }),
+      )
 
     app.decorate('secondFactor', {
-      async show(userId) {
+      accepts,
+      async pendingSecret(userId) {
         const stored = await findSecondFactor(kysely, userId)
-        return {
-          secret: open(userId, 'two_factor_secret', stored?.secret ?? null),
-          recoveryCodes: openCodes(userId, stored?.recoveryCodes ?? null),
-        }
+        return stored === null || stored.isConfirmed ? null : openSecret(userId, stored)
       },
-      enable: (userId, { isForced }) =>
-        storeSecondFactor(kysely, userId, {
-          secret: keys.encryption().encrypt(mintTotpSecret(random)),
-          recoveryCodes: seal(mintRecoveryCodes(random)),
-          isForced,
-          now: clock(),
-        }),
-      async replaceRecoveryCodes(userId) {
-        await changeCodes(userId, () => mintRecoveryCodes(random))
+      async enable(request, reply, { isForced, proof }) {
+        const secret = keys.encryption().encrypt(mintTotpSecret(random))
+        const recoveryCodes = seal(mintRecoveryCodes(random))
+        const replaced = await proven(
+          request,
+          reply,
+          proof,
+          ({ isConfirmed }) => isConfirmed && isForced,
+          async (transaction, { user }, before) => {
+            if (before.secret !== null && !isForced) return null
+            await storeSecondFactor(transaction, user.id, { secret, recoveryCodes, now: clock() })
+            return { user, wasConfirmed: before.isConfirmed }
+          },
+        )
+        if (replaced === null) return
+        const { user, wasConfirmed } = replaced
+        request.record('second factor enabled', { userId: user.id })
+        if (wasConfirmed) await app.mail.notify('secondFactorRemoved', user)
       },
-      acceptsCode: (request, userId, code) =>
-        judged(request, userId, 'code', async () => {
-          const stored = await findSecondFactor(kysely, userId)
-          return judgeCode(userId, stored?.secret ?? null, code)
-        }),
-      confirm: (request, userId, code) =>
-        judged(request, userId, 'code', async () => {
-          const secret = (await findSecondFactor(kysely, userId))?.secret ?? null
-          if (secret === null || !(await judgeCode(userId, secret, code))) return false
-          const device = request.session?.device ?? null
-          return confirmSecondFactor(kysely, userId, { secret, device, now: clock() })
-        }),
-      acceptsRecoveryCode: (request, userId, code) =>
-        judged(request, userId, 'recovery code', () =>
-          changeCodes(userId, codes => spendRecoveryCode(codes, code, random)),
-        ),
+      async confirm(request, reply, code) {
+        if (code === null) throw unprocessable({ code: [MESSAGES.wrongCode] })
+        const userId = await limited(request, reply, { code, recoveryCode: null }, () =>
+          request.authorized<number | 'wrong', SessionIdentity>(async (transaction, { user, session }) => {
+            const stored = (await findSecondFactor(transaction, user.id)) as StoredSecondFactor
+            if (!(await acceptsCode(transaction, user.id, stored, code))) return 'wrong'
+            const kept = { session: session.id.digest(), device: session.device }
+            await confirmSecondFactor(transaction, user.id, { kept, now: clock() })
+            return user.id
+          }),
+        )
+        request.record('second factor confirmed', { userId })
+      },
+      async disable(request, reply, proof) {
+        const removed = await proven(
+          request,
+          reply,
+          proof,
+          ({ isConfirmed }) => isConfirmed && config.twoFactorDisableNeedsCode,
+          async (transaction, { user }, before) =>
+            (await removeSecondFactor(transaction, user.id, clock()))
+              ? { user, wasConfirmed: before.isConfirmed }
+              : null,
+        )
+        if (removed === null) return
+        const { user, wasConfirmed } = removed
+        request.record('second factor removed', { userId: user.id })
+        if (wasConfirmed) await app.mail.notify('secondFactorRemoved', user)
+      },
+      async recoveryCodes(request, reply, proof) {
+        const { userId, codes } = await proven(
+          request,
+          reply,
+          proof,
+          ({ isConfirmed, recoveryCodesMadeAt }) =>
+            isConfirmed && !(recoveryCodesMadeAt !== null && clock() - recoveryCodesMadeAt <= SHOWN_MS),
+          async (transaction, { user }) => {
+            // Read again: a recovery code that was the proof has given way to another one.
+            const stored = (await findSecondFactor(transaction, user.id)) as StoredSecondFactor
+            return { userId: user.id, codes: openCodes(user.id, stored) }
+          },
+        )
+        request.record('recovery codes shown', { userId })
+        return codes
+      },
+      async replaceRecoveryCodes(request, reply, proof) {
+        const codes = seal(mintRecoveryCodes(random))
+        const userId = await proven(
+          request,
+          reply,
+          proof,
+          ({ isConfirmed }) => isConfirmed,
+          async (transaction, { user }, { secret }) => {
+            if (secret !== null) await storeRecoveryCodes(transaction, user.id, codes, clock())
+            return user.id
+          },
+        )
+        request.record('recovery codes replaced', { userId })
+      },
     })
   },
-  { name: 'second-factor', dependencies: ['attempts', 'events', 'keys'] },
+  { name: 'second-factor', dependencies: ['attempts', 'authority', 'events', 'keys', 'mail'] },
 )

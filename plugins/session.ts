@@ -4,7 +4,6 @@ import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
 import type { SessionIdentity } from '../src/auth/identity.ts'
 import {
-  type Challenge,
   judgeSession,
   mintSessionId,
   parseSessionId,
@@ -15,7 +14,7 @@ import {
   type SessionId,
   type StoredSession,
 } from '../src/auth/session.ts'
-import { replaceSession, type SessionLogin } from '../src/database/sessions.ts'
+import { type NewSession, replaceSession } from '../src/database/sessions.ts'
 import { browserOf } from '../src/http.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
 
@@ -30,6 +29,8 @@ declare module 'fastify' {
     sessionFailure: SessionFailure | null
     /** Whether it was given one. */
     hasNewSession: boolean
+    /** Whether that came in the place of one that other requests of the browser may have been sent with. */
+    replacesSession: boolean
   }
 }
 
@@ -50,20 +51,28 @@ interface Sessions {
    * @param isAskedFor whether a browser wants it whose last one was replaced a moment ago
    */
   offer(request: FastifyRequest, isAskedFor?: boolean): Promise<void>
-  /**
-   * Gives the request a new session, and ends the one that it had: of somebody who logged in, of nobody who owes a
-   * second factor, or of nobody at all.
-   */
-  start(
-    request: FastifyRequest,
-    owner?: { login?: SessionLogin; challenge?: Omit<Challenge, 'at'> },
-  ): Promise<void>
+  /** What a new session of the request begins with, and the one in whose place it comes; null for none. */
+  next(request: FastifyRequest): {
+    old: SessionDigest | null
+    fresh: Pick<NewSession, 'id' | 'browser' | 'now'>
+  }
+  /** Makes a session that was stored in place of the request's own the request's: its answer brings the cookies. */
+  adopt(request: FastifyRequest, session: Session): void
+  /** Has the request's cookie be another one from now on, of a session that another request has begun. */
+  join(request: FastifyRequest, id: SessionId): Promise<SessionIdentity | null | SessionFailure>
+  /** Gives the request a new session of no user, and ends the one that it had. */
+  start(request: FastifyRequest): Promise<void>
 }
 
 /** How many ended sessions are remembered, for requests that were under way in them. */
 const ENDED_CAPACITY = 10_000
 
-/** How long an answer may take, in milliseconds, before it is asked again whether its session is over. */
+/**
+ * How long an answer may take, in milliseconds, before it is asked again whether its session is over; and how long an
+ * answer waits that brings a session in the place of another one. So on whichever instance they are, answers with the
+ * cookies of the old session are sent before the one with the new cookies: those that began before the old session ended
+ * are either quick enough, or ask again.
+ */
 const SLOW_MS = 20
 
 /** Keeps the sessions of browsers: finds them, replaces them, and sends their cookies along. */
@@ -76,6 +85,7 @@ export default fp(
     app.decorateRequest('session', null)
     app.decorateRequest('sessionFailure', null)
     app.decorateRequest('hasNewSession', false)
+    app.decorateRequest('replacesSession', false)
     const idOf = ({ headers }: FastifyRequest): SessionId | null | SessionFailure => {
       const values = cookies.session.read(headers.cookie)
       if (values.length === 0) return null
@@ -126,18 +136,28 @@ export default fp(
           (sessionFailure === 'session_replaced' && !isAskedFor)
         if (session === null && !hasAnother) await app.sessions.start(request)
       },
-      async start(request, { login = null, challenge } = {}) {
-        const now = clock()
-        const old = request.session?.id.digest() ?? null
-        request.session = await replaceSession(database.kysely, old, {
-          id: mintSessionId(random),
-          login,
-          challenge: challenge === undefined ? null : { ...challenge, at: now },
-          browser: browserOf(request),
-          now,
-        })
+      next: request => ({
+        old: request.session?.id.digest() ?? null,
+        fresh: { id: mintSessionId(random), browser: browserOf(request), now: clock() },
+      }),
+      adopt(request, session) {
+        if (request.session !== null) {
+          ended.set(request.session.id.digest(), true)
+          request.replacesSession = true
+        }
+        request.session = session
         request.hasNewSession = true
-        if (old !== null) ended.set(old, true)
+      },
+      async join(request, id) {
+        const stored = await app.identities.session(id.digest(), request.raw.socket)
+        const joined = adopt(request, id, stored, clock())
+        request.sessionFailure = typeof joined === 'string' ? joined : null
+        return joined
+      },
+      async start(request) {
+        const { old, fresh } = app.sessions.next(request)
+        const session = await replaceSession(database.kysely, old, { ...fresh, login: null, challenge: null })
+        app.sessions.adopt(request, session)
       },
     })
 
@@ -154,16 +174,17 @@ export default fp(
     // The same for all whose cookies are set within a second.
     let last = { end: 0, maxAge: 0, readable: '', hidden: '' }
 
-    const setCookies = (reply: FastifyReply, { id, createdAt }: Session) => {
+    const setCookies = (reply: FastifyReply, session: Session) => {
+      const { id } = session
       const now = clock()
-      const ms = remainingMs({ createdAt }, now, config)
+      const ms = remainingMs(session, now, config)
       const [end, maxAge] = [Math.floor((now + ms) / 1000), Math.floor(ms / 1000)]
       if (last.end !== end || last.maxAge !== maxAge) last = attributesUntil(end, maxAge)
-      const session = `${cookies.session.name}=${id.reveal()}${last.hidden}`
+      const cookie = `${cookies.session.name}=${id.reveal()}${last.hidden}`
       const withToken = config.csrfMode === 'token' && reply.statusCode !== 419
       reply.header(
         'set-cookie',
-        withToken ? [`${CSRF_COOKIE}=${id.csrfToken()}${last.readable}`, session] : [session],
+        withToken ? [`${CSRF_COOKIE}=${id.csrfToken()}${last.readable}`, cookie] : [cookie],
       )
     }
 
@@ -175,13 +196,14 @@ export default fp(
     const sendSession = async (request: FastifyRequest, reply: FastifyReply) => {
       try {
         if (deservesSession(reply.statusCode)) await app.sessions.offer(request)
+        if (request.replacesSession) await app.delay(SLOW_MS)
         if (request.session !== null && !(await isOver(request))) setCookies(reply, request.session)
       } catch (error) {
         request.log.warn({ err: error }, 'a session could not be stored, or looked up again')
       }
     }
 
-    /** A slow request's cookie would take the place of the one that login or logout has set meanwhile. */
+    /** Whether the session has ended since the request began: its cookie would take the place of a newer one. */
     const isOver = async (request: FastifyRequest) => {
       if (request.hasNewSession) return false
       if (ended.has((request.session as Session).id.digest())) return true

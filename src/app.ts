@@ -1,6 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
@@ -27,6 +28,8 @@ declare module 'fastify' {
     clock: () => number
     /** That many random bytes. */
     random: (size: number) => Buffer
+    /** Waits for some milliseconds. */
+    delay: (ms: number) => Promise<unknown>
     /** Brings mails on their way, if not MAIL_URL does. */
     deliverMail: Deliver | null
   }
@@ -37,6 +40,7 @@ export interface AppOptions {
   database: Database
   clock?: () => number
   random?: (size: number) => Buffer
+  delay?: (ms: number) => Promise<unknown>
   /** Brings mails on their way; MAIL_URL does unless given. */
   deliverMail?: Deliver
   /** Where the log goes; standard output unless given. */
@@ -61,6 +65,7 @@ export function buildApp({
   database,
   clock = Date.now,
   random = randomBytes,
+  delay = setTimeout,
   deliverMail,
   logStream,
 }: AppOptions): FastifyInstance {
@@ -90,6 +95,7 @@ export function buildApp({
   app.decorate('database', database)
   app.decorate('clock', clock)
   app.decorate('random', random)
+  app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)
 
   const root = join(import.meta.dirname, '..')

@@ -362,9 +362,9 @@ export const SETTINGS = {
   }),
   sessionAbsoluteLifetime: setting<number | null>({
     name: 'SESSION_ABSOLUTE_LIFETIME',
-    fallback: null,
-    defaultNote: 'no limit',
-    about: 'Minutes after login at which a session ends, however busy it is.',
+    fallback: '43200',
+    about:
+      'Minutes after login at which a session ends, however busy it is: 43200 are 30 days; `null` for no limit but the 400 days after which any login takes the password again.',
     parse: nullable(wholeNumber(1, 5_256_000)),
   }),
   csrfMode: setting({
@@ -478,6 +478,13 @@ export const SETTINGS = {
       'Codes of second factors a minute for each account from one address; four times that for each address, and as many wrong ones an hour for each account from everywhere.',
     parse: wholeNumber(1, 1_000_000),
   }),
+  twoFactorDisableNeedsCode: setting({
+    name: 'TWO_FACTOR_DISABLE_NEEDS_CODE',
+    fallback: 'true',
+    about:
+      'Whether disabling a confirmed second factor takes one of its codes or recovery codes besides the password: `true`, or `false` for clients of Fortify that send none.',
+    parse: yesOrNo,
+  }),
   registerRateLimit: setting({
     name: 'REGISTER_RATE_LIMIT',
     fallback: '5',
@@ -499,11 +506,18 @@ export const SETTINGS = {
       '`true` to tell whoever forgot a password whether there is such an account, as Laravel does; `false` to answer everybody alike.',
     parse: yesOrNo,
   }),
+  emailChange: setting({
+    name: 'EMAIL_CHANGE',
+    fallback: 'confirmed',
+    about:
+      '`confirmed`: another e-mail address takes a confirmed password, counts once the link mailed to it is opened, and can be reverted from the old one for seven days; `immediate`: it counts at once, unverified, as in AnimeThemes. An address that was never verified changes at once in any case.',
+    parse: oneOf('confirmed', 'immediate'),
+  }),
   confirmEmailChange: setting({
     name: 'CONFIRM_EMAIL_CHANGE',
     fallback: 'false',
     about:
-      'Whether changing the e-mail address takes a password that was confirmed lately: `true` or `false`.',
+      'Whether an e-mail address that changes at once takes a password that was confirmed lately: `true` or `false`.',
     parse: yesOrNo,
   }),
   breachedPasswordsUrl: setting<string | null>({
@@ -533,11 +547,18 @@ export const SETTINGS = {
       return text
     },
   }),
+  revokeTokensOnPasswordReset: setting({
+    name: 'REVOKE_TOKENS_ON_PASSWORD_RESET',
+    fallback: 'true',
+    about:
+      "Whether a password that was reset by mail also revokes its user's tokens: `true` or `false`. Sessions end in any case, and so does everything of an account that was never verified; a request can ask for either by `revoke_tokens`.",
+    parse: yesOrNo,
+  }),
   revokeTokensOnPasswordChange: setting({
     name: 'REVOKE_TOKENS_ON_PASSWORD_CHANGE',
     fallback: 'false',
     about:
-      "Whether a new password also revokes its user's tokens: `true` or `false`. Sessions end in any case; a request can ask for it by `revoke_tokens`.",
+      "Whether a changed password also revokes its user's tokens: `true` or `false`. Other sessions end in any case; a request can ask for it by `revoke_tokens`.",
     parse: yesOrNo,
   }),
   trustedProxies: setting({

@@ -137,7 +137,11 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
   ) =>
     reply.page(
       { title: 'New password', problem: returned.problem },
-      <NewPassword returned={returned} token={typeof token === 'string' ? token : null} />,
+      <NewPassword
+        returned={returned}
+        token={typeof token === 'string' ? token : null}
+        revokesTokens={app.config.revokeTokensOnPasswordReset}
+      />,
     )
 
   app.get(
@@ -170,7 +174,7 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       if (isIn(request)) return enter(reply, null)
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
-      const revokeTokens = isYes(revoke_tokens) || app.config.revokeTokensOnPasswordChange
+      const revokeTokens = isYes(revoke_tokens)
       await request.resetPassword(reply, { token, email, password, repeated, revokeTokens })
       return reply.done('/admin/login', 'password-reset')
     },

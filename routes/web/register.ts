@@ -72,7 +72,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
       })
       request.record('registered', { userId })
       await app.mail.sendVerification({ ...user, id: userId })
-      await request.logIn({ ...user, userId }, { remember: isYes(remember), cause: 'registration' })
+      await request.enterAsNew({ ...user, userId }, { remember: isYes(remember) })
       return sendEmptyJson(reply, 201)
     },
   )

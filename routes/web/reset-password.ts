@@ -14,7 +14,7 @@ const Body = Type.Object({
   revoke_tokens: RevokeTokens,
 })
 
-const resetPassword: FastifyPluginAsyncTypebox = async app => {
+const passwordReset: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
 
   app.post(
@@ -26,7 +26,7 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Set a new password with the token of a mail',
         description:
-          'All sessions and remembered browsers of the user end at once, and nobody is logged in. A token counts once, and for an hour. FORGOT_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'All sessions and remembered browsers of the user end at once, tokens as well unless REVOKE_TOKENS_ON_PASSWORD_RESET is false, and nobody is logged in. For an account whose address was never verified everything ends, its second factor included. A token counts once, and for an hour. FORGOT_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
         body: Body,
         response: {
           200: guestMessage('It is set.', MESSAGES.passwordReset),
@@ -36,11 +36,11 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
-      const revokeTokens = revoke_tokens ?? config.revokeTokensOnPasswordChange
+      const revokeTokens = revoke_tokens ?? config.revokeTokensOnPasswordReset
       await request.resetPassword(reply, { token, email, password, repeated, revokeTokens })
       return { message: MESSAGES.passwordReset }
     },
   )
 }
 
-export default resetPassword
+export default passwordReset

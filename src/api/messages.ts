@@ -12,8 +12,11 @@ export const MESSAGES = {
   wrongPassword: 'The provided password was incorrect.',
   wrongCurrentPassword: 'The provided password does not match your current password.',
   passwordConfirmationRequired: 'Password confirmation required.',
+  emailChangeNeedsPassword: 'Confirm your password to change your e-mail address.',
   wrongCode: 'The provided two factor authentication code was invalid.',
   wrongRecoveryCode: 'The provided two factor recovery code was invalid.',
+  secondFactorProofRequired:
+    'Enter a current code of your authenticator app, or a recovery code, to change or show this.',
   secondFactorDisabled: 'Two factor authentication has not been enabled.',
   resetLinkSent: 'We have emailed your password reset link!',
   passwordReset: 'Your password has been reset!',

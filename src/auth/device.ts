@@ -1,6 +1,7 @@
+import { createHmac } from 'node:crypto'
 import { equalSecrets, Secret, sha256 } from './secret.ts'
-import type { PasswordStamp } from './session.ts'
-import { DAY_MS, MINUTE_MS } from './time.ts'
+import { LOGIN_LIFETIME_MS, type PasswordStamp, SessionId } from './session.ts'
+import { MINUTE_MS } from './time.ts'
 
 declare const validatorDigest: unique symbol
 
@@ -11,7 +12,7 @@ const SELECTOR_BYTES = 16
 const VALIDATOR_BYTES = 32
 
 /** Milliseconds for which a device is remembered, from the login on: as long as browsers keep a cookie. */
-export const DEVICE_LIFETIME_MS = 400 * DAY_MS
+export const DEVICE_LIFETIME_MS = LOGIN_LIFETIME_MS
 
 /** Milliseconds in which requests with the validator before the present one count as sent at the same time. */
 const GRACE_MS = MINUTE_MS
@@ -44,6 +45,20 @@ export const mintDeviceToken = (
   selector: string = random(SELECTOR_BYTES).toString('base64url'),
 ): DeviceToken => new DeviceToken(selector, random(VALIDATOR_BYTES).toString('base64url'))
 
+/**
+ * The id of the session that a device begins with one rotation of its token. It follows from what the browser presents,
+ * so that requests sent at the same time, to whichever instance, arrive at the same session; from the token that takes
+ * its place, so that each rotation has another one; and from a key of the server's (HMAC-SHA-256), so that neither the
+ * browser nor a thief of an old cookie can compute it.
+ *
+ * @param key the text of APP_KEY
+ * @param next the digest of the validator that takes the place of the one presented
+ */
+export const deviceSessionId = (key: string, presented: DeviceToken, next: ValidatorDigest): SessionId =>
+  new SessionId(
+    createHmac('sha256', key).update(`device session:${presented.reveal()}:${next}`).digest('base64url'),
+  )
+
 /** Reads a cookie's value; null when it cannot be ours, as Laravel's is not. */
 export function parseDeviceToken(value: string): DeviceToken | null {
   const [, selector, validator] = /^([\w-]{22})\.([\w-]{43})$/.exec(value) ?? []
@@ -56,6 +71,7 @@ export interface StoredDevice {
   validator: ValidatorDigest
   /** The validator before this one; null for none. */
   previous: ValidatorDigest | null
+  createdAt: number
   rotatedAt: number
   /** Whether the browser has shown that it got this one. */
   isDelivered: boolean

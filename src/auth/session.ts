@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { SessionIdentity, StoredUser } from './identity.ts'
 import type { PasswordHash } from './password.ts'
 import { equalSecrets, Secret, sha256 } from './secret.ts'
-import { MINUTE_MS } from './time.ts'
+import { DAY_MS, MINUTE_MS } from './time.ts'
 
 declare const digest: unique symbol
 declare const stamp: unique symbol
@@ -67,7 +67,9 @@ export interface Session {
   createdAt: number
   /** When it was last used, as far as that is stored: up to a minute may be missing. */
   lastActivityAt: number
-  /** When its user last entered the password. */
+  /** When its user last entered the password to log in: for a remembered device, when that was first remembered. */
+  enteredAt: number
+  /** When its user last confirmed the password. */
   passwordConfirmedAt: number | null
   /** The selector of the remembered device that it belongs to; null for none. */
   device: string | null
@@ -99,6 +101,8 @@ export interface SessionPayload {
   created_at: number
   /** When another session took its place, and it ended. */
   replaced_at?: number
+  /** When the password was entered to log in; `created_at` unless given. */
+  entered_at?: number
   /** Absent while nobody has logged in. */
   password?: PasswordStamp
   password_confirmed_at?: number
@@ -116,6 +120,9 @@ export interface StoredSession {
   lastActivity: number
   owner: (StoredUser & { password: PasswordStamp }) | null
 }
+
+/** Milliseconds for which a login counts at most after its password was last entered, by remembered devices as well. */
+export const LOGIN_LIFETIME_MS = 400 * DAY_MS
 
 /** How long sessions live, in minutes. */
 export interface SessionLifetimes {
@@ -140,8 +147,8 @@ const REPLACEMENT_MS = MINUTE_MS
  * Decides what a session id is worth, given the row that it led to: a session, and whose it is if somebody
  * logged in.
  *
- * It must have been used within its lifetime and be younger than the absolute one, and its user must exist and
- * still have the password that the session was opened with.
+ * It must have been used within its lifetime and be younger than the absolute one, the password must have been entered
+ * within {@link LOGIN_LIFETIME_MS}, and its user must exist and still have the password that the session was opened with.
  *
  * @param now milliseconds since the epoch
  */
@@ -161,6 +168,7 @@ export function judgeSession(
     userId: stored.userId,
     createdAt: payload.created_at * 1000,
     lastActivityAt: stored.lastActivity * 1000,
+    enteredAt: (payload.entered_at ?? payload.created_at) * 1000,
     passwordConfirmedAt:
       payload.password_confirmed_at === undefined ? null : payload.password_confirmed_at * 1000,
     device: payload.device ?? null,
@@ -178,7 +186,8 @@ export function judgeSession(
   return { session, identity: { via: 'session', user, permissions, prohibitions, session } }
 }
 
-function challengeOf({ challenge }: SessionPayload): Challenge | null {
+/** Whose second factor a session waits for; null for nobody's. */
+export function challengeOf({ challenge }: SessionPayload): Challenge | null {
   if (challenge === undefined) return null
   const { user_id, password, remember, at } = challenge
   return { userId: user_id, password, remember, at: at * 1000 }
@@ -203,14 +212,20 @@ export const liveSince = (now: number, { sessionLifetime, sessionAbsoluteLifetim
 
 /** Milliseconds that a session may last from now on, if it is not used again. */
 export function remainingMs(
-  { createdAt }: Pick<Session, 'createdAt'>,
+  {
+    createdAt,
+    enteredAt,
+    passwordConfirmedAt,
+  }: Pick<Session, 'createdAt' | 'enteredAt' | 'passwordConfirmedAt'>,
   now: number,
   { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes,
 ): number {
-  const idle = sessionLifetime * MINUTE_MS
-  return sessionAbsoluteLifetime === null
-    ? idle
-    : Math.min(idle, createdAt + sessionAbsoluteLifetime * MINUTE_MS - now)
+  const absolute =
+    sessionAbsoluteLifetime === null
+      ? Number.POSITIVE_INFINITY
+      : createdAt + sessionAbsoluteLifetime * MINUTE_MS - now
+  const sinceEntered = Math.max(enteredAt, passwordConfirmedAt ?? 0) + LOGIN_LIFETIME_MS - now
+  return Math.min(sessionLifetime * MINUTE_MS, absolute, sinceEntered)
 }
 
 /** Reads a session's column `payload`; null for what is not ours, such as a session of Laravel's. */
@@ -218,13 +233,12 @@ export function parseSessionPayload(text: string): SessionPayload | null {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null) return null
-    const { created_at, replaced_at, password, password_confirmed_at, device, challenge } = value as Record<
-      string,
-      unknown
-    >
+    const { created_at, replaced_at, entered_at, password, password_confirmed_at, device, challenge } =
+      value as Record<string, unknown>
     const isValid =
       typeof created_at === 'number' &&
       isOptional(replaced_at, 'number') &&
+      isOptional(entered_at, 'number') &&
       isOptional(password, 'string') &&
       isOptional(password_confirmed_at, 'number') &&
       isOptional(device, 'string') &&

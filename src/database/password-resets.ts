@@ -36,6 +36,19 @@ export async function keepResetToken(
   return kept !== undefined
 }
 
+/** Stores a reset token for an address, however lately another one was sent; `now` in milliseconds since the epoch. */
+export async function storeResetToken(
+  db: Kysely<Schema>,
+  { email, token, now }: { email: string; token: PasswordHash; now: number },
+): Promise<void> {
+  const created_at = millisToSeconds(now)
+  await db
+    .insertInto('password_reset_tokens')
+    .values({ email, token, created_at })
+    .onConflict(conflict => conflict.column('email').doUpdateSet({ token, created_at }))
+    .execute()
+}
+
 /** The hash of an address's reset token; null when there is none that still counts. */
 export async function findResetToken(
   db: Kysely<Schema>,

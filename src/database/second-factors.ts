@@ -1,11 +1,18 @@
-import { type Kysely, sql } from 'kysely'
-import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { SessionDigest } from '../auth/session.ts'
+import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import type { Schema } from './schema.ts'
+import { endBrowsers } from './sessions.ts'
+import { inTransaction } from './transaction.ts'
 
 /** What is stored of a user's second factor; the secrets are encrypted. */
 export interface StoredSecondFactor {
   secret: string | null
   recoveryCodes: string | null
+  /** Whether it is asked for. */
+  isConfirmed: boolean
+  /** When the recovery codes were made, in milliseconds since the epoch; null if that is not known. */
+  recoveryCodesMadeAt: number | null
 }
 
 /** The second factor of a user who is not deleted; null if there is no such user. */
@@ -15,66 +22,63 @@ export async function findSecondFactor(
 ): Promise<StoredSecondFactor | null> {
   const row = await db
     .selectFrom('users')
-    .select(['two_factor_secret', 'two_factor_recovery_codes'])
+    .leftJoin('recovery_code_times', 'recovery_code_times.user_id', 'users.id')
+    .select(['two_factor_secret', 'two_factor_recovery_codes', 'two_factor_confirmed_at', 'made_at'])
     .where('id', '=', userId)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
   if (row === undefined) return null
-  return { secret: row.two_factor_secret, recoveryCodes: row.two_factor_recovery_codes }
+  return {
+    secret: row.two_factor_secret,
+    recoveryCodes: row.two_factor_recovery_codes,
+    isConfirmed: row.two_factor_secret !== null && row.two_factor_confirmed_at !== null,
+    recoveryCodesMadeAt: row.made_at === null ? null : timestampToMillis(row.made_at),
+  }
 }
 
-/**
- * Stores a new second factor, which has to be confirmed before anybody is asked for it.
- *
- * @param factor.isForced whether it takes the place of one that is there
- * @param factor.now milliseconds since the epoch
- * @returns whether it is stored
- */
+/** Stores a new second factor, which has to be confirmed before it is asked for; `now` in milliseconds. */
 export async function storeSecondFactor(
-  db: Kysely<Schema>,
+  transaction: Transaction<Schema>,
   userId: number,
-  factor: { secret: string; recoveryCodes: string; isForced: boolean; now: number },
-): Promise<boolean> {
-  const { rows } = await sql`
-    with stored as (
-      update users set
-        two_factor_secret = ${factor.secret}, two_factor_recovery_codes = ${factor.recoveryCodes},
-        two_factor_confirmed_at = null, updated_at = ${millisToTimestamp(factor.now)}::timestamp
-      where id = ${userId} and (two_factor_secret is null or ${factor.isForced})
-      returning id
-    ), steps as (
-      delete from second_factor_steps where user_id = (select id from stored)
-    )
-    select id from stored`.execute(db)
-  return rows.length > 0
+  { secret, recoveryCodes, now }: { secret: string; recoveryCodes: string; now: number },
+): Promise<void> {
+  await transaction
+    .updateTable('users')
+    .set({
+      two_factor_secret: secret,
+      two_factor_recovery_codes: recoveryCodes,
+      two_factor_confirmed_at: null,
+      updated_at: millisToTimestamp(now),
+    })
+    .where('id', '=', userId)
+    .execute()
+  await forgetSteps(transaction, userId)
+  await noteCodesMade(transaction, userId, now)
 }
 
 /**
- * Counts a user's second factor as confirmed from now on. Devices that were remembered without it are forgotten, but
- * for the one at hand.
+ * Counts a user's second factor as confirmed from now on, and ends all other sessions and remembered devices of the
+ * user: they began without it.
  *
- * @param secret the encrypted secret whose code was right
+ * @param kept the session at hand, and its device if it has one
  * @param now milliseconds since the epoch
- * @returns whether that is still the user's secret
  */
 export async function confirmSecondFactor(
-  db: Kysely<Schema>,
+  transaction: Transaction<Schema>,
   userId: number,
-  { secret, device, now }: { secret: string; device: string | null; now: number },
-): Promise<boolean> {
-  const { rows } = await sql`
-    with confirmed as (
-      update users set
-        two_factor_confirmed_at = ${millisToSeconds(now)}::timestamp,
-        updated_at = ${millisToTimestamp(now)}::timestamp
-      where id = ${userId} and two_factor_secret = ${secret}
-      returning id
-    ), forgotten as (
-      delete from remembered_devices
-      where user_id = (select id from confirmed) and selector is distinct from ${device}
-    )
-    select id from confirmed`.execute(db)
-  return rows.length > 0
+  { kept, now }: { kept: { session: SessionDigest; device: string | null }; now: number },
+): Promise<void> {
+  await transaction
+    .updateTable('users')
+    .set({ two_factor_confirmed_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })
+    .where('id', '=', userId)
+    .execute()
+  await transaction
+    .deleteFrom('remembered_devices')
+    .where('user_id', '=', userId)
+    .where(sql<boolean>`selector is distinct from ${kept.device}`)
+    .execute()
+  await endBrowsers(transaction, userId, { except: kept.session })
 }
 
 /**
@@ -84,19 +88,37 @@ export async function confirmSecondFactor(
  * @returns whether there was one
  */
 export async function removeSecondFactor(db: Kysely<Schema>, userId: number, now: number): Promise<boolean> {
-  const { rows } = await sql`
-    with removed as (
-      update users set
-        two_factor_secret = null, two_factor_recovery_codes = null, two_factor_confirmed_at = null,
-        updated_at = ${millisToTimestamp(now)}::timestamp
-      where id = ${userId}
-        and coalesce(two_factor_secret, two_factor_recovery_codes, two_factor_confirmed_at::text) is not null
-      returning id
-    ), steps as (
-      delete from second_factor_steps where user_id = (select id from removed)
-    )
-    select id from removed`.execute(db)
-  return rows.length > 0
+  return inTransaction(db, async transaction => {
+    const removed = await transaction
+      .updateTable('users')
+      .set({
+        two_factor_secret: null,
+        two_factor_recovery_codes: null,
+        two_factor_confirmed_at: null,
+        updated_at: millisToTimestamp(now),
+      })
+      .where('id', '=', userId)
+      .where(
+        sql<boolean>`coalesce(two_factor_secret, two_factor_recovery_codes, two_factor_confirmed_at::text) is not null`,
+      )
+      .returning('id')
+      .executeTakeFirst()
+    await forgetSteps(transaction, userId)
+    await transaction.deleteFrom('recovery_code_times').where('user_id', '=', userId).execute()
+    return removed !== undefined
+  })
+}
+
+const forgetSteps = (transaction: Transaction<Schema>, userId: number) =>
+  transaction.deleteFrom('second_factor_steps').where('user_id', '=', userId).execute()
+
+const noteCodesMade = (transaction: Transaction<Schema>, userId: number, now: number) => {
+  const made_at = millisToSeconds(now)
+  return transaction
+    .insertInto('recovery_code_times')
+    .values({ user_id: userId, made_at })
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ made_at }))
+    .execute()
 }
 
 /**
@@ -104,8 +126,12 @@ export async function removeSecondFactor(db: Kysely<Schema>, userId: number, now
  *
  * @returns whether it was still to be used; of several who try at once one succeeds
  */
-export async function useStep(db: Kysely<Schema>, userId: number, step: number): Promise<boolean> {
-  const used = await db
+export async function useStep(
+  transaction: Transaction<Schema>,
+  userId: number,
+  step: number,
+): Promise<boolean> {
+  const used = await transaction
     .insertInto('second_factor_steps')
     .values({ user_id: userId, step })
     .onConflict(conflict =>
@@ -117,22 +143,20 @@ export async function useStep(db: Kysely<Schema>, userId: number, step: number):
 }
 
 /**
- * Stores a user's recovery codes, unless they are others by now.
+ * Stores a user's recovery codes, encrypted.
  *
- * @param codes encrypted, before and after
- * @returns whether they are stored; of several who try at once one succeeds
+ * @param madeAt when all of them were made, in milliseconds since the epoch; null when one that was used gives way
  */
-export async function replaceRecoveryCodes(
-  db: Kysely<Schema>,
+export async function storeRecoveryCodes(
+  transaction: Transaction<Schema>,
   userId: number,
-  { from, to }: { from: string | null; to: string },
-): Promise<boolean> {
-  const replaced = await db
+  codes: string,
+  madeAt: number | null,
+): Promise<void> {
+  await transaction
     .updateTable('users')
-    .set({ two_factor_recovery_codes: to })
+    .set({ two_factor_recovery_codes: codes })
     .where('id', '=', userId)
-    .where('two_factor_recovery_codes', 'is not distinct from', from)
-    .returning('id')
-    .executeTakeFirst()
-  return replaced !== undefined
+    .execute()
+  if (madeAt !== null) await noteCodesMade(transaction, userId, madeAt)
 }

@@ -1,8 +1,11 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import {
   type Challenge,
+  challengeOf,
+  LOGIN_LIFETIME_MS,
   liveSince,
   type PasswordStamp,
+  parseSessionPayload,
   type Session,
   type SessionDigest,
   type SessionId,
@@ -39,6 +42,8 @@ export interface SessionLogin {
   device: string | null
   /** Whether a new token of the device comes along. */
   isDeviceUnseen?: boolean
+  /** When the password was entered, if that was before the login; milliseconds since the epoch. */
+  enteredAt?: number
 }
 
 /** A session to be stored. Times are milliseconds since the epoch. */
@@ -49,21 +54,30 @@ export interface NewSession {
   challenge: Challenge | null
   browser: Browser
   now: number
+  /** What a session of the same login hands on to the one that takes its place: when it began; milliseconds. */
+  createdAt?: number
+  /** When the user has confirmed the password; milliseconds since the epoch. */
+  passwordConfirmedAt?: number | null
 }
 
 /**
- * Stores a session in the place of another one, if there is one, in one statement. Of that one it stays known that it
- * was replaced, for requests that its browser sent before it knew.
+ * Stores a session in the place of another one, if there is one, in one statement. The row of that one stays for its
+ * lifetime as a replaced session of no user: its browser already received the new cookie, and an answer to a request
+ * that it sent before must not bring another one.
  */
 export async function replaceSession(
   db: Kysely<Schema>,
   old: SessionDigest | null,
-  { id, login, challenge, browser, now }: NewSession,
+  { id, login, challenge, browser, now, createdAt = now, passwordConfirmedAt = null }: NewSession,
 ): Promise<Session> {
   const at = seconds(now)
+  const began = seconds(createdAt)
+  const entered = seconds(login?.enteredAt ?? createdAt)
   const payload: SessionPayload = {
-    created_at: at,
+    created_at: began,
+    ...(entered !== began && { entered_at: entered }),
     ...(login && { password: login.password }),
+    ...(passwordConfirmedAt !== null && { password_confirmed_at: seconds(passwordConfirmedAt) }),
     ...(login?.device && { device: login.device }),
     ...(login?.isDeviceUnseen && { device_unseen: true as const }),
     ...(challenge && {
@@ -80,13 +94,12 @@ export async function replaceSession(
     .with('replaced', query =>
       query
         .updateTable('sessions')
-        // Nobody's, and over: no use of it counts, and it goes with the next that are deleted.
         .set({
           user_id: null,
           ip_address: null,
           user_agent: null,
           payload: JSON.stringify(replaced),
-          last_activity: 0,
+          last_activity: at,
         })
         .where('id', '=', old ?? ''),
     )
@@ -102,9 +115,10 @@ export async function replaceSession(
   return {
     id,
     userId: login?.userId ?? null,
-    createdAt: at * 1000,
+    createdAt: began * 1000,
     lastActivityAt: at * 1000,
-    passwordConfirmedAt: null,
+    enteredAt: entered * 1000,
+    passwordConfirmedAt: passwordConfirmedAt === null ? null : seconds(passwordConfirmedAt) * 1000,
     device: login?.device ?? null,
     isDeviceUnseen: login?.isDeviceUnseen ?? false,
     challenge,
@@ -112,17 +126,21 @@ export async function replaceSession(
 }
 
 /**
- * Stores that a session's user has just entered the password. A session that is over meanwhile stays over.
- *
- * @param now milliseconds since the epoch
+ * Locks a session that waits for a second factor until the transaction ends; null if it does not wait any more: another
+ * answer to the challenge took its place, or it was ended.
  */
-export async function confirmPassword(db: Kysely<Schema>, id: SessionDigest, now: number): Promise<void> {
-  const change = JSON.stringify({ password_confirmed_at: seconds(now) } satisfies Partial<SessionPayload>)
-  await db
-    .updateTable('sessions')
-    .set({ payload: sql<string>`(payload::jsonb || ${change}::jsonb)::text` })
+export async function takeChallenge(
+  transaction: Transaction<Schema>,
+  id: SessionDigest,
+): Promise<Challenge | null> {
+  const row = await transaction
+    .selectFrom('sessions')
+    .select('payload')
     .where('id', '=', id)
-    .execute()
+    .forUpdate()
+    .executeTakeFirst()
+  const payload = row && parseSessionPayload(row.payload)
+  return payload ? challengeOf(payload) : null
 }
 
 /** When a session was used, and by which browser; `at` in milliseconds since the epoch. */
@@ -154,7 +172,7 @@ export async function writeActivity(
     update sessions as s
     set last_activity = greatest(s.last_activity, used.at), ip_address = used.ip_address, user_agent = used.user_agent
     from used join locked using (id)
-    where s.id = used.id and s.last_activity <> 0`.execute(db)
+    where s.id = used.id and s.payload not like '%"replaced_at"%'`.execute(db)
 }
 
 /** What a device is known by: whoever has the selector itself can have the device forgotten. */
@@ -195,6 +213,10 @@ export async function listBrowsers(
       from sessions
       where user_id = ${userId} and last_activity * 1000::bigint >= ${used}
         and substring(payload from '"created_at": ?(\\d+)')::bigint * 1000 > ${begun}
+        and greatest(
+          coalesce(substring(payload from '"entered_at": ?(\\d+)'), substring(payload from '"created_at": ?(\\d+)'))::bigint,
+          substring(payload from '"password_confirmed_at": ?(\\d+)')::bigint
+        ) * 1000 > ${now - LOGIN_LIFETIME_MS}
     )
     select id, ip_address, user_agent, last_activity::bigint as last_active, device is not null as is_remembered from own
     union all
@@ -213,7 +235,8 @@ export async function listBrowsers(
 }
 
 /**
- * Ends one of a user's browsers, or all but the session at hand: sessions, and what would begin them anew.
+ * Ends one of a user's browsers, or all but the session at hand: sessions, and what would begin them anew. With a device
+ * every session ends that it began.
  *
  * @param which the id that {@link listBrowsers} gives it, or the session that goes on; null for none
  * @returns how many there were
@@ -226,24 +249,42 @@ export async function endBrowsers(
   const [session, device] =
     'id' in which
       ? [
-          sql`(id = ${which.id} or ${sql.raw(DEVICE_ID)} = ${which.id}
-            or selector = (select selector from own as named where named.id = ${which.id}))`,
-          sql`(${sql.raw(DEVICE_ID)} = ${which.id} or selector = (select selector from own where own.id = ${which.id}))`,
+          sql`(own.id = ${which.id} or own.selector in (select selector from named))`,
+          sql`selector in (select selector from named)`,
         ]
       : [
-          sql`id is distinct from ${which.except}`,
+          sql`own.id is distinct from ${which.except}`,
           sql`selector is distinct from (select selector from own where own.id = ${which.except})`,
         ]
   const { rows } = await sql<{ count: number }>`
     with own as (
       select id, substring(payload from '"device": ?"([\\w-]+)"') as selector from sessions where user_id = ${userId}
-    ), ended as (
-      delete from sessions where id in (select id from own where ${session}) returning id
+    ), named as (
+      select selector from own where id = ${'id' in which ? which.id : ''} and selector is not null
+      union
+      select selector from remembered_devices
+      where user_id = ${userId} and ${sql.raw(DEVICE_ID)} = ${'id' in which ? which.id : ''}
     ), forgotten as (
       delete from remembered_devices where user_id = ${userId} and ${device} returning selector
+    ), ended as (
+      delete from sessions where id in (select id from own where ${session}) returning id
     )
     select (select count(*) from ended) + (select count(*) from forgotten) as count`.execute(db)
   return Number(rows[0]?.count ?? 0)
+}
+
+/** Ends the sessions that a user's remembered device began, but for one if that is named. */
+export async function endSessionsOfDevice(
+  db: Kysely<Schema>,
+  { userId, selector, except = null }: { userId: number; selector: string; except?: SessionDigest | null },
+): Promise<void> {
+  await db
+    .deleteFrom('sessions')
+    .where('user_id', '=', userId)
+    // With a space once PostgreSQL has written it. Other payloads need not be JSON.
+    .where(sql<boolean>`payload ~ ${`"device": ?"${selector}"`}`)
+    .where(sql<boolean>`id is distinct from ${except}`)
+    .execute()
 }
 
 /** Deletes the sessions that nobody has used since a moment, in milliseconds since the epoch. */

@@ -1,12 +1,17 @@
-import { type Kysely, sql } from 'kysely'
+import { type Kysely, sql, type Transaction } from 'kysely'
 import { canonicalEmail } from '../auth/email.ts'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { lockUsers } from './authority.ts'
+import { isReserved } from './email-changes.ts'
+import { noteLogin } from './login-addresses.ts'
+import { takeResetToken } from './password-resets.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import type { Schema } from './schema.ts'
+import { removeSecondFactor } from './second-factors.ts'
+import { inTransaction } from './transaction.ts'
 
 /** A user, as far as mail and the command line need to know. */
 export interface Account {
@@ -99,39 +104,42 @@ export async function rehashPassword(
 }
 
 /**
- * Gives a user a new password. All sessions and remembered devices of the user's end at once, but for the session
- * that is named and its device.
+ * Gives a user a new password. All sessions and remembered devices of the user end at once, but for the session that is
+ * named and its device, and links to a new password that were sent before open nothing any more.
  *
- * @param keep the session in which the password was changed, and the hash of the password that was entered there; null
- *   when nobody had to enter any
+ * @param keep the session in which the password was changed; null for none
  * @param revokeTokens the class names that mean a user, to revoke the user's tokens as well; null to leave them alone
  * @param now milliseconds since the epoch
- * @returns whether it is changed: not if that session is over, or another password was set meanwhile
  */
 export async function changePassword(
   db: Kysely<Schema>,
   userId: number,
   hash: PasswordHash,
-  {
-    keep,
-    revokeTokens,
-    now,
-  }: {
-    keep: { session: SessionDigest; password: PasswordHash } | null
-    revokeTokens: readonly string[] | null
-    now: number
-  },
-): Promise<boolean> {
-  const kept = keep?.session ?? null
+  change: { keep: SessionDigest | null; revokeTokens: readonly string[] | null; now: number },
+): Promise<void> {
+  await inTransaction(db, async transaction => {
+    // What is issued at this moment is waited for, and then seen.
+    await lockUser(transaction, userId)
+    await replacePassword(transaction, userId, hash, change)
+  })
+}
+
+async function replacePassword(
+  transaction: Transaction<Schema>,
+  userId: number,
+  hash: PasswordHash,
+  { keep, revokeTokens, now }: Parameters<typeof changePassword>[3],
+): Promise<void> {
   const stamp = JSON.stringify({ password: passwordStamp(hash) } satisfies Partial<SessionPayload>)
-  const change = (transaction: Kysely<Schema>) =>
-    sql`
+  await sql`
     with changed as (
       update users set password = ${hash}, updated_at = ${millisToTimestamp(now)}::timestamp
-      where id = ${userId} returning id
+      where id = ${userId} returning id, email
+    ), links as (
+      delete from password_reset_tokens where email in (select email from changed)
     ), kept as (
       update sessions set payload = (payload::jsonb || ${stamp}::jsonb)::text
-      where id = ${kept} and user_id = (select id from changed)
+      where id = ${keep} and user_id = (select id from changed)
       returning payload::jsonb ->> 'device' as device
     ), remembered as (
       update remembered_devices set password = ${passwordStamp(hash)}
@@ -144,33 +152,61 @@ export async function changePassword(
       where tokenable_id = (select id from changed) and tokenable_type = any(${revokeTokens ?? []}::text[])
     )
     delete from sessions
-    where user_id = (select id from changed) and id is distinct from ${kept}`.execute(transaction)
-  const run = async (transaction: Kysely<Schema>) => {
-    // What is issued at this moment is waited for, and then seen.
-    await lockUser(transaction, userId)
-    if (keep !== null && !(await mayChange(transaction, userId, keep))) return false
-    await change(transaction)
-    return true
-  }
-  return db.isTransaction ? run(db) : db.transaction().execute(run)
+    where user_id = (select id from changed) and id is distinct from ${keep}`.execute(transaction)
 }
 
-/** Whether a session goes on, and its user has the password that was entered there. */
-async function mayChange(
-  transaction: Kysely<Schema>,
-  userId: number,
-  { session, password }: { session: SessionDigest; password: PasswordHash },
-): Promise<boolean> {
-  const found = await transaction
-    .selectFrom('sessions')
-    .innerJoin('users', 'users.id', 'sessions.user_id')
-    .select('sessions.id')
-    .where('sessions.id', '=', session)
-    .where('users.id', '=', userId)
-    .where('users.password', '=', password)
-    .forUpdate('sessions')
-    .executeTakeFirst()
-  return found !== undefined
+/**
+ * Gives a user a new password in exchange for the token of a mail, under the user's lock. An account whose address was
+ * never verified may have been made by somebody else who knew the address before its owner came (pre-hijacking): then
+ * everything that opens it ends.
+ *
+ * @param reset.token the hash of the token that was verified
+ * @param reset.revokeTokens the class names that mean a user; null to leave tokens of a verified account alone
+ * @param reset.address from which it is done: it counts as one that the user logged in from
+ * @param reset.now milliseconds since the epoch
+ * @returns whether it is done, and whether tokens were revoked; null when the token is used up, or the account another's
+ */
+export async function resetPassword(
+  db: Kysely<Schema>,
+  { id, email }: Pick<Account, 'id' | 'email'>,
+  {
+    token,
+    hash,
+    revokeTokens,
+    types,
+    address,
+    now,
+  }: {
+    token: PasswordHash
+    hash: PasswordHash
+    revokeTokens: boolean
+    types: readonly string[]
+    address: string
+    now: number
+  },
+): Promise<{ revokedTokens: boolean } | null> {
+  return db.transaction().execute(async transaction => {
+    await lockUser(transaction, id)
+    const user = await transaction
+      .selectFrom('users')
+      .select(['email', 'email_verified_at'])
+      .where('id', '=', id)
+      .where('deleted_at', 'is', null)
+      .executeTakeFirst()
+    if (user?.email !== email || !(await takeResetToken(transaction, email, token))) return null
+    const isVerified = user.email_verified_at !== null
+    const revokedTokens = revokeTokens || !isVerified
+    await changePassword(transaction, id, hash, {
+      keep: null,
+      revokeTokens: revokedTokens ? types : null,
+      now,
+    })
+    await transaction.deleteFrom('pending_email_changes').where('user_id', '=', id).execute()
+    if (!isVerified) await removeSecondFactor(transaction, id, now)
+    // A user who was kept out by wrong guesses of others has shown to be the user.
+    await noteLogin(transaction, id, address, now)
+    return { revokedTokens }
+  })
 }
 
 /**
@@ -188,6 +224,8 @@ export async function deleteUser(db: Kysely<Schema>, userId: number, now: number
       delete from external_profiles where user_id = (select id from deleted)
     ), devices as (
       delete from remembered_devices where user_id = (select id from deleted)
+    ), pending as (
+      delete from pending_email_changes where user_id = (select id from deleted)
     )
     delete from sessions where user_id = (select id from deleted)`.execute(db)
 }
@@ -283,15 +321,15 @@ export class UserExists extends Error {
  * Stores a user and returns the id.
  *
  * @param user.now milliseconds since the epoch
- * @throws {UserExists} when name or e-mail address are taken, in whatever case
+ * @throws {UserExists} when name or e-mail address are taken, in whatever case, or the address is reserved
  */
 export async function insertUser(
   db: Kysely<Schema>,
   user: { name: string; email: string; password: PasswordHash; verified: boolean; now: number },
 ): Promise<number> {
   const now = millisToTimestamp(user.now)
-  try {
-    const { id } = await db
+  return inTransaction(db, async transaction => {
+    const { id } = await transaction
       .insertInto('users')
       .values({
         name: user.name,
@@ -303,14 +341,16 @@ export async function insertUser(
       })
       .returning('id')
       .executeTakeFirstOrThrow()
+      .catch(error => {
+        throw asTaken(error)
+      })
+    if (await isReserved(transaction, user.email, id, user.now)) throw new UserExists('email')
     return id
-  } catch (error) {
-    throw asTaken(error)
-  }
+  })
 }
 
 /** What a violated unique index means; the error itself if it is another one. */
-function asTaken(error: unknown): unknown {
+export function asTaken(error: unknown): unknown {
   const { constraint } = error as { constraint?: string }
   if (constraint === 'users_email_unique') return new UserExists('email')
   if (constraint === 'users_name_unique') return new UserExists('name')
@@ -318,21 +358,25 @@ function asTaken(error: unknown): unknown {
 }
 
 /**
- * Which of a user's unique values somebody else has, deleted users included, in whatever case.
+ * Which of a user's unique values somebody else has, deleted users included, in whatever case, or which are reserved.
  *
  * @param except the user who may have them
+ * @param now milliseconds since the epoch
  */
 export async function takenFields(
   db: Kysely<Schema>,
   { name, email }: { name: string | null; email: string | null },
-  except: number | null = null,
+  except: number | null,
+  now: number,
 ): Promise<Set<'name' | 'email'>> {
   const { rows } = await sql<{ field: 'name' | 'email' }>`
     select 'name' as field from users where lower(name) = lower(${name}) and id is distinct from ${except}::bigint
     union all
-    select 'email' from users where lower(email) = lower(${email}) and id is distinct from ${except}::bigint`.execute(
-    db,
-  )
+    select 'email' from users where lower(email) = lower(${email}) and id is distinct from ${except}::bigint
+    union all
+    select 'email' from email_reverts
+    where lower(email) = lower(${email}) and user_id is distinct from ${except}::bigint
+      and expires_at > ${millisToSeconds(now)}::timestamp`.execute(db)
   return new Set(rows.map(({ field }) => field))
 }
 
@@ -342,37 +386,35 @@ export async function takenFields(
  *
  * @param now milliseconds since the epoch
  * @returns the user before the change
- * @throws {UserExists} when name or e-mail address are taken, in whatever case
+ * @throws {UserExists} when name or e-mail address are taken, in whatever case, or the address is reserved
  */
 export async function updateProfile(
-  db: Kysely<Schema>,
+  transaction: Transaction<Schema>,
   userId: number,
   { name, email }: { name: string | null; email: string | null },
   now: number,
-): Promise<(Account & { isVerified: boolean }) | null> {
-  try {
-    const { rows } = await sql<Account & { isVerified: boolean }>`
-      with before as (
-        select id, name, email, email_verified_at is not null as "isVerified" from users
-        where id = ${userId} and deleted_at is null for update
-      ),
-      off as (
-        delete from password_reset_tokens
-        where email = (select email from before) and email is distinct from coalesce(${email}, email)
-      ), changed as (
-        update users as u set
-          name = coalesce(${name}, u.name),
-          email = coalesce(${email}, u.email),
-          email_verified_at =
-            case when u.email is distinct from coalesce(${email}, u.email) then null else u.email_verified_at end,
-          updated_at = ${millisToTimestamp(now)}::timestamp
-        from before where u.id = before.id
-      )
-      select id, name, email, "isVerified" from before`.execute(db)
-    return rows[0] ?? null
-  } catch (error) {
-    throw asTaken(error)
-  }
+): Promise<Account> {
+  const { rows } = await sql<Account>`
+    with before as (select id, name, email from users where id = ${userId} for update),
+    off as (
+      delete from password_reset_tokens
+      where email = (select email from before) and email is distinct from coalesce(${email}, email)
+    ), changed as (
+      update users as u set
+        name = coalesce(${name}, u.name),
+        email = coalesce(${email}, u.email),
+        email_verified_at =
+          case when u.email is distinct from coalesce(${email}, u.email) then null else u.email_verified_at end,
+        updated_at = ${millisToTimestamp(now)}::timestamp
+      from before where u.id = before.id
+    )
+    select id, name, email from before`
+    .execute(transaction)
+    .catch(error => {
+      throw asTaken(error)
+    })
+  if (email !== null && (await isReserved(transaction, email, userId, now))) throw new UserExists('email')
+  return rows[0] as Account
 }
 
 /**
@@ -387,7 +429,7 @@ export async function verifyEmail(
   { userId, email, types }: { userId: number; email: string; types: Holder['types'] },
   now: number,
 ): Promise<boolean> {
-  return db.transaction().execute(async transaction => {
+  return inTransaction(db, async transaction => {
     const verified = await transaction
       .updateTable('users')
       .set({ email_verified_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })

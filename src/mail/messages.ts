@@ -33,8 +33,12 @@ export interface Messages {
   passwordReset(to: Recipient, url: string): Mail
   /** Tells that the password was changed. */
   passwordChanged(to: Recipient): Mail
+  /** Asks a user to show that a new e-mail address is theirs, before it becomes the account's. */
+  newEmail(to: Recipient, url: string): Mail
   /** Tells at the old address that there is a new one. */
   emailChanged(to: Recipient): Mail
+  /** The same, with the link that brings the old one back. */
+  emailReplaced(to: Recipient, url: string): Mail
   /** Tells that somebody has found a token, which is revoked. */
   tokenLeaked(to: Recipient): Mail
   /** Tells what somebody may not do any more, until when and why. */
@@ -96,6 +100,24 @@ export function messages(place: string): Messages {
         before: ['Your account has a new password. Browsers that were logged in have to log in again.'],
         link: null,
         after: [NOT_YOU],
+      }),
+    newEmail: (to, url) =>
+      mail(to, {
+        subject: `Confirm your new e-mail address at ${place}`,
+        before: [
+          'Open this link to make this the e-mail address of your account. It works for an hour, in the browser in which you are logged in. Until then your old address stays.',
+        ],
+        link: { label: 'Use this address', url },
+        after: ['If you did not ask for this, you need not do anything: nothing changes.'],
+      }),
+    emailReplaced: (to, url) =>
+      mail(to, {
+        subject: `Your e-mail address at ${place} was changed`,
+        before: [
+          'Your account has another e-mail address from now on. Was that not you? Then this link brings the old address back for seven days: it leads to a page with a button, logs everybody out, and sends you a link to a new password.',
+        ],
+        link: { label: 'Bring my old address back', url },
+        after: ['If it was you, you need not do anything. This is the last mail to this address.'],
       }),
     emailChanged: to =>
       mail(to, {

@@ -165,7 +165,16 @@ export function OwnPassword({ returned, id }: { returned?: Returned; id?: string
 }
 
 /** The fields for another password, and what becomes of the tokens. */
-export function NewPasswordFields({ returned }: { returned: Returned }) {
+export function NewPasswordFields({
+  returned,
+  revokesTokens = false,
+}: {
+  returned: Returned
+  /** Whether tokens are revoked unless that is unticked. */
+  revokesTokens?: boolean
+}) {
+  const isBlank = Object.keys(returned.entered).length === 0
+
   return (
     <>
       <Field
@@ -191,7 +200,7 @@ export function NewPasswordFields({ returned }: { returned: Returned }) {
             type="checkbox"
             name="revoke_tokens"
             value="1"
-            checked={returned.entered.revoke_tokens != null}
+            checked={isBlank ? revokesTokens : returned.entered.revoke_tokens != null}
           />
           Revoke all my tokens as well
         </label>

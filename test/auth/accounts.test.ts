@@ -327,6 +327,7 @@ t.test('tokens of remembered devices', async t => {
     userId: 1,
     validator: next.digest(),
     previous: token.digest(),
+    createdAt: NOW,
     rotatedAt: NOW,
     isDelivered: true,
     expiresAt: NOW + 400 * DAY,

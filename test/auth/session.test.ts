@@ -12,10 +12,11 @@ import {
   passwordStamp,
   remainingMs,
   SessionId,
+  type SessionPayload,
   type StoredSession,
 } from '../../src/auth/session.ts'
 import { sessionCookies } from '../../src/session-cookies.ts'
-import { MINUTE, NOW } from '../support/app.ts'
+import { DAY, MINUTE, NOW } from '../support/app.ts'
 
 const OWN = new URL('https://api.own.test')
 
@@ -371,8 +372,22 @@ t.test('a stored session', async t => {
     const busy = { ...loggedIn, lastActivity: at + 300 * 60 }
     t.type(judgeSession(id, busy, NOW + 300 * MINUTE - 1, limited), 'object')
     t.equal(judgeSession(id, busy, NOW + 300 * MINUTE, limited), 'session_expired')
-    t.equal(remainingMs({ createdAt: NOW }, NOW, limited), 120 * MINUTE)
-    t.equal(remainingMs({ createdAt: NOW }, NOW + 290 * MINUTE, limited), 10 * MINUTE)
+    const session = { createdAt: NOW, enteredAt: NOW, passwordConfirmedAt: null }
+    t.equal(remainingMs(session, NOW, limited), 120 * MINUTE)
+    t.equal(remainingMs(session, NOW + 290 * MINUTE, limited), 10 * MINUTE)
+  })
+
+  t.test('ends 400 days after the password was last entered, whatever the lifetimes are', async t => {
+    const endless = { sessionLifetime: 10_000_000, sessionAbsoluteLifetime: null }
+    const entered = NOW - 399 * DAY
+    const payload = { ...(loggedIn.payload as SessionPayload), entered_at: entered / 1000 }
+    const remembered = { ...loggedIn, payload }
+    t.type(judgeSession(id, remembered, NOW + DAY - 1, endless), 'object')
+    t.equal(judgeSession(id, remembered, NOW + DAY, endless), 'session_expired')
+    const confirmed = { ...remembered, payload: { ...payload, password_confirmed_at: at } }
+    t.type(judgeSession(id, confirmed, NOW + 2 * DAY, endless), 'object', 'confirming it is entering it')
+    t.type(judgeSession(id, loggedIn, NOW + 400 * DAY - 1, endless), 'object')
+    t.equal(judgeSession(id, loggedIn, NOW + 400 * DAY, endless), 'session_expired')
   })
 
   t.test('ends with its user, and with the password that opened it', async t => {

@@ -50,6 +50,8 @@ export interface TestAppOptions {
   database: Database
   environment?: Record<string, string>
   clock?: TestClock
+  /** What waits for some milliseconds; nothing waits unless given. */
+  delay?: (ms: number) => Promise<unknown>
   /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
   mailbox?: boolean
   /** Adds routes before the server starts. */
@@ -63,6 +65,7 @@ export async function startApp(
     database,
     environment = {},
     clock = testClock(),
+    delay = async () => {},
     mailbox: hasMailbox = environment.MAIL_URL === undefined,
     routes,
   }: TestAppOptions,
@@ -78,6 +81,7 @@ export async function startApp(
     }),
     database: { ...database, close: async () => {} },
     clock,
+    delay,
     ...(hasMailbox && { deliverMail: mailbox.deliver }),
     logStream: { write: line => logged.push(JSON.parse(line)) },
   })

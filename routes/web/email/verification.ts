@@ -1,13 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { forbidden, HttpError } from '../../../src/api/errors.ts'
+import { forbidden, HttpError, unprocessable } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { emptyJson, failure, noContent, redirection, sendEmptyJson } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
+import { mintRevertToken } from '../../../src/auth/revert-token.ts'
 import { equalSecrets } from '../../../src/auth/secret.ts'
 import { emailHash, isSignedLink } from '../../../src/auth/signed-link.ts'
-import { verifyEmail } from '../../../src/database/users.ts'
+import { PANEL_PATH } from '../../../src/config.ts'
+import { confirmPendingEmail, findPendingEmail } from '../../../src/database/email-changes.ts'
+import { UserExists, verifyEmail } from '../../../src/database/users.ts'
 import { pathOf } from '../../../src/http.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
@@ -20,6 +23,33 @@ const verification: FastifyPluginAsyncTypebox = async app => {
     throw error
   })
 
+  /** Counts the address of the request's user as verified. */
+  const verify = async (request: FastifyRequest) => {
+    const { id, isNew } = await request.authorized(async (transaction, { user }) => {
+      const account = { userId: user.id, email: user.email, types: config.tokenableTypes }
+      return { id: user.id, isNew: await verifyEmail(transaction, account, clock()) }
+    })
+    if (isNew) request.record('email verified', { userId: id })
+  }
+
+  /** Makes the address that waits for it the one of the request's user, and tells the old one. */
+  const changeEmail = async (request: FastifyRequest, email: string) => {
+    const token = mintRevertToken(app.random)
+    const before = await request
+      .authorized((transaction, { user }) =>
+        confirmPendingEmail(transaction, user.id, { email, token: token.digest(), now: clock() }),
+      )
+      .catch(error => {
+        if (error instanceof UserExists) throw unprocessable({ email: [MESSAGES.rules.unique('email')] })
+        throw error
+      })
+    if (before === null) throw forbidden()
+    request.record('email changed', { userId: before.id })
+    const page = new URL(`${PANEL_PATH}/revert-email`, config.appUrl)
+    page.searchParams.set('token', token.reveal())
+    await app.mail.sendEmailReplaced(before, page.href)
+  }
+
   app.get(
     '/verify/:id/:hash',
     {
@@ -29,7 +59,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: "Verify the user's e-mail address",
         description:
-          'The link of the mail: it counts for an hour, and in a session of the very user. A browser is sent to FRONTEND_URL with `?verified=1`, or to WIKI_LOGIN unless somebody is logged in. Six attempts a minute.',
+          "The link of the mail: it counts for an hour, and in a session of the very user. One that was mailed to a new address makes that the user's. A browser is sent to FRONTEND_URL with `?verified=1`, or to WIKI_LOGIN unless somebody is logged in. Six attempts a minute.",
         params: Type.Object({
           id: Type.String({ description: "The user's id.", examples: ['1'] }),
           hash: Type.String({ description: 'The SHA-1 of the e-mail address, in hex.' }),
@@ -51,11 +81,11 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         throw forbidden(MESSAGES.invalidSignature)
       }
       const { id, hash } = request.params
-      if (id !== String(user.id) || !equalSecrets(hash, emailHash(user.email))) throw forbidden()
-      const types = config.tokenableTypes
-      if (await verifyEmail(app.database.kysely, { userId: user.id, email: user.email, types }, clock())) {
-        request.record('email verified', { userId: user.id })
-      }
+      if (id !== String(user.id)) throw forbidden()
+      const pending = await findPendingEmail(app.database.kysely, user.id, clock())
+      if (equalSecrets(hash, emailHash(user.email))) await verify(request)
+      else if (pending !== null && equalSecrets(hash, emailHash(pending))) await changeEmail(request, pending)
+      else throw forbidden()
       if (!wantsPage(request)) return reply.code(204).send(null)
       const page = new URL(config.frontendUrl)
       page.searchParams.set('verified', '1')
@@ -71,7 +101,8 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         operationId: 'email.verification-notification',
         tags: ['account'],
         summary: 'Ask for another mail that verifies the e-mail address',
-        description: 'Six attempts a minute. An address gets five such mails an hour at most.',
+        description:
+          'Six attempts a minute. An address gets five such mails an hour at most. While a new address waits for its confirmation, the mail goes there.',
         response: {
           202: emptyJson('It is on its way.'),
           204: noContent('The address is verified already.'),
@@ -81,8 +112,10 @@ const verification: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { user } = request.identity as SessionIdentity
       await app.attempts.count(request, reply, 'verification', String(user.id))
-      if (user.emailVerifiedAt !== null) return reply.code(204).send(null)
-      await app.mail.sendVerification(user)
+      const pending = await findPendingEmail(app.database.kysely, user.id, clock())
+      if (pending !== null) await app.mail.sendNewEmail({ ...user, email: pending })
+      else if (user.emailVerifiedAt !== null) return reply.code(204).send(null)
+      else await app.mail.sendVerification(user)
       return sendEmptyJson(reply, 202)
     },
   )

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { noContent } from '../../../src/api/responses.ts'
-import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { deleteUser } from '../../../src/database/users.ts'
 
 const account: FastifyPluginAsyncTypebox = async app => {
@@ -18,10 +17,12 @@ const account: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { user } = request.identity as SessionIdentity
-      await deleteUser(app.database.kysely, user.id, app.clock())
-      request.record('account deleted', { userId: user.id })
-      await app.devices.forget(request)
+      const userId = await request.authorized(async (transaction, { user }) => {
+        await deleteUser(transaction, user.id, app.clock())
+        return user.id
+      })
+      request.record('account deleted', { userId })
+      app.devices.send(request, null)
       await app.sessions.start(request)
       return reply.code(204).send(null)
     },

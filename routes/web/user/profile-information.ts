@@ -5,8 +5,8 @@ import { passwordConfirmationRequired, unprocessable } from '../../../src/api/er
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { emptyJson, failure, sendEmptyJson } from '../../../src/api/responses.ts'
 import { canonicalEmail } from '../../../src/auth/email.ts'
-import type { SessionIdentity } from '../../../src/auth/identity.ts'
-import { hasConfirmedPassword } from '../../../src/auth/session.ts'
+import type { SessionIdentity, User } from '../../../src/auth/identity.ts'
+import { dropPendingEmail, keepPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists, updateProfile } from '../../../src/database/users.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
 
@@ -19,7 +19,6 @@ const Body = Type.Object({
 
 const profile: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
-  const { kysely } = app.database
 
   app.put(
     '/profile-information',
@@ -30,19 +29,19 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Change the name or the e-mail address',
         description:
-          'Either may be left out. Another e-mail address has to be verified anew: a mail with a link goes there, and one to the old address if it was verified. REGISTER_RATE_LIMIT of those a minute.',
+          'Either may be left out. To change a verified e-mail address takes a password confirmed within the last three hours (422 without); the new one counts once the link that is mailed there is opened in this session, and the old one gets a mail by which the change can be reverted for seven days. One that was never verified changes at once, and so does any with `EMAIL_CHANGE=immediate`: it has to be verified anew. REGISTER_RATE_LIMIT addresses a minute.',
         body: Body,
         response: {
-          200: emptyJson('It is changed.'),
+          200: emptyJson('It is changed, or the new address waits for its confirmation.'),
           423: failure(
-            'Another e-mail address, CONFIRM_EMAIL_CHANGE is set, and the password was not confirmed within the last three hours.',
+            'The address would change at once, CONFIRM_EMAIL_CHANGE is set, and the password was not confirmed within the last three hours.',
             MESSAGES.passwordConfirmationRequired,
           ),
         },
       },
     },
     async (request, reply) => {
-      const { user, session } = request.identity as SessionIdentity
+      const { user } = request.identity as SessionIdentity
       const name = canonicalName(request.body.name)
       const entered = enteredEmail(request.body.email)
       if (name === null && entered === null) {
@@ -57,27 +56,59 @@ const profile: FastifyPluginAsyncTypebox = async app => {
       // Whoever asks for addresses learns which are taken, as by registering.
       if (email !== null) await app.attempts.count(request, reply, 'register', accountKey(email))
 
-      const errors = errorsByField(
-        await app.screening.profileErrors({ name: name ?? undefined, email: email ?? undefined }, user),
-      )
-      if (errors !== null) throw unprocessable(errors)
-      if (email !== null && config.confirmEmailChange && !hasConfirmedPassword(session, clock())) {
-        throw passwordConfirmationRequired()
-      }
+      /** Whether a user's new address waits until its mail's link is opened. */
+      const waits = ({ emailVerifiedAt }: User) =>
+        config.emailChange === 'confirmed' && emailVerifiedAt !== null
+      const owesPassword = { email: [MESSAGES.emailChangeNeedsPassword] }
 
-      const before = await updateProfile(kysely, user.id, { name, email }, clock()).catch(error => {
-        if (error instanceof UserExists) throw unprocessable({ [error.field]: [rules.unique(error.field)] })
-        throw error
+      const found = await app.screening.profileErrors(
+        { name: name ?? undefined, email: email ?? undefined },
+        user,
+      )
+      const needsPassword = email !== null && waits(user) && request.owesPassword()
+      const errors = errorsByField({
+        name: found.name,
+        email: [...found.email, ...(needsPassword ? owesPassword.email : [])],
       })
-      request.record('profile changed', {
-        userId: user.id,
-        name: name !== null && name !== user.name,
-        email: email !== null,
-      })
-      if (before !== null && email !== null) {
-        await app.mail.sendVerification({ id: user.id, name: name ?? before.name, email })
-        // An address that nobody has shown to be theirs may be a stranger's.
-        if (before.isVerified) await app.mail.notify('emailChanged', before)
+      if (errors !== null) throw unprocessable(errors)
+
+      const done = await request
+        .authorized(async (transaction, identity: SessionIdentity) => {
+          const isPending = email !== null && waits(identity.user)
+          if (isPending && request.owesPassword()) throw unprocessable(owesPassword)
+          if (email !== null && !isPending && config.confirmEmailChange && request.owesPassword()) {
+            throw passwordConfirmationRequired()
+          }
+          const now = clock()
+          const change = { name, email: isPending ? null : email }
+          const before = await updateProfile(transaction, identity.user.id, change, now)
+          if (isPending) await keepPendingEmail(transaction, before.id, email, now)
+          // Entering the present address, or one that counts at once, takes back what was asked for before.
+          else if (entered !== null) await dropPendingEmail(transaction, before.id)
+          return { before, isPending, wasVerified: identity.user.emailVerifiedAt !== null }
+        })
+        .catch(error => {
+          if (error instanceof UserExists) throw unprocessable({ [error.field]: [rules.unique(error.field)] })
+          throw error
+        })
+      const { before, isPending, wasVerified } = done
+      if (name !== null || !isPending) {
+        request.record('profile changed', {
+          userId: before.id,
+          name: name !== null && name !== before.name,
+          email: email !== null && !isPending,
+        })
+      }
+      if (email !== null) {
+        const to = { id: before.id, name: name ?? before.name, email }
+        if (isPending) {
+          request.record('email change asked for', { userId: before.id })
+          await app.mail.sendNewEmail(to)
+        } else {
+          await app.mail.sendVerification(to)
+          // An address that nobody has shown to be theirs may be a stranger's.
+          if (wasVerified) await app.mail.notify('emailChanged', before)
+        }
       }
       return sendEmptyJson(reply)
     },

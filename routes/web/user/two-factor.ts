@@ -3,20 +3,30 @@ import { Type } from 'typebox'
 import { renderSVG } from 'uqr'
 import type { Access } from '../../../plugins/access.ts'
 import { isYes, optionalText } from '../../../src/api/account-input.ts'
-import { HttpError, unprocessable } from '../../../src/api/errors.ts'
+import { HttpError } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { emptyJson, failure, sendEmptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { totpUri } from '../../../src/auth/second-factor.ts'
-import { removeSecondFactor } from '../../../src/database/second-factors.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
 const access: Access = { auth: 'required', via: 'session', password: 'confirmed' }
 
+/** A code of the authenticator app, or a recovery code, for what weakens a confirmed second factor. */
+const Proof = { code: optionalText('123456'), recovery_code: optionalText('FbeNR0JtHA-mpIgLYOQiL') }
+
+const proofOf = ({ code = null, recovery_code: recoveryCode = null }: ProofFields) => ({ code, recoveryCode })
+
+interface ProofFields {
+  code?: string | null
+  recovery_code?: string | null
+}
+
 const QrCode = Type.Union(
   [Type.Object({ svg: Type.String(), url: Type.String() }), Type.Array(Type.Never(), { maxItems: 0 })],
   {
-    description: 'The secret as a picture and as a URI, for authenticator apps; an empty list without one.',
+    description:
+      'The secret as a picture and as a URI, for authenticator apps; an empty list without one, and once it is confirmed.',
     examples: [
       {
         svg: '<svg …>',
@@ -42,7 +52,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         tags,
         summary: 'Enable the second factor',
         description:
-          'Makes a secret for an authenticator app and eight recovery codes, unless they are there already. It is asked for once a code has confirmed it.',
+          'Makes a secret for an authenticator app and eight recovery codes, unless they are there already. It is asked for once a code has confirmed it. To replace a confirmed one takes one of its codes or recovery codes.',
         body: Type.Object({
           force: Type.Optional(
             Type.Unknown({
@@ -50,17 +60,14 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
               examples: [false],
             }),
           ),
+          ...Proof,
         }),
         response: { 200: emptyJson('It is there.') },
       },
     },
     async (request, reply) => {
-      const { user } = request.identity as SessionIdentity
       const isForced = isYes(request.body.force)
-      if (await secondFactor.enable(user.id, { isForced })) {
-        request.record('second factor enabled', { userId: user.id })
-        if (user.twoFactorConfirmedAt !== null) await app.mail.notify('secondFactorRemoved', user)
-      }
+      await secondFactor.enable(request, reply, { isForced, proof: proofOf(request.body) })
       return sendEmptyJson(reply)
     },
   )
@@ -74,19 +81,13 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         tags,
         summary: 'Confirm the second factor',
         description:
-          'With a code of the authenticator app: from then on every login asks for one. Browsers that were remembered without it are forgotten. TWO_FACTOR_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'With a code of the authenticator app: from then on every login asks for one. All other sessions of the user end, and all other browsers are forgotten. TWO_FACTOR_RATE_LIMIT attempts a minute; the headers tell what is left.',
         body: Type.Object({ code: optionalText('123456') }),
         response: { 200: emptyJson('It is confirmed.') },
       },
     },
     async (request, reply) => {
-      const { user } = request.identity as SessionIdentity
-      const { code = null } = request.body
-      await app.attempts.count(request, reply, 'two_factor', String(user.id))
-      if (code === null || !(await secondFactor.confirm(request, user.id, code))) {
-        throw unprocessable({ code: [MESSAGES.wrongCode] })
-      }
-      request.record('second factor confirmed', { userId: user.id })
+      await secondFactor.confirm(request, reply, request.body.code ?? null)
       return sendEmptyJson(reply)
     },
   )
@@ -99,16 +100,14 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         operationId: 'two-factor.disable',
         tags,
         summary: 'Disable the second factor',
-        description: 'The secret and the recovery codes are deleted, and the user is told by mail.',
+        description:
+          'The secret and the recovery codes are deleted, and the user is told by mail. A confirmed one takes one of its codes or recovery codes, unless TWO_FACTOR_DISABLE_NEEDS_CODE is false.',
+        body: Type.Object(Proof),
         response: { 200: emptyJson('There is none.') },
       },
     },
     async (request, reply) => {
-      const { user } = request.identity as SessionIdentity
-      if (await removeSecondFactor(app.database.kysely, user.id, app.clock())) {
-        request.record('second factor removed', { userId: user.id })
-        if (user.twoFactorConfirmedAt !== null) await app.mail.notify('secondFactorRemoved', user)
-      }
+      await secondFactor.disable(request, reply, proofOf(request.body))
       return sendEmptyJson(reply)
     },
   )
@@ -121,13 +120,13 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         operationId: 'two-factor.qr-code',
         tags,
         summary: 'Show the secret as a QR code',
-        description: 'As an SVG, to be scanned by an authenticator app.',
+        description: 'As an SVG, to be scanned by an authenticator app, until it is confirmed.',
         response: { 200: success(QrCode, { isLimited: true }) },
       },
     },
     async request => {
       const { user } = request.identity as SessionIdentity
-      const { secret } = await secondFactor.show(user.id)
+      const secret = await secondFactor.pendingSecret(user.id)
       if (secret === null) return []
       const url = totpUri(secret, { issuer: app.config.appName, account: user.email })
       return { svg: renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
@@ -142,7 +141,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         operationId: 'two-factor.secret-key',
         tags,
         summary: 'Show the secret',
-        description: 'For who cannot scan the QR code.',
+        description: 'For users who cannot scan the QR code, until it is confirmed.',
         response: {
           200: success(
             Type.Object(
@@ -154,13 +153,13 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
             ),
             { isLimited: true },
           ),
-          404: failure('There is no second factor.', MESSAGES.secondFactorDisabled),
+          404: failure('There is none, or it is confirmed already.', MESSAGES.secondFactorDisabled),
         },
       },
     },
     async request => {
       const { user } = request.identity as SessionIdentity
-      const { secret } = await secondFactor.show(user.id)
+      const secret = await secondFactor.pendingSecret(user.id)
       if (secret === null) throw new HttpError(404, MESSAGES.secondFactorDisabled)
       return { secretKey: secret }
     },
@@ -175,7 +174,8 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         tags,
         summary: 'Show the recovery codes',
         description:
-          'To be kept where the authenticator app is not. Each that is used gives way to a new one.',
+          'To be kept where the authenticator app is not. Each that is used gives way to a new one. Those of a confirmed second factor take one of its codes or recovery codes, except in the ten minutes after they were made.',
+        querystring: Type.Object(Proof),
         response: {
           200: success(
             Type.Array(Type.String(), {
@@ -187,12 +187,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         },
       },
     },
-    async request => {
-      const { user } = request.identity as SessionIdentity
-      const { recoveryCodes } = await secondFactor.show(user.id)
-      request.record('recovery codes shown', { userId: user.id })
-      return [...recoveryCodes]
-    },
+    (request, reply) => secondFactor.recoveryCodes(request, reply, proofOf(request.query)),
   )
 
   app.post(
@@ -203,14 +198,14 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         operationId: 'two-factor.replace-recovery-codes',
         tags,
         summary: 'Make new recovery codes',
-        description: 'Those that there were count no more.',
+        description:
+          'Those that there were count no more. A confirmed second factor takes one of its codes or recovery codes.',
+        body: Type.Object(Proof),
         response: { 200: emptyJson('They are made.') },
       },
     },
     async (request, reply) => {
-      const { user } = request.identity as SessionIdentity
-      await secondFactor.replaceRecoveryCodes(user.id)
-      request.record('recovery codes replaced', { userId: user.id })
+      await secondFactor.replaceRecoveryCodes(request, reply, proofOf(request.body))
       return sendEmptyJson(reply)
     },
   )

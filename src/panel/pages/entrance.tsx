@@ -84,10 +84,19 @@ export function ForgottenPassword({ returned }: { returned: Returned }) {
 }
 
 /** The page to which that link leads; `token` is what the link brings along. */
-export function NewPassword({ returned, token }: { returned: Returned; token: string | null }) {
+export function NewPassword({
+  returned,
+  token,
+  revokesTokens,
+}: {
+  returned: Returned
+  token: string | null
+  /** Whether tokens are revoked unless that is unticked. */
+  revokesTokens: boolean
+}) {
   return (
     <section class="narrow">
-      <p>All browsers have to log in again. Tokens go on unless you say so.</p>
+      <p>All browsers have to log in again.</p>
       <Form action="/admin/reset-password">
         {token === null ? (
           <Field name="token" label="Token from the mail" isRequired returned={returned} />
@@ -106,7 +115,7 @@ export function NewPassword({ returned, token }: { returned: Returned; token: st
           isFocused
           returned={returned}
         />
-        <NewPasswordFields returned={returned} />
+        <NewPasswordFields returned={returned} revokesTokens={revokesTokens} />
         <button type="submit">Set the password</button>
       </Form>
       <p>

@@ -127,18 +127,30 @@ async function resetting(t: Test, database: TestDatabase) {
     t.equal((await other.bare('GET', '/admin')).status, 303)
     t.equal((await new PanelBrowser(app).logIn({ email: user.email, password: PASSWORD })).status, 422)
     t.match(textOf(await new PanelBrowser(app).logIn({ email: user.email, password: NEW })), 'Tokens')
-    t.equal((await get(app, '/api/me', user.token)).status, 200, 'tokens go on')
+    t.equal((await get(app, '/api/me', user.token)).status, 200, 'tokens go on if it is unticked')
     const again = await browser.submit(page, RESET, entered)
     t.equal(again.status, 422)
     t.match(textOf(again), 'This password reset token is invalid.')
   })
 
-  await t.test('tokens are revoked if that is ticked', async t => {
-    const { app, user, browser, page } = await withLink(t, database)
-    const entered = { email: user.email, password: NEW, password_confirmation: NEW, revoke_tokens: '1' }
-    t.equal((await browser.sendForm(page, RESET, entered)).status, 303)
-    t.equal((await get(app, '/api/me', user.token)).status, 401)
-  })
+  await t.test(
+    'tokens are revoked if that is ticked, as it is unless the settings say otherwise',
+    async t => {
+      const { app, user, browser, page } = await withLink(t, database)
+      const ticked = /name="revoke_tokens" value="1" checked/
+      t.match(page.text, ticked)
+      const off = await withLink(t, database, { REVOKE_TOKENS_ON_PASSWORD_RESET: 'false' })
+      t.notMatch(off.page.text, ticked)
+      t.notMatch(
+        (await off.browser.submit(page, RESET, { email: 'x' })).text,
+        ticked,
+        'nor what was unticked',
+      )
+      const entered = { email: user.email, password: NEW, password_confirmation: NEW, revoke_tokens: '1' }
+      t.equal((await browser.sendForm(page, RESET, entered)).status, 303)
+      t.equal((await get(app, '/api/me', user.token)).status, 401)
+    },
+  )
 
   await t.test('what is wrong is said, and neither the address nor the token is lost', async t => {
     const { user, browser, link, page } = await withLink(t, database)

@@ -271,7 +271,7 @@ async function resetting(t: Test, database: TestDatabase) {
     t.equal((await browser.get('/api/me')).status, 401, 'nobody is logged in by that')
     for (const session of sessions) t.equal((await session.get('/api/me')).status, 401)
     t.equal((await remembered.get('/api/me')).status, 401, '14 and what was remembered is forgotten')
-    t.equal((await get(app, '/api/me', user.token)).status, 200, 'tokens go on')
+    t.equal((await get(app, '/api/me', user.token)).status, 401, 'tokens end as well')
     t.equal((await new TestBrowser(app).logIn(user)).status, 422)
     t.equal((await new TestBrowser(app).logIn({ ...user, password: NEW })).status, 200)
     const notice = await app.mailbox.next()
@@ -279,7 +279,7 @@ async function resetting(t: Test, database: TestDatabase) {
     t.match(notice.subject, /password .* was changed/)
     t.match(
       app.logged.find(({ msg }) => msg === 'password reset'),
-      { userId: user.id, revokedTokens: false },
+      { userId: user.id, revokedTokens: true },
     )
     t.notOk(JSON.stringify(app.logged).includes(NEW))
     t.notOk(JSON.stringify(app.logged).includes(token))
@@ -326,14 +326,18 @@ async function resetting(t: Test, database: TestDatabase) {
   })
 
   await t.test('47 not for who is deleted, and not under an address that was changed', async t => {
-    const { app, user, token, browser } = await asked(t)
+    const { user, token, browser } = await asked(t)
     const { kysely } = database
     const set = (change: { deleted_at: string | null }) =>
       kysely.updateTable('users').set(change).where('id', '=', user.id).execute()
     await set({ deleted_at: '2026-02-01 00:00:00' })
     t.strictSame((await reset(browser, { email: user.email, token })).json.errors, INVALID)
     await set({ deleted_at: null })
-    const owner = new TestBrowser(app)
+    const immediate = await startApp(t, {
+      database,
+      environment: { ...UNLIMITED, EMAIL_CHANGE: 'immediate' },
+    })
+    const owner = new TestBrowser(immediate)
     await owner.logIn(user)
     const moved = `moved-${user.email}`
     await owner.send('PUT', '/user/profile-information', { payload: { email: moved } })

@@ -541,7 +541,10 @@ async function verifying(t: Test, database: TestDatabase) {
 
 async function changing(t: Test, database: TestDatabase) {
   const loggedIn = async (t: Test, environment: Record<string, string> = {}) => {
-    const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
+    const app = await startApp(t, {
+      database,
+      environment: { ...UNLIMITED, EMAIL_CHANGE: 'immediate', ...environment },
+    })
     const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
     const browser = new TestBrowser(app)
     await browser.logIn(user)

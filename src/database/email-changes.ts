@@ -1,0 +1,231 @@
+import { type Kysely, sql, type Transaction } from 'kysely'
+import type { PasswordHash } from '../auth/password.ts'
+import { REVERT_MS, type RevertDigest } from '../auth/revert-token.ts'
+import { DAY_MS, millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { storeResetToken } from './password-resets.ts'
+import { deleteInBatches } from './prune.ts'
+import type { Schema } from './schema.ts'
+import { removeSecondFactor } from './second-factors.ts'
+import { inTransaction } from './transaction.ts'
+import { type Account, asTaken, changePassword, lockUser, UserExists } from './users.ts'
+
+/** Milliseconds for which an address waits for its confirmation. Its links last an hour each. */
+const PENDING_MS = 7 * DAY_MS
+
+/**
+ * Keeps an address that becomes a user's once its mail's link is opened, in the place of one that waits already.
+ *
+ * @param now milliseconds since the epoch
+ */
+export async function keepPendingEmail(
+  transaction: Transaction<Schema>,
+  userId: number,
+  email: string,
+  now: number,
+): Promise<void> {
+  const pending = { email, requested_at: millisToSeconds(now) }
+  await transaction
+    .insertInto('pending_email_changes')
+    .values({ user_id: userId, ...pending })
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet(pending))
+    .execute()
+}
+
+/** Drops the address that waits for a user's confirmation, if there is one. */
+export async function dropPendingEmail(db: Kysely<Schema>, userId: number): Promise<void> {
+  await db.deleteFrom('pending_email_changes').where('user_id', '=', userId).execute()
+}
+
+/** The address that waits for a user's confirmation; null for none. `now` in milliseconds since the epoch. */
+export async function findPendingEmail(
+  db: Kysely<Schema>,
+  userId: number,
+  now: number,
+): Promise<string | null> {
+  const row = await db
+    .selectFrom('pending_email_changes')
+    .select('email')
+    .where('user_id', '=', userId)
+    .where('requested_at', '>', millisToSeconds(now - PENDING_MS))
+    .executeTakeFirst()
+  return row?.email ?? null
+}
+
+/**
+ * Makes the address that waits for a user's confirmation the user's own. The old one can be brought back for seven days,
+ * and nobody else gets it meanwhile. The caller holds the user's lock.
+ *
+ * @param change.email the address that was confirmed
+ * @param change.token the digest of the token that brings the old one back
+ * @param change.now milliseconds since the epoch
+ * @returns the user as it was before; null if that address does not wait any more
+ * @throws {UserExists} when the address is another user's by now, or reserved for one
+ */
+export async function confirmPendingEmail(
+  transaction: Transaction<Schema>,
+  userId: number,
+  { email, token, now }: { email: string; token: RevertDigest; now: number },
+): Promise<Account | null> {
+  const at = millisToSeconds(now)
+  const pending = await transaction
+    .deleteFrom('pending_email_changes')
+    .where('user_id', '=', userId)
+    .where('email', '=', email)
+    .where('requested_at', '>', millisToSeconds(now - PENDING_MS))
+    .returning('requested_at')
+    .executeTakeFirst()
+  if (pending === undefined) return null
+  const before = await transaction
+    .selectFrom('users')
+    .select(['id', 'name', 'email'])
+    .where('id', '=', userId)
+    .executeTakeFirstOrThrow()
+  await transaction
+    .insertInto('email_reverts')
+    .values({
+      user_id: userId,
+      email: before.email,
+      token,
+      requested_at: pending.requested_at,
+      changed_at: at,
+      expires_at: millisToSeconds(now + REVERT_MS),
+    })
+    .execute()
+  await setEmail(transaction, userId, { email, now })
+  // An address that is the user's again needs no way back.
+  await transaction
+    .deleteFrom('email_reverts')
+    .where('user_id', '=', userId)
+    .where(sql<boolean>`lower(email) = lower(${email})`)
+    .execute()
+  await transaction.deleteFrom('password_reset_tokens').where('email', 'in', [before.email, email]).execute()
+  return before
+}
+
+/** Gives a user a verified address. @throws {UserExists} when it is another user's, or reserved for one */
+async function setEmail(
+  transaction: Transaction<Schema>,
+  userId: number,
+  { email, now }: { email: string; now: number },
+): Promise<void> {
+  try {
+    await transaction
+      .updateTable('users')
+      .set({ email, email_verified_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })
+      .where('id', '=', userId)
+      .execute()
+  } catch (error) {
+    throw asTaken(error)
+  }
+  if (await isReserved(transaction, email, userId, now)) throw new UserExists('email')
+}
+
+/**
+ * Whether an address is kept for another user, who can still revert a change of it.
+ *
+ * Asked after the address was written, and in the same transaction: a write that had to wait for the change to commit
+ * sees its reservation then.
+ *
+ * @param userId the user who wants it; null for a new one
+ * @param now milliseconds since the epoch
+ */
+export async function isReserved(
+  db: Kysely<Schema>,
+  email: string,
+  userId: number | null,
+  now: number,
+): Promise<boolean> {
+  const row = await db
+    .selectFrom('email_reverts')
+    .select('id')
+    .where(sql<boolean>`lower(email) = lower(${email})`)
+    .where('expires_at', '>', millisToSeconds(now))
+    .where(sql<boolean>`user_id is distinct from ${userId}::bigint`)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** A change of an e-mail address that can be reverted. */
+export interface EmailRevert {
+  userId: number
+  name: string
+  /** The address before the change. */
+  email: string
+}
+
+/** The change that a token reverts, of a user who is not deleted; null when there is none any more. */
+export async function findEmailRevert(
+  db: Kysely<Schema>,
+  token: RevertDigest,
+  now: number,
+): Promise<EmailRevert | null> {
+  const row = await db
+    .selectFrom('email_reverts')
+    .innerJoin('users', 'users.id', 'email_reverts.user_id')
+    .select(['users.id', 'users.name', 'email_reverts.email'])
+    .where('email_reverts.token', '=', token)
+    .where('email_reverts.expires_at', '>', millisToSeconds(now))
+    .where('users.deleted_at', 'is', null)
+    .executeTakeFirst()
+  return row === undefined ? null : { userId: row.id, name: row.name, email: row.email }
+}
+
+/**
+ * Brings a user's old address back, as verified, and takes away all that may be in a thief's hands since: sessions,
+ * remembered devices, the password, later changes of the address with their ways back, a second factor that was
+ * confirmed since the change was asked for, and tokens if that is wanted. A reset token for the old address is stored.
+ *
+ * @param revert.resetToken its hash
+ * @param revert.revokeTokens the class names that mean a user, to revoke tokens; null to leave them alone
+ * @param revert.now milliseconds since the epoch
+ * @returns whose it was; null when the token counts no more
+ * @throws {UserExists} when the address is another user's, which only writers past this server can make it
+ */
+export async function revertEmail(
+  db: Kysely<Schema>,
+  token: RevertDigest,
+  {
+    resetToken,
+    revokeTokens,
+    now,
+  }: { resetToken: PasswordHash; revokeTokens: readonly string[] | null; now: number },
+): Promise<EmailRevert | null> {
+  const found = await findEmailRevert(db, token, now)
+  if (found === null) return null
+  return inTransaction(db, async transaction => {
+    const { userId } = found
+    if (!(await lockUser(transaction, userId))) return null
+    const reverted = await transaction
+      .deleteFrom('email_reverts')
+      .where('token', '=', token)
+      .returning(['id', 'email', 'requested_at'])
+      .executeTakeFirst()
+    if (reverted === undefined) return null
+    const { id, email, requested_at } = reverted
+    // Whoever holds a later address must not bring that one back.
+    await transaction.deleteFrom('email_reverts').where('user_id', '=', userId).where('id', '>', id).execute()
+    await dropPendingEmail(transaction, userId)
+    await setEmail(transaction, userId, { email, now })
+    await changePassword(transaction, userId, UNUSABLE, { keep: null, revokeTokens, now })
+    const confirmedSince = await transaction
+      .selectFrom('users')
+      .select('id')
+      .where('id', '=', userId)
+      .where('two_factor_confirmed_at', '>=', requested_at)
+      .executeTakeFirst()
+    if (confirmedSince !== undefined) await removeSecondFactor(transaction, userId, now)
+    await storeResetToken(transaction, { email, token: resetToken, now })
+    return { ...found, email }
+  })
+}
+
+/** What no password has as its hash. */
+const UNUSABLE = '!' as PasswordHash
+
+/** Deletes the changes that can neither be confirmed nor reverted any more; `now` in milliseconds since the epoch. */
+export async function pruneEmailChanges(db: Kysely<Schema>, now: number): Promise<void> {
+  const ended = millisToSeconds(now - PENDING_MS)
+  await deleteInBatches(db, 'pending_email_changes', sql`requested_at < ${ended}::timestamp`)
+  await deleteInBatches(db, 'email_reverts', sql`expires_at < ${millisToSeconds(now)}::timestamp`)
+}

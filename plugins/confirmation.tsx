@@ -54,7 +54,7 @@ export default fp(
         />,
       )
   },
-  { name: 'confirmation', dependencies: ['sent-once'] },
+  { name: 'confirmation', dependencies: ['own-password', 'sent-once'] },
 )
 
 /** What tells one question from another. */

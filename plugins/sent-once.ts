@@ -68,7 +68,7 @@ export default fp(
         .then(() => done())
     })
   },
-  { name: 'sent-once', dependencies: ['own-password', 'panel'] },
+  { name: 'sent-once', dependencies: ['panel'] },
 )
 
 /**

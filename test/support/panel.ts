@@ -55,6 +55,11 @@ export class PanelBrowser extends TestBrowser {
     })
   }
 
+  /** The token that forms of its session carry. */
+  async csrfToken(): Promise<string> {
+    return formsOf(await this.open('/admin'))[0]?.hidden._token ?? ''
+  }
+
   override async logIn({ email, password }: { email: string; password: string }): Promise<Answer> {
     return this.submit(await this.open('/admin/login'), '/admin/login', { email, password })
   }
@@ -63,15 +68,16 @@ export class PanelBrowser extends TestBrowser {
 /** The password of those who use the panel in tests. */
 export const PASSWORD = 'Correct horse 1'
 
-/** A user on the panel. */
+/** A user on the panel, who has confirmed the password if that is wanted. */
 export async function panelUser(
   app: FastifyInstance,
   database: TestDatabase,
-  options: { roles?: string[]; permissions?: string[] } = {},
+  { confirmed = false, ...options }: { roles?: string[]; permissions?: string[]; confirmed?: boolean } = {},
 ) {
   const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
   const browser = new PanelBrowser(app)
   await browser.logIn(user)
+  if (confirmed) await browser.send('POST', '/user/confirm-password', { payload: { password: PASSWORD } })
   return { user, browser }
 }
 
@@ -86,10 +92,9 @@ export const formsOf = ({ text }: Answer) =>
     ([, action, inner = '']) => ({
       action,
       hidden: Object.fromEntries(
-        [...inner.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [
-          unescaped(name ?? ''),
-          unescaped(value ?? ''),
-        ]),
+        [...inner.matchAll(/<input type="hidden" name="([^"]+)" value(?:="([^"]*)")?/g)].map(
+          ([, name, value]) => [unescaped(name ?? ''), unescaped(value ?? '')],
+        ),
       ),
     }),
   )

@@ -186,7 +186,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
     const { browser } = await loggedIn(app, database)
     const victim = await loggedIn(app, database)
     const page = await browser.open('/admin')
-    const token = formsOf(page)[0]?.hidden._token ?? ''
+    t.match(page.text, 'name="_token"')
     t.equal((await browser.bare('GET', `/admin/tokens/${victim.user.tokenId}`)).status, 404)
     const [session] = await database.kysely
       .selectFrom('sessions')
@@ -200,9 +200,10 @@ async function foreignIds(t: Test, database: TestDatabase) {
       `/admin/devices/${session?.id}/end`,
       '/admin/devices/%00/end',
     ]) {
-      const fields = { _token: token, name: 'mine now', current_password: PASSWORD }
-      t.equal((await browser.post(action, fields)).status, 404, action)
-      t.equal((await browser.post(action, { ...fields, confirmed: '1' })).status, 404, `${action}, confirmed`)
+      for (const confirmed of ['', '1']) {
+        const fields = { _token: await browser.csrfToken(), name: 'mine now', current_password: PASSWORD }
+        t.equal((await browser.post(action, { ...fields, confirmed })).status, 404, `${action} ${confirmed}`)
+      }
     }
     t.equal((await get(app, '/api/me', victim.user.token)).status, 200)
     t.match(textOf(await victim.browser.open('/admin')), /test Last used/)
@@ -216,10 +217,10 @@ async function foreignIds(t: Test, database: TestDatabase) {
     t.match(page.text, `"/admin/tokens/${user.tokenId}"`)
     t.notMatch(page.text, `"/admin/tokens/${tokenId}"`)
     t.equal((await browser.bare('GET', `/admin/tokens/${tokenId}`)).status, 404)
-    const fields = { _token: formsOf(page)[0]?.hidden._token ?? '', name: 'x', current_password: PASSWORD }
     for (const action of ['rename', 'rotate', 'revoke']) {
       for (const confirmed of ['', '1']) {
-        const answer = await browser.post(`/admin/tokens/${tokenId}/${action}`, { ...fields, confirmed })
+        const fields = { _token: await browser.csrfToken(), name: 'x', current_password: PASSWORD, confirmed }
+        const answer = await browser.post(`/admin/tokens/${tokenId}/${action}`, fields)
         t.equal(answer.status, 404, action)
       }
     }
@@ -325,10 +326,12 @@ async function widening(t: Test, database: TestDatabase) {
     fields: Record<string, string | string[]>,
   ) => {
     const { browser } = await loggedIn(app, database, { permissions })
-    const token = formsOf(await browser.open('/admin'))[0]?.hidden._token ?? ''
-    const all = { _token: token, current_password: PASSWORD, ...fields }
-    const asked = await browser.post(action, all)
-    const answer = await browser.post(action, { ...all, confirmed: '1' })
+    const post = async (more = {}) => {
+      const all = { _token: await browser.csrfToken(), current_password: PASSWORD, ...fields, ...more }
+      return browser.post(action, all)
+    }
+    const asked = await post()
+    const answer = await post({ confirmed: '1' })
     if (asked.status < 400) throw new Error(`${action} is asked about, and answered ${answer.status}`)
     return answer
   }
@@ -404,11 +407,10 @@ async function widening(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', admin.token)).status, 200)
 
     const self = await loggedIn(app, database, { roles: ['Admin'] })
-    const token = formsOf(await self.browser.open('/admin'))[0]?.hidden._token ?? ''
     for (const action of ['verify', 'roles', 'revoke', 'ban', 'notify']) {
-      const fields = { _token: token, current_password: PASSWORD, ban: 'everything', type: 'x', data: '{}' }
+      const fields = { current_password: PASSWORD, ban: 'everything', type: 'x', data: '{}' }
       for (const confirmed of ['', '1']) {
-        const all = { ...fields, permanent: '1', confirmed }
+        const all = { ...fields, _token: await self.browser.csrfToken(), permanent: '1', confirmed }
         const answer = await self.browser.post(`/admin/users/${self.user.id}/${action}`, all)
         t.equal(answer.status, 403, `${action} oneself`)
       }
@@ -425,7 +427,7 @@ async function widening(t: Test, database: TestDatabase) {
     const wider = [...ticked, 'bypass authorization']
     const fields = { 'permissions[]': wider, current_password: PASSWORD }
     for (const confirmed of ['', '1']) {
-      t.equal((await browser.submit(page, path, { ...fields, confirmed })).status, 403)
+      t.equal((await browser.submit(await browser.open(path), path, { ...fields, confirmed })).status, 403)
     }
     const rows = await database.kysely
       .selectFrom('role_has_permissions')

@@ -18,6 +18,7 @@ for (const engine of ENGINES) {
     t.teardown(() => database.close())
     await twice(t, database)
     await atOnce(t, database)
+    await withPassword(t, database)
     // The embedded database has one connection: nothing comes between its statements.
     if (engine === 'postgres') await waiting(t, database)
     await failures(t, database)
@@ -71,9 +72,9 @@ async function twice(t: Test, database: TestDatabase) {
 
   await t.test('issues one token, and says what to do without its secret', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await panelUser(app, database, { confirmed: true })
     const page = await browser.open('/admin')
-    const fields = { name: 'twice', scope: 'read', current_password: PASSWORD }
+    const fields = { name: 'twice', scope: 'read' }
     const first = await browser.submit(page, '/admin/tokens', fields)
     t.equal(first.status, 201)
     const second = await browser.submit(page, '/admin/tokens', fields)
@@ -108,6 +109,25 @@ async function atOnce(t: Test, database: TestDatabase) {
   })
 }
 
+async function withPassword(t: Test, database: TestDatabase) {
+  await t.test('with a password, which gives the session another id, is done once as well', async t => {
+    const app = await start(t, database)
+    const { browser, user } = await panelUser(app, database)
+    const page = await browser.open('/admin')
+    const fields = { name: 'twice', scope: 'read', current_password: PASSWORD }
+    const clicks = [browser, browser.clone(), browser.clone()]
+    const answers = await Promise.all(clicks.map(click => click.sendForm(page, '/admin/tokens', fields)))
+    t.strictSame(answers.map(({ status }) => status).sort(), [201, 303, 303])
+    for (const { status, headers } of answers) {
+      if (status === 303) t.match(headers.location, /^\/admin\/tokens\/\d+\?done=issued-before$/)
+    }
+    const { status } = await browser.clone().sendForm(page, '/admin/tokens', fields)
+    t.ok(status === 419 || status === 303, 'nor does one that comes later')
+    const tokens = (await get(app, '/api/me/token', user.token)).json.tokens
+    t.equal(tokens.filter(({ name }: { name: string }) => name === 'twice').length, 1)
+  })
+}
+
 async function waiting(t: Test, database: TestDatabase) {
   await t.test('waits for the first one, and does it if that one fails', async t => {
     const { notify, count } = await notifying(t, database)
@@ -135,9 +155,9 @@ async function failures(t: Test, database: TestDatabase) {
     t.equal(await count(), 1)
 
     const app = await start(t, database, { TOKENS_PER_USER: '1' })
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await panelUser(app, database, { confirmed: true })
     const page = await browser.open('/admin')
-    const fields = { name: 'x', scope: 'read', current_password: PASSWORD }
+    const fields = { name: 'x', scope: 'read' }
     t.equal((await browser.sendForm(page, '/admin/tokens', fields)).status, 403)
     await database.kysely.deleteFrom('personal_access_tokens').where('id', '=', user.tokenId).execute()
     t.equal((await browser.sendForm(page, '/admin/tokens', fields)).status, 201)

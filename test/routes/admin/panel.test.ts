@@ -222,7 +222,7 @@ async function tokens(t: Test, database: TestDatabase) {
 
   await t.test('what is wrong is said, and nothing is issued', async t => {
     const app = await start(t, database, { TOKENS_PER_USER: '1' })
-    const { browser, page, user } = await loggedIn(app, database)
+    const { browser, user } = await loggedIn(app, database)
     const right = { name: 'x', scope: 'all', current_password: PASSWORD }
     for (const [fields, sentence] of [
       [{ name: '' }, 'The name field is required.'],
@@ -237,12 +237,18 @@ async function tokens(t: Test, database: TestDatabase) {
       [{ expires_at: '+275760-09-13' }, 'The expires at must be a date such as'],
       [{ expires_at: '9999-12-31\0' }, 'The expires at must be a date such as'],
     ] as [Record<string, string>, string][]) {
-      const answer = await browser.submit(page, '/admin/tokens', { ...right, ...fields })
+      const answer = await browser.submit(await browser.open('/admin'), '/admin/tokens', {
+        ...right,
+        ...fields,
+      })
       t.equal(answer.status, 422, JSON.stringify(fields))
       t.match(textOf(answer), sentence)
     }
     const fifty = '127.0.0.1 '.repeat(50)
-    const many = await browser.submit(page, '/admin/tokens', { ...right, allowed_ips: fifty })
+    const many = await browser.submit(await browser.open('/admin'), '/admin/tokens', {
+      ...right,
+      allowed_ips: fifty,
+    })
     t.equal(many.status, 403)
     t.match(textOf(many), 'You may not have more than 1 tokens.')
     t.equal((await get(app, '/api/me/token', user.token)).json.tokens.length, 1)
@@ -468,7 +474,8 @@ async function users(t: Test, database: TestDatabase) {
       ban: { ban: 'everything', permanent: '1' },
       notify: { type: 'x', data: '{}' },
     })) {
-      t.equal((await browser.sendForm(page, `${path}/${form}`, fields)).status, 404, form)
+      const all = { ...fields, _token: await browser.csrfToken() }
+      t.equal((await browser.sendForm(page, `${path}/${form}`, all)).status, 404, form)
     }
   })
 

@@ -6,6 +6,7 @@ import { DAY_MS, MINUTE_MS } from '../src/auth/time.ts'
 import { pruneDevices } from '../src/database/devices.ts'
 import { pruneEmailChanges } from '../src/database/email-changes.ts'
 import { pruneEvents } from '../src/database/events.ts'
+import { pruneFormSubmissions } from '../src/database/form-submissions.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
 import { pruneResetTokens } from '../src/database/password-resets.ts'
 import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
@@ -21,7 +22,10 @@ declare module 'fastify' {
       sessions: Notes<SessionDigest, Activity>
       /** Writes both. What cannot be written yet is written the next time. */
       flush(): Promise<void>
-      /** Deletes what is over: sessions, tokens, remembered devices, reset tokens, old events, users deleted a month ago. */
+      /**
+       * Deletes what is over: sessions, tokens, remembered devices, reset tokens, forms sent a day ago, old events, users
+       * deleted a month ago.
+       */
       prune(): Promise<void>
     }
   }
@@ -44,6 +48,9 @@ const ENDED_TOKENS_MS = DAY_MS
 
 /** How long it is remembered what happened to accounts, in milliseconds. */
 const EVENTS_MS = 365 * DAY_MS
+
+/** How long it is known that a form was sent, in milliseconds. */
+const SENT_FORMS_MS = DAY_MS
 
 /** How long a user that was deleted can be brought back, in milliseconds. */
 const DELETED_MS = 30 * DAY_MS
@@ -85,6 +92,7 @@ export default fp(
           () => pruneEvents(kysely, now - EVENTS_MS),
           () => pruneDevices(kysely, now),
           () => pruneResetTokens(kysely, now),
+          () => pruneFormSubmissions(kysely, now - SENT_FORMS_MS),
           () => pruneEmailChanges(kysely, now),
           () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),
         ]) {

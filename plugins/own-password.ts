@@ -108,5 +108,5 @@ export default fp(
       },
     )
   },
-  { name: 'own-password', dependencies: ['authority', 'credentials', 'mail', 'screening'] },
+  { name: 'own-password', dependencies: ['authority', 'credentials', 'mail', 'screening', 'sent-once'] },
 )

@@ -26,6 +26,8 @@ declare module 'fastify' {
     ): Promise<this>
     /** Leads to a page of the panel, which says what was done. */
     done(path: string, what: Done): this
+    /** Where the same form leads when it is sent once more; null as long as nothing was done. */
+    leadsTo: string | null
   }
 }
 
@@ -40,6 +42,9 @@ const HEADERS = {
 
 const ASK_AGAIN = '<!doctype html><title>One moment</title><meta http-equiv="refresh" content="0">'
 
+/** What tells one page's forms from another's. */
+const ONCE_BYTES = 18
+
 const OWN: readonly Section[] = ['Tokens', 'Devices', 'Activity', 'Password']
 
 /** Sections of those who run the place, with the permission that each needs beside `view filament`. */
@@ -51,13 +56,14 @@ const OTHERS: readonly [section: Section, permission: string][] = [
 /** Draws the panel's pages, and keeps pages of other origins away from them. */
 export default fp(
   async app => {
-    const { config } = app
+    const { config, random } = app
 
     const viewerOf = ({ identity, session }: FastifyRequest) => {
       const may = (permission: string) => identity !== null && refusal(identity, permission) === null
       return {
         name: identity?.user.name ?? null,
         csrfToken: session?.id.csrfToken() ?? '',
+        once: identity === null ? null : random(ONCE_BYTES).toString('base64url'),
         sections:
           identity === null || identity.ban !== null
             ? []
@@ -84,7 +90,9 @@ export default fp(
       return this.headers(HEADERS).send(`<!doctype html>${html}`)
     })
 
+    app.decorateReply('leadsTo', null)
     app.decorateReply('done', function (this: FastifyReply, path, what) {
+      this.leadsTo = `${path}?done=sent-before`
       return this.redirect(`${path}?done=${what}`, 303)
     })
 

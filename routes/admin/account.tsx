@@ -12,6 +12,7 @@ import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
 import { Devices, Events, Password } from '../../src/panel/pages/account.tsx'
+import { aboutEnding, aboutEndingOthers } from '../../src/panel/pages/questions.tsx'
 
 const EVENTS_PER_PAGE = 50
 
@@ -21,19 +22,29 @@ const account: FastifyPluginAsyncTypebox = async app => {
 
   const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
 
-  app.get('/devices', { config: { access: LOGGED_IN }, schema: HIDDEN }, async (request, reply) => {
-    const { user, session } = identityOf(request)
-    const now = clock()
-    const browsers = await listBrowsers(kysely, user.id, now, config)
-    return reply.page(
+  const currentOf = (request: FastifyRequest) => identityOf(request).session.id.digest()
+  const browsersOf = (request: FastifyRequest) =>
+    listBrowsers(kysely, identityOf(request).user.id, clock(), config)
+
+  app.get('/devices', { config: { access: LOGGED_IN }, schema: HIDDEN }, async (request, reply) =>
+    reply.page(
       { title: 'Devices', active: 'Devices' },
-      <Devices browsers={browsers} current={session.id.digest()} />,
-    )
-  })
+      <Devices browsers={await browsersOf(request)} current={currentOf(request)} />,
+    ),
+  )
 
   app.post(
     '/devices/end-others',
-    { config: { access: LOGGED_IN }, schema: HIDDEN },
+    {
+      config: {
+        access: LOGGED_IN,
+        asks: async request => {
+          const others = (await browsersOf(request)).filter(({ id }) => id !== currentOf(request))
+          return others.length === 0 ? { unchanged: '/admin/devices' } : aboutEndingOthers(others)
+        },
+      },
+      schema: HIDDEN,
+    },
     async (request, reply) => {
       await request.endBrowsers('others')
       return reply.done('/admin/devices', 'devices-ended')
@@ -42,7 +53,18 @@ const account: FastifyPluginAsyncTypebox = async app => {
 
   app.post(
     '/devices/:session/end',
-    { config: { access: LOGGED_IN }, schema: { ...HIDDEN, params: Type.Object({ session: Type.String() }) } },
+    {
+      config: {
+        access: LOGGED_IN,
+        asks: async request => {
+          const { session } = request.params as { session: string }
+          const browser = (await browsersOf(request)).find(({ id }) => id === session)
+          if (browser === undefined) throw notFound()
+          return aboutEnding(browser, browser.id === currentOf(request))
+        },
+      },
+      schema: { ...HIDDEN, params: Type.Object({ session: Type.String() }) },
+    },
     async (request, reply) => {
       if ((await request.endBrowsers({ id: request.params.session })) === 0) throw notFound()
       return reply.done('/admin/devices', 'device-ended')

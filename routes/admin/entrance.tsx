@@ -2,12 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { isYes, optionalText, Remember } from '../../src/api/account-input.ts'
-import { EnteredPassword } from '../../src/api/input.ts'
+import { EnteredPassword, OptionalPassword } from '../../src/api/input.ts'
 import { isPending } from '../../src/auth/session.ts'
+import { PANEL_PATH } from '../../src/config.ts'
 import { ANYBODY, HIDDEN, LEAVING } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
-import { Challenge, Login } from '../../src/panel/pages/entrance.tsx'
+import { Challenge, ForgottenPassword, Login, NewPassword } from '../../src/panel/pages/entrance.tsx'
 import { isPanelPath } from '../../src/panel/paths.ts'
 
 const To = Type.Optional(Type.Unknown())
@@ -15,6 +16,9 @@ const To = Type.Optional(Type.Unknown())
 const destination = (to: unknown) => (isPanelPath(to) ? to : null)
 
 const entrance: FastifyPluginAsyncTypebox = async app => {
+  /** Where a link to a new password leads that was asked for here. */
+  const resetPage = new URL(`${PANEL_PATH}/reset-password`, app.config.appUrl)
+
   /** Leads on whoever has nothing to do at the entrance any more. */
   const isIn = ({ identity }: FastifyRequest) => identity !== null
   const enter = (reply: FastifyReply, to: unknown) => reply.redirect(destination(to) ?? '/admin', 303)
@@ -99,6 +103,80 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
       if (!isWaiting(request)) return reply.redirect('/admin/login', 303)
       await request.answerChallenge(reply, { code, recoveryCode })
       return enter(reply, to)
+    },
+  )
+
+  const showForgotten = (reply: FastifyReply, returned: Returned & { problem?: string } = BLANK) =>
+    reply.page(
+      { title: 'Forgotten password', problem: returned.problem },
+      <ForgottenPassword returned={returned} />,
+    )
+
+  app.get('/forgot-password', { config: { access: ANYBODY }, schema: HIDDEN }, async (request, reply) =>
+    isIn(request) ? enter(reply, null) : showForgotten(reply),
+  )
+
+  app.post(
+    '/forgot-password',
+    {
+      config: { access: ANYBODY },
+      schema: { ...HIDDEN, body: Type.Object({ email: optionalText('') }) },
+      errorHandler: backToForm((_request, reply, returned) => showForgotten(reply, returned)),
+    },
+    async (request, reply) => {
+      if (isIn(request)) return enter(reply, null)
+      await request.askForPasswordReset(reply, { email: request.body.email, page: resetPage, reveals: false })
+      return reply.done('/admin/login', 'reset-asked')
+    },
+  )
+
+  const showReset = (
+    reply: FastifyReply,
+    token: unknown,
+    returned: Returned & { problem?: string } = BLANK,
+  ) =>
+    reply.page(
+      { title: 'New password', problem: returned.problem },
+      <NewPassword
+        returned={returned}
+        token={typeof token === 'string' ? token : null}
+        revokesTokens={app.config.revokeTokensOnPasswordReset}
+      />,
+    )
+
+  app.get(
+    '/reset-password',
+    {
+      config: { access: ANYBODY },
+      schema: { ...HIDDEN, querystring: Type.Object({ token: Type.Optional(Type.Unknown()) }) },
+    },
+    async (request, reply) => (isIn(request) ? enter(reply, null) : showReset(reply, request.query.token)),
+  )
+
+  app.post(
+    '/reset-password',
+    {
+      config: { access: ANYBODY },
+      schema: {
+        ...HIDDEN,
+        body: Type.Object({
+          token: optionalText(''),
+          email: optionalText(''),
+          password: OptionalPassword,
+          password_confirmation: OptionalPassword,
+          revoke_tokens: Type.Optional(Type.Unknown()),
+        }),
+      },
+      errorHandler: backToForm((_request, reply, returned) =>
+        showReset(reply, returned.entered.token, returned),
+      ),
+    },
+    async (request, reply) => {
+      if (isIn(request)) return enter(reply, null)
+      const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
+      const revokeTokens = isYes(revoke_tokens)
+      await request.resetPassword(reply, { token, email, password, repeated, revokeTokens })
+      return reply.done('/admin/login', 'password-reset')
     },
   )
 

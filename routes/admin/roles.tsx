@@ -7,11 +7,13 @@ import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { holds, refusal } from '../../src/auth/permission.ts'
-import { listRoles, setRolePermissions } from '../../src/database/roles.ts'
+import { changeOf, countHolders, listRoles, setRolePermissions } from '../../src/database/roles.ts'
 import { HIDDEN, staff } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
+import { aboutRole } from '../../src/panel/pages/questions.tsx'
 import { RolePage, Roles } from '../../src/panel/pages/roles.tsx'
+import type { Asked } from '../../src/panel/question.ts'
 
 const Params = Type.Object({ role: RowId })
 
@@ -54,10 +56,28 @@ const roles: FastifyPluginAsyncTypebox = async app => {
     (request, reply) => showOne(request, reply),
   )
 
+  /** What a form would have a role allow. @throws {HttpError} 403, 404 and 409, as what comes after */
+  const ask = async (request: FastifyRequest): Promise<Asked> => {
+    const { version, permissions = [] } = request.body as { version: string; permissions?: string[] }
+    const book = await listRoles(kysely)
+    const role = book.roles.find(({ id }) => id === idOf(request))
+    if (role === undefined) throw notFound()
+    if (book.version !== Number(version)) throw new HttpError(409, MESSAGES.changedMeanwhile)
+    const wanted = book.permissions.filter(name => permissions.includes(name))
+    const change = changeOf(role.permissions, wanted)
+    const changed = [...change.granted, ...change.revoked]
+    if (changed.length === 0) return { unchanged: `/admin/roles/${role.id}` }
+    if (!holds(identityOf(request), changed)) throw forbidden(MESSAGES.outranked)
+    return aboutRole(role, change, await countHolders(kysely, role.id, app.config.tokenableTypes))
+  }
+
   app.post(
     '/roles/:role',
     {
-      config: { access: { ...staff('view role', 'update role'), password: 'confirmed or entered' } },
+      config: {
+        access: { ...staff('view role', 'update role'), password: 'confirmed or entered' },
+        asks: ask,
+      },
       schema: {
         ...HIDDEN,
         params: Params,

@@ -6,11 +6,16 @@ import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../src/api/token-input.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
+import { millisToTimestamp } from '../../src/auth/time.ts'
+import type { PlainToken } from '../../src/auth/token.ts'
 import { listTokens } from '../../src/database/tokens.ts'
 import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
-import { IssuedToken, Token, Tokens } from '../../src/panel/pages/tokens.tsx'
+import { aboutRevoking, aboutRevokingAll } from '../../src/panel/pages/questions.tsx'
+import { IssuedToken, type ShownToken, Token, Tokens } from '../../src/panel/pages/tokens.tsx'
+import { endOfToken } from '../../src/panel/token-end.ts'
+import { PRESETS, SCOPES, TICKED } from '../../src/panel/token-scopes.ts'
 
 const { rules } = MESSAGES
 
@@ -35,6 +40,20 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   const ownerOf = ({ identity }: FastifyRequest) => ({ userId: (identity as SessionIdentity).user.id, types })
   const idOf = ({ params }: FastifyRequest) => rowId((params as { token: string }).token)
 
+  const shown = (row: Omit<ShownToken, 'end'>): ShownToken => ({
+    ...row,
+    end: endOfToken(row, app.config, app.clock()),
+  })
+
+  const endWithoutDate = () => {
+    const now = app.clock()
+    const row = { expires_at: null, created_at: millisToTimestamp(now), last_used_at: null }
+    return endOfToken(row, app.config, now)
+  }
+
+  /** The tokens that end with one, or all of them. */
+  const listEnding = (request: FastifyRequest, id: number | null) => listTokens(kysely, ownerOf(request), id)
+
   const showAll = async (
     request: FastifyRequest,
     reply: FastifyReply,
@@ -43,7 +62,12 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     const own = await listTokens(kysely, ownerOf(request))
     return reply.page(
       { title: 'Tokens', active: 'Tokens', problem: returned.problem },
-      <Tokens tokens={own} returned={returned} owesPassword={request.owesPassword()} />,
+      <Tokens
+        tokens={own.map(shown)}
+        returned={returned}
+        owesPassword={request.owesPassword()}
+        endWithoutDate={endWithoutDate()}
+      />,
     )
   }
 
@@ -56,8 +80,27 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     if (token === undefined) throw notFound()
     return reply.page(
       { title: token.name, active: 'Tokens', problem: returned.problem },
-      <Token token={token} returned={returned} owesPassword={request.owesPassword()} />,
+      <Token token={shown(token)} returned={returned} owesPassword={request.owesPassword()} />,
     )
+  }
+
+  const showIssued = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    { id, plain }: { id: number; plain: PlainToken },
+  ) => {
+    const [token] = await listTokens(kysely, ownerOf(request), id)
+    reply.leadsTo = `/admin/tokens/${id}?done=issued-before`
+    return reply
+      .code(201)
+      .page(
+        { title: 'Your new token', active: 'Tokens' },
+        <IssuedToken
+          name={token?.name ?? ''}
+          plain={plain.reveal()}
+          token={token === undefined ? null : shown(token)}
+        />,
+      )
   }
 
   app.get('', { config: { access: LOGGED_IN }, schema: HIDDEN }, (request, reply) => showAll(request, reply))
@@ -70,7 +113,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         ...HIDDEN,
         body: Type.Object({
           name: TokenName,
-          scope: Type.Union([Type.Literal('all'), Type.Literal('some')]),
+          scope: Type.Enum([...SCOPES]),
           abilities: Type.Optional(
             Type.Array(Type.String({ minLength: 1, maxLength: 255 }), { maxItems: 100 }),
           ),
@@ -83,28 +126,35 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { name, scope, abilities = [], allowed_ips, expires_at } = request.body
+      if (scope !== TICKED && abilities.length > 0) {
+        throw unprocessable({ abilities: [MESSAGES.ticksBesideScope] })
+      }
       const addresses = wordsOf(allowed_ips)
       if (addresses !== null && addresses.length > MAX_ADDRESSES) {
         throw unprocessable({ allowed_ips: [rules.maxItems('allowed ips', MAX_ADDRESSES)] })
       }
-      const { plain } = await app.tokens.issue(request, {
+      const issued = await app.tokens.issue(request, {
         name,
-        abilities: scope === 'all' ? null : abilities,
+        abilities: scope === TICKED ? abilities : PRESETS[scope].abilities,
         allowed_ips: addresses,
         expires_at,
       })
-      return reply
-        .code(201)
-        .page(
-          { title: 'Your new token', active: 'Tokens' },
-          <IssuedToken name={name} plain={plain.reveal()} />,
-        )
+      return showIssued(request, reply, issued)
     },
   )
 
   app.post(
     '/tokens/revoke-all',
-    { config: { access: LOGGED_IN }, schema: HIDDEN },
+    {
+      config: {
+        access: LOGGED_IN,
+        asks: async request => {
+          const ending = await listEnding(request, null)
+          return ending.length === 0 ? { unchanged: '/admin' } : aboutRevokingAll(ending)
+        },
+      },
+      schema: HIDDEN,
+    },
     async (request, reply) => {
       await app.tokens.revoke(request, { except: null }, 'all')
       return reply.done('/admin', 'tokens-revoked')
@@ -151,20 +201,24 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const grace = Math.min(Number(request.body.grace ?? 0), MAX_GRACE_S)
-      const { id, plain } = await app.tokens.rotate(request, idOf(request), grace)
-      const [token] = await listTokens(kysely, ownerOf(request), id)
-      return reply
-        .code(201)
-        .page(
-          { title: 'Your new token', active: 'Tokens' },
-          <IssuedToken name={token?.name ?? ''} plain={plain.reveal()} />,
-        )
+      return showIssued(request, reply, await app.tokens.rotate(request, idOf(request), grace))
     },
   )
 
   app.post(
     '/tokens/:token/revoke',
-    { config: { access: LOGGED_IN }, schema: { ...HIDDEN, params: Params } },
+    {
+      config: {
+        access: LOGGED_IN,
+        asks: async request => {
+          const ending = await listEnding(request, idOf(request))
+          const token = ending.find(({ id }) => id === idOf(request))
+          if (token === undefined) throw notFound()
+          return aboutRevoking(token, ending)
+        },
+      },
+      schema: { ...HIDDEN, params: Params },
+    },
     async (request, reply) => {
       const id = idOf(request)
       if ((await app.tokens.revoke(request, { id }, id)) === 0) throw notFound()

@@ -3,6 +3,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Transaction } from 'kysely'
 import { Type } from 'typebox'
+import { isYes } from '../../src/api/account-input.ts'
 import { forbidden, notFound, unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
@@ -13,6 +14,7 @@ import {
   TYPE_PATTERN,
 } from '../../src/api/notification-input.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
+import { EVERYTHING as BAN_FROM_EVERYTHING } from '../../src/auth/ban.ts'
 import { revokedDetails } from '../../src/auth/events.ts'
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { holds, refusal } from '../../src/auth/permission.ts'
@@ -27,9 +29,9 @@ import {
   listRestrictions,
   restrict,
 } from '../../src/database/restrictions.ts'
-import { listRoles, setUserRoles } from '../../src/database/roles.ts'
+import { changeOf, listRoles, setUserRoles } from '../../src/database/roles.ts'
 import type { Schema } from '../../src/database/schema.ts'
-import { endBrowsers } from '../../src/database/sessions.ts'
+import { endBrowsers, listBrowsers } from '../../src/database/sessions.ts'
 import { deleteOwnTokens } from '../../src/database/tokens.ts'
 import { findUserFile, searchUsers, type UserFile } from '../../src/database/user-directory.ts'
 import { verifyEmail } from '../../src/database/users.ts'
@@ -37,7 +39,9 @@ import { HIDDEN, staff } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import type { Returned } from '../../src/panel/elements.tsx'
 import { iso } from '../../src/panel/moment.ts'
-import { User, Users } from '../../src/panel/pages/users.tsx'
+import { aboutBan, aboutCuttingOff, aboutRoles } from '../../src/panel/pages/questions.tsx'
+import { EVERYTHING, User, Users } from '../../src/panel/pages/users.tsx'
+import type { Asked } from '../../src/panel/question.ts'
 
 const { rules } = MESSAGES
 
@@ -66,6 +70,19 @@ const users: FastifyPluginAsyncTypebox = async app => {
     return file
   }
 
+  /** @throws {HttpError} 403 for a user who is the actor, or may do something that the actor may not */
+  const requireSubject = (identity: SessionIdentity, { id, permissions }: UserFile) => {
+    if (id === identity.user.id) throw forbidden(MESSAGES.notToYourself)
+    if (!holds(identity, permissions)) throw forbidden(MESSAGES.outranked)
+  }
+
+  /** The user of the path, for a question about what is to be done: it is judged again when it is done. */
+  const subjectOf = async (request: FastifyRequest): Promise<UserFile> => {
+    const file = await fileOf(request)
+    requireSubject(identityOf(request), file)
+    return file
+  }
+
   /**
    * Does something to the user of the path, who may not be oneself, and may do nothing that one may not do oneself:
    * all of that is judged by what holds when it is done.
@@ -80,8 +97,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
     request.authorized<[UserFile, T], SessionIdentity>(
       async (transaction, identity) => {
         const subject = await fileOf(request, transaction)
-        if (subject.id === identity.user.id) throw forbidden(MESSAGES.notToYourself)
-        if (!holds(identity, subject.permissions)) throw forbidden(MESSAGES.outranked)
+        requireSubject(identity, subject)
         return [subject, await apply(transaction, subject, identity)]
       },
       { subjectId: idOf(request) },
@@ -182,10 +198,29 @@ const users: FastifyPluginAsyncTypebox = async app => {
     },
   )
 
+  const askRoles = async (request: FastifyRequest): Promise<Asked> => {
+    const { roles: names = [] } = request.body as { roles?: string[] }
+    const file = await subjectOf(request)
+    const { roles } = await listRoles(kysely)
+    const namesOf = (all: readonly string[]) =>
+      roles.filter(({ name }) => all.includes(name)).map(({ name }) => name)
+    const change = changeOf(namesOf(file.roles), namesOf(names))
+    const changed = [...change.granted, ...change.revoked]
+    if (changed.length === 0) return { unchanged: `/admin/users/${file.id}` }
+    const mayChange = roles.every(
+      ({ name, permissions }) => !changed.includes(name) || holds(identityOf(request), permissions),
+    )
+    if (!mayChange) throw forbidden(MESSAGES.outranked)
+    return aboutRoles(file, change)
+  }
+
   app.post(
     '/users/:user/roles',
     {
-      config: { access: { ...staff('view user', 'update user'), password: 'confirmed or entered' } },
+      config: {
+        access: { ...staff('view user', 'update user'), password: 'confirmed or entered' },
+        asks: askRoles,
+      },
       schema: {
         ...HIDDEN,
         params: Params,
@@ -210,9 +245,20 @@ const users: FastifyPluginAsyncTypebox = async app => {
     },
   )
 
+  const askRevoke = async (request: FastifyRequest): Promise<Asked> => {
+    const file = await subjectOf(request)
+    const { length: browsers } = await listBrowsers(kysely, file.id, clock(), config)
+    return file.tokens + browsers === 0
+      ? { unchanged: `/admin/users/${file.id}` }
+      : aboutCuttingOff(file, browsers)
+  }
+
   app.post(
     '/users/:user/revoke',
-    { config: { access: staff('view user', 'update user') }, schema: { ...HIDDEN, params: Params } },
+    {
+      config: { access: staff('view user', 'update user'), asks: askRevoke },
+      schema: { ...HIDDEN, params: Params },
+    },
     async (request, reply) => {
       const [file, ended] = await change(request, async (transaction, subject) => {
         await endBrowsers(transaction, subject.id, { except: null })
@@ -232,10 +278,42 @@ const users: FastifyPluginAsyncTypebox = async app => {
     return isRestrictionKind(kind) ? { kind, id: rowId(id) } : null
   }
 
+  /** When a ban is to end, in milliseconds since the epoch; null for never. @throws {HttpError} 422 */
+  const endOfBan = ({ body }: FastifyRequest): number | null => {
+    const { expires_at: until = null, permanent } = body as {
+      expires_at?: string | null
+      permanent?: unknown
+    }
+    if ((until === null) !== isYes(permanent)) {
+      throw unprocessable({
+        expires_at: [until === null ? MESSAGES.banWithoutEnd : MESSAGES.banWithTwoEnds],
+      })
+    }
+    if (until === null) return null
+    const expiresAt = isoToMillis(until)
+    if (Number.isNaN(expiresAt)) throw unprocessable({ expires_at: [rules.isoDate('expires at')] })
+    if (!(expiresAt > clock())) throw unprocessable({ expires_at: [rules.future('expires at')] })
+    return expiresAt
+  }
+
+  const askBan = async (request: FastifyRequest): Promise<Asked> => {
+    const { ban: named, reason = null } = request.body as { ban: string; reason?: string | null }
+    const file = await subjectOf(request)
+    const until = endOfBan(request)
+    const wanted = banOf(named)
+    const choices = await listRestrictionChoices(kysely)
+    const choice = choices.find(({ kind, id }) => kind === wanted?.kind && id === wanted.id)
+    const name = named === EVERYTHING ? BAN_FROM_EVERYTHING : choice?.name
+    if (name === undefined) throw unprocessable({ ban: [MESSAGES.unknownRestriction] })
+    const held = await listRestrictions(kysely, holderOf(file), clock())
+    const present = held.find(one => one.name === name && one.kind === (wanted?.kind ?? 'sanction')) ?? null
+    return aboutBan(file, { name: named === EVERYTHING ? EVERYTHING : name, reason, until, present })
+  }
+
   app.post(
     '/users/:user/ban',
     {
-      config: { access: staff('view user', 'create sanction') },
+      config: { access: staff('view user', 'create sanction'), asks: askBan },
       schema: {
         ...HIDDEN,
         params: Params,
@@ -243,21 +321,17 @@ const users: FastifyPluginAsyncTypebox = async app => {
           ban: Type.String({ maxLength: 50 }),
           reason: Text(1000),
           expires_at: Text(50),
+          permanent: Type.Optional(Type.Unknown()),
         }),
       },
       errorHandler: back('ban'),
     },
     async (request, reply) => {
-      const { ban: named, reason = null, expires_at: until = null } = request.body
+      const { ban: named, reason = null } = request.body
       const now = clock()
-      const expiresAt = until === null ? null : isoToMillis(until)
-      if (expiresAt !== null && !(expiresAt > now)) {
-        throw unprocessable({
-          expires_at: [Number.isNaN(expiresAt) ? rules.isoDate('expires at') : rules.future('expires at')],
-        })
-      }
+      const expiresAt = endOfBan(request)
       const ban =
-        named === 'everything'
+        named === EVERYTHING
           ? ({ kind: 'sanction', id: await ensureBan(kysely, now) } as const)
           : banOf(named)
       const [file, name] = await change(

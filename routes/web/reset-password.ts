@@ -1,15 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emailErrors, enteredEmail, errorsByField, optionalText } from '../../src/api/account-input.ts'
-import { unprocessable } from '../../src/api/errors.ts'
+import { optionalText } from '../../src/api/account-input.ts'
 import { booleanOf, OptionalPassword, reading } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { RevokeTokens } from '../../src/api/new-password.ts'
 import { guestMessage } from '../../src/api/responses.ts'
-import { isEmail } from '../../src/auth/email.ts'
-import { findResetToken } from '../../src/database/password-resets.ts'
-import { findUserByEmail, resetPassword } from '../../src/database/users.ts'
-import { accountKey } from '../../src/limits/attempt-limit.ts'
 
 const Body = Type.Object({
   token: optionalText('from the mail'),
@@ -20,8 +15,7 @@ const Body = Type.Object({
 })
 
 const passwordReset: FastifyPluginAsyncTypebox = async app => {
-  const { config, clock } = app
-  const { kysely } = app.database
+  const { config } = app
 
   app.post(
     '/reset-password',
@@ -41,37 +35,9 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
       preValidation: reading({ revoke_tokens: booleanOf }),
     },
     async (request, reply) => {
-      const { password, password_confirmation: repeated, revoke_tokens } = request.body
-      const { token = null } = request.body
-      const email = enteredEmail(request.body.email)
-      await app.attempts.count(request, reply, 'reset_password', accountKey(email ?? ''))
-      const errors = errorsByField({
-        token: token === null ? [MESSAGES.rules.required('token')] : [],
-        email: email === null || !isEmail(email) ? emailErrors(email) : [],
-        password: await app.screening.passwordErrors(password, repeated),
-      })
-      if (errors !== null) throw unprocessable(errors)
-
-      const user = await findUserByEmail(kysely, email as string)
-      if (user === null && config.revealUnknownEmail) throw unprocessable({ email: [MESSAGES.unknownEmail] })
-      const stored = user && (await findResetToken(kysely, user.email, clock()))
-      const isRight = await app.verifyResetToken(token as string, stored)
-      if (!isRight || user === null || stored === null) {
-        throw unprocessable({ email: [MESSAGES.wrongResetToken] })
-      }
-
-      const hash = await app.hashPassword(password as string)
-      const done = await resetPassword(kysely, user, {
-        token: stored,
-        hash,
-        revokeTokens: revoke_tokens ?? config.revokeTokensOnPasswordReset,
-        types: config.tokenableTypes,
-        address: request.clientAddress.key,
-        now: clock(),
-      })
-      if (done === null) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
-      request.record('password reset', { userId: user.id, ...done })
-      await app.mail.notify('passwordChanged', user)
+      const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
+      const revokeTokens = revoke_tokens ?? config.revokeTokensOnPasswordReset
+      await request.resetPassword(reply, { token, email, password, repeated, revokeTokens })
       return { message: MESSAGES.passwordReset }
     },
   )

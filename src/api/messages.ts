@@ -59,6 +59,12 @@ export const MESSAGES = {
   outranked: 'That would take or give more than you may do yourself.',
   changedMeanwhile: 'Somebody has changed roles meanwhile. What you see now is how they are.',
   unknownRestriction: 'The selected ban is invalid.',
+  banWithoutEnd: 'Say until when, or tick that the ban has no end.',
+  banWithTwoEnds: 'Give a date or tick that the ban has no end, not both.',
+  ticksBesideScope:
+    'Abilities are ticked, and another choice than “only what is ticked” is made. Make that choice, or untick them.',
+  formUnderWay:
+    'This form was sent before, and it is not known yet what became of it. Look whether it has done what you wanted. If not, load its page again, and send it from there.',
   notFound: 'Not Found.',
   routeNotFound: (path: string) => `The route ${path} could not be found.`,
   methodNotAllowed: (method: string, path: string, allowed: readonly string[]) =>

@@ -45,15 +45,29 @@ export async function listRoles(db: Kysely<Schema>): Promise<RoleBook> {
   return { ...row, version: Number(row.version) }
 }
 
+/** How many users have a role; `types` are the class names that mean a user. */
+export async function countHolders(
+  db: Kysely<Schema>,
+  roleId: number,
+  types: readonly string[],
+): Promise<number> {
+  const { rows } = await sql<{ count: number }>`
+    select count(distinct model_id)::int as count from model_has_roles
+    where role_id = ${roleId}::bigint and model_type = any(${types}::text[])`.execute(db)
+  return rows[0]?.count ?? 0
+}
+
 /** Why roles stay as they are. */
 type NotChanged = 'changed meanwhile' | 'not allowed' | 'no such role'
 
-interface Change {
+/** What roles or permissions are given, and which are taken. */
+export interface Change {
   granted: string[]
   revoked: string[]
 }
 
-const changeOf = (before: readonly string[], after: readonly string[]): Change => ({
+/** What makes one list of names of another. */
+export const changeOf = (before: readonly string[], after: readonly string[]): Change => ({
   granted: after.filter(name => !before.includes(name)),
   revoked: before.filter(name => !after.includes(name)),
 })

@@ -416,6 +416,8 @@ export interface EmailRevertsTable {
 export interface FormSubmissionsTable {
   /** A SHA-256 of the form and its session. */
   id: string
+  /** The page that says what was done; null while that is not done. */
+  leads_to: string | null
   created_at: TimestampText
 }
 

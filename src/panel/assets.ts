@@ -50,6 +50,7 @@ main { padding-bottom: 4rem; outline: none; }
 h1 { font-size: 1.6rem; margin: 1.5rem 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 0 0 .75rem; overflow-wrap: anywhere; }
 section, .card { background: var(--surface); border: 1px solid var(--line); border-radius: .75rem; padding: 1.25rem; margin: 0 0 1.25rem; }
+section > p:first-child { margin-top: 0; }
 .narrow { max-width: 26rem; }
 .field { margin: 0 0 1rem; }
 label, legend { font-weight: 600; }
@@ -59,7 +60,7 @@ input:not([type=checkbox], [type=radio], [type=hidden]), select, textarea {
   border: 1px solid var(--faint); border-radius: .5rem;
 }
 textarea { font-family: ui-monospace, monospace; }
-input[aria-invalid], textarea[aria-invalid] { border-color: var(--grave); }
+input[aria-invalid], select[aria-invalid], textarea[aria-invalid] { border-color: var(--grave); }
 input[type=checkbox], input[type=radio] { width: 1.1rem; height: 1.1rem; accent-color: var(--accent); vertical-align: -.15rem; margin: 0 .4rem 0 0; }
 fieldset { border: 1px solid var(--line); border-radius: .5rem; margin: 0 0 1rem; padding: .75rem 1rem; }
 fieldset label { font-weight: 400; }
@@ -90,6 +91,9 @@ button:hover, .button:hover { filter: brightness(1.1); }
 .name { font-weight: 600; overflow-wrap: anywhere; }
 .agent { overflow-wrap: anywhere; }
 .tag { display: inline-block; padding: 0 .5rem; border: 1px solid var(--line); border-radius: 1rem; font-size: .85rem; margin: 0 .35rem .2rem 0; overflow-wrap: anywhere; }
+.tag.grave { color: var(--grave); border-color: var(--grave); }
+button:disabled { opacity: .6; cursor: default; }
+.row .action, .row .button { flex: 0 0 auto; }
 dl { display: grid; grid-template-columns: minmax(7rem, auto) 1fr; gap: .35rem 1rem; margin: 0 0 1rem; }
 dt { color: var(--faint); }
 .secret { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; margin: 0 0 1rem; }
@@ -101,11 +105,14 @@ th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align:
 th[scope=row] { text-align: left; min-width: 9rem; font-weight: 400; position: sticky; left: 0; background: var(--surface); }
 .more { display: flex; gap: 1rem; }
 @media (min-width: 50rem) { th[scope=row] { white-space: nowrap; } }
-@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } button, .button { width: 100%; text-align: center; } .action, header .action { flex: 1 1 auto; } header button { width: auto; } }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; } button, .button { width: 100%; text-align: center; } .action, header .action { flex: 1 1 auto; } .row .action, .row .button { flex: 1 1 100%; } header button { width: auto; } }
 `,
 )
 
-/** Copies a text to the clipboard. Without it the text is there to be selected, and the button is not. */
+/**
+ * Copies a text to the clipboard: without it the text is there to be selected, and the button is not. And has nobody
+ * press a button twice while the server is at work: without it the server sees that.
+ */
 export const SCRIPT = asset(
   'panel.js',
   'text/javascript; charset=utf-8',
@@ -124,5 +131,17 @@ for (const button of document.querySelectorAll('button[data-copies]')) {
     }
   })
 }
+
+const forms = document.querySelectorAll('form[method=post]')
+const allow = (form, isAllowed) => {
+  for (const button of form.querySelectorAll('button[type=submit]')) button.disabled = !isAllowed
+}
+for (const form of forms) {
+  form.addEventListener('submit', () => {
+    allow(form, false)
+    setTimeout(allow, 10_000, form, true)
+  })
+}
+addEventListener('pageshow', () => forms.forEach(form => allow(form, true)))
 `,
 )

@@ -29,8 +29,8 @@ export const tickedOf = (
   return Array.isArray(ticked) ? ticked : []
 }
 
-/** The token that every form of a page carries. */
-export const CsrfToken = createContext('')
+/** What every form of a page carries: the session's CSRF token, and what makes it the form of that page alone. */
+export const FormFields = createContext<{ _token: string; _once: string | null }>({ _token: '', _once: null })
 
 interface FormProps {
   action: string
@@ -38,11 +38,13 @@ interface FormProps {
   class?: string
 }
 
-/** A form that changes something, with the session's CSRF token. */
+/** A form that changes something, once, with the session's CSRF token. */
 export function Form({ action, children, class: className }: FormProps) {
+  const { _token, _once } = useContext(FormFields)
   return (
     <form method="post" action={action} class={className}>
-      <input type="hidden" name="_token" value={useContext(CsrfToken)} />
+      <input type="hidden" name="_token" value={_token} />
+      {_once !== null && <input type="hidden" name="_once" value={_once} />}
       {children}
     </form>
   )
@@ -159,6 +161,51 @@ export function OwnPassword({ returned, id }: { returned?: Returned; id?: string
       isRequired
       returned={returned}
     />
+  )
+}
+
+/** The fields for another password, and what becomes of the tokens. */
+export function NewPasswordFields({
+  returned,
+  revokesTokens = false,
+}: {
+  returned: Returned
+  /** Whether tokens are revoked unless that is unticked. */
+  revokesTokens?: boolean
+}) {
+  const isBlank = Object.keys(returned.entered).length === 0
+
+  return (
+    <>
+      <Field
+        name="password"
+        label="The new password"
+        type="password"
+        autocomplete="new-password"
+        hint="At least 8 characters, with upper and lower case, a number and a symbol."
+        isRequired
+        returned={returned}
+      />
+      <Field
+        name="password_confirmation"
+        label="The new password again"
+        type="password"
+        autocomplete="new-password"
+        isRequired
+        returned={returned}
+      />
+      <p class="field">
+        <label>
+          <input
+            type="checkbox"
+            name="revoke_tokens"
+            value="1"
+            checked={isBlank ? revokesTokens : returned.entered.revoke_tokens != null}
+          />
+          Revoke all my tokens as well
+        </label>
+      </p>
+    </>
   )
 }
 

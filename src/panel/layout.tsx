@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { SCRIPT, STYLESHEET } from './assets.ts'
-import { Action, CsrfToken } from './elements.tsx'
+import { Action, FormFields } from './elements.tsx'
 
 /** A part of the panel. */
 export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Users' | 'Roles'
@@ -19,6 +19,8 @@ export interface Viewer {
   /** Null while nobody is logged in. */
   name: string | null
   csrfToken: string
+  /** What the forms of this page are told apart by from those of other pages; null while nobody is logged in. */
+  once: string | null
   sections: readonly Section[]
 }
 
@@ -38,7 +40,7 @@ export interface PageProps {
 /** A whole page. */
 export function Page({ place, viewer, title, active, said, problem, children }: PageProps) {
   return (
-    <CsrfToken.Provider value={viewer.csrfToken}>
+    <FormFields.Provider value={{ _token: viewer.csrfToken, _once: viewer.once }}>
       <html lang="en">
         <head>
           <meta charset="utf-8" />
@@ -93,6 +95,6 @@ export function Page({ place, viewer, title, active, said, problem, children }: 
           </main>
         </body>
       </html>
-    </CsrfToken.Provider>
+    </FormFields.Provider>
   )
 }

@@ -14,6 +14,13 @@ export const SAID = {
   'user-notified': 'The notification is there.',
   'role-changed': 'The role allows what you ticked.',
   'logged-out': 'You are logged out.',
+  'reset-asked':
+    'If there is an account with that address, a mail with a link to a new password is on its way. The link works for an hour.',
+  'password-reset': 'You have a new password. Log in with it.',
+  unchanged: 'Nothing would change: it is that way already.',
+  'sent-before': 'This form was sent before. What it asked for was done then, and not once more now.',
+  'issued-before':
+    'This form was sent before, and the token was issued then, once. If you do not have its secret, replace the token or revoke it.',
 } as const
 
 /** Something that was done. */

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import type { Answer } from './app.ts'
+import { type Answer, addUser } from './app.ts'
 import { TestBrowser } from './browser.ts'
+import type { TestDatabase } from './databases.ts'
 
 type Fields = Readonly<Record<string, string | readonly string[]>>
 
@@ -13,8 +14,8 @@ export class PanelBrowser extends TestBrowser {
     this.#server = app
   }
 
-  override clone(): PanelBrowser {
-    const other = new PanelBrowser(this.#server)
+  override clone(app = this.#server): PanelBrowser {
+    const other = new PanelBrowser(app)
     for (const [name, value] of this.cookies) other.cookies.set(name, value)
     return other
   }
@@ -29,6 +30,14 @@ export class PanelBrowser extends TestBrowser {
   async submit(page: Answer, action: string, fields: Fields = {}): Promise<Answer> {
     const answer = await this.sendForm(page, action, fields)
     return answer.status === 303 ? this.open(answer.headers.location ?? '') : answer
+  }
+
+  /** The same, and says yes to what is asked then. */
+  async submitConfirmed(page: Answer, action: string, fields: Fields = {}): Promise<Answer> {
+    const question = await this.submit(page, action, fields)
+    const isAsked = formsOf(question).some(form => form.action === action && form.hidden.confirmed === '1')
+    if (!isAsked) throw new Error(`Nothing is asked after ${action}: ${textOf(question)}`)
+    return this.submit(question, action)
   }
 
   /** Sends a form of a page with its hidden fields, or with others in their place. */
@@ -46,9 +55,30 @@ export class PanelBrowser extends TestBrowser {
     })
   }
 
+  /** The token that forms of its session carry. */
+  async csrfToken(): Promise<string> {
+    return formsOf(await this.open('/admin'))[0]?.hidden._token ?? ''
+  }
+
   override async logIn({ email, password }: { email: string; password: string }): Promise<Answer> {
     return this.submit(await this.open('/admin/login'), '/admin/login', { email, password })
   }
+}
+
+/** The password of those who use the panel in tests. */
+export const PASSWORD = 'Correct horse 1'
+
+/** A user on the panel, who has confirmed the password if that is wanted. */
+export async function panelUser(
+  app: FastifyInstance,
+  database: TestDatabase,
+  { confirmed = false, ...options }: { roles?: string[]; permissions?: string[]; confirmed?: boolean } = {},
+) {
+  const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
+  const browser = new PanelBrowser(app)
+  await browser.logIn(user)
+  if (confirmed) await browser.send('POST', '/user/confirm-password', { payload: { password: PASSWORD } })
+  return { user, browser }
 }
 
 function encode(fields: Fields): string {
@@ -62,20 +92,16 @@ export const formsOf = ({ text }: Answer) =>
     ([, action, inner = '']) => ({
       action,
       hidden: Object.fromEntries(
-        [...inner.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [
-          name ?? '',
-          value ?? '',
-        ]),
+        [...inner.matchAll(/<input type="hidden" name="([^"]+)" value(?:="([^"]*)")?/g)].map(
+          ([, name, value]) => [unescaped(name ?? ''), unescaped(value ?? '')],
+        ),
       ),
     }),
   )
 
 /** What a page says to people: its text, without tags. */
 export const textOf = ({ text }: Answer): string =>
-  text
-    .replace(/<[^>]*>/g, ' ')
-    .replace(/\s+/g, ' ')
-    .replaceAll('&lt;', '<')
-    .replaceAll('&quot;', '"')
-    .replaceAll('&#39;', "'")
-    .replaceAll('&amp;', '&')
+  unescaped(text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' '))
+
+const unescaped = (text: string): string =>
+  text.replaceAll('&lt;', '<').replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&amp;', '&')

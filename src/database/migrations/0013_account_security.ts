@@ -64,6 +64,7 @@ export const accountSecurity: Migration = {
     `create index email_reverts_expires_at_index on email_reverts (expires_at)`,
     `create table form_submissions (
       id varchar(64) primary key,
+      leads_to varchar(255),
       created_at timestamp(0) not null
     )`,
     `create index form_submissions_created_at_index on form_submissions (created_at)`,

@@ -1,5 +1,5 @@
 import type { KnownBrowser } from '../../database/sessions.ts'
-import { Action, Agent, Field, Form, Moment, type Returned } from '../elements.tsx'
+import { Action, Agent, Field, Form, Moment, NewPasswordFields, type Returned } from '../elements.tsx'
 
 /** The browsers in which a user is logged in. */
 export function Devices({ browsers, current }: { browsers: readonly KnownBrowser[]; current: string }) {
@@ -106,34 +106,7 @@ export function Password({ returned }: { returned: Returned }) {
           isRequired
           returned={returned}
         />
-        <Field
-          name="password"
-          label="The new one"
-          type="password"
-          autocomplete="new-password"
-          hint="At least 8 characters, with upper and lower case, a number and a symbol."
-          isRequired
-          returned={returned}
-        />
-        <Field
-          name="password_confirmation"
-          label="The new one again"
-          type="password"
-          autocomplete="new-password"
-          isRequired
-          returned={returned}
-        />
-        <p class="field">
-          <label>
-            <input
-              type="checkbox"
-              name="revoke_tokens"
-              value="1"
-              checked={returned.entered.revoke_tokens != null}
-            />
-            Revoke all my tokens as well
-          </label>
-        </p>
+        <NewPasswordFields returned={returned} />
         <button type="submit">Change the password</button>
       </Form>
     </section>

@@ -1,4 +1,4 @@
-import { Field, Form, type Returned } from '../elements.tsx'
+import { FaultsOf, Field, Form, NewPasswordFields, type Returned } from '../elements.tsx'
 
 /** The page on which one logs in; `to` is where that leads. */
 export function Login({ returned, to }: { returned: Returned; to: string | null }) {
@@ -31,6 +31,9 @@ export function Login({ returned, to }: { returned: Returned; to: string | null 
         </p>
         <button type="submit">Log in</button>
       </Form>
+      <p>
+        <a href="/admin/forgot-password">I have forgotten my password</a>
+      </p>
     </section>
   )
 }
@@ -52,6 +55,72 @@ export function Challenge({ returned, to }: { returned: Returned; to: string | n
         <Field name="recovery_code" label="Or a recovery code, which counts once" returned={returned} />
         <button type="submit">Go on</button>
       </Form>
+    </section>
+  )
+}
+
+/** The page that asks for a link to a new password. */
+export function ForgottenPassword({ returned }: { returned: Returned }) {
+  return (
+    <section class="narrow">
+      <p>A mail brings a link to a new password.</p>
+      <Form action="/admin/forgot-password">
+        <Field
+          name="email"
+          label="E-mail address"
+          type="email"
+          autocomplete="username"
+          isRequired
+          isFocused
+          returned={returned}
+        />
+        <button type="submit">Send the link</button>
+      </Form>
+      <p>
+        <a href="/admin/login">Back to the login</a>
+      </p>
+    </section>
+  )
+}
+
+/** The page to which that link leads; `token` is what the link brings along. */
+export function NewPassword({
+  returned,
+  token,
+  revokesTokens,
+}: {
+  returned: Returned
+  token: string | null
+  /** Whether tokens are revoked unless that is unticked. */
+  revokesTokens: boolean
+}) {
+  return (
+    <section class="narrow">
+      <p>All browsers have to log in again.</p>
+      <Form action="/admin/reset-password">
+        {token === null ? (
+          <Field name="token" label="Token from the mail" isRequired returned={returned} />
+        ) : (
+          <>
+            <input type="hidden" name="token" value={token} />
+            <FaultsOf id="token" faults={returned.faults.token ?? []} />
+          </>
+        )}
+        <Field
+          name="email"
+          label="E-mail address"
+          type="email"
+          autocomplete="username"
+          isRequired
+          isFocused
+          returned={returned}
+        />
+        <NewPasswordFields returned={returned} revokesTokens={revokesTokens} />
+        <button type="submit">Set the password</button>
+      </Form>
+      <p>
+        <a href="/admin/forgot-password">Ask for another link</a>
+      </p>
     </section>
   )
 }

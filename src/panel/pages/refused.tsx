@@ -2,6 +2,7 @@ const SENTENCES: Record<number, string> = {
   403: 'You may not do that.',
   404: 'There is no such page, or what it was about is gone.',
   405: 'There is no such page.',
+  409: 'It is not known yet what became of this form, which was sent before. Look whether it has done what you wanted.',
   413: 'What was sent is too large.',
   419: 'The form was too old, or its page belongs to another login. Go back, load the page again, and send it once more.',
   429: 'That was too often. Wait a minute, and try again.',

@@ -12,8 +12,11 @@ import {
   OwnPassword,
   type Returned,
 } from '../elements.tsx'
+import { iso } from '../moment.ts'
+import type { TokenEnd } from '../token-end.ts'
+import { PRESETS, TICKED } from '../token-scopes.ts'
 
-/** A token as its row has it. */
+/** A token as its row has it, and when it ends. */
 export interface ShownToken {
   id: number
   name: string
@@ -24,6 +27,7 @@ export interface ShownToken {
   last_used_agent: string | null
   expires_at: string | null
   created_at: string | null
+  end: TokenEnd
 }
 
 /** A user's tokens, and the form for another one. */
@@ -31,8 +35,11 @@ export function Tokens({
   tokens,
   returned,
   owesPassword,
+  endWithoutDate,
 }: {
   tokens: readonly ShownToken[]
+  /** When a new token ends that is given no date of its own. */
+  endWithoutDate: TokenEnd
   returned: Returned
   owesPassword: boolean
 }) {
@@ -51,7 +58,7 @@ export function Tokens({
       )}
       <section aria-labelledby="new-token">
         <h2 id="new-token">New token</h2>
-        <NewToken returned={returned} owesPassword={owesPassword} />
+        <NewToken returned={returned} owesPassword={owesPassword} endWithoutDate={endWithoutDate} />
       </section>
       {tokens.length > 1 && <Action action="/admin/tokens/revoke-all" label="Revoke all tokens" isGrave />}
     </>
@@ -69,16 +76,51 @@ function TokenLine({ token }: { token: ShownToken }) {
           Last used: <Moment at={token.last_used_at} />
           {token.last_used_ip !== null && ` from ${token.last_used_ip}`}
         </p>
+        <p class="hint">
+          Ends: <Ends end={token.end} />
+        </p>
       </div>
       <Action action={`/admin/tokens/${token.id}/revoke`} label="Revoke" about={token.name} isGrave />
     </li>
   )
 }
 
-function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword: boolean }) {
+/** When a token ends, and whether that is past or near. */
+function Ends({ end: { at, isIdle, state } }: { end: TokenEnd }) {
+  if (at === null) return <>never</>
+  return (
+    <>
+      {Number.isFinite(at) ? <Moment at={at} /> : 'at a time that cannot be read'}
+      {isIdle && ' if it is not used before'}
+      {state !== null && (
+        <>
+          {' '}
+          <span class={state === 'expired' ? 'tag grave' : 'tag'}>{state}</span>
+        </>
+      )}
+    </>
+  )
+}
+
+/** The same in words, for a token that is still to be made. */
+const endOf = ({ at, isIdle }: TokenEnd): string =>
+  at === null
+    ? 'it never ends'
+    : `it ends on ${iso(at).slice(0, 10)}${isIdle ? ' if it is not used before' : ''}`
+
+function NewToken({
+  returned,
+  owesPassword,
+  endWithoutDate,
+}: {
+  returned: Returned
+  owesPassword: boolean
+  endWithoutDate: TokenEnd
+}) {
   const { entered, faults } = returned
   const chosen = Array.isArray(entered.abilities) ? entered.abilities : []
-  const isSome = entered.scope === 'some'
+  const scope = entered.scope ?? TICKED
+  const isFaulty = faults.scope !== undefined || faults.abilities !== undefined
   return (
     <Form action="/admin/tokens">
       <Field
@@ -88,18 +130,23 @@ function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword
         isRequired
         returned={returned}
       />
-      <fieldset aria-describedby={faults.abilities ? 'abilities-fault' : undefined}>
+      <fieldset aria-describedby={isFaulty ? 'abilities-fault' : undefined}>
         <legend>What it allows</legend>
+        <FaultsOf id="abilities" faults={[...(faults.scope ?? []), ...(faults.abilities ?? [])]} />
+        {Object.entries(PRESETS).map(([name, { label, about }]) => (
+          <p key={name}>
+            <label>
+              <input type="radio" name="scope" value={name} checked={scope === name} />
+              {label}
+              <span class="hint">: {about}</span>
+            </label>
+          </p>
+        ))}
         <p>
           <label>
-            <input type="radio" name="scope" value="all" checked={!isSome} />
-            Everything that you may do
-          </label>
-        </p>
-        <p>
-          <label>
-            <input type="radio" name="scope" value="some" checked={isSome} />
-            Only what is ticked here:
+            <input type="radio" name="scope" value={TICKED} checked={scope === TICKED} />
+            Only what is ticked here
+            <span class="hint">: with nothing ticked, it can do no more than tell who you are</span>
           </label>
         </p>
         <ul class="choices">
@@ -118,13 +165,12 @@ function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword
             </li>
           ))}
         </ul>
-        <FaultsOf id="abilities" faults={faults.abilities ?? []} />
       </fieldset>
       <Field
         name="expires_at"
         label="Ends on"
         type="date"
-        hint="At the beginning of that day, in UTC. Left empty, it ends with the age at which all tokens do."
+        hint={`At the beginning of that day, in UTC. Left empty, ${endOf(endWithoutDate)}.`}
         returned={returned}
       />
       <Field
@@ -140,8 +186,16 @@ function NewToken({ returned, owesPassword }: { returned: Returned; owesPassword
   )
 }
 
-/** A token that was just issued: the only page that ever has its secret. */
-export function IssuedToken({ name, plain }: { name: string; plain: string }) {
+/** A token that was just issued: the only page that ever has its secret. `token` is null if it is revoked already. */
+export function IssuedToken({
+  name,
+  plain,
+  token,
+}: {
+  name: string
+  plain: string
+  token: ShownToken | null
+}) {
   return (
     <section aria-labelledby="issued">
       <h2 id="issued">{name}</h2>
@@ -155,12 +209,45 @@ export function IssuedToken({ name, plain }: { name: string; plain: string }) {
       <p id="copied" role="status" />
       <p>Programs send it with each request:</p>
       <pre>{`Authorization: Bearer ${plain}`}</pre>
+      {token !== null && (
+        <dl>
+          <Terms token={token} />
+        </dl>
+      )}
       <p>
         <a class="button quiet" href="/admin">
           I have copied it
         </a>
       </p>
     </section>
+  )
+}
+
+/** What a token allows, from where and until when. */
+function Terms({ token }: { token: ShownToken }) {
+  const abilities = parseAbilities(token.abilities)
+  const addresses = parseAllowedIps(token.allowed_ips)
+  return (
+    <>
+      <dt>Allows</dt>
+      <dd>
+        {abilities.includes(ALL_ABILITIES)
+          ? 'everything that you may do'
+          : abilities.length === 0
+            ? 'nothing but to tell who you are'
+            : abilities.map(ability => (
+                <span class="tag" key={ability}>
+                  {ability}
+                </span>
+              ))}
+      </dd>
+      <dt>From</dt>
+      <dd>{addresses === null ? 'everywhere' : addresses.join(', ') || 'nowhere'}</dd>
+      <dt>Ends</dt>
+      <dd>
+        <Ends end={token.end} />
+      </dd>
+    </>
   )
 }
 
@@ -175,8 +262,6 @@ export function Token({
   returned: { rename?: Returned; rotate?: Returned }
   owesPassword: boolean
 }) {
-  const abilities = parseAbilities(token.abilities)
-  const addresses = parseAllowedIps(token.allowed_ips)
   const path = `/admin/tokens/${token.id}`
   return (
     <>
@@ -187,31 +272,10 @@ export function Token({
           <dd>
             <code>{`${token.id}|`}</code>
           </dd>
-          <dt>Allows</dt>
-          <dd>
-            {abilities.includes(ALL_ABILITIES)
-              ? 'everything that you may do'
-              : abilities.length === 0
-                ? 'nothing but to tell who you are'
-                : abilities.map(ability => (
-                    <span class="tag" key={ability}>
-                      {ability}
-                    </span>
-                  ))}
-          </dd>
-          <dt>From</dt>
-          <dd>{addresses === null ? 'everywhere' : addresses.join(', ') || 'nowhere'}</dd>
+          <Terms token={token} />
           <dt>Created</dt>
           <dd>
             <Moment at={token.created_at} />
-          </dd>
-          <dt>Ends</dt>
-          <dd>
-            {token.expires_at === null ? (
-              'with the age at which all tokens do'
-            ) : (
-              <Moment at={token.expires_at} />
-            )}
           </dd>
           <dt>Last used</dt>
           <dd>

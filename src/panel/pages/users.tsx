@@ -212,6 +212,9 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
   )
 }
 
+/** What the form of a ban calls everything that there is to ban from. */
+export const EVERYTHING = 'everything'
+
 function NewBan({
   path,
   choices,
@@ -226,8 +229,17 @@ function NewBan({
     <Form action={`${path}/ban`}>
       <div class="field">
         <label for="ban">Ban from</label>
-        <select id="ban" name="ban">
-          <option value="everything">everything</option>
+        <select
+          id="ban"
+          name="ban"
+          required
+          aria-invalid={returned.faults.ban ? 'true' : undefined}
+          aria-describedby={returned.faults.ban ? 'ban-fault' : undefined}
+        >
+          <option value="">Choose what to ban from</option>
+          <option value={EVERYTHING} selected={chosen === EVERYTHING}>
+            everything
+          </option>
           {choices.map(({ kind, id, name }) => (
             <option value={`${kind}:${id}`} selected={chosen === `${kind}:${id}`} key={`${kind} ${id}`}>
               {kind === 'sanction' ? `${name} (several)` : name}
@@ -241,9 +253,15 @@ function NewBan({
         name="expires_at"
         label="Until"
         type="date"
-        hint="Left empty, it has no end."
+        hint="At the beginning of that day, in UTC."
         returned={returned}
       />
+      <p class="field">
+        <label>
+          <input type="checkbox" name="permanent" value="1" checked={returned.entered.permanent != null} />
+          Without an end
+        </label>
+      </p>
       <button type="submit">Ban</button>
     </Form>
   )

@@ -95,7 +95,15 @@ async function forgery(t: Test, database: TestDatabase) {
     const before = await changeable(database)
 
     for (const [action, { _token: own = '', ...hidden }] of forms) {
-      const fields = { ...hidden, current_password: PASSWORD, name: 'x', scope: 'all', ban: 'everything' }
+      const fields = {
+        ...hidden,
+        current_password: PASSWORD,
+        name: 'x',
+        scope: 'all',
+        ban: 'everything',
+        permanent: '1',
+        confirmed: '1',
+      }
       for (const _token of ['', theirs, `${own.slice(0, -1)}x`]) {
         const answer = await browser.clone().post(action, { ...fields, ...(_token && { _token }) })
         t.equal(answer.status, 419, `${action} with ${_token === '' ? 'no token' : 'another token'}`)
@@ -179,7 +187,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
     const { browser } = await loggedIn(app, database)
     const victim = await loggedIn(app, database)
     const page = await browser.open('/admin')
-    const token = formsOf(page)[0]?.hidden._token ?? ''
+    t.match(page.text, 'name="_token"')
     t.equal((await browser.bare('GET', `/admin/tokens/${victim.user.tokenId}`)).status, 404)
     const [session] = await database.kysely
       .selectFrom('sessions')
@@ -193,8 +201,10 @@ async function foreignIds(t: Test, database: TestDatabase) {
       `/admin/devices/${session?.id}/end`,
       '/admin/devices/%00/end',
     ]) {
-      const fields = { _token: token, name: 'mine now', current_password: PASSWORD }
-      t.equal((await browser.post(action, fields)).status, 404, action)
+      for (const confirmed of ['', '1']) {
+        const fields = { _token: await browser.csrfToken(), name: 'mine now', current_password: PASSWORD }
+        t.equal((await browser.post(action, { ...fields, confirmed })).status, 404, `${action} ${confirmed}`)
+      }
     }
     t.equal((await get(app, '/api/me', victim.user.token)).status, 200)
     t.match(textOf(await victim.browser.open('/admin')), /test Last used/)
@@ -208,9 +218,12 @@ async function foreignIds(t: Test, database: TestDatabase) {
     t.match(page.text, `"/admin/tokens/${user.tokenId}"`)
     t.notMatch(page.text, `"/admin/tokens/${tokenId}"`)
     t.equal((await browser.bare('GET', `/admin/tokens/${tokenId}`)).status, 404)
-    const fields = { _token: formsOf(page)[0]?.hidden._token ?? '', name: 'x', current_password: PASSWORD }
     for (const action of ['rename', 'rotate', 'revoke']) {
-      t.equal((await browser.post(`/admin/tokens/${tokenId}/${action}`, fields)).status, 404, action)
+      for (const confirmed of ['', '1']) {
+        const fields = { _token: await browser.csrfToken(), name: 'x', current_password: PASSWORD, confirmed }
+        const answer = await browser.post(`/admin/tokens/${tokenId}/${action}`, fields)
+        t.equal(answer.status, 404, action)
+      }
     }
   })
 
@@ -227,7 +240,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
       // It waits until the sessions and tokens are gone.
       issued = session.post('/api/me/token', { name: 'x' })
     })
-    await browser.sendForm(page, `/admin/users/${other.id}/revoke`)
+    await browser.submitConfirmed(page, `/admin/users/${other.id}/revoke`)
     t.equal(came(), true)
     t.match((await issued)?.status, /401|419/, 'its session is over by then')
     const left = await database.kysely
@@ -244,8 +257,9 @@ async function foreignIds(t: Test, database: TestDatabase) {
     const other = await addUser(database)
     const page = await browser.open(`/admin/users/${other.id}`)
     const prohibition = /value="(prohibition:\d+)">view playlist</.exec(page.text)?.[1] ?? ''
-    const ban = () =>
-      browser.sendForm(page, `/admin/users/${other.id}/ban`, { ban: prohibition, reason: 'x' })
+    // Without `_once`: as by two moderators, and not by one who clicks twice.
+    const fields = { ban: prohibition, reason: 'x', permanent: '1', confirmed: '1', _once: '' }
+    const ban = () => browser.sendForm(page, `/admin/users/${other.id}/ban`, fields)
     const statuses = (await Promise.all(Array.from({ length: 20 }, ban))).map(({ status }) => status)
     t.strictSame(new Set(statuses), new Set([303]))
     const { length } = await database.kysely
@@ -314,8 +328,14 @@ async function widening(t: Test, database: TestDatabase) {
     fields: Record<string, string | string[]>,
   ) => {
     const { browser } = await loggedIn(app, database, { permissions })
-    const token = formsOf(await browser.open('/admin'))[0]?.hidden._token ?? ''
-    return browser.post(action, { _token: token, current_password: PASSWORD, ...fields })
+    const post = async (more = {}) => {
+      const all = { _token: await browser.csrfToken(), current_password: PASSWORD, ...fields, ...more }
+      return browser.post(action, all)
+    }
+    const asked = await post()
+    const answer = await post({ confirmed: '1' })
+    if (asked.status < 400) throw new Error(`${action} is asked about, and answered ${answer.status}`)
+    return answer
   }
 
   await t.test('each thing needs its permission, and the one for the panel', async t => {
@@ -375,7 +395,12 @@ async function widening(t: Test, database: TestDatabase) {
     const app = await start(t, database)
     const admin = await addUser(database, { roles: ['Admin'] })
     const powers = [...VIEWER, 'update user', 'create sanction', 'delete sanction']
-    const actions = { verify: {}, revoke: {}, ban: { ban: 'everything' }, lift: { ban: 'sanction:1' } }
+    const actions = {
+      verify: {},
+      revoke: {},
+      ban: { ban: 'everything', permanent: '1' },
+      lift: { ban: 'sanction:1' },
+    }
     for (const [action, fields] of Object.entries(actions)) {
       const answer = await attempt(app, powers, `/admin/users/${admin.id}/${action}`, fields)
       t.equal(answer.status, 403, action)
@@ -384,11 +409,13 @@ async function widening(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', admin.token)).status, 200)
 
     const self = await loggedIn(app, database, { roles: ['Admin'] })
-    const token = formsOf(await self.browser.open('/admin'))[0]?.hidden._token ?? ''
     for (const action of ['verify', 'roles', 'revoke', 'ban', 'notify']) {
-      const fields = { _token: token, current_password: PASSWORD, ban: 'everything', type: 'x', data: '{}' }
-      const answer = await self.browser.post(`/admin/users/${self.user.id}/${action}`, fields)
-      t.equal(answer.status, 403, `${action} oneself`)
+      const fields = { current_password: PASSWORD, ban: 'everything', type: 'x', data: '{}' }
+      for (const confirmed of ['', '1']) {
+        const all = { ...fields, _token: await self.browser.csrfToken(), permanent: '1', confirmed }
+        const answer = await self.browser.post(`/admin/users/${self.user.id}/${action}`, all)
+        t.equal(answer.status, 403, `${action} oneself`)
+      }
     }
   })
 
@@ -401,8 +428,9 @@ async function widening(t: Test, database: TestDatabase) {
     const ticked = [...page.text.matchAll(/value="([^"]+)" checked/g)].map(([, name]) => name ?? '')
     const wider = [...ticked, 'bypass authorization']
     const fields = { 'permissions[]': wider, current_password: PASSWORD }
-    const answer = await browser.submit(page, path, fields)
-    t.equal(answer.status, 403)
+    for (const confirmed of ['', '1']) {
+      t.equal((await browser.submit(await browser.open(path), path, { ...fields, confirmed })).status, 403)
+    }
     const rows = await database.kysely
       .selectFrom('role_has_permissions')
       .innerJoin('permissions', 'permissions.id', 'permission_id')
@@ -565,8 +593,8 @@ async function injection(t: Test, database: TestDatabase) {
     const other = await addUser(database)
     await grant(database.kysely, 'role', { userId: other.id, types: [USER_TYPE] }, ['Verified'])
     const path = `/admin/users/${other.id}`
-    const fields = { ban: 'everything', reason: '<img src=x>\r\nBcc: x@example.org' }
-    await browser.submit(await browser.open(path), `${path}/ban`, fields)
+    const fields = { ban: 'everything', permanent: '1', reason: '<img src=x>\r\nBcc: x@example.org' }
+    await browser.submitConfirmed(await browser.open(path), `${path}/ban`, fields)
     const mail = await app.mailbox.next()
     t.notMatch(mail.html, '<img')
     t.notMatch(mail.subject, 'Bcc')
@@ -583,6 +611,7 @@ async function headers(t: Test, database: TestDatabase) {
       'after a form': await browser.sendForm(
         await browser.open('/admin'),
         `/admin/tokens/${user.tokenId}/revoke`,
+        { confirmed: '1' },
       ),
       'unknown page': await browser.bare('GET', '/admin/nothing'),
       forbidden: await browser.bare('GET', '/admin/users'),

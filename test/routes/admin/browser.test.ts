@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { addUser, startApp } from '../../support/app.ts'
+import { addToken, addUser, DAY, MINUTE, NOW, startApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase } from '../../support/databases.ts'
 import { addNotification } from '../../support/rows.ts'
@@ -82,6 +82,8 @@ t.test('the panel in a browser', { skip }, async t => {
     t.match(await line.textContent(), /Last used: 2026-03-01 12:00 UTC from 127\.0\.0\.1/)
 
     await line.getByRole('button').click()
+    await page.getByRole('heading', { name: 'Revoke “my <script> laptop”?' }).waitFor()
+    await page.getByRole('button', { name: 'Revoke the token' }).click()
     await page.getByRole('status').getByText('The token is revoked').waitFor()
     t.equal((await ask()).status, 401, 'the very next request is refused')
     t.strictSame(elsewhere, [])
@@ -111,6 +113,31 @@ t.test('the panel in a browser', { skip }, async t => {
     )
     await close()
   })
+
+  for (const javaScriptEnabled of [true, false]) {
+    await t.test(
+      `clicking twice sends one form, ${javaScriptEnabled ? 'with' : 'without'} a script`,
+      async t => {
+        const other = await addUser(database, { password: PASSWORD })
+        const { page, close } = await openPage({ javaScriptEnabled })
+        await logIn(page, other.email)
+        await page.fill('#name', 'twice')
+        await page.fill('#current_password', PASSWORD)
+        await page.getByRole('button', { name: 'Generate the token' }).dblclick()
+        const issued = page.locator('#secret')
+        await issued.or(page.getByText('the token was issued then, once')).waitFor()
+        if (javaScriptEnabled) t.equal(await issued.count(), 1, 'and the answer is that to the first one')
+        await page.goto('/admin')
+        t.equal(await page.getByRole('link', { name: 'twice' }).count(), 1)
+
+        await page.goBack()
+        await page.goto('/admin/devices')
+        await page.getByRole('button', { name: 'Log out' }).dblclick()
+        await page.getByRole('heading', { name: 'Log in' }).waitFor()
+        await close()
+      },
+    )
+  }
 
   await t.test('asks for the second factor', async t => {
     const other = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
@@ -143,6 +170,8 @@ t.test('the panel in a browser', { skip }, async t => {
   await t.test('people who see, hear or reach it in another way can use it', async t => {
     const other = await addUser(database, { roles: ['Encoder'] })
     await addNotification(database, other.id)
+    await addToken(database, user.id, { expiresAt: NOW + 3 * DAY })
+    await addToken(database, user.id, { expiresAt: NOW - MINUTE })
     const paths = {
       tokens: '/admin',
       token: `/admin/tokens/${user.tokenId}`,
@@ -161,8 +190,11 @@ t.test('the panel in a browser', { skip }, async t => {
       phone: { colorScheme: 'light', viewport: { width: 360, height: 740 } },
     })) {
       const { page, close } = await openPage(options)
+      for (const name of ['login', 'forgot-password', 'reset-password', 'reset-password?token=x']) {
+        await page.goto(`/admin/${name}`)
+        await inspect(t, page, `${kind}-${name.replace('?', '-')}`)
+      }
       await page.goto('/admin/login')
-      await inspect(t, page, `${kind}-login`)
       await logIn(page)
       for (const [name, path] of Object.entries(paths)) {
         await page.goto(path)
@@ -177,10 +209,63 @@ t.test('the panel in a browser', { skip }, async t => {
       await page.getByRole('button', { name: 'Generate the token' }).click()
       await page.locator('#secret').waitFor()
       await inspect(t, page, `${kind}-issued`)
+      await inspectQuestions(t, page, kind, other.id)
       await close()
     }
   })
 })
+
+/** Has every question asked, and looks at it. */
+async function inspectQuestions(t: Test, page: Page, kind: string, userId: number) {
+  const press = (name: string) => page.getByRole('button', { name }).first().click()
+  const role = async () => {
+    await page.goto('/admin/roles')
+    await page.getByRole('link', { name: 'Patron' }).click()
+    await page.getByLabel('view user').check()
+    await press('Set what it allows')
+  }
+  for (const [name, ask] of Object.entries<() => Promise<unknown>>({
+    revoke: async () => [await page.goto('/admin'), await press('Revoke')],
+    'revoke-all': async () => [await page.goto('/admin'), await press('Revoke all tokens')],
+    end: async () => [await page.goto('/admin/devices'), await page.locator('.list button').first().click()],
+    'end-others': async () => [await page.goto('/admin/devices'), await press('Log all others out')],
+    'user-revoke': async () => [
+      await page.goto(`/admin/users/${userId}`),
+      await press('Revoke all tokens and sessions'),
+    ],
+    'user-roles': async () => {
+      await page.goto(`/admin/users/${userId}`)
+      await page.getByLabel('Patron').check()
+      await page.getByLabel('Encoder').uncheck()
+      await press('Set the roles')
+    },
+    ban: async () => {
+      await page.goto(`/admin/users/${userId}`)
+      await page.selectOption('#ban', 'everything')
+      await page.fill('#reason', 'spam, and more of it')
+      await page.getByLabel('Without an end').check()
+      await page.getByRole('button', { name: 'Ban', exact: true }).click()
+    },
+    'ban-refused': async () => {
+      await page.goto(`/admin/users/${userId}`)
+      await page.selectOption('#ban', 'everything')
+      await page.getByRole('button', { name: 'Ban', exact: true }).click()
+    },
+    role,
+  })) {
+    await ask()
+    const has = await page.getByText('No, go back').count()
+    t.equal(has, name === 'ban-refused' ? 0 : 1, name)
+    await inspect(t, page, `${kind}-question-${name}`)
+  }
+  await page.goto('/admin')
+  await page.fill('#name', 'both')
+  await page.getByLabel('Read only').check()
+  await page.getByLabel('write:token').check()
+  await press('Generate the token')
+  await page.getByRole('alert').waitFor()
+  await inspect(t, page, `${kind}-both`)
+}
 
 interface Violation {
   id: string

@@ -193,7 +193,10 @@ async function tokens(t: Test, database: TestDatabase) {
 
     await app.activity.flush()
     const list = await browser.open('/admin')
-    t.match(textOf(list), /my laptop Last used: 2026-03-01 12:00 UTC from 127.0.0.1/)
+    t.match(
+      textOf(list),
+      /my laptop Last used: 2026-03-01 12:00 UTC from 127.0.0.1 Ends: 2027-01-31 00:00 UTC/,
+    )
     t.notMatch(list.text, plain.split('|')[1] ?? '-', 'and the secret is nowhere any more')
     t.notMatch(list.text, 'name="current_password"', 'nor is the password asked for again')
 
@@ -211,14 +214,15 @@ async function tokens(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', next)).status, 200)
 
     const newId = next.split('|')[0]
-    const revoked = await browser.submit(await browser.open('/admin'), `/admin/tokens/${newId}/revoke`)
+    const last = await browser.open('/admin')
+    const revoked = await browser.submitConfirmed(last, `/admin/tokens/${newId}/revoke`)
     t.match(textOf(revoked), 'The token is revoked')
     t.equal((await get(app, '/api/me', next)).status, 401, 'the very next request is refused')
   })
 
   await t.test('what is wrong is said, and nothing is issued', async t => {
     const app = await start(t, database, { TOKENS_PER_USER: '1' })
-    const { browser, page, user } = await loggedIn(app, database)
+    const { browser, user } = await loggedIn(app, database)
     const right = { name: 'x', scope: 'all', current_password: PASSWORD }
     for (const [fields, sentence] of [
       [{ name: '' }, 'The name field is required.'],
@@ -233,12 +237,18 @@ async function tokens(t: Test, database: TestDatabase) {
       [{ expires_at: '+275760-09-13' }, 'The expires at must be a date such as'],
       [{ expires_at: '9999-12-31\0' }, 'The expires at must be a date such as'],
     ] as [Record<string, string>, string][]) {
-      const answer = await browser.submit(page, '/admin/tokens', { ...right, ...fields })
+      const answer = await browser.submit(await browser.open('/admin'), '/admin/tokens', {
+        ...right,
+        ...fields,
+      })
       t.equal(answer.status, 422, JSON.stringify(fields))
       t.match(textOf(answer), sentence)
     }
     const fifty = '127.0.0.1 '.repeat(50)
-    const many = await browser.submit(page, '/admin/tokens', { ...right, allowed_ips: fifty })
+    const many = await browser.submit(await browser.open('/admin'), '/admin/tokens', {
+      ...right,
+      allowed_ips: fifty,
+    })
     t.equal(many.status, 403)
     t.match(textOf(many), 'You may not have more than 1 tokens.')
     t.equal((await get(app, '/api/me/token', user.token)).json.tokens.length, 1)
@@ -249,7 +259,7 @@ async function tokens(t: Test, database: TestDatabase) {
     const { browser, user } = await loggedIn(app, database)
     const second = await addToken(database, user.id)
     const other = await addUser(database)
-    const done = await browser.submit(await browser.open('/admin'), '/admin/tokens/revoke-all')
+    const done = await browser.submitConfirmed(await browser.open('/admin'), '/admin/tokens/revoke-all')
     t.match(textOf(done), 'All tokens are revoked.')
     for (const token of [user.token, second.token]) t.equal((await get(app, '/api/me', token)).status, 401)
     t.equal((await get(app, '/api/me', other.token)).status, 200)
@@ -264,13 +274,13 @@ async function account(t: Test, database: TestDatabase) {
     for (const other of others) await other.logIn(user)
     const page = await browser.open('/admin/devices')
     const action = /action="(\/admin\/devices\/[0-9a-f]{64}\/end)"/.exec(page.text)?.[1] ?? ''
-    t.match(textOf(await browser.submit(page, action)), 'The browser is logged out.')
+    t.match(textOf(await browser.submitConfirmed(page, action)), 'The browser is logged out.')
     const alive = async () =>
       (await Promise.all(others.map(other => other.bare('GET', '/admin')))).filter(
         ({ status }) => status === 200,
       )
     t.equal((await alive()).length, 2)
-    await browser.submit(await browser.open('/admin/devices'), '/admin/devices/end-others')
+    await browser.submitConfirmed(await browser.open('/admin/devices'), '/admin/devices/end-others')
     t.equal((await alive()).length, 0)
     t.equal((await browser.bare('GET', '/admin/devices')).status, 200)
   })
@@ -301,7 +311,7 @@ async function account(t: Test, database: TestDatabase) {
     const app = await start(t, database)
     const { browser, user, page } = await loggedIn(app, database)
     for (let n = 0; n < 60; n++) {
-      await browser.sendForm(page, `/admin/tokens/${user.tokenId}/revoke`)
+      await browser.sendForm(page, `/admin/tokens/${user.tokenId}/revoke`, { confirmed: '1' })
       await addToken(database, user.id)
       await browser.get('/sanctum/csrf-cookie')
     }
@@ -371,7 +381,7 @@ async function users(t: Test, database: TestDatabase) {
     const roles = { 'roles[]': ['Encoder'] }
     const asked = await browser.submit(page, `${path}/roles`, { ...roles, current_password: 'wrong' })
     t.equal(asked.status, 422, 'the password is asked for')
-    page = await browser.submit(page, `${path}/roles`, { ...roles, current_password: PASSWORD })
+    page = await browser.submitConfirmed(page, `${path}/roles`, { ...roles, current_password: PASSWORD })
     t.match(textOf(page), /Roles Encoder/)
     const held = (await get(app, '/api/me?include=roles', user.token)).json.user.roles
     t.strictSame(
@@ -379,7 +389,7 @@ async function users(t: Test, database: TestDatabase) {
       ['Encoder'],
     )
 
-    page = await browser.submit(page, `${path}/ban`, {
+    page = await browser.submitConfirmed(page, `${path}/ban`, {
       ban: 'everything',
       reason: 'spam',
       expires_at: '2026-03-08',
@@ -397,9 +407,9 @@ async function users(t: Test, database: TestDatabase) {
     t.equal(await can(), 200)
 
     const prohibition = /value="(prohibition:\d+)">view playlist</.exec(page.text)?.[1] ?? ''
-    page = await browser.submit(page, `${path}/ban`, { ban: prohibition })
+    page = await browser.submitConfirmed(page, `${path}/ban`, { ban: prohibition, permanent: '1' })
     t.equal(await can(), 403)
-    page = await browser.submit(page, `${path}/ban`, { ban: prohibition, expires_at: '2026-03-02' })
+    page = await browser.submitConfirmed(page, `${path}/ban`, { ban: prohibition, expires_at: '2026-03-02' })
     t.match(textOf(page), /view playlist until 2026-03-02/, 'a ban takes the place of the same one')
     app.clock.advance(DAY)
     t.equal(await can(), 200, 'and ends by itself')
@@ -417,7 +427,7 @@ async function users(t: Test, database: TestDatabase) {
       { data: { title: 'Hello' } },
     ])
 
-    page = await browser.submit(page, `${path}/revoke`)
+    page = await browser.submitConfirmed(page, `${path}/revoke`)
     t.equal((await get(app, '/api/me', user.token)).status, 401)
     await app.events.stored()
     const events = await database.kysely
@@ -461,10 +471,11 @@ async function users(t: Test, database: TestDatabase) {
       verify: {},
       revoke: {},
       roles: { 'roles[]': ['Encoder'], current_password: PASSWORD },
-      ban: { ban: 'everything' },
+      ban: { ban: 'everything', permanent: '1' },
       notify: { type: 'x', data: '{}' },
     })) {
-      t.equal((await browser.sendForm(page, `${path}/${form}`, fields)).status, 404, form)
+      const all = { ...fields, _token: await browser.csrfToken() }
+      t.equal((await browser.sendForm(page, `${path}/${form}`, all)).status, 404, form)
     }
   })
 
@@ -475,12 +486,12 @@ async function users(t: Test, database: TestDatabase) {
     const path = `/admin/users/${user.id}`
     const page = await browser.open(path)
     for (const [form, fields, sentence] of [
-      ['ban', { ban: 'prohibition:999999' }, 'The selected ban is invalid.'],
-      ['ban', { ban: 'nothing' }, 'The selected ban is invalid.'],
+      ['ban', { ban: 'prohibition:999999', permanent: '1' }, 'The selected ban is invalid.'],
+      ['ban', { ban: 'nothing', permanent: '1' }, 'The selected ban is invalid.'],
       ['ban', { ban: 'everything', expires_at: '2020-01-01' }, 'The expires at must be a date after now.'],
       ['ban', { ban: 'everything', expires_at: 'soon' }, 'The expires at must be a date such as'],
       ['ban', { ban: 'everything', expires_at: '+275760-09-13' }, 'The expires at must be a date such as'],
-      ['ban', { ban: 'everything', reason: 'a\0' }, 'The selected reason is invalid.'],
+      ['ban', { ban: 'everything', reason: 'a\0', permanent: '1' }, 'The selected reason is invalid.'],
       ['notify', { type: 'x', data: '[1]' }, 'The data must be a JSON object.'],
       ['notify', { type: 'x', data: '{' }, 'The data must be a JSON object.'],
       ['notify', { type: 'x', data: 'null' }, 'The data must be a JSON object.'],
@@ -533,7 +544,7 @@ async function roles(t: Test, database: TestDatabase) {
 
     const other = await loggedIn(app, database, ['Admin'])
     const meanwhile = await other.browser.open(path)
-    const done = await browser.submit(page, path, fields)
+    const done = await browser.submitConfirmed(page, path, fields)
     t.match(textOf(done), 'The role allows what you ticked.')
     t.equal((await get(app, '/api/me/playlist', user.token)).status, 403)
 
@@ -541,7 +552,7 @@ async function roles(t: Test, database: TestDatabase) {
     t.equal(late.status, 409, 'nobody overwrites what they have not seen')
     t.match(textOf(late), 'Somebody has changed roles meanwhile.')
     t.equal((await get(app, '/api/me/playlist', user.token)).status, 403)
-    const again = await other.browser.submit(late, path, { 'permissions[]': ticked })
+    const again = await other.browser.submitConfirmed(late, path, { 'permissions[]': ticked })
     t.equal(again.status, 200)
     t.equal((await get(app, '/api/me/playlist', user.token)).status, 200)
   })

@@ -1,0 +1,417 @@
+import { randomBytes } from 'node:crypto'
+import t, { type Test } from 'tap'
+import { addToken, addUser, get, MINUTE, ODD_VALUES, startApp, type TestApp } from '../../support/app.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { formsOf, PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
+
+const UNLIMITED = {
+  LOGIN_RATE_LIMIT: '1000',
+  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
+  RATE_LIMIT_ANONYMOUS: '10000',
+  RATE_LIMIT_AUTHENTICATED: '10000',
+}
+
+const UNCHANGED = 'Nothing would change: it is that way already.'
+
+for (const engine of ENGINES) {
+  t.test(`what cannot be undone, on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await asking(t, database)
+    await confirming(t, database)
+    await meanwhile(t, database)
+    await bans(t, database)
+  })
+}
+
+const start = (t: Test, database: TestDatabase, environment = {}) =>
+  startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
+
+/** Everything that a confirmed form changes. */
+async function stateOf({ kysely }: TestDatabase) {
+  const tables = [
+    'personal_access_tokens',
+    'model_has_roles',
+    'role_has_permissions',
+    'model_sanctions',
+    'model_prohibitions',
+    'remembered_devices',
+  ] as const
+  const rows = []
+  for (const table of tables) rows.push(await kysely.selectFrom(table).selectAll().execute())
+  const sessions = await kysely
+    .selectFrom('sessions')
+    .select('id')
+    .where('user_id', 'is not', null)
+    .orderBy('id')
+    .execute()
+  return JSON.stringify([rows, sessions])
+}
+
+interface Case {
+  page: string
+  action: string
+  fields?: Record<string, string | string[]>
+  /** What the question says. */
+  says: RegExp
+  back: string
+}
+
+/** A role that allows one thing. */
+async function addRole({ kysely }: TestDatabase) {
+  const role = await kysely
+    .insertInto('roles')
+    .values({ name: `role-${randomBytes(5).toString('hex')}`, guard_name: 'web', color: null })
+    .returning(['id', 'name'])
+    .executeTakeFirstOrThrow()
+  const { id } = await kysely
+    .selectFrom('permissions')
+    .select('id')
+    .where('name', '=', 'view dump')
+    .where('guard_name', '=', 'web')
+    .executeTakeFirstOrThrow()
+  await kysely.insertInto('role_has_permissions').values({ role_id: role.id, permission_id: id }).execute()
+  return role
+}
+
+/** An administrator, another user, and everything that is asked about. */
+async function scene(t: Test, database: TestDatabase, { isConfirmed = true } = {}) {
+  const app = await start(t, database)
+  const { browser, user } = await panelUser(app, database, { roles: ['Admin'], confirmed: isConfirmed })
+  const other = await addUser(database, { password: PASSWORD, roles: ['Encoder'] })
+  await new PanelBrowser(app).logIn({ email: other.email, password: PASSWORD })
+  const second = new PanelBrowser(app)
+  second.page = { 'user-agent': 'Lynx <b>' }
+  await second.logIn(user)
+  const role = await addRole(database)
+  const path = `/admin/users/${other.id}`
+  const device = /action="(\/admin\/devices\/[0-9a-f]{64}\/end)"/.exec(
+    (await browser.open('/admin/devices')).text,
+  )
+  const cases: Record<string, Case> = {
+    'revoking a token': {
+      page: '/admin',
+      action: `/admin/tokens/${user.tokenId}/revoke`,
+      says: /Revoke “test”\? The token ends at once/,
+      back: '/admin',
+    },
+    'revoking all tokens': {
+      page: '/admin',
+      action: '/admin/tokens/revoke-all',
+      says: new RegExp(`2 tokens end at once: test \\(begins with ${user.tokenId}\\|\\)`),
+      back: '/admin',
+    },
+    'ending a device': {
+      page: '/admin/devices',
+      action: device?.[1] ?? '',
+      says: /Log this browser out\? Program Lynx <b> Address 127\.0\.0\.1 It has to log in again/,
+      back: '/admin/devices',
+    },
+    'ending all others': {
+      page: '/admin/devices',
+      action: '/admin/devices/end-others',
+      says: /One browser has to log in again: Lynx <b> at 127\.0\.0\.1/,
+      back: '/admin/devices',
+    },
+    'cutting a user off': {
+      page: path,
+      action: `${path}/revoke`,
+      says: new RegExp(`${other.name} \\(${other.email}\\) Ends 1 token, and the login in 1 browser`),
+      back: path,
+    },
+    'changing the roles of a user': {
+      page: path,
+      action: `${path}/roles`,
+      fields: { 'roles[]': ['Patron', 'Developer'], current_password: PASSWORD },
+      says: new RegExp(`${other.email}\\) Gains (Developer Patron|Patron Developer) Loses Encoder Change`),
+      back: path,
+    },
+    'banning a user': {
+      page: path,
+      action: `${path}/ban`,
+      fields: { ban: 'everything', reason: 'a & "b" <c>', expires_at: '2026-03-08' },
+      says: /Banned from everything Until 2026-03-08 00:00 UTC Reason a & "b" <c>/,
+      back: path,
+    },
+    'changing a role': {
+      page: `/admin/roles/${role.id}`,
+      action: `/admin/roles/${role.id}`,
+      fields: { 'permissions[]': ['view user'], current_password: PASSWORD },
+      says: new RegExp(`Role ${role.name} Gains view user Loses view dump No users have it now\\.`),
+      back: `/admin/roles/${role.id}`,
+    },
+  }
+  await addToken(database, user.id)
+  return { app, browser, user, other, path, role, cases }
+}
+
+async function asking(t: Test, database: TestDatabase) {
+  await t.test('is asked about, and done when that is confirmed', async t => {
+    const { app, browser, user, other, role, cases } = await scene(t, database)
+    // What ends sessions and tokens comes last, and the device before all the others.
+    for (const [name, { page, action, fields, says, back }] of Object.entries(cases)) {
+      const before = await stateOf(database)
+      const question = await browser.submit(await browser.open(page), action, fields)
+      t.equal(question.status, 200, name)
+      t.match(textOf(question), says, name)
+      t.match(question.text, `<a class="button quiet" href="${back}">`, `${name} can be left`)
+      t.notMatch(question.text, PASSWORD, 'no page carries a password')
+      t.notMatch(question.text, 'current_password')
+      t.equal(await stateOf(database), before, `${name} has not happened yet`)
+      if (name === 'ending all others') await new PanelBrowser(app).logIn({ ...user, password: PASSWORD })
+    }
+    for (const name of [
+      'changing a role',
+      'changing the roles of a user',
+      'banning a user',
+      'ending a device',
+    ]) {
+      const { page, action, fields } = cases[name] as Case
+      const before = await stateOf(database)
+      const done = await browser.submitConfirmed(await browser.open(page), action, fields)
+      t.equal(done.status, 200)
+      t.match(done.text, '<p class="said"', name)
+      t.not(await stateOf(database), before, name)
+    }
+    const held = (await get(app, '/api/me?include=roles', other.token)).json.user.roles
+    t.strictSame(held.map(({ name }: { name: string }) => name).sort(), ['Developer', 'Patron'])
+    const ban = await database.kysely
+      .selectFrom('model_sanctions')
+      .select('reason')
+      .where('model_id', '=', other.id)
+      .executeTakeFirstOrThrow()
+    t.equal(ban.reason, 'a & "b" <c>')
+    const allowed = await database.kysely
+      .selectFrom('role_has_permissions')
+      .innerJoin('permissions', 'permissions.id', 'permission_id')
+      .select('name')
+      .where('role_id', '=', role.id)
+      .execute()
+    t.strictSame(allowed, [{ name: 'view user' }])
+  })
+
+  await t.test('is done to nobody by a question that was left', async t => {
+    const { browser, cases } = await scene(t, database)
+    const before = await stateOf(database)
+    for (const { page, action, fields, back } of Object.values(cases)) {
+      await browser.submit(await browser.open(page), action, fields)
+      t.equal((await browser.open(back)).status, 200)
+    }
+    t.equal(await stateOf(database), before)
+  })
+
+  await t.test('is not asked about without the token of the session, or from elsewhere', async t => {
+    const { browser, cases } = await scene(t, database)
+    for (const [name, { page, action, fields = {} }] of Object.entries(cases)) {
+      const form = await browser.open(page)
+      const forged = await browser.clone().sendForm(form, action, { ...fields, _token: 'x' })
+      t.equal(forged.status, 419, name)
+      const headers = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }
+      t.equal((await browser.clone().sendForm(form, action, fields, headers)).status, 403, name)
+    }
+  })
+
+  await t.test('is not asked about if it would change nothing', async t => {
+    const app = await start(t, database)
+    const { browser, user } = await panelUser(app, database, { roles: ['Admin'] })
+    const other = await addUser(database, { roles: ['Encoder'] })
+    const path = `/admin/users/${other.id}`
+    const roles = { 'roles[]': ['Encoder', 'no such role'], current_password: PASSWORD }
+    t.match(textOf(await browser.submit(await browser.open(path), `${path}/roles`, roles)), UNCHANGED)
+    const matrix = await browser.open('/admin/roles')
+    const rolePath = /href="(\/admin\/roles\/\d+)">Encoder</.exec(matrix.text)?.[1] ?? ''
+    const page = await browser.open(rolePath)
+    const ticked = [...page.text.matchAll(/value="([^"]+)" checked/g)].map(([, name]) => name ?? '')
+    t.match(textOf(await browser.submit(page, rolePath, { 'permissions[]': ticked })), UNCHANGED)
+    await new PanelBrowser(app).logIn({ ...user, password: PASSWORD })
+    const devices = await browser.open('/admin/devices')
+    await browser.submitConfirmed(devices, '/admin/devices/end-others')
+    t.match(textOf(await browser.submit(devices, '/admin/devices/end-others')), UNCHANGED)
+    await addToken(database, user.id)
+    const tokens = await browser.open('/admin')
+    await database.kysely.deleteFrom('personal_access_tokens').execute()
+    t.match(textOf(await browser.submit(tokens, '/admin/tokens/revoke-all')), UNCHANGED)
+    t.match(textOf(await browser.submit(await browser.open(path), `${path}/revoke`)), UNCHANGED)
+  })
+}
+
+async function confirming(t: Test, database: TestDatabase) {
+  await t.test('asks for the password once, before the question', async t => {
+    const { browser, cases } = await scene(t, database, { isConfirmed: false })
+    for (const name of ['changing a role', 'changing the roles of a user']) {
+      const { page, action, fields } = cases[name] as Case
+      const fresh = await browser.open(page)
+      if (name === 'changing a role') {
+        for (const current_password of ['', 'wrong']) {
+          const refused = await browser.submit(fresh, action, { ...fields, current_password })
+          t.equal(refused.status, 422)
+          t.match(textOf(refused), 'The provided password was incorrect.')
+          t.notMatch(refused.text, 'name="confirmed"')
+        }
+        t.equal(
+          (await browser.submit(fresh, action, { ...fields, current_password: '', confirmed: '1' })).status,
+          422,
+        )
+      }
+      t.match(textOf(await browser.submitConfirmed(fresh, action, fields)), /as you ticked|what you ticked/)
+    }
+  })
+
+  await t.test('asks for it again when the question has waited for too long', async t => {
+    const { app, browser, cases } = await scene(t, database)
+    const { page, action, fields } = cases['changing a role'] as Case
+    const question = await browser.submit(await browser.open(page), action, fields)
+    // The session itself is kept going.
+    for (let n = 0; n < 4; n++) {
+      app.clock.advance(50 * MINUTE)
+      await browser.open('/admin')
+      await app.activity.flush()
+    }
+    const late = await browser.submit(question, action)
+    t.equal(late.status, 422)
+    t.match(late.text, 'name="current_password"')
+  })
+
+  await t.test('takes the word of a program that says that it was confirmed', async t => {
+    const { app, browser, user, cases } = await scene(t, database)
+    const { page, action } = cases['revoking a token'] as Case
+    const { _token = '' } = formsOf(await browser.open(page))[0]?.hidden ?? {}
+    for (const confirmed of ['', '0', 'no', 'x', '2']) {
+      const answer = await browser.post(action, { _token, confirmed })
+      t.equal(answer.status, 200, `asks after ${confirmed}`)
+    }
+    t.equal((await get(app, '/api/me', user.token)).status, 200)
+    t.equal((await browser.post(action, { _token, confirmed: '1' })).status, 303)
+    t.equal((await get(app, '/api/me', user.token)).status, 401)
+  })
+
+  await t.test('has no error of ours, whatever a form brings along', async t => {
+    const { browser, cases } = await scene(t, database)
+    const before = await stateOf(database)
+    for (const { page, action, fields } of Object.values(cases)) {
+      const form = formsOf(await browser.open(page)).find(one => one.action === action)
+      for (const value of [...ODD_VALUES, { a: { b: ['<script>', { c: null }] } }]) {
+        for (const name of ['confirmed', '_seen', '_once', 'more']) {
+          const known = { ...form?.hidden, ...fields, permissions: ['view user'], roles: ['Patron'] }
+          // Only what no word for yes is.
+          const payload = {
+            ...known,
+            ...(name !== 'confirmed' || (value !== 1 && value !== true) ? { [name]: value } : {}),
+          }
+          const answer = await browser.bare('POST', action, { payload })
+          t.ok(answer.status < 500, `${action} ${name} ${JSON.stringify(value)}: ${answer.status}`)
+          t.notMatch(answer.text, '<script>')
+        }
+      }
+    }
+    t.equal(await stateOf(database), before)
+  })
+}
+
+async function meanwhile(t: Test, database: TestDatabase) {
+  const patronOf = (app: TestApp, token: string) => get(app, '/api/me?include=roles', token)
+
+  await t.test('is asked about again when it is no longer what was asked about', async t => {
+    const { app, browser, other, cases } = await scene(t, database)
+    const { page, action, fields } = cases['changing the roles of a user'] as Case
+    const question = await browser.submit(await browser.open(page), action, fields)
+    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, {
+      'roles[]': ['Encoder', 'Patron'],
+      current_password: PASSWORD,
+    })
+    const again = await browser.submit(question, action)
+    t.equal(again.status, 200)
+    t.match(textOf(again), /Something has changed since you were asked.*Gains Developer Loses Encoder/)
+    t.match((await patronOf(app, other.token)).text, 'Encoder', 'and nothing was done')
+    t.match(textOf(await browser.submit(again, action)), 'The roles are as you ticked them.')
+    t.notMatch((await patronOf(app, other.token)).text, 'Encoder')
+  })
+
+  await t.test('is asked about again when a token has come that would end as well', async t => {
+    const { app, browser, user, cases } = await scene(t, database)
+    const { page, action } = cases['revoking all tokens'] as Case
+    const question = await browser.submit(await browser.open(page), action)
+    await addToken(database, user.id)
+    t.match(textOf(await browser.submit(question, action)), /Something has changed.*3 tokens end at once/)
+    t.equal((await get(app, '/api/me', user.token)).status, 200)
+  })
+
+  await t.test('does not overwrite what others have changed in a role', async t => {
+    const { app, browser, cases } = await scene(t, database)
+    const { page, action, fields } = cases['changing a role'] as Case
+    const question = await browser.submit(await browser.open(page), action, fields)
+    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    const other = { 'permissions[]': ['view role'], current_password: PASSWORD }
+    await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, other)
+    const late = await browser.submit(question, action)
+    t.equal(late.status, 409)
+    t.match(textOf(late), 'Somebody has changed roles meanwhile.')
+  })
+
+  await t.test('is refused when it is no longer there', async t => {
+    const { browser, user, cases } = await scene(t, database)
+    const { page, action } = cases['revoking a token'] as Case
+    const question = await browser.submit(await browser.open(page), action)
+    await database.kysely.deleteFrom('personal_access_tokens').where('id', '=', user.tokenId).execute()
+    t.equal((await browser.submit(question, action)).status, 404)
+  })
+}
+
+async function bans(t: Test, database: TestDatabase) {
+  await t.test('a ban says from what and until when, or is none', async t => {
+    const { browser, other, path } = await scene(t, database)
+    const page = await browser.open(path)
+    t.match(page.text, /<select id="ban" name="ban" required><option value>Choose what to ban from</)
+    t.notMatch(page.text, /<option [^>]*selected/)
+    t.notMatch(page.text, /name="permanent" value="1" checked/)
+    const fields = { ban: 'everything', reason: 'x' }
+    for (const [more, sentence] of [
+      [{ ban: '', permanent: '1' }, 'The ban field is required.'],
+      [{}, 'Say until when, or tick that the ban has no end.'],
+      [{ permanent: '0' }, 'Say until when, or tick that the ban has no end.'],
+      [
+        { permanent: '1', expires_at: '2026-03-08' },
+        'Give a date or tick that the ban has no end, not both.',
+      ],
+      [{ expires_at: '2020-01-01' }, 'The expires at must be a date after now.'],
+      [{ ban: 'sanction:999', permanent: '1' }, 'The selected ban is invalid.'],
+    ] as [Record<string, string>, string][]) {
+      for (const confirmed of ['', '1']) {
+        const answer = await browser.submit(page, `${path}/ban`, { ...fields, ...more, confirmed })
+        t.equal(answer.status, 422, JSON.stringify(more))
+        t.match(textOf(answer), sentence)
+        if (more.ban === undefined) t.match(answer.text, '<option value="everything" selected>')
+      }
+    }
+    const held = await database.kysely
+      .selectFrom('model_sanctions')
+      .select('sanction_id')
+      .where('model_id', '=', other.id)
+      .execute()
+    t.strictSame(held, [])
+  })
+
+  await t.test('a ban says whose place it takes', async t => {
+    const { browser, path } = await scene(t, database)
+    const ban = (fields: Record<string, string>) => ({ ban: 'everything', ...fields })
+    await browser.submitConfirmed(
+      await browser.open(path),
+      `${path}/ban`,
+      ban({ permanent: '1', reason: 'spam' }),
+    )
+    const shorter = ban({ expires_at: '2026-03-08' })
+    const question = await browser.submit(await browser.open(path), `${path}/ban`, shorter)
+    t.match(
+      textOf(question),
+      /Until 2026-03-08 00:00 UTC Reason none is given Instead of one without an end: spam/,
+    )
+  })
+
+  await t.test('lifting one asks nothing', async t => {
+    const { browser, path } = await scene(t, database)
+    const fields = { ban: 'everything', permanent: '1' }
+    const banned = await browser.submitConfirmed(await browser.open(path), `${path}/ban`, fields)
+    t.match(textOf(await browser.submit(banned, `${path}/lift`)), 'The ban is lifted.')
+  })
+}

@@ -8,7 +8,7 @@ import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../src/api/token-input
 import type { SessionIdentity } from '../../src/auth/identity.ts'
 import { millisToTimestamp } from '../../src/auth/time.ts'
 import type { PlainToken } from '../../src/auth/token.ts'
-import { listTokens } from '../../src/database/tokens.ts'
+import { listTokens, tokensEndingWith } from '../../src/database/tokens.ts'
 import { HIDDEN, LOGGED_IN } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '../../src/panel/elements.tsx'
@@ -52,7 +52,8 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   }
 
   /** The tokens that end with one, or all of them. */
-  const listEnding = (request: FastifyRequest, id: number | null) => listTokens(kysely, ownerOf(request), id)
+  const listEnding = (request: FastifyRequest, id: number | null) =>
+    tokensEndingWith(kysely, ownerOf(request), id === null ? { except: null } : { id })
 
   const showAll = async (
     request: FastifyRequest,

@@ -91,6 +91,16 @@ export async function startApp(
   return Object.assign(app, { logged, mailbox }) as TestApp
 }
 
+/** Does something each time that a password or a code was verified, before anything comes of it. */
+export function afterVerifying(app: FastifyInstance, act: () => Promise<unknown>): void {
+  const { judge } = app.attempts
+  app.attempts.judge = async (...call) => {
+    const isRight = await judge(...call)
+    await act()
+    return isRight
+  }
+}
+
 /** Adds a route that revokes a token, for a test of what that means to others. */
 export function addRevocation(app: FastifyInstance, { kysely }: Pick<Database, 'kysely'>) {
   app.delete<{ Params: { id: string } }>(

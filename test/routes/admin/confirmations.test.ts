@@ -173,8 +173,13 @@ async function asking(t: Test, database: TestDatabase) {
       t.match(done.text, '<p class="said"', name)
       t.not(await stateOf(database), before, name)
     }
-    const held = (await get(app, '/api/me?include=roles', other.token)).json.user.roles
-    t.strictSame(held.map(({ name }: { name: string }) => name).sort(), ['Developer', 'Patron'])
+    const held = await database.kysely
+      .selectFrom('model_has_roles')
+      .innerJoin('roles', 'roles.id', 'role_id')
+      .select('name')
+      .where('model_id', '=', other.id)
+      .execute()
+    t.strictSame(held.map(({ name }) => name).sort(), ['Developer', 'Patron'])
     const ban = await database.kysely
       .selectFrom('model_sanctions')
       .select('reason')

@@ -92,6 +92,7 @@ for (const engine of ENGINES) {
         version: await versionOf(database),
         current_password: PASSWORD,
         'permissions[]': permissions,
+        confirmed: '1',
       })
 
     await t.test('a role that allows more than its viewer may do is for others to change', async t => {
@@ -132,8 +133,9 @@ for (const engine of ENGINES) {
           _token: actor.token,
           current_password: PASSWORD,
           'roles[]': ['Dumps'],
+          confirmed: '1',
         })
-      const cutOff = () => actor.browser.post(`${path}/revoke`, { _token: actor.token })
+      const cutOff = () => actor.browser.post(`${path}/revoke`, { _token: actor.token, confirmed: '1' })
       t.ok(formsOf(await actor.browser.open(path)).some(({ action }) => action === `${path}/revoke`))
 
       await prohibit(database, actor.user.id, 'view dump')
@@ -157,6 +159,7 @@ for (const engine of ENGINES) {
       const answer = await actor.browser.post(`/admin/users/${holder.id}/roles`, {
         _token: actor.token,
         current_password: PASSWORD,
+        confirmed: '1',
       })
       t.equal(answer.status, 403)
       const held = await database.kysely
@@ -177,7 +180,10 @@ for (const engine of ENGINES) {
       const path = `/admin/users/${other.id}`
       t.equal((await actor.browser.post(`${path}/verify`, { _token: actor.token })).status, 303)
       const below = await loggedIn(app, database, { roles: ['Admin'] })
-      t.equal((await below.browser.post(`${path}/revoke`, { _token: below.token })).status, 403)
+      t.equal(
+        (await below.browser.post(`${path}/revoke`, { _token: below.token, confirmed: '1' })).status,
+        403,
+      )
     })
 
     await t.test('what others changed meanwhile is not overwritten', async t => {
@@ -189,7 +195,7 @@ for (const engine of ENGINES) {
         .set({ updated_at: '2026-03-01' })
         .where('id', '=', role)
         .execute()
-      const fields = { current_password: PASSWORD, 'permissions[]': ['view user'] }
+      const fields = { current_password: PASSWORD, 'permissions[]': ['view user'], confirmed: '1' }
       t.equal((await actor.browser.sendForm(page, `/admin/roles/${role}`, fields)).status, 409)
       t.strictSame(await allowedBy(database, role), ['view role'])
     })

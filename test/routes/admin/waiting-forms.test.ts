@@ -6,6 +6,7 @@ import { lockUsers } from '../../../src/database/authority.ts'
 import { grant, seedPermissions } from '../../../src/database/permissions.ts'
 import {
   addUser,
+  afterVerifying,
   MINUTE,
   NOW,
   startApp,
@@ -15,13 +16,7 @@ import {
   USER_TYPE,
 } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import {
-  afterStatement,
-  beforeStatement,
-  createDatabase,
-  ENGINES,
-  type TestDatabase,
-} from '../../support/databases.ts'
+import { beforeStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { PanelBrowser } from '../../support/panel.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -121,12 +116,14 @@ for (const engine of ENGINES) {
         const path = `/admin/users/${subject.id}`
         const page = await browser.open(path)
         const before = await holdings(database, subject.id)
-        const came = afterStatement(t, database, /^update "sessions" set "payload"/, other =>
-          other.query(statement({ actor: user.id, subject: subject.id }), []),
-        )
-        const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD }
+        let came = false
+        afterVerifying(app, async () => {
+          came = true
+          await sql.raw(statement({ actor: user.id, subject: subject.id })).execute(database.kysely)
+        })
+        const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD, confirmed: '1' }
         const answer = await browser.sendForm(page, `${path}/roles`, fields)
-        t.equal(came(), true)
+        t.equal(came, true)
         t.equal(answer.status, status)
         t.not(answer.headers.location, `${path}?done=user-roles`)
         t.equal(await holdings(database, subject.id), before)
@@ -145,12 +142,14 @@ for (const engine of ENGINES) {
         const page = await browser.open(`/admin/roles/${role}`)
         const before = await rolePermissions(database, role)
         const [statement, status] = MEANWHILE[what] ?? [() => '', 0]
-        const came = afterStatement(t, database, /^update "sessions" set "payload"/, other =>
-          other.query(statement({ actor: user.id, subject: user.id }), []),
-        )
-        const fields = { 'permissions[]': ['view user'], current_password: PASSWORD }
+        let came = false
+        afterVerifying(app, async () => {
+          came = true
+          await sql.raw(statement({ actor: user.id, subject: user.id })).execute(database.kysely)
+        })
+        const fields = { 'permissions[]': ['view user'], current_password: PASSWORD, confirmed: '1' }
         t.equal((await browser.sendForm(page, `/admin/roles/${role}`, fields)).status, status)
-        t.equal(came(), true)
+        t.equal(came, true)
         t.strictSame(await rolePermissions(database, role), before)
       })
     }
@@ -162,9 +161,9 @@ t.test('every form is judged by what holds when its transaction begins to write'
   t.teardown(() => database.close())
   const FORMS: Record<string, Record<string, string | string[]>> = {
     verify: {},
-    roles: { 'roles[]': ['Encoder'], current_password: PASSWORD },
-    revoke: {},
-    ban: { ban: 'everything' },
+    roles: { 'roles[]': ['Encoder'], current_password: PASSWORD, confirmed: '1' },
+    revoke: { confirmed: '1' },
+    ban: { ban: 'everything', permanent: '1', confirmed: '1' },
     lift: { ban: '' },
     notify: { type: 'App\\Notifications\\X', data: '{}' },
   }
@@ -219,7 +218,7 @@ t.test('a hundred forms that wait behind many logins, while what allows them goe
     const path = `/admin/users/${author.id}`
     const page = await superior.open(path)
     return async () => {
-      const answer = await superior.sendForm(page, `${path}/${form}`, fields)
+      const answer = await superior.sendForm(page, `${path}/${form}`, { ...fields, confirmed: '1' })
       if (answer.headers.location === undefined) throw new Error(answer.text)
     }
   }
@@ -252,7 +251,7 @@ t.test('a hundred forms that wait behind many logins, while what allows them goe
     const logins = Array.from({ length: 90 }, () =>
       strangers.clone().post('/login', { email: author.email, password: 'wrong' }),
     )
-    const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD }
+    const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD, confirmed: '1' }
     const form = browser.sendForm(page, `${path}/roles`, fields)
     await revoke?.()
     const wasGivenBefore = await isGiven(subject.id)

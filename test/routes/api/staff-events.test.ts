@@ -39,7 +39,7 @@ async function setUp(t: Test, database: TestDatabase) {
   const { user, browser } = await browserFrom(app, database, OWN)
   const path = `/admin/users/${user.id}`
   const page = await admin.browser.open(path)
-  const fields = { 'roles[]': ['Patron'], current_password: PASSWORD }
+  const fields = { 'roles[]': ['Patron'], current_password: PASSWORD, confirmed: '1' }
   t.equal((await admin.browser.sendForm(page, `${path}/roles`, fields)).status, 303)
   const notification = { type: 'App\\Notifications\\X', data: '{}' }
   t.equal((await admin.browser.sendForm(page, `${path}/notify`, notification)).status, 303)

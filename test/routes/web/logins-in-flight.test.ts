@@ -1,6 +1,13 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addUser, startApp, type TestApp, type TestUser, testClock } from '../../support/app.ts'
+import {
+  addUser,
+  afterVerifying,
+  startApp,
+  type TestApp,
+  type TestUser,
+  testClock,
+} from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 
@@ -42,17 +49,7 @@ const member = async (database: TestDatabase, options = {}): Promise<Member> => 
   password: PASSWORD,
 })
 
-/** Does something each time that a password or a code was verified, before anything comes of it. */
-function afterVerifying(app: TestApp, act: () => Promise<unknown>) {
-  const { judge } = app.attempts
-  app.attempts.judge = async (...call) => {
-    const isRight = await judge(...call)
-    await act()
-    return isRight
-  }
-}
-
-/** The same after a new password was hashed. */
+/** Does something each time that a new password was hashed, before anything comes of it. */
 function afterHashing(app: TestApp, act: () => Promise<unknown>) {
   const { hashPassword: hash } = app
   app.hashPassword = async password => {

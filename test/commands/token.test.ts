@@ -113,10 +113,13 @@ t.test('token create waits for the lock of the user', async t => {
     const created = line.command('token', 'create', '--email', user.email, '--name', 'x').finally(() => {
       isDone = true
     })
+    // On another connection: a transaction sees pg_stat_activity as it was when it first read that.
     const isBlocked = async () => {
       const { rows } = await sql`
         select from pg_stat_activity
-        where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`.execute(transaction)
+        where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`.execute(
+        line.database.kysely,
+      )
       return rows.length > 0
     }
     while (!isDone && !(await isBlocked())) await new Promise(setImmediate)

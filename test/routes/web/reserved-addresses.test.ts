@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { insertUser, UserExists } from '../../../src/database/users.ts'
+import { insertUser } from '../../../src/database/users.ts'
 import { addUser, DAY, NOW, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
@@ -80,7 +80,7 @@ async function reserved(t: Test, database: TestDatabase) {
     const user = { name: `n${process.pid}${++made}`, password: '!' as never, verified: true }
     const insert = (now: number) =>
       insertUser(database.kysely, { ...user, email: owner.user.email.toUpperCase(), now })
-    await t.rejects(insert(NOW), UserExists)
+    await t.rejects(insert(NOW), { field: 'email' })
     t.ok(await insert(NOW + 8 * DAY), 'for seven days')
   })
 

@@ -80,7 +80,7 @@ async function reserved(t: Test, database: TestDatabase) {
     const user = { name: `n${process.pid}${++made}`, password: '!' as never, verified: true }
     const insert = (now: number) =>
       insertUser(database.kysely, { ...user, email: owner.user.email.toUpperCase(), now })
-    await t.rejects(insert(NOW), { field: 'email' })
+    await t.rejects(insert(NOW), { message: 'The email has already been taken.' })
     t.ok(await insert(NOW + 8 * DAY), 'for seven days')
   })
 

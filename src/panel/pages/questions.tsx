@@ -202,7 +202,8 @@ export const aboutRoles = (user: Subject, change: Change): Question => ({
   back: backTo(user),
 })
 
-const numberOf = (count: number, one: string) => `${count} ${one}${count === 1 ? '' : 's'}`
+const numberOf = (count: number, one: string) =>
+  `${count === 0 ? 'no' : count} ${one}${count === 1 ? '' : 's'}`
 
 /** Asks before a user's tokens and sessions end. */
 export const aboutCuttingOff = (user: Subject, browsers: number): Question => ({
@@ -213,7 +214,7 @@ export const aboutCuttingOff = (user: Subject, browsers: number): Question => ({
       <dl>
         <Named user={user} />
         <dt>Ends</dt>
-        <dd>{`${numberOf(user.tokens, 'token')}, and the login in ${numberOf(browsers, 'browser')}`}</dd>
+        <dd>{`${numberOf(user.tokens, 'token')}, ${numberOf(browsers, 'login')}`}</dd>
       </dl>
       <p>The user has to log in again, and programs need new tokens. This cannot be undone.</p>
     </>

@@ -116,7 +116,7 @@ async function scene(t: Test, database: TestDatabase, { isConfirmed = true } = {
     'cutting a user off': {
       page: path,
       action: `${path}/revoke`,
-      says: new RegExp(`${other.name} \\(${other.email}\\) Ends 1 token, and the login in 1 browser`),
+      says: new RegExp(`${other.name} \\(${other.email}\\) Ends 1 token, 1 login`),
       back: path,
     },
     'changing the roles of a user': {

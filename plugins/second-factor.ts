@@ -199,8 +199,7 @@ export default fp(
           request.authorized<number | 'wrong', SessionIdentity>(async (transaction, { user, session }) => {
             const stored = (await findSecondFactor(transaction, user.id)) as StoredSecondFactor
             if (!(await acceptsCode(transaction, user.id, stored, code))) return 'wrong'
-            const kept = { session: session.id.digest(), device: session.device }
-            await confirmSecondFactor(transaction, user.id, { kept, now: clock() })
+            await confirmSecondFactor(transaction, user.id, { session: session.id.digest(), now: clock() })
             return user.id
           }),
         )

@@ -60,25 +60,20 @@ export async function storeSecondFactor(
  * Counts a user's second factor as confirmed from now on, and ends all other sessions and remembered devices of the
  * user: they began without it.
  *
- * @param kept the session at hand, and its device if it has one
+ * @param session the session at hand, which goes on with its device
  * @param now milliseconds since the epoch
  */
 export async function confirmSecondFactor(
   transaction: Transaction<Schema>,
   userId: number,
-  { kept, now }: { kept: { session: SessionDigest; device: string | null }; now: number },
+  { session, now }: { session: SessionDigest; now: number },
 ): Promise<void> {
   await transaction
     .updateTable('users')
     .set({ two_factor_confirmed_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })
     .where('id', '=', userId)
     .execute()
-  await transaction
-    .deleteFrom('remembered_devices')
-    .where('user_id', '=', userId)
-    .where(sql<boolean>`selector is distinct from ${kept.device}`)
-    .execute()
-  await endBrowsers(transaction, userId, { except: kept.session })
+  await endBrowsers(transaction, userId, { except: session })
 }
 
 /**

@@ -8,6 +8,9 @@ import { UserExists } from '../../src/database/users.ts'
 import { ANYBODY, HIDDEN } from '../../src/panel/access.ts'
 import { EmailReverted, RevertEmail, RevertImpossible } from '../../src/panel/pages/revert-email.tsx'
 
+/** Users who may do nothing else can bring their address back as well: what counts is the token. */
+const access = { ...ANYBODY, whileBanned: true, beforeSecondFactor: true } as const
+
 const TITLE = 'Your old e-mail address'
 
 const OVER =
@@ -24,7 +27,7 @@ const revert: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/revert-email',
     {
-      config: { access: ANYBODY },
+      config: { access },
       schema: { ...HIDDEN, querystring: Type.Object({ token: Type.Optional(Type.Unknown()) }) },
     },
     async (request, reply) => {
@@ -38,7 +41,7 @@ const revert: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/revert-email',
     {
-      config: { access: ANYBODY },
+      config: { access },
       schema: { ...HIDDEN, body: Type.Object({ token: Type.Optional(Type.Unknown()) }) },
     },
     async (request, reply) => {

@@ -62,12 +62,11 @@ const roles: FastifyPluginAsyncTypebox = async app => {
     const book = await listRoles(kysely)
     const role = book.roles.find(({ id }) => id === idOf(request))
     if (role === undefined) throw notFound()
-    if (book.version !== Number(version)) throw new HttpError(409, MESSAGES.changedMeanwhile)
     const wanted = book.permissions.filter(name => permissions.includes(name))
+    if (!holds(identityOf(request), [...role.permissions, ...wanted])) throw forbidden(MESSAGES.outranked)
+    if (book.version !== Number(version)) throw new HttpError(409, MESSAGES.changedMeanwhile)
     const change = changeOf(role.permissions, wanted)
-    const changed = [...change.granted, ...change.revoked]
-    if (changed.length === 0) return { unchanged: `/admin/roles/${role.id}` }
-    if (!holds(identityOf(request), changed)) throw forbidden(MESSAGES.outranked)
+    if (change.granted.length + change.revoked.length === 0) return { unchanged: `/admin/roles/${role.id}` }
     return aboutRole(role, change, await countHolders(kysely, role.id, app.config.tokenableTypes))
   }
 

@@ -78,7 +78,7 @@ export function aboutRevoking(token: NamedToken, ending: readonly NamedToken[]):
         <p>The token ends at once. A program that uses it is refused from then on. This cannot be undone.</p>
       ) : (
         <>
-          <p>{`${ending.length} tokens end at once: this one, and those that were issued by it:`}</p>
+          <p>{`${ending.length} tokens end at once: this one, and those that descend from it:`}</p>
           <TokenNames tokens={others} />
           <p>{REFUSED}</p>
         </>

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { ABILITIES } from '../../../src/auth/ability.ts'
-import { addToken, DAY, get, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
+import { addToken, DAY, get, MINUTE, NOW, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { PASSWORD, type PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
@@ -19,6 +19,7 @@ for (const engine of ENGINES) {
     t.teardown(() => database.close())
     await scopes(t, database)
     await ends(t, database)
+    await descendants(t, database)
   })
 }
 
@@ -202,6 +203,29 @@ async function ends(t: Test, database: TestDatabase) {
     ] as [Record<string, string>, string][]) {
       const { browser } = await onPanel(t, database, environment)
       t.match(textOf(await browser.open('/admin')), says)
+    }
+  })
+}
+
+async function descendants(t: Test, database: TestDatabase) {
+  await t.test('revoking a token names those that end with it', async t => {
+    const { app, browser, user } = await onPanel(t, database)
+    const issue = async (name: string, token: string): Promise<string> => {
+      const headers = { authorization: `Bearer ${token}` }
+      const issued = await send(app, 'POST', '/api/me/token', { headers, payload: { name } })
+      return issued.json.plain_text_token
+    }
+    const child = await issue('a <child>', user.token)
+    const grandchild = await issue('a grandchild', child)
+    const action = `/admin/tokens/${user.tokenId}/revoke`
+    const question = await browser.submit(await browser.open('/admin'), action)
+    t.match(
+      textOf(question),
+      /3 tokens end at once: this one, .*: a <child> \(begins with \d+\|\) a grandchild .* Revoke 3 tokens/,
+    )
+    await browser.submit(question, action)
+    for (const token of [user.token, child, grandchild]) {
+      t.equal((await get(app, '/api/me', token)).status, 401)
     }
   })
 }

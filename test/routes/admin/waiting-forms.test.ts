@@ -6,7 +6,6 @@ import { lockUsers } from '../../../src/database/authority.ts'
 import { grant, seedPermissions } from '../../../src/database/permissions.ts'
 import {
   addUser,
-  afterVerifying,
   MINUTE,
   NOW,
   startApp,
@@ -16,7 +15,13 @@ import {
   USER_TYPE,
 } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { beforeStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import {
+  afterStatement,
+  beforeStatement,
+  createDatabase,
+  ENGINES,
+  type TestDatabase,
+} from '../../support/databases.ts'
 import { PanelBrowser } from '../../support/panel.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -116,14 +121,12 @@ for (const engine of ENGINES) {
         const path = `/admin/users/${subject.id}`
         const page = await browser.open(path)
         const before = await holdings(database, subject.id)
-        let came = false
-        afterVerifying(app, async () => {
-          came = true
-          await sql.raw(statement({ actor: user.id, subject: subject.id })).execute(database.kysely)
-        })
+        const came = afterStatement(t, database, /^with "replaced"/, other =>
+          other.query(statement({ actor: user.id, subject: subject.id }), []),
+        )
         const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD, confirmed: '1' }
         const answer = await browser.sendForm(page, `${path}/roles`, fields)
-        t.equal(came, true)
+        t.equal(came(), true)
         t.equal(answer.status, status)
         t.not(answer.headers.location, `${path}?done=user-roles`)
         t.equal(await holdings(database, subject.id), before)
@@ -142,14 +145,12 @@ for (const engine of ENGINES) {
         const page = await browser.open(`/admin/roles/${role}`)
         const before = await rolePermissions(database, role)
         const [statement, status] = MEANWHILE[what] ?? [() => '', 0]
-        let came = false
-        afterVerifying(app, async () => {
-          came = true
-          await sql.raw(statement({ actor: user.id, subject: user.id })).execute(database.kysely)
-        })
+        const came = afterStatement(t, database, /^with "replaced"/, other =>
+          other.query(statement({ actor: user.id, subject: user.id }), []),
+        )
         const fields = { 'permissions[]': ['view user'], current_password: PASSWORD, confirmed: '1' }
         t.equal((await browser.sendForm(page, `/admin/roles/${role}`, fields)).status, status)
-        t.equal(came, true)
+        t.equal(came(), true)
         t.strictSame(await rolePermissions(database, role), before)
       })
     }

@@ -222,10 +222,10 @@ for (const engine of ENGINES) {
       await setColumns(database, user, { two_factor_secret: 'x', two_factor_confirmed_at: '2026-03-01' })
       const path = `/admin/users/${subject.id}`
       const page = await browser.open(path)
-      const came = afterStatement(t, database, /^update "sessions" set "payload"/, other =>
+      const came = afterStatement(t, database, /^with "replaced"/, other =>
         other.query('update users set two_factor_secret = null where id = $1', [user.id]),
       )
-      const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD }
+      const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD, confirmed: '1' }
       const { status, text } = await browser.sendForm(page, `${path}/roles`, fields)
       t.equal(came(), true)
       t.equal(status, 403)

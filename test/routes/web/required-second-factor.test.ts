@@ -155,7 +155,9 @@ for (const engine of ENGINES) {
         await again.post('/two-factor-challenge', { code: codeOf(secretKey, app) })
         t.equal((await again.get('/api/me/token')).status, 200)
 
-        t.equal((await browser.send('DELETE', '/user/two-factor-authentication')).status, 200)
+        app.clock.advance(MINUTE)
+        const payload = { code: codeOf(secretKey, app) }
+        t.equal((await browser.send('DELETE', '/user/two-factor-authentication', { payload })).status, 200)
         t.equal((await browser.get('/api/me/token')).status, 403, 'and closes it when it is gone')
         t.equal(await statusOf(app, user), 403)
       })
@@ -164,16 +166,19 @@ for (const engine of ENGINES) {
         const app = await start(t, database, 'all', { IDENTITY_CACHE: identityCache })
         const user = await addMember(database)
         t.equal(await statusOf(app, user), 403)
+        // Changes that others make are told a moment later.
+        const wait = () => app.clock.advance(identityCache === 'on' ? MINUTE : 0)
         await setColumns(database, user, { two_factor_confirmed_at: '2026-03-01 12:00:00' })
+        wait()
         t.equal(await statusOf(app, user), 403, 'a confirmation of nothing')
         await setColumns(database, user, { two_factor_secret: 'x' })
+        wait()
         t.equal(await statusOf(app, user), 200)
         await setColumns(database, user, { two_factor_secret: null })
-        // Changes that others make are told a moment later.
-        app.clock.advance(identityCache === 'on' ? MINUTE : 0)
+        wait()
         t.equal(await statusOf(app, user), 403)
         await setColumns(database, user, { two_factor_secret: 'x', two_factor_confirmed_at: null })
-        app.clock.advance(identityCache === 'on' ? MINUTE : 0)
+        wait()
         t.equal(await statusOf(app, user), 403, 'what nobody has confirmed')
       })
     }

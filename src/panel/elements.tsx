@@ -148,13 +148,13 @@ export function FaultsOf({ id, faults }: { id: string; faults: readonly string[]
   )
 }
 
-/** A text that is to be copied; `id` is that of its element. */
-export function Secret({ id, text }: { id: string; text: string }) {
+/** A text that is to be copied; `id` is that of its element, `about` says what it is. */
+export function Secret({ id, text, about }: { id: string; text: string; about: string }) {
   return (
     <>
       <div class="secret">
         <code id={id}>{text}</code>
-        <button type="button" data-copies={id} data-says={`${id}-copied`} hidden>
+        <button type="button" aria-label={`Copy ${about}`} data-copies={id} data-says={`${id}-copied`} hidden>
           Copy
         </button>
       </div>

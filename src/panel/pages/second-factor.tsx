@@ -104,7 +104,7 @@ function Steps({
           dangerouslySetInnerHTML={{ __html: qrCode.svg }}
         />
         <p>Or enter this secret in the app:</p>
-        <Secret id="secret" text={secret} />
+        <Secret id="secret" text={secret} about="the secret" />
       </section>
       <section aria-labelledby="codes">
         <h2 id="codes">2. Keep the recovery codes</h2>
@@ -157,7 +157,7 @@ function KeepCodes({ codes }: { codes: readonly string[] }) {
         Each of these codes lets you log in once without the app. Keep them where your phone is not: with
         neither of them you cannot log in.
       </p>
-      <Secret id="recovery-codes" text={codes.join('\n')} />
+      <Secret id="recovery-codes" text={codes.join('\n')} about="the recovery codes" />
     </>
   )
 }
@@ -182,12 +182,14 @@ export function ConfirmedFactor({
       </section>
       <section aria-labelledby="codes">
         <h2 id="codes">Recovery codes</h2>
-        {showsCodes && <p>They were made a few minutes ago: to see them takes no code yet.</p>}
+        <p>
+          {showsCodes
+            ? 'They were made a few minutes ago: to see them takes no code yet.'
+            : 'To see them takes a code of your app, or one of them.'}
+        </p>
         <Form action={`${PATH}/recovery-codes`}>
           {!showsCodes && proofFields(returned.faults)}
-          <div class="row">
-            <button type="submit">Show the recovery codes</button>
-          </div>
+          <button type="submit">Show the recovery codes</button>
         </Form>
       </section>
       <section aria-labelledby="change">

@@ -201,7 +201,7 @@ export function IssuedToken({
     <section aria-labelledby="issued">
       <h2 id="issued">{name}</h2>
       <p>Copy it now: it is shown this once, and stored nowhere.</p>
-      <Secret id="secret" text={plain} />
+      <Secret id="secret" text={plain} about="the token" />
       <p>Programs send it with each request:</p>
       <pre>{`Authorization: Bearer ${plain}`}</pre>
       {token !== null && (

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { render } from 'preact-render-to-string'
 import { pathOf } from '../src/http.ts'
+import type { Faults } from '../src/panel/elements.tsx'
 import { Confirmation } from '../src/panel/pages/questions.tsx'
 import { type Asked, fieldsOf, isConfirmed, type Question } from '../src/panel/question.ts'
 
@@ -13,6 +14,10 @@ declare module 'fastify' {
      * what is wrong with the form.
      */
     asks?: (request: FastifyRequest) => Promise<Asked>
+  }
+  interface FastifyReply {
+    /** Asks a question about the form of the request; once more, with what was wrong with the answer. */
+    ask(question: Question, wrong?: { problem?: string; faults?: Faults }): Promise<this>
   }
 }
 
@@ -32,27 +37,25 @@ export default fp(
       // A program that confirms has seen no question.
       if (isAnswered && typeof seen !== 'string') return done()
       asks(request).then(asked => {
-        if ('unchanged' in asked) reply.redirect(`${asked.unchanged}?done=unchanged`, 303)
+        if (asked === null) done()
+        else if ('unchanged' in asked) reply.redirect(`${asked.unchanged}?done=unchanged`, 303)
         else if (isAnswered && seen === digestOf(asked)) done()
-        else show(request, reply, asked, isAnswered ? CHANGED : null).catch(done)
+        else reply.ask(asked, isAnswered ? { problem: CHANGED } : {}).catch(done)
       }, done)
     })
 
-    const show = async (
-      request: FastifyRequest,
-      reply: FastifyReply,
-      question: Question,
-      problem: string | null,
-    ) =>
-      reply.page(
+    app.decorateReply('ask', function (this: FastifyReply, question, { problem, faults = {} } = {}) {
+      return this.page(
         { title: question.title, active: question.active, problem },
         <Confirmation
           question={question}
-          action={pathOf(request.url)}
-          fields={fieldsOf(request.body)}
+          action={pathOf(this.request.url)}
+          fields={fieldsOf(this.request.body)}
           seen={digestOf(question)}
+          faults={faults}
         />,
       )
+    })
   },
   { name: 'confirmation', dependencies: ['own-password', 'sent-once'] },
 )

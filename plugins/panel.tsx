@@ -4,7 +4,9 @@ import type { ComponentChildren } from 'preact'
 import { render } from 'preact-render-to-string'
 import { forbidden, type HttpError, SecondFactorRequired } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
+import type { Identity } from '../src/auth/identity.ts'
 import { refusal } from '../src/auth/permission.ts'
+import { owesSecondFactor } from '../src/auth/second-factor.ts'
 import { isSafe, pathOf } from '../src/http.ts'
 import { Page, type PageProps, type Section } from '../src/panel/layout.tsx'
 import { Refused } from '../src/panel/pages/refused.tsx'
@@ -45,7 +47,7 @@ const ASK_AGAIN = '<!doctype html><title>One moment</title><meta http-equiv="ref
 /** What tells one page's forms from another's. */
 const ONCE_BYTES = 18
 
-const OWN: readonly Section[] = ['Tokens', 'Devices', 'Activity', 'Password']
+const OWN: readonly Section[] = ['Tokens', 'Devices', 'Activity', 'Password', 'Second factor']
 
 /** Sections of those who run the place, with the permission that each needs beside `view filament`. */
 const OTHERS: readonly [section: Section, permission: string][] = [
@@ -58,23 +60,21 @@ export default fp(
   async app => {
     const { config, random } = app
 
-    const viewerOf = ({ identity, session }: FastifyRequest) => {
-      const may = (permission: string) => identity !== null && refusal(identity, permission) === null
-      return {
-        name: identity?.user.name ?? null,
-        csrfToken: session?.id.csrfToken() ?? '',
-        once: identity === null ? null : random(ONCE_BYTES).toString('base64url'),
-        sections:
-          identity === null || identity.ban !== null
-            ? []
-            : [
-                ...OWN,
-                ...OTHERS.filter(([, permission]) => may('view filament') && may(permission)).map(
-                  ([section]) => section,
-                ),
-              ],
-      }
+    /** The sections that are open to a user. */
+    const sectionsOf = (identity: Identity | null): readonly Section[] => {
+      if (identity === null || identity.ban !== null) return []
+      if (owesSecondFactor(identity, config.requireSecondFactor)) return ['Second factor']
+      const may = (permission: string) => refusal(identity, permission) === null
+      const others = OTHERS.filter(([, permission]) => may('view filament') && may(permission))
+      return [...OWN, ...others.map(([section]) => section)]
     }
+
+    const viewerOf = ({ identity, session }: FastifyRequest) => ({
+      name: identity?.user.name ?? null,
+      csrfToken: session?.id.csrfToken() ?? '',
+      once: identity === null ? null : random(ONCE_BYTES).toString('base64url'),
+      sections: sectionsOf(identity),
+    })
 
     app.decorateReply('page', async function (this: FastifyReply, page, content) {
       const { request } = this

@@ -35,6 +35,17 @@ export interface SecondFactorProof {
   recoveryCode: string | null
 }
 
+/** How far a user's second factor has come. */
+export type SecondFactorState =
+  | { status: 'none' | 'unconfirmed' }
+  | {
+      status: 'confirmed'
+      /** When a code confirmed it. */
+      since: string | null
+      /** Whether the recovery codes are shown without a proof, as they were made a few minutes ago. */
+      showsCodes: boolean
+    }
+
 /**
  * A user's own second factor. What weakens a confirmed one, or shows what stands in for it, needs a proof of it besides
  * the confirmed password, so that a stolen session and password are not enough.
@@ -43,6 +54,8 @@ export interface SecondFactorProof {
  * `request.authorized`.
  */
 interface SecondFactor {
+  /** Whether there is one, and whether it is asked for. */
+  state(userId: number): Promise<SecondFactorState>
   /** The secret that waits to be confirmed; null for none, and once it is confirmed. */
   pendingSecret(userId: number): Promise<string | null>
   /** Makes a new one, which has to be confirmed, unless there is one that is not to be replaced. */
@@ -89,6 +102,9 @@ export default fp(
     const openCodes = (userId: number, { recoveryCodes }: StoredSecondFactor) =>
       parseRecoveryCodes(open(userId, 'two_factor_recovery_codes', recoveryCodes) ?? '[]') ?? []
     const seal = (codes: readonly string[]) => keys.encryption().encrypt(JSON.stringify(codes))
+
+    const areCodesNew = ({ recoveryCodesMadeAt: madeAt }: StoredSecondFactor) =>
+      madeAt !== null && clock() - madeAt <= SHOWN_MS
 
     const acceptsCode = async (
       transaction: Transaction<Schema>,
@@ -170,6 +186,12 @@ export default fp(
 
     app.decorate('secondFactor', {
       accepts,
+      async state(userId) {
+        const stored = await findSecondFactor(kysely, userId)
+        if (stored === null || stored.secret === null) return { status: 'none' }
+        if (!stored.isConfirmed) return { status: 'unconfirmed' }
+        return { status: 'confirmed', since: stored.confirmedAt, showsCodes: areCodesNew(stored) }
+      },
       async pendingSecret(userId) {
         const stored = await findSecondFactor(kysely, userId)
         return stored === null || stored.isConfirmed ? null : openSecret(userId, stored)
@@ -226,8 +248,7 @@ export default fp(
           request,
           reply,
           proof,
-          ({ isConfirmed, recoveryCodesMadeAt }) =>
-            isConfirmed && !(recoveryCodesMadeAt !== null && clock() - recoveryCodesMadeAt <= SHOWN_MS),
+          stored => stored.isConfirmed && !areCodesNew(stored),
           async (transaction, { user }) => {
             // Read again: a recovery code that was the proof has given way to another one.
             const stored = (await findSecondFactor(transaction, user.id)) as StoredSecondFactor

@@ -1,4 +1,5 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
+import { renderSVG } from 'uqr'
 import type { Known } from './identity.ts'
 import { isStaff } from './permission.ts'
 import { equalSecrets, randomAlphanumerics } from './secret.ts'
@@ -13,11 +14,21 @@ const SECRET_BYTES = 20
 const RECOVERY_CODES = 8
 const RECOVERY_HALF = 10
 
-/** Whether a user has to set up a second factor, by REQUIRE_SECOND_FACTOR, and has not yet confirmed one. */
-export const owesSecondFactor = (
-  { user, permissions }: Pick<Known, 'user' | 'permissions'>,
-  required: 'none' | 'staff' | 'all',
-): boolean => !user.hasSecondFactor && (required === 'all' || (required === 'staff' && isStaff(permissions)))
+/** How large the QR code is shown, in pixels, as Laravel has it. */
+const QR_SIZE = 192
+
+/** Of whom REQUIRE_SECOND_FACTOR wants a second factor. */
+type Required = 'none' | 'staff' | 'all'
+
+/** Whether a user has to have a second factor, by REQUIRE_SECOND_FACTOR. */
+export const requiresSecondFactor = (
+  { permissions }: Pick<Known, 'permissions'>,
+  required: Required,
+): boolean => required === 'all' || (required === 'staff' && isStaff(permissions))
+
+/** Whether a user has to have one, and has not yet confirmed it. */
+export const owesSecondFactor = (known: Pick<Known, 'user' | 'permissions'>, required: Required): boolean =>
+  !known.user.hasSecondFactor && requiresSecondFactor(known, required)
 
 /**
  * A new secret for an authenticator app, in base32.
@@ -46,9 +57,22 @@ export function totpStep(secret: string, code: string, now: number): number | nu
   }
 }
 
-/** The URI that an authenticator app reads from a QR code. */
-export const totpUri = (secret: string, { issuer, account }: { issuer: string; account: string }): string =>
-  totp(secret, { issuer, label: account }).toString()
+/** A secret as authenticator apps take it. */
+export interface TotpQrCode {
+  /** The QR code. */
+  svg: string
+  /** The URI that is in it. */
+  url: string
+}
+
+/** The QR code from which an authenticator app reads a secret, and the URI that is in it. */
+export function totpQrCode(
+  secret: string,
+  { issuer, account }: { issuer: string; account: string },
+): TotpQrCode {
+  const url = totp(secret, { issuer, label: account }).toString()
+  return { svg: renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
+}
 
 const totp = (secret: string, names: { issuer?: string; label?: string } = {}) =>
   new TOTP({ ...names, secret: OneTimeSecret.fromBase32(secret), period: PERIOD_S })

@@ -11,6 +11,8 @@ export interface StoredSecondFactor {
   recoveryCodes: string | null
   /** Whether it is asked for. */
   isConfirmed: boolean
+  /** When a code confirmed it; a confirmation without a secret is none. */
+  confirmedAt: string | null
   /** When the recovery codes were made, in milliseconds since the epoch; null if that is not known. */
   recoveryCodesMadeAt: number | null
 }
@@ -32,6 +34,7 @@ export async function findSecondFactor(
     secret: row.two_factor_secret,
     recoveryCodes: row.two_factor_recovery_codes,
     isConfirmed: row.two_factor_secret !== null && row.two_factor_confirmed_at !== null,
+    confirmedAt: row.two_factor_confirmed_at,
     recoveryCodesMadeAt: row.made_at === null ? null : timestampToMillis(row.made_at),
   }
 }

@@ -1,6 +1,9 @@
 /** Who may see and use the panel's own pages: whoever is logged in. */
 export const LOGGED_IN = { auth: 'required', via: 'session' } as const
 
+/** Who may set up a second factor: users who have to, before everything else. */
+export const SETTING_UP = { ...LOGGED_IN, beforeSecondFactor: true } as const
+
 /** Who may log out: users who may do nothing else as well. */
 export const LEAVING = { ...LOGGED_IN, whileBanned: true, beforeSecondFactor: true } as const
 

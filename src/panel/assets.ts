@@ -99,6 +99,8 @@ dt { color: var(--faint); }
 .secret { display: flex; flex-wrap: wrap; gap: .75rem; align-items: center; margin: 0 0 1rem; }
 code, pre { font-family: ui-monospace, monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
 .secret code { flex: 1 1 20rem; padding: .75rem; background: var(--ground); border: 1px solid var(--line); border-radius: .5rem; user-select: all; }
+.qr { width: 17.5rem; max-width: 100%; padding: 1.25rem; background: #ffffff; border-radius: .5rem; forced-color-adjust: none; }
+.qr svg { display: block; width: 100%; height: auto; }
 .wide { position: relative; overflow-x: auto; padding: 0; background: var(--surface); border: 1px solid var(--line); border-radius: .75rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: center; }

@@ -148,6 +148,21 @@ export function FaultsOf({ id, faults }: { id: string; faults: readonly string[]
   )
 }
 
+/** A text that is to be copied; `id` is that of its element, `about` says what it is. */
+export function Secret({ id, text, about }: { id: string; text: string; about: string }) {
+  return (
+    <>
+      <div class="secret">
+        <code id={id}>{text}</code>
+        <button type="button" aria-label={`Copy ${about}`} data-copies={id} data-says={`${id}-copied`} hidden>
+          Copy
+        </button>
+      </div>
+      <p id={`${id}-copied`} role="status" />
+    </>
+  )
+}
+
 /** Asks for the password, for what a confirmed one is needed for. */
 export function OwnPassword({ returned, id }: { returned?: Returned; id?: string }) {
   return (

@@ -1,15 +1,17 @@
 import type { ComponentChildren } from 'preact'
 import { SCRIPT, STYLESHEET } from './assets.ts'
 import { Action, FormFields } from './elements.tsx'
+import { SECOND_FACTOR_PATH } from './paths.ts'
 
 /** A part of the panel. */
-export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Users' | 'Roles'
+export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Second factor' | 'Users' | 'Roles'
 
 const ADDRESSES: Record<Section, string> = {
   Tokens: '/admin',
   Devices: '/admin/devices',
   Activity: '/admin/activity',
   Password: '/admin/password',
+  'Second factor': SECOND_FACTOR_PATH,
   Users: '/admin/users',
   Roles: '/admin/roles',
 }

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { isYes } from '../api/account-input.ts'
+import type { Faults } from './elements.tsx'
 import type { Section } from './layout.tsx'
 
 /** What is asked before something is done that cannot be undone. */
@@ -10,20 +11,25 @@ export interface Question {
   content: ComponentChildren
   /** What else there is to know, and may change while it is read. */
   aside?: ComponentChildren
+  /** What is to be entered beside the answer, with what was wrong with it. */
+  fields?: (faults: Faults) => ComponentChildren
   /** What the button says that has it done. */
   button: string
   /** The page that leaves everything as it is. */
   back: string
 }
 
-/** What a form comes to before it is confirmed: a question, or the page that shows that nothing would change. */
-export type Asked = Question | { unchanged: string }
+/**
+ * What a form comes to before it is confirmed: a question, or the page that shows that nothing would change; null for
+ * what needs no question.
+ */
+export type Asked = Question | { unchanged: string } | null
 
 /** Whether a form says that its user was asked. */
 export const isConfirmed = (body: unknown): boolean =>
   isYes((body as { confirmed?: unknown } | null | undefined)?.confirmed)
 
-/** What belongs to one sending of a form, and what no page may carry. */
+/** What belongs to one sending of a form, and what no page may carry: passwords, and codes of second factors. */
 const LEFT_OUT = new Set([
   '_token',
   '_once',
@@ -32,9 +38,11 @@ const LEFT_OUT = new Set([
   'password',
   'password_confirmation',
   'current_password',
+  'code',
+  'recovery_code',
 ])
 
-/** The fields of a form as names and values of hidden inputs, without passwords. */
+/** The fields of a form as names and values of hidden inputs, without its secrets. */
 export const fieldsOf = (body: unknown): [name: string, value: string][] =>
   Object.entries((body ?? {}) as Record<string, unknown>)
     .filter(([name]) => !LEFT_OUT.has(name))

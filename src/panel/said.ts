@@ -6,6 +6,11 @@ export const SAID = {
   'device-ended': 'The browser is logged out.',
   'devices-ended': 'All other browsers are logged out.',
   'password-changed': 'You have a new password. All other browsers have to log in again.',
+  'password-confirmed': 'The password is confirmed.',
+  'factor-begun': 'The second factor is made. It counts once a code has confirmed it.',
+  'factor-confirmed':
+    'Every login asks for the second factor from now on. All other browsers are logged out.',
+  'factor-disabled': 'You have no second factor: your password alone is enough to log in.',
   'user-verified': 'The e-mail address counts as verified.',
   'user-roles': 'The roles are as you ticked them.',
   'user-banned': 'The ban counts from now on. A mail tells the user.',

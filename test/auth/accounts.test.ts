@@ -15,8 +15,8 @@ import {
   mintTotpSecret,
   parseRecoveryCodes,
   spendRecoveryCode,
+  totpQrCode,
   totpStep,
-  totpUri,
 } from '../../src/auth/second-factor.ts'
 import { type PasswordStamp, parseSessionPayload } from '../../src/auth/session.ts'
 import { emailHash, isSignedLink, signLink } from '../../src/auth/signed-link.ts'
@@ -160,7 +160,8 @@ t.test('codes of an authenticator app', async t => {
     t.equal(totpStep(secret, wrong, NOW), null, wrong)
   }
   t.equal(
-    totpUri('GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ', { issuer: 'Anime & Themes', account: 'a+b@example.org' }),
+    totpQrCode('GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ', { issuer: 'Anime & Themes', account: 'a+b@example.org' })
+      .url,
     'otpauth://totp/Anime%20%26%20Themes:a%2Bb%40example.org?issuer=Anime%20%26%20Themes&secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=SHA1&digits=6&period=30',
   )
 })

@@ -1,13 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { renderSVG } from 'uqr'
 import type { Access } from '../../../plugins/access.ts'
 import { isYes, optionalText } from '../../../src/api/account-input.ts'
 import { HttpError } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { emptyJson, failure, sendEmptyJson, success } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
-import { totpUri } from '../../../src/auth/second-factor.ts'
+import { totpQrCode } from '../../../src/auth/second-factor.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
 const access: Access = { auth: 'required', via: 'session', password: 'confirmed', beforeSecondFactor: true }
@@ -35,9 +34,6 @@ const QrCode = Type.Union(
     ],
   },
 )
-
-/** How large the QR code is shown, in pixels, as Laravel has it. */
-const QR_SIZE = 192
 
 const twoFactor: FastifyPluginAsyncTypebox = async app => {
   const { secondFactor } = app
@@ -128,8 +124,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       const { user } = request.identity as SessionIdentity
       const secret = await secondFactor.pendingSecret(user.id)
       if (secret === null) return []
-      const url = totpUri(secret, { issuer: app.config.appName, account: user.email })
-      return { svg: renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
+      return totpQrCode(secret, { issuer: app.config.appName, account: user.email })
     },
   )
 

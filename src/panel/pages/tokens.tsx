@@ -11,6 +11,7 @@ import {
   Moment,
   OwnPassword,
   type Returned,
+  Secret,
 } from '../elements.tsx'
 import { iso } from '../moment.ts'
 import type { TokenEnd } from '../token-end.ts'
@@ -200,13 +201,7 @@ export function IssuedToken({
     <section aria-labelledby="issued">
       <h2 id="issued">{name}</h2>
       <p>Copy it now: it is shown this once, and stored nowhere.</p>
-      <div class="secret">
-        <code id="secret">{plain}</code>
-        <button type="button" data-copies="secret" data-says="copied" hidden>
-          Copy
-        </button>
-      </div>
-      <p id="copied" role="status" />
+      <Secret id="secret" text={plain} about="the token" />
       <p>Programs send it with each request:</p>
       <pre>{`Authorization: Bearer ${plain}`}</pre>
       {token !== null && (

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, MINUTE, NOW, startApp } from '../../support/app.ts'
+import { addToken, addUser, DAY, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase } from '../../support/databases.ts'
 import { addNotification } from '../../support/rows.ts'
@@ -146,8 +146,7 @@ t.test('the panel in a browser', { skip }, async t => {
     await client.post('/user/confirm-password', { password: PASSWORD })
     await client.post('/user/two-factor-authentication')
     const { secretKey } = (await client.get('/user/two-factor-secret-key')).json
-    const totp = new TOTP({ secret: OneTimeSecret.fromBase32(secretKey) })
-    const code = () => totp.generate({ timestamp: app.clock() })
+    const code = () => codeOf(secretKey, app)
     await client.post('/user/confirmed-two-factor-authentication', { code: code() })
     app.clock.advance(30_000)
 
@@ -178,6 +177,7 @@ t.test('the panel in a browser', { skip }, async t => {
       devices: '/admin/devices',
       activity: '/admin/activity',
       password: '/admin/password',
+      'second-factor': '/admin/second-factor',
       users: '/admin/users',
       user: `/admin/users/${other.id}`,
       roles: '/admin/roles',
@@ -210,6 +210,7 @@ t.test('the panel in a browser', { skip }, async t => {
       await page.locator('#secret').waitFor()
       await inspect(t, page, `${kind}-issued`)
       await inspectQuestions(t, page, kind, other.id)
+      await inspectSecondFactor(t, page, kind, app)
       await close()
     }
   })
@@ -265,6 +266,45 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
   await press('Generate the token')
   await page.getByRole('alert').waitFor()
   await inspect(t, page, `${kind}-both`)
+}
+
+const codeOf = (secret: string, { clock }: TestApp) =>
+  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
+
+/** Sets up a second factor and takes it away again, and looks at every page on the way. */
+async function inspectSecondFactor(t: Test, page: Page, kind: string, app: TestApp) {
+  const press = (name: string) => page.getByRole('button', { name }).first().click()
+  const look = (name: string) => inspect(t, page, `${kind}-factor-${name}`)
+  await page.goto('/admin/second-factor')
+  await press('Set up a second factor')
+  await page.getByText('1. Add it to your authenticator app').waitFor()
+  await look('unconfirmed')
+  const secret = (await page.locator('#secret').textContent()) ?? ''
+  const confirm = async (code: string) => [await page.fill('#code', code), await press('Confirm it')]
+  await confirm('000000')
+  await page.getByRole('alert').waitFor()
+  await look('wrong')
+  await confirm(codeOf(secret, app))
+  await page.getByRole('heading', { name: 'Change it' }).waitFor()
+  await look('confirmed')
+  await press('Show the recovery codes')
+  await page.getByText('I have kept them').waitFor()
+  await look('codes')
+  app.clock.advance(11 * MINUTE)
+  await page.goto('/admin/second-factor')
+  await look('later')
+  for (const name of ['Make new recovery codes', 'Replace the second factor', 'Disable the second factor']) {
+    await page.goto('/admin/second-factor')
+    await press(name)
+    await page.locator('#recovery_code').waitFor()
+    await look(name.slice(0, 4))
+  }
+  await press('Disable it')
+  await page.getByRole('alert').waitFor()
+  await look('disable-refused')
+  await page.fill('#code', codeOf(secret, app))
+  await press('Disable it')
+  await page.getByRole('button', { name: 'Set up a second factor' }).waitFor()
 }
 
 interface Violation {

@@ -16,6 +16,7 @@ const REQUIRED = {
 /** What is open before: the set-up and what it takes, who is logged in, and the way out. */
 const OPEN = [
   'GET /api/me',
+  'DELETE /api/me/token/current',
   'POST /logout',
   'POST /user/confirm-password',
   'GET /user/confirmed-password-status',
@@ -84,7 +85,7 @@ for (const engine of ENGINES) {
       }
     })
 
-    await t.test('leaves a token nothing but to tell whose it is', async t => {
+    await t.test('leaves a token nothing but to tell whose it is, and its end', async t => {
       const app = await start(t, database, 'staff')
       const user = await addMember(database, { roles: ['Admin'] })
       const headers = { authorization: `Bearer ${user.token}` }
@@ -100,6 +101,14 @@ for (const engine of ENGINES) {
       for (const include of ['playlists', 'roles']) {
         t.strictSame((await get(app, `/api/me?include=${include}`, user.token)).json, REQUIRED, include)
       }
+    })
+
+    await t.test('leaves a token its own revocation', async t => {
+      const app = await start(t, database, 'all')
+      const user = await addMember(database)
+      const headers = { authorization: `Bearer ${user.token}` }
+      t.equal((await send(app, 'DELETE', '/api/me/token/current', { headers })).status, 204)
+      t.equal((await get(app, '/api/me', user.token)).status, 401)
     })
 
     await t.test('leaves a session the set-up, the verification of its address and the way out', async t => {
@@ -168,8 +177,7 @@ for (const engine of ENGINES) {
         t.equal(await statusOf(app, user), 200)
         await setRow({ two_factor_secret: null })
         t.equal(await statusOf(app, user), 403)
-        await setColumns(database, user, { two_factor_secret: 'x', two_factor_confirmed_at: null })
-        app.clock.advance(identityCache === 'on' ? MINUTE : 0)
+        await setRow({ two_factor_secret: 'x', two_factor_confirmed_at: null })
         t.equal(await statusOf(app, user), 403, 'what nobody has confirmed')
       })
     }

@@ -210,7 +210,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/current',
     {
-      config: { access: { auth: 'required', whileBanned: true } },
+      config: { access: { auth: 'required', whileBanned: true, beforeSecondFactor: true } },
       schema: {
         operationId: 'me.token.destroy-current',
         tags: ['token'],

@@ -1,0 +1,394 @@
+import { Secret as OneTimeSecret, TOTP } from 'otpauth'
+import t, { type Test } from 'tap'
+import { type Answer, MINUTE, startApp, type TestApp } from '../../support/app.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { formsOf, PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
+
+const MANY = '1000000'
+const UNLIMITED = {
+  LOGIN_RATE_LIMIT: MANY,
+  CONFIRM_PASSWORD_RATE_LIMIT: MANY,
+  TWO_FACTOR_RATE_LIMIT: MANY,
+  RATE_LIMIT_ANONYMOUS: MANY,
+  RATE_LIMIT_AUTHENTICATED: MANY,
+}
+const PATH = '/admin/second-factor'
+const MISSING = /Enter a current code of your authenticator app, or a recovery code/
+const WRONG_CODE = /The provided two factor authentication code was invalid/
+
+for (const engine of ENGINES) {
+  t.test(`the second factor on the panel, on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await wholeWay(t, database)
+    await questions(t, database)
+    await guards(t, database)
+    await secrecy(t, database)
+    await required(t, database)
+  })
+}
+
+const start = (t: Test, database: TestDatabase, environment = {}) =>
+  startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
+
+const codeOf = (secret: string, { clock }: TestApp) =>
+  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
+
+/** The text of an element of a page, by its id; empty if there is none. */
+const shownIn = ({ text }: Answer, id: string): string =>
+  new RegExp(`<code id="${id}">([^<]*)</code>`).exec(text)?.[1] ?? ''
+const codesIn = (page: Answer) => shownIn(page, 'recovery-codes').split('\n')
+const actionsOf = (page: Answer) =>
+  formsOf(page)
+    .map(({ action = '' }) => action)
+    .filter(action => action.startsWith(PATH))
+    .map(action => action.slice(PATH.length))
+
+/** The form of a question, and not the one that led to it. */
+const answering = (browser: PanelBrowser, question: Answer, action: string, fields = {}) => {
+  t.equal(formsOf(question).find(form => form.action === action)?.hidden.confirmed, '1', textOf(question))
+  return browser.submit(question, action, fields)
+}
+
+/** A user who has begun to set up a second factor. */
+async function begun(t: Test, database: TestDatabase, environment = {}) {
+  const app = await start(t, database, environment)
+  const { browser, user } = await panelUser(app, database)
+  const page = await browser.submit(await browser.open(PATH), `${PATH}/enable`, {
+    current_password: PASSWORD,
+  })
+  return { app, browser, user, page, secret: shownIn(page, 'secret'), codes: codesIn(page) }
+}
+
+/** A user who has a confirmed one, whose recovery codes were made more than ten minutes ago. */
+async function confirmed(t: Test, database: TestDatabase, environment = {}) {
+  const { page, ...one } = await begun(t, database, environment)
+  const { app, browser, secret } = one
+  await browser.submit(page, `${PATH}/confirm`, { code: codeOf(secret, app) })
+  app.clock.advance(11 * MINUTE)
+  return { ...one, code: () => codeOf(secret, app) }
+}
+
+const row = ({ kysely }: TestDatabase, { id }: { id: number }) =>
+  kysely
+    .selectFrom('users')
+    .select(['two_factor_secret', 'two_factor_recovery_codes', 'two_factor_confirmed_at'])
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+
+async function wholeWay(t: Test, database: TestDatabase) {
+  await t.test('is begun, confirmed and asked for', async t => {
+    const app = await start(t, database)
+    const { browser, user } = await panelUser(app, database)
+    const elsewhere = new PanelBrowser(app)
+    await elsewhere.logIn(user)
+    const none = await browser.open(PATH)
+    t.match(textOf(none), /A second factor is an app on your phone/)
+    t.match(none.text, `<a href="${PATH}" aria-current="page">Second factor</a>`)
+    t.strictSame(actionsOf(none), ['/enable'])
+
+    const made = await browser.submit(none, `${PATH}/enable`, { current_password: PASSWORD })
+    t.match(textOf(made), /counts once a code has confirmed it/)
+    t.match(textOf(made), /All other browsers are logged out, those that stay logged in as well/)
+    const secret = shownIn(made, 'secret')
+    t.match(secret, /^[A-Z2-7]{32}$/)
+    t.match(made.text, /<svg [^>]*><rect fill="white"/)
+    t.match(made.text, `secret=${secret}`)
+    t.notMatch(made.text, / style=/, 'as the policy allows no styles inside the page')
+    t.equal(codesIn(made).length, 8)
+    t.strictSame(actionsOf(made), ['/confirm', '/disable'])
+    t.equal((await elsewhere.bare('GET', PATH)).status, 200)
+
+    const wrong = await browser.submit(made, `${PATH}/confirm`, { code: '000000' })
+    t.equal(wrong.status, 422)
+    t.match(wrong.text, /id="code"[^>]*aria-invalid="true"/)
+    t.match(textOf(wrong), WRONG_CODE)
+    t.equal(shownIn(wrong, 'secret'), secret)
+    t.equal((await row(database, user)).two_factor_confirmed_at, null)
+
+    const done = await browser.submit(wrong, `${PATH}/confirm`, { code: codeOf(secret, app) })
+    t.match(textOf(done), /Every login asks for a code of your authenticator app since 2026-03-01 12:00 UTC/)
+    t.match((await elsewhere.bare('GET', PATH)).headers.location, /login/)
+    app.clock.advance(MINUTE)
+    const challenge = await elsewhere.logIn(user)
+    t.strictSame(
+      formsOf(challenge).map(({ action }) => action),
+      ['/admin/two-factor'],
+    )
+    await elsewhere.submit(challenge, '/admin/two-factor', { code: codeOf(secret, app) })
+    t.equal((await elsewhere.bare('GET', PATH)).status, 200)
+  })
+
+  await t.test('shows the recovery codes, for ten minutes without a code', async t => {
+    const { app, browser, codes, code } = await confirmed(t, database)
+    app.clock.advance(-2 * MINUTE)
+    const early = await browser.open(PATH)
+    t.match(textOf(early), /to see them takes no code yet/)
+    t.strictSame(codesIn(await browser.submit(early, `${PATH}/recovery-codes`)), codes)
+    app.clock.advance(2 * MINUTE)
+    const page = await browser.open(PATH)
+    for (const [fields, problem] of [
+      [{}, MISSING],
+      [{ code: '000000' }, WRONG_CODE],
+    ] as const) {
+      const refused = await browser.submit(page, `${PATH}/recovery-codes`, fields)
+      t.equal(refused.status, 422)
+      t.match(textOf(refused), problem)
+      t.strictSame(codesIn(refused), [''])
+    }
+    const fields = { code: code() }
+    const shown = await browser.submit(page, `${PATH}/recovery-codes`, fields)
+    t.strictSame(codesIn(shown), codes)
+    const again = await browser.submit(page, `${PATH}/recovery-codes`, fields)
+    t.match(textOf(again), /This form was sent before/)
+    const byRecovery = await browser.submit(again, `${PATH}/recovery-codes`, {
+      recovery_code: codes[3] ?? '',
+    })
+    t.strictSame(codesIn(byRecovery).toSpliced(3, 1), codes.toSpliced(3, 1))
+    t.not(codesIn(byRecovery)[3], codes[3], 'it counts once')
+  })
+
+  await t.test('is given up before it is confirmed, without a code', async t => {
+    const { browser, user, page } = await begun(t, database)
+    const question = await browser.submit(page, `${PATH}/disable`)
+    t.match(textOf(question), /Give the second factor up\?/)
+    t.notMatch(question.text, /name="code"/)
+    const done = await answering(browser, question, `${PATH}/disable`)
+    t.strictSame(actionsOf(done), ['/enable'])
+    t.equal((await row(database, user)).two_factor_secret, null)
+  })
+
+  await t.test('can be given up though its secret cannot be read', async t => {
+    const { browser, user } = await begun(t, database)
+    await database.kysely
+      .updateTable('users')
+      .set({ two_factor_secret: 'x' })
+      .where('id', '=', user.id)
+      .execute()
+    const page = await browser.open(PATH)
+    t.equal(page.status, 200)
+    t.match(textOf(page), /The secret of your second factor cannot be shown/)
+    t.strictSame(actionsOf(page), ['/disable'])
+  })
+}
+
+async function questions(t: Test, database: TestDatabase) {
+  for (const [name, action, fields, says] of [
+    ['disabled', '/disable', {}, /From then on your password alone is enough to log in\. A mail tells you/],
+    ['replaced', '/enable', { force: '1' }, /Until a code of the new secret has confirmed it/],
+    ['given new recovery codes', '/recovery-codes/replace', {}, /The present recovery codes count no more/],
+  ] as const) {
+    await t.test(`is ${name} after a question that takes the code`, async t => {
+      const { browser, user, codes, code } = await confirmed(t, database)
+      const before = await row(database, user)
+      // A code that comes too early is neither used up nor kept.
+      const question = await browser.submit(await browser.open(PATH), `${PATH}${action}`, {
+        ...fields,
+        code: code(),
+        recovery_code: codes[0] ?? '',
+      })
+      t.match(textOf(question), says)
+      t.notMatch(textOf(question), /Your account has to have/)
+      t.notMatch(question.text, code())
+      t.notMatch(question.text, codes[0] ?? '')
+      t.strictSame(await row(database, user), before)
+
+      const missing = await answering(browser, question, `${PATH}${action}`)
+      t.equal(missing.status, 422)
+      t.match(textOf(missing), MISSING)
+      const wrong = await answering(browser, missing, `${PATH}${action}`, { code: '000000' })
+      t.equal(wrong.status, 422)
+      t.match(textOf(wrong), WRONG_CODE)
+      t.match(textOf(wrong), says, 'on the page of the question')
+      t.match(wrong.text, /id="code"[^>]*aria-invalid="true"/)
+      t.strictSame(await row(database, user), before)
+
+      const done = await answering(browser, wrong, `${PATH}${action}`, { code: code() })
+      t.equal(done.status, 200)
+      const after = await row(database, user)
+      t.not(after.two_factor_recovery_codes, before.two_factor_recovery_codes)
+      if (name === 'disabled') {
+        t.equal(after.two_factor_secret, null)
+        t.strictSame(actionsOf(done), ['/enable'])
+      } else if (name === 'replaced') {
+        t.not(after.two_factor_secret, before.two_factor_secret)
+        t.strictSame(actionsOf(done), ['/confirm', '/disable'])
+      } else {
+        t.equal(codesIn(done).length, 8)
+        t.notOk(codesIn(done).some(one => codes.includes(one)))
+      }
+    })
+
+    await t.test(`is ${name} by a recovery code as well, once`, async t => {
+      const { browser, codes } = await confirmed(t, database)
+      const question = await browser.submit(await browser.open(PATH), `${PATH}${action}`, fields)
+      const proof = { recovery_code: codes[0] ?? '' }
+      const done = await answering(browser, question, `${PATH}${action}`, proof)
+      t.equal(done.status, 200)
+      const again = await browser.sendForm(question, `${PATH}${action}`, proof)
+      t.equal(again.headers.location, `${PATH}?done=sent-before`)
+    })
+  }
+
+  await t.test('is disabled without a code where the settings say so', async t => {
+    const { browser, user } = await confirmed(t, database, { TWO_FACTOR_DISABLE_NEEDS_CODE: 'false' })
+    const question = await browser.submit(await browser.open(PATH), `${PATH}/disable`)
+    t.notMatch(question.text, /name="code"/)
+    await answering(browser, question, `${PATH}/disable`)
+    t.equal((await row(database, user)).two_factor_secret, null)
+  })
+
+  await t.test('says that nothing would change where there is nothing to change', async t => {
+    const app = await start(t, database)
+    const { browser } = await panelUser(app, database, { confirmed: true })
+    const token = await browser.csrfToken()
+    for (const action of ['/disable', '/recovery-codes/replace']) {
+      const { headers } = await browser.post(`${PATH}${action}`, { _token: token })
+      t.equal(headers.location, `${PATH}?done=unchanged`)
+    }
+    t.equal((await browser.post(`${PATH}/recovery-codes`, { _token: token })).headers.location, PATH)
+    const { browser: other } = await confirmed(t, database)
+    const { headers } = await other.post(`${PATH}/enable`, { _token: await other.csrfToken() })
+    t.equal(headers.location, `${PATH}?done=unchanged`)
+  })
+}
+
+const POSTS = ['/password', '/enable', '/confirm', '/disable', '/recovery-codes', '/recovery-codes/replace']
+
+async function guards(t: Test, database: TestDatabase) {
+  await t.test('takes the password for everything', async t => {
+    const { app, user, secret, codes } = await confirmed(t, database)
+    const again = new PanelBrowser(app)
+    await again.submit(await again.logIn(user), '/admin/two-factor', { code: codeOf(secret, app) })
+    app.clock.advance(MINUTE)
+    const before = await row(database, user)
+    const page = await again.open(PATH)
+    t.strictSame(actionsOf(page), ['/password'])
+    const token = formsOf(page)[0]?.hidden._token ?? ''
+    for (const action of POSTS) {
+      for (const current_password of ['', 'wrong']) {
+        const fields = {
+          force: '1',
+          confirmed: '1',
+          code: codeOf(secret, app),
+          recovery_code: codes[1] ?? '',
+        }
+        const refused = await again.post(`${PATH}${action}`, { ...fields, _token: token, current_password })
+        t.equal(refused.status, 422, action)
+        t.match(textOf(refused), /The provided password was incorrect/)
+        t.strictSame(actionsOf(refused), ['/password'])
+        t.notMatch(refused.text, new RegExp([fields.code, ...codes].join('|')))
+      }
+    }
+    t.strictSame(await row(database, user), before)
+    const after = await again.submit(page, `${PATH}/password`, { current_password: PASSWORD })
+    t.match(textOf(after), /The password is confirmed/)
+    t.strictSame(actionsOf(after), ['/recovery-codes', '/recovery-codes/replace', '/enable', '/disable'])
+  })
+
+  await t.test('takes a code for what weakens it, from programs that ask no question as well', async t => {
+    const { browser, user } = await confirmed(t, database)
+    const before = await row(database, user)
+    const token = await browser.csrfToken()
+    for (const action of ['/enable', '/disable', '/recovery-codes', '/recovery-codes/replace']) {
+      const fields = { _token: token, force: '1', confirmed: '1' }
+      const refused = await browser.post(`${PATH}${action}`, fields)
+      t.equal(refused.status, 422, action)
+      t.match(textOf(refused), MISSING)
+    }
+    t.strictSame(await row(database, user), before)
+  })
+
+  await t.test('is for users who are logged in, by forms of their sessions', async t => {
+    const { app, browser, user, secret } = await begun(t, database)
+    const before = await row(database, user)
+    const guest = new PanelBrowser(app)
+    t.equal((await guest.bare('GET', PATH)).headers.location, `/admin/login?to=${PATH}`)
+    for (const action of POSTS) {
+      t.equal((await browser.post(`${PATH}${action}`, { code: codeOf(secret, app) })).status, 419, action)
+    }
+    t.strictSame(await row(database, user), before)
+  })
+}
+
+async function secrecy(t: Test, database: TestDatabase) {
+  await t.test('shows nothing of an unconfirmed one before the password', async t => {
+    const { app, user, secret, codes, page } = await begun(t, database)
+    t.equal(page.headers['cache-control'], 'no-store, private')
+    const other = new PanelBrowser(app)
+    await other.logIn(user)
+    const hidden = await other.open(PATH)
+    t.strictSame(actionsOf(hidden), ['/password'])
+    t.notMatch(hidden.text, /<svg|otpauth/)
+    t.notMatch(hidden.text, new RegExp([secret, ...codes].join('|')))
+    const shown = await other.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
+    t.equal(shownIn(shown, 'secret'), secret)
+    t.strictSame(codesIn(shown), codes)
+  })
+
+  await t.test('shows the secret no more once it is confirmed', async t => {
+    const { browser, secret, codes } = await confirmed(t, database)
+    const page = await browser.open(PATH)
+    t.notMatch(page.text, new RegExp(`<svg|otpauth|${[secret, ...codes].join('|')}`))
+  })
+
+  await t.test('keeps its secrets out of caches and logs', async t => {
+    const { app, browser, user, secret, codes, code } = await confirmed(t, database)
+    const proof = code()
+    const shown = await browser.submit(await browser.open(PATH), `${PATH}/recovery-codes`, { code: proof })
+    t.equal(shown.headers['cache-control'], 'no-store, private')
+    const recovery_code = codesIn(shown)[0] ?? ''
+    const question = await browser.submit(await browser.open(PATH), `${PATH}/recovery-codes/replace`)
+    t.equal(question.headers['cache-control'], 'no-store, private')
+    const made = await answering(browser, question, `${PATH}/recovery-codes/replace`, { recovery_code })
+    t.equal(made.headers['cache-control'], 'no-store, private')
+    const events = await database.kysely
+      .selectFrom('account_events')
+      .selectAll()
+      .where('user_id', '=', user.id)
+      .execute()
+    t.ok(events.some(({ event }) => event === 'recovery codes replaced'))
+    const written = JSON.stringify([app.logged, events])
+    for (const one of [secret, proof, PASSWORD, ...codes, ...codesIn(made)]) t.notMatch(written, one)
+  })
+}
+
+async function required(t: Test, database: TestDatabase) {
+  await t.test('that is required is where everything leads, until it is there', async t => {
+    const app = await start(t, database, { REQUIRE_SECOND_FACTOR: 'staff' })
+    const { browser, user } = await panelUser(app, database, { roles: ['Admin'] })
+    const page = await browser.open('/admin')
+    t.match(textOf(page), /Your account has to have a second factor/)
+    t.strictSame(
+      [...page.text.matchAll(/<nav.*?<\/nav>/gs)]
+        .flatMap(([nav]) => [...nav.matchAll(/href="([^"]*)"/g)])
+        .map(([, href]) => href),
+      [PATH],
+    )
+    const made = await browser.submit(page, `${PATH}/enable`, { current_password: PASSWORD })
+    t.match(textOf(made), /Your account has to have a second factor/)
+    t.equal((await browser.bare('GET', '/admin/users')).headers.location, PATH)
+    const other = new PanelBrowser(app)
+    const hidden = await other.logIn(user)
+    t.match(textOf(hidden), /Your account has to have a second factor.*Enter your password/)
+    const shown = await other.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
+    const code = codeOf(shownIn(made, 'secret'), app)
+    const done = await other.submit(shown, `${PATH}/confirm`, { code })
+    t.notMatch(textOf(done), /has to have/)
+    t.equal((await other.bare('GET', '/admin/users')).status, 200)
+
+    app.clock.advance(MINUTE)
+    const question = await other.submit(await other.open(PATH), `${PATH}/disable`)
+    t.match(textOf(question), /Your account has to have a second factor: until you have confirmed another/)
+    const proof = { code: codeOf(shownIn(made, 'secret'), app) }
+    await answering(other, question, `${PATH}/disable`, proof)
+    t.equal((await other.bare('GET', '/admin/users')).headers.location, PATH)
+  })
+
+  await t.test('leaves users of whom none is required their pages', async t => {
+    const app = await start(t, database, { REQUIRE_SECOND_FACTOR: 'staff' })
+    const { browser } = await panelUser(app, database)
+    t.notMatch(textOf(await browser.open(PATH)), /has to have/)
+    t.equal((await browser.bare('GET', '/admin')).status, 200)
+  })
+}

@@ -1,6 +1,5 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Identity } from '../src/auth/identity.ts'
 import type { SessionDigest } from '../src/auth/session.ts'
 import { endBrowsers } from '../src/database/sessions.ts'
 
@@ -23,20 +22,20 @@ export default fp(
       return this.identity?.via === 'session' ? this.identity.session.id.digest() : null
     })
     app.decorateRequest('endBrowsers', async function (this: FastifyRequest, which) {
-      const { id: userId } = (this.identity as Identity).user
       const own = this.currentBrowser()
-      if (which === 'others') {
-        const count = await endBrowsers(app.database.kysely, userId, { except: own })
-        this.record('session ended', { userId, which: 'all others' })
-        return count
-      }
       // No text of PostgreSQL's has a NUL, and asking for one is an error.
-      const count = which.id.includes('\0') ? 0 : await endBrowsers(app.database.kysely, userId, which)
-      if (count > 0) {
+      if (which !== 'others' && which.id.includes('\0')) return 0
+      const ended = which === 'others' ? { except: own } : which
+      const { userId, count } = await this.authorized(async (transaction, { user }) => ({
+        userId: user.id,
+        count: await endBrowsers(transaction, user.id, ended),
+      }))
+      if (which === 'others') this.record('session ended', { userId, which: 'all others' })
+      else if (count > 0) {
         this.record('session ended', { userId, which: which.id === own ? 'its own' : 'another' })
       }
       return count
     })
   },
-  { name: 'browsers', dependencies: ['database', 'events', 'identify'] },
+  { name: 'browsers', dependencies: ['authority', 'events', 'identify'] },
 )

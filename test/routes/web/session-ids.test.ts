@@ -348,6 +348,17 @@ async function overTwoInstances(t: Test, database: TestDatabase) {
     t.equal(survived, 0)
   })
 
+  await t.test('of two browsers that log each other out, one stays', async t => {
+    for (let round = 0; round < 20; round += 1) {
+      const { user, browser } = await loggedIn(one, database)
+      const other = new TestBrowser(two)
+      await other.logIn(user)
+      const answers = await Promise.all([browser, other].map(each => each.send('DELETE', '/api/me/session')))
+      t.strictSame(answers.map(({ status }) => status).sort(), [204, 401])
+      t.equal((await sessionsOf(database, user.id)).length, 1)
+    }
+  })
+
   await t.test('of two confirmations at once one session comes out', async t => {
     for (let round = 0; round < 20; round += 1) {
       const { user, browser } = await loggedIn(one, database)

@@ -53,9 +53,9 @@ export async function rememberDevice(
 export type RecognizedDevice =
   /** A new session of its user. The next token counts from now on. */
   | { isRight: true; outcome: 'started'; userId: number; session: Session; expiresAt: number }
-  /** The session that a request sent at the same time has begun. */
+  /** The session that a request sent at the same time has begun, unless that is over again. */
   | { isRight: true; outcome: 'joined'; sessionId: SessionId }
-  /** None: that session is over again, or the device has begun too many of them, or its user may not log in. */
+  /** None: the device has begun too many of them, its user may not log in, or the browser has newer cookies. */
   | { isRight: true; outcome: 'none'; expiresAt: number | null }
   | { isRight: false; failure: DeviceFailure; userId: number | null }
 
@@ -109,10 +109,7 @@ export async function recognizeDevice(
     const { userId, password, expiresAt, createdAt } = stored
     if (!(await mayLogIn(transaction, userId))) return { isRight: true, outcome: 'none', expiresAt: null }
     if (verdict === 'parallel') {
-      const sessionId = sessionIdOf(stored.validator)
-      return (await isOwnSession(transaction, sessionId, userId))
-        ? { isRight: true, outcome: 'joined', sessionId }
-        : { isRight: true, outcome: 'none', expiresAt: null }
+      return { isRight: true, outcome: 'joined', sessionId: sessionIdOf(stored.validator) }
     }
     await transaction
       .updateTable('remembered_devices')
@@ -166,20 +163,6 @@ export async function acknowledgeDevice(
 async function dropDevice(transaction: Transaction<Schema>, selector: string, userId: number) {
   await transaction.deleteFrom('remembered_devices').where('selector', '=', selector).execute()
   await endSessionsOfDevice(transaction, { userId, selector })
-}
-
-async function isOwnSession(
-  transaction: Transaction<Schema>,
-  id: SessionId,
-  userId: number,
-): Promise<boolean> {
-  const row = await transaction
-    .selectFrom('sessions')
-    .select('id')
-    .where('id', '=', id.digest())
-    .where('user_id', '=', userId)
-    .executeTakeFirst()
-  return row !== undefined
 }
 
 /** How many sessions a device has begun since a moment, in milliseconds since the epoch. */

@@ -88,6 +88,8 @@ export default fp(
           }),
         )
         if (!found.isRight) {
+          // A wrong one counts as a guess all the same.
+          if (joinsOnly) return null
           clear(request)
           if (found.failure === 'device_stolen') request.record('device stolen', { userId: found.userId })
           return found.failure

@@ -101,11 +101,11 @@ export async function recognizeDevice(
   return db.transaction().execute(async transaction => {
     const stored = await findDevice(transaction, token.selector)
     const verdict = judgeDevice(token, stored, now)
-    if (joinsOnly && verdict !== 'parallel') return { isRight: true, outcome: 'none', expiresAt: null }
     if (stored === null || (verdict !== 'current' && verdict !== 'parallel' && verdict !== 'undelivered')) {
-      if (stored !== null) await dropDevice(transaction, token.selector, stored.userId)
+      if (stored !== null && !joinsOnly) await dropDevice(transaction, token.selector, stored.userId)
       return { isRight: false, failure: verdict as DeviceFailure, userId: stored?.userId ?? null }
     }
+    if (joinsOnly && verdict !== 'parallel') return { isRight: true, outcome: 'none', expiresAt: null }
     const { userId, password, expiresAt, createdAt } = stored
     if (!(await mayLogIn(transaction, userId))) return { isRight: true, outcome: 'none', expiresAt: null }
     if (verdict === 'parallel') {

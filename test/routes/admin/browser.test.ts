@@ -315,6 +315,7 @@ interface Violation {
 
 /** Has axe-core look at a page, and sees that it is no wider than its window. */
 async function inspect(t: Test, page: Page, name: string) {
+  await page.waitForLoadState('load')
   if (PICTURES !== undefined) {
     await mkdir(PICTURES, { recursive: true })
     await page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true })

@@ -112,11 +112,11 @@ export default fp(
 
     const methodsOf = knownMethods(app, routes)
 
-    app.addGuard((request, reply) => {
-      if (request.is404) return answerUnknown(request, reply)
-      request.requireAccess()
-      return answerGuest(request, reply)
-    })
+    app.addGuard((request, reply) =>
+      request.is404
+        ? answerUnknown(request, reply)
+        : (answerGuest(request, reply) ?? request.requireAccess()),
+    )
 
     /** Says that there is nothing, or something by other methods alone. */
     const answerUnknown = (request: FastifyRequest, reply: FastifyReply) => {

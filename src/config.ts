@@ -265,7 +265,8 @@ export const SETTINGS = {
     name: 'WIKI_RESET_PASSWORD',
     fallback: null,
     defaultNote: '`FRONTEND_URL/reset-password`',
-    about: "The website's page for a new password: a mail leads there, with the token as `?token=`.",
+    about:
+      "The website's page for a new password: a mail leads there, with the token as `?token=`, unless the panel was asked, which has a page of its own.",
     parse: webAddress,
   }),
   mailUrl: setting<string | null>({

@@ -158,12 +158,13 @@ export function accessResponses({
     )
   }
   const isProven = changes && isLimited && access.via !== 'token'
+  const knowsCaller = access.auth === 'required' || access.auth === 'optional'
   const refusals = [
     ...(isProven && csrfMode === 'origin-only'
       ? ['The request has a session, and the browser does not say that a page of this origin sent it.']
       : []),
-    ...(access.auth === 'none' || access.whileBanned ? [] : ['The user is banned from everything.']),
-    ...(access.auth === 'none' || access.beforeSecondFactor
+    ...(!knowsCaller || access.whileBanned ? [] : ['The user is banned from everything.']),
+    ...(!knowsCaller || access.beforeSecondFactor
       ? []
       : ['REQUIRE_SECOND_FACTOR asks for a second factor that the user has not set up.']),
     ...(access.permission === undefined

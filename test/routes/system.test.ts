@@ -96,7 +96,7 @@ t.test('the specification', async t => {
       user.token,
     )
     t.strictSame(Object.keys(whole.json.user), Object.keys(properties), 'with all that may be asked for')
-    t.strictSame(Object.keys(operation.responses), ['200', '400', '401', '422', '429', '500', '503'])
+    t.strictSame(Object.keys(operation.responses), ['200', '400', '401', '403', '422', '429', '500', '503'])
     const marking = json.paths['/api/me/notification/{notification}/read'].put
     t.strictSame(Object.keys(marking.responses), [
       '200',

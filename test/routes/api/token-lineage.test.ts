@@ -57,7 +57,7 @@ async function revoking(t: Test, database: TestDatabase) {
   const panel = async (app: TestApp, user: { email: string; password: string }, path: string) => {
     const browser = new PanelBrowser(app)
     await browser.logIn(user)
-    return browser.sendForm(await browser.open('/admin'), path)
+    return browser.submitConfirmed(await browser.open('/admin'), path)
   }
   const ways: [name: string, way: Way, left: string[], count: string | undefined][] = [
     ['its id', ({ other, root, ask }) => ask(other, 'DELETE', `/${root.id}`), ['other'], '3'],

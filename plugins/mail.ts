@@ -22,13 +22,15 @@ declare module 'fastify' {
       sendNewEmail(user: Recipient & { id: number }): Promise<void>
       /** Sends the link that brings an old e-mail address back, to that address. */
       sendEmailReplaced(to: Recipient, url: string): Promise<void>
+      /** Sends the link to a new password after an old e-mail address was brought back. */
+      sendEmailReverted(to: Recipient, url: string): Promise<void>
       /** Tells somebody what they are banned from. */
       sendBan(to: Recipient, ban: Ban): Promise<void>
       /** Tells somebody what happened to the account. */
       notify(
         kind: Exclude<
           keyof Messages,
-          'verification' | 'newEmail' | 'emailReplaced' | 'passwordReset' | 'banned'
+          'verification' | 'newEmail' | 'emailReplaced' | 'emailReverted' | 'passwordReset' | 'banned'
         >,
         to: Recipient,
       ): Promise<void>
@@ -94,6 +96,7 @@ export default fp(
       sendVerification: user =>
         sendLimited('verification', user, () => texts.verification(user, verificationLink(user))),
       sendNewEmail: user => sendLimited('newEmail', user, () => texts.newEmail(user, verificationLink(user))),
+      sendEmailReverted: (to, url) => sendLimited('emailReverted', to, () => texts.emailReverted(to, url)),
       sendEmailReplaced: (to, url) => sendLimited('emailReplaced', to, () => texts.emailReplaced(to, url)),
     })
   },

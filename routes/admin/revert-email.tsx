@@ -62,7 +62,7 @@ const revert: FastifyPluginAsyncTypebox = async app => {
       request.record('email change reverted', { userId })
       const url = new URL(config.resetPasswordUrl)
       url.searchParams.set('token', resetToken.reveal())
-      await app.mail.sendPasswordReset(reverted, url.href)
+      await app.mail.sendEmailReverted(reverted, url.href)
       return reply.page({ title: TITLE }, <EmailReverted email={email} />)
     },
   )

@@ -7,26 +7,27 @@ import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { removeSecondFactor } from './second-factors.ts'
 import { inTransaction } from './transaction.ts'
-import { type Account, asTaken, changePassword, lockUser, UserExists } from './users.ts'
+import { type Account, asTaken, changePassword, UserExists } from './users.ts'
 
 /** Milliseconds for which an address waits for its confirmation. Its links last an hour each. */
 const PENDING_MS = 7 * DAY_MS
 
 /**
- * Keeps an address that becomes a user's once its mail's link is opened, in the place of one that waits already.
+ * Keeps an address that becomes a user's once its mail's link is opened, in the place of one that waits already. Whether
+ * there was a second factor is what the first wish found: a later one cannot make a thief's second factor the owner's.
  *
- * @param now milliseconds since the epoch
+ * @param change.hadSecondFactor whether the user has a confirmed second factor
+ * @param change.now milliseconds since the epoch
  */
 export async function keepPendingEmail(
   transaction: Transaction<Schema>,
   userId: number,
-  email: string,
-  now: number,
+  { email, hadSecondFactor, now }: { email: string; hadSecondFactor: boolean; now: number },
 ): Promise<void> {
   const pending = { email, requested_at: millisToSeconds(now) }
   await transaction
     .insertInto('pending_email_changes')
-    .values({ user_id: userId, ...pending })
+    .values({ user_id: userId, had_second_factor: hadSecondFactor, ...pending })
     .onConflict(conflict => conflict.column('user_id').doUpdateSet(pending))
     .execute()
 }
@@ -53,26 +54,29 @@ export async function findPendingEmail(
 
 /**
  * Makes the address that waits for a user's confirmation the user's own. The old one can be brought back for seven days,
- * and nobody else gets it meanwhile. The caller holds the user's lock.
+ * and nobody else gets it meanwhile. An address that could be brought back by its mail is brought back by this as well:
+ * then all changes since are over, and none of the addresses since can take it away again. The caller holds the user's
+ * lock.
  *
  * @param change.email the address that was confirmed
  * @param change.token the digest of the token that brings the old one back
  * @param change.now milliseconds since the epoch
- * @returns the user as it was before; null if that address does not wait any more
+ * @returns the user as it was before, and whether the old address can be brought back; null if the new one does not wait
+ *   any more
  * @throws {UserExists} when the address is another user's by now, or reserved for one
  */
 export async function confirmPendingEmail(
   transaction: Transaction<Schema>,
   userId: number,
   { email, token, now }: { email: string; token: RevertDigest; now: number },
-): Promise<Account | null> {
+): Promise<{ before: Account; canRevert: boolean } | null> {
   const at = millisToSeconds(now)
   const pending = await transaction
     .deleteFrom('pending_email_changes')
     .where('user_id', '=', userId)
     .where('email', '=', email)
     .where('requested_at', '>', millisToSeconds(now - PENDING_MS))
-    .returning('requested_at')
+    .returning('had_second_factor')
     .executeTakeFirst()
   if (pending === undefined) return null
   const before = await transaction
@@ -80,26 +84,57 @@ export async function confirmPendingEmail(
     .select(['id', 'name', 'email'])
     .where('id', '=', userId)
     .executeTakeFirstOrThrow()
-  await transaction
-    .insertInto('email_reverts')
-    .values({
-      user_id: userId,
-      email: before.email,
-      token,
-      requested_at: pending.requested_at,
-      changed_at: at,
-      expires_at: millisToSeconds(now + REVERT_MS),
-    })
-    .execute()
-  await setEmail(transaction, userId, { email, now })
-  // An address that is the user's again needs no way back.
-  await transaction
-    .deleteFrom('email_reverts')
+  const wayBack = await transaction
+    .selectFrom('email_reverts')
+    .select('id')
     .where('user_id', '=', userId)
+    .where('expires_at', '>', at)
     .where(sql<boolean>`lower(email) = lower(${email})`)
-    .execute()
+    .orderBy('id')
+    .limit(1)
+    .executeTakeFirst()
+  if (wayBack !== undefined) await dropReverts(transaction, userId, wayBack.id)
+  const canRevert = wayBack === undefined && before.email.toLowerCase() !== email.toLowerCase()
+  if (canRevert) {
+    await transaction
+      .insertInto('email_reverts')
+      .values({
+        user_id: userId,
+        email: before.email,
+        token,
+        had_second_factor: pending.had_second_factor,
+        changed_at: at,
+        expires_at: millisToSeconds(now + REVERT_MS),
+      })
+      .execute()
+  }
+  await setEmail(transaction, userId, { email, now })
   await transaction.deleteFrom('password_reset_tokens').where('email', 'in', [before.email, email]).execute()
-  return before
+  return { before, canRevert }
+}
+
+/** Forgets a change of a user's address and all that came after it: those addresses must not bring themselves back. */
+const dropReverts = (transaction: Transaction<Schema>, userId: number, from: number) =>
+  transaction.deleteFrom('email_reverts').where('user_id', '=', userId).where('id', '>=', from).execute()
+
+/** Remembers that a user's address is not the one that was registered; `now` in milliseconds since the epoch. */
+export async function noteEmailChange(
+  transaction: Transaction<Schema>,
+  userId: number,
+  now: number,
+): Promise<void> {
+  const changed_at = millisToSeconds(now)
+  await transaction
+    .insertInto('changed_emails')
+    .values({ user_id: userId, changed_at })
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ changed_at }))
+    .execute()
+}
+
+/** Whether a user's address was changed since the user registered. */
+export async function hasChangedEmail(db: Kysely<Schema>, userId: number): Promise<boolean> {
+  const row = db.selectFrom('changed_emails').select('user_id').where('user_id', '=', userId)
+  return (await row.executeTakeFirst()) !== undefined
 }
 
 /** Gives a user a verified address. @throws {UserExists} when it is another user's, or reserved for one */
@@ -111,13 +146,19 @@ async function setEmail(
   try {
     await transaction
       .updateTable('users')
-      .set({ email, email_verified_at: millisToSeconds(now), updated_at: millisToTimestamp(now) })
+      .set({
+        email,
+        email_verified_at: millisToSeconds(now),
+        deleted_at: null,
+        updated_at: millisToTimestamp(now),
+      })
       .where('id', '=', userId)
       .execute()
   } catch (error) {
     throw asTaken(error)
   }
   if (await isReserved(transaction, email, userId, now)) throw new UserExists('email')
+  await noteEmailChange(transaction, userId, now)
 }
 
 /**
@@ -154,7 +195,10 @@ export interface EmailRevert {
   email: string
 }
 
-/** The change that a token reverts, of a user who is not deleted; null when there is none any more. */
+/**
+ * The change that a token reverts; null when there is none any more. An account that was deleted after the change, perhaps
+ * by a thief, comes back with its address; one that was deleted before stays deleted.
+ */
 export async function findEmailRevert(
   db: Kysely<Schema>,
   token: RevertDigest,
@@ -166,15 +210,15 @@ export async function findEmailRevert(
     .select(['users.id', 'users.name', 'email_reverts.email'])
     .where('email_reverts.token', '=', token)
     .where('email_reverts.expires_at', '>', millisToSeconds(now))
-    .where('users.deleted_at', 'is', null)
+    .where(sql<boolean>`(users.deleted_at is null or users.deleted_at >= email_reverts.changed_at)`)
     .executeTakeFirst()
   return row === undefined ? null : { userId: row.id, name: row.name, email: row.email }
 }
 
 /**
  * Brings a user's old address back, as verified, and takes away all that may be in a thief's hands since: sessions,
- * remembered devices, the password, later changes of the address with their ways back, a second factor that was
- * confirmed since the change was asked for, and tokens if that is wanted. A reset token for the old address is stored.
+ * remembered devices, the password, later changes of the address with their ways back, a second factor where there was
+ * none when the change was asked for, and tokens if that is wanted. A reset token for the old address is stored.
  *
  * @param revert.resetToken its hash
  * @param revert.revokeTokens the class names that mean a user, to revoke tokens; null to leave them alone
@@ -195,26 +239,19 @@ export async function revertEmail(
   if (found === null) return null
   return inTransaction(db, async transaction => {
     const { userId } = found
-    if (!(await lockUser(transaction, userId))) return null
+    await sql`select id from users where id = ${userId} for no key update`.execute(transaction)
     const reverted = await transaction
       .deleteFrom('email_reverts')
       .where('token', '=', token)
-      .returning(['id', 'email', 'requested_at'])
+      .returning(['id', 'email', 'had_second_factor'])
       .executeTakeFirst()
     if (reverted === undefined) return null
-    const { id, email, requested_at } = reverted
-    // Whoever holds a later address must not bring that one back.
-    await transaction.deleteFrom('email_reverts').where('user_id', '=', userId).where('id', '>', id).execute()
+    const { id, email, had_second_factor } = reverted
+    await dropReverts(transaction, userId, id)
     await dropPendingEmail(transaction, userId)
     await setEmail(transaction, userId, { email, now })
     await changePassword(transaction, userId, UNUSABLE, { keep: null, revokeTokens, now })
-    const confirmedSince = await transaction
-      .selectFrom('users')
-      .select('id')
-      .where('id', '=', userId)
-      .where('two_factor_confirmed_at', '>=', requested_at)
-      .executeTakeFirst()
-    if (confirmedSince !== undefined) await removeSecondFactor(transaction, userId, now)
+    if (!had_second_factor) await removeSecondFactor(transaction, userId, now)
     await storeResetToken(transaction, { email, token: resetToken, now })
     return { ...found, email }
   })

@@ -75,6 +75,14 @@ export async function listRestrictionChoices(
  */
 export async function ensureBan(db: Kysely<Schema>, now: number): Promise<number> {
   const at = millisToSeconds(now)
+  // Even an insert of nothing raises the version of what permissions mean, which instances and open forms follow.
+  const { rows } = await sql<{ id: number }>`
+    select id from sanctions s where name = ${EVERYTHING} and not exists (
+      select from prohibitions p where not exists (
+        select from sanction_prohibition sp where sp.sanction_id = s.id and sp.prohibition_id = p.id
+      )
+    )`.execute(db)
+  if (rows[0] !== undefined) return rows[0].id
   return db.transaction().execute(async transaction => {
     await transaction
       .insertInto('sanctions')

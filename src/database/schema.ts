@@ -398,6 +398,14 @@ export interface PendingEmailChangesTable {
   user_id: number
   email: string
   requested_at: TimestampText
+  /** Whether a second factor was confirmed when a change was first asked for. */
+  had_second_factor: boolean
+}
+
+/** Whose e-mail address was changed since registration: a table of ours. */
+export interface ChangedEmailsTable {
+  user_id: number
+  changed_at: TimestampText
 }
 
 /** An e-mail address that was a user's, and can be again until the row expires: a table of ours. */
@@ -407,7 +415,8 @@ export interface EmailRevertsTable {
   email: string
   /** The SHA-256 of the token of the mail. */
   token: string
-  requested_at: TimestampText
+  /** Whether a second factor was confirmed when the change was first asked for. */
+  had_second_factor: boolean
   changed_at: TimestampText
   expires_at: TimestampText
 }
@@ -468,6 +477,7 @@ export interface Schema {
   login_addresses: LoginAddressesTable
   pending_email_changes: PendingEmailChangesTable
   email_reverts: EmailRevertsTable
+  changed_emails: ChangedEmailsTable
   form_submissions: FormSubmissionsTable
   permission_versions: PermissionVersionsTable
 }

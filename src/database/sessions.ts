@@ -236,7 +236,7 @@ export async function listBrowsers(
 
 /**
  * Ends one of a user's browsers, or all but the session at hand: sessions, and what would begin them anew. With a device
- * every session ends that it began.
+ * every session ends that it began; with all of them an e-mail address that one of them may have asked for waits no more.
  *
  * @param which the id that {@link listBrowsers} gives it, or the session that goes on; null for none
  * @returns how many there were
@@ -264,6 +264,8 @@ export async function endBrowsers(
       union
       select selector from remembered_devices
       where user_id = ${userId} and ${sql.raw(DEVICE_ID)} = ${'id' in which ? which.id : ''}
+    ), pending as (
+      delete from pending_email_changes where user_id = ${userId} and ${'except' in which}::boolean
     ), forgotten as (
       delete from remembered_devices where user_id = ${userId} and ${device} returning selector
     ), ended as (

@@ -5,7 +5,7 @@ import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { lockUsers } from './authority.ts'
-import { isReserved } from './email-changes.ts'
+import { hasChangedEmail, isReserved, noteEmailChange } from './email-changes.ts'
 import { noteLogin } from './login-addresses.ts'
 import { takeResetToken } from './password-resets.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
@@ -105,7 +105,8 @@ export async function rehashPassword(
 
 /**
  * Gives a user a new password. All sessions and remembered devices of the user end at once, but for the session that is
- * named and its device, and links to a new password that were sent before open nothing any more.
+ * named and its device; links to a new password that were sent before open nothing any more, and an e-mail address that
+ * waits for its confirmation waits no more.
  *
  * @param keep the session in which the password was changed; null for none
  * @param revokeTokens the class names that mean a user, to revoke the user's tokens as well; null to leave them alone
@@ -137,6 +138,8 @@ async function replacePassword(
       where id = ${userId} returning id, email
     ), links as (
       delete from password_reset_tokens where email in (select email from changed)
+    ), pending as (
+      delete from pending_email_changes where user_id = (select id from changed)
     ), kept as (
       update sessions set payload = (payload::jsonb || ${stamp}::jsonb)::text
       where id = ${keep} and user_id = (select id from changed)
@@ -158,7 +161,7 @@ async function replacePassword(
 /**
  * Gives a user a new password in exchange for the token of a mail, under the user's lock. An account whose address was
  * never verified may have been made by somebody else who knew the address before its owner came (pre-hijacking): then
- * everything that opens it ends.
+ * everything that opens it ends, its second factor as well unless the address was changed since.
  *
  * @param reset.token the hash of the token that was verified
  * @param reset.revokeTokens the class names that mean a user; null to leave tokens of a verified account alone
@@ -201,8 +204,10 @@ export async function resetPassword(
       revokeTokens: revokedTokens ? types : null,
       now,
     })
-    await transaction.deleteFrom('pending_email_changes').where('user_id', '=', id).execute()
-    if (!isVerified) await removeSecondFactor(transaction, id, now)
+    // An address that was changed may be a thief's: a mail to it takes no second factor away.
+    if (!isVerified && !(await hasChangedEmail(transaction, id))) {
+      await removeSecondFactor(transaction, id, now)
+    }
     // A user who was kept out by wrong guesses of others has shown to be the user.
     await noteLogin(transaction, id, address, now)
     return { revokedTokens }
@@ -413,7 +418,10 @@ export async function updateProfile(
     .catch(error => {
       throw asTaken(error)
     })
-  if (email !== null && (await isReserved(transaction, email, userId, now))) throw new UserExists('email')
+  if (email !== null) {
+    if (await isReserved(transaction, email, userId, now)) throw new UserExists('email')
+    await noteEmailChange(transaction, userId, now)
+  }
   return rows[0] as Account
 }
 

@@ -39,6 +39,8 @@ export interface Messages {
   emailChanged(to: Recipient): Mail
   /** The same, with the link that brings the old one back. */
   emailReplaced(to: Recipient, url: string): Mail
+  /** Brings the link to a new password after an old address was brought back. */
+  emailReverted(to: Recipient, url: string): Mail
   /** Tells that somebody has found a token, which is revoked. */
   tokenLeaked(to: Recipient): Mail
   /** Tells what somebody may not do any more, until when and why. */
@@ -118,6 +120,15 @@ export function messages(place: string): Messages {
         ],
         link: { label: 'Bring my old address back', url },
         after: ['If it was you, you need not do anything. This is the last mail to this address.'],
+      }),
+    emailReverted: (to, url) =>
+      mail(to, {
+        subject: `Your e-mail address at ${place} is back`,
+        before: [
+          'This is the e-mail address of your account again. Everybody is logged out, and the old password opens nothing any more. This link leads to a new one, and works for an hour.',
+        ],
+        link: { label: 'Choose a new password', url },
+        after: ['After the hour, ask for another link on the page for forgotten passwords.'],
       }),
     emailChanged: to =>
       mail(to, {

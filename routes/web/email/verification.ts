@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { forbidden, HttpError, unprocessable } from '../../../src/api/errors.ts'
+import { forbidden, HttpError, passwordConfirmationRequired, unprocessable } from '../../../src/api/errors.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { emptyJson, failure, noContent, redirection, sendEmptyJson } from '../../../src/api/responses.ts'
 import type { SessionIdentity } from '../../../src/auth/identity.ts'
@@ -35,16 +35,23 @@ const verification: FastifyPluginAsyncTypebox = async app => {
   /** Makes the address that waits for it the one of the request's user, and tells the old one. */
   const changeEmail = async (request: FastifyRequest, email: string) => {
     const token = mintRevertToken(app.random)
-    const before = await request
-      .authorized((transaction, { user }) =>
-        confirmPendingEmail(transaction, user.id, { email, token: token.digest(), now: clock() }),
-      )
+    const changed = await request
+      .authorized(async (transaction, { user }) => {
+        // A page of another site can lead a user to a link that a thief has asked for.
+        if (request.owesPassword()) throw passwordConfirmationRequired()
+        return confirmPendingEmail(transaction, user.id, { email, token: token.digest(), now: clock() })
+      })
       .catch(error => {
         if (error instanceof UserExists) throw unprocessable({ email: [MESSAGES.rules.unique('email')] })
         throw error
       })
-    if (before === null) throw forbidden()
+    if (changed === null) throw forbidden()
+    const { before, canRevert } = changed
     request.record('email changed', { userId: before.id })
+    if (!canRevert) {
+      if (before.email.toLowerCase() !== email.toLowerCase()) await app.mail.notify('emailChanged', before)
+      return
+    }
     const page = new URL(`${PANEL_PATH}/revert-email`, config.appUrl)
     page.searchParams.set('token', token.reveal())
     await app.mail.sendEmailReplaced(before, page.href)
@@ -67,6 +74,10 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         response: {
           204: noContent('It is verified, now or before.'),
           302: redirection('The same, for a browser.'),
+          423: failure(
+            "The link makes a new address the user's, and the password was not confirmed in this session within the last three hours.",
+            MESSAGES.passwordConfirmationRequired,
+          ),
           403: failure("The link was changed, is too old, or is not the user's.", MESSAGES.invalidSignature),
         },
       },

@@ -82,7 +82,8 @@ const profile: FastifyPluginAsyncTypebox = async app => {
           const now = clock()
           const change = { name, email: isPending ? null : email }
           const before = await updateProfile(transaction, identity.user.id, change, now)
-          if (isPending) await keepPendingEmail(transaction, before.id, email, now)
+          const { hasSecondFactor: hadSecondFactor } = identity.user
+          if (isPending) await keepPendingEmail(transaction, before.id, { email, hadSecondFactor, now })
           // Entering the present address, or one that counts at once, takes back what was asked for before.
           else if (entered !== null) await dropPendingEmail(transaction, before.id)
           return { before, isPending, wasVerified: identity.user.emailVerifiedAt !== null }

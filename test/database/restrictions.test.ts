@@ -1,0 +1,32 @@
+import t from 'tap'
+import { ensureBan } from '../../src/database/restrictions.ts'
+import { NOW } from '../support/app.ts'
+import { createDatabase, ENGINES } from '../support/databases.ts'
+
+for (const engine of ENGINES) {
+  t.test(`the ban from everything on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    const { kysely } = database
+    const version = async () =>
+      (await kysely.selectFrom('permission_versions').select('version').executeTakeFirstOrThrow()).version
+    const covered = async (id: number) =>
+      (
+        await kysely
+          .selectFrom('sanction_prohibition')
+          .select('prohibition_id')
+          .where('sanction_id', '=', id)
+          .execute()
+      ).length
+    const all = async () => (await kysely.selectFrom('prohibitions').select('id').execute()).length
+
+    const id = await ensureBan(kysely, NOW)
+    t.equal(await covered(id), await all())
+    const before = await version()
+    t.equal(await ensureBan(kysely, NOW), id)
+    t.equal(await version(), before, 'once it is complete, nobody has to learn anew what permissions mean')
+    await kysely.insertInto('prohibitions').values({ name: 'view nothing' }).execute()
+    t.equal(await ensureBan(kysely, NOW), id)
+    t.equal(await covered(id), await all(), 'what is new is added')
+  })
+}

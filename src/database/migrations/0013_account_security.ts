@@ -31,7 +31,7 @@ const told = Object.entries(IDENTITY).flatMap(([table, columns]) => {
 
 /**
  * E-mail addresses that wait for their confirmation or can be reverted, which token issued which, when recovery codes
- * were made, forms of the panel that were sent, and from where others did something to an account.
+ * were made and in which session, forms of the panel that were sent, and from where others did something to an account.
  */
 export const accountSecurity: Migration = {
   up: statements(
@@ -43,7 +43,8 @@ export const accountSecurity: Migration = {
       on personal_access_tokens using gin (inherited_issuers) where inherited_issuers is not null`,
     `create table recovery_code_times (
       user_id bigint primary key references users (id) on delete cascade,
-      made_at timestamp(0) not null
+      made_at timestamp(0) not null,
+      session varchar(64)
     )`,
     `create table pending_email_changes (
       user_id bigint primary key references users (id) on delete cascade,

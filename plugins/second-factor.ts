@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Transaction } from 'kysely'
+import type { Kysely, Transaction } from 'kysely'
 import { unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import type { SessionIdentity } from '../src/auth/identity.ts'
@@ -48,16 +48,17 @@ export type SecondFactorState =
 
 /**
  * A user's own second factor. What weakens a confirmed one, or shows what stands in for it, needs a proof of it besides
- * the confirmed password, so that a stolen session and password are not enough.
+ * the confirmed password, so that a stolen session and password are not enough. An unconfirmed one belongs to the session
+ * that made it: to every other session there is none, so that nobody confirms one whose secret another session knows.
  *
  * All of them throw {HttpError} 422 for a proof that is missing or wrong, 429 when a limit is used up, and as
  * `request.authorized`.
  */
 interface SecondFactor {
   /** Whether there is one, and whether it is asked for. */
-  state(userId: number): Promise<SecondFactorState>
+  state(identity: SessionIdentity): Promise<SecondFactorState>
   /** The secret that waits to be confirmed; null for none, and once it is confirmed. */
-  pendingSecret(userId: number): Promise<string | null>
+  pendingSecret(identity: SessionIdentity): Promise<string | null>
   /** Makes a new one, which has to be confirmed, unless there is one that is not to be replaced. */
   enable(
     request: FastifyRequest,
@@ -105,6 +106,13 @@ export default fp(
 
     const areCodesNew = ({ recoveryCodesMadeAt: madeAt }: StoredSecondFactor) =>
       madeAt !== null && clock() - madeAt <= SHOWN_MS
+
+    /** The second factor as a session sees it; null for a user who is deleted. */
+    const findSeen = async (db: Kysely<Schema>, { user, session }: SessionIdentity) => {
+      const stored = await findSecondFactor(db, user.id)
+      if (stored === null || stored.isConfirmed || stored.session === session.id.digest()) return stored
+      return { ...stored, secret: null, recoveryCodes: null }
+    }
 
     const acceptsCode = async (
       transaction: Transaction<Schema>,
@@ -172,13 +180,12 @@ export default fp(
     ) =>
       limited<T>(request, reply, proof, () =>
         request.authorized<T | 'wrong', SessionIdentity>(async (transaction, identity) => {
-          const { id: userId } = identity.user
-          const stored = (await findSecondFactor(transaction, userId)) as StoredSecondFactor
+          const stored = (await findSeen(transaction, identity)) as StoredSecondFactor
           if (needsProof(stored)) {
             if (proof.code === null && proof.recoveryCode === null) {
               throw unprocessable({ code: [MESSAGES.secondFactorProofRequired] })
             }
-            if (!(await accepts(transaction, userId, proof))) return 'wrong'
+            if (!(await accepts(transaction, identity.user.id, proof))) return 'wrong'
           }
           return write(transaction, identity, stored)
         }),
@@ -186,15 +193,15 @@ export default fp(
 
     app.decorate('secondFactor', {
       accepts,
-      async state(userId) {
-        const stored = await findSecondFactor(kysely, userId)
+      async state(identity) {
+        const stored = await findSeen(kysely, identity)
         if (stored === null || stored.secret === null) return { status: 'none' }
         if (!stored.isConfirmed) return { status: 'unconfirmed' }
         return { status: 'confirmed', since: stored.confirmedAt, showsCodes: areCodesNew(stored) }
       },
-      async pendingSecret(userId) {
-        const stored = await findSecondFactor(kysely, userId)
-        return stored === null || stored.isConfirmed ? null : openSecret(userId, stored)
+      async pendingSecret(identity) {
+        const stored = await findSeen(kysely, identity)
+        return stored === null || stored.isConfirmed ? null : openSecret(identity.user.id, stored)
       },
       async enable(request, reply, { isForced, proof }) {
         const secret = keys.encryption().encrypt(mintTotpSecret(random))
@@ -204,9 +211,10 @@ export default fp(
           reply,
           proof,
           ({ isConfirmed }) => isConfirmed && isForced,
-          async (transaction, { user }, before) => {
+          async (transaction, { user, session }, before) => {
             if (before.secret !== null && !isForced) return null
-            await storeSecondFactor(transaction, user.id, { secret, recoveryCodes, now: clock() })
+            const made = { secret, recoveryCodes, session: session.id.digest(), now: clock() }
+            await storeSecondFactor(transaction, user.id, made)
             return { user, wasConfirmed: before.isConfirmed }
           },
         )
@@ -218,14 +226,16 @@ export default fp(
       async confirm(request, reply, code) {
         if (code === null) throw unprocessable({ code: [MESSAGES.wrongCode] })
         const userId = await limited(request, reply, { code, recoveryCode: null }, () =>
-          request.authorized<number | 'wrong', SessionIdentity>(async (transaction, { user, session }) => {
-            const stored = (await findSecondFactor(transaction, user.id)) as StoredSecondFactor
+          request.authorized<number | null | 'wrong', SessionIdentity>(async (transaction, identity) => {
+            const { user, session } = identity
+            const stored = (await findSeen(transaction, identity)) as StoredSecondFactor
             if (!(await acceptsCode(transaction, user.id, stored, code))) return 'wrong'
+            if (stored.isConfirmed) return null
             await confirmSecondFactor(transaction, user.id, { session: session.id.digest(), now: clock() })
             return user.id
           }),
         )
-        request.record('second factor confirmed', { userId })
+        if (userId !== null) request.record('second factor confirmed', { userId })
       },
       async disable(request, reply, proof) {
         const removed = await proven(
@@ -249,10 +259,11 @@ export default fp(
           reply,
           proof,
           stored => stored.isConfirmed && !areCodesNew(stored),
-          async (transaction, { user }) => {
+          async (transaction, identity) => {
             // Read again: a recovery code that was the proof has given way to another one.
-            const stored = (await findSecondFactor(transaction, user.id)) as StoredSecondFactor
-            return { userId: user.id, codes: openCodes(user.id, stored) }
+            const stored = (await findSeen(transaction, identity)) as StoredSecondFactor
+            const { id: userId } = identity.user
+            return { userId, codes: openCodes(userId, stored) }
           },
         )
         request.record('recovery codes shown', { userId })

@@ -43,16 +43,16 @@ const factor: FastifyPluginAsyncTypebox = async app => {
   const { config, secondFactor } = app
 
   const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
-  const stateOf = (request: FastifyRequest) => secondFactor.state(identityOf(request).user.id)
+  const stateOf = (request: FastifyRequest) => secondFactor.state(identityOf(request))
   const isRequiredOf = (request: FastifyRequest) =>
     requiresSecondFactor(identityOf(request), config.requireSecondFactor)
 
   /** What an app needs of a second factor that is not confirmed; null if it cannot be read. */
   const pendingOf = async (request: FastifyRequest, reply: FastifyReply): Promise<PendingFactor | null> => {
-    const { user } = identityOf(request)
-    const secret = await secondFactor.pendingSecret(user.id)
+    const identity = identityOf(request)
+    const secret = await secondFactor.pendingSecret(identity)
     if (secret === null) return null
-    const qrCode = totpQrCode(secret, { issuer: config.appName, account: user.email })
+    const qrCode = totpQrCode(secret, { issuer: config.appName, account: identity.user.email })
     return { secret, qrCode, recoveryCodes: await secondFactor.recoveryCodes(request, reply, NO_PROOF) }
   }
 

@@ -6,6 +6,7 @@ import { lockUsers } from './authority.ts'
 import { findDeviceOwner, forgetDevice, rememberDevice } from './devices.ts'
 import { noteLogin } from './login-addresses.ts'
 import type { Schema } from './schema.ts'
+import { handSecondFactorOn } from './second-factors.ts'
 import { type NewSession, replaceSession } from './sessions.ts'
 import { type Credentials, findCredentialsById } from './users.ts'
 
@@ -70,16 +71,18 @@ export const storeChallenge = (
   replaceSession(transaction, old, { ...fresh, login: null, challenge: { ...challenge, at: fresh.now } })
 
 /** Stores that the password of a session's user was just confirmed: the same login goes on under another id. */
-export const confirmSession = (
+export async function confirmSession(
   transaction: Transaction<Schema>,
   session: Session,
   { userId, password }: Credentials,
   fresh: LoginBrowser['fresh'],
-): Promise<Session> => {
+): Promise<Session> {
   const { device, isDeviceUnseen, enteredAt, createdAt } = session
   const login = { userId, password: passwordStamp(password), device, isDeviceUnseen, enteredAt }
   const confirmed = { ...fresh, login, challenge: null, createdAt, passwordConfirmedAt: fresh.now }
-  return replaceSession(transaction, session.id.digest(), confirmed)
+  const old = session.id.digest()
+  await handSecondFactorOn(transaction, userId, { from: old, to: fresh.id.digest() })
+  return replaceSession(transaction, old, confirmed)
 }
 
 /** Ends a session and forgets its browser; a session of no user takes its place. */

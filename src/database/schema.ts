@@ -391,6 +391,8 @@ export interface SecondFactorStepsTable {
 export interface RecoveryCodeTimesTable {
   user_id: number
   made_at: TimestampText
+  /** The digest of the session that made the second factor; null if that is not known. */
+  session: string | null
 }
 
 /** From where users logged in: a table of ours, which Laravel does not have. */

@@ -15,6 +15,8 @@ export interface StoredSecondFactor {
   confirmedAt: string | null
   /** When the recovery codes were made, in milliseconds since the epoch; null if that is not known. */
   recoveryCodesMadeAt: number | null
+  /** The digest of the session that made it; null if that is not known, as of one that Laravel made. */
+  session: string | null
 }
 
 /** The second factor of a user who is not deleted; null if there is no such user. */
@@ -25,7 +27,13 @@ export async function findSecondFactor(
   const row = await db
     .selectFrom('users')
     .leftJoin('recovery_code_times', 'recovery_code_times.user_id', 'users.id')
-    .select(['two_factor_secret', 'two_factor_recovery_codes', 'two_factor_confirmed_at', 'made_at'])
+    .select([
+      'two_factor_secret',
+      'two_factor_recovery_codes',
+      'two_factor_confirmed_at',
+      'made_at',
+      'session',
+    ])
     .where('id', '=', userId)
     .where('deleted_at', 'is', null)
     .executeTakeFirst()
@@ -36,14 +44,25 @@ export async function findSecondFactor(
     isConfirmed: row.two_factor_secret !== null && row.two_factor_confirmed_at !== null,
     confirmedAt: row.two_factor_confirmed_at,
     recoveryCodesMadeAt: row.made_at === null ? null : timestampToMillis(row.made_at),
+    session: row.session,
   }
 }
 
-/** Stores a new second factor, which has to be confirmed before it is asked for; `now` in milliseconds. */
+/**
+ * Stores a new second factor, which has to be confirmed before it is asked for.
+ *
+ * @param session the session that made it, and that alone can confirm it
+ * @param now milliseconds since the epoch
+ */
 export async function storeSecondFactor(
   transaction: Transaction<Schema>,
   userId: number,
-  { secret, recoveryCodes, now }: { secret: string; recoveryCodes: string; now: number },
+  {
+    secret,
+    recoveryCodes,
+    session,
+    now,
+  }: { secret: string; recoveryCodes: string; session: SessionDigest; now: number },
 ): Promise<void> {
   await transaction
     .updateTable('users')
@@ -56,7 +75,7 @@ export async function storeSecondFactor(
     .where('id', '=', userId)
     .execute()
   await forgetSteps(transaction, userId)
-  await noteCodesMade(transaction, userId, now)
+  await noteCodesMade(transaction, userId, { made_at: millisToSeconds(now), session })
 }
 
 /**
@@ -110,12 +129,28 @@ export async function removeSecondFactor(db: Kysely<Schema>, userId: number, now
 const forgetSteps = (transaction: Transaction<Schema>, userId: number) =>
   transaction.deleteFrom('second_factor_steps').where('user_id', '=', userId).execute()
 
-const noteCodesMade = (transaction: Transaction<Schema>, userId: number, now: number) => {
-  const made_at = millisToSeconds(now)
-  return transaction
+const noteCodesMade = (
+  transaction: Transaction<Schema>,
+  userId: number,
+  made: { made_at: string; session?: SessionDigest },
+) =>
+  transaction
     .insertInto('recovery_code_times')
-    .values({ user_id: userId, made_at })
-    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ made_at }))
+    .values({ user_id: userId, ...made })
+    .onConflict(conflict => conflict.column('user_id').doUpdateSet(made))
+    .execute()
+
+/** Gives a second factor that a session made to the session that takes its place. */
+export async function handSecondFactorOn(
+  transaction: Transaction<Schema>,
+  userId: number,
+  { from, to }: { from: SessionDigest; to: SessionDigest },
+): Promise<void> {
+  await transaction
+    .updateTable('recovery_code_times')
+    .set({ session: to })
+    .where('user_id', '=', userId)
+    .where('session', '=', from)
     .execute()
 }
 
@@ -156,5 +191,5 @@ export async function storeRecoveryCodes(
     .set({ two_factor_recovery_codes: codes })
     .where('id', '=', userId)
     .execute()
-  if (madeAt !== null) await noteCodesMade(transaction, userId, madeAt)
+  if (madeAt !== null) await noteCodesMade(transaction, userId, { made_at: millisToSeconds(madeAt) })
 }

@@ -121,10 +121,10 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async request => {
-      const { user } = request.identity as SessionIdentity
-      const secret = await secondFactor.pendingSecret(user.id)
+      const identity = request.identity as SessionIdentity
+      const secret = await secondFactor.pendingSecret(identity)
       if (secret === null) return []
-      return totpQrCode(secret, { issuer: app.config.appName, account: user.email })
+      return totpQrCode(secret, { issuer: app.config.appName, account: identity.user.email })
     },
   )
 
@@ -153,8 +153,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async request => {
-      const { user } = request.identity as SessionIdentity
-      const secret = await secondFactor.pendingSecret(user.id)
+      const secret = await secondFactor.pendingSecret(request.identity as SessionIdentity)
       if (secret === null) throw new HttpError(404, MESSAGES.secondFactorDisabled)
       return { secretKey: secret }
     },

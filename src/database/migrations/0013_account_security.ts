@@ -30,8 +30,9 @@ const told = Object.entries(IDENTITY).flatMap(([table, columns]) => {
 })
 
 /**
- * E-mail addresses that wait for their confirmation or can be reverted, which token issued which and took whose
- * place, when recovery codes were made, forms of the panel that were sent, and from where others did something to an account.
+ * E-mail addresses that wait for their confirmation or can be reverted, which token issued which and took whose place,
+ * when recovery codes were made and in which session, forms of the panel that were sent, and from where others did
+ * something to an account.
  */
 export const accountSecurity: Migration = {
   up: statements(
@@ -49,7 +50,8 @@ export const accountSecurity: Migration = {
     `create index token_successors_token_id_index on token_successors (token_id)`,
     `create table recovery_code_times (
       user_id bigint primary key references users (id) on delete cascade,
-      made_at timestamp(0) not null
+      made_at timestamp(0) not null,
+      session varchar(64)
     )`,
     `create table pending_email_changes (
       user_id bigint primary key references users (id) on delete cascade,

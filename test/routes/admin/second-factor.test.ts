@@ -313,15 +313,14 @@ async function guards(t: Test, database: TestDatabase) {
 
 async function secrecy(t: Test, database: TestDatabase) {
   await t.test('shows nothing of an unconfirmed one before the password', async t => {
-    const { app, user, secret, codes, page } = await begun(t, database)
+    const { app, browser, secret, codes, page } = await begun(t, database, { SESSION_LIFETIME: '600' })
     t.equal(page.headers['cache-control'], 'no-store, private')
-    const other = new PanelBrowser(app)
-    await other.logIn(user)
-    const hidden = await other.open(PATH)
+    app.clock.advance(181 * MINUTE)
+    const hidden = await browser.open(PATH)
     t.strictSame(actionsOf(hidden), ['/password'])
     t.notMatch(hidden.text, /<svg|otpauth/)
     t.notMatch(hidden.text, new RegExp([secret, ...codes].join('|')))
-    const shown = await other.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
+    const shown = await browser.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
     t.equal(shownIn(shown, 'secret'), secret)
     t.strictSame(codesIn(shown), codes)
   })
@@ -357,8 +356,8 @@ async function secrecy(t: Test, database: TestDatabase) {
 
 async function required(t: Test, database: TestDatabase) {
   await t.test('that is required is where everything leads, until it is there', async t => {
-    const app = await start(t, database, { REQUIRE_SECOND_FACTOR: 'staff' })
-    const { browser, user } = await panelUser(app, database, { roles: ['Admin'] })
+    const app = await start(t, database, { REQUIRE_SECOND_FACTOR: 'staff', SESSION_LIFETIME: '600' })
+    const { browser } = await panelUser(app, database, { roles: ['Admin'] })
     const page = await browser.open('/admin')
     t.match(textOf(page), /Your account has to have a second factor/)
     t.strictSame(
@@ -370,21 +369,21 @@ async function required(t: Test, database: TestDatabase) {
     const made = await browser.submit(page, `${PATH}/enable`, { current_password: PASSWORD })
     t.match(textOf(made), /Your account has to have a second factor/)
     t.equal((await browser.bare('GET', '/admin/users')).headers.location, PATH)
-    const other = new PanelBrowser(app)
-    const hidden = await other.logIn(user)
+    app.clock.advance(181 * MINUTE)
+    const hidden = await browser.open('/admin')
     t.match(textOf(hidden), /Your account has to have a second factor.*Enter your password/)
-    const shown = await other.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
+    const shown = await browser.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
     const code = codeOf(shownIn(made, 'secret'), app)
-    const done = await other.submit(shown, `${PATH}/confirm`, { code })
+    const done = await browser.submit(shown, `${PATH}/confirm`, { code })
     t.notMatch(textOf(done), /has to have/)
-    t.equal((await other.bare('GET', '/admin/users')).status, 200)
+    t.equal((await browser.bare('GET', '/admin/users')).status, 200)
 
     app.clock.advance(MINUTE)
-    const question = await other.submit(await other.open(PATH), `${PATH}/disable`)
+    const question = await browser.submit(await browser.open(PATH), `${PATH}/disable`)
     t.match(textOf(question), /Your account has to have a second factor: until you have confirmed another/)
     const proof = { code: codeOf(shownIn(made, 'secret'), app) }
-    await answering(other, question, `${PATH}/disable`, proof)
-    t.equal((await other.bare('GET', '/admin/users')).headers.location, PATH)
+    await answering(browser, question, `${PATH}/disable`, proof)
+    t.equal((await browser.bare('GET', '/admin/users')).headers.location, PATH)
   })
 
   await t.test('leaves users of whom none is required their pages', async t => {

@@ -2,9 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { noContent } from '../../src/api/responses.ts'
 import { revokedDetails } from '../../src/auth/events.ts'
-import { equalSecrets } from '../../src/auth/secret.ts'
 import { parseToken } from '../../src/auth/token.ts'
-import { deleteToken } from '../../src/database/tokens.ts'
+import { deleteReportedTokens, findReportedToken } from '../../src/database/tokens.ts'
 
 const Body = Type.Object({
   token: Type.String({
@@ -16,6 +15,7 @@ const Body = Type.Object({
 
 const leakedToken: FastifyPluginAsyncTypebox = async app => {
   if (!app.config.leakedTokens) return
+  const { kysely } = app.database
 
   app.post(
     '/leaked-token',
@@ -28,23 +28,26 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
         description:
           'For scanners of leaked secrets, and whoever else finds one. Its user is told by mail. The answer is the same whether it was a token or not.',
         body: Body,
-        response: { 204: noContent('If it was a token, it is revoked, with all that it issued.') },
+        response: {
+          204: noContent('If it was a token, it is revoked, with its successor and all that they issued.'),
+        },
       },
     },
     async (request, reply) => {
       const credential = parseToken(request.body.token)
       if (credential === null) return reply.code(204).send(null)
-      const { stored } = await app.attempts.guess(request, credential.digest, async () => {
-        const stored = await app.identities.token(credential, request.raw.socket)
-        const isRight = stored !== null && equalSecrets(stored.digest, credential.digest)
-        return { isRight, stored: isRight ? stored : null }
+      const { digest } = credential
+      const { reported } = await app.attempts.guess(request, digest, async () => {
+        const reported = await findReportedToken(kysely, digest, app.config.tokenableTypes)
+        return { isRight: reported !== null, reported }
       })
-      const ended = stored === null ? [] : await deleteToken(app.database.kysely, String(stored.id))
-      if (stored !== null && ended.length > 0) {
-        const user = stored.owner?.user ?? null
+      if (reported === null) return reply.code(204).send(null)
+      const ended = await deleteReportedTokens(kysely, reported.ownerId, digest)
+      if (ended.length > 0) {
+        const user = (reported.isUsers && (await app.identities.user(reported.ownerId))?.user) || null
         request.record('token revoked', {
           userId: user?.id ?? null,
-          which: stored.id,
+          which: reported.id,
           ...revokedDetails(ended),
           cause: 'leaked',
         })

@@ -45,6 +45,13 @@ export interface PersonalAccessTokensTable {
   updated_at: TimestampText | null
 }
 
+/** Which token a report of another one, that is gone or about to go, ends as well: a table of ours. */
+export interface TokenSuccessorsTable {
+  /** The SHA-256 of the reported token's secret. */
+  digest: string
+  token_id: number
+}
+
 export interface PermissionsTable {
   id: Generated<number>
   name: string
@@ -430,6 +437,7 @@ export interface PermissionVersionsTable {
 export interface Schema {
   users: UsersTable
   personal_access_tokens: PersonalAccessTokensTable
+  token_successors: TokenSuccessorsTable
   permissions: PermissionsTable
   roles: RolesTable
   model_has_permissions: ModelHasPermissionsTable

@@ -13,6 +13,7 @@ import {
   successorIssuers,
   withEnding,
 } from './token-lineage.ts'
+import { rememberAncestors, rememberSuccessor, reportedBy } from './token-successors.ts'
 import { inTransaction } from './transaction.ts'
 import { lockUser } from './users.ts'
 
@@ -159,7 +160,8 @@ interface Replacement {
 /**
  * Puts another token in the place of one of a user's, and returns its id. The old one ends at once, or after a while
  * unless it does so by itself before; until then both count. The successor becomes the issuer of the old one's children,
- * and of the old one while that counts: what it still issues ends with the successor.
+ * and of the old one while that counts: what it still issues ends with the successor. A report of the old one ends the
+ * successor as well.
  */
 export function replaceToken(
   db: Kysely<Schema>,
@@ -171,13 +173,13 @@ export function replaceToken(
     if (graceUntil !== null && (await hasAll(transaction, owner, most))) return 'too many'
     const row = await transaction
       .selectFrom('personal_access_tokens')
-      .select(['name', 'abilities', 'allowed_ips', 'expires_at', ISSUERS.as('issuers')])
+      .select(['name', 'token', 'abilities', 'allowed_ips', 'expires_at', ISSUERS.as('issuers')])
       .where('id', '=', id)
       .where(ownedBy(owner))
       .forUpdate()
       .executeTakeFirst()
     if (row === undefined) return 'no such token'
-    const { name, abilities, allowed_ips, expires_at, issuers } = row
+    const { name, token: digest, abilities, allowed_ips, expires_at, issuers } = row
     const end = expires_at === null ? Number.POSITIVE_INFINITY : timestampToMillis(expires_at)
     const token = successor({
       name,
@@ -190,6 +192,7 @@ export function replaceToken(
       issuers: successorIssuers({ id, issuers }, rotatedBy),
     })
     await passChildrenTo(transaction, id, newId)
+    await rememberSuccessor(transaction, { id, digest }, newId)
     if (graceUntil === null) {
       await transaction.deleteFrom('personal_access_tokens').where('id', '=', id).execute()
     } else {
@@ -234,7 +237,7 @@ async function deleteEnding(db: Kysely<Schema>, ending: RawBuilder<unknown>): Pr
 
 /**
  * Revokes one of a user's tokens, or all but one, with their descendants, and returns those that ended. The one that is
- * kept no longer has an issuer.
+ * kept no longer has an issuer, but a report of one that it descended from still ends it.
  */
 export function deleteOwnTokens(
   db: Kysely<Schema>,
@@ -242,12 +245,14 @@ export function deleteOwnTokens(
   which: RevokedTokens,
 ): Promise<EndedToken[]> {
   return underUserLock(db, owner.userId, async transaction => {
+    const kept = 'except' in which ? which.except : null
+    if (kept !== null) await rememberAncestors(transaction, ownedBy(owner), kept)
     const ended = await deleteEnding(transaction, withEndingOf(owner, which))
-    if ('except' in which && which.except !== null) {
+    if (kept !== null) {
       await transaction
         .updateTable('personal_access_tokens')
         .set(issuerColumns([]))
-        .where('id', '=', which.except)
+        .where('id', '=', kept)
         .where(ownedBy(owner))
         .execute()
     }
@@ -305,6 +310,42 @@ export async function deleteToken(db: Kysely<Schema>, id: string): Promise<Ended
     deleteEnding(transaction, withEnding(isMeant, null)),
   )
 }
+
+/** A token that a report of a secret ends. */
+export interface ReportedToken {
+  id: number
+  ownerId: number
+  /** Whether the owner is a user. */
+  isUsers: boolean
+}
+
+/** The token with a digest, or else the one that a report of it ends; null when there is neither. */
+export async function findReportedToken(
+  db: Kysely<Schema>,
+  digest: TokenDigest,
+  types: readonly string[],
+): Promise<ReportedToken | null> {
+  const row = await db
+    .selectFrom('personal_access_tokens')
+    .select(['id', 'tokenable_id', 'tokenable_type'])
+    .where(reportedBy(digest))
+    .orderBy(sql`token = ${digest}`, 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  if (row === undefined) return null
+  return { id: row.id, ownerId: row.tokenable_id, isUsers: types.includes(row.tokenable_type) }
+}
+
+/** Revokes what a report of a secret ends of its owner's tokens, with their descendants, and returns those that ended. */
+export const deleteReportedTokens = (
+  db: Kysely<Schema>,
+  ownerId: number,
+  digest: TokenDigest,
+): Promise<EndedToken[]> =>
+  underUserLock(db, ownerId, transaction => {
+    const isMeant = sql<boolean>`tokenable_id = ${ownerId}::bigint and ${reportedBy(digest)}`
+    return deleteEnding(transaction, withEnding(isMeant, null))
+  })
 
 /**
  * Deletes the tokens that ended before a moment. Their children live on, under the nearest ancestor that remains.

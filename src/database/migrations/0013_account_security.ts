@@ -30,8 +30,8 @@ const told = Object.entries(IDENTITY).flatMap(([table, columns]) => {
 })
 
 /**
- * E-mail addresses that wait for their confirmation or can be reverted, which token issued which, when recovery codes
- * were made, forms of the panel that were sent, and from where others did something to an account.
+ * E-mail addresses that wait for their confirmation or can be reverted, which token issued which and took whose
+ * place, when recovery codes were made, forms of the panel that were sent, and from where others did something to an account.
  */
 export const accountSecurity: Migration = {
   up: statements(
@@ -41,6 +41,12 @@ export const accountSecurity: Migration = {
       where issued_by is not null`,
     `create index personal_access_tokens_inherited_issuers_index
       on personal_access_tokens using gin (inherited_issuers) where inherited_issuers is not null`,
+    // Laravel may delete the tokens too: what is remembered for a token goes with it.
+    `create table token_successors (
+      digest varchar(64) primary key,
+      token_id bigint not null references personal_access_tokens (id) on delete cascade
+    )`,
+    `create index token_successors_token_id_index on token_successors (token_id)`,
     `create table recovery_code_times (
       user_id bigint primary key references users (id) on delete cascade,
       made_at timestamp(0) not null

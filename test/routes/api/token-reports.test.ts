@@ -171,6 +171,20 @@ async function honest(t: Test, database: TestDatabase) {
     t.strictSame(await tokenNames(database, neighbour), before)
   })
 
+  await t.test("a report of another user's token ends nothing that a link leads to", async t => {
+    const { root, ask, report, left } = await reportWorld(t, database)
+    const neighbour = await addUser(database)
+    await database.kysely
+      .updateTable('personal_access_tokens')
+      .set({ issued_by: neighbour.tokenId })
+      .where('id', '=', root.id)
+      .execute()
+    await ask(root, 'DELETE', '/others')
+    t.equal(await report(neighbour.token), 204)
+    t.strictSame(await left(), ['root'])
+    t.strictSame(await tokenNames(database, neighbour), [])
+  })
+
   await t.test('an unknown secret does nothing', async t => {
     const { root, rotate, report, revocations, left } = await reportWorld(t, database)
     const successor = await rotate(root, root)

@@ -2,6 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { parseAllowedIps } from '../auth/address-list.ts'
 import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
 import type { TokenDigest } from '../auth/token.ts'
+import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { type Activity, browserColumns } from './sessions.ts'
 import {
@@ -360,6 +361,11 @@ export async function pruneTokens(db: Kysely<Schema>, ended: number, created: nu
   }
   await prune('expires_at', ended)
   if (created !== null) await prune('created_at', created)
+  await deleteInBatches(
+    db,
+    'token_successors',
+    sql`not exists (select from personal_access_tokens t where t.id = token_id)`,
+  )
 }
 
 /** How many users are locked, and how many tokens are deleted, in one transaction of a pruning. */

@@ -42,10 +42,10 @@ export const accountSecurity: Migration = {
       where issued_by is not null`,
     `create index personal_access_tokens_inherited_issuers_index
       on personal_access_tokens using gin (inherited_issuers) where inherited_issuers is not null`,
-    // Laravel may delete the tokens too: what is remembered for a token goes with it.
+    // No foreign key here either: Laravel may delete and truncate tokens.
     `create table token_successors (
       digest varchar(64) primary key,
-      token_id bigint not null references personal_access_tokens (id) on delete cascade
+      token_id bigint not null
     )`,
     `create index token_successors_token_id_index on token_successors (token_id)`,
     `create table recovery_code_times (

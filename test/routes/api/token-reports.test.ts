@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { pruneTokens } from '../../../src/database/tokens.ts'
 import { addToken, addUser, get, send } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { PanelBrowser } from '../../support/panel.ts'
@@ -195,7 +196,7 @@ async function honest(t: Test, database: TestDatabase) {
     t.strictSame(await revocations(), [])
   })
 
-  await t.test('what is remembered goes with the token', async t => {
+  await t.test('what is remembered is pruned once the token is gone', async t => {
     const { root, rotate, report, ask } = await reportWorld(t, database)
     const successor = await rotate(root, root)
     const remembered = async () =>
@@ -207,8 +208,11 @@ async function honest(t: Test, database: TestDatabase) {
           .execute()
       ).length
     t.equal(await remembered(), 1)
+    await pruneTokens(database.kysely, 0, null)
+    t.equal(await remembered(), 1)
     await ask(successor, 'DELETE', '/current')
-    t.equal(await remembered(), 0)
     t.equal(await report(root.plain), 204)
+    await pruneTokens(database.kysely, 0, null)
+    t.equal(await remembered(), 0)
   })
 }

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
+import { setTimeout as delayFor } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, {
@@ -19,6 +19,7 @@ import { loggerOptions, onClientError, ROUTER_OPTIONS, securityHeaders, toHttpEr
 import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
 import { requestLogger } from './request-logger.ts'
+import { type Schedule, scheduleTimer } from './schedule.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -26,6 +27,10 @@ declare module 'fastify' {
     database: Database
     /** Milliseconds since the epoch. */
     clock: () => number
+    /** Milliseconds since a moment that does not change: for durations, which go on when the clock is set. */
+    monotonic: () => number
+    /** Does something once some milliseconds have passed. */
+    schedule: Schedule
     /** That many random bytes. */
     random: (size: number) => Buffer
     /** Waits for some milliseconds. */
@@ -39,6 +44,8 @@ export interface AppOptions {
   config: Config
   database: Database
   clock?: () => number
+  monotonic?: () => number
+  schedule?: Schedule
   random?: (size: number) => Buffer
   delay?: (ms: number) => Promise<unknown>
   /** Brings mails on their way; MAIL_URL does unless given. */
@@ -64,8 +71,10 @@ export function buildApp({
   config,
   database,
   clock = Date.now,
+  monotonic = () => performance.now(),
+  schedule = scheduleTimer,
   random = randomBytes,
-  delay = setTimeout,
+  delay = delayFor,
   deliverMail,
   logStream,
 }: AppOptions): FastifyInstance {
@@ -94,6 +103,8 @@ export function buildApp({
   app.decorate('config', config)
   app.decorate('database', database)
   app.decorate('clock', clock)
+  app.decorate('monotonic', monotonic)
+  app.decorate('schedule', schedule)
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)

@@ -3,10 +3,36 @@ import { normalizeIP } from '@fastify/rate-limit'
 import { LRUCache } from 'lru-cache'
 import { includesAddress } from '../auth/address-list.ts'
 
+/** A network whose addresses are counted together. */
+export interface Network {
+  key: string
+  /** How many customers' worth of requests are allowed to it. */
+  share: number
+}
+
+/**
+ * The prefixes of IPv6 that are counted besides a /64, with their shares. Some customers get a /56 or a /48 whole
+ * (RFC 6177): counted by /64 alone, they could try 65,536 times as often as others.
+ */
+const WIDER_NETWORKS = [
+  { bits: 56, share: 4 },
+  { bits: 48, share: 16 },
+] as const
+
+/** The networks that an address is in, from the narrowest: an IPv4 address is one by itself. */
+function networksOf(ip: string): readonly [Network, ...Network[]] {
+  const single = { key: normalizeIP(ip), share: 1 }
+  if (isIP(single.key) !== 6) return [single]
+  const wider = WIDER_NETWORKS.map(({ bits, share }) => ({ key: `${normalizeIP(ip, bits)}/${bits}`, share }))
+  return [single, ...wider]
+}
+
 /** Whom a request is counted for while nobody is logged in. */
 export interface ClientAddress {
   /** An IPv4 address, or the /64 network of an IPv6 address: what one customer usually has. */
   key: string
+  /** The networks that it is in, the narrowest first, whose key is `key`. */
+  networks: readonly Network[]
   /** Whether it comes from one of our own machines on its own behalf, and is not counted at all. */
   isLocal: boolean
 }
@@ -22,10 +48,10 @@ export function clientAddresses(localIps: readonly string[]) {
 
   const find = (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
     const ip = withoutPort(peer)
-    if (localIps.length === 0 || !isOurs(ip)) return { key: normalizeIP(ip), isLocal: false }
-    if (forwardedIp === undefined) return { key: normalizeIP(ip), isLocal: true }
+    if (localIps.length === 0 || !isOurs(ip)) return counted(ip, false)
+    if (forwardedIp === undefined) return counted(ip, true)
     const visitor = typeof forwardedIp === 'string' && isIP(forwardedIp) !== 0 ? forwardedIp : ip
-    return { key: normalizeIP(visitor), isLocal: false }
+    return counted(visitor, false)
   }
 
   // The same addresses call again and again.
@@ -42,6 +68,11 @@ export function clientAddresses(localIps: readonly string[]) {
 }
 
 const REMEMBERED = 1_000
+
+function counted(ip: string, isLocal: boolean): ClientAddress {
+  const networks = networksOf(ip)
+  return { key: networks[0].key, networks, isLocal }
+}
 
 /** Some proxies write the port along, and would give every connection a key of its own. */
 const withoutPort = (ip: string) =>

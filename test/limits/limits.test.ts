@@ -251,24 +251,46 @@ t.test('who a request is counted for', async t => {
   )
   t.strictSame(
     outside('127.0.0.1', undefined),
-    { key: '127.0.0.1', isLocal: false },
+    { key: '127.0.0.1', networks: [{ key: '127.0.0.1', share: 1 }], isLocal: false },
     'nobody is local by default',
   )
   t.equal(typeof outside('what is this', undefined).key, 'string')
+  t.strictSame(
+    outside('2001:db8:1:2:3::1', undefined).networks,
+    [
+      { key: '2001:db8:1:2::', share: 1 },
+      { key: '2001:db8:1::/56', share: 4 },
+      { key: '2001:db8:1::/48', share: 16 },
+    ],
+    'the networks that an IPv6 address is in, each with its share',
+  )
+  t.strictSame(
+    outside('::ffff:198.51.100.7', undefined).networks,
+    [{ key: '198.51.100.7', share: 1 }],
+    'an IPv4 address is one by itself',
+  )
 
   const ours = clientAddresses(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
   for (const ip of ['127.0.0.1', '10.1.2.3', 'fd00::7', '::ffff:127.0.0.1']) {
     t.equal(ours(ip, undefined).isLocal, true, `${ip} is one of ours`)
-    t.strictSame(ours(ip, '203.0.113.9'), { key: '203.0.113.9', isLocal: false }, 'and is believed')
+    t.strictSame(
+      ours(ip, '203.0.113.9'),
+      { key: '203.0.113.9', networks: [{ key: '203.0.113.9', share: 1 }], isLocal: false },
+      'and is believed',
+    )
   }
   t.equal(ours('10.2.0.1', undefined).isLocal, false)
   t.equal(ours('10.2.0.1', '203.0.113.9').key, '10.2.0.1')
   t.strictSame(
     ours('127.0.0.1', 'nonsense'),
-    { key: '127.0.0.1', isLocal: false },
+    { key: '127.0.0.1', networks: [{ key: '127.0.0.1', share: 1 }], isLocal: false },
     'unless it passes on nonsense',
   )
-  t.strictSame(ours('127.0.0.1', ['1.1.1.1', '2.2.2.2']), { key: '127.0.0.1', isLocal: false })
+  t.strictSame(ours('127.0.0.1', ['1.1.1.1', '2.2.2.2']), {
+    key: '127.0.0.1',
+    networks: [{ key: '127.0.0.1', share: 1 }],
+    isLocal: false,
+  })
 })
 
 const tick = () => new Promise(resolve => setImmediate(resolve))

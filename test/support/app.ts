@@ -9,6 +9,7 @@ import type { Database } from '../../src/database/connect.ts'
 import { grant } from '../../src/database/permissions.ts'
 import { deleteToken, insertToken } from '../../src/database/tokens.ts'
 import { insertUser } from '../../src/database/users.ts'
+import type { Schedule } from '../../src/schedule.ts'
 import { Mailbox } from './mailbox.ts'
 
 /** The moment at which tests begin, 2026-03-01T12:00:00Z in milliseconds. Nothing moves it but the test. */
@@ -26,14 +27,31 @@ const USER_TYPES = [USER_TYPE, 'App\\Models\\User'] as const
 /** A clock that a test turns forward. */
 export interface TestClock {
   (): number
+  /** Does what is due by then, too, at its moment each. */
   advance(ms: number): void
+  /** Has something done once the clock was advanced so far. */
+  schedule: Schedule
 }
 
 export function testClock(start = NOW): TestClock {
   let now = start
+  const due = new Set<{ at: number; act: () => void }>()
   return Object.assign(() => now, {
     advance(ms: number) {
-      now += ms
+      const end = now + ms
+      for (;;) {
+        const next = [...due].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
+        if (next === undefined) break
+        due.delete(next)
+        now = Math.max(now, next.at)
+        next.act()
+      }
+      now = end
+    },
+    schedule(ms: number, act: () => void) {
+      const one = { at: now + ms, act }
+      due.add(one)
+      return () => due.delete(one)
     },
   })
 }
@@ -50,6 +68,8 @@ export interface TestAppOptions {
   database: Database
   environment?: Record<string, string>
   clock?: TestClock
+  /** What durations are measured by; the same clock unless given. */
+  monotonic?: TestClock
   /** What waits for some milliseconds; nothing waits unless given. */
   delay?: (ms: number) => Promise<unknown>
   /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
@@ -65,6 +85,7 @@ export async function startApp(
     database,
     environment = {},
     clock = testClock(),
+    monotonic = clock,
     delay = async () => {},
     mailbox: hasMailbox = environment.MAIL_URL === undefined,
     routes,
@@ -81,6 +102,8 @@ export async function startApp(
     }),
     database: { ...database, close: async () => {} },
     clock,
+    monotonic,
+    schedule: monotonic.schedule,
     delay,
     ...(hasMailbox && { deliverMail: mailbox.deliver }),
     logStream: { write: line => logged.push(JSON.parse(line)) },

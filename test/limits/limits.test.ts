@@ -234,7 +234,7 @@ t.test('guessing', async t => {
 
 t.test('who a request is counted for', async t => {
   const outside = clientAddresses([])
-  t.strictSame(outside('198.51.100.7', undefined), { key: '198.51.100.7', isLocal: false })
+  t.match(outside('198.51.100.7', undefined), { key: '198.51.100.7', isLocal: false })
   t.equal(outside('::ffff:198.51.100.7', undefined).key, '198.51.100.7', 'IPv4 written as IPv6')
   t.equal(
     outside('2001:db8:1:2:aaaa::1', undefined).key,

@@ -1,17 +1,20 @@
-import type { FastifyError } from 'fastify'
+import type { FastifyError, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { HttpError } from '../src/api/errors.ts'
-import { LookupRefused } from '../src/database/shared-lookup.ts'
-import { toHttpError } from '../src/http.ts'
+import { countedLog } from '../src/counted-log.ts'
+import { isPassing, toHttpError } from '../src/http.ts'
 
 /** Renders every error as Laravel's JSON. What went wrong inside goes to the log, never to the client. */
 export default fp(
   async app => {
+    const logPassing = countedLog<{ error: Error; request: FastifyRequest }>(app.schedule, {
+      first: ({ error, request }) => request.log.error({ err: error }, 'request failed'),
+      further: (kind, count) => app.log.error({ kind, count }, 'further requests failed within a second'),
+    })
     app.setErrorHandler<FastifyError | HttpError>((error, request, reply) => {
       const answer = toHttpError(error, request.headers['content-type'])
-      // Under a flood, or from callers who hang up, there are as many of these as requests: their lines say 503.
-      const isMany = error instanceof LookupRefused
-      if (answer.statusCode >= 500 && !isMany) request.log.error({ err: error }, 'request failed')
+      if (isPassing(error) && !request.raw.socket.destroyed) logPassing(error.name, { error, request })
+      else if (answer.statusCode >= 500 && !isPassing(error)) request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')
       // A status of Laravel's own, for which HTTP has no words.
       if (answer.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'

@@ -18,6 +18,7 @@ import type { Database } from './database/connect.ts'
 import { loggerOptions, onClientError, ROUTER_OPTIONS, securityHeaders, toHttpError } from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
+import { type Admission, admission, withAdmission } from './overload.ts'
 import { requestLogger } from './request-logger.ts'
 import { type Schedule, scheduleTimer } from './schedule.ts'
 
@@ -31,6 +32,8 @@ declare module 'fastify' {
     monotonic: () => number
     /** Does something once some milliseconds have passed. */
     schedule: Schedule
+    /** Which requests are begun, and when. */
+    admission: Admission
     /** That many random bytes. */
     random: (size: number) => Buffer
     /** Waits for some milliseconds. */
@@ -55,10 +58,16 @@ export interface AppOptions {
 }
 
 /**
- * The longest that a client may take to send a request, and to begin another one, in milliseconds. Proxies keep a
- * connection for a minute: it has to be they who close it.
+ * The longest that a client may take to send a request, its head included, and to begin another one, in milliseconds.
+ * Proxies keep a connection for a minute: it has to be they who close it. Node looks for connections that take too
+ * long every half minute unless told otherwise, and would close them after a minute.
  */
-const TIMEOUTS = { requestTimeout: 30_000, keepAliveTimeout: 72_000 }
+const TIMEOUTS = {
+  headersTimeout: 30_000,
+  requestTimeout: 30_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 72_000,
+}
 
 /** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
 const START_TIMEOUT_MS = 120_000
@@ -78,6 +87,8 @@ export function buildApp({
   deliverMail,
   logStream,
 }: AppOptions): FastifyInstance {
+  const headers = securityHeaders(config)
+  const admissions = admission({ monotonic })
   const app = fastify({
     logger: loggerOptions(config.logLevel, logStream),
     logController: new LogController({ disableRequestLogging: true }),
@@ -86,14 +97,18 @@ export function buildApp({
     requestIdHeader: false,
     trustProxy: trustProxy(config.trustedProxies),
     bodyLimit: BODY_LIMIT_BYTES,
-    // Fastify's own server with one thing before its router.
-    serverFactory: handle => createServer(TIMEOUTS, withMethodOverride(handle)),
+    // Fastify's own server, with what comes before its router.
+    serverFactory: handle =>
+      createServer(
+        TIMEOUTS,
+        withAdmission(admissions, { headers, monotonic, schedule }, withMethodOverride(handle)),
+      ),
     pluginTimeout: START_TIMEOUT_MS,
     routerOptions: ROUTER_OPTIONS,
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,
-    frameworkErrors: answerFrameworkError(securityHeaders(config)),
+    frameworkErrors: answerFrameworkError(headers),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   // Schemas of answers describe them. What is in an answer was chosen by then, and a serializer made of each schema
@@ -105,6 +120,7 @@ export function buildApp({
   app.decorate('clock', clock)
   app.decorate('monotonic', monotonic)
   app.decorate('schedule', schedule)
+  app.decorate('admission', admissions)
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)

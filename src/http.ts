@@ -79,13 +79,16 @@ export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000
 /** What will work again by itself. */
 const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]
 
+/** Whether an error is one that many requests meet at the same time, since something is down or has too much to do. */
+export const isPassing = (error: Error): boolean => PASSING.some(kind => error instanceof kind)
+
 /** The answer that an error stands for. What nobody foresaw is a 500 without details. */
 export function toHttpError(
   error: (Error & Partial<FastifyError>) | HttpError,
   contentType?: string,
 ): HttpError {
   if (error instanceof HttpError) return error
-  if (PASSING.some(kind => error instanceof kind)) return serviceUnavailable()
+  if (isPassing(error)) return serviceUnavailable()
   if (error instanceof TooMuchIncluded) {
     return unprocessable({ include: [MESSAGES.tooMuchIncluded(MOST_INCLUDED)] })
   }

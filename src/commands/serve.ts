@@ -18,6 +18,12 @@ import { addDemo } from './seed.ts'
 const SHUTDOWN_MS = 10_000
 const RETRY_MS = 2_000
 
+/**
+ * Connections that may wait to be accepted; Linux allows net.core.somaxconn, 4096, at most. Node's 511 overflow when a
+ * thousand clients connect at once, and those that did not fit try again after a second, and then after three.
+ */
+const BACKLOG = 4_096
+
 /** `serve`: runs the server until it is told to stop. */
 export const serveCommand = (context: CommandContext) =>
   new Command('serve').description('run the server').action(() => serve(context))
@@ -80,7 +86,7 @@ const LISTEN_ERRORS: Record<string, (host: string, port: number) => string> = {
 async function listen(app: FastifyInstance) {
   const { host, port } = app.config
   try {
-    await app.listen({ host, port })
+    await app.listen({ host, port, backlog: BACKLOG })
   } catch (error) {
     const explain = LISTEN_ERRORS[(error as NodeJS.ErrnoException).code ?? '']
     throw explain ? new CommandError(explain(host, port)) : error

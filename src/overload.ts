@@ -1,0 +1,190 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { serviceUnavailable } from './api/errors.ts'
+import type { Schedule } from './schedule.ts'
+
+/**
+ * How long requests may be begun within one phase of a turn of the event loop, in milliseconds. libuv accepts one
+ * connection a turn: with turns of 100 ms, as a thousand busy connections make them, a health check on a new
+ * connection waits for seconds behind all that connect.
+ */
+const SLICE_MS = 2
+
+/** Requests that are begun in one turn at most: more do not fit into a slice. */
+const PER_TURN = 64
+
+/** How long the first request of the queue may have waited before further ones are shed, in milliseconds. */
+const MAX_WAIT_MS = 400
+
+/**
+ * How long a shed request waits for its answer, in milliseconds. Making the answer costs Node half of what a request
+ * costs: clients that ask again at once would leave no time for any other.
+ */
+const HOLD_MS = 1_000
+
+/** How often answers that were held are sent, in milliseconds. */
+const FLUSH_MS = 50
+
+/** What orchestrators and load balancers ask, who take an instance away that does not answer. */
+const HEALTH = '/health/'
+
+/** Which requests a server begins, and when. */
+export interface Admission {
+  /** Runs a request's work now or in one of the next turns of the event loop; returns false if it is shed instead. */
+  admit(work: () => void): boolean
+  /** Requests that wait for their turn. */
+  readonly waiting: number
+  /** Requests that were shed so far. */
+  readonly shed: number
+  /** Has a function called for each request that is shed. */
+  onShed(listener: () => void): void
+}
+
+interface Waiting {
+  work: () => void
+  since: number
+}
+
+/**
+ * Begins requests in slices of time: those that arrive when the slice of a turn is used up wait in a queue, first come
+ * first served, so that the event loop keeps turning. Load is shed by the time that the queue's first has waited: with
+ * more requests than can be answered, those that are begun were sent a tenth of a second ago at most.
+ *
+ * @param options.monotonic milliseconds since a moment that does not change
+ * @param options.isBackedUp whether what requests wait for has too much to do already
+ */
+export function admission({
+  monotonic,
+  isBackedUp = () => false,
+}: {
+  monotonic: () => number
+  isBackedUp?: () => boolean
+}): Admission {
+  let queue: Waiting[] = []
+  let head = 0
+  let shed = 0
+  let listener = () => {}
+  /** When the slice of the present poll phase ends; null before its first request. */
+  let pollEnd: number | null = null
+  /** The same of the check phase, in which the queue is worked off. */
+  let checkEnd: number | null = null
+  /** Immediates that are yet to run in the check phase. */
+  let scheduled = 0
+
+  const next = (): Waiting | undefined => {
+    const first = queue[head]
+    if (first === undefined) return undefined
+    head += 1
+    if (head === queue.length) [queue, head] = [[], 0]
+    else if (head > 1_000) [queue, head] = [queue.slice(head), 0]
+    return first
+  }
+
+  // One request for each immediate: between two of them Node runs what their promises have left to do.
+  const drain = () => {
+    checkEnd ??= monotonic() + SLICE_MS
+    if (monotonic() < checkEnd) next()?.work()
+    scheduled -= 1
+    if (scheduled > 0) return
+    checkEnd = null
+    scheduleDrain()
+  }
+
+  const scheduleDrain = () => {
+    for (const most = Math.min(queue.length - head, PER_TURN); scheduled < most; scheduled++) {
+      setImmediate(drain)
+    }
+  }
+
+  return {
+    admit(work) {
+      const now = monotonic()
+      const first = queue[head]
+      if (first === undefined) {
+        if (pollEnd === null) {
+          pollEnd = now + SLICE_MS
+          setImmediate(() => {
+            pollEnd = null
+          })
+        }
+        if (now < pollEnd && !isBackedUp()) {
+          work()
+          return true
+        }
+      }
+      if ((first !== undefined && now - first.since > MAX_WAIT_MS) || isBackedUp()) {
+        shed += 1
+        listener()
+        return false
+      }
+      queue.push({ work, since: now })
+      scheduleDrain()
+      return true
+    },
+    get waiting() {
+      return queue.length - head
+    },
+    get shed() {
+      return shed
+    },
+    onShed(listen) {
+      listener = listen
+    },
+  }
+}
+
+/**
+ * Has requests admitted before anything else is done for them. Those that are shed get 503 with Retry-After, after
+ * {@link HOLD_MS}.
+ *
+ * @param options.headers the headers of every answer
+ * @param options.monotonic milliseconds since a moment that does not change
+ */
+export function withAdmission(
+  { admit }: Admission,
+  {
+    headers,
+    monotonic,
+    schedule,
+  }: { headers: Readonly<Record<string, string>>; monotonic: () => number; schedule: Schedule },
+  handle: RequestListener,
+): RequestListener {
+  const { statusCode, body, headers: more } = serviceUnavailable()
+  const payload = JSON.stringify(body)
+  const allHeaders = {
+    ...headers,
+    ...more,
+    vary: 'Origin',
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(payload),
+  }
+  const closing = { ...allHeaders, connection: 'close' }
+
+  const refuse = ({ headers }: IncomingMessage, response: ServerResponse) => {
+    // A body that nobody reads would stand before the connection's next request.
+    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+    response.writeHead(statusCode, hasBody ? closing : allHeaders).end(payload)
+  }
+
+  let held: { request: IncomingMessage; response: ServerResponse; until: number }[] = []
+  const flush = () => {
+    const now = monotonic()
+    const due = held.findIndex(({ until }) => until > now)
+    const over = held.splice(0, due === -1 ? held.length : due)
+    for (const { request, response } of over) if (!response.destroyed) refuse(request, response)
+    if (held.length > 0) schedule(FLUSH_MS, flush)
+    else held = []
+  }
+  const hold = (request: IncomingMessage, response: ServerResponse) => {
+    if (held.length === 0) schedule(HOLD_MS, flush)
+    held.push({ request, response, until: monotonic() + HOLD_MS })
+  }
+
+  return (request, response) => {
+    if (request.url?.startsWith(HEALTH)) return handle(request, response)
+    const isAdmitted = admit(() => {
+      // A client that hung up while it waited gets no answer.
+      if (!response.destroyed) handle(request, response)
+    })
+    if (!isAdmitted) hold(request, response)
+  }
+}

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Call } from './load.ts'
 import { ROOT } from './settings.ts'
@@ -25,9 +25,9 @@ export interface Program {
   isProbed?: boolean
 }
 
-/** This project's server, in production, with settings of its own. */
+/** This project's server, in production, with settings of its own: of BENCH_MAIN, to compare with another build. */
 export const ours = (environment: Record<string, string> = {}): Program => ({
-  script: 'dist/src/main.js',
+  script: process.env.BENCH_MAIN ?? 'dist/src/main.js',
   args: ['serve'],
   environment: {
     APP_KEY: `base64:${randomBytes(32).toString('base64')}`,
@@ -94,7 +94,7 @@ async function start(
   const log = openSync(logPath, 'a')
   const probe = isProbed ? ['--expose-gc', '--import', join(ROOT, 'dist/bench/heap-probe.js')] : []
   const startedAt = performance.now()
-  const child = spawn(process.execPath, [...probe, join(ROOT, script), ...args], {
+  const child = spawn(process.execPath, [...probe, resolve(ROOT, script), ...args], {
     cwd: folder,
     env: {
       PATH: process.env.PATH,

@@ -158,6 +158,19 @@ t.test('over HTTP', async t => {
     t.match(text(), /done$/, 'the connection goes on')
   })
 
+  await t.test('each for a second', async t => {
+    const first = await send('GET /first HTTP/1.1\r\nHost: a\r\n\r\n')
+    const second = await send('GET /second HTTP/1.1\r\nHost: a\r\n\r\n')
+    clock.advance(498)
+    if (first.text() === '') await once(first.socket, 'data')
+    t.match(first.text(), /^HTTP\/1\.1 503 /)
+    await turns(5)
+    t.equal(second.text(), '')
+    clock.advance(1_000)
+    await once(second.socket, 'data')
+    t.match(second.text(), /^HTTP\/1\.1 503 /)
+  })
+
   await t.test('a body that was not read ends the connection', async t => {
     const { ended, text } = await send('POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n')
     clock.advance(1_000)

@@ -8,7 +8,10 @@ import { toHttpError } from '../src/http.ts'
 export default fp(
   async app => {
     app.setErrorHandler<FastifyError | HttpError>((error, request, reply) => {
-      const answer = toHttpError(error, request.headers['content-type'])
+      const answer = toHttpError(error, {
+        contentType: request.headers['content-type'],
+        bodyLimit: request.routeOptions.bodyLimit,
+      })
       // Under a flood, or from callers who hang up, there are as many of these as requests: their lines say 503.
       const isMany = error instanceof LookupRefused
       if (answer.statusCode >= 500 && !isMany) request.log.error({ err: error }, 'request failed')

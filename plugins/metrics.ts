@@ -22,7 +22,7 @@ interface Metrics {
   /** Counts an attempt to find out who is calling. */
   authentication(outcome: AuthenticationOutcome): void
   /** Counts a request that was answered 429. */
-  rateLimited(limit: 'api' | 'failed_auth' | AttemptKind): void
+  rateLimited(limit: 'api' | 'ceiling' | 'failed_auth' | AttemptKind): void
   /** Counts a mail: delivered, given up, or turned away. */
   mail(outcome: MailOutcome): void
 }

@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { SMALL_BODY_LIMIT_BYTES } from '../src/api/errors.ts'
 import { normalizeInput } from '../src/api/input.ts'
+import { requireFewValues } from '../src/api/json-size.ts'
 import { searchOf } from '../src/api/query/querystring.ts'
 import { FORM_TYPES, multipartPairs, parseForm, valuesOf } from '../src/form.ts'
 import { isUnderWay } from '../src/http.ts'
@@ -33,8 +34,9 @@ export default fp(
     const parseJson = app.getDefaultJsonParser('error', 'error')
     for (const type of ['application/json', JSON_SUFFIX]) {
       app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
-        if (body === '') done(null)
-        else parseJson(request, String(body), done)
+        if (body === '') return done(null)
+        requireFewValues(String(body))
+        parseJson(request, String(body), done)
       })
     }
     const mostOf = ({ isPanel }: FastifyRequest) => (isPanel ? BOXES : undefined)

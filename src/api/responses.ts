@@ -40,6 +40,16 @@ export const success = <T extends TSchema>(schema: T, options: { isLimited: bool
   headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isLimited && LIMIT_HEADERS) },
 })
 
+/** A successful answer that is the same for everybody, and that clients keep, as the specification describes it. */
+export const cachedDocument = <T extends TSchema>(schema: T): T => ({
+  ...schema,
+  headers: {
+    ...REQUEST_ID,
+    'Cache-Control': header('`no-cache`: to be kept, and asked for again with `If-None-Match`'),
+    ETag: header('The version, for `If-None-Match`; 304 when it has not changed.'),
+  },
+})
+
 /** The answer of a route for those who have not logged in, and the one to those who have. */
 export const guestMessage = (description: string, example: string) =>
   success(

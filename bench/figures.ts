@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { measureCeiling, measureDecoding } from './decoding.ts'
 import { type Loaded, load, pace } from './load.ts'
 import { rssMb } from './processes.ts'
 import { ours, type Program, type Server, UNLIMITED, withServer } from './servers.ts'
@@ -39,6 +40,8 @@ const GROUPS: Group[] = [
   { name: 'openapi', measure: measureDocument },
   { name: 'start-up', measure: measureStart },
   { name: 'memory', isOnce: true, measure: measureMemory },
+  { name: 'decoding', isOnce: true, measure: async () => measureDecoding() },
+  { name: 'ceiling', measure: async () => measureCeiling() },
 ]
 
 /** Measures our server alone, in rounds that take turns, and prints a table. */

@@ -25,6 +25,9 @@ export interface Program {
   isProbed?: boolean
 }
 
+const METRICS_TOKEN = randomBytes(16).toString('hex')
+const METRICS_HEADERS = { authorization: `Bearer ${METRICS_TOKEN}` }
+
 /** This project's server, in production, with settings of its own: of BENCH_MAIN, to compare with another build. */
 export const ours = (environment: Record<string, string> = {}): Program => ({
   script: process.env.BENCH_MAIN ?? 'dist/src/main.js',
@@ -35,6 +38,9 @@ export const ours = (environment: Record<string, string> = {}): Program => ({
     APP_ENV: 'production',
     PORT: '0',
     LOG_REQUESTS: 'errors',
+    METRICS_TOKEN,
+    // All callers have one address.
+    RATE_LIMIT_ANONYMOUS: '1000000',
     ...environment,
   },
 })
@@ -125,7 +131,8 @@ async function start(
         url,
         startMs: performance.now() - startedAt,
         calls: ownCalls(said),
-        metrics: async () => parseMetrics(await (await fetch(`${url}/metrics`)).text()),
+        metrics: async () =>
+          parseMetrics(await (await fetch(`${url}/metrics`, { headers: METRICS_HEADERS })).text()),
         async heapMb() {
           const answer = once(child, 'message')
           child.send('bytes')

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods, RouteO
 import fp from 'fastify-plugin'
 import findMyWay from 'find-my-way'
 import {
+  BODY_LIMIT_BYTES,
   forbidden,
   methodNotAllowed,
   passwordConfirmationRequired,
@@ -16,7 +17,7 @@ import { type Ability, allows } from '../src/auth/ability.ts'
 import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '../src/auth/permission.ts'
 import { owesSecondFactor } from '../src/auth/second-factor.ts'
 import { hasConfirmedPassword } from '../src/auth/session.ts'
-import { isSafe, pathOf, ROUTER_OPTIONS } from '../src/http.ts'
+import { isHealthCheck, isSafe, pathOf, ROUTER_OPTIONS } from '../src/http.ts'
 
 /** Who may call a route. */
 export interface Access {
@@ -93,7 +94,17 @@ export default fp(
         const hasBody = route.schema?.body !== undefined
         const hasInput = endpoint !== undefined || hasBody || route.schema?.querystring !== undefined
         const { csrfMode } = app.config
-        const documented = { access, isApi, isWeb, changes, hasInput, hasBody, csrfMode }
+        const documented = {
+          access,
+          isApi,
+          isWeb,
+          changes,
+          hasInput,
+          hasBody,
+          bodyLimit: route.bodyLimit ?? BODY_LIMIT_BYTES,
+          isCounted: !isHealthCheck(route.url),
+          csrfMode,
+        }
         route.schema = {
           ...route.schema,
           response: { ...accessResponses(documented), ...(route.schema?.response as object | undefined) },
@@ -196,7 +207,7 @@ export default fp(
       throw routeNotFound(pathOf(request.url))
     })
   },
-  { name: 'access', dependencies: ['rate-limit'] },
+  { name: 'access', dependencies: ['csrf'] },
 )
 
 /** Why whoever is known may not do what the route's permission names; null when nothing is in the way. */

@@ -1,10 +1,14 @@
+import { STATUS_CODES } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { SMALL_BODY_LIMIT_BYTES } from '../src/api/errors.ts'
 import { normalizeInput } from '../src/api/input.ts'
+import { requireFewValues } from '../src/api/json-size.ts'
 import { searchOf } from '../src/api/query/querystring.ts'
-import { FORM_TYPES, parseForm, urlencoded } from '../src/form.ts'
-import { readBody } from '../src/method-override.ts'
+import { FORM_TYPES, multipartPairs, parseForm, valuesOf } from '../src/form.ts'
+import { isUnderWay } from '../src/http.ts'
+import { isTooSlow, readBody } from '../src/method-override.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -21,14 +25,18 @@ const BOXES = 1_000
 /** What is JSON besides, such as `application/vnd.api+json` (RFC 6839 §3.1). */
 const JSON_SUFFIX = /^[\w.-]+\/[\w.-]+\+json(;|$)/i
 
-/** Reads bodies as JSON or as forms, and makes Laravel's input of them. An empty one is none, whatever its type says. */
+/**
+ * Reads bodies as JSON or as forms, and makes Laravel's input of them. An empty one is none, whatever its type says.
+ * They are bounded by route, and what is left of one that is not read ends with its connection.
+ */
 export default fp(
   async app => {
     const parseJson = app.getDefaultJsonParser('error', 'error')
     for (const type of ['application/json', JSON_SUFFIX]) {
       app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
-        if (body === '') done(null)
-        else parseJson(request, String(body), done)
+        if (body === '') return done(null)
+        requireFewValues(String(body))
+        parseJson(request, String(body), done)
       })
     }
     const mostOf = ({ isPanel }: FastifyRequest) => (isPanel ? BOXES : undefined)
@@ -40,10 +48,8 @@ export default fp(
     app.addContentTypeParser(
       FORM_TYPES.multipart,
       { parseAs: 'buffer' },
-      async (request: FastifyRequest, body: Buffer) => {
-        const most = mostOf(request)
-        return parseForm(await urlencoded(request.headers['content-type'] ?? '', body, most), most)
-      },
+      async (request: FastifyRequest, body: Buffer) =>
+        valuesOf(multipartPairs(request.headers['content-type'] ?? '', body, mostOf(request))),
     )
 
     // A form that was asked for its method is read, and comes from memory.
@@ -53,7 +59,22 @@ export default fp(
     })
 
     app.addHook('onRoute', route => {
+      const { access, isWeb } = route.config ?? {}
+      if (isWeb || access?.auth !== 'required') route.bodyLimit ??= SMALL_BODY_LIMIT_BYTES
       if (route.schema?.body !== undefined) route.config = { ...route.config, hasBody: true }
+    })
+
+    // Not thrown: the panel would render a page of it.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (isTooSlow(request.raw))
+        reply.code(408).header('connection', 'close').send({ message: STATUS_CODES[408] })
+      else done()
+    })
+
+    // Otherwise Node would go on receiving the body of a request that was refused.
+    app.addHook('onSend', (request, reply, _payload, done) => {
+      if (isUnderWay(request.raw)) reply.header('connection', 'close')
+      done()
     })
 
     app.addHook('preValidation', (request, _reply, done) => {
@@ -70,5 +91,5 @@ export default fp(
       }
     })
   },
-  { name: 'body', dependencies: ['api-area'] },
+  { name: 'body', dependencies: ['api-area', 'ceiling'] },
 )

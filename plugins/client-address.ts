@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { type ClientAddress, clientAddresses } from '../src/limits/client-address.ts'
+import type { ClientAddress } from '../src/limits/client-address.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -11,10 +11,9 @@ declare module 'fastify' {
 /** Adds `request.clientAddress`, what limits by address go by. */
 export default fp(
   async app => {
-    const addressOf = clientAddresses(app.config.localIps)
     app.decorateRequest('clientAddress')
     app.addHook('onRequest', (request, _reply, done) => {
-      request.clientAddress = addressOf(request.ip, request.headers['x-forwarded-ip'])
+      request.clientAddress = app.gate.clientOf(request.raw)
       done()
     })
   },

@@ -1,3 +1,4 @@
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { type FirstParty, firstParty } from '../src/auth/origin.ts'
 
@@ -18,9 +19,15 @@ const EXPOSED =
 
 const PREFLIGHT_VARY = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'
 
+/** Whether a browser asks whether a page of another origin may send a request (Fetch §3.2.2). */
+export const isPreflight = ({ method, headers }: FastifyRequest): boolean =>
+  method === 'OPTIONS' &&
+  headers.origin !== undefined &&
+  headers['access-control-request-method'] !== undefined
+
 /**
  * Says which pages of other origins may read answers (CORS, Fetch §3.2): first parties and CORS_ALLOWED_ORIGINS,
- * both with cookies. A preflight is answered here, before anything else is asked.
+ * both with cookies. A preflight is answered by plugins/preflight.ts.
  */
 export default fp(
   async app => {
@@ -31,11 +38,8 @@ export default fp(
 
     app.addHook('onRequest', (request, reply, done) => {
       const { origin } = request.headers
-      const isPreflight =
-        request.method === 'OPTIONS' &&
-        origin !== undefined &&
-        request.headers['access-control-request-method'] !== undefined
-      reply.header('vary', isPreflight ? PREFLIGHT_VARY : 'Origin')
+      const isAsking = isPreflight(request)
+      reply.header('vary', isAsking ? PREFLIGHT_VARY : 'Origin')
       if (origin === undefined) return done()
 
       const reader =
@@ -47,17 +51,16 @@ export default fp(
       if (reader !== null) {
         reply.header('access-control-allow-origin', reader)
         if (reader !== '*') reply.header('access-control-allow-credentials', 'true')
-        if (!isPreflight) reply.header('access-control-expose-headers', EXPOSED)
+        if (!isAsking) reply.header('access-control-expose-headers', EXPOSED)
       }
-      if (!isPreflight) return done()
-      if (reader !== null) {
+      if (isAsking && reader !== null) {
         reply.headers({
           'access-control-allow-methods': METHODS,
           'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '',
           'access-control-max-age': PREFLIGHT_MAX_AGE,
         })
       }
-      reply.code(204).send()
+      done()
     })
   },
   { name: 'cors', dependencies: ['hosts'] },

@@ -63,7 +63,7 @@ export default fp(
       verify(session, (body as { _token?: unknown } | undefined)?._token)
     }
   },
-  { name: 'csrf', dependencies: ['body', 'identify'] },
+  { name: 'csrf', dependencies: ['body', 'identify', 'rate-limit'] },
 )
 
 /** Runs a step, and goes on unless it answers. What is done at once takes no promise. */

@@ -12,9 +12,13 @@ export default fp(
       further: (kind, count) => app.log.error({ kind, count }, 'further requests failed within a second'),
     })
     app.setErrorHandler<FastifyError | HttpError>((error, request, reply) => {
-      const answer = toHttpError(error, request.headers['content-type'])
+      const answer = toHttpError(error, {
+        contentType: request.headers['content-type'],
+        bodyLimit: request.routeOptions.bodyLimit,
+      })
       if (isPassing(error) && !request.raw.socket.destroyed) logPassing(error.name, { error, request })
-      else if (answer.statusCode >= 500 && !isPassing(error)) request.log.error({ err: error }, 'request failed')
+      else if (answer.statusCode >= 500 && !isPassing(error))
+        request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')
       // A status of Laravel's own, for which HTTP has no words.
       if (answer.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'

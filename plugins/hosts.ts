@@ -1,7 +1,6 @@
 import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
-import { ownHosts } from '../src/auth/origin.ts'
 
 /**
  * Refuses requests that name another host than ours, in production. Health checks name the machine's address,
@@ -9,10 +8,9 @@ import { ownHosts } from '../src/auth/origin.ts'
  */
 export default fp(
   async app => {
-    const { appEnv, appUrl, appHosts } = app.config
-    if (appEnv !== 'production') return
+    if (app.config.appEnv !== 'production') return
 
-    const judge = ownHosts([appUrl.hostname, ...appHosts])
+    const judge = app.gate.isOwnHost
     // Most requests name the same host as the one before.
     let last = ''
     let isOurs = judge(last)

@@ -1,9 +1,12 @@
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import fp from 'fastify-plugin'
-import { Counter, Registry } from 'prom-client'
+import { Counter, Registry, register } from 'prom-client'
 import type { DeviceFailure } from '../src/auth/device.ts'
 import type { AuthenticationFailure } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
 import type { MailOutcome } from '../src/mail/mailer.ts'
+import { METRICS_PATH, metricsServer } from '../src/metrics-access.ts'
 import { requestDurations } from '../src/request-durations.ts'
 import type { AttemptKind } from './attempts.ts'
 
@@ -19,10 +22,12 @@ export type AuthenticationOutcome =
 
 interface Metrics {
   registry: Registry
+  /** Everything that is measured, this process included, in the text format of Prometheus, and its content type. */
+  show(): Promise<{ type: string; text: string }>
   /** Counts an attempt to find out who is calling. */
   authentication(outcome: AuthenticationOutcome): void
   /** Counts a request that was answered 429. */
-  rateLimited(limit: 'api' | 'failed_auth' | AttemptKind): void
+  rateLimited(limit: 'api' | 'ceiling' | 'failed_auth' | AttemptKind): void
   /** Counts a mail: delivered, given up, or turned away. */
   mail(outcome: MailOutcome): void
 }
@@ -30,6 +35,8 @@ interface Metrics {
 declare module 'fastify' {
   interface FastifyInstance {
     metrics: Metrics
+    /** Listens on METRICS_PORT, if that is set. Rejects when it cannot. */
+    listenForMetrics(): Promise<void>
   }
 }
 
@@ -56,7 +63,32 @@ export default fp(
       label: 'outcome',
     })
 
-    app.decorate('metrics', { registry, authentication: authentications, rateLimited: refusals, mail: mails })
+    let whole: Registry | undefined
+    const show = async () => {
+      whole ??= Registry.merge([register, registry])
+      return { type: whole.contentType, text: await whole.metrics() }
+    }
+
+    app.decorate('metrics', {
+      registry,
+      show,
+      authentication: authentications,
+      rateLimited: refusals,
+      mail: mails,
+    })
+    const { config, gate, clock } = app
+    const server = metricsServer({ config, gate, clock, show })
+    app.decorate('listenForMetrics', async () => {
+      const { host, metricsPort } = config
+      if (metricsPort === null) return
+      server.listen({ host, port: metricsPort })
+      await once(server, 'listening')
+      app.log.info(`Metrics at http://${host}:${(server.address() as AddressInfo).port}${METRICS_PATH}`)
+    })
+    app.addHook('onClose', async () => {
+      server.close()
+      server.closeAllConnections()
+    })
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeConfig.url ?? 'none'
       durations.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000)

@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import * as ENDPOINTS from '../src/api/endpoints.ts'
 import { queryParameters, resourceSchemas } from '../src/api/query/openapi.ts'
 import type { Endpoint } from '../src/api/query/resource.ts'
+import { type CompressedDocument, compressedDocument } from '../src/compressed-document.ts'
 import type { Config } from '../src/config.ts'
 import { sessionCookies } from '../src/session-cookies.ts'
 import { VERSION } from '../src/version.ts'
@@ -18,6 +19,16 @@ Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, 
 Bodies are JSON, or forms with the same fields: \`a=1\`, \`a[]=1&a[]=2\` for a list. A form that can only be sent by \`POST\` names its method in the field \`_method\`.
 
 Answers are JSON. An error's \`message\` says what went wrong.`
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The OpenAPI document. */
+    specification: { json: CompressedDocument }
+  }
+}
+
+/** How long after the start the document is made, in milliseconds, unless somebody asks for it before. */
+const PREPARE_MS = 1_000
 
 /** Makes the OpenAPI document from the routes, and serves Swagger UI under /docs. */
 export default fp(
@@ -90,9 +101,30 @@ export default fp(
       },
     })
 
+    const json = compressedDocument({
+      type: 'application/json; charset=utf-8',
+      make: () => JSON.stringify(app.swagger()),
+    })
+    const yaml = compressedDocument({
+      type: 'application/x-yaml; charset=utf-8',
+      make: () => app.swagger({ yaml: true }),
+    })
+    app.decorate('specification', { json })
+    // Not at once: making it takes a tenth of a second. YAML takes half a one, and waits until somebody wants it.
+    let cancel = () => {}
+    app.addHook('onListen', async () => {
+      cancel = app.schedule(PREPARE_MS, () => {
+        json.prepare().catch(error => app.log.error({ err: error }, 'the specification was not made'))
+      })
+    })
+    app.addHook('onClose', async () => cancel())
+
     await app.register(async scope => {
       scope.addHook('onRoute', route => {
         route.config = { ...route.config, access: { auth: 'none' } }
+        // Swagger UI's own would write the whole document anew for each request.
+        const document = { '/docs/json': json, '/docs/yaml': yaml }[route.url]
+        if (document !== undefined) route.handler = (request, reply) => document.send(request, reply)
       })
       // A page of ours whose requests back to us carry where they come from.
       scope.addHook('onRequest', async (_request, reply) => {

@@ -7,7 +7,10 @@ import { MINUTE_MS } from '../src/auth/time.ts'
 
 const WINDOW_MS = MINUTE_MS
 
-/** Limits how often a caller uses the API and the login in a minute, once it is known who calls. */
+/**
+ * Limits how often a caller uses the API and the login in a minute, as soon as it is known who calls: with the head of
+ * a request, so that it counts whatever comes of it, a body that is too large or a missing CSRF token included.
+ */
 export default fp(
   async app => {
     const { config, counters, clock } = app
@@ -36,12 +39,15 @@ export default fp(
     })
     const count = app.createRateLimit()
 
-    app.addGuard((request, reply) => {
-      const { identity, clientAddress, routeConfig } = request
-      if (!request.isApi && routeConfig.isWeb !== true) return
-      if (clientAddress.isLocal || identity?.permissions.has(BYPASS_API_RATE_LIMITER) === true) return
-      return limit(request, reply)
+    app.addHook('onRequest', (request, reply, done) => {
+      if (isLimited(request)) limit(request, reply).then(() => done(), done)
+      else done()
     })
+
+    const isLimited = ({ isApi, routeConfig, clientAddress, identity }: FastifyRequest) =>
+      (isApi || routeConfig.isWeb === true) &&
+      !clientAddress.isLocal &&
+      identity?.permissions.has(BYPASS_API_RATE_LIMITER) !== true
 
     const limit = async (request: FastifyRequest, reply: FastifyReply) => {
       const verdict = await count(request)
@@ -54,5 +60,5 @@ export default fp(
       reply.headers({ 'x-ratelimit-limit': verdict.max, 'x-ratelimit-remaining': verdict.remaining })
     }
   },
-  { name: 'rate-limit', dependencies: ['csrf'] },
+  { name: 'rate-limit', dependencies: ['counters', 'identify', 'metrics'] },
 )

@@ -31,7 +31,7 @@ export default fp(
       done()
     })
   },
-  { name: 'stateful', dependencies: ['api-area', 'cors'] },
+  { name: 'stateful', dependencies: ['api-area', 'cors', 'preflight'] },
 )
 
 const sourceOf = ({ headers, raw, host }: FastifyRequest) => ({

@@ -9,13 +9,21 @@ import fastify, {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
-  type FastifyServerOptions,
   LogController,
 } from 'fastify'
-import { BODY_LIMIT_BYTES } from './api/errors.ts'
+import { BODY_LIMIT_BYTES, tooManyRequests } from './api/errors.ts'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
-import { loggerOptions, onClientError, ROUTER_OPTIONS, securityHeaders, toHttpError } from './http.ts'
+import { forwardedBy } from './forwarded.ts'
+import { type Gate, requestGate } from './gate.ts'
+import {
+  isUnderWay,
+  loggerOptions,
+  onClientError,
+  ROUTER_OPTIONS,
+  securityHeaders,
+  toHttpError,
+} from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
 import { type Admission, admission, withAdmission } from './overload.ts'
@@ -26,6 +34,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     database: Database
+    /** What is decided by the head of a request. */
+    gate: Gate
     /** Milliseconds since the epoch. */
     clock: () => number
     /** Milliseconds since a moment that does not change: for durations, which go on when the clock is set. */
@@ -88,6 +98,8 @@ export function buildApp({
   logStream,
 }: AppOptions): FastifyInstance {
   const headers = securityHeaders(config)
+  const forwarded = forwardedBy(config.trustedProxies)
+  const gate = requestGate(config, forwarded, monotonic)
   const admissions = admission({ monotonic })
   const app = fastify({
     logger: loggerOptions(config.logLevel, logStream),
@@ -95,20 +107,24 @@ export function buildApp({
     childLoggerFactory: requestLogger,
     genReqId: () => randomUUID(),
     requestIdHeader: false,
-    trustProxy: trustProxy(config.trustedProxies),
+    trustProxy: forwarded.trustProxy,
     bodyLimit: BODY_LIMIT_BYTES,
     // Fastify's own server, with what comes before its router.
     serverFactory: handle =>
       createServer(
         TIMEOUTS,
-        withAdmission(admissions, { headers, monotonic, schedule }, withMethodOverride(handle)),
+        withAdmission(
+          admissions,
+          { headers, admits: gate.admits, monotonic, schedule },
+          withMethodOverride(handle, { admits: gate.admits, schedule }),
+        ),
       ),
     pluginTimeout: START_TIMEOUT_MS,
     routerOptions: ROUTER_OPTIONS,
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,
-    frameworkErrors: answerFrameworkError(headers),
+    frameworkErrors: answerFrameworkError({ config, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   // Schemas of answers describe them. What is in an answer was chosen by then, and a serializer made of each schema
@@ -118,6 +134,7 @@ export function buildApp({
   app.decorate('config', config)
   app.decorate('database', database)
   app.decorate('clock', clock)
+  app.decorate('gate', gate)
   app.decorate('monotonic', monotonic)
   app.decorate('schedule', schedule)
   app.decorate('admission', admissions)
@@ -143,22 +160,21 @@ export function buildApp({
   return app
 }
 
-/** Answers what no hook sees, such as a path that cannot be decoded. */
+/** Answers what no hook sees, such as a path that cannot be decoded. It counts for its address all the same. */
 const answerFrameworkError =
-  (headers: Record<string, string>) =>
+  ({ config, gate, clock }: { config: Config; gate: Gate; clock: () => number }) =>
   (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-    const answer = toHttpError(error)
+    const { raw } = request
+    const over = gate.count(raw, gate.clientOf(raw))
+    const answer = over === null ? toHttpError(error) : tooManyRequests(over, clock())
+    if (over !== null) request.server.metrics.rateLimited('ceiling')
     request.log.info(
       { method: request.method, status: answer.statusCode, address: request.ip },
       'a request without a route',
     )
     reply
       .code(answer.statusCode)
-      .headers({ ...headers, vary: 'Origin', 'x-request-id': request.id })
+      .headers({ ...securityHeaders(config), vary: 'Origin', 'x-request-id': request.id, ...answer.headers })
+      .headers(isUnderWay(raw) ? { connection: 'close' } : {})
       .send(answer.body)
   }
-
-function trustProxy(proxies: readonly string[]): FastifyServerOptions['trustProxy'] {
-  if (proxies.includes('*')) return true
-  return proxies.length === 0 ? false : [...proxies]
-}

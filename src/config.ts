@@ -666,6 +666,28 @@ export const SETTINGS = {
       return share
     },
   }),
+  metricsToken: setting<string | null>({
+    name: 'METRICS_TOKEN',
+    fallback: null,
+    defaultNote: 'none',
+    about:
+      'The bearer token that `/metrics` takes, of 16 characters at least. Without it and `METRICS_PORT` there are no metrics, except for the machine itself in `APP_ENV=local`.',
+    secret: true,
+    parse: text => {
+      if (!/^[!-~]{16,}$/.test(text)) {
+        throw new Expected('a token of at least 16 ASCII characters without white space')
+      }
+      return text
+    },
+  }),
+  metricsPort: setting<number | null>({
+    name: 'METRICS_PORT',
+    fallback: null,
+    defaultNote: 'none',
+    about:
+      'Port on `HOST` that has `/metrics` and nothing else; 0 takes a free one. The metrics are not on `PORT` then. `METRICS_TOKEN` counts here, too.',
+    parse: wholeNumber(0, 65_535),
+  }),
 } as const
 
 type SettingName = keyof typeof SETTINGS
@@ -785,6 +807,9 @@ function* contradictions(config: Config) {
   }
   if (databaseUrl !== null && appKey === null) {
     yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)'
+  }
+  if (config.metricsPort !== null && config.metricsPort !== 0 && config.metricsPort === config.port) {
+    yield `METRICS_PORT=${config.metricsPort}: expected another port than PORT`
   }
   if (config.mailUrl !== null && config.mailFrom === null) {
     yield 'MAIL_FROM is not set: expected with MAIL_URL, as an address such as AnimeThemes <no-reply@example.org>'

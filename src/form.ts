@@ -1,8 +1,8 @@
-import { Busboy } from '@fastify/busboy'
 import { HttpError } from './api/errors.ts'
 import { withLists } from './api/input.ts'
 import { MESSAGES } from './api/messages.ts'
-import { parseQueryString, QUERY_LIMITS, QueryTooLarge } from './api/query/querystring.ts'
+import { nest, type Pair, QUERY_LIMITS, QueryTooLarge, splitPairs } from './api/query/querystring.ts'
+import { MalformedMultipart, readMultipart } from './multipart.ts'
 
 /** The content types in which browsers send forms (HTML §4.10.21.8). */
 export const FORM_TYPES = {
@@ -10,10 +10,7 @@ export const FORM_TYPES = {
   multipart: 'multipart/form-data',
 } as const
 
-/** Every part of a form of several parts has two or three header fields. */
-const HEADERS_OF_A_PART = 20
-
-/** The longest header that says what stands between parts, which is 70 characters at most (RFC 2046 §5.1.1). */
+/** The longest `Content-Type` that names a boundary, which is 70 characters at most (RFC 2046 §5.1.1). */
 const MAX_CONTENT_TYPE = 256
 
 /**
@@ -23,47 +20,60 @@ const MAX_CONTENT_TYPE = 256
  * @param most how many values there can be
  * @throws {HttpError} 400 for more than anybody means
  */
-export function parseForm(text: string, most: number = QUERY_LIMITS.parameters): Record<string, unknown> {
-  try {
-    return withLists(parseQueryString(text, { trim: false, most }))
-  } catch (error) {
-    throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
-  }
-}
+export const parseForm = (text: string, most?: number): Record<string, unknown> =>
+  valuesOf(urlencodedPairs(text, most))
 
 /**
- * A form of several parts (RFC 7578) as one of type `application/x-www-form-urlencoded`. Nothing here takes files: those
- * are left out.
+ * The pairs of a form, as values by name.
+ *
+ * @throws {HttpError} 400 for names that nest too deep
+ */
+export const valuesOf = (pairs: readonly Pair[]): Record<string, unknown> =>
+  refusingLarge(() => withLists(nest(pairs, false)))
+
+/**
+ * The pairs of a form of type `application/x-www-form-urlencoded`.
+ *
+ * @param text in latin1, one character for each byte that was sent
+ * @throws {HttpError} 400 for more than `most` pairs
+ */
+export const urlencodedPairs = (text: string, most: number = QUERY_LIMITS.parameters): Pair[] =>
+  refusingLarge(() => splitPairs(text, most))
+
+/**
+ * The pairs of a form of several parts (RFC 7578). Nothing here takes files: those are left out.
  *
  * @param contentType the header, which says what stands between the parts
  * @param most how many values there can be, in twice as many parts
  * @throws {HttpError} 400 for what is none, or has more than anybody means
  */
-export async function urlencoded(
+export function multipartPairs(
   contentType: string,
   body: Buffer,
   most: number = QUERY_LIMITS.parameters,
-): Promise<string> {
-  const pairs: string[] = []
-  if (body.length === 0) return ''
-  const limits = { fields: most, parts: 2 * most, headerPairs: HEADERS_OF_A_PART }
-  const stop = () => {
-    throw new HttpError(400, MESSAGES.badRequest)
-  }
+): Pair[] {
+  const pairs: Pair[] = []
+  if (contentType.length > MAX_CONTENT_TYPE) throw new HttpError(400, MESSAGES.badRequest)
+  if (body.length === 0) return pairs
+  let fields = 0
+  let parts = 0
   try {
-    if (contentType.length > MAX_CONTENT_TYPE) stop()
-    await new Promise<void>((resolve, reject) => {
-      const busboy = new Busboy({ headers: { 'content-type': contentType }, limits })
-      busboy.on('field', (name, value) => {
-        if (name !== undefined) pairs.push(`${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
-      })
-      // It would read on and leave the rest out.
-      busboy.on('fieldsLimit', stop).on('partsLimit', stop)
-      busboy.on('finish', resolve).on('error', reject)
-      busboy.end(body)
-    })
+    for (const field of readMultipart(contentType, body)) {
+      parts += 1
+      if (field !== null) fields += 1
+      if (fields > most || parts > 2 * most) throw new HttpError(400, MESSAGES.badRequest)
+      if (field?.name !== undefined) pairs.push([field.name, field.value])
+    }
   } catch (error) {
-    throw error instanceof HttpError ? error : new HttpError(400, MESSAGES.malformedForm)
+    throw error instanceof MalformedMultipart ? new HttpError(400, MESSAGES.malformedForm) : error
   }
-  return pairs.join('&')
+  return pairs
+}
+
+function refusingLarge<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw error instanceof QueryTooLarge ? new HttpError(400, MESSAGES.badRequest) : error
+  }
 }

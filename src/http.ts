@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify'
 import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
@@ -82,10 +82,14 @@ const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]
 /** Whether an error is one that many requests meet at the same time, since something is down or has too much to do. */
 export const isPassing = (error: Error): boolean => PASSING.some(kind => error instanceof kind)
 
-/** The answer that an error stands for. What nobody foresaw is a 500 without details. */
+/**
+ * The answer that an error stands for. What nobody foresaw is a 500 without details.
+ *
+ * @param request.bodyLimit the largest body that the route takes, in bytes
+ */
 export function toHttpError(
   error: (Error & Partial<FastifyError>) | HttpError,
-  contentType?: string,
+  { contentType, bodyLimit = BODY_LIMIT_BYTES }: { contentType?: string; bodyLimit?: number } = {},
 ): HttpError {
   if (error instanceof HttpError) return error
   if (isPassing(error)) return serviceUnavailable()
@@ -96,7 +100,7 @@ export function toHttpError(
   if (validation) return unprocessable(validationMessages(validation))
   switch (code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new HttpError(413, MESSAGES.bodyTooLarge(BODY_LIMIT_BYTES))
+      return new HttpError(413, MESSAGES.bodyTooLarge(bodyLimit))
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new HttpError(415, MESSAGES.unsupportedMediaType(contentType))
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
@@ -113,8 +117,19 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 /** Whether a method asks for nothing to be changed (RFC 9110 §9.2.1). */
 export const isSafe = (method: string): boolean => SAFE_METHODS.has(method)
 
+/** Whether a route, by its URL, is a health check: those answer however many requests there are. */
+export const isHealthCheck = (url = ''): boolean => url.startsWith('/health/')
+
 /** The path of a request, without its query string. */
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
+
+/** What is received of an unread body, in bytes, to keep a connection: a new one would cost more. */
+const DISCARDED_BYTES = 65_536
+
+/** Whether so much of a request's body may be still to come that its connection is better closed. */
+export const isUnderWay = ({ headers, complete }: IncomingMessage): boolean =>
+  !complete &&
+  (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > DISCARDED_BYTES)
 
 /** What is stored of the browser that sent a request. */
 export const browserOf = ({ ip, headers }: FastifyRequest): Browser => ({

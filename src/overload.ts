@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { serviceUnavailable } from './api/errors.ts'
+import { isUnderWay } from './http.ts'
 import type { Schedule } from './schedule.ts'
 
 /**
@@ -16,7 +17,7 @@ const PER_TURN = 64
 const MAX_WAIT_MS = 400
 
 /**
- * How long a shed request waits for its answer, in milliseconds. Making the answer costs Node half of what a request
+ * How long a request that is refused under load waits for its answer, in milliseconds. Making the answer costs Node half of what a request
  * costs: clients that ask again at once would leave no time for any other.
  */
 const HOLD_MS = 1_000
@@ -50,15 +51,8 @@ interface Waiting {
  * more requests than can be answered, those that are begun were sent a tenth of a second ago at most.
  *
  * @param options.monotonic milliseconds since a moment that does not change
- * @param options.isBackedUp whether what requests wait for has too much to do already
  */
-export function admission({
-  monotonic,
-  isBackedUp = () => false,
-}: {
-  monotonic: () => number
-  isBackedUp?: () => boolean
-}): Admission {
+export function admission({ monotonic }: { monotonic: () => number }): Admission {
   let queue: Waiting[] = []
   let head = 0
   let shed = 0
@@ -106,12 +100,12 @@ export function admission({
             pollEnd = null
           })
         }
-        if (now < pollEnd && !isBackedUp()) {
+        if (now < pollEnd) {
           work()
           return true
         }
       }
-      if ((first !== undefined && now - first.since > MAX_WAIT_MS) || isBackedUp()) {
+      if (first !== undefined && now - first.since > MAX_WAIT_MS) {
         shed += 1
         listener()
         return false
@@ -134,18 +128,26 @@ export function admission({
 
 /**
  * Has requests admitted before anything else is done for them. Those that are shed get 503 with Retry-After, after
- * {@link HOLD_MS}.
+ * {@link HOLD_MS}. While others wait, so does the 429 of a client that is over its ceiling: a flood of one address
+ * takes no place in the queue.
  *
  * @param options.headers the headers of every answer
+ * @param options.admits whether a request's client is within its ceiling
  * @param options.monotonic milliseconds since a moment that does not change
  */
 export function withAdmission(
-  { admit }: Admission,
+  gate: Admission,
   {
     headers,
+    admits,
     monotonic,
     schedule,
-  }: { headers: Readonly<Record<string, string>>; monotonic: () => number; schedule: Schedule },
+  }: {
+    headers: Readonly<Record<string, string>>
+    admits: (request: IncomingMessage) => boolean
+    monotonic: () => number
+    schedule: Schedule
+  },
   handle: RequestListener,
 ): RequestListener {
   const { statusCode, body, headers: more } = serviceUnavailable()
@@ -159,32 +161,30 @@ export function withAdmission(
   }
   const closing = { ...allHeaders, connection: 'close' }
 
-  const refuse = ({ headers }: IncomingMessage, response: ServerResponse) => {
+  const refuse = (request: IncomingMessage, response: ServerResponse) => {
     // A body that nobody reads would stand before the connection's next request.
-    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-    response.writeHead(statusCode, hasBody ? closing : allHeaders).end(payload)
+    response.writeHead(statusCode, isUnderWay(request) ? closing : allHeaders).end(payload)
   }
 
-  let held: { request: IncomingMessage; response: ServerResponse; until: number }[] = []
+  const held: { answer: () => void; until: number }[] = []
   const flush = () => {
     const now = monotonic()
     const due = held.findIndex(({ until }) => until > now)
-    const over = held.splice(0, due === -1 ? held.length : due)
-    for (const { request, response } of over) if (!response.destroyed) refuse(request, response)
+    for (const { answer } of held.splice(0, due === -1 ? held.length : due)) answer()
     if (held.length > 0) schedule(FLUSH_MS, flush)
-    else held = []
   }
-  const hold = (request: IncomingMessage, response: ServerResponse) => {
+  const hold = (answer: () => void) => {
     if (held.length === 0) schedule(HOLD_MS, flush)
-    held.push({ request, response, until: monotonic() + HOLD_MS })
+    held.push({ answer, until: monotonic() + HOLD_MS })
   }
 
   return (request, response) => {
     if (request.url?.startsWith(HEALTH)) return handle(request, response)
-    const isAdmitted = admit(() => {
-      // A client that hung up while it waited gets no answer.
-      if (!response.destroyed) handle(request, response)
-    })
-    if (!isAdmitted) hold(request, response)
+    /** Does something, unless the client has hung up meanwhile. */
+    const unlessGone = (act: RequestListener) => () => {
+      if (!response.destroyed) act(request, response)
+    }
+    if (gate.waiting > 0 && !admits(request)) return hold(unlessGone(handle))
+    if (!gate.admit(unlessGone(handle))) hold(unlessGone(refuse))
   }
 }

@@ -235,6 +235,11 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
       { MODERATION_TOKEN: 'a\nb' },
       'MODERATION_TOKEN: expected a token of ASCII characters without white space',
     ],
+    [
+      { METRICS_TOKEN: 'fifteen-letters' },
+      'METRICS_TOKEN: expected a token of at least 16 ASCII characters without white space',
+    ],
+    [{ METRICS_PORT: '8000' }, 'METRICS_PORT=8000: expected another port than PORT'],
     [{ SESSION_DOMAIN: 'a b' }, 'SESSION_DOMAIN=a b: expected a domain such as .example.org'],
     [
       { APP_URL: 'https://api.a.test', SESSION_DOMAIN: '.b.test' },

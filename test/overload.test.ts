@@ -109,6 +109,7 @@ t.test('over HTTP', async t => {
   }
   const options = {
     headers: { 'cache-control': 'no-store, private' },
+    admits: ({ url }: IncomingMessage) => url !== '/flood',
     monotonic: clock,
     schedule: clock.schedule,
   }
@@ -171,13 +172,35 @@ t.test('over HTTP', async t => {
     t.match(second.text(), /^HTTP\/1\.1 503 /)
   })
 
-  await t.test('a body that was not read ends the connection', async t => {
-    const { ended, text } = await send('POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n')
+  await t.test('a large body that was not read ends the connection', async t => {
+    const { ended, text } = await send('POST /login HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n')
     clock.advance(1_000)
     await ended
     t.match(text(), /^HTTP\/1\.1 503 /)
     t.match(text(), /\r\nconnection: close\r\n/i)
     t.notOk(handled.includes('/login'))
+  })
+
+  await t.test('a client over its ceiling takes no place in the queue, and hears so later', async t => {
+    server.prependOnceListener('request', () => {
+      gate.admit(() => clock.advance(2))
+      gate.admit(() => {})
+    })
+    const socket = connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    const arrival = once(server, 'request')
+    socket.write('GET /flood HTTP/1.1\r\nHost: a\r\n\r\n')
+    await arrival
+    t.equal(gate.waiting, 1)
+    await turns(5)
+    t.notOk(handled.includes('/flood'))
+    clock.advance(1_000)
+    t.ok(handled.includes('/flood'))
+    await once(socket, 'data')
+    socket.write('GET /flood HTTP/1.1\r\nHost: a\r\n\r\n')
+    await once(socket, 'data')
+    t.equal(handled.filter(url => url === '/flood').length, 2, 'at once, while nobody waits')
   })
 
   await t.test('health checks are always answered', async t => {

@@ -1,13 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Registry, register } from 'prom-client'
 import { Type } from 'typebox'
-import { success } from '../../src/api/responses.ts'
+import { MESSAGES } from '../../src/api/messages.ts'
+import { failure, success } from '../../src/api/responses.ts'
+import { METRICS_PATH, requireMetricsAccess } from '../../src/metrics-access.ts'
 
 const metrics: FastifyPluginAsyncTypebox = async app => {
-  const registry = Registry.merge([register, app.metrics.registry])
+  const { config } = app
+  // Where nobody may see them there is no such path.
+  if (config.metricsPort !== null || (config.metricsToken === null && config.appEnv !== 'local')) return
 
   app.get(
-    '/metrics',
+    METRICS_PATH,
     {
       config: { access: { auth: 'none' }, anyHost: true },
       schema: {
@@ -15,7 +18,7 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
         tags: ['system'],
         summary: 'Show the metrics',
         description:
-          'Durations of requests by route, authentications by outcome, and requests over a limit, in the text format of Prometheus.',
+          'Durations of requests by route, authentications by outcome, and requests over a limit, in the text format of Prometheus. With `METRICS_TOKEN` it takes that as a bearer token. Without, it is there for the machine itself in `APP_ENV=local`, and for nobody otherwise. `METRICS_PORT` moves it to a port of its own.',
         produces: ['text/plain'],
         response: {
           200: success(
@@ -25,10 +28,16 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
             }),
             { isLimited: false },
           ),
+          401: failure('The token is missing or wrong.', MESSAGES.unauthenticated),
+          404: failure('There are no metrics for this caller.', MESSAGES.routeNotFound('metrics')),
         },
       },
     },
-    async (_request, reply) => reply.type(registry.contentType).send(await registry.metrics()),
+    async (request, reply) => {
+      requireMetricsAccess(config, request.raw)
+      const { type, text } = await app.metrics.show()
+      return reply.type(type).send(text)
+    },
   )
 }
 

@@ -1,10 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { success } from '../../src/api/responses.ts'
+import { cachedDocument } from '../../src/api/responses.ts'
 
 const openapi: FastifyPluginAsyncTypebox = async app => {
-  let document: Buffer | undefined
-
   app.get(
     '/openapi.json',
     {
@@ -13,22 +11,19 @@ const openapi: FastifyPluginAsyncTypebox = async app => {
         operationId: 'openapi.show',
         tags: ['system'],
         summary: 'Show this specification',
-        description: 'Returns the OpenAPI document, made from the routes that run.',
+        description:
+          'Returns the OpenAPI document, made from the routes that run: compressed for those who accept that, and not at all for those who have it.',
         response: {
-          200: success(
+          200: cachedDocument(
             Type.Object(
               { openapi: Type.String() },
               { description: 'The document.', additionalProperties: true, examples: [{ openapi: '3.1.0' }] },
             ),
-            { isLimited: false },
           ),
         },
       },
     },
-    async (_request, reply) => {
-      document ??= Buffer.from(JSON.stringify(app.swagger()))
-      return reply.type('application/json').send(document as never)
-    },
+    (request, reply) => app.specification.json.send(request, reply) as never,
   )
 }
 

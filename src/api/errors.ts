@@ -1,7 +1,10 @@
 import { MESSAGES } from './messages.ts'
 
-/** The largest request body, in bytes. */
+/** The largest request body of a route that needs to know who calls, in bytes. */
 export const BODY_LIMIT_BYTES = 1_048_576
+
+/** The largest request body of all other routes, and of those for browsers: their forms have a few fields. */
+export const SMALL_BODY_LIMIT_BYTES = 65_536
 
 /** An answer that says no: thrown wherever that becomes known, rendered in one place. */
 export class HttpError extends Error {

@@ -71,8 +71,10 @@ export const MESSAGES = {
     `The ${method} method is not supported for route ${path}. Supported methods: ${allowed.join(', ')}.`,
   headersTooLarge:
     'The request headers are too large. If this goes on, clear the cookies of this site and try again.',
+  notAcceptable: 'None of the content codings that the request accepts is available.',
   malformedForm: 'The request body is not a form of the type that it says.',
   bodyTooLarge: (bytes: number) => `The request body is larger than ${bytes} bytes.`,
+  tooManyValues: (most: number) => `The request body has more than ${most} values.`,
   unsupportedMediaType: (type: string | undefined) =>
     type === undefined ? 'The request body has no Content-Type.' : `The media type ${type} is not supported.`,
   allNotificationsRead: 'All unread notifications were marked as read.',

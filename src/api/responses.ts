@@ -1,6 +1,5 @@
 import type { FastifyReply, RouteGenericInterface } from 'fastify'
 import { type TSchema, Type } from 'typebox'
-import { BODY_LIMIT_BYTES } from './errors.ts'
 import { MESSAGES } from './messages.ts'
 
 const header = (description: string, type: 'string' | 'integer' = 'string') => ({ type, description })
@@ -39,6 +38,16 @@ export const failure = (description: string, example: string, headers: Record<st
 export const success = <T extends TSchema>(schema: T, options: { isLimited: boolean }): T => ({
   ...schema,
   headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isLimited && LIMIT_HEADERS) },
+})
+
+/** A successful answer that is the same for everybody, and that clients keep, as the specification describes it. */
+export const cachedDocument = <T extends TSchema>(schema: T): T => ({
+  ...schema,
+  headers: {
+    ...REQUEST_ID,
+    'Cache-Control': header('`no-cache`: to be kept, and asked for again with `If-None-Match`'),
+    ETag: header('The version, for `If-None-Match`; 304 when it has not changed.'),
+  },
 })
 
 /** The answer of a route for those who have not logged in, and the one to those who have. */
@@ -117,6 +126,8 @@ export function accessResponses({
   changes,
   hasInput,
   hasBody,
+  bodyLimit,
+  isCounted,
   csrfMode,
 }: {
   access: {
@@ -138,6 +149,10 @@ export function accessResponses({
   hasInput: boolean
   /** Whether the route takes a body. */
   hasBody: boolean
+  /** The largest body that the route takes, in bytes. */
+  bodyLimit: number
+  /** Whether requests to the route count for their address, as all do save health checks. */
+  isCounted: boolean
   /** How changes in the name of a session are proven to be wanted. */
   csrfMode: 'token' | 'origin-only'
 }): Record<number, TSchema> {
@@ -194,10 +209,11 @@ export function accessResponses({
     responses[419] = failure(
       "The request has a session, and neither the session's CSRF token nor the browser's word that a page of this origin sent it.",
       MESSAGES.csrfMismatch,
+      limits,
     )
   }
   if (hasBody) {
-    responses[413] = failure('The body is too large.', MESSAGES.bodyTooLarge(BODY_LIMIT_BYTES), limits)
+    responses[413] = failure('The body is too large.', MESSAGES.bodyTooLarge(bodyLimit), limits)
     responses[415] = failure(
       'The body is neither JSON nor a form.',
       MESSAGES.unsupportedMediaType('image/png'),
@@ -205,12 +221,14 @@ export function accessResponses({
     )
   }
   if (hasInput) responses[422] = invalid
-  if (isLimited || access.auth !== 'none') {
+  if (isCounted) {
     responses[429] = failure(
       'Too many requests, or too many wrong credentials.',
       MESSAGES.tooManyAttempts,
       REFUSED_HEADERS,
     )
+  }
+  if (isLimited || access.auth !== 'none') {
     responses[503] = unavailable('The database is not available for the moment.')
   }
   return responses

@@ -75,21 +75,27 @@ async function serve(context: CommandContext) {
 }
 
 /** Why nothing can listen there, for whoever set it. */
-const LISTEN_ERRORS: Record<string, (host: string, port: number) => string> = {
-  EADDRINUSE: (host, port) =>
-    `PORT=${port}: something listens on ${host}:${port} already. Stop it, or set PORT to another.`,
-  EACCES: (_host, port) => `PORT=${port}: this user may not listen there. Set PORT to one above 1023.`,
+const LISTEN_ERRORS: Record<string, (host: string, name: string, port: number) => string> = {
+  EADDRINUSE: (host, name, port) =>
+    `${name}=${port}: something listens on ${host}:${port} already. Stop it, or set ${name} to another.`,
+  EACCES: (_host, name, port) =>
+    `${name}=${port}: this user may not listen there. Set ${name} to one above 1023.`,
   EADDRNOTAVAIL: host => `HOST=${host}: this machine has no such address.`,
   ENOTFOUND: host => `HOST=${host}: no address has this name.`,
 }
 
 async function listen(app: FastifyInstance) {
-  const { host, port } = app.config
+  const { host, port, metricsPort } = app.config
+  await explaining(host, 'PORT', port, () => app.listen({ host, port, backlog: BACKLOG }))
+  if (metricsPort !== null) await explaining(host, 'METRICS_PORT', metricsPort, () => app.listenForMetrics())
+}
+
+async function explaining(host: string, name: string, port: number, listen: () => Promise<unknown>) {
   try {
-    await app.listen({ host, port, backlog: BACKLOG })
+    await listen()
   } catch (error) {
     const explain = LISTEN_ERRORS[(error as NodeJS.ErrnoException).code ?? '']
-    throw explain ? new CommandError(explain(host, port)) : error
+    throw explain ? new CommandError(explain(host, name, port)) : error
   }
 }
 

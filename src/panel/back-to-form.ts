@@ -19,7 +19,7 @@ export const backToForm =
     ) => Promise<FastifyReply>,
   ) =>
   async (error: FastifyError | HttpError, request: FastifyRequest, reply: FastifyReply) => {
-    const answer = toHttpError(error, request.headers['content-type'])
+    const answer = toHttpError(error)
     const isAnswered = answer.statusCode === 422 || answer.statusCode === 409
     // Anything else is for the page of errors.
     if (!isAnswered) throw error

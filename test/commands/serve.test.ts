@@ -221,6 +221,16 @@ t.test('what keeps a server from starting', async t => {
     new RegExp(`^error: PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
   )
 
+  const metrics = await run(
+    { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: '0', METRICS_PORT: port },
+    ['serve'],
+  )
+  t.equal(metrics.code, 1)
+  t.match(
+    metrics.err,
+    new RegExp(`^error: METRICS_PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
+  )
+
   const abroad = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
     'serve',
   ])

@@ -135,10 +135,10 @@ async function registering(t: Test, database: TestDatabase) {
         { email: ['The email must not be greater than 255 characters.'] },
       ],
       [
-        { email: `a@${'a.'.repeat(200_000)}!` },
+        { email: `a@${'a.'.repeat(30_000)}!` },
         { email: ['The email must not be greater than 255 characters.'] },
       ],
-      [{ name: '\u0301'.repeat(50_000) + '\u0323'.repeat(50_000) }, { name: [] }],
+      [{ name: '\u0301'.repeat(15_000) + '\u0323'.repeat(15_000) }, { name: [] }],
       [{ email: 'somebody@mailinator.com' }, { email: [disposable] }],
       [{ email: 'somebody@inbox.MAILINATOR.com' }, { email: [disposable] }],
       [{ password: 'x' }, { password: ['The password must be at least 8 characters.'] }],

@@ -1,0 +1,244 @@
+import t, { type Test } from 'tap'
+import { addUser, get, send, startApp, type TestAppOptions, testClock } from '../support/app.ts'
+import { TestBrowser } from '../support/browser.ts'
+import { createDatabase } from '../support/databases.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { addPlaylist } from '../support/rows.ts'
+
+const database = await createDatabase(t, 'postgres')
+t.teardown(() => database.close())
+
+const FORM = 'application/x-www-form-urlencoded'
+const DEADLINE = 10_000
+const MEGABYTE = 1_048_576
+
+/** A server on which a test can wait for the deadline of a form to be set, and to be cancelled. */
+async function startWatched(t: Test, options: Partial<TestAppOptions> = {}) {
+  const clock = testClock()
+  const waiting = { armed: () => {}, cancelled: () => {} }
+  const once = (event: keyof typeof waiting) =>
+    new Promise<void>(resolve => {
+      waiting[event] = resolve
+    })
+  const monotonic = Object.assign(() => clock(), clock, {
+    schedule: (ms: number, act: () => void) => {
+      const cancel = clock.schedule(ms, act)
+      if (ms !== DEADLINE) return cancel
+      waiting.armed()
+      return () => {
+        cancel()
+        waiting.cancelled()
+      }
+    },
+  })
+  const app = await startApp(t, { database, clock, monotonic, ...options })
+  return { app, clock, armed: () => once('armed'), cancelled: () => once('cancelled') }
+}
+
+t.test('every answer to a request with a body counts', async t => {
+  const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '10' } })
+  const browser = new TestBrowser(app)
+  await browser.get('/sanctum/csrf-cookie')
+  const json = { 'content-type': 'application/json' }
+  const remaining: number[] = []
+  for (const [headers, payload, status] of [
+    [json, '{"email":1}', 422],
+    [json, '{', 400],
+    [json, JSON.stringify({ email: 'x'.repeat(70_000) }), 413],
+    [{ 'content-type': 'image/png' }, 'x', 415],
+    [{ ...json, 'x-xsrf-token': 'wrong' }, '{}', 419],
+  ] as const) {
+    const answer = await browser.send('POST', '/login', { headers, payload })
+    t.equal(answer.status, status)
+    remaining.push(Number(answer.headers['x-ratelimit-remaining']))
+  }
+  const unknown = await send(app, 'POST', '/api/playlist', { headers: json, payload: '{}' })
+  t.equal(unknown.status, 401)
+  remaining.push(Number(unknown.headers['x-ratelimit-remaining']))
+  t.strictSame(remaining, [8, 7, 6, 5, 4, 3])
+})
+
+t.test('bodies are bounded by route, and the answer says how', async t => {
+  const environment = { RATE_LIMIT_AUTHENTICATED: '1000', LEAKED_TOKENS: 'on' }
+  const app = await startApp(t, { database, environment })
+  const user = await addUser(database, { roles: ['Verified', 'Admin'], password: 'Correct horse 1' })
+  const { hashid } = await addPlaylist(database, user.id, { name: 'own' })
+  const browser = new TestBrowser(app, { 'sec-fetch-site': 'same-origin' })
+  await browser.logIn({ email: user.email, password: 'Correct horse 1' })
+  const asToken = { authorization: `Bearer ${user.token}` }
+  const small = [
+    ['PUT', '/user/password', {}],
+    ['PUT', '/user/profile-information', {}],
+    ['POST', '/admin/tokens', {}],
+    ['POST', '/api/leaked-token', asToken],
+  ] as const
+  const large = [
+    ['PUT', `/api/playlist/${hashid}`, asToken],
+    ['POST', '/api/playlist', asToken],
+  ] as const
+  for (const [routes, limit] of [
+    [small, 65_536],
+    [large, MEGABYTE],
+  ] as const) {
+    for (const [method, url, headers] of routes) {
+      const ask = (type: string, payload: string) =>
+        browser.bare(method, url, { headers: { ...headers, 'content-type': type, accept: type }, payload })
+      const pad = (size: number) => `{"x":"${'x'.repeat(size - 8)}"}`
+      const over = await ask('application/json', pad(limit + 1))
+      t.equal(over.status, 413, `${method} ${url}`)
+      t.match(over.text, `The request body is larger than ${limit} bytes.`)
+      t.not((await ask('application/json', pad(limit))).status, 413, `${method} ${url}`)
+      t.equal((await ask(FORM, 'x'.repeat(limit + 1))).status, 413)
+    }
+  }
+})
+
+t.test('the body of a refused request', async t => {
+  const json = { 'content-type': 'application/json' }
+
+  await t.test('is not waited for, and ends with its connection when it is large', async t => {
+    const environment = { RATE_LIMIT_ANONYMOUS: '2', LEAKED_TOKENS: 'on', TRUSTED_PROXIES: '127.0.0.1' }
+    const app = await startApp(t, { database, environment })
+    const far = { 'x-forwarded-for': '198.51.100.9' }
+    for (let n = 0; n < 40; n += 1) await get(app, '/unknown', undefined, far)
+    for (const [status, url, headers] of [
+      [419, '/login', {}],
+      [401, '/api/playlist', {}],
+      [429, '/api/playlist', {}],
+      [413, '/api/leaked-token', { 'x-forwarded-for': '198.51.100.8' }],
+      [404, '/unknown', {}],
+      [400, '/%zz', {}],
+      [429, '/unknown', far],
+    ] as const) {
+      for (const [name, value] of [
+        ['content-length', MEGABYTE],
+        ['transfer-encoding', 'chunked'],
+      ] as const) {
+        // What is chunked has no length to be refused for, and each request counts.
+        if (value === 'chunked' && status !== 404 && headers !== far) continue
+        const client = await RawClient.connect(t, app)
+        client.head(`POST ${url}`, { ...json, ...headers, [name]: value })
+        const answer = await client.answer()
+        t.equal(answer.status, status, url)
+        t.equal(answer.headers.connection, 'close', url)
+        await client.closed
+      }
+    }
+  })
+
+  await t.test('is not waited for where the CSRF token can only be in it', async t => {
+    const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1' } })
+    const browser = new TestBrowser(app)
+    await browser.get('/sanctum/csrf-cookie')
+    const client = await RawClient.connect(t, app)
+    const cookie = `animethemes_session=${browser.sessionId}`
+    client.head('POST /login', { ...json, cookie, 'content-length': 100 })
+    const answer = await client.answer()
+    t.equal(answer.status, 429)
+    t.not(answer.headers.connection, 'close', 'a small one costs less than a new connection')
+    client.write(' '.repeat(100))
+    client.head('GET /health/live')
+    t.equal((await client.answer()).status, 200)
+  })
+})
+
+t.test('a form that may name its method', async t => {
+  const form = { 'content-type': FORM, 'content-length': 14 }
+
+  await t.test('is not read when its address is over the ceiling, or its host is not ours', async t => {
+    const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1' } })
+    for (let n = 0; n < 20; n += 1) await get(app, '/unknown')
+    const client = await RawClient.connect(t, app)
+    client.head('POST /unknown', form)
+    t.equal((await client.answer()).status, 429)
+
+    const production = await startApp(t, {
+      database,
+      environment: {
+        APP_ENV: 'production',
+        APP_URL: 'https://api.example.org',
+        TRUSTED_PROXIES: '127.0.0.1',
+      },
+    })
+    const stranger = await RawClient.connect(t, production)
+    stranger.head('POST /login', { ...form, host: 'evil.test' })
+    t.equal((await stranger.answer()).status, 400)
+    const forwarded = await RawClient.connect(t, production)
+    forwarded.head('POST /login', { ...form, 'x-forwarded-host': 'evil.test', host: 'api.example.org' })
+    t.equal((await forwarded.answer()).status, 400)
+    const ours = await RawClient.connect(t, production)
+    ours.head('POST /unknown', { ...form, 'x-forwarded-host': 'api.example.org', host: 'localhost' })
+    ours.write('_method=DELETE')
+    t.match((await ours.answer()).body, /could not be found/)
+  })
+
+  await t.test('has ten seconds to arrive', async t => {
+    const { app, clock, armed } = await startWatched(t)
+    for (const url of ['/unknown', '/admin/login']) {
+      const client = await RawClient.connect(t, app)
+      const isArmed = armed()
+      client.head(`POST ${url}`, form)
+      client.write('_method=')
+      await isArmed
+      clock.advance(DEADLINE - 1)
+      clock.advance(1)
+      const answer = await client.answer()
+      t.equal(answer.status, 408)
+      t.strictSame(JSON.parse(answer.body), { message: 'Request Timeout' })
+      t.match(answer.headers, { connection: 'close', 'x-content-type-options': 'nosniff' })
+      await client.closed
+    }
+    t.match((await get(app, '/metrics')).text, 'route="/admin/login",status="408"} 1')
+  })
+
+  await t.test('is read when it arrives within them', async t => {
+    const { app, clock, armed, cancelled } = await startWatched(t)
+    const client = await RawClient.connect(t, app)
+    const isArmed = armed()
+    const isCancelled = cancelled()
+    client.head('POST /health/live', form)
+    await isArmed
+    clock.advance(DEADLINE - 1)
+    client.write('_method=DELETE')
+    t.match((await client.answer()).body, /The DELETE method is not supported/)
+    await isCancelled
+    clock.advance(DEADLINE)
+    client.head('GET /health/live')
+    t.equal((await client.answer()).status, 200, 'and its connection goes on')
+  })
+
+  await t.test('and ends in the middle is nothing', async t => {
+    const { app, clock, armed, cancelled } = await startWatched(t)
+    const client = await RawClient.connect(t, app)
+    const isArmed = armed()
+    const isCancelled = cancelled()
+    client.head('POST /health/live', form)
+    client.write('_method=')
+    await isArmed
+    client.destroy()
+    await isCancelled
+    clock.advance(DEADLINE)
+    t.notMatch((await get(app, '/metrics')).text, /method="POST"/)
+  })
+
+  await t.test('is as long as its head says', async t => {
+    const app = await startApp(t, { database })
+    const client = await RawClient.connect(t, app)
+    client.head('POST /health/live', { ...form, 'content-length': 13 })
+    client.write('_method=DELET')
+    t.match((await client.answer()).body, /The POST method is not supported/)
+    client.write('E')
+    t.equal((await client.answer()).status, 400, 'and the rest is no request')
+    await client.closed
+  })
+
+  await t.test('is not read for it where a header names the method, or where it is in pieces', async t => {
+    const app = await startApp(t, { database })
+    const named = await RawClient.connect(t, app)
+    named.head('POST /health/live', { ...form, 'x-http-method-override': 'PUT' })
+    t.match((await named.answer()).body, /The PUT method is not supported/)
+    const pieces = await RawClient.connect(t, app)
+    pieces.head('POST /health/live', { 'content-type': FORM, 'transfer-encoding': 'chunked' })
+    t.match((await pieces.answer()).body, /The POST method is not supported/)
+  })
+})

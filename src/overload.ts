@@ -1,6 +1,6 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { serviceUnavailable } from './api/errors.ts'
-import { isUnderWay } from './http.ts'
+import { isHealthCheck, isUnderWay } from './http.ts'
 import type { Schedule } from './schedule.ts'
 
 /**
@@ -24,9 +24,6 @@ const HOLD_MS = 1_000
 
 /** How often answers that were held are sent, in milliseconds. */
 const FLUSH_MS = 50
-
-/** What orchestrators and load balancers ask, who take an instance away that does not answer. */
-const HEALTH = '/health/'
 
 /** Which requests a server begins, and when. */
 export interface Admission {
@@ -179,7 +176,8 @@ export function withAdmission(
   }
 
   return (request, response) => {
-    if (request.url?.startsWith(HEALTH)) return handle(request, response)
+    // Orchestrators and load balancers take an instance away that does not answer them.
+    if (isHealthCheck(request.url)) return handle(request, response)
     /** Does something, unless the client has hung up meanwhile. */
     const unlessGone = (act: RequestListener) => () => {
       if (!response.destroyed) act(request, response)

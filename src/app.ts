@@ -13,6 +13,7 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { BODY_LIMIT_BYTES } from './api/errors.ts'
+import type { PasswordWork } from './auth/password.ts'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
 import { loggerOptions, onClientError, ROUTER_OPTIONS, securityHeaders, toHttpError } from './http.ts'
@@ -37,6 +38,8 @@ declare module 'fastify' {
     delay: (ms: number) => Promise<unknown>
     /** Brings mails on their way, if not MAIL_URL does. */
     deliverMail: Deliver | null
+    /** Checks and hashes passwords, if not threads of the server's own do. */
+    passwordWork: PasswordWork | null
   }
 }
 
@@ -50,6 +53,8 @@ export interface AppOptions {
   delay?: (ms: number) => Promise<unknown>
   /** Brings mails on their way; MAIL_URL does unless given. */
   deliverMail?: Deliver
+  /** Checks and hashes passwords; threads of the server's own do unless given. */
+  passwordWork?: PasswordWork
   /** Where the log goes; standard output unless given. */
   logStream?: { write(line: string): void }
 }
@@ -76,6 +81,7 @@ export function buildApp({
   random = randomBytes,
   delay = delayFor,
   deliverMail,
+  passwordWork,
   logStream,
 }: AppOptions): FastifyInstance {
   const app = fastify({
@@ -108,6 +114,7 @@ export function buildApp({
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)
+  app.decorate('passwordWork', passwordWork ?? null)
 
   const root = join(import.meta.dirname, '..')
   app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })

@@ -4,12 +4,13 @@ import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify
 import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
-import { PasswordsBusy } from './auth/password.ts'
+import { HashWorkerLost } from './auth/hash-workers.ts'
 import type { Config } from './config.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from './database/select.ts'
 import type { Browser } from './database/sessions.ts'
 import { LookupRefused } from './database/shared-lookup.ts'
 import { DatabaseUnavailable } from './database/unavailable.ts'
+import { TurnRefused } from './limits/fair-queue.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
 const SECURITY_HEADERS = {
@@ -77,7 +78,7 @@ function describeError(error: unknown): Described {
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
 
 /** What will work again by itself. */
-const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]
+const PASSING = [DatabaseUnavailable, HashWorkerLost, LookupRefused]
 
 /** The answer that an error stands for. What nobody foresaw is a 500 without details. */
 export function toHttpError(
@@ -85,6 +86,7 @@ export function toHttpError(
   contentType?: string,
 ): HttpError {
   if (error instanceof HttpError) return error
+  if (error instanceof TurnRefused) return serviceUnavailable(error.retryAfterMs)
   if (PASSING.some(kind => error instanceof kind)) return serviceUnavailable()
   if (error instanceof TooMuchIncluded) {
     return unprocessable({ include: [MESSAGES.tooMuchIncluded(MOST_INCLUDED)] })

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { Gauge } from 'prom-client'
 import { hashWorkers } from '../src/auth/hash-workers.ts'
 import {
   isWeaker,
@@ -72,7 +73,7 @@ const NOBODY = 0
  */
 export default fp(
   async app => {
-    const { config, schedule, monotonic } = app
+    const { config, schedule, monotonic, metrics } = app
     const { kysely } = app.database
     const queue = fairQueue({
       concurrency: CONCURRENCY,
@@ -81,6 +82,16 @@ export default fp(
       deadlineMs: DEADLINE_MS,
       schedule,
       monotonic,
+      onRefusal: metrics.passwordRefused,
+    })
+    new Gauge({
+      name: 'passwords_waiting',
+      help: 'Requests that wait for their password to be checked or hashed, by lane.',
+      labelNames: ['lane'],
+      registers: [metrics.registry],
+      collect() {
+        for (const lane of ['known', 'stranger'] as const) this.set({ lane }, queue.waiting(lane))
+      },
     })
     const workers = app.passwordWork === null ? hashWorkers() : null
     app.addHook('onClose', () => workers?.close())
@@ -165,5 +176,5 @@ export default fp(
       },
     )
   },
-  { name: 'credentials', dependencies: ['attempts', 'client-address', 'events'] },
+  { name: 'credentials', dependencies: ['attempts', 'client-address', 'events', 'metrics'] },
 )

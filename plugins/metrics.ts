@@ -3,6 +3,7 @@ import { Counter, Registry } from 'prom-client'
 import type { DeviceFailure } from '../src/auth/device.ts'
 import type { AuthenticationFailure } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
+import type { RefusalReason } from '../src/limits/fair-queue.ts'
 import type { MailOutcome } from '../src/mail/mailer.ts'
 import { requestDurations } from '../src/request-durations.ts'
 import type { AttemptKind } from './attempts.ts'
@@ -23,6 +24,8 @@ interface Metrics {
   authentication(outcome: AuthenticationOutcome): void
   /** Counts a request that was answered 429. */
   rateLimited(limit: 'api' | 'failed_auth' | AttemptKind): void
+  /** Counts a caller who got no turn at the work of passwords. */
+  passwordRefused(reason: RefusalReason): void
   /** Counts a mail: delivered, given up, or turned away. */
   mail(outcome: MailOutcome): void
 }
@@ -49,6 +52,11 @@ export default fp(
       help: 'Requests that were answered 429, by the limit that they met.',
       label: 'limit',
     })
+    const passwordRefusals = counter(registry, {
+      name: 'password_refusals_total',
+      help: 'Requests that were answered 503 because their password could not be checked or hashed in time, by reason.',
+      label: 'reason',
+    })
 
     const mails = counter(registry, {
       name: 'mails_total',
@@ -56,7 +64,13 @@ export default fp(
       label: 'outcome',
     })
 
-    app.decorate('metrics', { registry, authentication: authentications, rateLimited: refusals, mail: mails })
+    app.decorate('metrics', {
+      registry,
+      authentication: authentications,
+      rateLimited: refusals,
+      passwordRefused: passwordRefusals,
+      mail: mails,
+    })
     app.addHook('onResponse', (request, reply, done) => {
       const route = request.routeConfig.url ?? 'none'
       durations.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000)

@@ -8,6 +8,10 @@ export type HashJob = { password: string; hash: string } | { password: string; r
 /** Starts of a worker for one job: a worker that dies may have died of something else. */
 const ATTEMPTS = 2
 
+/** Starts a thread that does {@link HashJob}s one by one, and answers each with its result. */
+export const startHashWorker = (): Worker =>
+  new Worker(join(import.meta.dirname, 'hash-worker.js'), { execArgv: [] })
+
 /** The threads that worked on a password ended, or the server is closing. */
 export class HashWorkerLost extends Error {
   constructor(cause?: unknown) {
@@ -28,14 +32,16 @@ export interface HashWorkers extends PasswordWork {
  *
  * A thread is started when a job finds none idle, and stays: the caller bounds the jobs at the same time. Threads keep
  * no process alive, and end with it.
+ *
+ * @param options.start starts a thread
  */
-export function hashWorkers(): HashWorkers {
+export function hashWorkers({ start = startHashWorker } = {}): HashWorkers {
   const workers = new Set<Worker>()
   const idle: Worker[] = []
   let isClosed = false
 
-  const start = () => {
-    const worker = new Worker(join(import.meta.dirname, 'hash-worker.js'), { execArgv: [] })
+  const add = () => {
+    const worker = start()
     workers.add(worker)
     // Without a listener an error ends this process. An exit follows.
     worker.on('error', () => {})
@@ -69,7 +75,7 @@ export function hashWorkers(): HashWorkers {
     for (let attempt = 1; ; attempt++) {
       if (isClosed) throw new HashWorkerLost()
       try {
-        return await workOn(idle.pop() ?? start(), job)
+        return await workOn(idle.pop() ?? add(), job)
       } catch (error) {
         if (attempt === ATTEMPTS) throw error
       }

@@ -49,6 +49,8 @@ export interface FairQueueOptions {
   schedule: Schedule
   /** Monotonic milliseconds. */
   monotonic: () => number
+  /** Is told of each refusal. */
+  onRefusal?: (reason: RefusalReason) => void
 }
 
 export interface FairQueue {
@@ -91,6 +93,7 @@ export function fairQueue({
   deadlineMs,
   schedule,
   monotonic,
+  onRefusal = () => {},
 }: FairQueueOptions): FairQueue {
   const lanes = {
     known: new WaitingLane(places.known, perNetwork),
@@ -158,6 +161,7 @@ export function fairQueue({
           },
           refuse(reason) {
             cancelDeadline()
+            onRefusal(reason)
             reject(new TurnRefused(reason, drainMs()))
           },
         }

@@ -77,8 +77,11 @@ export interface TestAppOptions {
   monotonic?: TestClock
   /** What waits for some milliseconds; nothing waits unless given. */
   delay?: (ms: number) => Promise<unknown>
-  /** What checks and hashes passwords; this thread unless given, since a thread for each app takes long to start. */
-  passwordWork?: PasswordWork
+  /**
+   * What checks and hashes passwords: this thread unless given, since threads for each app take long to start; null for
+   * the server's own threads.
+   */
+  passwordWork?: PasswordWork | null
   /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
   mailbox?: boolean
   /** Adds routes before the server starts. */
@@ -119,7 +122,7 @@ export async function startApp(
     monotonic,
     schedule: monotonic.schedule,
     delay,
-    passwordWork,
+    ...(passwordWork && { passwordWork }),
     ...(hasMailbox && { deliverMail: mailbox.deliver }),
     logStream: { write: line => logged.push(JSON.parse(line)) },
   })

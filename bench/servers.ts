@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Call } from './load.ts'
 import { ROOT } from './settings.ts'
@@ -18,6 +18,7 @@ const POLL_MS = 5
 
 /** A server that can be started. */
 export interface Program {
+  /** Its path, from the project's folder. */
   script: string
   args?: readonly string[]
   environment?: Readonly<Record<string, string>>
@@ -94,7 +95,7 @@ async function start(
   const log = openSync(logPath, 'a')
   const probe = isProbed ? ['--expose-gc', '--import', join(ROOT, 'dist/bench/heap-probe.js')] : []
   const startedAt = performance.now()
-  const child = spawn(process.execPath, [...probe, join(ROOT, script), ...args], {
+  const child = spawn(process.execPath, [...probe, resolve(ROOT, script), ...args], {
     cwd: folder,
     env: {
       PATH: process.env.PATH,

@@ -194,7 +194,7 @@ function answered(manual: Manual, password: string, answer: Promise<Answer>): Pr
 
 async function floods(t: Test, database: TestDatabase) {
   const victim = await member(database)
-  const manyAccounts = Array.from({ length: 50 }, (_, n) => `nobody-${n}@example.org`)
+  const manyAccounts = Array.from({ length: 8 * PER_ADDRESS }, (_, n) => `nobody-${n}@example.org`)
 
   for (const [count, waiting] of [
     [8, 8 * PLACES_PER_NETWORK],

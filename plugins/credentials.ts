@@ -61,6 +61,12 @@ const PLACES = { known: 50, stranger: 100 }
 /** Callers of one network that can wait. */
 const PLACES_PER_NETWORK = 4
 
+/**
+ * Turns for which a network's last one counts. Among strangers a flood of fewer networks is to delay no new one. Known
+ * callers are seldom a flood, and those who log in twice are not to wait for others who log in once.
+ */
+const MEMORY = { known: 0, stranger: 128 }
+
 /** The longest wait for a turn, in milliseconds: some twenty turns of one processor at cost 12. */
 const DEADLINE_MS = 5_000
 
@@ -79,6 +85,7 @@ export default fp(
       concurrency: CONCURRENCY,
       places: PLACES,
       perNetwork: PLACES_PER_NETWORK,
+      memory: MEMORY,
       deadlineMs: DEADLINE_MS,
       schedule,
       monotonic,

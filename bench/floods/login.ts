@@ -157,18 +157,18 @@ function probeCells(probes: readonly Probe[]): string[] {
 }
 
 async function underFlood(
-  { calls }: Stage,
+  stage: Stage,
   server: Server,
   { addresses, accounts }: { addresses: number; accounts: number },
 ): Promise<Measured> {
+  const { calls } = stage
   const { url } = server
   const [owner, ...others] = calls.logins as [Call, ...Call[]]
-  const wrong = calls.logins
-    .slice(0, accounts)
-    .map(call => ({
-      ...call,
-      body: (call.body ?? '').replace('"password":"password"', '"password":"wrong"'),
-    }))
+  const wrong = calls.logins.slice(0, accounts).map(call => ({
+    ...call,
+    body: (call.body ?? '').replace('"password":"password"', '"password":"wrong"'),
+  }))
+  await stage.ask('delete from login_addresses')
   const home = from('198.51.100.1', owner)
   if ((await logIn(url, home)) !== 200) throw new Error('the owner could not log in')
   await pace(server, calls.tokens, { path: '/api/me', rate: PACE, seconds: 2 })

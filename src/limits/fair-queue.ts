@@ -1,8 +1,5 @@
 import type { Schedule } from '../schedule.ts'
 
-/** Turns for which it is remembered that a network had one: more than there are networks in a usual flood. */
-const RECENT_TURNS = 256
-
 /** How much the latest turn counts in the moving average of their durations. */
 const LATEST_WEIGHT = 0.2
 
@@ -44,6 +41,12 @@ export interface FairQueueOptions {
   places: Readonly<Record<Lane, number>>
   /** Callers of one network that can wait in one lane. */
   perNetwork: number
+  /**
+   * Turns for which a network's last one puts it behind networks that had none, by lane. With nought, turns simply go
+   * round. More keeps floods of that many networks from delaying a new one, and lets new ones delay those that had a
+   * turn for as long.
+   */
+  memory: Readonly<Record<Lane, number>>
   /** Milliseconds that a caller waits for its turn. */
   deadlineMs: number
   schedule: Schedule
@@ -76,9 +79,9 @@ interface Waiter {
  * A queue that is fair to networks instead of requests, so that a flood from some networks delays others by a bounded
  * number of turns. Invariants:
  *
- * - The network whose last turn is the longest ago goes first. Networks without a turn among the last
- *   {@link RECENT_TURNS} go in order of arrival. So while a caller is the first of its network, every other network in
- *   its lane gets at most one turn; and a network that floods cannot keep a position at the front.
+ * - The network whose last turn is the longest ago goes first, and those whose last turn is forgotten in order of
+ *   arrival. So while a caller is the first of its network, every other network in its lane gets at most one turn; and
+ *   with a memory, a network that floods cannot keep a position at the front.
  * - Within a network, callers get their turns in order of arrival.
  * - The lanes take alternate turns while both have waiters, and have places of their own: neither can starve the other.
  * - A full lane refuses the caller whose turn would come last, be it the new one or one that waits: by position within
@@ -90,14 +93,15 @@ export function fairQueue({
   concurrency,
   places,
   perNetwork,
+  memory,
   deadlineMs,
   schedule,
   monotonic,
   onRefusal = () => {},
 }: FairQueueOptions): FairQueue {
   const lanes = {
-    known: new WaitingLane(places.known, perNetwork),
-    stranger: new WaitingLane(places.stranger, perNetwork),
+    known: new WaitingLane(places.known, perNetwork, memory.known),
+    stranger: new WaitingLane(places.stranger, perNetwork, memory.stranger),
   }
   let running = 0
   let turns = 0
@@ -182,15 +186,17 @@ interface WaitingNetwork {
 class WaitingLane {
   readonly #places: number
   readonly #perNetwork: number
+  readonly #memory: number
   /** In order of arrival. */
   readonly #networks = new Map<string, WaitingNetwork>()
   /** The number of each network's last turn, among the last ones, the oldest first. */
   readonly #recentTurns = new Map<string, number>()
   #size = 0
 
-  constructor(places: number, perNetwork: number) {
+  constructor(places: number, perNetwork: number, memory: number) {
     this.#places = places
     this.#perNetwork = perNetwork
+    this.#memory = memory
   }
 
   get size(): number {
@@ -241,7 +247,7 @@ class WaitingLane {
     this.#recentTurns.delete(key)
     this.#recentTurns.set(key, turn)
     for (const [oldest, last] of this.#recentTurns) {
-      if (last > turn - RECENT_TURNS) break
+      if (last > turn - this.#memory) break
       this.#recentTurns.delete(oldest)
     }
     const network = this.#networks.get(key)
@@ -249,7 +255,7 @@ class WaitingLane {
   }
 
   #lastTurn(key: string, turn: number) {
-    return Math.max(this.#recentTurns.get(key) ?? 0, turn - RECENT_TURNS)
+    return Math.max(this.#recentTurns.get(key) ?? 0, turn - this.#memory)
   }
 
   /** Takes the caller out whose turn would come last. */

@@ -25,6 +25,7 @@ const checkedBy = (rounds: number, verify: (password: string, hash: string) => P
     concurrency: 1,
     places: { known: 1, stranger: 1 },
     perNetwork: 1,
+    memory: { known: 0, stranger: 0 },
     deadlineMs: 1_000,
     schedule: () => () => {},
     monotonic: () => 0,

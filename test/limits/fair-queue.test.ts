@@ -11,8 +11,7 @@ import { testClock } from '../support/app.ts'
 
 const DEADLINE = 5_000
 
-/** Turns after which it is forgotten that a network had one. */
-const RECENT_TURNS = 256
+const MEMORY = { known: 0, stranger: 20 }
 
 /** A queue whose turns end on command. */
 function manualQueue(options: Partial<FairQueueOptions> = {}) {
@@ -21,6 +20,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
     concurrency: 1,
     places: { known: 50, stranger: 100 },
     perNetwork: 4,
+    memory: MEMORY,
     deadlineMs: DEADLINE,
     schedule: clock.schedule,
     monotonic: clock,
@@ -137,12 +137,24 @@ t.test('a stream of new networks does not starve one that had a turn', async t =
   const { ask, started, endTurn } = manualQueue()
   void ask('a1', { network: 'a' })
   void ask('a2', { network: 'a' })
-  for (let n = 0; n < 2 * RECENT_TURNS && !started.includes('a2'); n++) {
+  for (let n = 0; n < 2 * MEMORY.stranger && !started.includes('a2'); n++) {
     void ask(`new ${n}`)
     await endTurn()
   }
   t.equal(started.at(-1), 'a2')
-  t.equal(started.length, RECENT_TURNS + 2)
+  t.equal(started.length, MEMORY.stranger + 2)
+})
+
+t.test('without a memory, turns go round in order of arrival', async t => {
+  const { ask, started, endTurn } = manualQueue()
+  const lane = 'known'
+  void ask('a1', { network: 'a', lane })
+  void ask('a2', { network: 'a', lane })
+  for (const name of ['b1', 'c1']) {
+    void ask(name, { network: name.slice(0, 1), lane })
+    await endTurn()
+  }
+  t.strictSame(started, ['a1', 'a2', 'b1'], 'who had a turn before others came does not wait for them')
 })
 
 t.test('lanes take alternate turns', async t => {
@@ -288,9 +300,15 @@ t.test('whatever comes in whatever order', async t => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 1, max: 3 }),
+      fc.nat({ max: 6 }),
       fc.array(step, { maxLength: 80 }),
-      async (concurrency, steps) => {
-        const made = manualQueue({ concurrency, places: PLACES, perNetwork: PER_NETWORK })
+      async (concurrency, memory, steps) => {
+        const made = manualQueue({
+          concurrency,
+          places: PLACES,
+          perNetwork: PER_NETWORK,
+          memory: { known: memory, stranger: memory },
+        })
         const { queue, started, refused, clock } = made
         interface Asked {
           name: string

@@ -18,6 +18,7 @@ const POLL_MS = 5
 
 /** A server that can be started. */
 export interface Program {
+  /** Its path, from the project's folder. */
   script: string
   args?: readonly string[]
   environment?: Readonly<Record<string, string>>

@@ -136,12 +136,12 @@ export default fp(
         if (user === null && config.revealUnknownEmail)
           throw unprocessable({ email: [MESSAGES.unknownEmail] })
         const stored = user && (await findResetToken(kysely, user.email, clock()))
-        const isRight = await app.verifyResetToken(token as string, stored)
+        const isRight = await app.verifyResetToken(this, token as string, stored)
         if (!isRight || user === null || stored === null) {
           throw unprocessable({ email: [MESSAGES.wrongResetToken] })
         }
 
-        const hash = await app.hashPassword(password as string)
+        const hash = await app.hashPassword(this, password as string)
         const done = await resetPassword(kysely, user, {
           token: stored,
           hash,

@@ -5,6 +5,7 @@ import { Counter, Registry, register } from 'prom-client'
 import type { DeviceFailure } from '../src/auth/device.ts'
 import type { AuthenticationFailure } from '../src/auth/identity.ts'
 import type { SessionFailure } from '../src/auth/session.ts'
+import type { RefusalReason } from '../src/limits/fair-queue.ts'
 import type { MailOutcome } from '../src/mail/mailer.ts'
 import { METRICS_PATH, metricsServer } from '../src/metrics-access.ts'
 import { requestDurations } from '../src/request-durations.ts'
@@ -28,6 +29,8 @@ interface Metrics {
   authentication(outcome: AuthenticationOutcome): void
   /** Counts a request that was answered 429. */
   rateLimited(limit: 'api' | 'ceiling' | 'failed_auth' | AttemptKind): void
+  /** Counts a caller who got no turn at the work of passwords. */
+  passwordRefused(reason: RefusalReason): void
   /** Counts a mail: delivered, given up, or turned away. */
   mail(outcome: MailOutcome): void
 }
@@ -56,6 +59,11 @@ export default fp(
       help: 'Requests that were answered 429, by the limit that they met.',
       label: 'limit',
     })
+    const passwordRefusals = counter(registry, {
+      name: 'password_refusals_total',
+      help: 'Requests that were answered 503 because their password could not be checked or hashed in time, by reason.',
+      label: 'reason',
+    })
 
     const mails = counter(registry, {
       name: 'mails_total',
@@ -74,6 +82,7 @@ export default fp(
       show,
       authentication: authentications,
       rateLimited: refusals,
+      passwordRefused: passwordRefusals,
       mail: mails,
     })
     const { config, gate, clock } = app

@@ -91,7 +91,7 @@ export default fp(
         const ofNew = await app.screening.passwordErrors(password, repeated)
         const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
         if (errors !== null) throw unprocessable(errors)
-        const hash = await app.hashPassword(password as string)
+        const hash = await app.hashPassword(this, password as string)
         const user = await this.authorized(async (transaction, { user, session }: SessionIdentity) => {
           const present = await findCredentialsById(transaction, user.id)
           // Another change of the password was made while this one was hashed.

@@ -12,6 +12,7 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { BODY_LIMIT_BYTES, tooManyRequests } from './api/errors.ts'
+import type { PasswordWork } from './auth/password.ts'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
 import { forwardedBy } from './forwarded.ts'
@@ -50,6 +51,8 @@ declare module 'fastify' {
     delay: (ms: number) => Promise<unknown>
     /** Brings mails on their way, if not MAIL_URL does. */
     deliverMail: Deliver | null
+    /** Checks and hashes passwords, if not threads of the server's own do. */
+    passwordWork: PasswordWork | null
   }
 }
 
@@ -63,6 +66,8 @@ export interface AppOptions {
   delay?: (ms: number) => Promise<unknown>
   /** Brings mails on their way; MAIL_URL does unless given. */
   deliverMail?: Deliver
+  /** Checks and hashes passwords; threads of the server's own do unless given. */
+  passwordWork?: PasswordWork
   /** Where the log goes; standard output unless given. */
   logStream?: { write(line: string): void }
 }
@@ -95,6 +100,7 @@ export function buildApp({
   random = randomBytes,
   delay = delayFor,
   deliverMail,
+  passwordWork,
   logStream,
 }: AppOptions): FastifyInstance {
   const headers = securityHeaders(config)
@@ -141,6 +147,7 @@ export function buildApp({
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)
+  app.decorate('passwordWork', passwordWork ?? null)
 
   const root = join(import.meta.dirname, '..')
   app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })

@@ -4,12 +4,13 @@ import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify
 import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
-import { PasswordsBusy } from './auth/password.ts'
+import { HashWorkerLost } from './auth/hash-workers.ts'
 import type { Config } from './config.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from './database/select.ts'
 import type { Browser } from './database/sessions.ts'
 import { LookupRefused } from './database/shared-lookup.ts'
 import { DatabaseUnavailable } from './database/unavailable.ts'
+import { TurnRefused } from './limits/fair-queue.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
 const SECURITY_HEADERS = {
@@ -77,7 +78,7 @@ function describeError(error: unknown): Described {
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
 
 /** What will work again by itself. */
-const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]
+const PASSING = [DatabaseUnavailable, HashWorkerLost, LookupRefused, TurnRefused]
 
 /** Whether an error is one that many requests meet at the same time, since something is down or has too much to do. */
 export const isPassing = (error: Error): boolean => PASSING.some(kind => error instanceof kind)
@@ -92,6 +93,7 @@ export function toHttpError(
   { contentType, bodyLimit = BODY_LIMIT_BYTES }: { contentType?: string; bodyLimit?: number } = {},
 ): HttpError {
   if (error instanceof HttpError) return error
+  if (error instanceof TurnRefused) return serviceUnavailable(error.retryAfterMs)
   if (isPassing(error)) return serviceUnavailable()
   if (error instanceof TooMuchIncluded) {
     return unprocessable({ include: [MESSAGES.tooMuchIncluded(MOST_INCLUDED)] })

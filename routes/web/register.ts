@@ -60,7 +60,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
       const user = {
         name: name as string,
         email: email as string,
-        password: await app.hashPassword(password as string),
+        password: await app.hashPassword(request, password as string),
       }
       const userId = await insertUser(app.database.kysely, {
         ...user,

@@ -90,9 +90,15 @@ export const tooManyRequests = ({ max, ttl }: { max: number; ttl: number }, now:
     },
   })
 
-/** 503 for what will work again by itself. */
-export const serviceUnavailable = () =>
-  new HttpError(503, MESSAGES.serviceUnavailable, { headers: { 'retry-after': 5 } })
+/**
+ * 503 for what will work again by itself.
+ *
+ * @param retryAfterMs milliseconds until it is likely to
+ */
+export const serviceUnavailable = (retryAfterMs = 5_000) =>
+  new HttpError(503, MESSAGES.serviceUnavailable, {
+    headers: { 'retry-after': Math.max(1, Math.ceil(retryAfterMs / 1000)) },
+  })
 
 /**
  * 422 as Laravel writes it: the first sentence, and how many more there are.

@@ -1,6 +1,6 @@
-import { verify as verifyArgon } from '@node-rs/argon2'
-import { hash as hashBcrypt, verify as verifyBcrypt } from '@node-rs/bcrypt'
-import pLimit from 'p-limit'
+import { verifySync as verifyArgon } from '@node-rs/argon2'
+import { hash as hashBcrypt, hashSync as hashBcryptSync, verifySync as verifyBcrypt } from '@node-rs/bcrypt'
+import type { FairQueue, QueuedCaller } from '../limits/fair-queue.ts'
 
 declare const passwordHash: unique symbol
 
@@ -41,6 +41,15 @@ export function passwordWeaknesses(password: string): PasswordWeakness[] {
   return weaknesses.filter(([, isWeak]) => isWeak).map(([weakness]) => weakness)
 }
 
+/** How bcrypt hashes new passwords: in the `$2y$` form that PHP recognises. */
+const bcryptOptions = (rounds: number) => ({ cost: rounds, version: '2y' }) as const
+
+/** @throws {RangeError} for a password that {@link passwordFault} rejects */
+export function assertPossible(password: string): void {
+  const fault = passwordFault(password)
+  if (fault !== null) throw new RangeError(`The password ${fault}.`)
+}
+
 /**
  * Hashes a new password with bcrypt, in the `$2y$` form that PHP recognises, off the event loop.
  *
@@ -48,21 +57,27 @@ export function passwordWeaknesses(password: string): PasswordWeakness[] {
  * @throws {RangeError} for a password that {@link passwordFault} rejects
  */
 export async function hashPassword(password: string, rounds: number): Promise<PasswordHash> {
-  const fault = passwordFault(password)
-  if (fault !== null) throw new RangeError(`The password ${fault}.`)
-  return (await hashBcrypt(password, { cost: rounds, version: '2y' })) as PasswordHash
+  assertPossible(password)
+  return (await hashBcrypt(password, bcryptOptions(rounds))) as PasswordHash
+}
+
+/** Does the same as {@link hashPassword}, and blocks the thread meanwhile. */
+export function hashPasswordSync(password: string, rounds: number): PasswordHash {
+  assertPossible(password)
+  return hashBcryptSync(password, bcryptOptions(rounds)) as PasswordHash
 }
 
 /**
  * Whether a password belongs to a hash that Laravel or we wrote: bcrypt (`$2y$`, `$2a$`, `$2b$`), argon2i or
- * argon2id. bcrypt compares the first 72 bytes, as PHP does. Whatever cannot be read matches nothing.
+ * argon2id. bcrypt compares the first 72 bytes, as PHP does. Whatever cannot be read matches nothing. Blocks the
+ * thread meanwhile.
  */
-export async function verifyPassword(password: string, hash: string): Promise<boolean> {
+export function verifyPassword(password: string, hash: string): boolean {
   // PHP stops at a NUL, and so "secret\0anything" would open what "secret" opens.
   if (password.includes('\0')) return false
   try {
-    if (/^\$2[aby]\$/.test(hash)) return await verifyBcrypt(password, hash)
-    if (/^\$argon2(i|id)\$/.test(hash)) return await verifyArgon(hash, password)
+    if (/^\$2[aby]\$/.test(hash)) return verifyBcrypt(password, hash)
+    if (/^\$argon2(i|id)\$/.test(hash)) return verifyArgon(hash, password)
   } catch {
     return false
   }
@@ -96,58 +111,46 @@ function argonWork(hash: string): { parameters: string; work: number } | null {
 /** An argon2 hash that no password has, with a salt of 16 bytes and 32 more, all of them nought. */
 const argonOfNobody = (parameters: string) => `${parameters}${'A'.repeat(22)}$${'A'.repeat(43)}`
 
-/** More passwords are waiting to be checked than can be in reasonable time. */
-export class PasswordsBusy extends Error {
-  constructor() {
-    super('Too many passwords are waiting to be checked.')
-    this.name = 'PasswordsBusy'
-  }
+/** What does the work of passwords, off the event loop. */
+export interface PasswordWork {
+  /** As {@link verifyPassword}. */
+  verify(password: string, hash: string): Promise<boolean>
+  /** As {@link hashPassword}. */
+  hash(password: string, rounds: number): Promise<PasswordHash>
 }
 
-/** Checks and hashes passwords, a few at a time. */
+/** Checks and hashes passwords, in turns. */
 export interface Passwords {
   /**
    * Whether a password belongs to a hash; null is nobody's. What fails costs the most work of each kind of hash that
    * was met so far, and of the configured cost at least, so that the time does not tell whether there was a hash, nor
-   * which.
+   * which. All of this is one turn.
    *
-   * @throws {PasswordsBusy} when too many wait already
+   * @throws {TurnRefused} when the caller gets no turn
    */
-  verify(password: string, hash: string | null): Promise<boolean>
+  verify(password: string, hash: string | null, caller: QueuedCaller): Promise<boolean>
   /**
    * Hashes a new password as {@link hashPassword} does.
    *
-   * @throws {PasswordsBusy} when too many wait already
+   * @throws {TurnRefused} when the caller gets no turn
    */
-  hash(password: string): Promise<PasswordHash>
+  hash(password: string, caller: QueuedCaller): Promise<PasswordHash>
 }
 
 /**
- * Checks and hashes passwords off the event loop, a few at a time.
+ * Checks and hashes passwords, in turns of a queue.
  *
  * @param rounds bcrypt's cost of new hashes
- * @param concurrency how many are worked on at once: they share their threads with file access and DNS
- * @param waiting how many more may wait
- * @param compare what does the work
  */
 export function passwords({
   rounds,
-  concurrency,
-  waiting,
-  compare = verifyPassword,
+  queue,
+  work,
 }: {
   rounds: number
-  concurrency: number
-  waiting: number
-  compare?: typeof verifyPassword
+  queue: FairQueue
+  work: PasswordWork
 }): Passwords {
-  const limit = pLimit(concurrency)
-
-  const whenFree = <T>(work: () => Promise<T>): Promise<T> => {
-    if (limit.pendingCount >= waiting) throw new PasswordsBusy()
-    return limit(work)
-  }
-
   let mostRounds = rounds
   let mostArgon: ReturnType<typeof argonWork> = null
 
@@ -156,17 +159,17 @@ export function passwords({
     const argon = argonWork(hash ?? '')
     mostRounds = Math.max(mostRounds, cost ?? 0)
     if (argon !== null && argon.work > (mostArgon?.work ?? 0)) mostArgon = argon
-    if (hash !== null && (await compare(password, hash))) return true
+    if (hash !== null && (await work.verify(password, hash))) return true
     // The costs from a lower one up to the last but one add up to what is missing.
     for (let more = cost ?? mostRounds; more < mostRounds; more++)
-      await compare(password, bcryptOfNobody(more))
-    if (cost === null) await compare(password, bcryptOfNobody(mostRounds))
-    if (argon === null && mostArgon !== null) await compare(password, argonOfNobody(mostArgon.parameters))
+      await work.verify(password, bcryptOfNobody(more))
+    if (cost === null) await work.verify(password, bcryptOfNobody(mostRounds))
+    if (argon === null && mostArgon !== null) await work.verify(password, argonOfNobody(mostArgon.parameters))
     return false
   }
 
   return {
-    verify: async (password, hash) => whenFree(() => verify(password, hash)),
-    hash: async password => whenFree(() => hashPassword(password, rounds)),
+    verify: (password, hash, caller) => queue.run(caller, () => verify(password, hash)),
+    hash: (password, caller) => queue.run(caller, () => work.hash(password, rounds)),
   }
 }

@@ -8,7 +8,30 @@ import {
   passwordWeaknesses,
   verifyPassword,
 } from '../../src/auth/password.ts'
+import { fairQueue } from '../../src/limits/fair-queue.ts'
+import { passwordWorkHere } from '../support/app.ts'
 import { laravelRows as laravel } from '../support/laravel.ts'
+
+const CALLER = {
+  network: '198.51.100.1',
+  lane: 'stranger',
+  isUnbounded: false,
+  connection: { destroyed: false },
+} as const
+
+/** Passwords whose checks are done by a function, in turns one by one. */
+const checkedBy = (rounds: number, verify: (password: string, hash: string) => Promise<boolean>) => {
+  const queue = fairQueue({
+    concurrency: 1,
+    places: { known: 1, stranger: 1 },
+    perNetwork: 1,
+    memory: { known: 0, stranger: 0 },
+    deadlineMs: 1_000,
+    schedule: () => () => {},
+    monotonic: () => 0,
+  })
+  return passwords({ rounds, queue, work: { ...passwordWorkHere, verify } })
+}
 
 t.test('every password that Laravel hashed opens, and no other', async t => {
   for (const { row, password } of laravel.users) {
@@ -101,18 +124,13 @@ t.test('a wrong password costs the same, whoever it is for', async t => {
   /** How much work was done, where the least is 1. */
   const workOf = async (hash: string | null, password = 'wrong') => {
     let work = 0
-    const { verify } = passwords({
-      rounds: 8,
-      concurrency: 1,
-      waiting: 1,
-      compare: async (given, against) => {
-        work += 2 ** Number(/^\$2y\$(\d\d)\$/.exec(against)?.[1] ?? Number.NEGATIVE_INFINITY)
-        // A hash that is malformed is no work at all.
-        if (against !== hash) t.match(against, /^\$2y\$\d\d\$[./0-9A-Za-z]{53}$/)
-        return verifyPassword(given, against)
-      },
+    const { verify } = checkedBy(8, async (given, against) => {
+      work += 2 ** Number(/^\$2y\$(\d\d)\$/.exec(against)?.[1] ?? Number.NEGATIVE_INFINITY)
+      // A hash that is malformed is no work at all.
+      if (against !== hash) t.match(against, /^\$2y\$\d\d\$[./0-9A-Za-z]{53}$/)
+      return verifyPassword(given, against)
     })
-    t.equal(await verify(password, hash), false)
+    t.equal(await verify(password, hash, CALLER), false)
     return work
   }
   const nobody = await workOf(null)
@@ -128,19 +146,14 @@ t.test('what fails costs all kinds of work that any hash has cost', async t => {
   const argon =
     '$argon2id$v=19$m=1024,t=2,p=1$UnVGMTEuRncvWm1LTFM4UA$NbOgZTIPG8SmllgH1Mitckc0dxYtxOPZc2GuiuulUAk'
   let work: string[] = []
-  const { verify } = passwords({
-    rounds: 4,
-    concurrency: 1,
-    waiting: 1,
-    compare: async (given, against) => {
-      const isRight = await verifyPassword(given, against)
-      work.push(/^\$2y\$\d\d|^\$argon2id?\$v=19\$m=\d+,t=\d+/.exec(against)?.[0] ?? against)
-      return isRight
-    },
+  const { verify } = checkedBy(4, async (given, against) => {
+    const isRight = verifyPassword(given, against)
+    work.push(/^\$2y\$\d\d|^\$argon2id?\$v=19\$m=\d+,t=\d+/.exec(against)?.[0] ?? against)
+    return isRight
   })
   const workOf = async (hash: string | null) => {
     work = []
-    t.equal(await verify('wrong', hash), false)
+    t.equal(await verify('wrong', hash, CALLER), false)
     return work.sort()
   }
   t.strictSame(await workOf(null), ['$2y$04'])
@@ -154,30 +167,14 @@ t.test('what fails costs all kinds of work that any hash has cost', async t => {
   t.strictSame(await workOf('!'), ['!', ...all], 'a hash that is none')
 })
 
-t.test('passwords are checked a few at a time, and not for ever', async t => {
-  let busy = 0
-  let most = 0
-  const finish: (() => void)[] = []
-  const { verify, hash } = passwords({
-    rounds: 4,
-    concurrency: 2,
-    waiting: 3,
-    compare: async () => {
-      most = Math.max(most, ++busy)
-      await new Promise<void>(resolve => finish.push(resolve))
-      busy -= 1
-      return true
-    },
+t.test('what fails is one turn, however much work it is', async t => {
+  const log: string[] = []
+  const { verify, hash } = checkedBy(6, async (password, against) => {
+    log.push(`${password} ${against.slice(0, 6)}`)
+    return false
   })
-  const checks = Array.from({ length: 5 }, () => verify('a', 'b'))
-  await new Promise(setImmediate)
-  await t.rejects(verify('a', 'b'), { name: 'PasswordsBusy' })
-  await t.rejects(hash('a'), { name: 'PasswordsBusy' })
-  for (let round = 0; round < 5; round++) {
-    for (const resolve of finish.splice(0)) resolve()
-    await new Promise(setImmediate)
-  }
-  t.strictSame(await Promise.all(checks), [true, true, true, true, true])
-  t.equal(most, 2)
-  t.match(await hash('a'), /^\$2y\$04\$/)
+  const other = { ...CALLER, network: '198.51.100.2' }
+  await Promise.all([verify('one', await hashPassword('right', 4), CALLER), verify('two', null, other)])
+  t.strictSame(log, ['one $2y$04', 'one $2y$04', 'one $2y$05', 'two $2y$06'])
+  t.match(await hash('a', CALLER), /^\$2y\$06\$/)
 })

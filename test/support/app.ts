@@ -2,7 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '../../src/app.ts'
-import { hashPassword, type PasswordHash } from '../../src/auth/password.ts'
+import {
+  hashPassword,
+  type PasswordHash,
+  type PasswordWork,
+  verifyPassword,
+} from '../../src/auth/password.ts'
 import { mintSecret, PlainToken } from '../../src/auth/token.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { Database } from '../../src/database/connect.ts'
@@ -72,10 +77,21 @@ export interface TestAppOptions {
   monotonic?: TestClock
   /** What waits for some milliseconds; nothing waits unless given. */
   delay?: (ms: number) => Promise<unknown>
+  /**
+   * What checks and hashes passwords: this thread unless given, since threads for each app take long to start; null for
+   * the server's own threads.
+   */
+  passwordWork?: PasswordWork | null
   /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
   mailbox?: boolean
   /** Adds routes before the server starts. */
   routes?: (app: FastifyInstance) => void
+}
+
+/** Checks and hashes passwords in this thread. */
+export const passwordWorkHere: PasswordWork = {
+  verify: async (password, hash) => verifyPassword(password, hash),
+  hash: hashPassword,
 }
 
 /** A server on a database that outlives it, with a log to look into. It is closed with the test. */
@@ -87,6 +103,7 @@ export async function startApp(
     clock = testClock(),
     monotonic = clock,
     delay = async () => {},
+    passwordWork = passwordWorkHere,
     mailbox: hasMailbox = environment.MAIL_URL === undefined,
     routes,
   }: TestAppOptions,
@@ -105,6 +122,7 @@ export async function startApp(
     monotonic,
     schedule: monotonic.schedule,
     delay,
+    ...(passwordWork && { passwordWork }),
     ...(hasMailbox && { deliverMail: mailbox.deliver }),
     logStream: { write: line => logged.push(JSON.parse(line)) },
   })

@@ -72,6 +72,8 @@ export interface TestAppOptions {
   monotonic?: TestClock
   /** What waits for some milliseconds; nothing waits unless given. */
   delay?: (ms: number) => Promise<unknown>
+  /** Whether attempts that were counted before it starts still count, as they do in production; they do not unless given. */
+  keepsAttempts?: boolean
   /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
   mailbox?: boolean
   /** Adds routes before the server starts. */
@@ -87,10 +89,14 @@ export async function startApp(
     clock = testClock(),
     monotonic = clock,
     delay = async () => {},
+    keepsAttempts = false,
     mailbox: hasMailbox = environment.MAIL_URL === undefined,
     routes,
   }: TestAppOptions,
 ): Promise<TestApp> {
+  // Tests of a file share a database and its moment: their logins are not to add up. A database that does not answer
+  // counts nothing.
+  if (!keepsAttempts) await forgetAttempts(database).catch(() => {})
   const logged: Record<string, unknown>[] = []
   const mailbox = new Mailbox()
   const app = buildApp({
@@ -113,6 +119,8 @@ export async function startApp(
   await app.ready()
   return Object.assign(app, { logged, mailbox }) as TestApp
 }
+
+const forgetAttempts = ({ kysely }: Pick<Database, 'kysely'>) => kysely.deleteFrom('attempt_counts').execute()
 
 /** Does something each time that a password or a code was verified, before anything comes of it. */
 export function afterVerifying(app: FastifyInstance, act: () => Promise<unknown>): void {

@@ -7,8 +7,8 @@ import { steadyClock } from '../src/steady-clock.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Makes counters of a kind of their own, whose keys never take the place of another kind's: for what may be
-     * forgotten when memory runs out.
+     * The counters of a kind, whose keys never take the place of another kind's: for what may be forgotten when memory
+     * runs out.
      */
     countersOf(kind: string): Counters
     /** Those of request rates. */
@@ -26,10 +26,16 @@ export default fp(
   async app => {
     const { clock, monotonic } = app
     app.decorate('attemptCounts', attemptCounts(app.database.kysely, steadyClock(clock, monotonic)))
-    app.decorate('countersOf', countersOf())
+    const make = counterMaker()
+    const made = new Map<string, Counters>()
+    app.decorate('countersOf', kind => {
+      const counters = made.get(kind) ?? make(kind)
+      made.set(kind, counters)
+      return counters
+    })
     app.decorate('counters', app.countersOf('requests'))
 
-    function countersOf(): (kind: string) => Counters {
+    function counterMaker(): (kind: string) => Counters {
       const { redisUrl } = app.config
       if (redisUrl === null) return () => memoryCounters(monotonic)
       const redis = new Redis(redisUrl, {

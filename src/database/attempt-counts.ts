@@ -32,8 +32,9 @@ export interface AttemptCounts {
    * Counts an attempt under all keys, or under none if one of them is used up, in one statement. Refused attempts
    * neither extend a window nor raise a count.
    *
-   * @param stages keys of a later stage get no row unless those before have room. Which stage a kind of key belongs to
-   *   never changes: in each stage rows are locked in the order of their keys, so that no two calls deadlock.
+   * @param stages keys of a later stage get no row unless those before have room. Rows are locked by stage, and in a
+   *   stage in the order of their keys: kinds of keys that come in different stages come in the same order in all calls,
+   *   so that no two of these deadlock.
    * @param windowMs how long windows are, in milliseconds; always the same for one key, and an hour at most
    */
   take(

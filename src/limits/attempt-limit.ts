@@ -22,9 +22,9 @@ export const accountKey = (email: string): string =>
 const countKey = (kind: string, ...subject: string[]): string =>
   `${kind}:${hash('sha256', JSON.stringify(subject), 'base64url')}`
 
-/** The bounds of the networks that an address is in, each with its share. */
-const networkBounds = (kind: string, { networks }: Pick<ClientAddress, 'networks'>, max: number): Bound[] =>
-  networks.map(({ key, share }) => ({ key: countKey(kind, key), max: max * share }))
+/** The bounds of the networks that an address is in, each with its share: a stage each, from the narrowest. */
+const networkStages = (kind: string, { networks }: Pick<ClientAddress, 'networks'>, max: number): Bound[][] =>
+  networks.map(({ key, share }) => [{ key: countKey(kind, key), max: max * share }])
 
 /** How many refusals of a limit are remembered, and for how long at most, in milliseconds. */
 const REFUSALS = 10_000
@@ -77,7 +77,7 @@ export function attemptLimit(
   /** @throws {LimitExceeded} when a limit is used up */
   return async ({ account, address }: Attempt): Promise<{ max: number; remaining: number }> => {
     const taken = await count([
-      networkBounds(`${name}:address`, address, max * ACCOUNTS_PER_ADDRESS),
+      ...networkStages(`${name}:address`, address, max * ACCOUNTS_PER_ADDRESS),
       [{ key: countKey(`${name}:account`, account, address.key), max }],
     ])
     const left = taken.map(({ max, attempts }) => ({ max, remaining: max - attempts }))
@@ -127,7 +127,7 @@ export function hourlyAddressLimit(
 ) {
   const count = countingOf(counts, HOUR_MS, monotonic)
   return async (address: Attempt['address']): Promise<void> => {
-    await count([networkBounds(name, address, max)])
+    await count(networkStages(name, address, max))
   }
 }
 

@@ -53,10 +53,11 @@ export const attemptCounts: Migration = {
             return;
           end if;
         end loop;
+        -- A window without attempts left is none: nobody will give one back to it.
         return query
           update attempt_counts c set
             attempts = case when c.ends_at > now_ms then c.attempts + 1 else 1 end,
-            ends_at = case when c.ends_at > now_ms then c.ends_at else latest end
+            ends_at = case when c.ends_at > now_ms and c.attempts > 0 then c.ends_at else latest end
           from unnest(keys) with ordinality as wanted (key, place)
           where c.key = wanted.key
           returning wanted.place, c.attempts, c.ends_at;

@@ -3,7 +3,8 @@ import t from 'tap'
 import { clientAddresses } from '../../src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '../../src/limits/counters.ts'
 import { guessLimit } from '../../src/limits/guess-limit.ts'
-import { MINUTE, testClock } from '../support/app.ts'
+import { steadyClock } from '../../src/steady-clock.ts'
+import { MINUTE, NOW, testClock } from '../support/app.ts'
 
 const REDIS_URL = process.env.TEST_REDIS_URL
 const skip = REDIS_URL ? false : 'no Redis was found'
@@ -30,7 +31,8 @@ t.test('counters in Redis', { skip }, async t => {
   t.teardown(() => redis.disconnect())
   const prefix = `test-${process.pid}-${Math.random()}`
   const changes: unknown[] = []
-  const counters = redisCounters(redis, testClock(), change => changes.push(change))(prefix)
+  const kinds = redisCounters(redis, testClock(), change => changes.push(change))
+  const counters = kinds(prefix)
   const other = redisCounters(redis, testClock(), change => changes.push(change))(prefix)
 
   t.strictSame(await counters.read('a', MINUTE), { current: 0, ttl: 0 })
@@ -43,6 +45,14 @@ t.test('counters in Redis', { skip }, async t => {
   await redis.persist(`animethemes-auth:${prefix}:a`)
   t.match(await counters.hit('a', MINUTE), { current: 3, ttl: MINUTE }, 'a lost expiry is set anew')
   t.ok((await redis.pttl(`animethemes-auth:${prefix}:a`)) > 0)
+
+  // As when the clock of Redis is set back.
+  for (const look of ['hit', 'read'] as const) {
+    await redis.pexpire(`animethemes-auth:${prefix}:a`, 60 * MINUTE)
+    t.match(await counters[look]('a', MINUTE), { ttl: MINUTE }, 'an expiry that is too late is cut')
+    t.ok((await redis.pttl(`animethemes-auth:${prefix}:a`)) <= MINUTE)
+  }
+  t.strictSame(await kinds('another kind').read('a', MINUTE), { current: 0, ttl: 0 })
   t.strictSame(changes, [])
 })
 
@@ -77,6 +87,19 @@ t.test('counters whose Redis goes away', async t => {
   clock.advance(1_000)
   t.match(await counters.hit('a', MINUTE), { current: 2 }, 'until Redis is back')
   t.strictSame(changes.slice(1), [null])
+})
+
+t.test('a clock that goes on when the wall clock is set', async t => {
+  const [clock, monotonic] = [testClock(), testClock(1234.5)]
+  const steady = steadyClock(clock, monotonic)
+  t.equal(steady(), NOW)
+  for (const ms of [-60 * MINUTE, 120 * MINUTE]) {
+    clock.advance(ms)
+    t.equal(steady(), NOW)
+  }
+  monotonic.advance(1_000.4)
+  t.equal(steady(), NOW + 1_000, 'in whole milliseconds')
+  t.equal(steadyClock(clock, monotonic)(), NOW + 60 * MINUTE, 'another begins at the time of then')
 })
 
 const bound = (max: number) => ({ max, windowMs: MINUTE })

@@ -9,7 +9,7 @@ import { pruneEvents } from '../src/database/events.ts'
 import { pruneFormSubmissions } from '../src/database/form-submissions.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
 import { pruneResetTokens } from '../src/database/password-resets.ts'
-import { type Activity, pruneSessions, writeActivity } from '../src/database/sessions.ts'
+import { type Activity, latestUse, pruneSessions, writeActivity } from '../src/database/sessions.ts'
 import { pruneTokens, writeLastUsed } from '../src/database/tokens.ts'
 import { pruneUsers } from '../src/database/users.ts'
 import { browserOf } from '../src/http.ts'
@@ -24,7 +24,7 @@ declare module 'fastify' {
       flush(): Promise<void>
       /**
        * Deletes what is over: sessions, tokens, remembered devices, reset tokens, forms sent a day ago, old events, users
-       * deleted a month ago.
+       * deleted a month ago, counts of attempts.
        */
       prune(): Promise<void>
     }
@@ -55,20 +55,19 @@ const SENT_FORMS_MS = DAY_MS
 /** How long a user that was deleted can be brought back, in milliseconds. */
 const DELETED_MS = 30 * DAY_MS
 
+/** Whether a session's stored time is to be written anew: it is too old, or so late that a wrong clock wrote it. */
+const isOutdated = (storedAt: number, now: number) =>
+  now - storedAt >= SESSION_GRAIN_MS || storedAt > latestUse(now)
+
 /** Notes when tokens and sessions are used, writes the notes every few seconds and at the end, and clears up. */
 export default fp(
   async app => {
-    const { clock, config, log } = app
+    const { clock, monotonic, config, log } = app
     const { kysely } = app.database
-    const tokens = notes<number, Activity>(
-      uses => writeLastUsed(kysely, uses),
-      ({ at }) => at,
-    )
-    const sessions = notes<SessionDigest, Activity>(
-      uses => writeActivity(kysely, uses),
-      ({ at }) => at,
-    )
+    const tokens = notes<number, Activity>(uses => writeLastUsed(kysely, uses, clock()))
+    const sessions = notes<SessionDigest, Activity>(uses => writeActivity(kysely, uses, clock()))
 
+    // When each was noted, in milliseconds of the monotonic clock.
     const noted = new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY })
 
     const warn = (message: string) => (error: unknown) => log.warn({ err: error }, message)
@@ -95,6 +94,7 @@ export default fp(
           () => pruneFormSubmissions(kysely, now - SENT_FORMS_MS),
           () => pruneEmailChanges(kysely, now),
           () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),
+          () => app.attemptCounts.prune(),
         ]) {
           await prune().catch(warn('what is over could not be deleted'))
         }
@@ -106,11 +106,12 @@ export default fp(
       const { identity, session } = request
       const at = clock()
       if (identity?.via === 'token') tokens.note(identity.token.id, { at, ...browserOf(request) })
-      if (session !== null && at - session.lastActivityAt >= SESSION_GRAIN_MS) {
+      if (session !== null && isOutdated(session.lastActivityAt, at)) {
         const digest = session.id.digest()
+        const now = monotonic()
         // What the request knew of the session may be from before the last note.
-        if (at - (noted.get(digest) ?? Number.NEGATIVE_INFINITY) >= SESSION_GRAIN_MS) {
-          noted.set(digest, at)
+        if (now - (noted.get(digest) ?? Number.NEGATIVE_INFINITY) >= SESSION_GRAIN_MS) {
+          noted.set(digest, now)
           sessions.note(digest, { at, ...browserOf(request) })
         }
       }
@@ -129,5 +130,5 @@ export default fp(
       await activity.flush()
     })
   },
-  { name: 'activity', dependencies: ['identify'] },
+  { name: 'activity', dependencies: ['counters', 'identify'] },
 )

@@ -4,7 +4,12 @@ import { tooManyRequests } from '../src/api/errors.ts'
 import { MINUTE_MS } from '../src/auth/time.ts'
 import type { Config } from '../src/config.ts'
 import { hasLoggedInFrom } from '../src/database/login-addresses.ts'
-import { ACCOUNTS_PER_ADDRESS, attemptLimit, failureLimit, hourlyLimit } from '../src/limits/attempt-limit.ts'
+import {
+  ACCOUNTS_PER_ADDRESS,
+  attemptLimit,
+  failureLimit,
+  hourlyAddressLimit,
+} from '../src/limits/attempt-limit.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
 import { guessLimit } from '../src/limits/guess-limit.ts'
 
@@ -84,34 +89,40 @@ declare module 'fastify' {
   }
 }
 
-/** Adds `app.attempts`, which bounds how often people try what opens something or reaches somebody. */
+/**
+ * Adds `app.attempts`, which bounds how often people try what opens something or reaches somebody. Wrong tokens are
+ * counted in memory or in Redis, since nobody guesses them; all else in the database.
+ */
 export default fp(
   async app => {
-    const { config, clock, counters, metrics } = app
+    const { config, clock, monotonic, attemptCounts, metrics, log } = app
     const { kysely } = app.database
 
     const limits = Object.fromEntries(
       Object.entries(MAX).map(([kind, maxOf]) => [
         kind,
-        attemptLimit(counters, { name: kind, max: maxOf(config) }),
+        attemptLimit(attemptCounts, { name: kind, max: maxOf(config) }, monotonic),
       ]),
     ) as Record<AttemptKind, ReturnType<typeof attemptLimit>>
     const failuresOf = (kind: keyof typeof SECRETS, max: number) =>
-      failureLimit(counters, { name: SECRETS[kind], max }, clock)
+      failureLimit(attemptCounts, { name: SECRETS[kind], max }, error =>
+        log.warn({ err: error }, 'an attempt that was not wrong could not be given back, and stays counted'),
+      )
     const failures = {
       login: failuresOf('login', config.loginFailureLimit),
       confirm_password: failuresOf('confirm_password', config.loginFailureLimit),
       two_factor: failuresOf('two_factor', config.twoFactorRateLimit * ACCOUNTS_PER_ADDRESS),
     }
-    const registrations = hourlyLimit(counters, {
-      name: 'registered',
-      max: config.registerRateLimit * ACCOUNTS_PER_ADDRESS,
-    })
+    const countRegistration = hourlyAddressLimit(
+      attemptCounts,
+      { name: 'registered', max: config.registerRateLimit * ACCOUNTS_PER_ADDRESS },
+      monotonic,
+    )
 
     const guesses = guessLimit(
-      counters,
-      { name: 'failed-auth', max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
-      clock,
+      app.countersOf('failed-auth'),
+      { max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
+      monotonic,
     )
 
     const within = async <T>(
@@ -131,7 +142,7 @@ export default fp(
 
     app.decorate('attempts', {
       async count({ clientAddress }, reply, kind, account) {
-        const attempt = { account, address: clientAddress.key }
+        const attempt = { account, address: clientAddress }
         const { max, remaining } = await within(kind, () => limits[kind](attempt))
         reply.headers({ 'x-ratelimit-limit': max, 'x-ratelimit-remaining': remaining })
       },
@@ -169,8 +180,7 @@ export default fp(
         )
         return found[0] as T
       },
-      countRegistration: ({ clientAddress }) =>
-        within('register', () => registrations.count(clientAddress.key)),
+      countRegistration: ({ clientAddress }) => within('register', () => countRegistration(clientAddress)),
     })
   },
   { name: 'attempts', dependencies: ['client-address', 'counters', 'database', 'metrics'] },

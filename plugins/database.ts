@@ -21,8 +21,8 @@ declare module 'fastify' {
  */
 export default fp(
   async app => {
-    const { config, database, clock } = app
-    const cache = config.identityCache ? identityCache(clock) : null
+    const { config, database, clock, monotonic } = app
+    const cache = config.identityCache ? identityCache({ clock, monotonic }) : null
     app.decorate('identities', identities(database, config.tokenableTypes, clock, cache))
     app.addHook('onClose', () => database.close())
     if (cache !== null) keepCurrent(app, cache)
@@ -32,12 +32,12 @@ export default fp(
 
 /** Has the cache follow the database's changes, those of our own requests before they are answered. */
 function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
-  const { database, clock, log } = app
+  const { database, monotonic, log } = app
   let isFollowing = false
   let changes: ReturnType<typeof followIdentityChanges> | undefined
 
   app.addHook('onReady', async () => {
-    changes = followIdentityChanges(database, cache, clock, {
+    changes = followIdentityChanges(database, cache, monotonic, {
       following() {
         isFollowing = true
         log.info('identities are remembered')

@@ -16,7 +16,7 @@ declare module 'fastify' {
     identity: Identity | null
     /** How that was found out, for the log and the metrics only; null when nobody asked. */
     authenticationOutcome: AuthenticationOutcome | null
-    /** When that began to be found out, in milliseconds since the epoch. */
+    /** When that began to be found out, in milliseconds of `app.monotonic`. */
     identifiedAt: number
     /** Whether it was found out once more, since the body came late. */
     isIdentifiedAgain: boolean
@@ -29,14 +29,14 @@ declare module 'fastify' {
  */
 export default fp(
   async app => {
-    const { config, clock } = app
+    const { config, clock, monotonic } = app
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
     app.decorateRequest('identifiedAt', 0)
     app.decorateRequest('isIdentifiedAgain', false)
 
     // Programs go on asking with a token that has ended: once in a while is enough to know.
-    const recorded = new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: clock } })
+    const recorded = new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: monotonic } })
     const recordExpired = (request: FastifyRequest, { id, owner }: StoredToken) => {
       if (recorded.has(id)) return
       recorded.set(id, true)
@@ -111,7 +111,7 @@ export default fp(
       const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
       if (!isAsked && !request.isStateful) return done()
       request.authenticationOutcome = 'anonymous'
-      request.identifiedAt = clock()
+      request.identifiedAt = monotonic()
 
       const finish = (error?: Error) => {
         app.metrics.authentication(request.authenticationOutcome ?? 'anonymous')
@@ -142,7 +142,7 @@ export default fp(
 
     // Who calls is decided by the head of a request. Its body may come much later, when that is true no longer.
     app.addHook('preValidation', (request, _reply, done) => {
-      const isLate = request.identity !== null && clock() - request.identifiedAt > LATE_MS
+      const isLate = request.identity !== null && monotonic() - request.identifiedAt > LATE_MS
       if (isLate) identifyAgain(request).then(() => done(), done)
       else done()
     })

@@ -44,7 +44,7 @@ declare module 'fastify' {
  */
 export default fp(
   async app => {
-    const { config, log, counters, metrics, clock } = app
+    const { config, log, attemptCounts, metrics, clock, monotonic } = app
     const texts = messages(config.appName)
     const { send, close } = mailer({
       deliver: app.deliverMail ?? delivery(),
@@ -67,7 +67,10 @@ export default fp(
 
     /** How many mails of a kind an address has been sent within the hour. */
     const limits = Object.fromEntries(
-      Object.keys(texts).map(kind => [kind, hourlyLimit(counters, { name: `mail-${kind}`, max: HOURLY })]),
+      Object.keys(texts).map(kind => [
+        kind,
+        hourlyLimit(attemptCounts, { name: `mail-${kind}`, max: HOURLY }, monotonic),
+      ]),
     ) as Record<keyof Messages, ReturnType<typeof hourlyLimit>>
 
     const sendLimited = async (kind: keyof Messages, to: Recipient, compose: () => Mail) => {

@@ -40,7 +40,8 @@ const WINDOW_MS = MINUTE_MS
  */
 export default fp(
   async app => {
-    const { config, counters, log } = app
+    const { config, log } = app
+    const moderations = app.countersOf('moderations')
 
     const breached = async (password: string) => {
       if (config.breachedPasswordsUrl === null) return false
@@ -55,7 +56,7 @@ export default fp(
     const flagged = async (name: string) => {
       if (config.moderationUrl === null) return false
       try {
-        const { current } = await counters.hit('moderation', WINDOW_MS)
+        const { current } = await moderations.hit('all', WINDOW_MS)
         return current <= MODERATIONS && (await isFlagged(config.moderationUrl, config.moderationToken, name))
       } catch (error) {
         log.warn({ err: error }, 'a user name could not be moderated')

@@ -78,7 +78,7 @@ const SLOW_MS = 20
 /** Keeps the sessions of browsers: finds them, replaces them, and sends their cookies along. */
 export default fp(
   async app => {
-    const { config, clock, random, database } = app
+    const { config, clock, monotonic, random, database } = app
     const cookies = sessionCookies(config)
     const ended = new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY })
 
@@ -207,7 +207,7 @@ export default fp(
     const isOver = async (request: FastifyRequest) => {
       if (request.hasNewSession) return false
       if (ended.has((request.session as Session).id.digest())) return true
-      if (clock() - request.identifiedAt <= SLOW_MS) return false
+      if (monotonic() - request.identifiedAt <= SLOW_MS) return false
       return typeof (await app.sessions.resume(request)) === 'string'
     }
 

@@ -12,6 +12,7 @@ const MAX_AGE_MS = MINUTE_MS
 
 /** A moment at which a row began to be asked for. */
 export interface Fill {
+  /** Milliseconds of the monotonic clock. */
   readonly at: number
   readonly epoch: number
 }
@@ -34,7 +35,7 @@ export interface IdentityCache {
   begin(): Fill
   /** Forgets what is remembered of users, by their ids, or of everybody (null): something of theirs has changed. */
   forget(userIds: readonly number[] | null): void
-  /** Every change that was committed before a moment, in milliseconds since the epoch, has been told to `forget`. */
+  /** Every change that was committed before a moment, in milliseconds of the monotonic clock, has been told to `forget`. */
   heard(at: number): void
   /** Changes are not told any more. Nothing is remembered until they are again. */
   lost(): void
@@ -43,7 +44,9 @@ export interface IdentityCache {
 interface Entry<Stored> {
   stored: Stored
   userId: number
+  /** Milliseconds of the monotonic clock. */
   at: number
+  /** Milliseconds since the epoch. */
   until: number
 }
 
@@ -54,16 +57,19 @@ interface Entry<Stored> {
  * before a change is never remembered after it; nothing is for longer than a minute, or than the earliest end of a
  * prohibition of its user's; and all is forgotten when no heartbeat was {@link IdentityCache.heard} for two seconds.
  *
- * @param clock milliseconds since the epoch; it may jump, and then what is remembered does not count
+ * @param time.clock milliseconds since the epoch, for the ends of prohibitions
+ * @param time.monotonic milliseconds since a moment that does not change, for all durations
  * @param capacity of each kind; the least recently used are forgotten beyond it
  */
-export function identityCache(clock: () => number, capacity = 100_000): IdentityCache {
+export function identityCache(
+  { clock, monotonic }: { clock: () => number; monotonic: () => number },
+  capacity = 100_000,
+): IdentityCache {
   let epoch = 0
   let heardAt = Number.NaN
   const found = { hits: 0, misses: 0 }
 
-  const isWithin = (age: number, limit: number) => age >= 0 && age <= limit
-  const isVouchedFor = (now: number) => isWithin(now - heardAt, HEARTBEAT_LIMIT_MS)
+  const isVouchedFor = (now: number) => now - heardAt <= HEARTBEAT_LIMIT_MS
 
   const shelf = <Key extends string, Stored extends { owner: StoredUser | null }>() => {
     const keysOf = new Map<number, Set<Key>>()
@@ -79,9 +85,9 @@ export function identityCache(clock: () => number, capacity = 100_000): Identity
       get(key: Key) {
         const entry = entries.get(key)
         if (entry !== undefined) {
-          const now = clock()
+          const now = monotonic()
           if (!isVouchedFor(now)) empty()
-          else if (isWithin(now - entry.at, MAX_AGE_MS) && now < entry.until) {
+          else if (now - entry.at <= MAX_AGE_MS && clock() < entry.until) {
             found.hits += 1
             return entry.stored
           } else entries.delete(key)
@@ -90,7 +96,7 @@ export function identityCache(clock: () => number, capacity = 100_000): Identity
         return undefined
       },
       keep(fill: Fill, key: Key, stored: Stored) {
-        if (fill.epoch !== epoch || stored.owner === null || !isVouchedFor(clock())) return
+        if (fill.epoch !== epoch || stored.owner === null || !isVouchedFor(monotonic())) return
         const userId = stored.owner.user.id
         const until = stored.owner.changesAt ?? Number.POSITIVE_INFINITY
         // What stood there leaves the index before what comes enters it.
@@ -125,7 +131,7 @@ export function identityCache(clock: () => number, capacity = 100_000): Identity
     tokens,
     sessions,
     found,
-    begin: () => ({ at: clock(), epoch }),
+    begin: () => ({ at: monotonic(), epoch }),
     forget(userIds) {
       if (userIds === null) return empty()
       epoch += 1
@@ -135,7 +141,7 @@ export function identityCache(clock: () => number, capacity = 100_000): Identity
       }
     },
     heard(at) {
-      if (!isVouchedFor(clock())) empty()
+      if (!isVouchedFor(monotonic())) empty()
       heardAt = at
     },
     lost() {

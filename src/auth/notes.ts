@@ -1,28 +1,26 @@
 /** Notes of when things were last used, written in batches instead of once a request. */
 export interface Notes<Key extends string | number, Use> {
-  /** Notes a use, unless a later one is known. */
+  /** Notes a use, in place of the one before. */
   note(key: Key, use: Use): void
-  /** Writes what was noted since the last time. What could not be written is noted again. */
+  /** Writes what was noted since the last time. What could not be written is noted again, unless it is out of date. */
   flush(): Promise<void>
 }
 
 /**
- * Keeps notes of uses in memory until they are written together: of each key the latest.
+ * Keeps notes of uses in memory until they are written together: of each key the latest, by the order of the calls and
+ * not by the wall clock, which may be set back between two of them.
  *
  * @param write stores uses by key, in ascending order of the keys
- * @param momentOf when a use was, in milliseconds since the epoch
  * @param capacity how many keys are remembered between two flushes; the uses of further ones are forgotten
  */
 export function notes<Key extends string | number, Use>(
   write: (uses: [key: Key, use: Use][]) => Promise<void>,
-  momentOf: (use: Use) => number,
   capacity = 100_000,
 ): Notes<Key, Use> {
   let noted = new Map<Key, Use>()
 
   const note = (key: Key, use: Use) => {
-    const known = noted.get(key)
-    if (known === undefined ? noted.size < capacity : momentOf(known) < momentOf(use)) noted.set(key, use)
+    if (noted.size < capacity || noted.has(key)) noted.set(key, use)
   }
 
   return {
@@ -34,7 +32,7 @@ export function notes<Key extends string | number, Use>(
       try {
         await write([...taken].sort(([a], [b]) => (a < b ? -1 : 1)))
       } catch (error) {
-        for (const [key, use] of taken) note(key, use)
+        for (const [key, use] of taken) if (!noted.has(key)) note(key, use)
         throw error
       }
     },

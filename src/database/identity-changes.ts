@@ -46,12 +46,12 @@ class NoEcho extends Error {
  * Tells a cache whose identity has changed in the database, whoever changed it, and when that was last certain.
  * It connects again whenever the connection is lost.
  *
- * @param clock milliseconds since the epoch
+ * @param monotonic milliseconds since a moment that does not change, by the clock of the cache
  */
 export function followIdentityChanges(
   database: Pick<Database, 'listen' | 'prepare'>,
   cache: Pick<IdentityCache, 'forget' | 'heard' | 'lost'>,
-  clock: () => number,
+  monotonic: () => number,
   events: ChangeEvents,
 ): IdentityChanges {
   const notify = database.prepare('identity_changes_echo', `select pg_notify('${CHANNEL}', $1)`)
@@ -107,7 +107,7 @@ export function followIdentityChanges(
   }
 
   const beat = async (opened: NotificationListener) => {
-    const at = clock()
+    const at = monotonic()
     await opened.roundTrip()
     if (listener === opened) cache.heard(at)
   }

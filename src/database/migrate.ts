@@ -12,6 +12,7 @@ import { tokensAndEvents } from './migrations/0010_tokens_and_events.ts'
 import { wiki } from './migrations/0011_wiki.ts'
 import { publicLists } from './migrations/0012_public_lists.ts'
 import { accountSecurity } from './migrations/0013_account_security.ts'
+import { attemptCounts } from './migrations/0014_attempt_counts.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -28,6 +29,7 @@ const MIGRATIONS = {
   '0011_wiki': wiki,
   '0012_public_lists': publicLists,
   '0013_account_security': accountSecurity,
+  '0014_attempt_counts': attemptCounts,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

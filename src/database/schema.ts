@@ -439,6 +439,15 @@ export interface FormSubmissionsTable {
   created_at: TimestampText
 }
 
+/** How often something was tried in a window: a table of ours. */
+export interface AttemptCountsTable {
+  /** What is counted, and a SHA-256 of for whom. */
+  key: string
+  attempts: number
+  /** Milliseconds since the epoch. */
+  ends_at: number
+}
+
 /** One row: the version of what roles, permissions, prohibitions and sanctions mean. A table of ours. */
 export interface PermissionVersionsTable {
   version: number
@@ -489,5 +498,6 @@ export interface Schema {
   email_reverts: EmailRevertsTable
   changed_emails: ChangedEmailsTable
   form_submissions: FormSubmissionsTable
+  attempt_counts: AttemptCountsTable
   permission_versions: PermissionVersionsTable
 }

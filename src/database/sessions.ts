@@ -12,7 +12,7 @@ import {
   type SessionLifetimes,
   type SessionPayload,
 } from '../auth/session.ts'
-import { millisToSeconds } from '../auth/time.ts'
+import { MINUTE_MS, millisToSeconds } from '../auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
@@ -149,13 +149,22 @@ export interface Activity extends Browser {
 }
 
 /**
- * Writes when sessions were last used, in one statement that never turns a time back. Sessions that are over meanwhile
- * stay over. A row that somebody holds is left out, so that this waits for nobody and no deadlock can include it: the
- * request that holds it notes its own use when it ends.
+ * The latest moment at which something can have been used, when clocks of instances differ a little: what is stored
+ * beyond it was written by a clock that was wrong. In milliseconds since the epoch, as is `now`.
+ */
+export const latestUse = (now: number): number => now + 5 * MINUTE_MS
+
+/**
+ * Writes when sessions were last used, in one statement that turns no time back, but for one that lies in the future.
+ * Sessions that are over meanwhile stay over. A row that somebody holds is left out, so that this waits for nobody and
+ * no deadlock can include it: the request that holds it notes its own use when it ends.
+ *
+ * @param now milliseconds since the epoch
  */
 export async function writeActivity(
   db: Kysely<Schema>,
   uses: readonly (readonly [id: SessionDigest, activity: Activity])[],
+  now: number,
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
   const moments = uses.map(([, { at }]) => seconds(at))
@@ -170,7 +179,11 @@ export async function writeActivity(
     ),
     locked as (select id from sessions where id = any(${ids}::text[]) for update skip locked)
     update sessions as s
-    set last_activity = greatest(s.last_activity, used.at), ip_address = used.ip_address, user_agent = used.user_agent
+    set last_activity = case
+        when s.last_activity > ${seconds(latestUse(now))} then used.at
+        else greatest(s.last_activity, used.at)
+      end,
+      ip_address = used.ip_address, user_agent = used.user_agent
     from used join locked using (id)
     where s.id = used.id and s.payload not like '%"replaced_at"%'`.execute(db)
 }

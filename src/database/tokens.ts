@@ -4,7 +4,7 @@ import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/t
 import type { TokenDigest } from '../auth/token.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-import { type Activity, browserColumns } from './sessions.ts'
+import { type Activity, browserColumns, latestUse } from './sessions.ts'
 import {
   ISSUERS,
   issuerColumns,
@@ -398,13 +398,16 @@ function pruneBatch(db: Kysely<Schema>, isOver: RawBuilder<boolean>): Promise<nu
 }
 
 /**
- * Writes when and from where tokens were last used, in one statement that never turns a date back. A row that somebody
- * holds is left out, so that this waits for nobody and no deadlock can include it: the request that holds it notes its
- * own use when it ends.
+ * Writes when and from where tokens were last used, in one statement that turns no date back, but for one that lies in
+ * the future. A row that somebody holds is left out, so that this waits for nobody and no deadlock can include it: the
+ * request that holds it notes its own use when it ends.
+ *
+ * @param now milliseconds since the epoch
  */
 export async function writeLastUsed(
   db: Kysely<Schema>,
   uses: readonly (readonly [id: number, use: Activity])[],
+  now: number,
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
   const moments = uses.map(([, { at }]) => millisToSeconds(at))
@@ -421,9 +424,10 @@ export async function writeLastUsed(
       select id from personal_access_tokens where id = any(${ids}::bigint[]) for update skip locked
     )
     update personal_access_tokens as t
-    set last_used_at = greatest(t.last_used_at, used.at),
-      last_used_ip = case when used.at < t.last_used_at then t.last_used_ip else used.ip_address end,
-      last_used_agent = case when used.at < t.last_used_at then t.last_used_agent else used.user_agent end
+    set last_used_at = used.at, last_used_ip = used.ip_address, last_used_agent = used.user_agent
     from used join locked using (id)
-    where t.id = used.id`.execute(db)
+    where t.id = used.id and (
+      t.last_used_at is null or t.last_used_at <= used.at
+      or t.last_used_at > ${millisToSeconds(latestUse(now))}::timestamp
+    )`.execute(db)
 }

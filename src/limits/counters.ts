@@ -9,10 +9,10 @@ export interface Count {
 
 /** Counters with fixed windows, each of which begins at the first hit of its key. */
 export interface Counters {
-  /** Counts once. */
+  /** Counts once. @param windowMs how long windows are, always the same for one key */
   hit(key: string, windowMs: number): Promise<Count>
   /** Looks without counting. A key without a window has a count and a ttl of 0. */
-  read(key: string): Promise<Count>
+  read(key: string, windowMs: number): Promise<Count>
 }
 
 /** Something was tried too often. */
@@ -35,44 +35,61 @@ const CAPACITY = 100_000
 /**
  * Counters of this process. The least recently used are forgotten beyond 100,000 keys.
  *
- * @param clock milliseconds since the epoch
+ * @param monotonic milliseconds since a moment that does not change
  */
-export function memoryCounters(clock: () => number): Counters {
+export function memoryCounters(monotonic: () => number): Counters {
   const windows = new LRUCache<string, { current: number; end: number }>({ max: CAPACITY })
 
-  const live = (key: string) => {
+  const live = (key: string, now: number) => {
     const window = windows.get(key)
-    return window !== undefined && window.end > clock() ? window : undefined
+    return window !== undefined && window.end > now ? window : undefined
   }
 
   return {
     async hit(key, windowMs) {
-      const now = clock()
-      const window = live(key) ?? { current: 0, end: now + windowMs }
+      const now = monotonic()
+      const window = live(key, now) ?? { current: 0, end: now + windowMs }
       window.current += 1
       windows.set(key, window)
       return { current: window.current, ttl: window.end - now }
     },
     async read(key) {
-      const window = live(key)
+      const now = monotonic()
+      const window = live(key, now)
       return window === undefined
         ? { current: 0, ttl: 0 }
-        : { current: window.current, ttl: window.end - clock() }
+        : { current: window.current, ttl: window.end - now }
     },
   }
 }
 
-/** A key that lost its expiry, say by a restored dump, gets a new one instead of staying full for good. */
+/**
+ * Redis expires keys by its wall clock. A key that expires later than its window is long gets a new expiry: that clock was
+ * set back, or the key lost its expiry, say by a restored dump, and would stay full for good.
+ */
 const HIT = `
 local current = redis.call('INCR', KEYS[1])
+local window = tonumber(ARGV[1])
 local ttl = redis.call('PTTL', KEYS[1])
-if ttl < 0 then
-  redis.call('PEXPIRE', KEYS[1], ARGV[1])
-  ttl = tonumber(ARGV[1])
+if ttl < 0 or ttl > window then
+  redis.call('PEXPIRE', KEYS[1], window)
+  ttl = window
 end
 return {current, ttl}`
 
-const READ = `return {tonumber(redis.call('GET', KEYS[1]) or 0), math.max(redis.call('PTTL', KEYS[1]), 0)}`
+/** The same for a key that is there. */
+const READ = `
+local current = tonumber(redis.call('GET', KEYS[1]) or 0)
+if current == 0 then
+  return {0, 0}
+end
+local window = tonumber(ARGV[1])
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl < 0 or ttl > window then
+  redis.call('PEXPIRE', KEYS[1], window)
+  ttl = window
+end
+return {current, ttl}`
 
 const PREFIX = 'animethemes-auth:'
 
@@ -80,35 +97,39 @@ const PREFIX = 'animethemes-auth:'
 const RETRY_AFTER_MS = 1_000
 
 /**
- * Counters in Redis, shared by all instances. While Redis does not answer, those of this process go on.
+ * Makes counters in Redis, shared by all instances, each of a kind of their own. While Redis does not answer, those of
+ * this process go on.
  *
- * @param clock milliseconds since the epoch
+ * @param monotonic milliseconds since a moment that does not change
  * @param onChange hears when Redis stops answering (with the error) and when it answers again (with null)
  */
 export function redisCounters(
   redis: Redis,
-  clock: () => number,
+  monotonic: () => number,
   onChange: (error: unknown) => void,
-): Counters {
-  const fallback = memoryCounters(clock)
+): (kind: string) => Counters {
   let downSince: number | null = null
 
-  const run = async (script: string, key: string, ...args: number[]): Promise<Count | null> => {
-    if (downSince !== null && clock() - downSince < RETRY_AFTER_MS) return null
+  const run = async (script: string, key: string, windowMs: number): Promise<Count | null> => {
+    if (downSince !== null && monotonic() - downSince < RETRY_AFTER_MS) return null
     try {
-      const [current, ttl] = (await redis.eval(script, 1, PREFIX + key, ...args)) as [number, number]
+      const [current, ttl] = (await redis.eval(script, 1, PREFIX + key, windowMs)) as [number, number]
       if (downSince !== null) onChange(null)
       downSince = null
       return { current, ttl }
     } catch (error) {
       if (downSince === null) onChange(error)
-      downSince = clock()
+      downSince = monotonic()
       return null
     }
   }
 
-  return {
-    hit: async (key, windowMs) => (await run(HIT, key, windowMs)) ?? fallback.hit(key, windowMs),
-    read: async key => (await run(READ, key)) ?? fallback.read(key),
+  return kind => {
+    const fallback = memoryCounters(monotonic)
+    const nameOf = (key: string) => `${kind}:${key}`
+    return {
+      hit: async (key, windowMs) => (await run(HIT, nameOf(key), windowMs)) ?? fallback.hit(key, windowMs),
+      read: async (key, windowMs) => (await run(READ, nameOf(key), windowMs)) ?? fallback.read(key, windowMs),
+    }
   }
 }

@@ -13,29 +13,28 @@ const PROVEN_CAPACITY = 10_000
  * Attempts under way count as failures until they turn out otherwise. Those beyond the bound wait for them,
  * so that a thousand guesses at once are no better than a thousand in a row.
  *
- * @param bound.name what the failures are counted as
+ * @param counters counts nothing else
  * @param bound.max failures in a window
- * @param clock milliseconds since the epoch
+ * @param monotonic milliseconds since a moment that does not change
  */
 export function guessLimit(
   counters: Counters,
-  { name, max, windowMs }: { name: string; max: number; windowMs: number },
-  clock: () => number,
+  { max, windowMs }: { max: number; windowMs: number },
+  monotonic: () => number,
 ) {
   const proven = new LRUCache<string, number>({ max: PROVEN_CAPACITY })
   const busy = new Map<string, Attempts>()
-  const counterOf = (key: string) => `${name}:${key}`
 
   const isProven = (credential: string | null) => {
     const at = credential === null ? undefined : proven.get(credential)
-    return at !== undefined && clock() - at <= PROVEN_MS
+    return at !== undefined && monotonic() - at <= PROVEN_MS
   }
 
   /** Waits until one more attempt cannot take the failures over the bound, and reserves it. */
   const admit = async (key: string, state: Attempts) => {
     for (;;) {
       const { settled } = state
-      const { current, ttl } = await counters.read(counterOf(key))
+      const { current, ttl } = await counters.read(key, windowMs)
       // Another attempt ended while the counter was read: what was read is out of date.
       if (settled !== state.settled) continue
       if (current >= max) throw new LimitExceeded(max, ttl)
@@ -50,12 +49,13 @@ export function guessLimit(
   const judge = async (key: string, credential: string | null, lookUp: () => Promise<boolean>) => {
     const isRight = await lookUp()
     if (credential !== null) {
-      const now = clock()
+      const now = monotonic()
       if (!isRight) proven.delete(credential)
       // Remembering it again within a second would change nothing.
-      else if (now - (proven.peek(credential) ?? 0) >= FRESH_MS) proven.set(credential, now)
+      else if (now - (proven.peek(credential) ?? Number.NEGATIVE_INFINITY) >= FRESH_MS)
+        proven.set(credential, now)
     }
-    if (!isRight) await counters.hit(counterOf(key), windowMs)
+    if (!isRight) await counters.hit(key, windowMs)
   }
 
   return {

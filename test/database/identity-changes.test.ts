@@ -201,8 +201,12 @@ async function messages(t: Test, database: TestDatabase) {
     await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 1)`.execute(
       kysely,
     )
-    await writeLastUsed(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]])
-    await writeActivity(kysely, [['s3' as SessionDigest, { at: NOW, address: '::1', userAgent: 'curl' }]])
+    await writeLastUsed(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]], NOW)
+    await writeActivity(
+      kysely,
+      [['s3' as SessionDigest, { at: NOW, address: '::1', userAgent: 'curl' }]],
+      NOW,
+    )
     await listener.roundTrip()
     t.strictSame(heard, [])
     t.match(await kysely.selectFrom('sessions').select('last_activity').where('id', '=', 's3').execute(), [

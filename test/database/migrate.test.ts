@@ -95,6 +95,7 @@ for (const engine of ENGINES) {
         '0011_wiki',
         '0012_public_lists',
         '0013_account_security',
+        '0014_attempt_counts',
       ])
       t.equal(await isMigrated(kysely), true)
     })

@@ -3,7 +3,8 @@ import t from 'tap'
 import { clientAddresses } from '../../src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '../../src/limits/counters.ts'
 import { guessLimit } from '../../src/limits/guess-limit.ts'
-import { MINUTE, testClock } from '../support/app.ts'
+import { steadyClock } from '../../src/steady-clock.ts'
+import { MINUTE, NOW, testClock } from '../support/app.ts'
 
 const REDIS_URL = process.env.TEST_REDIS_URL
 const skip = REDIS_URL ? false : 'no Redis was found'
@@ -12,16 +13,16 @@ t.test('counters in memory', async t => {
   const clock = testClock()
   const counters = memoryCounters(clock)
 
-  t.strictSame(await counters.read('a'), { current: 0, ttl: 0 })
+  t.strictSame(await counters.read('a', MINUTE), { current: 0, ttl: 0 })
   t.strictSame(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE })
   clock.advance(10_000)
   t.strictSame(await counters.hit('a', MINUTE), { current: 2, ttl: 50_000 }, 'the window is fixed')
-  t.strictSame(await counters.read('a'), { current: 2, ttl: 50_000 }, 'looking does not count')
+  t.strictSame(await counters.read('a', MINUTE), { current: 2, ttl: 50_000 }, 'looking does not count')
   t.strictSame(await counters.hit('b', MINUTE), { current: 1, ttl: MINUTE }, 'keys are apart')
   clock.advance(49_999)
   t.strictSame(await counters.hit('a', MINUTE), { current: 3, ttl: 1 })
   clock.advance(1)
-  t.strictSame(await counters.read('a'), { current: 0, ttl: 0 })
+  t.strictSame(await counters.read('a', MINUTE), { current: 0, ttl: 0 })
   t.strictSame(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE }, 'and begins anew')
 })
 
@@ -30,19 +31,28 @@ t.test('counters in Redis', { skip }, async t => {
   t.teardown(() => redis.disconnect())
   const prefix = `test-${process.pid}-${Math.random()}`
   const changes: unknown[] = []
-  const counters = redisCounters(redis, testClock(), change => changes.push(change))
-  const other = redisCounters(redis, testClock(), change => changes.push(change))
+  const kinds = redisCounters(redis, testClock(), change => changes.push(change))
+  const counters = kinds(prefix)
+  const other = redisCounters(redis, testClock(), change => changes.push(change))(prefix)
 
-  t.strictSame(await counters.read(`${prefix}:a`), { current: 0, ttl: 0 })
-  t.match(await counters.hit(`${prefix}:a`, MINUTE), { current: 1, ttl: MINUTE })
-  t.match(await other.hit(`${prefix}:a`, MINUTE), { current: 2 }, 'are shared')
-  const { current, ttl } = await other.read(`${prefix}:a`)
+  t.strictSame(await counters.read('a', MINUTE), { current: 0, ttl: 0 })
+  t.match(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE })
+  t.match(await other.hit('a', MINUTE), { current: 2 }, 'are shared')
+  const { current, ttl } = await other.read('a', MINUTE)
   t.equal(current, 2)
   t.ok(ttl > MINUTE - 10_000 && ttl <= MINUTE, 'the window goes on')
 
   await redis.persist(`animethemes-auth:${prefix}:a`)
-  t.match(await counters.hit(`${prefix}:a`, MINUTE), { current: 3, ttl: MINUTE }, 'a lost expiry is set anew')
+  t.match(await counters.hit('a', MINUTE), { current: 3, ttl: MINUTE }, 'a lost expiry is set anew')
   t.ok((await redis.pttl(`animethemes-auth:${prefix}:a`)) > 0)
+
+  // As when the clock of Redis is set back.
+  for (const look of ['hit', 'read'] as const) {
+    await redis.pexpire(`animethemes-auth:${prefix}:a`, 60 * MINUTE)
+    t.match(await counters[look]('a', MINUTE), { ttl: MINUTE }, 'an expiry that is too late is cut')
+    t.ok((await redis.pttl(`animethemes-auth:${prefix}:a`)) <= MINUTE)
+  }
+  t.strictSame(await kinds('another kind').read('a', MINUTE), { current: 0, ttl: 0 })
   t.strictSame(changes, [])
 })
 
@@ -60,13 +70,13 @@ t.test('counters whose Redis goes away', async t => {
       return [inRedis, MINUTE]
     },
   } as unknown as Redis
-  const counters = redisCounters(redis, clock, change => changes.push(change))
+  const counters = redisCounters(redis, clock, change => changes.push(change))('test')
 
   t.match(await counters.hit('a', MINUTE), { current: 1 })
   isUp = false
   t.match(await counters.hit('a', MINUTE), { current: 1 }, 'this process counts by itself')
   t.match(await counters.hit('a', MINUTE), { current: 2 })
-  t.match(await counters.read('a'), { current: 2 })
+  t.match(await counters.read('a', MINUTE), { current: 2 })
   t.equal(asked, 2, 'and does not wait for Redis at every request')
   clock.advance(1_000)
   t.match(await counters.hit('a', MINUTE), { current: 3 })
@@ -79,7 +89,20 @@ t.test('counters whose Redis goes away', async t => {
   t.strictSame(changes.slice(1), [null])
 })
 
-const bound = (max: number) => ({ name: 'guesses', max, windowMs: 60_000 })
+t.test('a clock that goes on when the wall clock is set', async t => {
+  const [clock, monotonic] = [testClock(), testClock(1234.5)]
+  const steady = steadyClock(clock, monotonic)
+  t.equal(steady(), NOW)
+  for (const ms of [-60 * MINUTE, 120 * MINUTE]) {
+    clock.advance(ms)
+    t.equal(steady(), NOW)
+  }
+  monotonic.advance(1_000.4)
+  t.equal(steady(), NOW + 1_000, 'in whole milliseconds')
+  t.equal(steadyClock(clock, monotonic)(), NOW + 60 * MINUTE, 'another begins at the time of then')
+})
+
+const bound = (max: number) => ({ max, windowMs: MINUTE })
 
 t.test('guessing', async t => {
   const right = async () => true
@@ -169,8 +192,8 @@ t.test('guessing', async t => {
     const limit = guessLimit(
       {
         hit: (key, windowMs) => counters.hit(key, windowMs),
-        async read(key) {
-          const count = await counters.read(key)
+        async read(key, windowMs) {
+          const count = await counters.read(key, windowMs)
           await new Promise<void>(resolve => reads.push(resolve))
           return count
         },
@@ -305,6 +328,6 @@ function slowCounters(counters: Counters): Counters {
   }
   return {
     hit: (key, windowMs) => late(counters.hit(key, windowMs)),
-    read: key => late(counters.read(key)),
+    read: (key, windowMs) => late(counters.read(key, windowMs)),
   }
 }

@@ -82,6 +82,8 @@ export interface TestAppOptions {
    * the server's own threads.
    */
   passwordWork?: PasswordWork | null
+  /** Whether attempts that were counted before it starts still count, as they do in production; they do not unless given. */
+  keepsAttempts?: boolean
   /** Whether mails go to a mailbox of the test's, which they do unless MAIL_URL is set. */
   mailbox?: boolean
   /** Adds routes before the server starts. */
@@ -104,10 +106,14 @@ export async function startApp(
     monotonic = clock,
     delay = async () => {},
     passwordWork = passwordWorkHere,
+    keepsAttempts = false,
     mailbox: hasMailbox = environment.MAIL_URL === undefined,
     routes,
   }: TestAppOptions,
 ): Promise<TestApp> {
+  // Tests of a file share a database and its moment: their logins are not to add up. A database that does not answer
+  // counts nothing.
+  if (!keepsAttempts) await forgetAttempts(database).catch(() => {})
   const logged: Record<string, unknown>[] = []
   const mailbox = new Mailbox()
   const app = buildApp({
@@ -131,6 +137,8 @@ export async function startApp(
   await app.ready()
   return Object.assign(app, { logged, mailbox }) as TestApp
 }
+
+const forgetAttempts = ({ kysely }: Pick<Database, 'kysely'>) => kysely.deleteFrom('attempt_counts').execute()
 
 /** Does something each time that a password or a code was verified, before anything comes of it. */
 export function afterVerifying(app: FastifyInstance, act: () => Promise<unknown>): void {

@@ -814,17 +814,19 @@ async function devices(t: Test, database: TestDatabase) {
   await t.test('a device that there is not counts for nothing but its address', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_FAILED_AUTH: '3' } })
     const counted = new Set<string>()
-    const { hit } = app.counters
-    app.counters.hit = (key, windowMs) => {
-      counted.add(key)
-      return hit(key, windowMs)
+    for (const counters of [app.counters, app.countersOf('failed-auth')]) {
+      const { hit } = counters
+      counters.hit = (key, windowMs) => {
+        counted.add(key)
+        return hit(key, windowMs)
+      }
     }
     for (let n = 10; n < 30; n += 1) {
       const browser = new TestBrowser(app)
       browser.cookies.set(COOKIE, `${'A'.repeat(20)}${n}.${'A'.repeat(43)}`)
       await browser.get('/sanctum/csrf-cookie')
     }
-    t.ok(counted.size < 3, `so that nobody fills the counters: ${[...counted]}`)
+    t.ok(counted.size > 0 && counted.size < 3, `so that nobody fills the counters: ${[...counted]}`)
   })
 
   await t.test('whoever logs in takes the place of who was remembered', async t => {

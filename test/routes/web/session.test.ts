@@ -359,7 +359,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
     t.equal(stored?.last_activity, NOW / 1000 + 60)
     t.equal(stored?.user_agent, 'x'.repeat(500))
     const late = { at: NOW + 30_000, address: '127.0.0.1', userAgent: 'x' }
-    await writeActivity(database.kysely, [[new SessionId(browser.sessionId).digest(), late]])
+    await writeActivity(database.kysely, [[new SessionId(browser.sessionId).digest(), late]], clock())
     t.equal(await lastActivity(), NOW / 1000 + 60, 'a note that comes late turns nothing back')
 
     clock.advance(119 * MINUTE)

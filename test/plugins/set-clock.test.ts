@@ -1,0 +1,252 @@
+import { once } from 'node:events'
+import { type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t, { type Test } from 'tap'
+import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, testClock } from '../support/app.ts'
+import { TestBrowser } from '../support/browser.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
+
+const PASSWORD = 'Correct horse 1'
+const HOUR = 60 * MINUTE
+
+for (const engine of ENGINES) {
+  t.test(`a clock that is set, on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await durations(t, database)
+    await uses(t, database)
+  })
+}
+
+/** The wall clock, and one that nobody sets. */
+const clocks = () => ({ clock: testClock(), monotonic: testClock(1) })
+
+async function durations(t: Test, database: TestDatabase) {
+  t.test('an answer that took long asks again whether its session is over', async t => {
+    const { clock, monotonic } = clocks()
+    let enter = () => {}
+    let finish = () => {}
+    const entered = new Promise<void>(resolve => {
+      enter = resolve
+    })
+    const held = new Promise<void>(resolve => {
+      finish = resolve
+    })
+    const one = await startApp(t, { database, clock })
+    const other = await startApp(t, {
+      database,
+      clock,
+      monotonic,
+      routes: app =>
+        app.get(
+          '/held',
+          { config: { access: { auth: 'optional', via: 'session' }, isWeb: true } },
+          async () => {
+            enter()
+            await held
+            return {}
+          },
+        ),
+    })
+    const browser = new TestBrowser(one)
+    const { email } = await addUser(database, { password: PASSWORD })
+    await browser.logIn({ email, password: PASSWORD })
+    const answer = browser.clone(other).get('/held')
+    await entered
+    await browser.post('/logout')
+    clock.advance(-HOUR)
+    monotonic.advance(21)
+    finish()
+    t.strictSame((await answer).setCookies, [])
+  })
+
+  t.test('a body that comes late has it asked again who calls', async t => {
+    const { clock, monotonic } = clocks()
+    const app = await startApp(t, { database, clock, monotonic })
+    const { id } = await addUser(database, { roles: ['Verified'] })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const body = '{"name":"late","visibility":0}'
+    const late = async (set: number) => {
+      const { token, tokenId } = await addToken(database, id)
+      const sent = request({
+        port,
+        path: '/api/playlist',
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          'content-length': body.length,
+        },
+      })
+      const answered = once(sent, 'response')
+      database.queries.length = 0
+      sent.flushHeaders()
+      while (!database.queries.some(({ name }) => name === 'tokens_by_id')) await new Promise(setImmediate)
+      await database.kysely.deleteFrom('personal_access_tokens').where('id', '=', tokenId).execute()
+      clock.advance(set)
+      monotonic.advance(51)
+      sent.end(body)
+      const [response] = (await answered) as [IncomingMessage]
+      response.resume()
+      return response.statusCode
+    }
+    t.equal(await late(-HOUR), 401)
+    t.equal(await late(HOUR), 401)
+  })
+
+  t.test('the use of an expired token is recorded once an hour', async t => {
+    const { clock, monotonic } = clocks()
+    const app = await startApp(t, { database, clock, monotonic })
+    const { id } = await addUser(database)
+    const { token } = await addToken(database, id, { expiresAt: NOW - DAY })
+    const recorded = () => app.logged.filter(({ msg }) => msg === 'expired token used').length
+    await get(app, '/api/me', token)
+    t.equal(recorded(), 1)
+    clock.advance(2 * HOUR)
+    await get(app, '/api/me', token)
+    t.equal(recorded(), 1)
+    clock.advance(-2 * HOUR)
+    monotonic.advance(HOUR + 1)
+    await get(app, '/api/me', token)
+    t.equal(recorded(), 2)
+  })
+
+  t.test('identities are remembered as before', async t => {
+    const { clock, monotonic } = clocks()
+    const app = await startApp(t, { database, clock, monotonic, environment: { IDENTITY_CACHE: 'on' } })
+    const { token } = await addUser(database)
+    const isFollowing = () => app.logged.some(({ msg }) => msg === 'identities are remembered')
+    while (!isFollowing()) await new Promise(setImmediate)
+    await get(app, '/api/me', token)
+    for (const set of [-HOUR, 2 * HOUR]) {
+      clock.advance(set)
+      database.queries.length = 0
+      t.equal((await get(app, '/api/me', token)).status, 200)
+      t.strictSame(
+        database.queries.filter(({ name }) => name === 'tokens_by_id'),
+        [],
+        `set by ${set} ms`,
+      )
+    }
+  })
+}
+
+/** What a wrong clock has written is put right by the next use, and what clocks differ by is not. */
+async function uses(t: Test, database: TestDatabase) {
+  const stored = (ms: number) => new Date(NOW + ms).toISOString().slice(0, 19).replace('T', ' ')
+
+  t.test('the last use of a token', async t => {
+    const app = await startApp(t, { database })
+    const { token, tokenId } = await addUser(database)
+    const tokens = database.kysely.updateTable('personal_access_tokens').where('id', '=', tokenId)
+    const lastUsed = async () =>
+      await database.kysely
+        .selectFrom('personal_access_tokens')
+        .select(['last_used_at', 'last_used_agent'])
+        .where('id', '=', tokenId)
+        .executeTakeFirstOrThrow()
+    const use = async (agent: string) => {
+      await get(app, '/api/me', token, { 'user-agent': agent })
+      await app.activity.flush()
+    }
+    for (const [ms, isPutRight] of [
+      [HOUR, true],
+      [5 * MINUTE + 1000, true],
+      [5 * MINUTE, false],
+      [1000, false],
+    ] as const) {
+      await tokens.set({ last_used_at: stored(ms), last_used_agent: 'before' }).execute()
+      await use('now')
+      const [at, agent] = isPutRight ? [0, 'now'] : [ms, 'before']
+      t.strictSame(await lastUsed(), { last_used_at: stored(at), last_used_agent: agent }, `${ms} ms ahead`)
+    }
+    await tokens.set({ last_used_at: 'infinity' }).execute()
+    await use('now')
+    t.match(await lastUsed(), { last_used_at: stored(0) })
+
+    app.clock.advance(-HOUR)
+    await use('set back')
+    t.strictSame(await lastUsed(), { last_used_at: stored(-HOUR), last_used_agent: 'set back' })
+  })
+
+  t.test('of several before they are written, the last counts and not the latest', async t => {
+    const app = await startApp(t, { database })
+    const { token, tokenId } = await addUser(database)
+    app.clock.advance(HOUR)
+    await get(app, '/api/me', token)
+    app.clock.advance(-HOUR)
+    await get(app, '/api/me', token)
+    await app.activity.flush()
+    t.match(
+      await database.kysely
+        .selectFrom('personal_access_tokens')
+        .selectAll()
+        .where('id', '=', tokenId)
+        .execute(),
+      [{ last_used_at: stored(0) }],
+    )
+  })
+
+  t.test('the last activity of a session', async t => {
+    const { clock, monotonic } = clocks()
+    const app = await startApp(t, { database, clock, monotonic })
+    const { id, email } = await addUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(app)
+    await browser.logIn({ email, password: PASSWORD })
+    const sessions = database.kysely.updateTable('sessions').where('user_id', '=', id)
+    const lastActivity = async () =>
+      (
+        await database.kysely
+          .selectFrom('sessions')
+          .select('last_activity')
+          .where('user_id', '=', id)
+          .executeTakeFirstOrThrow()
+      ).last_activity -
+      NOW / 1000
+    const use = async () => {
+      monotonic.advance(MINUTE)
+      await browser.get('/api/me')
+      await app.activity.flush()
+    }
+    for (const [seconds, expected] of [
+      [3600, 0],
+      [301, 0],
+      [300, 300],
+      [1, 1],
+    ] as const) {
+      await sessions.set({ last_activity: NOW / 1000 + seconds }).execute()
+      await use()
+      t.equal(await lastActivity(), expected, `${seconds} s ahead`)
+    }
+    clock.advance(-HOUR)
+    await use()
+    t.equal(await lastActivity(), -3600)
+    // Within a minute it is not written again, whatever the clock shows.
+    clock.advance(HOUR)
+    await browser.get('/api/me')
+    await app.activity.flush()
+    t.equal(await lastActivity(), -3600)
+    await use()
+    t.equal(await lastActivity(), 0)
+  })
+
+  t.test('the last use of a remembered browser', async t => {
+    const app = await startApp(t, { database })
+    const { id, email } = await addUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(app)
+    await browser.get('/sanctum/csrf-cookie')
+    await browser.post('/login', { email, password: PASSWORD, remember: true })
+    await database.kysely
+      .updateTable('remembered_devices')
+      .set({ last_used_at: stored(HOUR) })
+      .where('user_id', '=', id)
+      .execute()
+    for (const name of browser.cookies.keys()) if (/session/.test(name)) browser.cookies.delete(name)
+    t.equal((await browser.get('/api/me')).status, 200)
+    t.match(
+      await database.kysely.selectFrom('remembered_devices').selectAll().where('user_id', '=', id).execute(),
+      [{ last_used_at: stored(0) }],
+    )
+  })
+}

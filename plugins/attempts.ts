@@ -88,7 +88,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, clock, counters, metrics } = app
-    const { kysely } = app.database
+    const { logins: kysely } = app.database
 
     const limits = Object.fromEntries(
       Object.entries(MAX).map(([kind, maxOf]) => [

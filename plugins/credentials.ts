@@ -51,7 +51,7 @@ const WAITING = 100
 export default fp(
   async app => {
     const { config } = app
-    const { kysely } = app.database
+    const { logins: kysely } = app.database
     const { verify, hash } = passwords({
       rounds: config.hashRounds,
       concurrency: CONCURRENCY,

@@ -2,6 +2,7 @@ import type { FastifyError } from 'fastify'
 import fp from 'fastify-plugin'
 import type { HttpError } from '../src/api/errors.ts'
 import { LookupRefused } from '../src/database/shared-lookup.ts'
+import { DatabaseBusy } from '../src/database/unavailable.ts'
 import { toHttpError } from '../src/http.ts'
 
 /** Renders every error as Laravel's JSON. What went wrong inside goes to the log, never to the client. */
@@ -10,7 +11,7 @@ export default fp(
     app.setErrorHandler<FastifyError | HttpError>((error, request, reply) => {
       const answer = toHttpError(error, request.headers['content-type'])
       // Under a flood, or from callers who hang up, there are as many of these as requests: their lines say 503.
-      const isMany = error instanceof LookupRefused
+      const isMany = error instanceof LookupRefused || error instanceof DatabaseBusy
       if (answer.statusCode >= 500 && !isMany) request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')
       // A status of Laravel's own, for which HTTP has no words.

@@ -76,8 +76,16 @@ function describeError(error: unknown): Described {
 /** How paths are matched with routes. */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
 
+/** A request was not answered within REQUEST_TIMEOUT. */
+export class RequestTimedOut extends Error {
+  constructor() {
+    super('The request was not answered in time.')
+    this.name = 'RequestTimedOut'
+  }
+}
+
 /** What will work again by itself. */
-const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy]
+const PASSING = [DatabaseUnavailable, LookupRefused, PasswordsBusy, RequestTimedOut]
 
 /** The answer that an error stands for. What nobody foresaw is a 500 without details. */
 export function toHttpError(

@@ -84,7 +84,7 @@ export function postgresSource(
     for (const act of losses) act(error)
   }
   const pool = new Pool(url, limits.connectMs, lost)
-  const beginList = beginText('begin read only', limits, limits.statementMs.list)
+  const beginList = `${beginText('begin read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
 
   return {
     beginText: beginText('begin', limits, limits.statementMs.write),
@@ -121,6 +121,9 @@ export function postgresSource(
     close: () => pool.end(),
   }
 }
+
+/** Has a list occupy one core at most. Compiling its plan would cost more than it saves. */
+const ONE_CORE = 'set local max_parallel_workers_per_gather = 0; set local jit = off'
 
 /** The text that begins a transaction and its limits, as one message to the server. Zero is no limit there. */
 const beginText = (begin: string, { lockMs, idleMs }: DatabaseLimits, statementMs: number) =>
@@ -185,6 +188,7 @@ class PostgresSession {
     try {
       return await this.#settled(this.#client.query(query), signal)
     } catch (error) {
+      if (error instanceof Cancelled) throw error.reason
       const cause = asUnavailable(error)
       if (cause instanceof DatabaseUnavailable && !isSurvived(error)) this.#broken ??= cause
       throw cause
@@ -235,11 +239,21 @@ class PostgresSession {
           finish()
           const isCancelled = (error as { code?: unknown }).code === QUERY_CANCELED
           if (reason !== undefined && !isCancelled) this.#isSpoiled = true
-          reject(isCancelled ? (reason ?? error) : error)
+          reject(isCancelled && reason !== undefined ? new Cancelled(reason) : error)
         },
       )
       signal?.addEventListener('abort', onAbort)
     })
+  }
+}
+
+/** A statement that the server has cancelled for us: its session goes on. */
+class Cancelled extends Error {
+  readonly reason: DatabaseUnavailable
+
+  constructor(reason: DatabaseUnavailable) {
+    super(reason.message)
+    this.reason = reason
   }
 }
 

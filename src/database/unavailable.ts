@@ -37,6 +37,7 @@ export function isSurvived(error: unknown): boolean {
  * as it is if it is the server's verdict on the statement.
  */
 export function asUnavailable(error: unknown): unknown {
+  if (error instanceof DatabaseUnavailable) return error
   const code = (error as { code?: unknown }).code
   const isVerdict = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)
   return isVerdict && !PASSING.test(code) ? error : new DatabaseUnavailable(error)

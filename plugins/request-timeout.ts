@@ -52,12 +52,20 @@ function giveUp(reply: FastifyReply) {
   if (reply.sent || reply.raw.headersSent) return
   request.isGivenUp = true
   reply.log = belated(request.log)
-  reply.send(request.raw.complete ? new RequestTimedOut() : requestTimeout())
+  reply.send(isIncomplete(request) ? requestTimeout() : new RequestTimedOut())
 }
 
+/** Whether the client has not sent all of the body yet. */
+const isIncomplete = ({ headers, raw }: FastifyRequest) =>
+  (Number(headers['content-length']) > 0 || headers['transfer-encoding'] !== undefined) &&
+  !raw.complete &&
+  !raw.readableEnded
+
 /** The log for what a handler does after its request was answered: that it failed then is no news. */
-const belated = (log: FastifyBaseLogger): FastifyBaseLogger =>
-  Object.assign(Object.create(log), {
-    error: log.debug.bind(log),
-    warn: log.debug.bind(log),
-  })
+function belated(log: FastifyBaseLogger): FastifyBaseLogger {
+  const debug = log.debug.bind(log)
+  const quiet = Object.fromEntries(
+    ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(name => [name, debug]),
+  )
+  return Object.assign(quiet, { level: log.level, child: () => belated(log) }) as never
+}

@@ -46,7 +46,7 @@ export interface Calls {
 /** Fills a database with users and what they have, unless that was done before. */
 export async function fill(url: string): Promise<Calls> {
   const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
-  const { kysely } = database
+  const { migrations: kysely } = database
   await migrate(kysely)
   await seedPermissions(kysely, Date.now())
   if (!(await has(kysely, 'user1'))) await addUsers(kysely)

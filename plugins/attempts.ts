@@ -96,7 +96,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, clock, monotonic, attemptCounts, metrics, log } = app
-    const { kysely } = app.database
+    const { logins: kysely } = app.database
 
     const limits = Object.fromEntries(
       Object.entries(MAX).map(([kind, maxOf]) => [

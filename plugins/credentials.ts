@@ -80,7 +80,7 @@ const NOBODY = 0
 export default fp(
   async app => {
     const { config, schedule, monotonic, metrics } = app
-    const { kysely } = app.database
+    const { logins: kysely } = app.database
     const queue = fairQueue({
       concurrency: CONCURRENCY,
       places: PLACES,

@@ -4,11 +4,15 @@ import { Counter, Gauge } from 'prom-client'
 import { type IdentityCache, identityCache } from '../src/auth/identity-cache.ts'
 import { type Identities, identities } from '../src/database/identities.ts'
 import { followIdentityChanges } from '../src/database/identity-changes.ts'
+import { isMigrated } from '../src/database/migrate.ts'
 import { isSafe } from '../src/http.ts'
+import { type Readiness, readiness } from '../src/readiness.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     identities: Identities
+    /** Whether the database answers and is migrated, as of the last second. */
+    readiness: Readiness
   }
   interface FastifyRequest {
     /** Whether a handler was called that may change something. */
@@ -17,17 +21,23 @@ declare module 'fastify' {
 }
 
 /**
- * Adds `app.identities`, and closes the database when the app closes, after everything that still writes to it.
+ * Adds `app.identities` and `app.readiness`, and closes the database when the app closes, after everything that still writes to it.
  */
 export default fp(
   async app => {
     const { config, database, clock, monotonic } = app
     const cache = config.identityCache ? identityCache({ clock, monotonic }) : null
     app.decorate('identities', identities(database, config.tokenableTypes, clock, cache))
-    app.addHook('onClose', () => database.close())
+    const isMigratedNow = isMigrated(database)
+    app.decorate('readiness', readiness(isMigratedNow, app.monotonic))
+    const endWatch = database.onLost(() => app.readiness.forget())
+    app.addHook('onClose', async () => {
+      endWatch()
+      await database.close()
+    })
     if (cache !== null) keepCurrent(app, cache)
   },
-  { name: 'database', dependencies: ['metrics'] },
+  { name: 'database', dependencies: ['metrics', 'request-timeout'] },
 )
 
 /** Has the cache follow the database's changes, those of our own requests before they are answered. */
@@ -44,6 +54,7 @@ function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
       },
       interrupted(error) {
         isFollowing = false
+        app.readiness.forget()
         log.warn({ err: error }, 'identities are not remembered, since changes of them cannot be followed')
       },
     })
@@ -56,7 +67,8 @@ function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
     done()
   })
   app.addHook('onSend', (request, _reply, _payload, done) => {
-    if (request.mayHaveChanged && changes !== undefined) changes.settle().then(() => done(), done)
+    if (request.mayHaveChanged && changes !== undefined && !request.isGivenUp)
+      changes.settle().then(() => done(), done)
     else done()
   })
 

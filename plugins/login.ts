@@ -51,7 +51,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { clock } = app
-    const { kysely } = app.database
+    const { logins: kysely } = app.database
 
     const browserOfLogin = (request: FastifyRequest): LoginBrowser => ({
       ...app.sessions.next(request),

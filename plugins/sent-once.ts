@@ -63,12 +63,14 @@ export default fp(
       request.takenForm = null
       const isDone = reply.statusCode < 400 && reply.leadsTo !== null
       const stored = isDone ? finishForm(kysely, id, reply.leadsTo as string) : releaseForm(kysely, id)
-      stored
-        .catch(error => request.log.warn({ err: error }, 'it could not be stored what became of a form'))
-        .then(() => done())
+      const kept = stored.catch(error =>
+        request.log.warn({ err: error }, 'it could not be stored what became of a form'),
+      )
+      if (request.isGivenUp) done()
+      else kept.then(() => done())
     })
   },
-  { name: 'sent-once', dependencies: ['panel'] },
+  { name: 'sent-once', dependencies: ['panel', 'request-timeout'] },
 )
 
 /**

@@ -156,7 +156,7 @@ export default fp(
       },
       async start(request) {
         const { old, fresh } = app.sessions.next(request)
-        const session = await replaceSession(database.kysely, old, { ...fresh, login: null, challenge: null })
+        const session = await replaceSession(database.logins, old, { ...fresh, login: null, challenge: null })
         app.sessions.adopt(request, session)
       },
     })
@@ -189,7 +189,8 @@ export default fp(
     }
 
     app.addHook('onSend', (request, reply, _payload, done) => {
-      if (request.isStateful && !request.is404) sendSession(request, reply).then(() => done(), done)
+      if (request.isStateful && !request.is404 && !request.isGivenUp)
+        sendSession(request, reply).then(() => done(), done)
       else done()
     })
 

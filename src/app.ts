@@ -72,17 +72,18 @@ export interface AppOptions {
   logStream?: { write(line: string): void }
 }
 
-/**
- * The longest that a client may take to send a request, its head included, and to begin another one, in milliseconds.
- * Proxies keep a connection for a minute: it has to be they who close it. Node looks for connections that take too
- * long every half minute unless told otherwise, and would close them after a minute.
- */
-const TIMEOUTS = {
-  headersTimeout: 30_000,
-  requestTimeout: 30_000,
+/** The longest that a client may take to send a request, its head included, in milliseconds. */
+const RECEIVE_MS = 30_000
+
+/** Node's limits of time for connections. REQUEST_TIMEOUT may be shorter than what a client may take to send. */
+const timeouts = (requestTimeoutMs: number) => ({
+  headersTimeout: Math.min(RECEIVE_MS, requestTimeoutMs),
+  requestTimeout: Math.min(RECEIVE_MS, requestTimeoutMs),
+  // Node looks every half minute unless told otherwise, and would end a slow client after a minute.
   connectionsCheckingInterval: 1_000,
+  // Proxies keep a connection for a minute: it has to be they who close it.
   keepAliveTimeout: 72_000,
-}
+})
 
 /** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
 const START_TIMEOUT_MS = 120_000
@@ -118,7 +119,7 @@ export function buildApp({
     // Fastify's own server, with what comes before its router.
     serverFactory: handle =>
       createServer(
-        TIMEOUTS,
+        timeouts(config.requestTimeout * 1_000),
         withAdmission(
           admissions,
           { headers, admits: gate.admits, monotonic, schedule },

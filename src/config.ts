@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import { getDomain } from 'tldts'
 import { isAddressOrRange } from './auth/address-list.ts'
 import { isLoopback, isOpenToAnybody, isWritten } from './auth/origin.ts'
+import { DEFAULT_CONNECTIONS, LEAST_CONNECTIONS } from './database/lanes.ts'
 import { CSRF_COOKIE, REMEMBER_COOKIE } from './session-cookies.ts'
 
 /** What a value may be. Thrown by a setting's parser, turned into one line of {@link ConfigError}. */
@@ -213,6 +214,19 @@ export const SETTINGS = {
     about:
       'Whether statements are prepared: `off` behind a pooler that gives connections to others after each transaction and does not keep them, such as PgBouncer before 1.21.',
     parse: onOrOff,
+  }),
+  databaseConnections: setting({
+    name: 'DATABASE_CONNECTIONS',
+    fallback: String(DEFAULT_CONNECTIONS),
+    about:
+      'The most connections to `DATABASE_URL` at once; `IDENTITY_CACHE` takes one more. A fifth is kept for finding out who calls, a fifth for logins, and three tenths are the most that lists may take.',
+    parse: wholeNumber(LEAST_CONNECTIONS, 1_000),
+  }),
+  requestTimeout: setting({
+    name: 'REQUEST_TIMEOUT',
+    fallback: '30',
+    about: 'Seconds after which a request is answered with 503, if it was not answered before.',
+    parse: wholeNumber(1, 3_600),
   }),
   dataDir: setting({
     name: 'DATA_DIR',

@@ -77,8 +77,16 @@ function describeError(error: unknown): Described {
 /** How paths are matched with routes. */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
 
+/** A request was not answered within REQUEST_TIMEOUT. */
+export class RequestTimedOut extends Error {
+  constructor() {
+    super('The request was not answered in time.')
+    this.name = 'RequestTimedOut'
+  }
+}
+
 /** What will work again by itself. */
-const PASSING = [DatabaseUnavailable, HashWorkerLost, LookupRefused, TurnRefused]
+const PASSING = [DatabaseUnavailable, HashWorkerLost, LookupRefused, RequestTimedOut, TurnRefused]
 
 /** Whether an error is one that many requests meet at the same time, since something is down or has too much to do. */
 export const isPassing = (error: Error): boolean => PASSING.some(kind => error instanceof kind)

@@ -1,38 +1,64 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { notFound } from './api/errors.ts'
+import { costOf, isHeavy, requireAffordable } from './api/query/cost.ts'
 import { queryParser } from './api/query/parse.ts'
 import type { Query } from './api/query/query.ts'
 import { render, renderPage } from './api/query/render.ts'
 import type { Endpoint } from './api/query/resource.ts'
+import type { ListAsker } from './database/connect.ts'
 import { type Scope, selecting, selectOne, selectPage } from './database/select.ts'
 
 type Server = Pick<FastifyInstance, 'config' | 'database'>
 
+/** Whose share of what is bounded for each caller a request takes: a user's or an address's; null for our own machines. */
+export function callerOf({ identity, clientAddress }: FastifyRequest): string | null {
+  if (identity !== null) return `user ${identity.user.id}`
+  return clientAddress.isLocal ? null : clientAddress.key
+}
+
+/**
+ * For whom a list is put together, once it is known to be affordable.
+ *
+ * @throws {HttpError} 422 when the question costs too much
+ */
+export function listAsker(endpoint: Endpoint, request: FastifyRequest, query: Query): ListAsker {
+  const cost = costOf(endpoint, query)
+  requireAffordable(cost, request.identity === null ? 'guest' : 'user')
+  return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: request.signal }
+}
+
 /**
  * Makes the function that answers with a page of an endpoint's list: of the rows in a scope, as the request's query
- * asks for them. It throws 422 for a query that is not valid.
+ * asks for them. It throws 422 for a query that is not valid, or costs too much.
  */
 export function listing({ config, database }: Server, endpoint: Endpoint) {
   const parse = queryParser(endpoint)
   const selection = selecting(config)
   return async (request: FastifyRequest, scopeFor: (query: Query) => Scope) => {
     const query = parse(request.url)
-    const page = await selectPage(database.kysely, endpoint, scopeFor(query), selection(query))
+    const page = await database.list(listAsker(endpoint, request, query), db =>
+      selectPage(db, endpoint, scopeFor(query), selection(query)),
+    )
     return renderPage(endpoint, query, page, request)
   }
 }
 
 /**
- * Makes the function that shows the row with a key, if it is in a scope: as the query of a URL asks for it, or with
- * its default fields. It throws 422 for a query that is not valid, and 404 when there is no such row.
+ * Makes the function that shows the row with a key, if it is in a scope: as a request's query asks for it, or with its
+ * default fields, for a request that has written it. It throws 422 for a query that is not valid, or costs too much,
+ * and 404 when there is no such row.
  */
 export function showing({ config, database }: Server, endpoint: Endpoint) {
   const { resource } = endpoint
   const parse = queryParser(endpoint)
   const selection = selecting(config)
-  return async (scope: Scope, key: number, url = '') => {
-    const query = parse(url)
-    const found = await selectOne(database.kysely, resource, scope, key, selection(query))
+  return async (scope: Scope, key: number, request?: FastifyRequest) => {
+    const query = parse(request?.url ?? '')
+    const select = (db: typeof database.kysely) => selectOne(db, resource, scope, key, selection(query))
+    // What was written is shown, however many lists there are.
+    const found = await (request === undefined || query.includes.size === 0
+      ? select(database.kysely)
+      : database.list(listAsker(endpoint, request, query), select))
     if (found === null) throw notFound()
     return { [resource.type]: render(resource, found, query) }
   }

@@ -35,6 +35,7 @@ import { endBrowsers, listBrowsers } from '../../src/database/sessions.ts'
 import { deleteOwnTokens } from '../../src/database/tokens.ts'
 import { findUserFile, searchUsers, type UserFile } from '../../src/database/user-directory.ts'
 import { verifyEmail } from '../../src/database/users.ts'
+import { callerOf } from '../../src/listing.ts'
 import { HIDDEN, staff } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import type { Returned } from '../../src/panel/elements.tsx'
@@ -121,12 +122,15 @@ const users: FastifyPluginAsyncTypebox = async app => {
       const { q, page: number } = request.query
       const text = typeof q === 'string' ? q.trim().slice(0, 255) : ''
       const page = Math.min(Math.max(rowId(String(number ?? 1)), 1), MAX_PAGE)
-      const found = await searchUsers(kysely, {
-        text,
-        types,
-        offset: (page - 1) * USERS_PER_PAGE,
-        most: USERS_PER_PAGE + 1,
-      })
+      const asker = { caller: callerOf(request), isHeavy: false, signal: request.signal }
+      const found = await app.database.list(asker, db =>
+        searchUsers(db, {
+          text,
+          types,
+          offset: (page - 1) * USERS_PER_PAGE,
+          most: USERS_PER_PAGE + 1,
+        }),
+      )
       const at = (other: number) => `/admin/users?${new URLSearchParams({ q: text, page: String(other) })}`
       return reply.page(
         { title: 'Users', active: 'Users' },

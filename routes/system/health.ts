@@ -2,7 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { serviceUnavailable } from '../../src/api/errors.ts'
 import { success, unavailable } from '../../src/api/responses.ts'
-import { isMigrated } from '../../src/database/migrate.ts'
 
 const Health = (status: string, description: string) =>
   success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }), {
@@ -41,7 +40,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async () => {
-      if (!(await isMigrated(app.database.kysely))) throw serviceUnavailable()
+      if (!(await app.readiness.isReady())) throw serviceUnavailable()
       return { status: 'ready' }
     },
   )

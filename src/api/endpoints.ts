@@ -52,6 +52,7 @@ export const playlists: Endpoint = {
   kind: 'index',
   includes: PLAYLIST_INCLUDES,
   search: 'names',
+  isForAll: true,
 }
 
 /** GET /playlist/{playlist}, and whatever else answers with one */
@@ -108,6 +109,7 @@ export const externalProfiles: Endpoint = {
   kind: 'index',
   includes: PROFILE_INCLUDES,
   search: 'names',
+  isForAll: true,
 }
 
 /** GET /externalprofile/{externalprofile}, and whatever else answers with one */

@@ -90,6 +90,10 @@ export const tooManyRequests = ({ max, ttl }: { max: number; ttl: number }, now:
     },
   })
 
+/** 408 for a request of which the rest has not come in time, whose connection is of no use any longer. */
+export const requestTimeout = () =>
+  new HttpError(408, MESSAGES.requestTimeout, { headers: { connection: 'close' } })
+
 /**
  * 503 for what will work again by itself.
  *

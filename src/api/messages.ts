@@ -10,6 +10,16 @@ const dayOrMinute = (millis: number) => {
 /** A text as a sentence that ends. */
 const ended = (text: string) => (/[.!?]$/.test(text) ? text : `${text}.`)
 
+/** What makes a question cheaper, by the parameter that makes it dear. */
+const CHEAPER = {
+  'filter.has': 'Ask for fewer or shorter relations in has, without eq, ne, gt and lte, which count rows.',
+  filter: 'Send fewer filters.',
+  include: 'Include fewer relations, or ask for smaller pages.',
+  sort: 'Sort by fewer fields, and by none that is counted.',
+  q: 'Search for fewer words, or leave out filters and sorts.',
+  'page.number': 'Ask for an earlier page.',
+} as const
+
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
   badRequest: 'Bad request.',
@@ -52,6 +62,8 @@ export const MESSAGES = {
   profileDeleted: (name: string) => `External Profile '${name}' was deleted.`,
   tooMuchIncluded: (most: number) =>
     `The include would show more than ${most} rows. Ask for fewer relations, or for smaller pages.`,
+  tooCostly: (cost: number, most: number, part: keyof typeof CHEAPER) =>
+    `This question costs ${cost}, and you may spend ${most}. ${CHEAPER[part]}`,
   tokenEnded: 'The token has ended, and so would its successor.',
   invalidSignature: 'Invalid signature.',
   disposableEmail: 'Disposable email addresses are not allowed.',
@@ -81,6 +93,7 @@ export const MESSAGES = {
   notificationRead: 'Notification was marked as read.',
   notificationUnread: 'Notification was marked as unread.',
   tooManyAttempts: 'Too Many Attempts.',
+  requestTimeout: 'The request took too long to arrive.',
   serverError: 'Server Error',
   serviceUnavailable: 'Service Unavailable',
   andMoreErrors: (count: number) => `(and ${count} more error${count === 1 ? '' : 's'})`,

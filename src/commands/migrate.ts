@@ -7,8 +7,8 @@ export const migrateCommand = (context: CommandContext) =>
   new Command('migrate')
     .description('bring the tables up to date; the server does so itself when it starts')
     .action(() =>
-      withDatabase(context, 'migrate', async ({ kysely }) => {
-        const names = await migrate(kysely)
+      withDatabase(context, 'migrate', async ({ migrations }) => {
+        const names = await migrate(migrations)
         context.print(names.length === 0 ? 'Nothing to migrate.' : `Migrated: ${names.join(', ')}.`)
       }),
     )

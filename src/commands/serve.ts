@@ -123,7 +123,7 @@ async function seedWhenNew({
 async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
-      const names = await migrate(app.database.kysely)
+      const names = await migrate(app.database.migrations)
       app.log.info({ migrations: names }, 'the tables are up to date')
       return
     } catch (error) {

@@ -1,27 +1,54 @@
 import { Kysely } from 'kysely'
 import type { Config } from '../config.ts'
+import type { Bound } from '../slots.ts'
 import {
   type NotificationEvents,
   type NotificationListener,
+  type Session,
   SessionDialect,
   type SessionSource,
+  statementNames,
 } from './dialect.ts'
 import { openEmbedded } from './embedded.ts'
+import { type Claim, DEFAULT_CONNECTIONS, shares, WRITE } from './lanes.ts'
 import { postgresSource } from './postgres.ts'
 import type { Schema } from './schema.ts'
 import { asUnavailable } from './unavailable.ts'
 
-/** The database as the rest of the program sees it. */
+/** Who asks for a list, and until when. */
+export interface ListAsker {
+  /** Whose share of the connections it takes; null for one who is not bounded. */
+  caller: string | null
+  /** Whether the answer is known to be much work: such questions never occupy all connections for lists. */
+  isHeavy: boolean
+  /** Cancels the statements when it aborts. */
+  signal: AbortSignal | undefined
+}
+
+/** The database as the rest of the program sees it, each part of it with connections of its own. */
 export interface Database {
+  /** What writes, and whatever else is short. Transactions and their waiting for locks are limited in time. */
   kysely: Kysely<Schema>
+  /** What a login needs: passwords, counters of attempts, sessions. */
+  logins: Kysely<Schema>
+  /** What takes as long as it takes: migrations. */
+  migrations: Kysely<Schema>
   /**
-   * A statement that is sent often, under a name of its own. Each call runs it with its parameters.
+   * Runs the statements of a list, one after the other, in a read-only transaction.
+   *
+   * @throws {DatabaseBusy} when too many lists are under way, or the asker gives up
+   */
+  list<T>(asker: ListAsker, work: (db: Kysely<Schema>) => Promise<T>): Promise<T>
+  /**
+   * A statement that finds out who is calling, under a name of its own. Each call runs it with its parameters.
    *
    * @throws {DatabaseUnavailable} when the database does not answer
    */
   prepare<Row>(name: string, text: string): (parameters: readonly unknown[]) => Promise<Row[]>
   /** Listens to what is sent by NOTIFY on a channel, by whomever. */
   listen(channel: string, events: NotificationEvents): Promise<NotificationListener>
+  /** Has something done whenever a connection is lost. The returned function ends that. */
+  onLost(act: (error: Error) => void): () => void
   /** Opens the embedded database, which the first statement does otherwise. */
   open(): Promise<void>
   close(): Promise<void>
@@ -43,8 +70,12 @@ export function connectDatabase(
     databaseUrl,
     databaseListenUrl,
     databasePrepare,
+    databaseConnections,
     dataDir,
-  }: Pick<Config, 'databaseUrl' | 'databaseListenUrl' | 'databasePrepare' | 'dataDir'>,
+  }: Pick<
+    Config,
+    'databaseUrl' | 'databaseListenUrl' | 'databasePrepare' | 'databaseConnections' | 'dataDir'
+  >,
   { command, share, onLostConnection }: ConnectOptions,
 ): Database {
   return databaseOver(
@@ -54,21 +85,54 @@ export function connectDatabase(
           ...postgresSource(databaseUrl, onLostConnection, {
             listenUrl: databaseListenUrl ?? undefined,
             prepares: databasePrepare,
+            connections: databaseConnections,
           }),
           open: async () => {},
         },
+    { connections: databaseConnections },
   )
 }
 
+/**
+ * How many statements of lists one caller may have under way, and heavy ones all callers together, as shares of the
+ * connections for lists; and how many of them may wait.
+ */
+const LIST_BOUND = { share: 0.5, waiting: 20 }
+
 /** A {@link Database} over sessions from anywhere. */
-export function databaseOver(source: SessionSource & { open(): Promise<void> }): Database {
-  const kysely = new Kysely<Schema>({ dialect: new SessionDialect(source) })
+export function databaseOver(
+  source: SessionSource & { open(): Promise<void> },
+  { connections = DEFAULT_CONNECTIONS }: { connections?: number } = {},
+): Database {
+  const nameOf = statementNames()
+  const kyselyFor = (claim?: Claim) =>
+    new Kysely<Schema>({ dialect: new SessionDialect(source, nameOf, claim) })
+  const holding = Math.max(1, Math.floor(shares(connections).list * LIST_BOUND.share))
+  const bound = (key: string): Bound => ({ key, holding, waiting: LIST_BOUND.waiting })
   return {
-    kysely,
+    kysely: kyselyFor(),
+    logins: kyselyFor({ lane: 'login' }),
+    migrations: kyselyFor({ ...WRITE, isPatient: true }),
+    async list({ caller, isHeavy, signal }, work) {
+      const session = await source.acquire({
+        lane: 'list',
+        bounds: [...(caller === null ? [] : [bound(caller)]), ...(isHeavy ? [bound('heavy')] : [])],
+        ...(signal && { signal }),
+      })
+      const held: Session = {
+        query: (text, parameters, name) => session.query(text, parameters, name),
+        release: async () => {},
+      }
+      try {
+        return await work(new Kysely({ dialect: new SessionDialect({ acquire: async () => held }, nameOf) }))
+      } finally {
+        await session.release()
+      }
+    },
     prepare:
       <Row>(name: string, text: string) =>
       async (parameters: readonly unknown[]) => {
-        const session = await source.acquire()
+        const session = await source.acquire({ lane: 'identity' })
         try {
           return (await session.query(text, parameters, name)).rows as Row[]
         } finally {
@@ -76,8 +140,9 @@ export function databaseOver(source: SessionSource & { open(): Promise<void> }):
         }
       },
     listen: (channel, events) => source.listen(channel, events),
+    onLost: act => source.onLost?.(act) ?? (() => {}),
     open: source.open,
-    close: () => kysely.destroy(),
+    close: () => source.close(),
   }
 }
 
@@ -91,8 +156,8 @@ function lazily(open: () => Promise<SessionSource>): SessionSource & { open(): P
     async open() {
       await source()
     },
-    async acquire() {
-      const session = await (await source()).acquire()
+    async acquire(claim) {
+      const session = await (await source()).acquire(claim)
       return {
         query: (sql, parameters, name) =>
           session.query(sql, parameters, name).catch(error => {

@@ -10,6 +10,7 @@ import {
   type QueryResult,
 } from 'kysely'
 import { LRUCache } from 'lru-cache'
+import type { Claim } from './lanes.ts'
 
 /** The answer to one statement. `affected` counts the rows that an insert, update or delete touched. */
 export interface StatementResult {
@@ -46,22 +47,45 @@ export interface NotificationListener {
 
 /** Where sessions come from: a database in this process, or one that another process holds. */
 export interface SessionSource {
-  acquire(): Promise<Session>
+  /** What begins a transaction: `begin`, unless told otherwise. */
+  readonly beginText?: string
+  /**
+   * Takes a session. That of a list is for reading.
+   *
+   * @param claim what it is for: to write, unless told otherwise
+   * @throws {DatabaseUnavailable} when there is none in time
+   */
+  acquire(claim?: Claim): Promise<Session>
+  /** Has something done whenever a session is lost. The returned function ends that. */
+  onLost?(act: (error: Error) => void): () => void
   /** Listens to what is sent by NOTIFY on a channel, by whomever. */
   listen(channel: string, events: NotificationEvents): Promise<NotificationListener>
   close(): Promise<void>
 }
 
-/** A Kysely dialect over a {@link SessionSource}: PostgreSQL's SQL, whoever runs it. */
-export class SessionDialect implements Dialect {
-  readonly #source: SessionSource
+/** What a dialect needs of a {@link SessionSource}. */
+type Sessions = Pick<SessionSource, 'acquire' | 'beginText'>
 
-  constructor(source: SessionSource) {
+/** Gives a name to the statements that deserve one. */
+export type NameOf = (text: string) => string | undefined
+
+/**
+ * A Kysely dialect over a {@link SessionSource}: PostgreSQL's SQL, whoever runs it. Dialects over the same sessions
+ * share what names their statements, since a session knows each name once.
+ */
+export class SessionDialect implements Dialect {
+  readonly #source: Sessions
+  readonly #nameOf: NameOf
+  readonly #claim: Claim | undefined
+
+  constructor(source: Sessions, nameOf: NameOf, claim?: Claim) {
     this.#source = source
+    this.#nameOf = nameOf
+    this.#claim = claim
   }
 
   createDriver(): Driver {
-    return new SessionDriver(this.#source)
+    return new SessionDriver(this.#source, this.#nameOf, this.#claim)
   }
 
   createQueryCompiler() {
@@ -85,7 +109,7 @@ const TIMES = 5
 const COUNTED = 500
 
 /** Gives names to the statements that come again and again, so that the server reads and plans them once. */
-export function statementNames(): (text: string) => string | undefined {
+export function statementNames(): NameOf {
   const names = new Map<string, string>()
   const counts = new LRUCache<string, number>({ max: COUNTED })
   return text => {
@@ -102,21 +126,25 @@ export function statementNames(): (text: string) => string | undefined {
 }
 
 class SessionDriver implements Driver {
-  readonly #source: SessionSource
-  readonly #nameOf = statementNames()
+  readonly #source: Sessions
+  readonly #nameOf: NameOf
+  readonly #claim: Claim | undefined
 
-  constructor(source: SessionSource) {
+  constructor(source: Sessions, nameOf: NameOf, claim: Claim | undefined) {
     this.#source = source
+    this.#nameOf = nameOf
+    this.#claim = claim
   }
 
   async init() {}
 
   async acquireConnection() {
-    return new SessionConnection(await this.#source.acquire(), this.#nameOf)
+    return new SessionConnection(await this.#source.acquire(this.#claim), this.#nameOf)
   }
 
   async beginTransaction(connection: SessionConnection) {
-    await connection.executeQuery(CompiledQuery.raw('begin'))
+    const { beginText = 'begin' } = this.#source
+    await connection.executeQuery(CompiledQuery.raw(this.#claim?.isPatient ? 'begin' : beginText))
   }
 
   async commitTransaction(connection: SessionConnection) {
@@ -124,23 +152,23 @@ class SessionDriver implements Driver {
   }
 
   async rollbackTransaction(connection: SessionConnection) {
-    await connection.executeQuery(CompiledQuery.raw('rollback'))
+    // Where it fails, the connection is closed, which ends the transaction as well: the first error is what counts.
+    await connection.executeQuery(CompiledQuery.raw('rollback')).catch(() => {})
   }
 
   async releaseConnection(connection: SessionConnection) {
     await connection.release()
   }
 
-  async destroy() {
-    await this.#source.close()
-  }
+  // Several dialects share the sessions: they are closed where they come from.
+  async destroy() {}
 }
 
 class SessionConnection implements DatabaseConnection {
   readonly #session: Session
-  readonly #nameOf: (text: string) => string | undefined
+  readonly #nameOf: NameOf
 
-  constructor(session: Session, nameOf: (text: string) => string | undefined) {
+  constructor(session: Session, nameOf: NameOf) {
     this.#session = session
     this.#nameOf = nameOf
   }

@@ -5,7 +5,11 @@ import { PGlite } from '@electric-sql/pglite'
 import type { SessionSource } from './dialect.ts'
 import { type Holder, takeLock } from './embedded-lock.ts'
 import { SocketSource, serveSession, socketPath } from './embedded-socket.ts'
+import { type Claim, WRITE } from './lanes.ts'
 import { PGLITE_OPTIONS, PgliteSource } from './pglite.ts'
+
+/** Commands of other processes wait for their turn for as long as it takes. */
+const PATIENT: Claim = { ...WRITE, isPatient: true }
 
 export interface EmbeddedOptions {
   /** The directory that holds the database, its lock and its socket. */
@@ -51,7 +55,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<SessionSou
       // Not before: once nothing listens, another process may open the database.
       after: () => listener.close(),
     })
-    listener.serve(socket => serveSession(socket, () => source.acquire(), idleLimit))
+    listener.serve(socket => serveSession(socket, () => source.acquire(PATIENT), idleLimit))
     return source
   } catch (error) {
     listener.close()

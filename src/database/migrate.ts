@@ -1,4 +1,5 @@
 import { type Kysely, Migrator, sql } from 'kysely'
+import type { Database } from './connect.ts'
 import { users } from './migrations/0001_users.ts'
 import { permissions } from './migrations/0002_permissions.ts'
 import { lists } from './migrations/0003_lists.ts'
@@ -50,11 +51,16 @@ export async function migrate(db: Kysely<Schema>): Promise<string[]> {
   return results.map(result => result.migrationName)
 }
 
-/** Whether every migration that this version knows has run. */
-export async function isMigrated(db: Kysely<Schema>): Promise<boolean> {
-  const { rows } = await sql<{ current: boolean }>`
-    select exists (select from kysely_migration where name = ${LATEST}) as current`.execute(db)
-  return rows[0]?.current === true
+/** Makes the function that asks whether every migration that this version knows has run. */
+export function isMigrated(database: Pick<Database, 'prepare'>): () => Promise<boolean> {
+  const select = database.prepare<{ current: boolean }>(
+    'migrated',
+    'select exists (select from kysely_migration where name = $1) as current',
+  )
+  return async () => {
+    const [row] = await select([LATEST])
+    return row?.current === true
+  }
 }
 
 /** Rows copied from Laravel keep their ids without touching the sequence: the next insert would collide. */

@@ -7,6 +7,7 @@ import type {
   StatementResult,
 } from './dialect.ts'
 import { describeError, restoreError, toText } from './embedded-socket.ts'
+import { Lanes, WRITE } from './lanes.ts'
 
 /** What happens around the end of a database in this process. */
 interface Closing {
@@ -16,11 +17,14 @@ interface Closing {
   after(): void
 }
 
-/** PGlite is one session: whoever acquires it has it alone until release, in the order of asking. */
+/**
+ * PGlite is one session: whoever acquires it has it alone until release. The most urgent lane is next, in the order of
+ * asking within it, and what waits too long is refused; a statement that runs cannot be cancelled.
+ */
 export class PgliteSource implements SessionSource {
   readonly #database: PGlite
   readonly #closing: Closing
-  #lastTurn: Promise<void> = Promise.resolve()
+  readonly #lanes = new Lanes({ identity: 1, login: 1, write: 1, list: 1 }, 1)
   #closed: Promise<void> | undefined
 
   /** @param database opened with {@link PGLITE_OPTIONS} */
@@ -29,8 +33,8 @@ export class PgliteSource implements SessionSource {
     this.#closing = closing
   }
 
-  async acquire(): Promise<Session> {
-    const endTurn = await this.#takeTurn()
+  async acquire(claim = WRITE): Promise<Session> {
+    const endTurn = await this.#lanes.take(claim)
     if (this.#closed) {
       endTurn()
       throw new Error('The embedded database is closed.')
@@ -62,7 +66,7 @@ export class PgliteSource implements SessionSource {
 
   async listen(channel: string, { message }: NotificationEvents): Promise<NotificationListener> {
     const inTurn = async <Result>(work: () => Promise<Result>): Promise<Result> => {
-      const endTurn = await this.#takeTurn()
+      const endTurn = await this.#lanes.take({ lane: 'identity', isPatient: true })
       try {
         return await work()
       } finally {
@@ -85,23 +89,14 @@ export class PgliteSource implements SessionSource {
 
   async #close(): Promise<void> {
     this.#closing.before()
-    const endTurn = await this.#takeTurn()
+    // After all that waits already.
+    const endTurn = await this.#lanes.take({ lane: 'list', isPatient: true })
     try {
       await this.#database.close()
     } finally {
       this.#closing.after()
       endTurn()
     }
-  }
-
-  async #takeTurn(): Promise<() => void> {
-    const previous = this.#lastTurn
-    let endTurn = () => {}
-    this.#lastTurn = new Promise(done => {
-      endTurn = done
-    })
-    await previous
-    return endTurn
   }
 }
 

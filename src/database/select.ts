@@ -321,8 +321,15 @@ function fieldValue(
     return field.castToText ? sql`${plain}::text` : plain
   }
   const rows = relatedRows(resource, field.aggregate.relation, alias, selection)
-  return field.aggregate.of === 'count' ? sql`(select count(*) ${rows})` : sql`exists (select ${rows})`
+  return field.aggregate.of === 'count' ? sql`(select count(*) ${rows})` : existsFor(rows)
 }
+
+/**
+ * That there are rows, looked for once for each row of the list. With `offset 0` PostgreSQL leaves the subquery as it is.
+ * Otherwise it makes joins of all of them together, for which it may choose a plan that takes minutes, where this takes
+ * time in proportion to the rows.
+ */
+const existsFor = (rows: Sql) => sql`exists (select ${rows} offset 0)`
 
 /** `from … where …` for what is related to the row under an alias, within the request's filters on it. */
 function relatedRows(
@@ -502,12 +509,12 @@ function isRelated(
       isNone ? 'gte' : comparison,
       selection,
     )
-    const exists = sql`exists (select ${relatedRows(resource, name, alias, selection, below)})`
+    const exists = existsFor(relatedRows(resource, name, alias, selection, below))
     return isNone ? sql`not ${exists}` : exists
   }
   const rows = relatedRows(resource, name, alias, selection)
-  if (comparison === 'gte') return sql`exists (select ${rows})`
-  if (comparison === 'lt') return sql`not exists (select ${rows})`
+  if (comparison === 'gte') return existsFor(rows)
+  if (comparison === 'lt') return sql`not ${existsFor(rows)}`
   return sql`(select count(*) ${rows}) ${OPERATORS[comparison as keyof typeof OPERATORS]} 1`
 }
 

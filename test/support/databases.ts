@@ -6,6 +6,7 @@ import pg from 'pg'
 import type { Test } from 'tap'
 import { type Database, databaseOver } from '../../src/database/connect.ts'
 import type { Session, SessionSource } from '../../src/database/dialect.ts'
+import type { Claim } from '../../src/database/lanes.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { seedPermissions } from '../../src/database/permissions.ts'
 import { PGLITE_OPTIONS, PgliteSource } from '../../src/database/pglite.ts'
@@ -60,8 +61,10 @@ function over(source: SessionSource): TestDatabase {
     open: async () => {},
     close: () => source.close(),
     listen: (channel, events) => source.listen(channel, events),
-    async acquire() {
-      const session = await source.acquire()
+    onLost: act => source.onLost?.(act) ?? (() => {}),
+    ...(source.beginText && { beginText: source.beginText }),
+    async acquire(claim) {
+      const session = await source.acquire(claim)
       return {
         query(text, parameters, name) {
           if (!BACKGROUND.test(text)) {
@@ -92,8 +95,8 @@ export function beforeStatement(
   t.teardown(() => Object.assign(source, { acquire }))
   let hasCome = false
   Object.assign(source, {
-    acquire: async (): Promise<Session> => {
-      const session = await acquire()
+    acquire: async (claim?: Claim): Promise<Session> => {
+      const session = await acquire(claim)
       return {
         async query(text, parameters, name) {
           if (!hasCome && pattern.test(text)) {
@@ -130,8 +133,8 @@ export function afterStatement(
   t.teardown(() => Object.assign(source, { acquire }))
   let hasCome = false
   Object.assign(source, {
-    acquire: async (): Promise<Session> => {
-      const session = await acquire()
+    acquire: async (claim?: Claim): Promise<Session> => {
+      const session = await acquire(claim)
       let isIt = false
       return {
         query(text, parameters, name) {

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { externalProfiles as endpoint, oneExternalProfile } from '../../../src/api/endpoints.ts'
 import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
@@ -54,7 +55,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
   const { requireFeature, limitFor } = listGates(app)
   const list = listing(app, endpoint)
   const showRow = showing(app, oneExternalProfile)
-  const show = (id: number, url?: string) => showRow(where('profile_id', '=', id), id, url)
+  const show = (id: number, request?: FastifyRequest) => showRow(where('profile_id', '=', id), id, request)
 
   app.get(
     '',
@@ -167,7 +168,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { id } = await access.profileToSee(request)
-      return show(id, request.url)
+      return show(id, request)
     },
   )
 

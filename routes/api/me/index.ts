@@ -11,6 +11,7 @@ import type { Identity } from '../../../src/auth/identity.ts'
 import { refusal } from '../../../src/auth/permission.ts'
 import { selectIncludes, selecting } from '../../../src/database/select.ts'
 import { userValues } from '../../../src/database/users.ts'
+import { listAsker } from '../../../src/listing.ts'
 
 /** What a token has to allow before it sees more than whose it is, and what its user must not be banned from. */
 const INCLUDES: readonly [include: string, ability: Ability, permission: string][] = [
@@ -53,13 +54,11 @@ const me: FastifyPluginAsyncTypebox = async app => {
       }
       const { user } = identity
       const values = userValues(user)
-      const found = await selectIncludes(
-        app.database.kysely,
-        endpoint.resource,
-        user.id,
-        values,
-        selection(query),
-      )
+      const select = (db: typeof app.database.kysely) =>
+        selectIncludes(db, endpoint.resource, user.id, values, selection(query))
+      const found = await (query.includes.size === 0
+        ? select(app.database.kysely)
+        : app.database.list(listAsker(endpoint, request, query), select))
       return { user: render(endpoint.resource, found, query) }
     },
   )

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '../../../src/api/endpoints.ts'
 import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
@@ -47,7 +48,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
   const { playlist: hashidOf } = hashidEncoder(config.hashidsSalt)
   const list = listing(app, endpoint)
   const showRow = showing(app, onePlaylist)
-  const show = (id: number, url?: string) => showRow(where('playlist_id', '=', id), id, url)
+  const show = (id: number, request?: FastifyRequest) => showRow(where('playlist_id', '=', id), id, request)
 
   app.get(
     '',
@@ -144,7 +145,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { id } = await access.playlistToSee(request)
-      return show(id, request.url)
+      return show(id, request)
     },
   )
 

@@ -117,6 +117,8 @@ export interface Endpoint {
   search: 'names' | 'ignored' | 'prohibited'
   /** Whether the rows are a sequence of their own, which nothing filters or sorts. */
   isSequence?: boolean
+  /** Whether it lists what belongs to everybody, so that its work grows with the whole table. */
+  isForAll?: boolean
   /** The order that comes before whatever is asked for. */
   order?: readonly { field: string; descending: boolean }[]
 }

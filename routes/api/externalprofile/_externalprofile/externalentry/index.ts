@@ -71,7 +71,7 @@ const entries: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { profile, id } = await access.entryToSee(request)
-      return show(belongingTo(relation, profile.id), id, request.url)
+      return show(belongingTo(relation, profile.id), id, request)
     },
   )
 

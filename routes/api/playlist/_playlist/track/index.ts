@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { tracks as endpoint, oneTrack } from '../../../../../src/api/endpoints.ts'
 import { forbidden, notFound, unprocessable } from '../../../../../src/api/errors.ts'
@@ -24,7 +25,7 @@ import {
 import { judgedLast, listGates, requireValid } from '../../../../../src/list-writes.ts'
 import { listing, showing } from '../../../../../src/listing.ts'
 import { playlistAccess } from '../../../../../src/playlist-access.ts'
-import { takingTurns } from '../../../../../src/turns.ts'
+import { keyedMutex } from '../../../../../src/turns.ts'
 
 const { rules } = MESSAGES
 
@@ -68,12 +69,12 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
   const access = playlistAccess(app)
   const { requireFeature, limitFor } = listGates(app)
   const { track: hashidOf } = hashidEncoder(config.hashidsSalt)
-  const inTurn = takingTurns()
+  const inTurn = keyedMutex()
   const relation = relationAt(playlistResource, ['tracks'])
   const list = listing(app, endpoint)
   const showRow = showing(app, oneTrack)
-  const show = (playlistId: number, id: number, url?: string) =>
-    showRow(belongingTo(relation, playlistId), id, url)
+  const show = (playlistId: number, id: number, request?: FastifyRequest) =>
+    showRow(belongingTo(relation, playlistId), id, request)
 
   /**
    * What is wrong with a track's entry and video: they must exist, and belong together. Of a track that is there
@@ -250,7 +251,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { playlist, track } = await access.trackToSee(request)
-      return show(playlist.id, track.id, request.url)
+      return show(playlist.id, track.id, request)
     },
   )
 

@@ -1,0 +1,109 @@
+/**
+ * What a flood of dear lists does to everybody else: thirty at once, by guests or by users, while another user asks
+ * /api/me fifty times a second. `node dist/bench/floods/lists.js [guest|user] [tree]`; `tree` is another checkout that
+ * is built, to compare with. Uses the PostgreSQL of BENCH_DATABASE_URL, or one that is started.
+ */
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { playlists } from '../../src/api/endpoints.ts'
+import { includePaths } from '../../src/api/query/resource.ts'
+import { startPostgres } from '../../test/support/services.ts'
+import { fillLists } from './fill-lists.ts'
+
+const [asker = 'guest', tree = join(import.meta.dirname, '../../..')] = process.argv.slice(2)
+
+const AT_ONCE = 30
+const SECONDS = Number(process.env.BENCH_SECONDS ?? 15)
+const ASKED_A_SECOND = 50
+const PORT = Number(process.env.BENCH_PORT ?? 18_745)
+
+/** What the contract allows at most, where each is counted; and what is within the bound of guests. */
+const QUESTIONS = {
+  'has-eq with 16 relations': `filter[has-eq]=${includePaths(playlists).join()}`,
+  'has with 16 relations': `filter[has]=${includePaths(playlists).join()}`,
+}
+
+const given = process.env.BENCH_DATABASE_URL
+const postgres = given ? null : await startPostgres()
+const databaseUrl = given || (postgres?.url ?? '')
+await fillLists(databaseUrl)
+const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-flood-'))
+const server = spawn(process.execPath, [join(tree, 'dist/src/main.js'), 'serve'], {
+  cwd: folder,
+  env: {
+    PATH: process.env.PATH,
+    DATABASE_URL: databaseUrl,
+    APP_KEY: `base64:${randomBytes(32).toString('base64')}`,
+    APP_URL: 'http://127.0.0.1',
+    PORT: String(PORT),
+    LOG_LEVEL: 'silent',
+    RATE_LIMIT_AUTHENTICATED: '1000000',
+    RATE_LIMIT_ANONYMOUS: '1000000',
+  },
+  stdio: 'ignore',
+})
+const url = `http://127.0.0.1:${PORT}`
+try {
+  while ((await statusOf(`${url}/health/ready`)) !== '200') await delay(200)
+  for (const [name, question] of Object.entries(QUESTIONS)) await flood(name, question)
+} finally {
+  server.kill('SIGKILL')
+  await once(server, 'exit')
+  rmSync(folder, { recursive: true, force: true })
+  await postgres?.stop()
+}
+
+async function statusOf(address: string, token?: string): Promise<string> {
+  try {
+    const answer = await fetch(address, { headers: token ? { authorization: `Bearer ${token}` } : {} })
+    await answer.arrayBuffer()
+    return String(answer.status)
+  } catch (error) {
+    return (error as Error).name
+  }
+}
+
+/** Tokens are numbered in the order in which they were made. */
+const tokenOf = (n: number) => `${n}|secret${n}`
+
+async function flood(name: string, question: string): Promise<void> {
+  const end = performance.now() + SECONDS * 1_000
+  const lists = new Map<string, number>()
+  const mine: { status: string; ms: number }[] = []
+
+  const ask = async (n: number) => {
+    while (performance.now() < end) {
+      const token = asker === 'user' ? tokenOf(2 + n) : undefined
+      const status = await statusOf(`${url}/api/playlist?${question}&n=${Math.random()}`, token)
+      lists.set(status, (lists.get(status) ?? 0) + 1)
+      // Who is refused at once does not ask as fast as a loop can.
+      await delay(50)
+    }
+  }
+  const asking = Array.from({ length: AT_ONCE }, (_, n) => ask(n))
+  const pending: Promise<void>[] = []
+  while (performance.now() < end) {
+    const begun = performance.now()
+    pending.push(
+      statusOf(`${url}/api/me`, tokenOf(1)).then(status => {
+        mine.push({ status, ms: performance.now() - begun })
+      }),
+    )
+    await delay(1_000 / ASKED_A_SECOND)
+  }
+  await Promise.all([...asking, ...pending])
+
+  const times = mine.map(({ ms }) => ms).sort((a, b) => a - b)
+  const at = (share: number) =>
+    Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0)
+  const failed = mine.filter(({ status }) => status !== '200')
+  const answers = [...lists].map(([status, count]) => `${count} × ${status}`).join(', ')
+  console.log(
+    `| ${asker} | ${name} | ${mine.length} | ${at(0.5)} | ${at(0.99)} | ${at(1)} | ${failed.length} | ${answers} |`,
+  )
+}

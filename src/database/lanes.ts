@@ -1,0 +1,88 @@
+import { type Bound, type Refusal, type SlotLimits, type SlotRequest, Slots } from '../slots.ts'
+import { DatabaseBusy } from './unavailable.ts'
+
+/**
+ * What a connection is for, the most urgent first: to find out who is calling, and whether the database answers; to
+ * log in; to write, and whatever else is short; to answer with a list.
+ */
+export const LANES = ['identity', 'login', 'write', 'list'] as const
+export type Lane = (typeof LANES)[number]
+
+/** What a session is wanted for. */
+export interface Claim {
+  lane: Lane
+  /** How many of those who share a key may hold connections of the lane. */
+  bounds?: readonly Bound[]
+  /** Whoever asks gives up when it aborts: what is waiting leaves the queue, what is running is cancelled. */
+  signal?: AbortSignal
+  /** Whether it may wait and take as long as it likes, as migrations do. */
+  isPatient?: boolean
+}
+
+/** What is wanted unless told otherwise. */
+export const WRITE: Claim = { lane: 'write' }
+
+export const DEFAULT_CONNECTIONS = 10
+
+/** The fewest connections with which every lane has one, and transactions do not block other writes. */
+export const LEAST_CONNECTIONS = 5
+
+/** How many of all connections each lane has. */
+export function shares(connections: number): Readonly<Record<Lane, number>> {
+  const part = (share: number) => Math.max(1, Math.floor(connections * share))
+  const [identity, login, list] = [part(0.2), part(0.2), part(0.3)]
+  return { identity, login, write: connections - identity - login - list, list }
+}
+
+/** How many may wait for a connection in each lane, and for how many milliseconds. */
+const QUEUES: Readonly<Record<Lane, Omit<SlotLimits, 'slots'>>> = {
+  // Each is the question of up to 500 callers.
+  identity: { waiting: 1_000, waitMs: 3_000 },
+  login: { waiting: 1_000, waitMs: 5_000 },
+  write: { waiting: 1_000, waitMs: 5_000 },
+  list: { waiting: 100, waitMs: 2_000 },
+}
+
+const REFUSALS: Readonly<Record<Refusal, string>> = {
+  'queue full': 'too many wait already',
+  'waited too long': 'none became free in time',
+  'given up': 'nobody waits for the answer any longer',
+}
+
+/** Shares connections out among the lanes. */
+export class Lanes {
+  readonly #slots: Slots<Lane>
+
+  /**
+   * @param slots how many connections each lane may hold
+   * @param total how many all lanes together may hold
+   * @param waitMs how long one may wait, in milliseconds, where that is not the default
+   */
+  constructor(
+    slots: Readonly<Record<Lane, number>>,
+    total: number,
+    waitMs: Partial<Record<Lane, number>> = {},
+  ) {
+    const limits = Object.fromEntries(
+      LANES.map(lane => [
+        lane,
+        { ...QUEUES[lane], slots: slots[lane], waitMs: waitMs[lane] ?? QUEUES[lane].waitMs },
+      ]),
+    ) as Record<Lane, SlotLimits>
+    this.#slots = new Slots(
+      limits,
+      total,
+      (refusal, lane) => new DatabaseBusy(`no connection for ${lane}, ${REFUSALS[refusal]}`),
+    )
+  }
+
+  /**
+   * Takes the right to a connection.
+   *
+   * @returns a function that gives it back
+   * @throws {DatabaseBusy} when there is none in time
+   */
+  take({ lane, ...claim }: Claim): Promise<() => void> {
+    return this.#slots.take({ ...claim, kind: lane } satisfies SlotRequest<Lane>)
+  }
+}

@@ -1,0 +1,274 @@
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { type Database, databaseOver } from '../../src/database/connect.ts'
+import type { Session } from '../../src/database/dialect.ts'
+import { shares } from '../../src/database/lanes.ts'
+import { type DatabaseLimits, postgresSource } from '../../src/database/postgres.ts'
+import { DatabaseBusy, DatabaseUnavailable } from '../../src/database/unavailable.ts'
+import { createPostgresDatabase } from '../support/databases.ts'
+import { tcpProxy } from '../support/tcp-proxy.ts'
+
+/** Milliseconds that are over soon. */
+const SOON = 100
+
+/** PostgreSQL alone: the embedded database has one session, and nothing that waits for locks or can be cancelled. */
+async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}, connections = 5) {
+  const lost: Error[] = []
+  const source = postgresSource(url, error => lost.push(error), { limits, connections })
+  const database: Database = databaseOver({ ...source, open: async () => {} }, { connections })
+  t.teardown(() => source.close())
+  return { source, database, lost }
+}
+
+/** Another client of the server. */
+async function connectTo(t: Test, url: string) {
+  const client = new pg.Client(url)
+  await client.connect()
+  t.teardown(() => client.end())
+  return client
+}
+
+const pidOf = async (session: Session) =>
+  (await session.query('select pg_backend_pid() as pid', [])).rows[0]?.pid
+
+/** Returns once the server runs no statement that matches, or has begun to run one. */
+async function untilActive(client: pg.Client, pattern: string, isActive: boolean) {
+  for (;;) {
+    const { rows } = await client.query(
+      `select from pg_stat_activity where datname = current_database() and state = 'active'
+        and pid <> pg_backend_pid() and query like $1`,
+      [pattern],
+    )
+    if (rows.length > 0 === isActive) return
+  }
+}
+
+/** Keeps the process from reading and from timers. */
+function stall(ms: number) {
+  const end = performance.now() + ms
+  while (performance.now() < end);
+}
+
+t.test('how connections are shared out', async t => {
+  t.strictSame(shares(5), { identity: 1, login: 1, write: 2, list: 1 })
+  t.strictSame(shares(10), { identity: 2, login: 2, write: 3, list: 3 })
+  t.strictSame(shares(40), { identity: 8, login: 8, write: 12, list: 12 })
+})
+
+t.test('lists leave connections to everything else', async t => {
+  const url = await createPostgresDatabase(t)
+  const { source, database } = await open(t, url, { waitMs: { list: SOON } })
+  const held = await source.acquire({ lane: 'list' })
+  await t.rejects(
+    source.acquire({ lane: 'list' }),
+    DatabaseBusy,
+    'the second list waits no longer than it may',
+  )
+  t.match(await database.prepare('one', 'select 1 as one')([]), [{ one: 1 }], 'a look-up')
+  for (const kysely of [database.logins, database.kysely]) {
+    t.equal((await kysely.selectFrom('users').select('id').execute()).length, 0)
+  }
+  await held.release()
+  const freed = await source.acquire({ lane: 'list' })
+  t.match(await freed.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'and the next is free for lists')
+  await freed.release()
+})
+
+t.test('a caller has a bounded part of the connections for lists', async t => {
+  const url = await createPostgresDatabase(t)
+  const { database } = await open(t, url, { waitMs: { list: SOON } }, 10)
+  let finish = () => {}
+  const finished = new Promise<void>(resolve => {
+    finish = resolve
+  })
+  const asker = (caller: string | null, isHeavy = false) => ({ caller, isHeavy, signal: undefined })
+  const first = database.list(asker('a', true), () => finished)
+  await t.rejects(
+    database.list(asker('a'), async () => 'a'),
+    DatabaseBusy,
+    'one of three',
+  )
+  await t.rejects(
+    database.list(asker('b', true), async () => 'b'),
+    DatabaseBusy,
+    'and heavy questions as well',
+  )
+  t.equal(await database.list(asker('b'), async () => 'b'), 'b')
+  t.equal(await database.list(asker(null), async () => 'ours'), 'ours')
+  finish()
+  await first
+  t.equal(await database.list(asker('a'), async () => 'a'), 'a')
+})
+
+t.test('a list reads, within its time, on one core', async t => {
+  const url = await createPostgresDatabase(t)
+  const { source } = await open(t, url, {
+    statementMs: { identity: 1e4, login: 1e4, write: 1e4, list: SOON },
+  })
+  const session = await source.acquire({ lane: 'list' })
+  const { rows } = await session.query(
+    `select current_setting('transaction_read_only') as "readOnly",
+      current_setting('max_parallel_workers_per_gather') as workers, current_setting('jit') as jit`,
+    [],
+  )
+  t.strictSame(rows, [{ readOnly: 'on', workers: '0', jit: 'off' }])
+  const pid = await pidOf(session)
+  await t.rejects(session.query('select pg_sleep(60)', []), {
+    name: 'DatabaseUnavailable',
+    message: /timeout/,
+  })
+  await session.release()
+  const next = await source.acquire({ lane: 'list' })
+  t.equal(await pidOf(next), pid, 'the connection goes on')
+  await next.release()
+  const other = await source.acquire()
+  t.match(await other.query('show transaction_read_only', []), { rows: [{ transaction_read_only: 'off' }] })
+  t.match(await other.query('show statement_timeout', []), { rows: [{ statement_timeout: '0' }] })
+  await other.release()
+})
+
+t.test('a statement that takes too long is cancelled', async t => {
+  const url = await createPostgresDatabase(t)
+  const limits = { statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON } }
+  const { source, database, lost } = await open(t, url, limits)
+  const other = await connectTo(t, url)
+  for (const lane of ['identity', 'login', 'write', 'list'] as const) {
+    const session = await source.acquire({ lane })
+    const pid = await pidOf(session)
+    await t.rejects(session.query('select pg_sleep(60)', []), DatabaseUnavailable, lane)
+    await untilActive(other, '%pg_sleep%', false)
+    await session.release()
+    const next = await source.acquire({ lane })
+    t.equal(await pidOf(next), pid, 'its connection is used again')
+    for (let round = 0; round < 20; round += 1) await next.query('select 1', [])
+    await next.release()
+  }
+  const patient = database.migrations
+  const slept = await patient.selectNoFrom(({ fn, val }) => fn('pg_sleep', [val(0.3)]).as('slept')).execute()
+  t.equal(slept.length, 1, 'migrations take as long as they take')
+  t.strictSame(lost, [])
+})
+
+t.test('whoever hangs up has the statement cancelled', async t => {
+  const url = await createPostgresDatabase(t)
+  const { source, database, lost } = await open(t, url)
+  const other = await connectTo(t, url)
+  const hangUp = new AbortController()
+  const asker = { caller: 'a', isHeavy: false, signal: hangUp.signal }
+  const list = database.list(asker, db =>
+    db.selectNoFrom(({ fn, val }) => fn('pg_sleep', [val(60)]).as('slept')).execute(),
+  )
+  const refused = t.rejects(list, DatabaseBusy)
+  await untilActive(other, '%pg_sleep%', true)
+  const waiting = t.rejects(source.acquire({ lane: 'list', signal: hangUp.signal }), DatabaseBusy)
+  hangUp.abort()
+  await Promise.all([refused, waiting])
+  await untilActive(other, '%pg_sleep%', false)
+  for (let round = 0; round < 20; round += 1) {
+    const session = await source.acquire({ lane: 'list' })
+    t.match(await session.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'nobody else is cancelled')
+    await session.release()
+  }
+  await t.rejects(
+    database.list(asker, async () => 1),
+    DatabaseBusy,
+    'nothing is begun for one who is gone',
+  )
+  t.strictSame(lost, [])
+})
+
+t.test('a transaction does not wait for a lock for ever', async t => {
+  const url = await createPostgresDatabase(t)
+  const { database, lost } = await open(t, url, { lockMs: SOON })
+  const other = await connectTo(t, url)
+  await other.query('begin; lock table users')
+  const insert = () =>
+    database.kysely.transaction().execute(async transaction => {
+      const [row] = await transaction.selectNoFrom(({ fn }) => fn('pg_backend_pid').as('pid')).execute()
+      pids.push(row?.pid)
+      await transaction.deleteFrom('users').execute()
+    })
+  const pids: unknown[] = []
+  await t.rejects(insert(), { name: 'DatabaseUnavailable', cause: { code: '55P03' } })
+  await other.query('commit')
+  await insert()
+  t.equal(pids[0], pids[1], 'the connection goes on')
+  t.strictSame(lost, [])
+})
+
+t.test('a transaction that is left idle is ended', async t => {
+  const url = await createPostgresDatabase(t)
+  const { database } = await open(t, url, { idleMs: SOON })
+  const other = await connectTo(t, url)
+  const left = database.kysely.transaction().execute(async transaction => {
+    await transaction.deleteFrom('users').execute()
+    for (;;) {
+      const { rows } = await other.query(
+        "select from pg_stat_activity where datname = current_database() and state like 'idle in%'",
+      )
+      if (rows.length === 0) break
+    }
+    await transaction.deleteFrom('users').execute()
+  })
+  await t.rejects(left, DatabaseUnavailable)
+  t.equal((await database.kysely.selectFrom('users').select('id').execute()).length, 0, 'the next works')
+})
+
+t.test('a server that falls silent', async t => {
+  const proxy = await tcpProxy(t, await createPostgresDatabase(t))
+  const limits = {
+    connectMs: SOON,
+    cancelMs: SOON,
+    statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON },
+  }
+  const { database, lost } = await open(t, proxy.url, limits)
+  const silent = database.kysely.transaction().execute(async transaction => {
+    await transaction.deleteFrom('users').execute()
+    proxy.block()
+    await transaction.deleteFrom('users').execute()
+  })
+  await t.rejects(
+    silent,
+    { name: 'DatabaseUnavailable', message: /no answer within/ },
+    'not even a rollback waits',
+  )
+  t.equal(lost.length, 1, 'which is told once')
+  const select = database.prepare('one', 'select 1 as one')
+  await t.rejects(select([]), { name: 'DatabaseUnavailable', message: /no connection within/ })
+  proxy.cut()
+  t.match(await select([]), [{ one: 1 }])
+})
+
+t.test('a process that stalls believes what has arrived meanwhile', async t => {
+  const url = await createPostgresDatabase(t)
+  const limits = { listenerMs: SOON, statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON } }
+  const { source, lost } = await open(t, url, limits)
+  for (const lane of ['identity', 'list'] as const) {
+    const session = await source.acquire({ lane })
+    await session.query('select 1', [])
+    const answer = session.query('select 1 as one', [])
+    stall(3 * SOON)
+    t.match(await answer, { rows: [{ one: 1 }] }, lane)
+    await session.release()
+  }
+  const gone: Error[] = []
+  const listener = await source.listen('x', { message() {}, lost: error => gone.push(error) })
+  const trip = listener.roundTrip()
+  stall(3 * SOON)
+  await trip
+  await listener.roundTrip()
+  t.strictSame([...gone, ...lost], [])
+  await listener.close()
+})
+
+t.test('a session that is given back in the middle of a transaction is no one else’s', async t => {
+  const url = await createPostgresDatabase(t)
+  const { source } = await open(t, url)
+  const session = await source.acquire()
+  const pid = await pidOf(session)
+  await session.query('begin', [])
+  await session.release()
+  const next = await source.acquire()
+  t.not(await pidOf(next), pid)
+  await next.release()
+})

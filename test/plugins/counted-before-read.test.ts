@@ -93,6 +93,22 @@ t.test('bodies are bounded by route, and the answer says how', async t => {
   }
 })
 
+t.test('a JSON body of too many values is refused before it is parsed', async t => {
+  const app = await startApp(t, { database })
+  const { token } = await addUser(database, { roles: ['Verified'] })
+  const issue = (count: number) =>
+    send(app, 'POST', '/api/me/token', {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      payload: `{"name":"x","abilities":[${'1,'.repeat(count - 3)}1]}`,
+    })
+  const few = await issue(2_000)
+  t.equal(few.status, 422)
+  t.match(few.json.message, /\(and 199\d more errors\)/, 'as many faults are told')
+  const many = await issue(2_001)
+  t.equal(many.status, 400)
+  t.strictSame(many.json, { message: 'The request body has more than 2000 values.' })
+})
+
 t.test('the body of a refused request', async t => {
   const json = { 'content-type': 'application/json' }
 

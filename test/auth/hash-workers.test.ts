@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import { join } from 'node:path'
@@ -86,6 +87,21 @@ t.test('a thread that ended while it was idle is replaced', async t => {
   t.equal(started.length, 2)
 })
 
+t.test('a thread that fails while it is idle is replaced', async t => {
+  const failing = `
+    const { parentPort } = require('node:worker_threads')
+    parentPort.on('message', () => {
+      parentPort.postMessage(true)
+      setImmediate(() => { throw new Error('late') })
+    })`
+  const { verify, started } = startWorkers(t, () => new Worker(failing, { eval: true }))
+  t.equal(await verify('a', 'b'), true)
+  await once(started[0] as Worker, 'exit')
+  t.equal(await verify('a', 'b'), true)
+  t.equal(started.length, 2)
+  await once(started[1] as Worker, 'exit')
+})
+
 t.test('work at which one thread after the other ends is given up', async t => {
   for (const [script, cause] of [
     ['process.exit(1)', undefined],
@@ -106,10 +122,12 @@ t.test('work under way is rejected at the end, and so is what comes later', asyn
   t.equal(started.length, 1)
 })
 
-t.test('idle threads keep no process alive', async t => {
+t.test('working threads keep a process alive, and idle ones do not', async t => {
   const script = `
     import { hashWorkers } from ${JSON.stringify(join(import.meta.dirname, '../../src/auth/hash-workers.js'))}
-    console.log(await hashWorkers().hash('a', 4))`
+    const { hash } = hashWorkers()
+    await hash('a', 4)
+    console.log(await hash('a', 4))`
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])
   t.match(stdout, /^\$2y\$04\$/)
 })

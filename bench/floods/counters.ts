@@ -28,6 +28,9 @@ const EMAIL = 'flooded@example.org'
 /** bcrypt's least work: what is counted here are statements. */
 const ROUNDS = 4
 
+/** What is written in batches, for many requests at once. */
+const BACKGROUND = /^\s*(with used as|insert into account_events)/
+
 const given = process.env.BENCH_DATABASE_URL
 const postgres = given ? null : await startPostgres()
 const source = postgresSource(given || (postgres?.url ?? ''), () => {})
@@ -39,7 +42,7 @@ const database = databaseOver({
     const session = await source.acquire()
     return {
       query(text, parameters, name) {
-        statements += 1
+        if (!BACKGROUND.test(text)) statements += 1
         return session.query(text, parameters, name)
       },
       release: () => session.release(),
@@ -62,7 +65,8 @@ const app = buildApp({
     HASH_ROUNDS: String(ROUNDS),
     LOG_LEVEL: 'silent',
     TRUSTED_PROXIES: '127.0.0.1',
-    CONFIRM_PASSWORD_RATE_LIMIT: UNLIMITED,
+    // They count all the same.
+    RATE_LIMIT_ANONYMOUS: UNLIMITED,
   }),
   database,
 })
@@ -134,7 +138,7 @@ const OTHER = 'nobody@example.org'
 const rows: string[][] = []
 for (const [name, email, password, logins] of [
   ['wrong password', OTHER, 'wrong', 5],
-  ['refused: the account from the address', OTHER, 'wrong', 100],
+  ['refused', OTHER, 'wrong', 100],
   ['right password, which a second factor follows', EMAIL, PASSWORD, 3],
 ] as const) {
   const { answers, each } = await costOf('203.0.113.50', email, password, logins)
@@ -143,7 +147,7 @@ for (const [name, email, password, logins] of [
 printTable(
   ['login', 'answers', 'statements'],
   rows,
-  'with the one that looks the session up, one connection after the other',
+  'with the one that looks the session up; one login after the other, all from one address',
 )
 
 await app.close()

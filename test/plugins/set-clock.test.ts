@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
+import { HEARTBEAT_LIMIT_MS } from '../../src/auth/identity-cache.ts'
 import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, testClock } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
@@ -37,20 +38,31 @@ async function durations(t: Test, database: TestDatabase) {
       database,
       clock,
       monotonic,
-      routes: app =>
-        app.get(
-          '/held',
-          { config: { access: { auth: 'optional', via: 'session' }, isWeb: true } },
-          async () => {
-            enter()
-            await held
-            return {}
-          },
-        ),
+      routes: app => {
+        const config = { access: { auth: 'optional', via: 'session' }, isWeb: true } as const
+        app.get('/set', { config }, async () => {
+          clock.advance(HOUR)
+          return {}
+        })
+        app.get('/held', { config }, async () => {
+          enter()
+          await held
+          return {}
+        })
+      },
     })
     const browser = new TestBrowser(one)
     const { email } = await addUser(database, { password: PASSWORD })
     await browser.logIn({ email, password: PASSWORD })
+    database.queries.length = 0
+    t.equal((await browser.clone(other).get('/set')).setCookies.length, 2)
+    t.equal(
+      database.queries.filter(({ name }) => name === 'sessions_by_id').length,
+      1,
+      'a quick one does not',
+    )
+    clock.advance(-HOUR)
+
     const answer = browser.clone(other).get('/held')
     await entered
     await browser.post('/logout')
@@ -129,6 +141,13 @@ async function durations(t: Test, database: TestDatabase) {
         `set by ${set} ms`,
       )
     }
+    monotonic.advance(HEARTBEAT_LIMIT_MS + 1)
+    await get(app, '/api/me', token)
+    t.equal(
+      database.queries.filter(({ name }) => name === 'tokens_by_id').length,
+      1,
+      'until no heartbeat was answered in time',
+    )
   })
 }
 

@@ -19,6 +19,8 @@ const [asker = 'guest', tree = join(import.meta.dirname, '../../..')] = process.
 
 const AT_ONCE = 30
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 15)
+/** When a caller gives up, in milliseconds. */
+const PATIENCE_MS = 20_000
 const ASKED_A_SECOND = 50
 const PORT = Number(process.env.BENCH_PORT ?? 18_745)
 
@@ -60,7 +62,10 @@ try {
 
 async function statusOf(address: string, token?: string): Promise<string> {
   try {
-    const answer = await fetch(address, { headers: token ? { authorization: `Bearer ${token}` } : {} })
+    const answer = await fetch(address, {
+      headers: token ? { authorization: `Bearer ${token}` } : {},
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    })
     await answer.arrayBuffer()
     return String(answer.status)
   } catch (error) {
@@ -69,7 +74,9 @@ async function statusOf(address: string, token?: string): Promise<string> {
 }
 
 /** Tokens are numbered in the order in which they were made. */
-const tokenOf = (n: number) => `${n}|secret${n}`
+function tokenOf(n: number): string {
+  return `${n}|secret${n}`
+}
 
 async function flood(name: string, question: string): Promise<void> {
   const end = performance.now() + SECONDS * 1_000

@@ -92,7 +92,8 @@ export function postgresSource(
       const giveBack = await lanes.take(claim)
       const client = await pool.take().catch(error => {
         giveBack()
-        throw asUnavailable(error)
+        // Whatever the server says of a connection, no statement was at fault.
+        throw new DatabaseUnavailable(error)
       })
       const session = new PostgresSession(client, claim, { limits, prepares })
       const isList = claim.lane === 'list'

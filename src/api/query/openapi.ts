@@ -1,4 +1,5 @@
 import { type TSchema, Type } from 'typebox'
+import { MOST_COST } from './cost.ts'
 import { VALUE_LIMITS } from './parse.ts'
 import {
   type Endpoint,
@@ -240,7 +241,8 @@ export function queryParameters(endpoint: Endpoint): object[] {
 const FILTER =
   'Conditions. A name may be followed by a comparison (`name-like=%25op%25`) and by how it is joined to those before ' +
   '(`name-like-or`); a comma-separated list means one of them, with `-not` none of them. A name alone is about every ' +
-  'type that has it, one in the brackets of a type about that type: `filter[track][video_id]=1`.'
+  'type that has it, one in the brackets of a type about that type: `filter[track][video_id]=1`. A question that costs ' +
+  `too much is a 422: over ${MOST_COST.guest} for guests and ${MOST_COST.user} for users, as the README counts it.`
 
 const defaultNames = ({ fields }: Resource) =>
   Object.keys(fields)

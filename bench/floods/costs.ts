@@ -1,0 +1,82 @@
+/**
+ * What questions of lists cost, beside what they take: for the weights in src/api/query/cost.ts. It prints the
+ * milliseconds of the fastest of three runs. `node dist/bench/floods/costs.js`, on the PostgreSQL of BENCH_DATABASE_URL,
+ * or on one that is started.
+ */
+import { externalProfiles, playlists } from '../../src/api/endpoints.ts'
+import { costOf } from '../../src/api/query/cost.ts'
+import { queryParser } from '../../src/api/query/parse.ts'
+import { type Endpoint, includePaths } from '../../src/api/query/resource.ts'
+import { databaseOver } from '../../src/database/connect.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
+import { selecting, selectPage, where } from '../../src/database/select.ts'
+import { startPostgres } from '../../test/support/services.ts'
+import { fillLists } from './fill-lists.ts'
+
+const RUNS = 3
+const UNLIMITED_MS = 600_000
+
+const deep = 'tracks.animethemeentry.animetheme.song.artists'
+const comparisons = ['gte', 'lt', 'eq', 'ne', 'lte', 'gt']
+const everything = (endpoint: Endpoint) => `include=${includePaths(endpoint).join()}`
+
+const QUESTIONS: readonly [Endpoint, string][] = [
+  ...[
+    '',
+    'page[number]=4000',
+    'sort=random',
+    'sort=name',
+    'sort=tracks_count',
+    'q=best',
+    'filter[name]=nobody',
+    'filter[name-notlike]=%volume%',
+    'filter[tracks_count]=3',
+    'filter[tracks_exists]=false',
+    'sort=-tracks_count&filter[playlist][tracks_count-gte]=1',
+    ...comparisons.flatMap(comparison =>
+      ['tracks', 'tracks.video', deep, includePaths(playlists).join()].map(
+        paths => `filter[has-${comparison}]=${paths}`,
+      ),
+    ),
+    everything(playlists),
+    `${everything(playlists)}&page[size]=100`,
+  ].map((question): [Endpoint, string] => [playlists, question]),
+  [externalProfiles, everything(externalProfiles)],
+  [externalProfiles, `${everything(externalProfiles)}&page[size]=100`],
+]
+
+const given = process.env.BENCH_DATABASE_URL
+const postgres = given ? null : await startPostgres()
+const url = given || (postgres?.url ?? '')
+await fillLists(url)
+const statementMs = { identity: UNLIMITED_MS, login: UNLIMITED_MS, write: UNLIMITED_MS, list: UNLIMITED_MS }
+const source = postgresSource(url, () => {}, { limits: { statementMs } })
+const database = databaseOver({ ...source, open: async () => {} })
+const selection = selecting({
+  tokenableTypes: ['App\\Models\\Auth\\User'],
+  videoUrl: null,
+  audioUrl: null,
+  imageUrl: null,
+  tokenExpiration: null,
+  tokenIdleExpiration: null,
+})
+const PUBLIC = 0
+
+console.log('| ms | cost | question |\n| --- | --- | --- |')
+for (const [endpoint, question] of QUESTIONS) {
+  const query = queryParser(endpoint)(`/list?${encodeURI(question)}`)
+  let best = Number.POSITIVE_INFINITY
+  for (let run = 0; run < RUNS; run += 1) {
+    const begun = performance.now()
+    await database.list({ caller: null, isHeavy: false, signal: undefined }, db =>
+      selectPage(db, endpoint, where('visibility', '=', PUBLIC), selection(query)),
+    )
+    best = Math.min(best, performance.now() - begun)
+  }
+  const { total } = costOf(endpoint, query)
+  console.log(
+    `| ${best.toFixed(1)} | ${Math.round(total)} | ${endpoint.resource.type} ${question.slice(0, 80)} |`,
+  )
+}
+await database.close()
+await postgres?.stop()

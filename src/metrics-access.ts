@@ -30,16 +30,19 @@ export function isFromThisMachine({ socket, headers }: IncomingMessage): boolean
 }
 
 /**
- * Decides who sees the metrics on the port that serves everything else: those with METRICS_TOKEN; without that setting
- * this machine itself, and in APP_ENV=local only. With METRICS_PORT nobody does.
+ * Whether the port that serves everything else has the metrics as well: for METRICS_TOKEN, or in APP_ENV=local for this
+ * machine itself. With METRICS_PORT it has none.
+ */
+export const hasMetrics = ({ appEnv, metricsPort, metricsToken }: Config): boolean =>
+  metricsPort === null && (metricsToken !== null || appEnv === 'local')
+
+/**
+ * Lets only those see the metrics there who have METRICS_TOKEN; without that setting this machine itself.
  *
  * @throws {HttpError} 401 for a wrong or missing token, 404 as for a path that does not exist
  */
 export function requireMetricsAccess(config: Config, request: IncomingMessage): void {
-  const isOpen = config.appEnv === 'local' && isFromThisMachine(request)
-  if (config.metricsPort !== null || (config.metricsToken === null && !isOpen)) {
-    throw routeNotFound(METRICS_PATH)
-  }
+  if (config.metricsToken === null && !isFromThisMachine(request)) throw routeNotFound(METRICS_PATH)
   requireToken(config, request)
 }
 

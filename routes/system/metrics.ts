@@ -2,12 +2,12 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { failure, success } from '../../src/api/responses.ts'
-import { METRICS_PATH, requireMetricsAccess } from '../../src/metrics-access.ts'
+import { hasMetrics, METRICS_PATH, requireMetricsAccess } from '../../src/metrics-access.ts'
 
 const metrics: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
   // Where nobody may see them there is no such path.
-  if (config.metricsPort !== null || (config.metricsToken === null && config.appEnv !== 'local')) return
+  if (!hasMetrics(config)) return
 
   app.get(
     METRICS_PATH,

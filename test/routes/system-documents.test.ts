@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { acceptedCodings } from '../../src/compressed-document.ts'
+import { acceptedCodings, compressedDocument } from '../../src/compressed-document.ts'
 import { startApp, testClock } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
@@ -139,5 +139,15 @@ t.test('the specification is made a second after the server listens, unless it w
       t.equal(answer.headers['content-encoding'], 'br')
     }
   }
+  t.equal(made, 1)
+})
+
+t.test('a document is made and compressed once', async t => {
+  let made = 0
+  const document = compressedDocument({ type: 'text/plain', make: () => `made ${++made}` })
+  const first = document.prepare()
+  t.equal(document.prepare(), first)
+  await first
+  t.equal(document.prepare(), first)
   t.equal(made, 1)
 })

@@ -231,7 +231,8 @@ export const SETTINGS = {
     name: 'REDIS_URL',
     fallback: null,
     defaultNote: 'counters in memory',
-    about: '`redis://host:6379` or `rediss://…`: requests and wrong tokens are then counted over all instances together. Attempts at logins, codes and registrations always are, in the database.',
+    about:
+      '`redis://host:6379` or `rediss://…`: requests and wrong tokens are then counted over all instances together. Attempts at logins, codes and registrations always are, in the database.',
     secret: true,
     parse: urlText('redis:', 'rediss:'),
   }),

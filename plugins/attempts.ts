@@ -10,6 +10,7 @@ import {
   failureLimit,
   hourlyAddressLimit,
 } from '../src/limits/attempt-limit.ts'
+import type { Network } from '../src/limits/client-address.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
 import { guessLimit } from '../src/limits/guess-limit.ts'
 
@@ -119,11 +120,30 @@ export default fp(
       monotonic,
     )
 
-    const guesses = guessLimit(
-      app.countersOf('failed-auth'),
-      { max: config.rateLimitFailedAuth, windowMs: MINUTE_MS },
-      monotonic,
-    )
+    /** By how many customers' worth of wrong tokens a network may show. */
+    const guesses = new Map<number, ReturnType<typeof guessLimit>>()
+    const guessesOf = (share: number) => {
+      const max = config.rateLimitFailedAuth * share
+      const limit =
+        guesses.get(share) ??
+        guessLimit(app.countersOf('failed-auth'), { max, windowMs: MINUTE_MS }, monotonic)
+      guesses.set(share, limit)
+      return limit
+    }
+    /** Tries a token within the bound of each network that its address is in, the narrowest first. */
+    const guess = async (
+      [network, ...wider]: readonly Network[],
+      digest: string,
+      lookUp: () => Promise<boolean>,
+    ): Promise<boolean> => {
+      if (network === undefined) return lookUp()
+      let isRight = false
+      await guessesOf(network.share).attempt(network.key, digest, async () => {
+        isRight = await guess(wider, digest, lookUp)
+        return isRight
+      })
+      return isRight
+    }
 
     const within = async <T>(
       kind: AttemptKind | 'failed_auth',
@@ -163,13 +183,13 @@ export default fp(
         digest: string,
         lookUp: () => Promise<T>,
       ): Promise<T> {
-        const { key, isLocal } = request.clientAddress
+        const { networks, isLocal } = request.clientAddress
         if (isLocal) return lookUp()
         const found: T[] = []
         await within(
           'failed_auth',
           () =>
-            guesses.attempt(key, digest, async () => {
+            guess(networks, digest, async () => {
               const one = await lookUp()
               found.push(one)
               return one.isRight

@@ -20,7 +20,7 @@ export class DatabaseBusy extends DatabaseUnavailable {
  * read-only after a failover, tables that a migration has yet to make, transactions that stood in each other's way,
  * and limits of time for statements, locks and transactions.
  */
-const PASSING = /^(08...|40001|40P01|53...|55P03|57014|57P0[1-5]|25006|25P0[34]|42P01|42703)$/
+const PASSING = /^(08...|40001|40P01|53...|55P03|57014|57P0[1-5]|25006|25P0[34]|42P01|42703|42883)$/
 
 /** Those of them after which the session goes on: the statement failed, or its transaction was rolled back. */
 const SURVIVED = /^(40001|40P01|55P03|57014)$/

@@ -206,6 +206,23 @@ for (const engine of ENGINES) {
 }
 
 function guessing(t: Test, database: TestDatabase) {
+  t.test('wrong credentials are bounded for the networks of an IPv6 address as well', async t => {
+    const app = await startApp(t, {
+      database,
+      environment: { ...VIA_PROXY, RATE_LIMIT_FAILED_AUTH: '1', RATE_LIMIT_ANONYMOUS: '1000' },
+    })
+    const { token, tokenId } = await addUser(database)
+    const guess = async (ip: string) => (await get(app, '/api/me', `${tokenId}|guess`, from(ip))).status
+    t.equal(await guess('2001:db8:1:2::1'), 401)
+    t.equal(await guess('2001:db8:1:2::2'), 429, 'one from a /64')
+    for (const network of [3, 4, 5]) t.equal(await guess(`2001:db8:1:${network}::1`), 401)
+    t.equal(await guess('2001:db8:1:6::1'), 429, 'four from a /56')
+    for (let n = 1; n <= 12; n++) t.equal(await guess(`2001:db8:1:${n.toString(16)}00::1`), 401)
+    t.equal(await guess('2001:db8:1:f00::1'), 429, 'sixteen from a /48')
+    t.equal(await guess('2001:db8:2::1'), 401, 'and those of others are not touched')
+    t.equal((await get(app, '/api/me', token, from('2001:db8:2:9::1'))).status, 200)
+  })
+
   t.test('wrong credentials are bounded for each address, and then the database is left alone', async t => {
     const clock = testClock()
     const app = await startApp(t, {

@@ -239,6 +239,16 @@ t.test('a server that falls silent', async t => {
   t.match(await select([]), [{ one: 1 }])
 })
 
+t.test('nothing more is sent in a session that is broken', async t => {
+  const url = await createPostgresDatabase(t)
+  const { source } = await open(t, url)
+  const session = await source.acquire()
+  const missing = { name: 'DatabaseUnavailable', cause: { code: '42P01' } }
+  await t.rejects(session.query('select from nowhere', []), missing)
+  await t.rejects(session.query('rollback', []), missing)
+  await session.release()
+})
+
 t.test('a process that stalls believes what has arrived meanwhile', async t => {
   const url = await createPostgresDatabase(t)
   const limits = { listenerMs: SOON, statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON } }

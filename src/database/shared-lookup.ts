@@ -20,6 +20,10 @@ export interface SharedLookupOptions {
   batch?: number
   /** Keys that may wait for their turn. */
   waiting?: number
+  /** How long one may wait for its turn, in milliseconds. */
+  waitMs?: number
+  /** Milliseconds since a moment that does not change. */
+  monotonic?: () => number
 }
 
 /** Finds a row by its key; null when there is none. */
@@ -28,6 +32,7 @@ export type SharedLookup<Key, Row> = (key: Key, asker?: Asker) => Promise<Row | 
 interface Question<Key, Row> {
   key: Key
   asker: Asker | undefined
+  since: number
   resolve(row: Row | null): void
   reject(error: unknown): void
 }
@@ -38,13 +43,20 @@ interface Question<Key, Row> {
  * in which they came.
  *
  * @param read finds the rows of several keys, in a map that leaves out those without a row
- * @param options two statements at once, of 500 keys each, and 10,000 that wait, unless told otherwise
- * @returns a function that rejects with {@link LookupRefused} when too many wait already, or when nobody waits
- *   for the answer; and with what `read` throws for this key: a key that makes a statement fail harms no other
+ * @param options two statements at once, of 500 keys each, and 10,000 that wait for at most six seconds, unless told
+ *   otherwise
+ * @returns a function that rejects with {@link LookupRefused} when too many wait already, when it waited too
+ *   long, or when nobody waits for the answer; and with what `read` throws for this key: a key that makes a statement fail harms no other
  */
 export function sharedLookup<Key, Row>(
   read: (keys: readonly Key[]) => Promise<ReadonlyMap<Key, Row>>,
-  { inFlight = 2, batch = 500, waiting = 10_000 }: SharedLookupOptions = {},
+  {
+    inFlight = 2,
+    batch = 500,
+    waiting = 10_000,
+    waitMs = 6_000,
+    monotonic = () => performance.now(),
+  }: SharedLookupOptions = {},
 ): SharedLookup<Key, Row> {
   let questions: Question<Key, Row>[] = []
   let running = 0
@@ -53,11 +65,16 @@ export function sharedLookup<Key, Row>(
   /** Takes the questions whose turn it is, by their keys. */
   const take = () => {
     const taken = new Map<Key, Question<Key, Row>[]>()
+    const oldest = monotonic() - waitMs
     let index = 0
     for (; index < questions.length; index++) {
       const question = questions[index] as Question<Key, Row>
       if (question.asker?.destroyed === true) {
         question.reject(new LookupRefused('nobody waits for it any longer'))
+        continue
+      }
+      if (question.since < oldest) {
+        question.reject(new LookupRefused('it waited too long'))
         continue
       }
       const same = taken.get(question.key)
@@ -119,7 +136,7 @@ export function sharedLookup<Key, Row>(
         reject(new LookupRefused('too many are waiting'))
         return
       }
-      questions.push({ key, asker, resolve, reject })
+      questions.push({ key, asker, since: monotonic(), resolve, reject })
       schedule()
     })
 }

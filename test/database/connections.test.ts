@@ -5,7 +5,7 @@ import type { Session } from '../../src/database/dialect.ts'
 import { shares } from '../../src/database/lanes.ts'
 import { type DatabaseLimits, postgresSource } from '../../src/database/postgres.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '../../src/database/unavailable.ts'
-import { createPostgresDatabase } from '../support/databases.ts'
+import { createDatabase, createPostgresDatabase } from '../support/databases.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
 /** Milliseconds that are over soon. */
@@ -53,6 +53,27 @@ t.test('how connections are shared out', async t => {
   t.strictSame(shares(5), { identity: 1, login: 1, write: 2, list: 1 })
   t.strictSame(shares(10), { identity: 2, login: 2, write: 3, list: 3 })
   t.strictSame(shares(40), { identity: 8, login: 8, write: 12, list: 12 })
+})
+
+t.test('the one session of the embedded database goes to the most urgent', async t => {
+  const { source, close } = await createDatabase(t, 'pglite')
+  t.teardown(close)
+  const held = await source.acquire()
+  const order: string[] = []
+  const gone = new AbortController()
+  const given = t.rejects(source.acquire({ lane: 'identity', signal: gone.signal }), DatabaseBusy)
+  const all = (['list', 'write', 'login', 'identity', 'list', 'identity'] as const).map(
+    async (lane, index) => {
+      const session = await source.acquire({ lane })
+      order.push(`${lane} ${index}`)
+      await session.query('select 1', [])
+      await session.release()
+    },
+  )
+  gone.abort()
+  await held.release()
+  await Promise.all([given, ...all])
+  t.strictSame(order, ['identity 3', 'identity 5', 'login 2', 'write 1', 'list 0', 'list 4'])
 })
 
 t.test('lists leave connections to everything else', async t => {
@@ -237,6 +258,16 @@ t.test('a server that falls silent', async t => {
   await t.rejects(select([]), { name: 'DatabaseUnavailable', message: /no connection within/ })
   proxy.cut()
   t.match(await select([]), [{ one: 1 }])
+})
+
+t.test('nothing more is sent in a session that is broken', async t => {
+  const url = await createPostgresDatabase(t)
+  const { source } = await open(t, url)
+  const session = await source.acquire()
+  const missing = { name: 'DatabaseUnavailable', cause: { code: '42P01' } }
+  await t.rejects(session.query('select from nowhere', []), missing)
+  await t.rejects(session.query('rollback', []), missing)
+  await session.release()
 })
 
 t.test('a process that stalls believes what has arrived meanwhile', async t => {

@@ -142,6 +142,23 @@ t.test('a shared look-up', async t => {
     t.strictSame(await Promise.all(waiting), ['row 2', 'row 3'])
   })
 
+  t.test('turns away what has waited too long when its turn comes', async t => {
+    const { reads, read } = held()
+    let now = 0
+    const find = sharedLookup(read, { inFlight: 1, waitMs: 1_000, monotonic: () => now })
+    const first = find(1)
+    await turn()
+    const old = find(2)
+    now = 500
+    const young = find(3)
+    now = 1_001
+    reads[0]?.answer()
+    await first
+    await t.rejects(old, { name: 'LookupRefused', message: /waited too long/ })
+    reads[1]?.answer()
+    t.equal(await young, 'row 3')
+  })
+
   t.test('does not look up what nobody waits for any longer', async t => {
     const { reads, read } = held()
     const find = sharedLookup(read, { inFlight: 1 })

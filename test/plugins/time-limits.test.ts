@@ -17,6 +17,7 @@ const SOON = 200
 const IMPATIENT: Partial<DatabaseLimits> = {
   lockMs: SOON,
   cancelMs: SOON,
+  waitMs: { write: SOON },
   statementMs: { identity: SOON, login: 5_000, write: 2 * SOON, list: 5_000 },
 }
 

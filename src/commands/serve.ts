@@ -7,6 +7,7 @@ import { collectDefaultMetrics } from 'prom-client'
 import { buildApp } from '../app.ts'
 import { withAppKey } from '../app-key.ts'
 import { loadConfig } from '../config.ts'
+import { clockSkew } from '../database/clock-skew.ts'
 import { connectDatabase } from '../database/connect.ts'
 import type { DemoAccess } from '../database/demo.ts'
 import { migrate } from '../database/migrate.ts'
@@ -64,6 +65,7 @@ async function serve(context: CommandContext) {
     await listen(server)
     await migrateWhenPossible(server, stopped.signal)
     if (stopped.signal.aborted) return
+    await warnOfSkew(server)
     const demo = await seedWhenNew(server)
     if (config.appEnv === 'local') for (const line of welcome(server, demo)) context.print(line)
   } catch (error) {
@@ -72,6 +74,19 @@ async function serve(context: CommandContext) {
     await server.close()
     throw error
   }
+}
+
+/** How far the clocks of this machine and of the database may differ before it is logged, in milliseconds. */
+const MAX_SKEW_MS = 5_000
+
+/** Instances share windows of limits in the database: a clock that is ahead ends those that others began. */
+async function warnOfSkew({ database, clock, monotonic, log }: FastifyInstance) {
+  const skew = await clockSkew(database.kysely, clock, monotonic)
+  if (Math.abs(skew) <= MAX_SKEW_MS) return
+  const seconds = Math.round(Math.abs(skew) / 1_000)
+  log.warn(
+    `this machine's clock is ${seconds} s ${skew > 0 ? 'ahead of' : 'behind'} the database's: set both by NTP, since limits of attempts go by them`,
+  )
 }
 
 /** Why nothing can listen there, for whoever set it. */

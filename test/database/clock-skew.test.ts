@@ -1,0 +1,23 @@
+import t from 'tap'
+import { clockSkew } from '../../src/database/clock-skew.ts'
+import { createDatabase, ENGINES } from '../support/databases.ts'
+
+const HOUR = 3_600_000
+
+for (const engine of ENGINES) {
+  t.test(`how far a clock is off that of the database, on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    const skewOf = async (offset: number) => {
+      const skew = await clockSkew(
+        database.kysely,
+        () => Date.now() + offset,
+        () => performance.now(),
+      )
+      return Math.round(skew / 60_000)
+    }
+    t.equal(await skewOf(0), 0)
+    t.equal(await skewOf(HOUR), 60)
+    t.equal(await skewOf(-HOUR), -60)
+  })
+}

@@ -16,6 +16,10 @@ export function callerOf({ identity, clientAddress }: FastifyRequest): string | 
   return clientAddress.isLocal ? null : clientAddress.key
 }
 
+/** Makes the signal that aborts when the client hangs up, or has done so already. */
+export const hangUp = (request: FastifyRequest) => (): AbortSignal =>
+  request.raw.socket.destroyed ? AbortSignal.abort() : request.signal
+
 /**
  * For whom a list is put together, once it is known to be affordable.
  *
@@ -24,7 +28,7 @@ export function callerOf({ identity, clientAddress }: FastifyRequest): string | 
 export function listAsker(endpoint: Endpoint, request: FastifyRequest, query: Query): ListAsker {
   const cost = costOf(endpoint, query)
   requireAffordable(cost, request.identity === null ? 'guest' : 'user')
-  return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: request.signal }
+  return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: hangUp(request) }
 }
 
 /**

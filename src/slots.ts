@@ -20,8 +20,8 @@ export interface SlotLimits {
 export interface SlotRequest<Kind> {
   kind: Kind
   bounds?: readonly Bound[] | undefined
-  /** Whoever waits gives up when it aborts. */
-  signal?: AbortSignal | undefined
+  /** Whoever waits gives up when it aborts. It is asked for when there is no slot. */
+  signal?: (() => AbortSignal) | undefined
   /** Whether to wait without a deadline. */
   isPatient?: boolean | undefined
 }
@@ -71,12 +71,18 @@ export class Slots<Kind extends string> {
    * @returns a function that gives it back; further calls of it do nothing
    * @throws what `refuse` makes, when too many are waiting, when it takes too long, or when the signal aborts
    */
-  async take({ kind, bounds = [], signal, isPatient = false }: SlotRequest<Kind>): Promise<() => void> {
+  async take({
+    kind,
+    bounds = [],
+    signal: signalOf,
+    isPatient = false,
+  }: SlotRequest<Kind>): Promise<() => void> {
     const one = this.#kinds.get(kind)
     if (one === undefined) throw new Error(`There are no slots for ${kind}.`)
-    if (signal?.aborted) throw this.#refuse('given up', kind)
     // Whoever waits already could not start.
     if (this.#canStart(kind, bounds)) return this.#start(kind, bounds)
+    const signal = signalOf?.()
+    if (signal?.aborted) throw this.#refuse('given up', kind)
     const isFull =
       !isPatient &&
       (one.queue.length >= one.limits.waiting ||

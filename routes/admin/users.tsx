@@ -35,7 +35,7 @@ import { endBrowsers, listBrowsers } from '../../src/database/sessions.ts'
 import { deleteOwnTokens } from '../../src/database/tokens.ts'
 import { findUserFile, searchUsers, type UserFile } from '../../src/database/user-directory.ts'
 import { verifyEmail } from '../../src/database/users.ts'
-import { callerOf } from '../../src/listing.ts'
+import { callerOf, hangUp } from '../../src/listing.ts'
 import { HIDDEN, staff } from '../../src/panel/access.ts'
 import { backToForm } from '../../src/panel/back-to-form.ts'
 import type { Returned } from '../../src/panel/elements.tsx'
@@ -122,7 +122,7 @@ const users: FastifyPluginAsyncTypebox = async app => {
       const { q, page: number } = request.query
       const text = typeof q === 'string' ? q.trim().slice(0, 255) : ''
       const page = Math.min(Math.max(rowId(String(number ?? 1)), 1), MAX_PAGE)
-      const asker = { caller: callerOf(request), isHeavy: false, signal: request.signal }
+      const asker = { caller: callerOf(request), isHeavy: false, signal: hangUp(request) }
       const found = await app.database.list(asker, db =>
         searchUsers(db, {
           text,

@@ -19,10 +19,13 @@ import { asUnavailable } from './unavailable.ts'
 export interface ListAsker {
   /** Whose share of the connections it takes; null for one who is not bounded. */
   caller: string | null
-  /** Whether the answer is known to be much work: such questions never occupy all connections for lists. */
+  /**
+   * Whether the answer is known to be much work: such questions never occupy all connections for lists, and run in a
+   * read-only transaction whose statements the server itself ends when they take too long.
+   */
   isHeavy: boolean
-  /** Cancels the statements when it aborts. */
-  signal: AbortSignal | undefined
+  /** Cancels the statements when it aborts. It is asked for when something takes long. */
+  signal: (() => AbortSignal) | undefined
 }
 
 /** The database as the rest of the program sees it, each part of it with connections of its own. */
@@ -34,7 +37,7 @@ export interface Database {
   /** What takes as long as it takes: migrations. */
   migrations: Kysely<Schema>
   /**
-   * Runs the statements of a list, one after the other, in a read-only transaction.
+   * Runs the statements of a list, one after the other.
    *
    * @throws {DatabaseBusy} when too many lists are under way, or the asker gives up
    */
@@ -116,6 +119,7 @@ export function databaseOver(
     async list({ caller, isHeavy, signal }, work) {
       const session = await source.acquire({
         lane: 'list',
+        isReadOnly: isHeavy,
         bounds: [...(caller === null ? [] : [bound(caller)]), ...(isHeavy ? [bound('heavy')] : [])],
         ...(signal && { signal }),
       })

@@ -13,8 +13,13 @@ export interface Claim {
   lane: Lane
   /** How many of those who share a key may hold connections of the lane. */
   bounds?: readonly Bound[]
-  /** Whoever asks gives up when it aborts: what is waiting leaves the queue, what is running is cancelled. */
-  signal?: AbortSignal
+  /**
+   * Whoever asks gives up when it aborts: what is waiting leaves the queue, what is running is cancelled. It is asked for
+   * when something takes long, since each signal has its cost.
+   */
+  signal?: () => AbortSignal
+  /** Whether it is for a read-only transaction whose statements the server itself ends when they take too long. */
+  isReadOnly?: boolean
   /** Whether it may wait and take as long as it likes, as migrations do. */
   isPatient?: boolean
 }

@@ -84,7 +84,7 @@ export function postgresSource(
     for (const act of losses) act(error)
   }
   const pool = new Pool(url, limits.connectMs, lost)
-  const beginList = `${beginText('begin read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
+  const beginReading = `${beginText('begin read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
 
   return {
     beginText: beginText('begin', limits, limits.statementMs.write),
@@ -96,20 +96,20 @@ export function postgresSource(
         throw new DatabaseUnavailable(error)
       })
       const session = new PostgresSession(client, claim, { limits, prepares })
-      const isList = claim.lane === 'list'
+      const { isReadOnly = false } = claim
       // Sent ahead of the first statement, and answered with it.
-      if (isList) session.frame(beginList)
+      if (isReadOnly) session.frame(beginReading)
       return {
         query: (text, parameters, name) => session.query(text, parameters, name),
         async release() {
           const end = async () => {
             await session.settle()
-            if (isList) await session.frame('commit')
+            if (isReadOnly) await session.frame('commit')
             pool.give(client, session.isReusable)
             giveBack()
           }
           // Nobody has to wait for the end of a transaction that has changed nothing.
-          if (isList) void end()
+          if (isReadOnly) void end()
           else await end()
         },
       }
@@ -162,7 +162,6 @@ class PostgresSession {
   /** @throws {DatabaseUnavailable} at once when the session is broken: what hangs would have it wait for ever */
   async query(text: string, parameters: readonly unknown[], name?: string) {
     const { signal } = this.#claim
-    if (signal?.aborted) throw abandoned()
     const { rows, rowCount } = await this.#run(
       { text, values: [...parameters], ...(this.#options.prepares && name && { name }) },
       signal,
@@ -184,7 +183,7 @@ class PostgresSession {
     )
   }
 
-  async #run(query: pg.QueryConfig, signal: AbortSignal | undefined): Promise<pg.QueryResult> {
+  async #run(query: pg.QueryConfig, signal: Claim['signal']): Promise<pg.QueryResult> {
     if (this.#broken) throw this.#broken
     try {
       return await this.#settled(this.#client.query(query), signal)
@@ -197,7 +196,7 @@ class PostgresSession {
   }
 
   /** The answer to a statement, which is cancelled at its deadline, or when the signal aborts. */
-  #settled<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  #settled<T>(answer: Promise<T>, signalOf: Claim['signal']): Promise<T> {
     return new Promise((resolve, reject) => {
       let reason: DatabaseUnavailable | undefined
       let stopGrace = () => {}
@@ -224,7 +223,14 @@ class PostgresSession {
         () => giveUp(new DatabaseUnavailable(new Error(`no answer within ${this.#statementMs} ms`))),
         () => bytesRead(this.#client),
       )
+      let signal: AbortSignal | undefined
+      const stopListening = deadline(signalOf === undefined ? Number.POSITIVE_INFINITY : LONG_MS, () => {
+        signal = signalOf?.()
+        if (signal?.aborted) onAbort()
+        else signal?.addEventListener('abort', onAbort)
+      })
       const finish = () => {
+        stopListening()
         stopDeadline()
         stopGrace()
         signal?.removeEventListener('abort', onAbort)
@@ -243,7 +249,6 @@ class PostgresSession {
           reject(isCancelled && reason !== undefined ? new Cancelled(reason) : error)
         },
       )
-      signal?.addEventListener('abort', onAbort)
     })
   }
 }
@@ -264,6 +269,9 @@ const bytesRead = ({ connection }: pg.Client) => (connection.stream as { bytesRe
 
 /** What the server says of a session that is in no transaction. */
 const TRANSACTION_IDLE = 'I'
+
+/** How long a statement runs, in milliseconds, until it is asked whether anybody still waits for it. */
+const LONG_MS = 20
 
 const QUERY_CANCELED = '57014'
 

@@ -1,0 +1,47 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import t from 'tap'
+import { startApp } from '../support/app.ts'
+import { createDatabase } from '../support/databases.ts'
+
+t.test('clients that send their requests slowly are cut off (Slowloris)', async t => {
+  const database = await createDatabase(t, 'postgres')
+  t.teardown(() => database.close())
+
+  await t.test('with 408, when the head or the body does not come', async t => {
+    // Node's own timers: a second is the shortest that the setting allows.
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '1' } })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const answerTo = async (bytes: string) => {
+      const socket = connect(port, '127.0.0.1')
+      let text = ''
+      socket.setEncoding('latin1').on('data', chunk => {
+        text += chunk
+      })
+      socket.write(bytes)
+      await once(socket, 'end')
+      socket.destroy()
+      return text
+    }
+    const answers = await Promise.all([
+      answerTo('GET /api/me HTTP/1.1\r\nHost: a\r\nX-Slow: '),
+      answerTo('GET'),
+      answerTo(
+        'POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+      ),
+    ])
+    for (const answer of answers) {
+      t.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n/)
+      t.match(answer, /\r\nconnection: close\r\n/i)
+    }
+  })
+
+  await t.test('after half a minute, whatever longer a request may take', async t => {
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '3600' } })
+    const { headersTimeout, requestTimeout } = app.server
+    t.strictSame([headersTimeout, requestTimeout], [30_000, 30_000])
+    const { connectionsCheckingInterval } = app.server as unknown as { connectionsCheckingInterval: number }
+    t.ok(connectionsCheckingInterval <= 1_000, 'which Node looks for once a second, not twice a minute')
+  })
+})

@@ -28,7 +28,7 @@ t.test('clients that send their requests slowly are cut off (Slowloris)', async 
       answerTo('GET /api/me HTTP/1.1\r\nHost: a\r\nX-Slow: '),
       answerTo('GET'),
       answerTo(
-        'POST /login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+        'POST /login HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
       ),
     ])
     for (const answer of answers) {

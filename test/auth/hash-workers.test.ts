@@ -28,9 +28,11 @@ function startWorkers(t: Test, start: () => Worker = startHashWorker) {
 
 /** Waits for the end of a thread, which keeps no process alive by itself. */
 const exitOf = (worker: Worker) =>
-  new Promise(resolve => {
+  new Promise<void>(resolve => {
+    // One that has ended already has no id any more, and will not tell again.
+    if (worker.threadId === -1) return resolve()
     worker.ref()
-    worker.once('exit', resolve)
+    worker.once('exit', () => resolve())
   })
 
 /** The nice values of this process's threads, by their numbers. */

@@ -211,12 +211,10 @@ t.test('no request outlives REQUEST_TIMEOUT', async t => {
   late[2]?.finish({ is: 'in time' })
   t.strictSame((await young).json, { is: 'in time' })
   await turns(app)
+  app.clock.advance(1_000)
   const errors = app.logged.filter(({ level }) => (level as number) >= 40)
-  t.strictSame(
-    errors.map(({ msg }) => msg),
-    asked.map(() => 'request failed'),
-    'one line each, and none for what comes too late',
-  )
+  const failed = errors.reduce((sum, { count = 1 }) => sum + Number(count), 0)
+  t.equal(failed, asked.length, 'the log tells of each of them, and of nothing that comes too late')
 })
 
 t.test('an answer that has begun goes on, and a body that does not come is answered 408', async t => {

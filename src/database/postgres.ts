@@ -92,7 +92,7 @@ export function postgresSource(
       const giveBack = await lanes.take(claim)
       const client = await pool.take().catch(error => {
         giveBack()
-        throw asUnavailable(error)
+        throw new DatabaseUnavailable(error)
       })
       const session = new PostgresSession(client, claim, { limits, prepares })
       const { isReadOnly = false } = claim

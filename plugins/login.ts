@@ -15,6 +15,7 @@ import {
 import { takeChallenge } from '../src/database/sessions.ts'
 import type { Credentials } from '../src/database/users.ts'
 import { refuseBanned } from '../src/login-check.ts'
+import { keyedMutex } from '../src/turns.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -53,6 +54,9 @@ export default fp(
     const { clock } = app
     const { logins: kysely } = app.database
 
+    // Logins of one user wait for that user's row here: in the database they would occupy all connections for logins.
+    const inTurn = keyedMutex()
+
     const browserOfLogin = (request: FastifyRequest): LoginBrowser => ({
       ...app.sessions.next(request),
       address: request.clientAddress.key,
@@ -71,15 +75,13 @@ export default fp(
     ): Promise<'logged in' | 'challenged' | Refusal> => {
       const browser = browserOfLogin(request)
       const device = remember ? app.devices.mint() : null
-      const outcome = await underLoginLock(
-        kysely,
-        { userId, ...browser },
-        async (transaction, credentials) => {
+      const outcome = await inTurn(userId, () =>
+        underLoginLock(kysely, { userId, ...browser }, async (transaction, credentials) => {
           const decision = await decide(transaction, credentials, browser)
           if (typeof decision === 'string' || 'id' in decision) return decision
           await refuseBanned(app.identities.within(transaction), userId)
           return storeLogin(transaction, decision, browser, device)
-        },
+        }),
       )
       if (typeof outcome === 'string') return outcome
       app.sessions.adopt(request, outcome)

@@ -44,8 +44,8 @@ export default fp(
       else done()
     })
 
-    const isLimited = ({ isApi, routeConfig, clientAddress, identity }: FastifyRequest) =>
-      (isApi || routeConfig.isWeb === true) &&
+    const isLimited = ({ isApi, isPanel, routeConfig, clientAddress, identity }: FastifyRequest) =>
+      (isApi || isPanel || routeConfig.isWeb === true) &&
       !clientAddress.isLocal &&
       identity?.permissions.has(BYPASS_API_RATE_LIMITER) !== true
 

@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delayFor } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
@@ -77,13 +77,26 @@ const RECEIVE_MS = 30_000
 
 /** Node's limits of time for connections. REQUEST_TIMEOUT may be shorter than what a client may take to send. */
 const timeouts = (requestTimeoutMs: number) => ({
-  headersTimeout: Math.min(RECEIVE_MS, requestTimeoutMs),
-  requestTimeout: Math.min(RECEIVE_MS, requestTimeoutMs),
+  headersTimeout: receiveMs(requestTimeoutMs),
+  requestTimeout: receiveMs(requestTimeoutMs),
   // Node looks every half minute unless told otherwise, and would end a slow client after a minute.
   connectionsCheckingInterval: 1_000,
   // Proxies keep a connection for a minute: it has to be they who close it.
   keepAliveTimeout: 72_000,
 })
+
+const receiveMs = (requestTimeoutMs: number) => Math.min(RECEIVE_MS, requestTimeoutMs)
+
+/**
+ * Fastify's own server, which also closes connections on which nothing was sent or received for longer than a request
+ * and the reading of its answer may take: a client that reads nothing (slow read attack) would keep whole answers in
+ * memory for as long as it likes.
+ */
+function httpServer(requestTimeoutMs: number, handle: RequestListener): Server {
+  const server = createServer(timeouts(requestTimeoutMs), handle)
+  server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs)
+  return server
+}
 
 /** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
 const START_TIMEOUT_MS = 120_000
@@ -116,10 +129,10 @@ export function buildApp({
     requestIdHeader: false,
     trustProxy: forwarded.trustProxy,
     bodyLimit: BODY_LIMIT_BYTES,
-    // Fastify's own server, with what comes before its router.
+    // With what comes before Fastify's router.
     serverFactory: handle =>
-      createServer(
-        timeouts(config.requestTimeout * 1_000),
+      httpServer(
+        config.requestTimeout * 1_000,
         withAdmission(
           admissions,
           { headers, admits: gate.admits, monotonic, schedule },

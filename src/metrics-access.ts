@@ -14,8 +14,8 @@ const LOOPBACK = ['127.0.0.0/8', '::1/128']
 
 const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i
 
-/** What a proxy adds to the requests that it passes on. */
-const FORWARDING = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-ip', 'x-real-ip']
+/** What proxies add to the requests that they pass on. */
+const FORWARDING = /^(forwarded|via|x-forwarded-.*|x-original-.*|(.*-)?(client|connecting|real)-ip)$/
 
 /**
  * Whether a request comes from this machine itself: over loopback, to a loopback name, and passed on by nobody. A page
@@ -24,7 +24,7 @@ const FORWARDING = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', '
 export function isFromThisMachine({ socket, headers }: IncomingMessage): boolean {
   return (
     includesAddress(LOOPBACK, socket.remoteAddress ?? '') &&
-    FORWARDING.every(name => headers[name] === undefined) &&
+    !Object.keys(headers).some(name => FORWARDING.test(name)) &&
     LOOPBACK_HOST.test(headers.host ?? '')
   )
 }

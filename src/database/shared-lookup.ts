@@ -26,6 +26,14 @@ export interface SharedLookupOptions {
   monotonic?: () => number
 }
 
+/**
+ * Answers that are given in one turn of the event loop: each has a request go on, and hundreds of those would keep
+ * connections and health checks waiting.
+ */
+const PORTION = 32
+
+const nextTurn = () => new Promise(resolve => setImmediate(resolve))
+
 /** Finds a row by its key; null when there is none. */
 export type SharedLookup<Key, Row> = (key: Key, asker?: Asker) => Promise<Row | null>
 
@@ -89,9 +97,15 @@ export function sharedLookup<Key, Row>(
   const answer = async (taken: ReadonlyMap<Key, Question<Key, Row>[]>): Promise<void> => {
     try {
       const rows = await read([...taken.keys()])
+      let answered = 0
       for (const [key, same] of taken) {
+        if (answered >= PORTION) {
+          answered = 0
+          await nextTurn()
+        }
         const row = rows.get(key) ?? null
         for (const question of same) question.resolve(row)
+        answered += same.length
       }
     } catch (error) {
       await fail(taken, error)

@@ -83,6 +83,22 @@ t.test('each part of a question adds to what it costs', async t => {
     t.ok(cost(playlists, other).total > cost(playlists, one).total, `${other} costs more than ${one}`)
   }
   t.ok(isHeavy(cost(playlists, has('gte'))))
+  for (const [path, filter] of [
+    ['tracks.video', 'filter[video][basename-like]=zz'],
+    ['tracks.animethemeentry.animetheme.song', 'filter[song][title-like]=zz'],
+    ['tracks.animethemeentry.animetheme.song.artists', 'filter[artist][name-like]=zz'],
+  ]) {
+    const { total } = cost(playlists, `filter[has]=${path}&${filter}`)
+    t.ok(total > cost(playlists, `filter[has]=${path}`).total * 5, `${path} with ${filter}: ${total}`)
+    t.ok(isHeavy(cost(playlists, `filter[has]=${path}&${filter}`)), 'which looks at all rows of the path')
+    t.ok(total <= MOST_COST.guest, 'and may be asked by guests')
+    t.ok(cost(playlists, `${filter}&include=${path}`).total < 100, 'unlike of what is only included')
+  }
+  t.ok(
+    cost(playlists, 'filter[tracks_count]=1&filter[track][video_id]=1').total >=
+      cost(playlists, 'filter[tracks_count]=1').total + 100,
+    'what is counted is looked at as well',
+  )
   t.ok(cost(myPlaylists, has('eq')).total < MOST_COST.guest, 'what belongs to one user is little')
   t.equal(
     cost(playlists, 'page[number]=9223372036854775807').total,

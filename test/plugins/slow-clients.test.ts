@@ -37,10 +37,25 @@ t.test('clients that send their requests slowly are cut off (Slowloris)', async 
     }
   })
 
+  await t.test('when they do not read their answers either', async t => {
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '1' } })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const socket = connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => {}).pause()
+    const [connection] = await once(app.server, 'connection')
+    // More than the kernel holds.
+    socket.write('GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(40))
+    await once(connection, 'close')
+    t.ok(connection.bytesWritten < 40 * 500_000, 'the server has not sent all')
+  })
+
   await t.test('after half a minute, whatever longer a request may take', async t => {
     const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '3600' } })
     const { headersTimeout, requestTimeout } = app.server
     t.strictSame([headersTimeout, requestTimeout], [30_000, 30_000])
+    t.equal(app.server.timeout, 3_630_000, 'and as much to read the answer')
     const { connectionsCheckingInterval } = app.server as unknown as { connectionsCheckingInterval: number }
     t.ok(connectionsCheckingInterval <= 1_000, 'which Node looks for once a second, not twice a minute')
   })

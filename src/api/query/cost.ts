@@ -18,6 +18,11 @@ const WEIGHTS = {
   value: 0.1,
   /** A condition on a column of what is related. */
   relatedCondition: 2,
+  /**
+   * The same where `has` asks for such rows, for each relation of the path up to them: when none meets it, all of them
+   * are looked at, for every row of the list.
+   */
+  conditionInHas: 250,
   /** A condition on what is counted for each row, and an order by it. */
   aggregate: 100,
   order: 30,
@@ -67,10 +72,13 @@ export function costOf(endpoint: Endpoint, query: Query): Cost {
     .filter(([type]) => type !== resource.type)
     .reduce((sum, [, conditions]) => sum + conditions.length * WEIGHTS.relatedCondition, 0)
   const { number, size } = query.page
+  const conditionsOn: ConditionsOn = ({ type }) =>
+    (query.conditions.get(type) ?? []).filter(({ is }) => is !== 'related').length
   const parts = {
-    'filter.has': scanned * sum(own, hasCost),
-    filter: scanned * (sum(own, condition => conditionCost(resource, condition)) + related),
-    sort: scanned * sum(query.orders.get(resource.type) ?? [], order => orderCost(resource, order)),
+    'filter.has': scanned * sum(own, condition => hasCost(resource, condition, conditionsOn)),
+    filter: scanned * (sum(own, condition => conditionCost(resource, condition, conditionsOn)) + related),
+    sort:
+      scanned * sum(query.orders.get(resource.type) ?? [], order => orderCost(resource, order, conditionsOn)),
     q:
       query.search === null
         ? 0
@@ -101,21 +109,37 @@ export function requireAffordable(cost: Cost, asker: keyof typeof MOST_COST): vo
 const sum = <T>(items: readonly T[], costOfOne: (item: T) => number) =>
   items.reduce((total, item) => total + costOfOne(item), 0)
 
-function hasCost(condition: Condition): number {
+/** How many conditions a query has on the columns of a resource, wherever rows of it are looked for. */
+type ConditionsOn = (resource: Resource) => number
+
+function hasCost(resource: Resource, condition: Condition, conditionsOn: ConditionsOn): number {
   if (condition.is !== 'related') return 0
   const { path, comparison } = condition
-  if (comparison === 'gte' || comparison === 'lt') return WEIGHTS.exists * path.length
-  return WEIGHTS.counted + WEIGHTS.countedBelow * (path.length - 1)
+  let filtered = 0
+  let at = resource
+  path.forEach((name, index) => {
+    at = relationAt(at, [name]).resource()
+    filtered += WEIGHTS.conditionInHas * (index + 1) * conditionsOn(at)
+  })
+  if (comparison === 'gte' || comparison === 'lt') return WEIGHTS.exists * path.length + filtered
+  return WEIGHTS.counted + WEIGHTS.countedBelow * (path.length - 1) + filtered
 }
 
-function conditionCost({ fields }: Resource, condition: Condition): number {
+/** What is counted for each row, among those that meet the conditions on what is counted. */
+function aggregateCost(resource: Resource, name: string, conditionsOn: ConditionsOn): number {
+  const aggregate = resource.fields[name]?.aggregate
+  if (aggregate === undefined) return 0
+  return WEIGHTS.aggregate * (1 + conditionsOn(relationAt(resource, [aggregate.relation]).resource()))
+}
+
+function conditionCost(resource: Resource, condition: Condition, conditionsOn: ConditionsOn): number {
   if (condition.is === 'related') return 0
-  if (fields[condition.field]?.aggregate !== undefined) return WEIGHTS.aggregate
-  return WEIGHTS.condition + (condition.is === 'listed' ? condition.values.length * WEIGHTS.value : 0)
+  const plain = WEIGHTS.condition + (condition.is === 'listed' ? condition.values.length * WEIGHTS.value : 0)
+  return aggregateCost(resource, condition.field, conditionsOn) || plain
 }
 
-const orderCost = ({ fields }: Resource, { field }: Order) =>
-  field !== null && fields[field]?.aggregate !== undefined ? WEIGHTS.aggregate : WEIGHTS.order
+const orderCost = (resource: Resource, { field }: Order, conditionsOn: ConditionsOn) =>
+  (field === null ? 0 : aggregateCost(resource, field, conditionsOn)) || WEIGHTS.order
 
 /** What it costs to include relations of so many rows. */
 function includeCost(resource: Resource, includes: IncludeTree, rows: number): number {

@@ -271,18 +271,18 @@ t.test('the command line gives and takes nothing while a form is at its user', a
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const user = await addUser(database, { roles: ['Patron'], permissions: ['view dump'] })
-  const command = await commandLine(database, '-c lock_timeout=50')
+  const command = await commandLine(database)
   const before = await holdings(database, user.id)
   await database.kysely.transaction().execute(async transaction => {
     await lockUsers(transaction, [user.id])
-    for (const args of [
-      ['role', 'grant', '--role', 'Admin'],
-      ['role', 'revoke', '--role', 'Patron'],
-      ['permission', 'grant', '--permission', 'view user'],
-      ['permission', 'revoke', '--permission', 'view dump'],
-    ]) {
-      await t.rejects(command(...args, '--email', user.email), /lock timeout/, args.join(' '))
-    }
+    await Promise.all(
+      [
+        ['role', 'grant', '--role', 'Admin'],
+        ['role', 'revoke', '--role', 'Patron'],
+        ['permission', 'grant', '--permission', 'view user'],
+        ['permission', 'revoke', '--permission', 'view dump'],
+      ].map(args => t.rejects(command(...args, '--email', user.email), /lock timeout/, args.join(' '))),
+    )
   })
   t.equal(await holdings(database, user.id), before)
   await command('role', 'grant', '--role', 'Admin', '--email', user.email)
@@ -290,11 +290,10 @@ t.test('the command line gives and takes nothing while a form is at its user', a
 })
 
 /** Runs commands on a test's database in this process, as from a shell. */
-async function commandLine({ kysely }: TestDatabase, options = '') {
+async function commandLine({ kysely }: TestDatabase) {
   const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(kysely)
   const url = new URL(process.env.TEST_DATABASE_URL ?? '')
   url.pathname = `/${rows[0]?.name}`
-  if (options !== '') url.searchParams.set('options', options)
   return (...args: string[]) =>
     program({
       environment: { DATABASE_URL: url.href, APP_KEY: TEST_KEY, APP_ENV: 'local' },

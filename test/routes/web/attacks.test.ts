@@ -532,7 +532,7 @@ t.test('40 what ends waits for the token that it is giving', async t => {
       ends.push(
         await ending.then(
           () => 'at once',
-          ({ code }) => code,
+          ({ cause }) => cause.code,
         ),
       )
     })

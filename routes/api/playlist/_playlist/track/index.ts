@@ -63,13 +63,16 @@ interface TrackInput {
   previous?: unknown
 }
 
+/** How long a change of a playlist's tracks waits for those before it, in milliseconds: programs send many at once. */
+const WAIT_MS = 15_000
+
 const tracks: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
   const access = playlistAccess(app)
   const { requireFeature, limitFor } = listGates(app)
   const { track: hashidOf } = hashidEncoder(config.hashidsSalt)
-  const inTurn = keyedMutex()
+  const inTurn = keyedMutex({ waitMs: WAIT_MS })
   const relation = relationAt(playlistResource, ['tracks'])
   const list = listing(app, endpoint)
   const showRow = showing(app, oneTrack)

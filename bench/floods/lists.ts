@@ -19,6 +19,9 @@ const [asker = 'guest', tree = join(import.meta.dirname, '../../..')] = process.
 
 const AT_ONCE = 30
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 15)
+/** How long a caller waits before it asks again, in milliseconds: this process shares the cores with the server. */
+const PAUSE_MS = 250
+
 /** When a caller gives up, in milliseconds. */
 const PATIENCE_MS = 20_000
 const ASKED_A_SECOND = 50
@@ -89,7 +92,7 @@ async function flood(name: string, question: string): Promise<void> {
       const status = await statusOf(`${url}/api/playlist?${question}&n=${Math.random()}`, token)
       lists.set(status, (lists.get(status) ?? 0) + 1)
       // Who is refused at once does not ask as fast as a loop can.
-      await delay(50)
+      await delay(PAUSE_MS)
     }
   }
   const asking = Array.from({ length: AT_ONCE }, (_, n) => ask(n))

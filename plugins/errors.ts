@@ -2,14 +2,17 @@ import type { FastifyError, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { HttpError } from '../src/api/errors.ts'
 import { countedLog } from '../src/counted-log.ts'
-import { isPassing, toHttpError } from '../src/http.ts'
+import { isBusy, isPassing, toHttpError } from '../src/http.ts'
 
 /** Renders every error as Laravel's JSON. What went wrong inside goes to the log, never to the client. */
 export default fp(
   async app => {
     const logPassing = countedLog<{ error: Error; request: FastifyRequest }>(app.schedule, {
-      first: ({ error, request }) => request.log.error({ err: error }, 'request failed'),
-      further: (kind, count) => app.log.error({ kind, count }, 'further requests failed within a second'),
+      first: ({ error, request }) => {
+        if (isBusy(error)) request.log.warn({ err: error }, 'request refused, since there is too much to do')
+        else request.log.error({ err: error }, 'request failed')
+      },
+      further: (kind, count) => app.log.warn({ kind, count }, 'further requests failed within a second'),
     })
     app.setErrorHandler<FastifyError | HttpError>((error, request, reply) => {
       const answer = toHttpError(error, {

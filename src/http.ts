@@ -9,7 +9,7 @@ import type { Config } from './config.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from './database/select.ts'
 import type { Browser } from './database/sessions.ts'
 import { LookupRefused } from './database/shared-lookup.ts'
-import { DatabaseUnavailable } from './database/unavailable.ts'
+import { DatabaseBusy, DatabaseUnavailable } from './database/unavailable.ts'
 import { TurnRefused } from './limits/fair-queue.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
@@ -87,6 +87,12 @@ export class RequestTimedOut extends Error {
 
 /** What will work again by itself. */
 const PASSING = [DatabaseUnavailable, HashWorkerLost, LookupRefused, RequestTimedOut, TurnRefused]
+
+/** What has too much to do, where nothing is wrong. */
+const BUSY = [DatabaseBusy, LookupRefused, TurnRefused]
+
+/** Whether an error says no more than that there is too much to do. */
+export const isBusy = (error: Error): boolean => BUSY.some(kind => error instanceof kind)
 
 /** Whether an error is one that many requests meet at the same time, since something is down or has too much to do. */
 export const isPassing = (error: Error): boolean => PASSING.some(kind => error instanceof kind)

@@ -41,7 +41,7 @@ export function shares(connections: number): Readonly<Record<Lane, number>> {
 
 /** How many may wait for a connection in each lane, and for how many milliseconds. */
 const QUEUES: Readonly<Record<Lane, Omit<SlotLimits, 'slots'>>> = {
-  // Each is the question of up to 500 callers.
+  // Each is the question of up to 250 callers.
   identity: { waiting: 1_000, waitMs: 3_000 },
   login: { waiting: 1_000, waitMs: 5_000 },
   write: { waiting: 1_000, waitMs: 5_000 },

@@ -51,7 +51,7 @@ interface Question<Key, Row> {
  * in which they came.
  *
  * @param read finds the rows of several keys, in a map that leaves out those without a row
- * @param options two statements at once, of 500 keys each, and 10,000 that wait for at most six seconds, unless told
+ * @param options two statements at once, of 250 keys each, and 10,000 that wait for at most six seconds, unless told
  *   otherwise
  * @returns a function that rejects with {@link LookupRefused} when too many wait already, when it waited too
  *   long, or when nobody waits for the answer; and with what `read` throws for this key: a key that makes a statement fail harms no other
@@ -60,7 +60,7 @@ export function sharedLookup<Key, Row>(
   read: (keys: readonly Key[]) => Promise<ReadonlyMap<Key, Row>>,
   {
     inFlight = 2,
-    batch = 500,
+    batch = 250,
     waiting = 10_000,
     waitMs = 6_000,
     monotonic = () => performance.now(),

@@ -162,14 +162,15 @@ for (const engine of ENGINES) {
       t.equal(await status('2.2.2.2, 198.51.100.7'), 429)
     })
 
-    t.test('cover all of the API, unknown paths too, and nothing else', async t => {
-      const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '5' } })
+    t.test('cover all of the API and the panel, unknown paths too, and nothing else', async t => {
+      const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '6' } })
       const limited = [
         ['GET', '/api/me'],
         ['HEAD', '/api/me'],
         ['GET', '/api/unknown?x=1'],
         ['POST', '/api/me'],
         ['GET', '/api'],
+        ['GET', '/admin/unknown'],
       ] as const
       for (const [method, url] of limited) {
         t.ok('x-ratelimit-limit' in (await send(app, method, url)).headers, `${method} ${url}`)

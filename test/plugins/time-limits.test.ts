@@ -7,6 +7,7 @@ import { type Database, databaseOver } from '../../src/database/connect.ts'
 import { type DatabaseLimits, postgresSource } from '../../src/database/postgres.ts'
 import { keyedMutex } from '../../src/turns.ts'
 import { addUser, get, send, startApp } from '../support/app.ts'
+import { TestBrowser } from '../support/browser.ts'
 import { createDatabase, createPostgresDatabase, ENGINES } from '../support/databases.ts'
 import { addPlaylist } from '../support/rows.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
@@ -28,6 +29,29 @@ async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}) 
   t.teardown(() => database.close())
   return { database, lost }
 }
+
+// PostgreSQL alone: the embedded database has one session, and nothing that holds a row against it.
+t.test('logins of one user, whose row is locked, leave connections to the logins of others', async t => {
+  const url = await createPostgresDatabase(t)
+  const { database } = await open(t, url, { waitMs: { login: SOON } })
+  const app = await startApp(t, { database })
+  const password = 'Correct horse 1'
+  const [locked, other] = [await addUser(database, { password }), await addUser(database, { password })]
+  const [holder, observer] = [await connectTo(t, url), await connectTo(t, url)]
+  const isWaitedFor = async () => {
+    const { rows } = await observer.query(
+      "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+    )
+    return rows.length > 0
+  }
+  await holder.query('begin')
+  await holder.query('select from users where id = $1 for update', [locked.id])
+  const blocked = Array.from({ length: 4 }, () => new TestBrowser(app).logIn({ ...locked, password }))
+  while (!(await isWaitedFor())) await new Promise(setImmediate)
+  t.equal((await new TestBrowser(app).logIn({ ...other, password })).status, 200)
+  await holder.query('rollback')
+  for (const { status } of await Promise.all(blocked)) t.equal(status, 200)
+})
 
 async function connectTo(t: Test, url: string) {
   const client = new pg.Client(url)

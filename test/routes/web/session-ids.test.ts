@@ -354,7 +354,10 @@ async function overTwoInstances(t: Test, database: TestDatabase) {
       const other = new TestBrowser(two)
       await other.logIn(user)
       const answers = await Promise.all([browser, other].map(each => each.send('DELETE', '/api/me/session')))
-      t.strictSame(answers.map(({ status }) => status).sort(), [204, 401])
+      const [ended, refused] = answers.map(({ status }) => status).sort()
+      t.equal(ended, 204)
+      // Its session was gone under lock, or already when its CSRF token was compared.
+      t.ok(refused === 401 || refused === 419, `${refused}`)
       t.equal((await sessionsOf(database, user.id)).length, 1)
     }
   })

@@ -28,7 +28,8 @@ export interface SharedLookupOptions {
 
 /**
  * Answers that are given in one turn of the event loop: each has a request go on, and hundreds of those would keep
- * connections and health checks waiting.
+ * connections and health checks waiting. The statement counts as under way until all of its answers are given: the
+ * next ones would otherwise have their requests go on in the same turns.
  */
 const PORTION = 32
 
@@ -54,7 +55,8 @@ interface Question<Key, Row> {
  * @param options two statements at once, of 250 keys each, and 10,000 that wait for at most six seconds, unless told
  *   otherwise
  * @returns a function that rejects with {@link LookupRefused} when too many wait already, when it waited too
- *   long, or when nobody waits for the answer; and with what `read` throws for this key: a key that makes a statement fail harms no other
+ *   long, or when nobody waits for the answer; and with what `read` throws for this key: a key that makes a statement
+ *   fail harms no other
  */
 export function sharedLookup<Key, Row>(
   read: (keys: readonly Key[]) => Promise<ReadonlyMap<Key, Row>>,

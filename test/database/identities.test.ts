@@ -59,6 +59,37 @@ t.test('a shared look-up', async t => {
     t.strictSame(await answers, ['row 1', 'row 2', 'row 3', 'row 2', null])
   })
 
+  t.test(
+    'gives its answers a few a turn of the event loop, and asks no more until all are given',
+    async t => {
+      const { reads, read } = held()
+      const find = sharedLookup(read, { inFlight: 1 })
+      let given = 0
+      const ask = async (key: number) => {
+        await find(key)
+        given += 1
+      }
+      const answers = Promise.all(Array.from({ length: 100 }, (_, key) => ask(key)))
+      await turn()
+      const further = find(100)
+      reads[0]?.answer()
+      const steps: number[] = []
+      while (given < 100) {
+        const before = given
+        await new Promise(resolve => setImmediate(resolve))
+        if (given > before) steps.push(given - before)
+        t.equal(reads.length, 1)
+      }
+      t.strictSame(steps, [32, 32, 32, 4])
+      await answers
+      await turn()
+      await turn()
+      t.equal(reads.length, 2)
+      reads[1]?.answer()
+      await further
+    },
+  )
+
   t.test('never reads before the question was asked, not even for the same key', async t => {
     const { reads, read } = held()
     const find = sharedLookup(read, { inFlight: 1 })

@@ -144,7 +144,7 @@ export function buildApp({
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     clientErrorHandler: onClientError,
-    frameworkErrors: answerFrameworkError({ config, gate, clock }),
+    frameworkErrors: answerFrameworkError({ headers, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   // Schemas of answers describe them. What is in an answer was chosen by then, and a serializer made of each schema
@@ -183,7 +183,7 @@ export function buildApp({
 
 /** Answers what no hook sees, such as a path that cannot be decoded. It counts for its address all the same. */
 const answerFrameworkError =
-  ({ config, gate, clock }: { config: Config; gate: Gate; clock: () => number }) =>
+  ({ headers, gate, clock }: { headers: Record<string, string>; gate: Gate; clock: () => number }) =>
   (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const { raw } = request
     const over = gate.count(raw, gate.clientOf(raw))
@@ -195,7 +195,7 @@ const answerFrameworkError =
     )
     reply
       .code(answer.statusCode)
-      .headers({ ...securityHeaders(config), vary: 'Origin', 'x-request-id': request.id, ...answer.headers })
+      .headers({ ...headers, vary: 'Origin', 'x-request-id': request.id, ...answer.headers })
       .headers(isUnderWay(raw) ? { connection: 'close' } : {})
       .send(answer.body)
   }

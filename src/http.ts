@@ -85,11 +85,11 @@ export class RequestTimedOut extends Error {
   }
 }
 
-/** What will work again by itself. */
-const PASSING = [DatabaseUnavailable, HashWorkerLost, LookupRefused, RequestTimedOut, TurnRefused]
-
 /** What has too much to do, where nothing is wrong. */
 const BUSY = [DatabaseBusy, LookupRefused, TurnRefused]
+
+/** What will work again by itself. */
+const PASSING = [...BUSY, DatabaseUnavailable, HashWorkerLost, RequestTimedOut]
 
 /** Whether an error says no more than that there is too much to do. */
 export const isBusy = (error: Error): boolean => BUSY.some(kind => error instanceof kind)

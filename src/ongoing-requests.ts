@@ -1,15 +1,10 @@
-/** A request that is not answered yet. */
-interface Ongoing<Request> {
-  request: Request
-  since: number
-}
-
 /**
  * The requests that are under way, in the order in which they came, for a sweep that gives up those that take too long.
  * A timer for each request would cost more.
  */
 export class OngoingRequests<Request> {
-  readonly #ongoing = new Map<Request, Ongoing<Request>>()
+  /** Since when each is under way. */
+  readonly #ongoing = new Map<Request, number>()
   readonly #monotonic: () => number
 
   /** @param monotonic milliseconds since a moment that does not change */
@@ -22,7 +17,7 @@ export class OngoingRequests<Request> {
   }
 
   begin(request: Request): void {
-    this.#ongoing.set(request, { request, since: this.#monotonic() })
+    this.#ongoing.set(request, this.#monotonic())
   }
 
   end(request: Request): void {
@@ -33,7 +28,7 @@ export class OngoingRequests<Request> {
   takeOlderThan(ms: number): Request[] {
     const latest = this.#monotonic() - ms
     const old: Request[] = []
-    for (const { request, since } of this.#ongoing.values()) {
+    for (const [request, since] of this.#ongoing) {
       if (since > latest) break
       old.push(request)
     }

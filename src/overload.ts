@@ -17,8 +17,8 @@ const PER_TURN = 64
 const MAX_WAIT_MS = 400
 
 /**
- * How long a request that is refused under load waits for its answer, in milliseconds. Making the answer costs Node half of what a request
- * costs: clients that ask again at once would leave no time for any other.
+ * How long a request that is refused under load waits for its answer, in milliseconds. Making the answer costs Node
+ * half of what a request costs: clients that ask again at once would leave no time for any other.
  */
 const HOLD_MS = 1_000
 
@@ -44,8 +44,8 @@ interface Waiting {
 
 /**
  * Begins requests in slices of time: those that arrive when the slice of a turn is used up wait in a queue, first come
- * first served, so that the event loop keeps turning. Load is shed by the time that the queue's first has waited: with
- * more requests than can be answered, those that are begun were sent a tenth of a second ago at most.
+ * first served, so that the event loop keeps turning. Load is shed by the time that the queue's first has waited: none is
+ * begun that waited much longer than {@link MAX_WAIT_MS}.
  *
  * @param options.monotonic milliseconds since a moment that does not change
  */

@@ -82,7 +82,7 @@ function send({ url }: Server, { path, type, body }: Kind): Promise<number> {
 await onStage(async stage => {
   const rows: (string | number)[][] = []
   for (const kind of KINDS) {
-    await withServer(stage, ours({ ALLOW_INSECURE_HTTP: 'true' }), async server => {
+    await withServer(stage, ours(), async server => {
       for (let n = 0; n < 3; n++) await send(server, { ...kind, body: kind.body.slice(0, 0) })
       const before = cpuSeconds(server.pid)
       const statuses = new Map<number, number>()

@@ -68,7 +68,7 @@ await onStage(async stage => {
   const calls = stage.calls.tokens
   for (let round = 1; round <= ROUNDS; round++) {
     for (const { name, environment } of MODES.filter(isAskedFor)) {
-      const program = ours({ RATE_LIMIT_ANONYMOUS: UNLIMITED, ALLOW_INSECURE_HTTP: 'true', ...environment })
+      const program = ours({ RATE_LIMIT_ANONYMOUS: UNLIMITED, ...environment })
       await withServer(stage, program, async ({ url }) => {
         const at = (rate: number | null, connections: number, seconds: number) =>
           openLoop({ url, path: '/api/me', connections, rate, seconds }, calls)

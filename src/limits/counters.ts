@@ -67,8 +67,7 @@ export function memoryCounters(monotonic: () => number): Counters {
  * Redis expires keys by its wall clock. A key that expires later than its window is long gets a new expiry: that clock was
  * set back, or the key lost its expiry, say by a restored dump, and would stay full for good.
  */
-const HIT = `
-local current = redis.call('INCR', KEYS[1])
+const RETURN_COUNT = `
 local window = tonumber(ARGV[1])
 local ttl = redis.call('PTTL', KEYS[1])
 if ttl < 0 or ttl > window then
@@ -77,19 +76,16 @@ if ttl < 0 or ttl > window then
 end
 return {current, ttl}`
 
-/** The same for a key that is there. */
+const HIT = `
+local current = redis.call('INCR', KEYS[1])
+${RETURN_COUNT}`
+
 const READ = `
 local current = tonumber(redis.call('GET', KEYS[1]) or 0)
 if current == 0 then
   return {0, 0}
 end
-local window = tonumber(ARGV[1])
-local ttl = redis.call('PTTL', KEYS[1])
-if ttl < 0 or ttl > window then
-  redis.call('PEXPIRE', KEYS[1], window)
-  ttl = window
-end
-return {current, ttl}`
+${RETURN_COUNT}`
 
 const PREFIX = 'animethemes-auth:'
 

@@ -10,12 +10,12 @@ import { TOKENS } from './tokens.ts'
 
 /** All guards that `make mutants` removes, by area. */
 export const AREAS: readonly Area[] = [
-  { area: 'access', mutants: ACCESS },
-  { area: 'csrf', mutants: CSRF },
   { area: 'origins', mutants: ORIGINS },
+  { area: 'tokens', mutants: TOKENS },
   { area: 'limits', mutants: LIMITS },
   { area: 'sessions', mutants: SESSIONS },
-  { area: 'accounts', mutants: ACCOUNTS },
-  { area: 'tokens', mutants: TOKENS },
+  { area: 'csrf', mutants: CSRF },
   { area: 'locks', mutants: LOCKS },
+  { area: 'accounts', mutants: ACCOUNTS },
+  { area: 'access', mutants: ACCESS },
 ]

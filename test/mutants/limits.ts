@@ -118,7 +118,7 @@ export const LIMITS: readonly Mutant[] = [
     name: 'wrong tokens of an address',
     file: 'src/limits/guess-limit.ts',
     find: 'if (current >= max) throw new LimitExceeded(max, ttl)',
-    replace: '',
+    replace: 'if (current >= max) { state.pending += 1; return }',
     tests: ['test/limits/limits.test.ts'],
   },
   {

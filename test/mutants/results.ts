@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { editsOf, type Mutant } from './mutant.ts'
 
@@ -23,23 +23,32 @@ export function keyOf(project: string, mutant: Mutant): string {
   return hash('sha256', JSON.stringify([edits, files, contents]))
 }
 
-/** Results that are kept in a file, by {@link keyOf}. */
-export function resultStore(path: string) {
-  const results = readResults(path)
-  return {
-    get: (key: string) => results.get(key),
-    set(key: string, result: Result) {
-      results.set(key, result)
-      mkdirSync(dirname(path), { recursive: true })
-      writeFileSync(path, JSON.stringify(Object.fromEntries(results), null, 2))
-    },
-  }
+/** What the outcome of a test without any mutant depends on: all that is compiled, but for the mutants themselves. */
+export function buildKey(folder: string): string {
+  const dist = join(folder, 'dist')
+  const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter(
+    name => name.endsWith('.js') && !name.startsWith(join('test', 'mutants')),
+  )
+  const contents = files.sort().map(name => [name, readFileSync(join(dist, name), 'utf8')])
+  return hash('sha256', JSON.stringify(contents))
 }
 
-function readResults(path: string): Map<string, Result> {
-  try {
-    return new Map(Object.entries(JSON.parse(readFileSync(path, 'utf8')) as Record<string, Result>))
-  } catch {
-    return new Map()
+/** What is kept in a file, by keys. */
+export function store<T>(path: string) {
+  const read = (): Record<string, T> => {
+    try {
+      return JSON.parse(readFileSync(path, 'utf8')) as Record<string, T>
+    } catch {
+      return {}
+    }
+  }
+  const kept = new Map(Object.entries(read()))
+  return {
+    get: (key: string) => kept.get(key),
+    set(key: string, value: T) {
+      kept.set(key, value)
+      mkdirSync(dirname(path), { recursive: true })
+      writeFileSync(path, JSON.stringify(Object.fromEntries(kept), null, 2))
+    },
   }
 }

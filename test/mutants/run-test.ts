@@ -13,8 +13,8 @@ export interface TestRun {
 /** A line of TAP that says that something failed, and is not expected to. */
 const FAILURE = /^\s*not ok \d+ - (?!.*# (?:TODO|SKIP))(.*?)(?: \{)?$/
 
-/** What tap calls a test that took longer than TAP_TIMEOUT. */
-const TIMEOUT = /\btimeout!/
+/** What tap says of a test that took longer than TAP_TIMEOUT, and of one that waits for what cannot come any more. */
+const ENDLESS = /\b(timeout!|test unfinished|test left in queue)/
 
 /**
  * Runs one compiled test file until its first failing assertion.
@@ -66,7 +66,7 @@ export async function runTest(
   const closed = new Promise<number | null>(resolve => child.once('close', resolve))
   for await (const line of createInterface({ input: child.stdout })) {
     const failure = FAILURE.exec(line)?.[1]
-    if (failure !== undefined) stop(TIMEOUT.test(failure) ? 'timed out' : 'failed', failure)
+    if (failure !== undefined) stop(ENDLESS.test(failure) ? 'timed out' : 'failed', failure)
   }
   const code = await closed
   clearTimeout(timer)

@@ -13,7 +13,7 @@ import { makePgliteImage, makeTemplate } from '../support/databases.ts'
 import { findChromium, startPostgres, startRedis } from '../support/services.ts'
 import { AREAS } from './guards.ts'
 import { applied, editsOf, type Mutant } from './mutant.ts'
-import { keyOf, type Outcome, type Result, resultStore } from './results.ts'
+import { buildKey, keyOf, type Outcome, type Result, store } from './results.ts'
 import { runTest, type TestRun } from './run-test.ts'
 import { transpiler } from './transpile.ts'
 
@@ -39,12 +39,22 @@ if (chosen.length === 0) {
   process.exit(1)
 }
 
-const results = resultStore(join(project, 'node_modules/.mutants/results.json'))
+const kept = join(project, 'node_modules/.mutants')
+const results = store<Result>(join(kept, 'results.json'))
+const baselines = store<TestRun>(join(kept, 'baselines.json'))
 const known = ({ mutant }: Named) => results.get(keyOf(project, mutant))
 const stopped = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopped.abort())
 
-const missing = chosen.filter(named => known(named) === undefined)
+/** About how long a test takes: longer with a database, and the longer it is. */
+const sizeOf = ({ mutant }: Named) => {
+  const text = readFileSync(join(project, mutant.tests[0] ?? ''), 'utf8')
+  return text.length * (text.includes('support/databases') ? 100 : 1)
+}
+// The quick ones first: so a run that is cut short comes farthest.
+const missing = chosen
+  .filter(named => known(named) === undefined)
+  .sort((one, other) => sizeOf(one) - sizeOf(other))
 if (missing.length > 0) await runAll(missing)
 process.exitCode = report()
 
@@ -96,15 +106,16 @@ async function copyOfProject(scratch: string): Promise<string> {
 /** Makes what finds out what becomes of a mutant. */
 function testerIn(folder: string, environment: Record<string, string>) {
   const transpile = transpiler(project)
-  const baselines = new Map<string, TestRun>()
+  const build = buildKey(folder)
   const { signal } = stopped
 
-  /** How a test file ends without any mutant. */
+  /** How a test file ends without any mutant: asked once for each build. */
   const baselineOf = async (file: string): Promise<TestRun> => {
-    let run = baselines.get(file)
+    const key = `${build} ${file}`
+    let run = baselines.get(key)
     if (run === undefined) {
       run = await runTest(folder, file, { environment, limitMs: BASELINE_MS, signal })
-      baselines.set(file, run)
+      if (run.outcome === 'passed') baselines.set(key, run)
     }
     return run
   }

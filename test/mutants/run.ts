@@ -5,8 +5,8 @@
  * assertion of one of its test files fails that passes without it. Results are kept, and a later run goes on with what
  * is missing or has changed. MUTANTS_MINUTES bounds a run, ONLY names an area, or a mutant as `area/name`.
  */
-import { readFileSync } from 'node:fs'
-import { cp, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { readFileSync, rmSync } from 'node:fs'
+import { cp, mkdtemp, readdir, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makePgliteImage, makeTemplate } from '../support/databases.ts'
@@ -62,6 +62,8 @@ process.exitCode = report()
 async function runAll(mutants: readonly Named[]) {
   const endsAt = performance.now() + minutes * 60_000
   const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-mutants-'))
+  // Then at the latest: the database server ends this process by itself when it is interrupted.
+  process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
   // Tests that are cut short leave their databases behind: those go with a server of our own.
   delete process.env.TEST_DATABASE_URL
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
@@ -89,7 +91,7 @@ async function runAll(mutants: readonly Named[]) {
       process.stdout.write(`${result.outcome.padEnd(9)} ${named.title} (${seconds} s): ${result.detail}\n`)
     }
   } finally {
-    await Promise.all([postgres.stop(), redis?.stop(), rm(scratch, { recursive: true, force: true })])
+    await Promise.all([postgres.stop(), redis?.stop()])
   }
 }
 

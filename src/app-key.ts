@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AppKey, type Config } from './config.ts'
+import { DataDirError, ignoreExisting, makeDataDir } from './data-dir.ts'
 
 /**
  * The configuration with its key: the one from APP_KEY, or else the one kept in DATA_DIR, which is made at
@@ -14,14 +15,28 @@ export async function withAppKey(config: Config): Promise<Config & { appKey: App
 }
 
 async function keptKey(dataDir: string) {
+  await makeDataDir(dataDir)
   const path = join(dataDir, 'app.key')
   try {
-    await mkdir(dataDir, { recursive: true, mode: 0o700 })
-    await writeFile(path, `base64:${randomBytes(32).toString('base64')}\n`, { flag: 'wx', mode: 0o600 })
+    return await readKey(path)
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code !== 'EEXIST') throw new Error(`DATA_DIR=${dataDir}: nothing can be written there (${message}).`)
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw DataDirError.from(dataDir, error) ?? error
   }
+  // Under another name first: a process that is killed meanwhile leaves no half of a key.
+  const unfinished = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
+  try {
+    await writeFile(unfinished, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
+    // Unlike a rename this leaves a key alone that another process has made meanwhile.
+    await link(unfinished, path).catch(ignoreExisting)
+  } catch (error) {
+    throw DataDirError.from(dataDir, error) ?? error
+  } finally {
+    await rm(unfinished, { force: true }).catch(() => {})
+  }
+  return readKey(path)
+}
+
+async function readKey(path: string): Promise<AppKey> {
   const text = (await readFile(path, 'utf8')).trim()
   try {
     return new AppKey(text)

@@ -1,8 +1,9 @@
 import { Command } from 'commander'
+import type { Kysely } from 'kysely'
 import type { Config } from '../config.ts'
-import type { Database } from '../database/connect.ts'
 import { type DemoAccess, seedDemo } from '../database/demo.ts'
 import { seedPermissions } from '../database/permissions.ts'
+import type { Schema } from '../database/schema.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 
 /** `seed`: adds roles and permissions, and on request users to play with. */
@@ -15,7 +16,7 @@ export const seedCommand = (context: CommandContext) =>
         await seedPermissions(database.kysely, context.clock())
         context.print('Roles and permissions are in place.')
         if (!demo) return
-        const access = await addDemo(database, config, context)
+        const access = await addDemo(database.kysely, config, context)
         context.print(
           access === null
             ? 'The demo users are there already.'
@@ -26,11 +27,11 @@ export const seedCommand = (context: CommandContext) =>
 
 /** Adds the demo data; null when it is there already. */
 export const addDemo = (
-  database: Database,
+  db: Kysely<Schema>,
   config: Config,
   { clock, random }: Pick<CommandContext, 'clock' | 'random'>,
 ): Promise<DemoAccess | null> =>
-  seedDemo(database.kysely, {
+  seedDemo(db, {
     now: clock(),
     random,
     hashRounds: config.hashRounds,

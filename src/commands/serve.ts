@@ -159,8 +159,11 @@ async function seedWhenNew({
     log.warn('there are no permissions in the database: run the command "seed" once')
     return null
   }
-  await seedPermissions(database.kysely, clock())
-  return addDemo(database, config, { clock, random })
+  // In one transaction: killed between the two, a server would never add the second.
+  return database.kysely.transaction().execute(async transaction => {
+    await seedPermissions(transaction, clock())
+    return addDemo(transaction, config, { clock, random })
+  })
 }
 
 /** A database that is not there yet may come: until then the server answers 503. */

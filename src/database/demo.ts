@@ -7,6 +7,7 @@ import { addWiki, type Pair } from './demo-wiki.ts'
 import { grant, grantDefaultRoles } from './permissions.ts'
 import type { Schema } from './schema.ts'
 import { insertToken } from './tokens.ts'
+import { inTransaction } from './transaction.ts'
 import { findUserByEmail, insertUser } from './users.ts'
 
 const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2]
@@ -134,7 +135,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
   const nobodysHash = await hashPassword(random(24).toString('base64url'), hashRounds)
   const secret = mintSecret(options.tokenPrefix, random)
 
-  return db.transaction().execute(async transaction => {
+  return inTransaction(db, async transaction => {
     // Two who seed at once wait here for each other.
     await sql`lock table users in share row exclusive mode`.execute(transaction)
     if ((await findUserByEmail(transaction, demo.email)) !== null) return null

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { link, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { resolve } from 'node:path'
+import { makeDataDir } from '../data-dir.ts'
 import { Listener, socketPath } from './embedded-socket.ts'
 
 /** The process that holds a data directory, as its lock file names it. */
@@ -32,6 +33,7 @@ export interface Lock {
  * missed a higher file for that reason misses its own file afterwards, and has lost. It leaves its own file,
  * if there is one, to the next holder.
  *
+ * @throws {DataDirError} when the directory cannot be made
  * @throws Error when the socket's path would be too long, or the directory cannot be read or written.
  */
 export async function takeLock(dataDir: string, command: string): Promise<Lock> {
@@ -43,7 +45,7 @@ export async function takeLock(dataDir: string, command: string): Promise<Lock> 
     socket: `${randomBytes(4).toString('hex')}.sock`,
   }
   const listener = new Listener(socketPath(dataDir, holder.socket))
-  await mkdir(dataDir, { recursive: true, mode: 0o700 })
+  await makeDataDir(dataDir)
   try {
     for (;;) {
       const highest = (await lockNumbers(dataDir)).at(-1) ?? 0

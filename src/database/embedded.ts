@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
+import { DataDirError } from '../data-dir.ts'
 import type { SessionSource } from './dialect.ts'
 import { type Holder, takeLock } from './embedded-lock.ts'
 import { SocketSource, serveSession, socketPath } from './embedded-socket.ts'
@@ -34,17 +35,34 @@ export class EmbeddedDatabaseInUse extends Error {
   }
 }
 
+/** There was a database, and what is left of it cannot be opened. The message says what to do. */
+export class DatabaseDamaged extends Error {
+  override readonly name = 'DatabaseDamaged'
+
+  constructor(dataDir: string, reason: string) {
+    const directory = resolve(dataDir, 'database')
+    super(
+      `The embedded database in ${directory} cannot be opened: ${reason}. Restore the folder from a backup; ` +
+        `or, to begin with an empty database, move ${resolve(dataDir)} away.`,
+    )
+  }
+}
+
 /**
  * Opens the embedded PostgreSQL in a directory, which is created when missing. This process then holds it,
  * and serves it to others, until the source is closed. When another process holds it and `share` is set,
  * statements run there.
  *
  * @throws EmbeddedDatabaseInUse when another process holds the directory and `share` is not set.
- * @throws Error when the directory cannot be used, or its path is too long for a unix socket.
+ * @throws {DatabaseDamaged} when there was a database, and cannot be opened.
+ * @throws {DataDirError} when the directory cannot be used.
+ * @throws Error when its path is too long for a unix socket.
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<SessionSource> {
   const { dataDir, command, share, idleLimit = 10_000 } = options
-  const { holder, listener } = await takeLock(dataDir, command)
+  const { holder, listener } = await takeLock(dataDir, command).catch(error => {
+    throw DataDirError.from(dataDir, error) ?? error
+  })
   if (!listener) {
     if (!share) throw new EmbeddedDatabaseInUse(dataDir, holder)
     return new SocketSource(socketPath(dataDir, holder.socket))
@@ -59,24 +77,78 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<SessionSou
     return source
   } catch (error) {
     listener.close()
-    throw error
+    throw DataDirError.from(dataDir, error) ?? error
   }
 }
 
 /**
- * PGlite writes the files of a new database one by one, and when killed meanwhile takes a part of them for the
- * whole. So a database gets its name once it is complete.
+ * Opens the database, or makes one where there never was any. PGlite itself makes a new one of a folder without
+ * PG_VERSION, whatever else is in it; and it writes the files of a new one one by one, and when killed meanwhile takes a
+ * part of them for the whole. So a database gets its name once it is complete, and a marker beside it says that it was.
  */
 async function openDatabase(dataDir: string): Promise<PGlite> {
   const directory = resolve(dataDir, 'database')
-  if (!existsSync(directory)) {
+  const marker = `${directory}.created`
+  const isComplete = existsSync(resolve(directory, 'PG_VERSION'))
+  if (!isComplete) {
+    if (existsSync(marker) || existsSync(directory))
+      throw new DatabaseDamaged(dataDir, await whatIsLeft(directory))
     const unfinished = `${directory}.unfinished`
     await rm(unfinished, { recursive: true, force: true })
     await mkdir(unfinished, { mode: 0o700 })
-    await (await PGlite.create(unfinished)).close()
+    try {
+      await (await PGlite.create(unfinished)).close()
+    } catch (error) {
+      throw (
+        DataDirError.from(dataDir, named(error)) ??
+        new Error(`DATA_DIR=${dataDir}: no database could be made there: ${reasonOf(error)}.`)
+      )
+    }
     await rename(unfinished, directory)
   }
-  return PGlite.create(directory, { ...PGLITE_OPTIONS, startParams })
+  if (!existsSync(marker)) {
+    await writeFile(marker, 'The database in the folder beside this file was complete. Keep both.\n', {
+      mode: 0o600,
+    })
+  }
+  try {
+    return await PGlite.create(directory, { ...PGLITE_OPTIONS, startParams })
+  } catch (error) {
+    throw DataDirError.from(dataDir, named(error)) ?? new DatabaseDamaged(dataDir, reasonOf(error))
+  }
+}
+
+async function whatIsLeft(directory: string): Promise<string> {
+  const names = await readdir(directory).catch(() => null)
+  if (names === null) return 'the folder is gone'
+  return names.length === 0 ? 'the folder is empty' : 'its file PG_VERSION is missing'
+}
+
+/** Numbers of the file system's errors in WebAssembly (WASI), where they have no names. */
+const WASI_ERRORS: Readonly<Record<number, string>> = {
+  2: 'EACCES',
+  19: 'EDQUOT',
+  20: 'EEXIST',
+  29: 'EIO',
+  51: 'ENOSPC',
+  54: 'ENOTDIR',
+  63: 'EPERM',
+  69: 'EROFS',
+}
+
+/** An error with its name as `code`. */
+function named(error: unknown): { code?: unknown } {
+  const { code, errno } = error as { code?: unknown; errno?: number }
+  return { code: code ?? WASI_ERRORS[errno ?? 0] }
+}
+
+/** What PGlite threw, which may be no Error. `Aborted()` means that PostgreSQL ended, and has said why to nobody. */
+function reasonOf(error: unknown): string {
+  const { message } = error as { message?: unknown }
+  const text = typeof message === 'string' ? message : ''
+  return text === '' || /^Aborted\(|^unreachable$|^FS error$|failed to initialize/.test(text)
+    ? 'PostgreSQL ended while it started'
+    : text
 }
 
 // Recovery after a killed process starts a timer that goes on until close, and keeps a process that fails alive.

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { GUARDS, PERMISSIONS, ROLES } from '../auth/permission.ts'
 import { millisToSeconds } from '../auth/time.ts'
 import type { Schema } from './schema.ts'
+import { inTransaction } from './transaction.ts'
 
 const [GUARD] = GUARDS
 
@@ -14,7 +15,7 @@ const [GUARD] = GUARDS
 export async function seedPermissions(db: Kysely<Schema>, now: number): Promise<void> {
   const created_at = millisToSeconds(now)
   const timestamps = { created_at, updated_at: created_at }
-  await db.transaction().execute(async transaction => {
+  await inTransaction(db, async transaction => {
     await transaction
       .insertInto('permissions')
       .values(PERMISSIONS.map(name => ({ name, guard_name: GUARD, ...timestamps })))

@@ -1,11 +1,22 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
+import { withAppKey } from '../../src/app-key.ts'
+import { loadConfig } from '../../src/config.ts'
 import type { SessionSource } from '../../src/database/dialect.ts'
 import { EmbeddedDatabaseInUse, openEmbedded } from '../../src/database/embedded.ts'
 import { socketPath } from '../../src/database/embedded-socket.ts'
@@ -210,7 +221,7 @@ t.test('in one process', async t => {
   await held.release()
   await Promise.all([refused, closed])
   await t.rejects(source.acquire(), /is closed/)
-  t.strictSame(files(/./), ['database', 'lock.1'])
+  t.strictSame(files(/./), ['database', 'database.created', 'lock.1'])
 })
 
 t.test('with a second process', async t => {
@@ -322,7 +333,7 @@ t.test('six processes at once after one was killed', async t => {
   for (const { error } of answers) {
     if (error) t.match(error, { name: 'EmbeddedDatabaseInUse', message: `(process ${winner.pid}, since` })
   }
-  t.strictSame(files(/./).length, 3, 'the database, one lock, one socket')
+  t.strictSame(files(/./).length, 4, 'the database, its marker, one lock, one socket')
   t.equal(files(/\.sock$/).length, 1)
 
   await winner.call('acquire')
@@ -366,11 +377,63 @@ t.test('a damaged lock file, and closing while others use the database', async t
   t.match(await client.call('query', 'commit'), { error: { message: /ended the connection/ } })
   t.match(await client.call('acquire'), { error: { message: /ended the connection/ } })
   t.strictSame(await client.end(), [0, null])
-  t.strictSame(files(/./), ['database', `lock.${highest + 2}`])
+  t.strictSame(files(/./), ['database', 'database.created', `lock.${highest + 2}`])
 
   const again = await openEmbedded({ dataDir, command: 'again', share: false })
   t.equal(await countOf(again, 'cut'), 0)
   await again.close()
+})
+
+t.test('what is left of a database never becomes a new one', async t => {
+  const database = join(dataDir, 'database')
+  const marker = join(dataDir, 'database.created')
+  const aside = join(dataDir, '..', 'aside')
+  const open = () => openEmbedded({ dataDir, command: 'damaged', share: false })
+  const refused = (reason: string) =>
+    t.rejects(open(), {
+      name: 'DatabaseDamaged',
+      message: `The embedded database in ${database} cannot be opened: ${reason}. Restore the folder from a backup; or, to begin with an empty database, move ${dataDir} away.`,
+    })
+
+  renameSync(join(database, 'PG_VERSION'), aside)
+  await refused('its file PG_VERSION is missing')
+  renameSync(aside, join(database, 'PG_VERSION'))
+
+  const control = join(database, 'global/pg_control')
+  renameSync(control, aside)
+  await refused('PostgreSQL ended while it started')
+  renameSync(aside, control)
+
+  renameSync(database, aside)
+  await refused('the folder is gone')
+  mkdirSync(database)
+  await refused('the folder is empty')
+  rmSync(marker)
+  await refused('the folder is empty')
+  rmSync(database, { recursive: true })
+  renameSync(aside, database)
+
+  const source = await open()
+  t.equal(await countOf(source, 'kept'), 1, 'a database of an earlier version has no marker, and gets one')
+  t.ok(existsSync(marker))
+  await source.close()
+})
+
+t.test('a folder that cannot be made is an error that says why', async t => {
+  const file = join(dataDir, 'lock.file')
+  writeFileSync(file, '')
+  for (const [folder, reason] of [
+    ['/proc/nowhere/at/all', 'no folder can be made there (ENOENT)'],
+    [file, 'there is something else than a folder (EEXIST)'],
+    [join(file, 'below'), 'a part of the path is a file, not a folder (ENOTDIR)'],
+  ] as const) {
+    const message = `DATA_DIR=${folder}: ${reason}. Set DATA_DIR to a folder that this user can write, or DATABASE_URL to a PostgreSQL server.`
+    await t.rejects(openEmbedded({ dataDir: folder, command: 'none', share: false }), {
+      name: 'DataDirError',
+      message,
+    })
+    await t.rejects(withAppKey(loadConfig({ DATA_DIR: folder })), { name: 'DataDirError', message })
+  }
 })
 
 t.test('the length of the path', async t => {

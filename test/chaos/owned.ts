@@ -17,10 +17,17 @@ export function own(end: () => void): () => void {
   }
 }
 
-/** A temporary folder that is removed with this process. Others may read it, since PostgreSQL has a user of its own. */
-export function ownFolder(name: string): { path: string; remove: () => void } {
+/** A temporary folder that is removed with this process, unless it is to be kept. */
+export function ownFolder(name: string): { path: string; remove: () => void; keep: () => void } {
   const path = mkdtempSync(join(tmpdir(), `animethemes-auth-chaos-${name}-`))
-  return { path, remove: own(() => rmSync(path, { recursive: true, force: true })) }
+  let isKept = false
+  const remove = own(() => {
+    if (!isKept) rmSync(path, { recursive: true, force: true })
+  })
+  const keep = () => {
+    isKept = true
+  }
+  return { path, remove, keep }
 }
 
 process.once('exit', () => {

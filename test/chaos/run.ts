@@ -5,8 +5,7 @@
  * `QUICK=1` runs a half in less than three minutes, `ONLY=name,name` what has a part of those names.
  */
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import pg from 'pg'
@@ -51,7 +50,7 @@ const chosen = FAULTS.filter(isAskedFor).flatMap(fault => {
 })
 if (chosen.length === 0) throw new Error(`ONLY=${process.env.ONLY}: no fault has such a name.`)
 
-const logs = mkdtempSync(join(tmpdir(), 'animethemes-auth-chaos-logs-'))
+const { path: logs, keep: keepLogs } = ownFolder('logs')
 const world = await createWorld()
 for (const { fault, cache } of chosen) {
   const row = await tryFault(fault, cache)
@@ -66,8 +65,10 @@ for (const { fault, cache } of chosen) {
 const failed = rows.filter(row => row.reasons.length > 0).length
 const passed = rows.filter(row => row.reasons.length === 0 && row.skipped === null).length
 process.stdout.write(`\n${table(rows)}\n\n`)
-if (failed > 0) process.stdout.write(`The logs of what failed are in ${logs}\n\n`)
-else rmSync(logs, { recursive: true, force: true })
+if (failed > 0) {
+  keepLogs()
+  process.stdout.write(`The logs of what failed are in ${logs}\n\n`)
+}
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)
 

@@ -178,7 +178,8 @@ interface LogLine {
   text: string
   level?: number
   err?: { stack?: string; message?: string }
-  res?: { statusCode?: number }
+  /** Of the answer, in the line of a request. */
+  status?: number
 }
 
 /** The lines of an instance's log. */

@@ -19,7 +19,7 @@ export interface Tolerance {
 export const NOTHING: Tolerance = { busy: false }
 
 /** Milliseconds between two requests of one client: the processors are shared by all. */
-const PAUSE_MS = 15
+const PAUSE_MS = 25
 
 /** For how long all must be right, on all instances, so that it counts as recovered. */
 const RIGHT_MS = 1_000

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../support/services.ts'
 import { send } from './http.ts'
@@ -123,6 +123,6 @@ export class Instance {
 
   /** What it has written. */
   log(): string {
-    return readFileSync(this.logPath, 'utf8')
+    return existsSync(this.logPath) ? readFileSync(this.logPath, 'utf8') : ''
   }
 }

@@ -88,8 +88,10 @@ export class Workload {
     ]
     this.#loops = loops.map(async act => {
       while (!this.#isEnding) {
+        const before = this.#troubleAt
         await act()
-        await delay(PAUSE_MS)
+        // Refusals cost nothing to wait for, and would be asked for all the faster.
+        await delay(this.#troubleAt === before ? PAUSE_MS : PAUSE_MS * 4)
       }
     })
   }

@@ -72,6 +72,9 @@ const atHome =
 /** Milliseconds after its start at which a server is killed: before, while and after it opens its database. */
 const KILLED_AFTER_MS = [250, 700, 1_200, 1_800]
 
+/** How many writes are acknowledged before each kill. */
+const WRITES = 25
+
 async function killWhileWriting({ world, instance, dataDir, users }: Home): Promise<Result> {
   const workload = new Workload([instance], users)
   const problems: string[] = []
@@ -79,7 +82,8 @@ async function killWhileWriting({ world, instance, dataDir, users }: Home): Prom
   await workload.start()
   const rounds = world.isQuick ? 1 : 4
   for (let round = 0; round < rounds; round++) {
-    await delay(1_000)
+    const enough = workload.ledger.acknowledged + WRITES
+    await until(`${WRITES} writes`, () => workload.ledger.acknowledged >= enough)
     await instance.end('SIGKILL')
     for (const ms of KILLED_AFTER_MS.slice(round % 2, (round % 2) + 2)) {
       instance.spawn()
@@ -108,50 +112,57 @@ async function killWhileWriting({ world, instance, dataDir, users }: Home): Prom
   }
 }
 
-const REQUESTS = 200
+/** More than a pipe holds of what the log says of them. */
+const REQUESTS = 600
 
-/** Runs `serve 2>&1 | head -5`, and asks the server after `head` has ended. */
-async function loseReader({ users, environment, folder }: Home): Promise<Result> {
-  const port = await freePort()
-  const base = `http://127.0.0.1:${port}`
-  const pidPath = join(folder, 'pid')
-  const serve = `echo $$ > '${pidPath}'; exec '${process.execPath}' '${MAIN}' serve`
-  const shell = spawn('sh', ['-c', `sh -c "$SERVE" 2>&1 | head -5`], {
-    cwd: folder,
-    env: { ...minimal(), ...environment, PORT: String(port), LOG_REQUESTS: 'all', SERVE: serve },
-    stdio: ['ignore', 'ignore', 'ignore'],
-  })
-  const pid = () => Number(readFileSync(pidPath, 'utf8'))
-  const wrong: string[] = []
-  const ended = new Promise<void>(resolve => shell.once('exit', () => resolve()))
-  let hasEnded = false
-  void ended.then(() => {
-    hasEnded = true
-  })
-  // Its number may be another process's once it has ended.
-  const kill = own(() => {
-    if (!hasEnded) process.kill(pid(), 'SIGKILL')
-  })
-  await until('the server to be ready', async () => {
-    const outcome = await send(base, { path: '/health/ready' })
-    return hasEnded || (outcome.kind === 'answer' && outcome.status === 200)
-  })
-  const [{ id, token }] = users as [User]
-  for (let n = 0; n < REQUESTS && !hasEnded; n++) {
-    const outcome = await send(base, { path: '/api/me', token })
-    const isRight = outcome.kind === 'answer' && (outcome.json?.user as { id?: number })?.id === id
-    if (!isRight) wrong.push(`GET /api/me number ${n + 1}: expected 200, got ${describe(outcome)}`)
+/** Runs `serve 2>&1` into a reader that ends or reads nothing, and asks the server for as much as fills the pipe. */
+const withReader =
+  (reader: string) =>
+  async ({ users, environment, folder }: Home): Promise<Result> => {
+    const port = await freePort()
+    const base = `http://127.0.0.1:${port}`
+    const pidPath = join(folder, 'pid')
+    const serve = `echo $$ > '${pidPath}'; exec '${process.execPath}' '${MAIN}' serve`
+    const shell = spawn('sh', ['-c', `sh -c "$SERVE" 2>&1 | ${reader}`], {
+      cwd: folder,
+      env: {
+        ...minimal(),
+        ...environment,
+        PORT: String(port),
+        // Prints a welcome as well.
+        APP_ENV: 'local',
+        LOG_REQUESTS: 'all',
+        SERVE: serve,
+      },
+      stdio: 'ignore',
+      detached: true,
+    })
+    const killGroup = own(() => process.kill(-(shell.pid as number), 'SIGKILL'))
+    await until('the server to be spawned', () => existsSync(pidPath) && readFileSync(pidPath, 'utf8') !== '')
+    const pid = Number(readFileSync(pidPath, 'utf8'))
+    const hasEnded = () => !existsSync(`/proc/${pid}`)
+    const wrong: string[] = []
+    await until('the server to be ready', async () => {
+      const outcome = await send(base, { path: '/health/ready' })
+      return hasEnded() || (outcome.kind === 'answer' && outcome.status === 200)
+    })
+    const [{ id, token }] = users as [User]
+    let requests = 0
+    while (requests < REQUESTS && !hasEnded() && wrong.length === 0) {
+      requests += 1
+      const outcome = await send(base, { path: '/api/me', token })
+      const isRight = outcome.kind === 'answer' && (outcome.json?.user as { id?: number })?.id === id
+      if (!isRight) wrong.push(`GET /api/me number ${requests}: expected 200, got ${describe(outcome)}`)
+    }
+    if (hasEnded()) wrong.push(`the server ended by itself, with its output read by "${reader}"`)
+    else {
+      process.kill(pid, 'SIGTERM')
+      await until('the server to end on SIGTERM', hasEnded, 12_000).catch(error => wrong.push(error.message))
+    }
+    hangUp(base)
+    killGroup()
+    return { requests, acknowledged: 0, wrong, lost: [], recovery: null }
   }
-  if (hasEnded) wrong.push('the server ended when nobody read its output any more')
-  else {
-    process.kill(pid(), 'SIGTERM')
-    await Promise.race([ended, delay(12_000)])
-    if (!hasEnded) wrong.push('SIGTERM: it did not end within 12 s')
-  }
-  hangUp(base)
-  kill()
-  return { requests: REQUESTS, acknowledged: 0, wrong, lost: [], recovery: null }
-}
 
 /** What helps, in words that a message may use. */
 const REMEDY = /backup|restore|remove|delete|move|DATA_DIR/i
@@ -223,6 +234,17 @@ export const embeddedFaults: Fault[] = [
     quick: ONCE,
     run: atHome(killWhileWriting),
   },
-  { name: 'embedded: nobody reads its output', caches: ONCE, quick: ONCE, run: atHome(loseReader) },
+  {
+    name: 'embedded: the reader of its output ends',
+    caches: ONCE,
+    quick: [],
+    run: atHome(withReader('head -5')),
+  },
+  {
+    name: 'embedded: nobody reads its output',
+    caches: ONCE,
+    quick: [],
+    run: atHome(withReader('sleep 600')),
+  },
   { name: 'embedded: database folder damaged', caches: ONCE, quick: ONCE, run: atHome(damage) },
 ]

@@ -90,7 +90,7 @@ export const postgresFaults: Fault[] = [
   underLoad({
     name: 'PostgreSQL out of connections',
     caches: BOTH,
-    quick: ['off'],
+    quick: [],
     tolerance: BUSY,
     isFelt: true,
     async strike(stand) {
@@ -120,7 +120,7 @@ export const postgresFaults: Fault[] = [
   underLoad({
     name: 'sessions terminated in a storm',
     caches: BOTH,
-    quick: ['off'],
+    quick: [],
     tolerance: BUSY,
     isFelt: true,
     async strike(stand) {

@@ -51,7 +51,7 @@ export const serverFaults: Fault[] = [
   {
     name: 'two instances start on an empty database',
     caches: BOTH,
-    quick: ['off'],
+    quick: [],
     run: startOnEmpty,
   },
   {

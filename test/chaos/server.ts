@@ -18,6 +18,9 @@ export interface Exit {
 /** Longer than a server may take to end, in milliseconds. */
 const END_MS = 20_000
 
+/** How long it may take until one is ready, in milliseconds: the embedded database is made in seconds of a free processor. */
+const READY_MS = 90_000
+
 /** The environment of programs: nothing of this process's but what they need to run. */
 export const minimal = (): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
@@ -88,12 +91,16 @@ export class Instance {
    * @throws {Error} when it ends before, with the end of its log
    */
   async ready(): Promise<void> {
-    await until(`${this.name} to be ready`, async () => {
-      const hasEnded = this.#child?.exitCode !== null || this.#child.signalCode !== null
-      if (hasEnded) throw new Error(`${this.name} did not start: ${this.log().slice(-600)}`)
-      const outcome = await send(this.base, { path: '/health/ready' })
-      return outcome.kind === 'answer' && outcome.status === 200
-    })
+    await until(
+      `${this.name} to be ready`,
+      async () => {
+        const hasEnded = this.#child?.exitCode !== null || this.#child.signalCode !== null
+        if (hasEnded) throw new Error(`${this.name} did not start: ${this.log().slice(-600)}`)
+        const outcome = await send(this.base, { path: '/health/ready' })
+        return outcome.kind === 'answer' && outcome.status === 200
+      },
+      READY_MS,
+    )
     this.#downAt = performance.now()
     this.#isMeantToRun = true
   }

@@ -14,10 +14,11 @@ export async function until(
   what: string,
   holds: () => boolean | Promise<boolean>,
   ms = WAIT_MS,
+  pollMs = POLL_MS,
 ): Promise<void> {
   const from = performance.now()
   while (!(await holds())) {
     if (performance.now() - from > ms) throw new Error(`waited ${ms} ms in vain for: ${what}`)
-    await delay(POLL_MS)
+    await delay(pollMs)
   }
 }

@@ -45,8 +45,11 @@ let original: Promise<{ path: string; users: User[] }> | null = null
 async function makeOriginal(folder: string) {
   const { path } = ownFolder('embedded')
   const instance = await Instance.create('original', folder, { ...settings(), DATA_DIR: path })
-  await instance.start()
-  await instance.end('SIGTERM')
+  try {
+    await instance.start()
+  } finally {
+    await instance.end('SIGTERM')
+  }
   return { path, users: await inDatabase(path, seedUsers) }
 }
 

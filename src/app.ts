@@ -15,6 +15,7 @@ import { BODY_LIMIT_BYTES, tooManyRequests } from './api/errors.ts'
 import type { PasswordWork } from './auth/password.ts'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
+import { type Drain, drain } from './drain.ts'
 import { forwardedBy } from './forwarded.ts'
 import { type Gate, requestGate } from './gate.ts'
 import {
@@ -45,6 +46,8 @@ declare module 'fastify' {
     schedule: Schedule
     /** Which requests are begun, and when. */
     admission: Admission
+    /** Ends the service of requests before the server is closed. */
+    drain: Drain
     /** That many random bytes. */
     random: (size: number) => Buffer
     /** Waits for some milliseconds. */
@@ -92,8 +95,9 @@ const receiveMs = (requestTimeoutMs: number) => Math.min(RECEIVE_MS, requestTime
  * and the reading of its answer may take: a client that reads nothing (slow read attack) would keep whole answers in
  * memory for as long as it likes.
  */
-function httpServer(requestTimeoutMs: number, handle: RequestListener): Server {
-  const server = createServer(timeouts(requestTimeoutMs), handle)
+function httpServer(requestTimeoutMs: number, drain: Drain, handle: RequestListener): Server {
+  const server = createServer({ ...timeouts(requestTimeoutMs), ServerResponse: drain.ServerResponse }, handle)
+  drain.watch(server)
   server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs)
   return server
 }
@@ -121,6 +125,7 @@ export function buildApp({
   const forwarded = forwardedBy(config.trustedProxies)
   const gate = requestGate(config, forwarded, monotonic)
   const admissions = admission({ monotonic })
+  const draining = drain({ schedule, monotonic })
   const app = fastify({
     logger: loggerOptions(config.logLevel, logStream),
     logController: new LogController({ disableRequestLogging: true }),
@@ -133,6 +138,7 @@ export function buildApp({
     serverFactory: handle =>
       httpServer(
         config.requestTimeout * 1_000,
+        draining,
         withAdmission(
           admissions,
           { headers, admits: gate.admits, monotonic, schedule },
@@ -158,6 +164,7 @@ export function buildApp({
   app.decorate('monotonic', monotonic)
   app.decorate('schedule', schedule)
   app.decorate('admission', admissions)
+  app.decorate('drain', draining)
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)

@@ -228,6 +228,13 @@ export const SETTINGS = {
     about: 'Seconds after which a request is answered with 503, if it was not answered before.',
     parse: wholeNumber(1, 3_600),
   }),
+  shutdownDelay: setting({
+    name: 'SHUTDOWN_DELAY',
+    fallback: '0',
+    about:
+      'Seconds for which a server that was told to stop still accepts connections, while `/health/ready` returns 503: as long as a load balancer takes to notice. Requests under way then have 10 seconds more.',
+    parse: wholeNumber(0, 600),
+  }),
   dataDir: setting({
     name: 'DATA_DIR',
     fallback: './.data',

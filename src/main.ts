@@ -18,6 +18,9 @@ function environment(): Record<string, string | undefined> {
 
 const oneLine = (message: string) => message.trim().replace(/\s*\n\s*/g, '; ')
 
+// Whoever reads the output may stop, as in `serve | head`: without these an error would end the process.
+for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
+
 try {
   const command = program({
     environment: environment(),

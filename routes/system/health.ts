@@ -32,15 +32,18 @@ const health: FastifyPluginAsyncTypebox = async app => {
         operationId: 'health.ready',
         tags: ['system'],
         summary: 'Tell whether requests can be served',
-        description: 'Answers 200 once the database can be reached and all migrations have run.',
+        description:
+          'Returns 200 once the database can be reached and all migrations have run, until the server is told to stop.',
         response: {
           200: Health('ready', 'Requests can be served.'),
-          503: unavailable('The database cannot be reached, or migrations have not run yet.'),
+          503: unavailable(
+            'The database cannot be reached, migrations have not run yet, or the server is stopping.',
+          ),
         },
       },
     },
     async () => {
-      if (!(await app.readiness.isReady())) throw serviceUnavailable()
+      if (app.drain.hasBegun || !(await app.readiness.isReady())) throw serviceUnavailable()
       return { status: 'ready' }
     },
   )

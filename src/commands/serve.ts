@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import { Command } from 'commander'
 import type { FastifyInstance } from 'fastify'
-import { destination } from 'pino'
 import { collectDefaultMetrics } from 'prom-client'
 import { buildApp } from '../app.ts'
 import { withAppKey } from '../app-key.ts'
@@ -13,10 +12,16 @@ import type { DemoAccess } from '../database/demo.ts'
 import { migrate } from '../database/migrate.ts'
 import { hasPermissions, seedPermissions } from '../database/permissions.ts'
 import { DatabaseUnavailable } from '../database/unavailable.ts'
+import { LogOutput } from '../log-output.ts'
+import { scheduleTimer } from '../schedule.ts'
 import { type CommandContext, CommandError } from './context.ts'
 import { addDemo } from './seed.ts'
 
-const SHUTDOWN_MS = 10_000
+/** How long requests under way may take once the server was told to stop, and then the rest, in milliseconds. */
+const GRACE_MS = 10_000
+const CLOSE_MS = 5_000
+const FLUSH_MS = 1_000
+
 const RETRY_MS = 2_000
 
 /**
@@ -38,8 +43,10 @@ async function serve(context: CommandContext) {
     onLostConnection: error => app?.log.warn({ err: error }, 'lost a connection to the database'),
   })
   await database.open()
-  // Lines are written in the background, and what is still under way when the process ends is written then.
-  const log = destination({ sync: false })
+  // By way of process.stdout, which makes a pipe non-blocking.
+  const log: LogOutput = new LogOutput(process.stdout.fd, scheduleTimer, count =>
+    app?.log.warn({ count }, 'lines of the log were dropped, since nothing read them'),
+  )
   process.once('exit', () => log.flushSync())
   const server = buildApp({
     config,
@@ -51,12 +58,18 @@ async function serve(context: CommandContext) {
   app = server
 
   const stopped = new AbortController()
+  const delayMs = config.shutdownDelay * 1_000
   const grace = closeWithGrace(
-    { delay: SHUTDOWN_MS, logger: { error: error => server.log.error(error) } },
-    async ({ err }) => {
+    {
+      delay: delayMs + GRACE_MS + CLOSE_MS + FLUSH_MS,
+      logger: { error: error => server.log.error(error) },
+    },
+    async ({ err, signal }) => {
       if (err) server.log.fatal({ err }, 'stopping after an error that nobody handled')
+      else server.log.info({ signal }, 'stopping')
       stopped.abort()
-      await server.close()
+      await stop(server, err ? 0 : delayMs)
+      await Promise.race([log.flush(), delay(FLUSH_MS)])
     },
   )
 
@@ -67,13 +80,29 @@ async function serve(context: CommandContext) {
     if (stopped.signal.aborted) return
     await warnOfSkew(server)
     const demo = await seedWhenNew(server)
-    if (config.appEnv === 'local') for (const line of welcome(server, demo)) context.print(line)
+    if (config.appEnv === 'local') for (const line of welcome(server, demo)) log.write(`${line}\n`)
   } catch (error) {
+    // Whatever failed then, it is because the database is closed.
+    if (stopped.signal.aborted) return
     // It would end the process as if all were well.
     grace.uninstall()
     await server.close()
     throw error
   }
+}
+
+/** Closes a server once what is under way was answered, or has had its time. */
+async function stop(server: FastifyInstance, delayMs: number) {
+  server.drain.begin()
+  if (delayMs > 0) await delay(delayMs)
+  const connections = await server.drain.finish(GRACE_MS)
+  if (connections > 0) {
+    server.log.warn(
+      { connections },
+      `connections were cut, since they did not end within ${GRACE_MS / 1_000} s`,
+    )
+  }
+  await server.close()
 }
 
 /** How far the clocks of this machine and of the database may differ before it is logged, in milliseconds. */

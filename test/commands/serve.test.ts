@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -205,6 +206,40 @@ t.test('a database that goes away and comes back', async t => {
   await setReachable(true)
   t.equal((await me(server.base, user.token)).status, 200, 'and recovers')
   t.equal(await server.stop(), 0)
+})
+
+t.test('goes on serving whatever happens to its output', async t => {
+  const environment = {
+    DATABASE_URL: await createPostgresDatabase(t),
+    APP_KEY: TEST_KEY,
+    APP_ENV: 'local',
+    LOG_LEVEL: 'trace',
+    RATE_LIMIT_ANONYMOUS: '1000000',
+  }
+  const until = async (path: string, base: string) => {
+    while ((await fetch(base + path)).status !== 200);
+  }
+
+  t.test('its reader goes away, as in "serve 2>&1 | head -1"', async t => {
+    const server = await serve(t, environment)
+    server.process.stdout?.destroy()
+    server.process.stderr?.destroy()
+    // It prints what a start prints, and each line of its log, to nobody.
+    for (let i = 0; i < 20; i += 1) t.equal((await fetch(`${server.base}/nowhere`)).status, 404)
+    await until('/health/ready', server.base)
+    t.equal(await server.stop(), 0)
+  })
+
+  t.test('its reader stops reading', async t => {
+    const server = await serve(t, environment)
+    await until('/health/ready', server.base)
+    server.process.stdout?.pause()
+    const path = `/${'x'.repeat(7_000)}`
+    for (let i = 0; i < 100; i += 1) t.equal((await fetch(server.base + path)).status, 404)
+    server.process.kill('SIGTERM')
+    await once(server.process, 'exit')
+    t.equal(server.process.exitCode, 0, 'and it stops, though nobody has read what it wrote')
+  })
 })
 
 t.test('what keeps a server from starting', async t => {

@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 
@@ -21,7 +21,11 @@ export class RawClient {
   /** Listens if the server does not yet, and connects. The connection ends with the test. */
   static async connect(t: Test, app: FastifyInstance): Promise<RawClient> {
     if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
-    const { port } = app.server.address() as { port: number }
+    return RawClient.open(t, (app.server.address() as AddressInfo).port)
+  }
+
+  /** Connects to a port of this machine. The connection ends with the test. */
+  static async open(t: Test, port: number): Promise<RawClient> {
     const socket = connect(port, '127.0.0.1')
     t.teardown(() => socket.destroy())
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject))

@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import pg from 'pg'
+import t, { type Test } from 'tap'
+import { databaseOver } from '../../src/database/connect.ts'
+import { postgresSource } from '../../src/database/postgres.ts'
+import { addUser, TEST_KEY } from '../support/app.ts'
+import { createPostgresDatabase } from '../support/databases.ts'
+import { type RunningServer, serve } from '../support/processes.ts'
+import { RawClient } from '../support/raw-client.ts'
+
+/** A server in a process of its own, a user, and a connection that can keep requests waiting. */
+async function start(t: Test, environment: Record<string, string> = {}) {
+  const url = await createPostgresDatabase(t)
+  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  t.teardown(() => database.close())
+  const { token } = await addUser(database, { permissions: ['view playlist', 'create playlist'] })
+  const server = await serve(t, { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', ...environment })
+  await server.line(/the tables are up to date/)
+
+  const locker = new pg.Client(url)
+  await locker.connect()
+  t.teardown(() => locker.end())
+  const authorization = `Bearer ${token}`
+  return {
+    server,
+    authorization,
+    connect: () => RawClient.open(t, Number(new URL(server.base).port)),
+    /** Has requests with a token wait from now on, until the returned function is called. */
+    async block() {
+      await locker.query('begin; lock table personal_access_tokens in access exclusive mode')
+      return () => locker.query('rollback')
+    },
+    /** Resolves when a statement waits for the lock. */
+    async isBlocking() {
+      for (;;) {
+        const { rows } = await locker.query(
+          'select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())',
+        )
+        if (rows.length > 0) return
+      }
+    },
+  }
+}
+
+const ready = async ({ base }: RunningServer) => (await fetch(`${base}/health/ready`)).status
+
+t.test('SIGTERM: what is under way is answered, and each answer closes its connection', async t => {
+  const { server, authorization, connect, block, isBlocking } = await start(t)
+  const [idle, opened, slow, upload, form] = await Promise.all([
+    connect(),
+    connect(),
+    connect(),
+    connect(),
+    connect(),
+  ])
+  idle.head('GET /health/live')
+  t.equal((await idle.answer()).headers.connection, 'keep-alive')
+
+  const json = JSON.stringify({ name: 'uploaded', visibility: 'Private' })
+  upload.head('POST /api/playlist', {
+    authorization,
+    'content-type': 'application/json',
+    'content-length': json.length,
+  })
+  upload.write(json.slice(0, 10))
+  const fields = '_method=DELETE&x=1'
+  form.head('POST /api/me/token/999', {
+    authorization,
+    'content-type': 'application/x-www-form-urlencoded',
+    'content-length': fields.length,
+  })
+  form.write(fields.slice(0, 10))
+  // Answered after the others were read: the server reads connections in the order in which they send.
+  t.equal(await ready(server), 200)
+
+  const unblock = await block()
+  slow.head('GET /api/me', { authorization })
+  await isBlocking()
+  const exit = server.stop('SIGTERM')
+  await Promise.all([idle.closed, opened.closed])
+  t.pass('connections without a request are closed at once')
+  await t.rejects(connect(), { code: 'ECONNREFUSED' })
+
+  upload.write(json.slice(10))
+  form.write(fields.slice(10))
+  await unblock()
+  for (const [name, client, status] of [
+    ['a request', slow, 200],
+    ['an upload', upload, 201],
+    ['a form', form, 404],
+  ] as const) {
+    const answer = await client.answer()
+    t.match(answer, { status, headers: { connection: 'close' } }, `${name}: ${answer.body}`)
+    await client.closed
+  }
+  t.equal(await exit, 0)
+})
+
+t.test('SHUTDOWN_DELAY: not ready, but still there', async t => {
+  const { server, authorization } = await start(t, { SHUTDOWN_DELAY: '1' })
+  server.process.kill('SIGTERM')
+  await server.line(/"stopping"/)
+  const answer = await fetch(`${server.base}/health/ready`)
+  t.equal(answer.status, 503)
+  t.strictSame(await answer.json(), { message: 'Service Unavailable' })
+  const served = await fetch(`${server.base}/api/me`, { headers: { authorization } })
+  t.equal(served.status, 200)
+  t.equal(served.headers.get('connection'), 'close')
+  t.equal((await fetch(`${server.base}/health/live`)).status, 200)
+  await once(server.process, 'exit')
+  t.equal(server.process.exitCode, 0)
+})
+
+t.test('a second signal ends the server at once', async t => {
+  const { server, authorization, connect, block, isBlocking } = await start(t)
+  const unblock = await block()
+  const client = await connect()
+  client.head('GET /api/me', { authorization })
+  await isBlocking()
+  server.process.kill('SIGTERM')
+  await server.line(/"stopping"/)
+  t.equal(await server.stop('SIGINT'), 1)
+  await client.closed
+  await unblock()
+})

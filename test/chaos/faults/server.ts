@@ -196,9 +196,10 @@ async function stopWhileAsked(stand: Stand): Promise<Result> {
   const ended = instance.end('SIGTERM')
   const from = performance.now()
   await delay(300)
-  const outcome = await send(base, { path: '/health/live', headers: { connection: 'close' } })
-  const isRefused = outcome.kind !== 'answer' || outcome.status === 503
-  if (!isRefused) problems.push(`a new connection after SIGTERM: expected none, got ${describe(outcome)}`)
+  const outcome = await send(base, { path: '/health/ready' })
+  const isReady = outcome.kind === 'answer' && outcome.status !== 503
+  if (isReady)
+    problems.push(`GET /health/ready after SIGTERM: expected no answer or 503, got ${describe(outcome)}`)
   for (const request of sending) request.finish()
   await delay(300)
   await locker.query('commit')

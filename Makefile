@@ -1,13 +1,15 @@
-# run, test, check, chaos, bench, bench-scale, openapi: each sets up what it needs.
+# run, test, mutants, check, chaos, bench, bench-scale, openapi: each sets up what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check openapi bench bench-scale chaos clean FORCE
+.PHONY: help run build test mutants check openapi bench bench-scale chaos clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
 	@echo 'make test     run the whole suite; FILES="test/config.test.ts" runs some of it'
+	@echo 'make mutants  remove one guard at a time and run its tests, for MUTANTS_MINUTES=30 at most; goes on where it'
+	@echo '              stopped; ONLY=csrf runs one area'
 	@echo 'make check    types, lint, formatting, and whether openapi/openapi.json is up to date'
 	@echo 'make openapi  write openapi/openapi.json'
 	@echo 'make build    install and compile to dist/'
@@ -44,6 +46,9 @@ run: build
 
 test: build
 	node dist/test/support/runner.js $(FILES)
+
+mutants: build
+	node dist/test/mutants/run.js
 
 check: build
 	npx --no-install biome check --error-on-warnings .

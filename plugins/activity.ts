@@ -102,7 +102,7 @@ export default fp(
     })
     const { activity } = app
 
-    app.addHook('onResponse', (request, _reply, done) => {
+    app.onRequestEnd(request => {
       const { identity, session } = request
       const at = clock()
       if (identity?.via === 'token') tokens.note(identity.token.id, { at, ...browserOf(request) })
@@ -115,7 +115,6 @@ export default fp(
           sessions.note(digest, { at, ...browserOf(request) })
         }
       }
-      done()
     })
 
     const timers: NodeJS.Timeout[] = []
@@ -130,5 +129,5 @@ export default fp(
       await activity.flush()
     })
   },
-  { name: 'activity', dependencies: ['counters', 'identify'] },
+  { name: 'activity', dependencies: ['counters', 'identify', 'request-end'] },
 )

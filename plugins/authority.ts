@@ -60,7 +60,13 @@ export default fp(
       }
       const credential = bearerCredential(request.headers.authorization ?? '')
       if (credential === null) return null
-      const verdict = judgeToken(credential, await present.token(credential), clock(), config, request.ip)
+      const verdict = judgeToken(
+        credential,
+        await present.token(credential),
+        clock(),
+        config,
+        request.clientAddress.ip,
+      )
       return typeof verdict === 'string' ? null : verdict
     }
 

@@ -115,7 +115,7 @@ export default fp(
     })
 
     // The browser that was given a token shows it with its next request. No answer waits for that to be written.
-    app.addHook('onResponse', (request, _reply, done) => {
+    app.onRequestEnd(request => {
       const { session } = request
       if (session?.isDeviceUnseen === true && session.userId !== null && request.deviceCookie === null) {
         const token = presented(request)
@@ -126,7 +126,6 @@ export default fp(
           )
         }
       }
-      done()
     })
 
     app.addHook('onSend', (request, reply, _payload, done) => {
@@ -145,7 +144,10 @@ export default fp(
       done()
     })
   },
-  { name: 'devices', dependencies: ['attempts', 'client-address', 'events', 'keys', 'session'] },
+  {
+    name: 'devices',
+    dependencies: ['attempts', 'client-address', 'events', 'keys', 'request-end', 'session'],
+  },
 )
 
 const isSameOrigin = ({ headers }: FastifyRequest) => headers['sec-fetch-site'] === 'same-origin'

@@ -69,7 +69,7 @@ export default fp(
       },
     })
     app.decorateRequest('record', function (this: FastifyRequest, event, { userId, ...details }) {
-      this.log.info({ userId, ...details, address: this.ip }, event)
+      this.log.info({ userId, ...details, address: this.clientAddress.ip }, event)
       if (userId === null) return
       const { ip_address: address, user_agent: userAgent } = browserColumns(browserOf(this))
       const isByOther = details.by !== undefined
@@ -78,14 +78,13 @@ export default fp(
     })
     // After the answer, so that it takes the same time whether there is something to store or not. What comes after a
     // failure waits for the next try.
-    app.addHook('onResponse', (_request, _reply, done) => {
+    app.onRequestEnd(() => {
       if (waiting.length > 0 && retry === null) void start()
-      done()
     })
     app.addHook('onClose', () => {
       if (retry !== null) clearTimeout(retry)
     })
     app.addHook('onClose', () => app.events.stored())
   },
-  { name: 'events', dependencies: ['database'] },
+  { name: 'events', dependencies: ['database', 'request-end'] },
 )

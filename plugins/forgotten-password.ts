@@ -75,14 +75,13 @@ export default fp(
 
     const later = pLimit(1)
     const promised = new WeakMap<FastifyRequest, () => Promise<unknown>>()
-    app.addHook('onResponse', (request, _reply, done) => {
+    app.onRequestEnd(request => {
       const work = promised.get(request)
       if (work !== undefined) {
         later(work).catch(error =>
           request.log.error({ err: error }, 'a link to a new password could not be sent'),
         )
       }
-      done()
     })
     app.addHook('onClose', async () => {
       // What is done by then is done: the last in the queue is this.
@@ -158,6 +157,6 @@ export default fp(
   },
   {
     name: 'forgotten-password',
-    dependencies: ['attempts', 'client-address', 'credentials', 'events', 'mail', 'screening'],
+    dependencies: ['attempts', 'client-address', 'credentials', 'events', 'mail', 'request-end', 'screening'],
   },
 )

@@ -48,7 +48,7 @@ export default fp(
       const now = clock()
       request.authenticationOutcome = 'unavailable'
       const stored = await app.identities.token(credential, request.raw.socket)
-      const verdict = judgeToken(credential, stored, now, config, request.ip)
+      const verdict = judgeToken(credential, stored, now, config, request.clientAddress.ip)
       const isIdentity = typeof verdict === 'object'
       request.identity = isIdentity ? verdict : null
       request.authenticationOutcome = isIdentity ? 'authenticated' : verdict
@@ -62,7 +62,7 @@ export default fp(
       const credential = bearerCredential(authorization)
       const stored = credential && app.identities.rememberedToken(credential)
       if (!stored) return false
-      const verdict = judgeToken(credential, stored, clock(), config, request.ip)
+      const verdict = judgeToken(credential, stored, clock(), config, request.clientAddress.ip)
       if (typeof verdict === 'string') return false
       request.identity = verdict
       request.authenticationOutcome = 'authenticated'

@@ -98,13 +98,12 @@ export default fp(
       server.close()
       server.closeAllConnections()
     })
-    app.addHook('onResponse', (request, reply, done) => {
+    app.onRequestEnd((request, reply, status) => {
       const route = request.routeConfig.url ?? 'none'
-      durations.observe(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
-      done()
+      durations.observe(request.method, route, status, reply.elapsedTime / 1000)
     })
   },
-  { name: 'metrics', dependencies: ['hosts'] },
+  { name: 'metrics', dependencies: ['hosts', 'request-end'] },
 )
 
 /** Counts by one label, in a map: the registry is told when somebody looks. */

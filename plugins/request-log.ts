@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { pathOf } from '../src/http.ts'
+import { CLIENT_CLOSED_REQUEST, pathOf } from '../src/http.ts'
 
 /** What adding up shares may be off. */
 const ROUNDING = 1e-6
@@ -16,23 +16,24 @@ export default fp(
     let debt = 0
 
     const isDue = (status: number) => {
-      if (status >= 400) return true
+      // Clients that hang up are no errors, and as many as they like.
+      if (status >= 400 && status !== CLIENT_CLOSED_REQUEST) return true
       debt += logRequests
       if (debt < 1 - ROUNDING) return false
       debt -= 1
       return true
     }
 
-    app.addHook('onResponse', (request, reply, done) => {
-      if (isDue(reply.statusCode)) {
+    app.onRequestEnd((request, reply, status) => {
+      if (isDue(status)) {
         const { identity, authenticationOutcome, notStatefulBecause } = request
         request.log.info(
           {
             method: request.method,
             path: pathOf(request.url),
-            status: reply.statusCode,
+            status,
             ms: Math.round(reply.elapsedTime * 10) / 10,
-            address: request.ip,
+            address: request.clientAddress.ip,
             ...(identity !== null && { userId: identity.user.id }),
             ...(authenticationOutcome !== null && { authentication: authenticationOutcome }),
             ...(isLocal && notStatefulBecause !== null && { notStatefulBecause }),
@@ -40,8 +41,7 @@ export default fp(
           'request',
         )
       }
-      done()
     })
   },
-  { name: 'request-log', dependencies: ['identify'] },
+  { name: 'request-log', dependencies: ['client-address', 'identify', 'request-end'] },
 )

@@ -37,13 +37,10 @@ export default fp(
       cancelSweep ??= schedule(SWEEP_MS, sweep)
       done()
     })
-    app.addHook('onResponse', (_request, reply, done) => {
-      ongoing.end(reply)
-      done()
-    })
+    app.onRequestEnd((_request, reply) => ongoing.end(reply))
     app.addHook('onClose', async () => cancelSweep?.())
   },
-  { name: 'request-timeout' },
+  { name: 'request-timeout', dependencies: ['request-end'] },
 )
 
 function giveUp(reply: FastifyReply) {

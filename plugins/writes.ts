@@ -33,10 +33,7 @@ export default fp(
         done()
       }, done)
     })
-    app.addHook('onResponse', (request, _reply, done) => {
-      request.endWrite?.()
-      done()
-    })
+    app.onRequestEnd(request => request.endWrite?.())
   },
-  { name: 'writes', dependencies: ['identify', 'request-timeout'] },
+  { name: 'writes', dependencies: ['identify', 'request-end', 'request-timeout'] },
 )

@@ -30,6 +30,7 @@ import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
 import { type Admission, admission, withAdmission } from './overload.ts'
 import { requestLogger } from './request-logger.ts'
+import { withOriginForm } from './request-target.ts'
 import { type Schedule, scheduleTimer } from './schedule.ts'
 
 declare module 'fastify' {
@@ -139,10 +140,12 @@ export function buildApp({
       httpServer(
         config.requestTimeout * 1_000,
         draining,
-        withAdmission(
-          admissions,
-          { headers, admits: gate.admits, monotonic, schedule },
-          withMethodOverride(handle, { admits: gate.admits, schedule }),
+        withOriginForm(
+          withAdmission(
+            admissions,
+            { headers, admits: gate.admits, monotonic, schedule },
+            withMethodOverride(handle, { admits: gate.admits, schedule }),
+          ),
         ),
       ),
     pluginTimeout: START_TIMEOUT_MS,
@@ -197,7 +200,7 @@ const answerFrameworkError =
     const answer = over === null ? toHttpError(error) : tooManyRequests(over, clock())
     if (over !== null) request.server.metrics.rateLimited('ceiling')
     request.log.info(
-      { method: request.method, status: answer.statusCode, address: request.ip },
+      { method: request.method, status: answer.statusCode, address: gate.clientOf(raw).ip },
       'a request without a route',
     )
     reply

@@ -1,16 +1,26 @@
 import type { IncomingMessage } from 'node:http'
-import { ownHosts } from './auth/origin.ts'
+import { LOOPBACK, ownHosts } from './auth/origin.ts'
 import type { Config } from './config.ts'
 import type { Forwarded } from './forwarded.ts'
 import { CEILING_FACTOR, type OverCeiling, requestCeiling } from './limits/ceiling.ts'
 import { type ClientAddress, clientAddresses } from './limits/client-address.ts'
+import { namesOneHost } from './request-target.ts'
 
 /** What is decided by the head of a request, before it is routed and before its body is read. */
 export interface Gate {
   /** Whom a request is counted for while nobody is logged in. */
   clientOf(request: IncomingMessage): ClientAddress
-  /** Whether a host, with or without a port, is one of ours. Outside production every host is. */
-  isOwnHost(host: string): boolean
+  /**
+   * Whether a request names one host, with or without a port, and in production one of ours.
+   *
+   * @param anyHost whether it may be any
+   */
+  isForUs(request: IncomingMessage, anyHost?: boolean): boolean
+  /**
+   * Whether links may be built on a host: it is APP_URL's or in APP_HOSTS, or locally a name of this machine. Others
+   * could be somebody's whom a cache, or whoever is sent the answer, would be led to.
+   */
+  isLinked(host: string): boolean
   /** Counts a request for its client, once however often it is asked. Returns the limit that it is over, or null. */
   count(request: IncomingMessage, client: ClientAddress): OverCeiling | null
   /** Whether a request's body may be read before it is routed: it names our host, and counts as {@link Gate.count}. */
@@ -30,20 +40,31 @@ export function requestGate(
 ): Gate {
   const clients = clientAddresses(localIps)
   const ceiling = requestCeiling(rateLimitAnonymous * CEILING_FACTOR, monotonic)
-  const isListed = ownHosts([appUrl.hostname, ...appHosts])
+  const isOwn = ownHosts([appUrl.hostname, ...appHosts])
+  const isLinked = appEnv === 'local' ? ownHosts([appUrl.hostname, ...appHosts, ...LOOPBACK]) : isOwn
+  // Most requests name the same host as the one before.
+  let last = ''
+  let isLastOwn = isOwn(last)
   /** Verdicts on requests that were counted before the router. */
   const early = new WeakMap<IncomingMessage, OverCeiling | null>()
 
   const gate: Gate = {
     clientOf: request => clients(addressOf(request), request.headers['x-forwarded-ip']),
-    isOwnHost: host => appEnv !== 'production' || isListed(host),
+    isLinked,
+    isForUs(request, anyHost = false) {
+      if (!namesOneHost(request)) return false
+      if (anyHost || appEnv !== 'production') return true
+      const host = hostOf(request)
+      if (host !== last) [last, isLastOwn] = [host, isOwn(host)]
+      return isLastOwn
+    },
     count(request, { isLocal, networks }) {
       const counted = early.get(request)
       if (counted !== undefined) return counted
       return isLocal ? null : ceiling(networks)
     },
     admits(request) {
-      if (!gate.isOwnHost(hostOf(request))) return false
+      if (!gate.isForUs(request)) return false
       const verdict = gate.count(request, gate.clientOf(request))
       early.set(request, verdict)
       return verdict === null

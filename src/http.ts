@@ -77,6 +77,9 @@ function describeError(error: unknown): Described {
 /** How paths are matched with routes. */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
 
+/** The status of requests whose client closed the connection before it had the answer, as nginx logs them. */
+export const CLIENT_CLOSED_REQUEST = 499
+
 /** A request was not answered within REQUEST_TIMEOUT. */
 export class RequestTimedOut extends Error {
   constructor() {
@@ -148,8 +151,8 @@ export const isUnderWay = ({ headers, complete }: IncomingMessage): boolean =>
   (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > DISCARDED_BYTES)
 
 /** What is stored of the browser that sent a request. */
-export const browserOf = ({ ip, headers }: FastifyRequest): Browser => ({
-  address: ip,
+export const browserOf = ({ clientAddress, headers }: FastifyRequest): Browser => ({
+  address: clientAddress.ip,
   userAgent: headers['user-agent'],
 })
 

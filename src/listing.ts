@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { notFound } from './api/errors.ts'
+import { HttpError, notFound } from './api/errors.ts'
+import { MESSAGES } from './api/messages.ts'
 import { costOf, isHeavy, requireAffordable } from './api/query/cost.ts'
 import { queryParser } from './api/query/parse.ts'
 import type { Query } from './api/query/query.ts'
@@ -7,6 +8,17 @@ import { render, renderPage } from './api/query/render.ts'
 import type { Endpoint } from './api/query/resource.ts'
 import type { ListAsker } from './database/connect.ts'
 import { type Scope, selecting, selectOne, selectPage } from './database/select.ts'
+
+/**
+ * The origin that links of an answer are built on: the host that the request names, with APP_URL's scheme.
+ *
+ * @throws {HttpError} 400 for a host that is not ours
+ */
+function linkOrigin({ host = '', server: { config, gate } }: FastifyRequest): string {
+  const origin = `${config.appUrl.protocol}//${host}`
+  if (!gate.isLinked(host) || !URL.canParse(origin)) throw new HttpError(400, MESSAGES.unknownHost)
+  return new URL(origin).origin
+}
 
 type Server = Pick<FastifyInstance, 'config' | 'database'>
 
@@ -39,11 +51,12 @@ export function listing({ config, database }: Server, endpoint: Endpoint) {
   const parse = queryParser(endpoint)
   const selection = selecting(config)
   return async (request: FastifyRequest, scopeFor: (query: Query) => Scope) => {
+    const origin = linkOrigin(request)
     const query = parse(request.url)
     const page = await database.list(listAsker(endpoint, request, query), db =>
       selectPage(db, endpoint, scopeFor(query), selection(query)),
     )
-    return renderPage(endpoint, query, page, request)
+    return renderPage(endpoint, query, page, { origin, url: request.url })
   }
 }
 

@@ -23,6 +23,7 @@ const CHEAPER = {
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
   badRequest: 'Bad request.',
+  unknownHost: 'The host that the request names is not one of this server.',
   malformedJson: 'The request body is not valid JSON.',
   unauthenticated: 'Unauthenticated.',
   unauthorized: 'This action is unauthorized.',

@@ -1,5 +1,24 @@
-import { BlockList, isIP } from 'node:net'
+import { BlockList, isIP, SocketAddress } from 'node:net'
 import { LRUCache } from 'lru-cache'
+
+/** The text in brackets, or the IPv4 address before a port. */
+const BRACKETS_OR_PORT = /^\[(.+)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$/
+
+/**
+ * The one way to write an IP address: IPv6 as RFC 5952 has it, and IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) as IPv4. Brackets,
+ * a port behind it, as some proxies write it, and a zone are left out.
+ *
+ * @returns null for what is no address
+ */
+export function canonicalAddress(text: string): string | null {
+  const trimmed = text.trim()
+  const [, inBrackets, beforePort] = BRACKETS_OR_PORT.exec(trimmed) ?? []
+  const [address = ''] = (inBrackets ?? beforePort ?? trimmed).split('%', 1)
+  const family = isIP(address)
+  if (family === 0) return null
+  if (family === 4) return address
+  return new SocketAddress({ address, family: 'ipv6' }).address.replace(/^::ffff:(?=\d+\.)/, '')
+}
 
 /** Whether a text is an IP address, or a range in CIDR notation such as 10.0.0.0/8. */
 export const isAddressOrRange = (text: string): boolean => parseRange(text) !== null
@@ -27,7 +46,7 @@ function blockListOf(items: readonly string[]): BlockList {
 
 /** Whether an address is in a list of addresses and ranges. An IPv4 address may come in IPv6's clothes. */
 export function includesAddress(items: readonly string[], address: string): boolean {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '')
+  const plain = canonicalAddress(address) ?? ''
   const family = isIP(plain)
   const key = items.join(',')
   const list = LISTS.get(key) ?? blockListOf(items)

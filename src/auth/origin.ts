@@ -25,7 +25,8 @@ const MAX_HOST = 260
 const REMEMBERED = 1_000
 const MAX_REMEMBERED = 500
 
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]'])
+/** The names of this machine itself, as URLs have them. */
+export const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 /** Whether a URL names this machine itself. */
 export const isLoopback = ({ hostname }: URL): boolean => LOOPBACK.has(hostname)

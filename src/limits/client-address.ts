@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
 import { LRUCache } from 'lru-cache'
-import { includesAddress } from '../auth/address-list.ts'
+import { canonicalAddress, includesAddress } from '../auth/address-list.ts'
 
 /** A network whose addresses are counted together. */
 export interface Network {
@@ -27,8 +27,10 @@ function networksOf(ip: string): readonly [Network, ...Network[]] {
   return [single, ...wider]
 }
 
-/** Whom a request is counted for while nobody is logged in. */
+/** Where a request comes from, and whom it is counted for while nobody is logged in. */
 export interface ClientAddress {
+  /** The IP address that it was sent from, in its canonical form; empty when the connection has ended already. */
+  ip: string
   /** An IPv4 address, or the /64 network of an IPv6 address: what one customer usually has. */
   key: string
   /** The networks that it is in, the narrowest first, whose key is `key`. */
@@ -44,36 +46,24 @@ export interface ClientAddress {
  * @param localIps addresses and ranges of our own machines
  */
 export function clientAddresses(localIps: readonly string[]) {
-  const isOurs = (ip: string) => includesAddress(localIps, ip)
-
-  const find = (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
-    const ip = withoutPort(peer)
-    if (localIps.length === 0 || !isOurs(ip)) return counted(ip, false)
-    if (forwardedIp === undefined) return counted(ip, true)
-    const visitor = typeof forwardedIp === 'string' && isIP(forwardedIp) !== 0 ? forwardedIp : ip
-    return counted(visitor, false)
+  const find = (ip: string, forwardedIp: string | string[] | undefined): ClientAddress => {
+    const isOwn = localIps.length > 0 && includesAddress(localIps, ip)
+    const visitor = isOwn && typeof forwardedIp === 'string' ? (canonicalAddress(forwardedIp) ?? ip) : ip
+    const networks = networksOf(visitor)
+    return { ip, key: networks[0].key, networks, isLocal: isOwn && forwardedIp === undefined }
   }
 
   // The same addresses call again and again.
   const known = new LRUCache<string, ClientAddress>({ max: REMEMBERED })
-  return (peer: string, forwardedIp: string | string[] | undefined): ClientAddress => {
-    if (forwardedIp !== undefined && localIps.length > 0) return find(peer, forwardedIp)
-    let address = known.get(peer)
+  return (ip: string, forwardedIp: string | string[] | undefined): ClientAddress => {
+    if (forwardedIp !== undefined && localIps.length > 0) return find(ip, forwardedIp)
+    let address = known.get(ip)
     if (address === undefined) {
-      address = find(peer, undefined)
-      known.set(peer, address)
+      address = find(ip, undefined)
+      known.set(ip, address)
     }
     return address
   }
 }
 
 const REMEMBERED = 1_000
-
-function counted(ip: string, isLocal: boolean): ClientAddress {
-  const networks = networksOf(ip)
-  return { key: networks[0].key, networks, isLocal }
-}
-
-/** Some proxies write the port along, and would give every connection a key of its own. */
-const withoutPort = (ip: string) =>
-  ip.replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1').replace(/^\[(.+)\](:\d+)?$/, '$1')

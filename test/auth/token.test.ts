@@ -340,6 +340,13 @@ t.test('digests of unequal length are unequal, and no crash', async t => {
   const digest = new TokenSecret('a').digest()
   t.equal(equalSecrets(digest, digest), true)
   t.equal(equalSecrets(digest, digest.slice(1) as typeof digest), false)
+  // Shorter and longer than what is compared without making buffers.
+  for (const length of [1, 128, 129]) {
+    const text = 'a'.repeat(length)
+    t.notOk(equalSecrets(text, `${text}\0`), 'a longer one with a NUL')
+    t.notOk(equalSecrets(text, `${text}a`), 'a longer one that begins with it')
+    t.notOk(equalSecrets(`${text}a`, text), 'the beginning of one')
+  }
 })
 
 t.test('texts of equal length are told apart, long ones and those of other scripts too', async t => {

@@ -5,6 +5,7 @@ import { Type } from 'typebox'
 import { DatabaseUnavailable } from '../../src/database/unavailable.ts'
 import { type Answer, addUser, get, send, startApp, USER_TYPE } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
+import { RawClient } from '../support/raw-client.ts'
 
 let database: TestDatabase
 t.before(async () => {
@@ -411,6 +412,44 @@ t.test('hosts', async t => {
   t.test('elsewhere any host is', async t => {
     const app = await startApp(t, { database })
     t.equal((await send(app, 'GET', '/api/me', { headers: { host: 'anything.test' } })).status, 401)
+  })
+
+  t.test('two Host headers, or another host in the target, are 400, whatever the route', async t => {
+    for (const environment of [{}, PRODUCTION]) {
+      const app = await startApp(t, { database, environment: { ...environment, APP_HOSTS: 'localhost' } })
+      const client = await RawClient.connect(t, app)
+      const statusOf = async (head: string) => {
+        client.write(`${head}\r\n\r\n`)
+        return (await client.answer()).status
+      }
+      for (const path of ['/api/me', '/health/live', '/nope', '/api/playlist?page[size]=1']) {
+        for (const hosts of [
+          ['localhost', 'evil.test'],
+          ['evil.test', 'localhost'],
+          ['localhost', 'localhost'],
+        ]) {
+          const lines = hosts.map((host, i) => `${i ? 'hOST' : 'Host'}: ${host}`).join('\r\n')
+          t.equal(await statusOf(`GET ${path} HTTP/1.1\r\n${lines}`), 400, `${path} ${hosts}`)
+        }
+        for (const target of [
+          'http://evil.test',
+          'https://evil.test',
+          'http://localhost@evil.test',
+          'http://user@localhost',
+          'http://localhost:81',
+          'http://',
+          'HTTP://evil.test',
+        ]) {
+          t.equal(await statusOf(`GET ${target}${path} HTTP/1.1\r\nHost: localhost`), 400, target + path)
+        }
+      }
+      t.equal(await statusOf('GET http://localhost/api/me HTTP/1.1\r\nHost: localhost'), 401)
+      t.equal(await statusOf('GET http://LOCALHOST/health/live HTTP/1.1\r\nHost: localhost'), 200)
+      t.equal(await statusOf('GET http://localhost?x=1 HTTP/1.1\r\nHost: localhost'), 302)
+      const form = 'Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 14'
+      client.write(`POST http://evil.test/login HTTP/1.1\r\nHost: localhost\r\n${form}\r\n\r\n_method=DELETE`)
+      t.equal((await client.answer()).status, 400)
+    }
   })
 })
 

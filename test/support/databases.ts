@@ -12,9 +12,13 @@ import { seedPermissions } from '../../src/database/permissions.ts'
 import { PGLITE_OPTIONS, PgliteSource } from '../../src/database/pglite.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
 
-/** The two databases that everything with SQL in it has to work on. */
-export const ENGINES = ['postgres', 'pglite'] as const
-export type Engine = (typeof ENGINES)[number]
+const ALL_ENGINES = ['postgres', 'pglite'] as const
+export type Engine = (typeof ALL_ENGINES)[number]
+
+/** The two databases that everything with SQL in it has to work on; TEST_ENGINES names one of them alone. */
+export const ENGINES: readonly Engine[] = ALL_ENGINES.filter(
+  engine => !process.env.TEST_ENGINES || engine === process.env.TEST_ENGINES,
+)
 
 const TEMPLATE = 'animethemes_auth_test_template'
 const SEEDED_AT = Date.UTC(2026, 0, 1)

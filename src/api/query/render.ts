@@ -89,8 +89,8 @@ function parseJson(text: string): unknown {
 
 /** Where a request was sent: links are built on it. */
 export interface RequestUrl {
-  protocol: string
-  host: string
+  /** Scheme, host and port. */
+  origin: string
   /** Path and query string. */
   url: string
 }
@@ -100,11 +100,11 @@ export function renderPage(
   { resource }: Endpoint,
   query: Query,
   { found, hasMore }: { found: readonly Found[]; hasMore: boolean },
-  { protocol, host, url }: RequestUrl,
+  { origin, url }: RequestUrl,
 ) {
   const { number, size } = query.page
   const [pathname = ''] = url.split('?', 1)
-  const path = `${protocol}://${host}${pathname.replace(/(?<=.)\/$/, '')}`
+  const path = `${origin}${pathname.replace(/(?<=.)\/$/, '')}`
   const rest = flatten(parseQueryString(searchOf(url))).filter(([name]) => name !== 'page[number]')
   const link = (page: number) =>
     `${path}?${[...rest, ['page[number]', String(page)]].map(pair => pair.map(encode).join('=')).join('&')}`

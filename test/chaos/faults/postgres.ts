@@ -39,7 +39,7 @@ export const postgresFaults: Fault[] = [
   underLoad({
     name: 'PostgreSQL stopped and started',
     caches: BOTH,
-    quick: ['off'],
+    quick: [],
     tolerance: BUSY,
     isFelt: true,
     async strike({ world: { postgres }, hold }) {

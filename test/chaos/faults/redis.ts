@@ -12,7 +12,7 @@ export const redisFaults: Fault[] = [
   underLoad({
     name: 'Redis stopped and started',
     caches: BOTH,
-    quick: ['off'],
+    quick: [],
     tolerance: UNNOTICED,
     isFelt: false,
     async strike({ world: { redis }, hold }) {

@@ -789,12 +789,31 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
     const forwarded = {
       host: 'internal',
       'x-forwarded-host': 'api.example.org',
-      'x-forwarded-proto': 'https',
+      'x-forwarded-proto': 'http',
     }
-    t.equal(await path(app, { host: 'localhost:8000' }), 'http://localhost:8000/api/me/playlist')
-    t.equal(await path(app, forwarded), 'http://internal/api/me/playlist')
-    const behind = await startApp(t, { database, environment: { TRUSTED_PROXIES: '127.0.0.1' } })
+    for (const host of ['localhost:8000', '127.0.0.1', '[::1]:3000']) {
+      t.equal(await path(app, { host }), `http://${host}/api/me/playlist`)
+    }
+    t.equal(await path(app, { host: 'LOCALHOST:80' }), 'http://localhost/api/me/playlist')
+    for (const host of ['internal', 'evil.example', 'localhost.evil.example', 'localhost@evil.example', '']) {
+      const refused = await get(app, '/api/me/playlist', user.token, { host })
+      t.equal(refused.status, 400, host)
+      t.strictSame(refused.json, { message: 'The host that the request names is not one of this server.' })
+      t.equal((await get(app, '/api/me', user.token, { host })).status, 200, 'which matters to links alone')
+    }
+    const environment = {
+      APP_URL: 'https://api.example.org',
+      APP_HOSTS: 'internal, *.preview.example.org',
+      TRUSTED_PROXIES: '127.0.0.1',
+    }
+    const behind = await startApp(t, { database, environment })
     t.equal(await path(behind, forwarded), 'https://api.example.org/api/me/playlist')
+    t.equal(
+      await path(behind, { host: 'a.preview.example.org' }),
+      'https://a.preview.example.org/api/me/playlist',
+    )
+    const direct = await startApp(t, { database, environment: { ...environment, TRUSTED_PROXIES: '' } })
+    t.equal(await path(direct, forwarded), 'https://internal/api/me/playlist')
     const production = await startApp(t, {
       database,
       environment: {
@@ -803,6 +822,7 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
         TRUSTED_PROXIES: '127.0.0.1',
       },
     })
+    t.equal((await get(production, '/api/me/playlist', user.token, { host: 'localhost' })).status, 400)
     t.equal(await path(production, forwarded), 'https://api.example.org/api/me/playlist')
     const evil = { ...forwarded, 'x-forwarded-host': 'evil.example' }
     t.equal((await get(production, '/api/me/playlist', user.token, evil)).status, 400)

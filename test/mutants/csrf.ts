@@ -1,0 +1,103 @@
+import type { Mutant } from './mutant.ts'
+
+/** Changes in the name of a session that no page of ours asked for. */
+export const CSRF: readonly Mutant[] = [
+  {
+    name: 'the check as a whole',
+    file: 'plugins/csrf.ts',
+    find: 'if (!request.isStateful || request.is404 || isSafe(method)) return',
+    replace: 'return',
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'the token is that of the session',
+    file: 'plugins/csrf.ts',
+    find: '|| !session.id.accepts(token)',
+    replace: '',
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'the comparison of tokens',
+    file: 'src/auth/session.ts',
+    find: 'return equalSecrets(csrfToken, this.csrfToken())',
+    replace: 'return csrfToken.length === this.csrfToken().length',
+    tests: ['test/auth/session.test.ts', 'test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'a token of each session',
+    file: 'src/auth/session.ts',
+    find: "hash('sha256', `csrf-token:${this.reveal()}`, 'base64url')",
+    replace: "hash('sha256', 'csrf-token', 'base64url')",
+    tests: ['test/auth/session.test.ts', 'test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'a request without a token',
+    file: 'plugins/csrf.ts',
+    find: "|| typeof token !== 'string' || !session.id.accepts(token)",
+    replace: "|| (typeof token === 'string' && !session.id.accepts(token))",
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'the token in the body',
+    file: 'plugins/csrf.ts',
+    find: 'if (request.awaitsBody) pass(checkBody, request, reply, done)',
+    replace: 'if (false) pass(checkBody, request, reply, done)',
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'guards wait for the token in the body',
+    file: 'plugins/csrf.ts',
+    find: 'if (request.awaitsBody) pass(guard, request, reply, done)',
+    replace: 'if (false) pass(guard, request, reply, done)',
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'a page of the same site is not of the same origin',
+    file: 'plugins/csrf.ts',
+    find: "if (headers['sec-fetch-site'] === 'same-origin') return",
+    replace: "if (String(headers['sec-fetch-site']).startsWith('same-')) return",
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'CSRF_MODE=origin-only takes no token',
+    file: 'plugins/csrf.ts',
+    find: 'if (isOriginOnly) throw forbidden(MESSAGES.originMismatch)',
+    replace: '',
+    tests: ['test/routes/web/attacks.test.ts', 'test/routes/web/clients.test.ts'],
+  },
+  {
+    name: 'a method that changes something',
+    file: 'src/http.ts',
+    find: "new Set(['GET', 'HEAD', 'OPTIONS'])",
+    replace: "new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])",
+    tests: ['test/routes/web/attacks.test.ts'],
+  },
+  {
+    name: 'a remembered device is not for pages of others',
+    file: 'plugins/devices.ts',
+    find: 'const mayBegin = isSafe(request.method) || isSameOrigin(request)',
+    replace: 'const mayBegin = true',
+    tests: ['test/routes/web/second-factor.test.ts'],
+  },
+  {
+    name: 'a token logs nobody in or out',
+    file: 'plugins/identify.ts',
+    find: "|| access?.via === 'session'",
+    replace: '',
+    tests: ['test/routes/web/session.test.ts'],
+  },
+  {
+    name: 'answers of the panel are for no page of another origin',
+    file: 'plugins/panel.tsx',
+    find: "reply.removeHeader('access-control-allow-origin')",
+    replace: '',
+    tests: ['test/routes/admin/attacks.test.ts'],
+  },
+  {
+    name: 'the panel is changed by its own pages alone',
+    file: 'plugins/panel.tsx',
+    find: '!isOwnPage(request, config.appUrl.host)',
+    replace: 'false',
+    tests: ['test/routes/admin/attacks.test.ts'],
+  },
+]

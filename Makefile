@@ -1,9 +1,9 @@
-# run, test, mutants, check, bench, bench-scale, openapi: each sets up what it needs.
+# run, test, mutants, check, chaos, bench, bench-scale, openapi: each sets up what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test mutants check openapi bench bench-scale clean FORCE
+.PHONY: help run build test mutants check openapi bench bench-scale chaos clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
@@ -15,6 +15,8 @@ help:
 	@echo 'make build    install and compile to dist/'
 	@echo 'make bench    compare with other servers, and measure logins, lists, start-up and memory;'
 	@echo '              BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
+	@echo 'make chaos    make databases, Redis, servers and clocks fail under load, and print how that went;'
+	@echo '              QUICK=1 runs half of it, ONLY=redis,clock what has such a name'
 	@echo 'make bench-scale  measure one instance and two, with their database and Redis'
 
 # Not npm ci: it insists on the binaries of every platform, and not every registry has them all.
@@ -65,6 +67,9 @@ bench: build bench/contenders/node_modules/.package-lock.json
 
 bench-scale: build bench/contenders/node_modules/.package-lock.json
 	node dist/bench/scale.js
+
+chaos: build
+	node dist/test/chaos/run.js
 
 clean:
 	rm -rf dist node_modules bench/contenders/node_modules

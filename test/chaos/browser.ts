@@ -1,0 +1,57 @@
+import { type Answer, type Call, describe, type Outcome, send } from './http.ts'
+
+const PAGE = 'http://localhost:3000'
+
+/** A browser on a first party's page, with its cookies. */
+export class Browser {
+  readonly #cookies = new Map<string, string>()
+
+  /** Sends a request as a script of the page does. */
+  async send(base: string, call: Call): Promise<Outcome> {
+    const csrf = this.#cookies.get('XSRF-TOKEN')
+    const outcome = await send(base, {
+      ...call,
+      headers: {
+        origin: PAGE,
+        referer: `${PAGE}/`,
+        cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; '),
+        ...(csrf !== undefined && { 'x-xsrf-token': decodeURIComponent(csrf) }),
+        ...call.headers,
+      },
+    })
+    if (outcome.kind === 'answer') this.#keep(outcome)
+    return outcome
+  }
+
+  /** Logs in as the page does. @returns the answer to the login, or what kept it from being sent */
+  async logIn(base: string, { email, password }: { email: string; password: string }): Promise<Outcome> {
+    const offered = await this.send(base, { path: '/sanctum/csrf-cookie' })
+    if (offered.kind !== 'answer' || offered.status !== 204) return offered
+    return this.send(base, { method: 'POST', path: '/login', json: { email, password } })
+  }
+
+  #keep({ headers }: Answer) {
+    for (const cookie of headers['set-cookie'] ?? []) {
+      const [pair = ''] = cookie.split(';')
+      const equals = pair.indexOf('=')
+      this.#cookies.set(pair.slice(0, equals), pair.slice(equals + 1))
+    }
+  }
+}
+
+/** Logs a user in, and asks who it is. @returns what went wrong, or null */
+export async function loginFault(
+  base: string,
+  user: { id: number; email: string; password: string },
+): Promise<string | null> {
+  const browser = new Browser()
+  const login = await browser.logIn(base, user)
+  if (login.kind !== 'answer' || login.status !== 200) {
+    return `POST /login on ${base}: expected 200, got ${describe(login)}`
+  }
+  const me = await browser.send(base, { path: '/api/me' })
+  const id = me.kind === 'answer' ? (me.json?.user as { id?: number } | undefined)?.id : undefined
+  return id === user.id
+    ? null
+    : `GET /api/me after a login on ${base}: expected user ${user.id}, got ${describe(me)}`
+}

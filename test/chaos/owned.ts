@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const ends = new Set<() => void>()
+
+/**
+ * Has something ended when this process does, however that comes about.
+ *
+ * @param end is called synchronously
+ * @returns ends it now
+ */
+export function own(end: () => void): () => void {
+  ends.add(end)
+  return () => {
+    if (ends.delete(end)) end()
+  }
+}
+
+/** A temporary folder that is removed with this process, unless it is to be kept. */
+export function ownFolder(name: string): { path: string; remove: () => void; keep: () => void } {
+  const path = mkdtempSync(join(tmpdir(), `animethemes-auth-chaos-${name}-`))
+  let isKept = false
+  const remove = own(() => {
+    // Processes that were just killed may still be writing.
+    if (!isKept) rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+  })
+  const keep = () => {
+    isKept = true
+  }
+  return { path, remove, keep }
+}
+
+process.once('exit', () => {
+  // Folders were made before the processes that use them.
+  for (const end of [...ends].reverse()) {
+    try {
+      end()
+    } catch {}
+  }
+})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => process.exit(130))
+}

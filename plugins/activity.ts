@@ -70,7 +70,9 @@ export default fp(
     // When each was noted, in milliseconds of the monotonic clock.
     const noted = new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY })
 
-    const warn = (message: string) => (error: unknown) => log.warn({ err: error }, message)
+    const warn = (message: string) => (error: unknown) => {
+      if (!app.noteOutage(error)) log.warn({ err: error }, message)
+    }
     app.decorate('activity', {
       tokens,
       sessions,

@@ -49,15 +49,18 @@ export default fp(
       redis.on('error', error => app.log.debug({ err: error }, 'redis connection'))
       app.addHook('onReady', async () => {
         await redis.connect().catch(error => app.log.debug({ err: error }, 'redis connection'))
+        // Asked once, so that the log says at the start already that nobody answers.
+        await make('start').read('start', 1)
       })
       app.addHook('onClose', async () => redis.disconnect())
       return redisCounters(redis, monotonic, error => {
         if (error === null) app.log.info('redis answers again: request rates are shared by all instances')
-        else
+        else {
+          const { message } = error as Error
           app.log.warn(
-            { err: error },
-            'redis does not answer: request rates are counted by each process alone',
+            `REDIS_URL: redis does not answer (${message}), so request rates are counted by each process alone`,
           )
+        }
       })
     }
   },

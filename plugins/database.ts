@@ -43,7 +43,8 @@ export default fp(
 /** Has the cache follow the database's changes, those of our own requests before they are answered. */
 function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
   const { database, monotonic, log } = app
-  let isFollowing = false
+  /** Null before the first try. */
+  let isFollowing: boolean | null = null
   let changes: ReturnType<typeof followIdentityChanges> | undefined
 
   app.addHook('onReady', async () => {
@@ -53,9 +54,13 @@ function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
         log.info('identities are remembered')
       },
       interrupted(error) {
+        if (isFollowing !== false) {
+          const reason = error.message
+          log.warn({ reason }, 'identities are not remembered, since changes of them cannot be followed')
+        }
         isFollowing = false
         app.readiness.forget()
-        log.warn({ err: error }, 'identities are not remembered, since changes of them cannot be followed')
+        app.noteOutage(error)
       },
     })
   })
@@ -78,7 +83,7 @@ function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
     help: 'Whether identities are remembered: 0 while changes of them cannot be followed.',
     registers,
     collect() {
-      this.set(Number(isFollowing))
+      this.set(Number(isFollowing === true))
     },
   })
   new Gauge({

@@ -19,7 +19,8 @@ export default fp(
         contentType: request.headers['content-type'],
         bodyLimit: request.routeOptions.bodyLimit,
       })
-      if (isPassing(error) && !request.raw.socket.destroyed) logPassing(error.name, { error, request })
+      if (app.noteOutage(error)) request.log.debug({ err: error }, 'request failed')
+      else if (isPassing(error) && !request.raw.socket.destroyed) logPassing(error.name, { error, request })
       else if (answer.statusCode >= 500 && !isPassing(error))
         request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')

@@ -50,7 +50,9 @@ export default fp(
     const start = (): Promise<void> => {
       writing ??= write()
         .catch(error => {
-          log.warn({ err: error, events: waiting.length }, 'events could not be stored yet')
+          if (!app.noteOutage(error)) {
+            log.warn({ err: error, events: waiting.length }, 'events could not be stored yet')
+          }
           retry ??= setTimeout(() => {
             retry = null
             void start()

@@ -200,7 +200,9 @@ export default fp(
         if (request.replacesSession) await app.delay(SLOW_MS)
         if (request.session !== null && !(await isOver(request))) setCookies(reply, request.session)
       } catch (error) {
-        request.log.warn({ err: error }, 'a session could not be stored, or looked up again')
+        if (!app.noteOutage(error)) {
+          request.log.warn({ err: error }, 'a session could not be stored, or looked up again')
+        }
       }
     }
 

@@ -28,6 +28,7 @@ import {
 } from './http.ts'
 import type { Deliver } from './mail/mailer.ts'
 import { withMethodOverride } from './method-override.ts'
+import { type NoteOutage, outages } from './outages.ts'
 import { type Admission, admission, withAdmission } from './overload.ts'
 import { requestLogger } from './request-logger.ts'
 import { withOriginForm } from './request-target.ts'
@@ -47,6 +48,8 @@ declare module 'fastify' {
     schedule: Schedule
     /** Which requests are begun, and when. */
     admission: Admission
+    /** Has an outage of the database logged now and then, whoever notices it. */
+    noteOutage: NoteOutage
     /** Ends the service of requests before the server is closed. */
     drain: Drain
     /** That many random bytes. */
@@ -168,6 +171,7 @@ export function buildApp({
   app.decorate('schedule', schedule)
   app.decorate('admission', admissions)
   app.decorate('drain', draining)
+  app.decorate('noteOutage', outages(schedule, app.log))
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)

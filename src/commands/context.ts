@@ -3,6 +3,7 @@ import { type Config, loadConfig } from '../config.ts'
 import type { Database } from '../database/connect.ts'
 import { connectDatabase } from '../database/connect.ts'
 import { insertEvents } from '../database/events.ts'
+import { isUnmigrated } from '../database/unavailable.ts'
 
 /** What a command has of the world around it. */
 export interface CommandContext {
@@ -51,6 +52,11 @@ export async function withDatabase(
   const database = connectDatabase(config, { command, share: true, onLostConnection: () => {} })
   try {
     await run(database, config)
+  } catch (error) {
+    if (!isUnmigrated(error)) throw error
+    throw new CommandError(
+      'The tables of this version are not in the database: run "migrate" first, and "seed" if it is new.',
+    )
   } finally {
     await database.close()
   }

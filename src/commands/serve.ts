@@ -40,7 +40,7 @@ async function serve(context: CommandContext) {
   const database = connectDatabase(config, {
     command: 'serve',
     share: false,
-    onLostConnection: error => app?.log.warn({ err: error }, 'lost a connection to the database'),
+    onLostConnection: error => app?.noteOutage(new DatabaseUnavailable(error)),
   })
   await database.open()
   // By way of process.stdout, which makes a pipe non-blocking.
@@ -175,7 +175,7 @@ async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
       return
     } catch (error) {
       if (!(error instanceof DatabaseUnavailable)) throw error
-      app.log.warn({ err: error }, 'waiting for the database')
+      if (!app.noteOutage(error)) app.log.warn({ err: error }, 'the tables cannot be brought up to date yet')
       await delay(RETRY_MS, undefined, { signal }).catch(() => {})
     }
   }

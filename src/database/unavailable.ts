@@ -42,3 +42,16 @@ export function asUnavailable(error: unknown): unknown {
   const isVerdict = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)
   return isVerdict && !PASSING.test(code) ? error : new DatabaseUnavailable(error)
 }
+
+const sqlState = ({ cause }: DatabaseUnavailable) => String((cause as { code?: unknown } | undefined)?.code)
+
+/** What every request and every task meets while the database is away, as opposed to what one statement met. */
+export const isOutage = (error: unknown): error is DatabaseUnavailable =>
+  error instanceof DatabaseUnavailable && !(error instanceof DatabaseBusy) && !SURVIVED.test(sqlState(error))
+
+/** SQLSTATE codes of what a migration has yet to make: undefined table, column, function. */
+const UNMIGRATED: ReadonlySet<string> = new Set(['42P01', '42703', '42883'])
+
+/** Whether the database lacks what a migration of this version makes. */
+export const isUnmigrated = (error: unknown): boolean =>
+  error instanceof DatabaseUnavailable && UNMIGRATED.has(sqlState(error))

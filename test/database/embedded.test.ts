@@ -21,9 +21,6 @@ import type { SessionSource } from '../../src/database/dialect.ts'
 import { EmbeddedDatabaseInUse, openEmbedded } from '../../src/database/embedded.ts'
 import { socketPath } from '../../src/database/embedded-socket.ts'
 
-// A new database takes 5 s where nothing else runs, and far longer beside other tests.
-t.setTimeout(180_000)
-
 // One directory serves all tests, in this order: a new database takes seconds.
 const dataDir = join(mkdtempSync(join(tmpdir(), 'animethemes-auth-embedded-')), 'data')
 mkdirSync(join(dataDir, 'database.unfinished'), { recursive: true })

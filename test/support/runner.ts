@@ -1,33 +1,49 @@
 /**
- * Runs the suite: brings up what the tests need, hands every test file to tap, and ends with a line that counts
- * the results. Arguments name the test files to run instead of all, such as `test/config.test.ts`.
+ * Runs the suite: brings up what the tests need, runs every test file in a process of its own, and ends with a line
+ * that counts the results. Arguments name the test files to run instead of all, such as `test/config.test.ts`.
  *
- * Set TEST_REQUIRE_ALL to have a service that cannot be found fail the run, instead of skipping its tests.
+ * - TEST_JOBS: how many files run at the same time; one for each processor, two to four, unless set.
+ * - TEST_TIMEOUT: how many seconds a file may take; 600 unless set. On a machine with much else to do, set more.
+ * - TEST_REQUIRE_ALL: a service that cannot be found fails the run, instead of skipping its tests.
  */
-import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { makePgliteImage, makeTemplate } from './databases.ts'
+import { type FileResult, runFile } from './run-file.ts'
 import { findChromium, startPostgres, startRedis } from './services.ts'
 
 const project = join(import.meta.dirname, '../../..')
 
+const jobs = wholeNumber('TEST_JOBS', Math.min(4, Math.max(2, availableParallelism())))
+const limitS = wholeNumber('TEST_TIMEOUT', 600)
+
+// The largest first, which take longest: none of them is to begin when all others are done.
+const sizeOf = (file: string) => statSync(join(project, file)).size
 const files =
   process.argv.length > 2
     ? process.argv.slice(2).map(name => join('dist', name.replace(/\.ts$/, '.js')))
     : readdirSync(join(project, 'dist/test'), { recursive: true, encoding: 'utf8' })
         .filter(name => name.endsWith('.test.js'))
-        .sort()
         .map(name => join('dist/test', name))
+        .sort((a, b) => sizeOf(b) - sizeOf(a))
+
+const results = new Map<string, FileResult>()
+
+const stopped = new AbortController()
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort())
 
 const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-test-'))
 const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
 const chromium = findChromium()
 const skipped = [redis === null && 'Redis', chromium === null && 'Chromium'].filter(Boolean)
 let exitCode = 1
+let isReported = false
+// The database's own handler of signals ends the process.
+process.once('exit', () => {
+  if (!isReported) report()
+})
 
 try {
   if (skipped.length > 0 && process.env.TEST_REQUIRE_ALL) {
@@ -37,57 +53,57 @@ try {
   // One after the other: PGlite keeps the process busy for seconds, in which no connection gets anywhere.
   await makeTemplate(postgres.url)
   await makePgliteImage(image)
-  const { passed, failed, code } = await tap({
+  await runFiles({
     TEST_DATABASE_URL: postgres.url,
     TEST_PGLITE_IMAGE: image,
     TEST_REDIS_URL: redis?.url ?? '',
     TEST_CHROMIUM: chromium ?? '',
   })
-  exitCode = code
   for (const name of skipped) {
     process.stdout.write(`\n*** SKIPPED: no ${name} was found, and the tests that need it did not run. ***\n`)
   }
-  // A file that crashed may have counted no failure: it is one all the same.
-  process.stdout.write(`\n${passed} passed, ${code === 0 ? failed : Math.max(failed, 1)} failed\n`)
+  exitCode = report()
 } catch (error) {
-  process.stdout.write(`${error}\n\n0 passed, 1 failed\n`)
+  process.stdout.write(`${error}\n`)
 } finally {
   await Promise.all([postgres.stop(), redis?.stop(), rm(scratch, { recursive: true, force: true })])
 }
 process.exit(exitCode)
 
-/** Runs tap over the files, shows a line for each and everything of those that failed, and reads its counts. */
-async function tap(environment: Record<string, string>) {
-  const child = spawn(
-    process.execPath,
-    [
-      join(project, 'node_modules/tap/dist/esm/run.mjs'),
-      ...[
-        'run',
-        '--reporter=tap',
-        '--jobs=2',
-        '--timeout=300',
-        '--disable-coverage',
-        '--allow-empty-coverage',
-      ],
-      ...files,
-    ],
-    {
-      cwd: project,
-      env: { ...process.env, ...environment },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    },
-  )
-  const closed = new Promise<number>(resolve => child.once('close', status => resolve(status ?? 1)))
-  let counts = ''
-  let block: string[] = []
-  for await (const line of createInterface({ input: child.stdout })) {
-    block.push(line)
-    if (line.startsWith('# {')) counts = line
-    if (!/^(not )?ok /.test(line)) continue
-    process.stdout.write(line.startsWith('ok') ? `${line.replace(/ \{$/, '')}\n` : `${block.join('\n')}\n`)
-    block = []
+/** Runs all files, some at a time, and shows a line for each and what failed. */
+async function runFiles(environment: Record<string, string>): Promise<void> {
+  const waiting = [...files]
+  const work = async () => {
+    for (let file = waiting.shift(); file !== undefined && !stopped.signal.aborted; file = waiting.shift()) {
+      const result = await runFile(file, { cwd: project, environment, limitS, signal: stopped.signal })
+      results.set(file, result)
+      const { fault, passed, seconds, details } = result
+      const verdict = fault === null ? `ok ${passed}` : `NOT OK: ${fault}`
+      process.stdout.write(`${file} ${verdict} (${seconds.toFixed(1)} s)\n`)
+      if (details.length > 0) process.stdout.write(`${details.join('\n')}\n`)
+    }
   }
-  const count = (name: string) => Number(new RegExp(`\\b${name}: (\\d+)`).exec(counts)?.[1] ?? 0)
-  return { passed: count('pass'), failed: count('fail'), code: await closed }
+  await Promise.all(Array.from({ length: jobs }, work))
+}
+
+/** Names the files that failed or did not run, counts everything, and returns the exit code. */
+function report(): number {
+  isReported = true
+  let passed = 0
+  let failed = 0
+  for (const file of files) {
+    const result = results.get(file)
+    passed += result?.passed ?? 0
+    failed += result?.failed ?? 1
+    const fault = result === undefined ? 'did not run' : result.fault
+    if (fault !== null) process.stdout.write(`\nFAILED ${file}: ${fault}`)
+  }
+  process.stdout.write(`\n${passed} passed, ${failed} failed\n`)
+  return failed === 0 && passed > 0 ? 0 : 1
+}
+
+function wholeNumber(name: string, fallback: number): number {
+  const text = process.env[name] || String(fallback)
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`${name}=${text}: expected a whole number from 1.`)
+  return Number(text)
 }

@@ -13,6 +13,7 @@ import { type Activity, latestUse, pruneSessions, writeActivity } from '../src/d
 import { pruneTokens, writeLastUsed } from '../src/database/tokens.ts'
 import { pruneUsers } from '../src/database/users.ts'
 import { browserOf } from '../src/http.ts'
+import { lazy } from '../src/lazy.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -68,7 +69,7 @@ export default fp(
     const sessions = notes<SessionDigest, Activity>(uses => writeActivity(kysely, uses, clock()))
 
     // When each was noted, in milliseconds of the monotonic clock.
-    const noted = new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY })
+    const noted = lazy(() => new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY }))
 
     const warn = (message: string) => (error: unknown) => {
       if (!app.noteOutage(error)) log.warn({ err: error }, message)
@@ -112,8 +113,8 @@ export default fp(
         const digest = session.id.digest()
         const now = monotonic()
         // What the request knew of the session may be from before the last note.
-        if (now - (noted.get(digest) ?? Number.NEGATIVE_INFINITY) >= SESSION_GRAIN_MS) {
-          noted.set(digest, now)
+        if (now - (noted().get(digest) ?? Number.NEGATIVE_INFINITY) >= SESSION_GRAIN_MS) {
+          noted().set(digest, now)
           sessions.note(digest, { at, ...browserOf(request) })
         }
       }

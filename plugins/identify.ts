@@ -8,6 +8,7 @@ import { type Identity, judgeToken, type SessionIdentity, type StoredToken } fro
 import type { SessionFailure } from '../src/auth/session.ts'
 import { HOUR_MS } from '../src/auth/time.ts'
 import { bearerCredential, type TokenCredential } from '../src/auth/token.ts'
+import { lazy } from '../src/lazy.ts'
 import type { AuthenticationOutcome } from './metrics.ts'
 
 declare module 'fastify' {
@@ -36,10 +37,12 @@ export default fp(
     app.decorateRequest('isIdentifiedAgain', false)
 
     // Programs go on asking with a token that has ended: once in a while is enough to know.
-    const recorded = new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: monotonic } })
+    const recorded = lazy(
+      () => new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: monotonic } }),
+    )
     const recordExpired = (request: FastifyRequest, { id, owner }: StoredToken) => {
-      if (recorded.has(id)) return
-      recorded.set(id, true)
+      if (recorded().has(id)) return
+      recorded().set(id, true)
       request.record('expired token used', { userId: owner?.user.id ?? null, tokenId: id })
     }
 

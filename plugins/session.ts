@@ -16,6 +16,7 @@ import {
 } from '../src/auth/session.ts'
 import { type NewSession, replaceSession } from '../src/database/sessions.ts'
 import { browserOf } from '../src/http.ts'
+import { lazy } from '../src/lazy.ts'
 import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
 
 declare module 'fastify' {
@@ -80,7 +81,7 @@ export default fp(
   async app => {
     const { config, clock, monotonic, random, database } = app
     const cookies = sessionCookies(config)
-    const ended = new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY })
+    const ended = lazy(() => new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY }))
 
     app.decorateRequest('session', null)
     app.decorateRequest('sessionFailure', null)
@@ -142,7 +143,7 @@ export default fp(
       }),
       adopt(request, session) {
         if (request.session !== null) {
-          ended.set(request.session.id.digest(), true)
+          ended().set(request.session.id.digest(), true)
           request.replacesSession = true
         }
         request.session = session
@@ -209,7 +210,7 @@ export default fp(
     /** Whether the session has ended since the request began: its cookie would take the place of a newer one. */
     const isOver = async (request: FastifyRequest) => {
       if (request.hasNewSession) return false
-      if (ended.has((request.session as Session).id.digest())) return true
+      if (ended().has((request.session as Session).id.digest())) return true
       if (monotonic() - request.identifiedAt <= SLOW_MS) return false
       return typeof (await app.sessions.resume(request)) === 'string'
     }

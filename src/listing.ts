@@ -15,9 +15,9 @@ import { type Scope, selecting, selectOne, selectPage } from './database/select.
  * @throws {HttpError} 400 for a host that is not ours
  */
 function linkOrigin({ host = '', server: { config, gate } }: FastifyRequest): string {
-  const origin = `${config.appUrl.protocol}//${host}`
+  const origin = `${config.appUrl.protocol}//${host.toLowerCase().replace(/:$/, '')}`
   if (!gate.isLinked(host) || !URL.canParse(origin)) throw new HttpError(400, MESSAGES.unknownHost)
-  return new URL(origin).origin
+  return origin
 }
 
 type Server = Pick<FastifyInstance, 'config' | 'database'>

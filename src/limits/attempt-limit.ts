@@ -5,6 +5,7 @@ import { canonicalEmail } from '../auth/email.ts'
 import { sha256 } from '../auth/secret.ts'
 import { HOUR_MS, MINUTE_MS } from '../auth/time.ts'
 import type { AttemptCounts, Bound, TakenAttempt } from '../database/attempt-counts.ts'
+import { lazy } from '../lazy.ts'
 import type { ClientAddress } from './client-address.ts'
 import { LimitExceeded } from './counters.ts'
 
@@ -35,12 +36,12 @@ const REFUSAL_MS = MINUTE_MS
  * on to be without a statement. It is asked again after a minute, so that rows that were deleted by hand soon count.
  */
 function countingOf(counts: AttemptCounts, windowMs: number, monotonic: () => number) {
-  const refusals = new LRUCache<string, { endsAt: number; forgetAt: number }>({ max: REFUSALS })
+  const refusals = lazy(() => new LRUCache<string, { endsAt: number; forgetAt: number }>({ max: REFUSALS }))
 
   /** @throws {LimitExceeded} when a bound is used up */
   return async (stages: readonly (readonly Bound[])[]): Promise<TakenAttempt[]> => {
     for (const { key, max } of stages.flat()) {
-      const refusal = refusals.get(key)
+      const refusal = refusals().get(key)
       const now = monotonic()
       if (refusal !== undefined && now < refusal.forgetAt) throw new LimitExceeded(max, refusal.endsAt - now)
     }
@@ -48,7 +49,7 @@ function countingOf(counts: AttemptCounts, windowMs: number, monotonic: () => nu
     if ('taken' in counted) return counted.taken
     const { key, max, ttl } = counted.refusal
     const now = monotonic()
-    refusals.set(key, { endsAt: now + ttl, forgetAt: now + Math.min(ttl, REFUSAL_MS) })
+    refusals().set(key, { endsAt: now + ttl, forgetAt: now + Math.min(ttl, REFUSAL_MS) })
     throw new LimitExceeded(max, ttl)
   }
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis'
 import { LRUCache } from 'lru-cache'
+import { lazy } from '../lazy.ts'
 
 /** How often a key was counted in its present window, and the milliseconds that the window still lasts. */
 export interface Count {
@@ -38,10 +39,10 @@ const CAPACITY = 100_000
  * @param monotonic milliseconds since a moment that does not change
  */
 export function memoryCounters(monotonic: () => number): Counters {
-  const windows = new LRUCache<string, { current: number; end: number }>({ max: CAPACITY })
+  const windows = lazy(() => new LRUCache<string, { current: number; end: number }>({ max: CAPACITY }))
 
   const live = (key: string, now: number) => {
-    const window = windows.get(key)
+    const window = windows().get(key)
     return window !== undefined && window.end > now ? window : undefined
   }
 
@@ -50,7 +51,7 @@ export function memoryCounters(monotonic: () => number): Counters {
       const now = monotonic()
       const window = live(key, now) ?? { current: 0, end: now + windowMs }
       window.current += 1
-      windows.set(key, window)
+      windows().set(key, window)
       return { current: window.current, ttl: window.end - now }
     },
     async read(key) {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { lazy } from '../lazy.ts'
 import { type Counters, LimitExceeded } from './counters.ts'
 
 const PROVEN_MS = 600_000
@@ -22,11 +23,11 @@ export function guessLimit(
   { max, windowMs }: { max: number; windowMs: number },
   monotonic: () => number,
 ) {
-  const proven = new LRUCache<string, number>({ max: PROVEN_CAPACITY })
+  const proven = lazy(() => new LRUCache<string, number>({ max: PROVEN_CAPACITY }))
   const busy = new Map<string, Attempts>()
 
   const isProven = (credential: string | null) => {
-    const at = credential === null ? undefined : proven.get(credential)
+    const at = credential === null ? undefined : proven().get(credential)
     return at !== undefined && monotonic() - at <= PROVEN_MS
   }
 
@@ -50,10 +51,10 @@ export function guessLimit(
     const isRight = await lookUp()
     if (credential !== null) {
       const now = monotonic()
-      if (!isRight) proven.delete(credential)
+      if (!isRight) proven().delete(credential)
       // Remembering it again within a second would change nothing.
-      else if (now - (proven.peek(credential) ?? Number.NEGATIVE_INFINITY) >= FRESH_MS)
-        proven.set(credential, now)
+      else if (now - (proven().peek(credential) ?? Number.NEGATIVE_INFINITY) >= FRESH_MS)
+        proven().set(credential, now)
     }
     if (!isRight) await counters.hit(key, windowMs)
   }

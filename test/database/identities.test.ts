@@ -228,7 +228,7 @@ for (const engine of ENGINES) {
   })
 }
 
-t.test('a thousand revocations under load count at once, on each of two instances', async t => {
+t.test('two hundred revocations under load count at once, on each of two instances', async t => {
   const url = await createPostgresDatabase(t)
   const open = () => {
     const database = databaseOver(
@@ -284,9 +284,9 @@ t.test('a thousand revocations under load count at once, on each of two instance
       sql`update users set deleted_at = '2026-01-01' where id = ${userId}`.execute(operator.kysely),
   ]
   const accepted: number[] = []
-  for (let round = 0; round < 1000; round += 1) {
+  for (let round = 0; round < 200; round += 1) {
     // A process takes its time to start.
-    const revoke = round % 100 === 0 ? byCommand : (revocations[round % revocations.length] as Revocation)
+    const revoke = round % 50 === 0 ? byCommand : (revocations[round % revocations.length] as Revocation)
     const target =
       revoke === revocations.at(-1)
         ? await addUser(operator)
@@ -301,7 +301,7 @@ t.test('a thousand revocations under load count at once, on each of two instance
   isOver = true
   await Promise.all(load)
   t.strictSame(accepted, [], 'no request that arrived after the commit was let in')
-  t.ok(served > 1000, `while ${served} other requests were answered`)
+  t.ok(served > 200, `while ${served} other requests were answered`)
 })
 
 async function found(t: Test, database: TestDatabase) {

@@ -457,7 +457,7 @@ t.test('two servers', async t => {
   const operator = open()
   const user = await addUser(operator)
 
-  await t.test('a thousand tokens revoked under load', async t => {
+  await t.test('two hundred tokens revoked under load', async t => {
     const apps = [
       await startCached(t, open(), { LOG_LEVEL: 'info' }),
       await startCached(t, open(), { LOG_LEVEL: 'info' }),
@@ -472,14 +472,14 @@ t.test('two servers', async t => {
       }
     })
     const wrong: string[] = []
-    for (let round = 0; round < 1000; round += 1) {
+    for (let round = 0; round < 200; round += 1) {
       const { tokenId, token } = await addToken(operator, user.id)
       for (const index of [0, 1]) {
         for (const time of ['first', 'second'])
           if ((await status(index, token)) !== 200) wrong.push(`${round}: ${time} at ${index}`)
       }
       const here = round % 2
-      if (round % 100 === 0) {
+      if (round % 50 === 0) {
         // By the command, in another process.
         await run({ DATABASE_URL: url, APP_KEY: TEST_KEY }, ['token', 'revoke', String(tokenId)])
         await untilRefused(apps[here] as TestApp, token)
@@ -497,7 +497,7 @@ t.test('two servers', async t => {
     t.strictSame(wrong, [])
     for (const app of apps) {
       const { text } = await get(app, '/metrics')
-      t.match(text, /identity_cache_lookups_total{result="hit"} \d{4,}\n/, 'while most were remembered')
+      t.match(text, /identity_cache_lookups_total{result="hit"} \d{3,}\n/, 'while most were remembered')
     }
   })
 

@@ -5,12 +5,12 @@ import t, { type Test } from 'tap'
 import { HEARTBEAT_LIMIT_MS } from '../../src/auth/identity-cache.ts'
 import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, testClock } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 
 const PASSWORD = 'Correct horse 1'
 const HOUR = 60 * MINUTE
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`a clock that is set, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

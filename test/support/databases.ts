@@ -20,6 +20,12 @@ export const ENGINES: readonly Engine[] = ALL_ENGINES.filter(
   engine => !process.env.TEST_ENGINES || engine === process.env.TEST_ENGINES,
 )
 
+/**
+ * The database for what goes by rules of ours, over SQL that other files try on both: PGlite is slow, and shares the
+ * thread of the tests.
+ */
+export const PRODUCTION_ENGINE: readonly Engine[] = ['postgres']
+
 const TEMPLATE = 'animethemes_auth_test_template'
 const SEEDED_AT = Date.UTC(2026, 0, 1)
 

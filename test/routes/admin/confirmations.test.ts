@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { addToken, addUser, get, MINUTE, ODD_VALUES, startApp, type TestApp } from '../../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
 const UNLIMITED = {
@@ -13,7 +13,7 @@ const UNLIMITED = {
 
 const UNCHANGED = 'Nothing would change: it is that way already.'
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`what cannot be undone, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { addUser, get, startApp } from '../../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
 import { PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
@@ -16,7 +16,7 @@ const UNLIMITED = {
 const FORGOT = '/admin/forgot-password'
 const RESET = '/admin/reset-password'
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`a forgotten password on the panel, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

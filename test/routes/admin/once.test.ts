@@ -1,6 +1,11 @@
 import t, { type Test } from 'tap'
 import { addUser, DAY, get, MINUTE, startApp } from '../../support/app.ts'
-import { beforeStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import {
+  beforeStatement,
+  createDatabase,
+  PRODUCTION_ENGINE,
+  type TestDatabase,
+} from '../../support/databases.ts'
 import { formsOf, PASSWORD, panelUser, textOf } from '../../support/panel.ts'
 
 const UNLIMITED = {
@@ -12,7 +17,7 @@ const UNLIMITED = {
 
 const SENT_BEFORE = /This form was sent before\. What it asked for was done then, and not once more now\./
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`a form that is sent twice, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { addUser, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -76,7 +76,7 @@ async function prohibit({ kysely }: TestDatabase, userId: number, name: string) 
 const versionOf = async ({ kysely }: TestDatabase) =>
   String((await kysely.selectFrom('permission_versions').select('version').executeTakeFirstOrThrow()).version)
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`rank in the panel on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { ABILITIES } from '../../../src/auth/ability.ts'
 import { addToken, DAY, get, MINUTE, NOW, send, startApp, type TestApp } from '../../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { PASSWORD, type PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
 const UNLIMITED = {
@@ -13,7 +13,7 @@ const UNLIMITED = {
 
 const READING = Object.keys(ABILITIES).filter(ability => ability.startsWith('read:'))
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`tokens on the panel, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -19,7 +19,7 @@ import {
   afterStatement,
   beforeStatement,
   createDatabase,
-  ENGINES,
+  PRODUCTION_ENGINE,
   type TestDatabase,
 } from '../../support/databases.ts'
 import { PanelBrowser } from '../../support/panel.ts'
@@ -108,7 +108,7 @@ const rolePermissions = async ({ kysely }: TestDatabase, roleId: number) =>
 const idOfRole = async ({ kysely }: TestDatabase, name: string) =>
   (await kysely.selectFrom('roles').select('id').where('name', '=', name).executeTakeFirstOrThrow()).id
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`forms that wait for their password on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

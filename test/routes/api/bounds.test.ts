@@ -2,12 +2,12 @@ import { sql } from 'kysely'
 import t from 'tap'
 import { MOST_INCLUDED } from '../../../src/database/select.ts'
 import { addUser, get, send, startApp } from '../../support/app.ts'
-import { createDatabase, ENGINES } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE } from '../../support/databases.ts'
 import { addEntryVideo, addPlaylist, addTracks } from '../../support/rows.ts'
 
 const UNLIMITED = { RATE_LIMIT_AUTHENTICATED: '100000', RATE_LIMIT_ANONYMOUS: '100000' }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`what anybody may ask of lists on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -794,7 +794,8 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
     for (const host of ['localhost:8000', '127.0.0.1', '[::1]:3000']) {
       t.equal(await path(app, { host }), `http://${host}/api/me/playlist`)
     }
-    t.equal(await path(app, { host: 'LOCALHOST:80' }), 'http://localhost/api/me/playlist')
+    t.equal(await path(app, { host: 'LOCALHOST:80' }), 'http://localhost:80/api/me/playlist')
+    t.equal(await path(app, { host: 'localhost:' }), 'http://localhost/api/me/playlist')
     for (const host of ['internal', 'evil.example', 'localhost.evil.example', 'localhost@evil.example', '']) {
       const refused = await get(app, '/api/me/playlist', user.token, { host })
       t.equal(refused.status, 400, host)

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { addUser, get, startApp, type TestApp } from '../../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { PanelBrowser, textOf } from '../../support/panel.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -55,7 +55,7 @@ interface ShownActivity {
   details: Record<string, unknown>
 }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`from where staff work, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

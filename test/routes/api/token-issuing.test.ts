@@ -3,7 +3,12 @@ import { ABILITIES } from '../../../src/auth/ability.ts'
 import { SessionId } from '../../../src/auth/session.ts'
 import { addToken, addUser, DAY, get, MINUTE, send, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { beforeStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import {
+  beforeStatement,
+  createDatabase,
+  PRODUCTION_ENGINE,
+  type TestDatabase,
+} from '../../support/databases.ts'
 import { PanelBrowser, textOf } from '../../support/panel.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -17,7 +22,7 @@ const UNVERIFIED = {
     'Your e-mail address is not verified yet. Follow the link in the mail that we sent you, or request a new one, before you create tokens.',
 }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`issuing tokens on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { ensureBan, lift, type RestrictionKind, restrict } from '../../../src/database/restrictions.ts'
 import { addUser, DAY, get, MINUTE, NOW, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
 import { knowingRoutes } from '../../support/routes.ts'
 
@@ -96,7 +96,7 @@ async function addSecondFactor(app: TestApp, browser: TestBrowser): Promise<stri
 
 const OPEN = ['GET /api/me', 'POST /logout', 'DELETE /api/me/token/current']
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`users who are banned from everything on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

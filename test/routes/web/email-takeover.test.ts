@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { addUser, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
 import { PanelBrowser, textOf } from '../../support/panel.ts'
 
@@ -18,7 +18,7 @@ const UNLIMITED = {
 let made = 0
 const someAddress = () => `takeover-${process.pid}-${++made}@example.org`
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`a thief with a confirmed session and a mailbox on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -9,7 +9,7 @@ import {
   testClock,
 } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
 const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
@@ -27,7 +27,7 @@ const STEP = 30_000
 
 type Member = TestUser & { password: string }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`what happens while a password is hashed, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -2,7 +2,7 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { addUser, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
 const STEP = 30_000
@@ -22,7 +22,7 @@ const SECRET = '/user/two-factor-secret-key'
 const PANEL = '/admin/second-factor'
 const WRONG_CODE = { code: ['The provided two factor authentication code was invalid.'] }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`a second factor that another session made, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

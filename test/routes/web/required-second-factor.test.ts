@@ -2,7 +2,12 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { addUser, get, MINUTE, send, startApp, type TestApp, type TestUser } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { afterStatement, createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import {
+  afterStatement,
+  createDatabase,
+  PRODUCTION_ENGINE,
+  type TestDatabase,
+} from '../../support/databases.ts'
 import { formsOf, PanelBrowser } from '../../support/panel.ts'
 import { knowingRoutes } from '../../support/routes.ts'
 
@@ -65,7 +70,7 @@ const setColumns = (
 
 const statusOf = async (app: TestApp, { token }: TestUser) => (await get(app, '/api/me/token', token)).status
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`a second factor that is required, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { insertUser } from '../../../src/database/users.ts'
 import { addUser, DAY, NOW, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -12,7 +12,7 @@ const TAKEN = { email: ['The email has already been taken.'] }
 let made = 0
 const someAddress = () => `reserved-${process.pid}-${++made}@example.org`
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`an address that can be reverted to is kept for its user on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { addToken, addUser, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
 
 const PASSWORD = 'Correct horse 1'
@@ -14,7 +14,7 @@ const UNLIMITED = {
 }
 const INVALID = { email: ['This password reset token is invalid.'] }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`what a new password ends on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

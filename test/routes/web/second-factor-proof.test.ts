@@ -2,7 +2,7 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { addUser, MINUTE, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
 const PASSWORD = 'Correct horse 1'
 const STEP = 30_000
@@ -22,7 +22,7 @@ const WRONG_RECOVERY_CODE = { recovery_code: ['The provided two factor recovery 
 const FACTOR = '/user/two-factor-authentication'
 const CODES = '/user/two-factor-recovery-codes'
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`what weakens a second factor on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

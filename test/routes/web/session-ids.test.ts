@@ -3,7 +3,7 @@ import t, { type Test } from 'tap'
 import { sha256 } from '../../../src/auth/secret.ts'
 import { addUser, DAY, get, MINUTE, startApp, type TestApp, testClock } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
 const PASSWORD = 'Correct horse 1'
 const REMEMBER = 'remember_web'
@@ -15,7 +15,7 @@ const UNLIMITED = {
   RATE_LIMIT_AUTHENTICATED: '10000',
 }
 
-for (const engine of ENGINES) {
+for (const engine of PRODUCTION_ENGINE) {
   t.test(`the ids of sessions on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())

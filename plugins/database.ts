@@ -55,8 +55,7 @@ function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
       },
       interrupted(error) {
         if (isFollowing !== false) {
-          const reason = error.message
-          log.warn({ reason }, 'identities are not remembered, since changes of them cannot be followed')
+          log.warn({ err: error }, 'identities are not remembered, since changes of them cannot be followed')
         }
         isFollowing = false
         app.readiness.forget()

@@ -12,6 +12,7 @@ import fastify, {
   LogController,
 } from 'fastify'
 import { BODY_LIMIT_BYTES, tooManyRequests } from './api/errors.ts'
+import { lazyValidators } from './api/validators.ts'
 import type { PasswordWork } from './auth/password.ts'
 import { type Config, PANEL_PATH } from './config.ts'
 import type { Database } from './database/connect.ts'
@@ -155,6 +156,7 @@ export function buildApp({
     routerOptions: ROUTER_OPTIONS,
     // Laravel tells of every fault at once; bodies are bounded, and so is the work.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
+    schemaController: { compilersFactory: { buildValidator: lazyValidators } },
     clientErrorHandler: onClientError,
     frameworkErrors: answerFrameworkError({ headers, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()

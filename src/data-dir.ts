@@ -26,7 +26,7 @@ export class DataDirError extends Error {
     const reason = typeof code === 'string' ? REASONS[code] : undefined
     if (reason === undefined) return null
     return new DataDirError(
-      `DATA_DIR=${dataDir}: ${reason} (${code}). Set DATA_DIR to a folder that this user can write, or DATABASE_URL to a PostgreSQL server.`,
+      `DATA_DIR=${dataDir}: nothing can be written there, since ${reason} (${code}). Set DATA_DIR to a folder that this user can write, or DATABASE_URL to a PostgreSQL server.`,
     )
   }
 }

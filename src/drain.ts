@@ -12,9 +12,10 @@ const SWEEP_MS = 50
 const FIRST_BYTE_MS = 250
 
 /** The response to the last request of a connection. */
-const LAST_RESPONSE = Symbol('last response')
+const RESPONSE = Symbol('response')
 
-type Connection = Socket & { [LAST_RESPONSE]?: ServerResponse }
+/** Without a response there was no request yet; with null each was answered, and handed to the kernel as a whole. */
+type Connection = Socket & { [RESPONSE]?: ServerResponse | null }
 
 /** Ends a server's service without cutting off what is under way: graceful shutdown, or connection draining. */
 export interface Drain {
@@ -53,7 +54,14 @@ export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: 
     constructor(...parameters: [request: Request]) {
       super(...parameters)
       const connection: Connection = parameters[0].socket
-      connection[LAST_RESPONSE] = this
+      connection[RESPONSE] = this
+    }
+
+    // Node calls it once the response is written.
+    override detachSocket(connection: Connection): void {
+      // With pipelining the next one is under way already.
+      if (connection[RESPONSE] === this) connection[RESPONSE] = null
+      super.detachSocket(connection)
     }
 
     // Node calls it for responses without an explicit head, too.
@@ -108,9 +116,9 @@ export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: 
   }
 }
 
-/** Whether no request of a connection is under way: the last one's answer was handed to the kernel as a whole. */
+/** Whether no request of a connection is under way. */
 function isIdle(connection: Connection, acceptsFirstByte: boolean): boolean {
-  const last = connection[LAST_RESPONSE]
-  if (last === undefined) return connection.bytesRead === 0 && !acceptsFirstByte
-  return last.writableFinished && connection.writableLength === 0
+  const response = connection[RESPONSE]
+  if (response === undefined) return connection.bytesRead === 0 && !acceptsFirstByte
+  return response === null && connection.writableLength === 0
 }

@@ -1,4 +1,4 @@
-import { write as writeFile, writeSync } from 'node:fs'
+import { write as writeBytes, writeSync } from 'node:fs'
 import type { Schedule } from './schedule.ts'
 
 /** What may wait to be written, in bytes. A reader that stops reading must not fill the memory. */
@@ -84,7 +84,7 @@ export class LogOutput {
 
   #write(chunk: Buffer) {
     this.#chunk = chunk
-    writeFile(this.#fd, chunk, (error, written) => {
+    writeBytes(this.#fd, chunk, (error, written) => {
       // It was flushed meanwhile, as the process ends.
       if (this.#chunk !== chunk) return
       if (error) {

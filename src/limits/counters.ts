@@ -1,6 +1,4 @@
 import type { Redis } from 'ioredis'
-import { LRUCache } from 'lru-cache'
-import { lazy } from '../lazy.ts'
 
 /** How often a key was counted in its present window, and the milliseconds that the window still lasts. */
 export interface Count {
@@ -39,19 +37,28 @@ const CAPACITY = 100_000
  * @param monotonic milliseconds since a moment that does not change
  */
 export function memoryCounters(monotonic: () => number): Counters {
-  const windows = lazy(() => new LRUCache<string, { current: number; end: number }>({ max: CAPACITY }))
+  // In the order of their last use. An LRUCache would allocate room for all of them at once, 3 MB for each kind.
+  const windows = new Map<string, { current: number; end: number }>()
 
   const live = (key: string, now: number) => {
-    const window = windows().get(key)
-    return window !== undefined && window.end > now ? window : undefined
+    const window = windows.get(key)
+    if (window === undefined) return undefined
+    windows.delete(key)
+    if (window.end <= now) return undefined
+    windows.set(key, window)
+    return window
   }
 
   return {
     async hit(key, windowMs) {
       const now = monotonic()
-      const window = live(key, now) ?? { current: 0, end: now + windowMs }
+      const known = live(key, now)
+      const window = known ?? { current: 0, end: now + windowMs }
       window.current += 1
-      windows().set(key, window)
+      if (known === undefined) {
+        windows.set(key, window)
+        if (windows.size > CAPACITY) windows.delete(windows.keys().next().value as string)
+      }
       return { current: window.current, ttl: window.end - now }
     },
     async read(key) {

@@ -424,7 +424,7 @@ t.test('a folder that cannot be made is an error that says why', async t => {
     [file, 'there is something else than a folder (EEXIST)'],
     [join(file, 'below'), 'a part of the path is a file, not a folder (ENOTDIR)'],
   ] as const) {
-    const message = `DATA_DIR=${folder}: ${reason}. Set DATA_DIR to a folder that this user can write, or DATABASE_URL to a PostgreSQL server.`
+    const message = `DATA_DIR=${folder}: nothing can be written there, since ${reason}. Set DATA_DIR to a folder that this user can write, or DATABASE_URL to a PostgreSQL server.`
     await t.rejects(openEmbedded({ dataDir: folder, command: 'none', share: false }), {
       name: 'DataDirError',
       message,

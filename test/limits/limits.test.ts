@@ -306,12 +306,13 @@ t.test('who a request is counted for', async t => {
     {
       ip: '127.0.0.1',
       key: '127.0.0.1',
-      networks: [{ ip: '127.0.0.1', key: '127.0.0.1', share: 1 }],
+      networks: [{ key: '127.0.0.1', share: 1 }],
       isLocal: false,
     },
     'unless it passes on nonsense',
   )
   t.strictSame(ours('127.0.0.1', ['1.1.1.1', '2.2.2.2']), {
+    ip: '127.0.0.1',
     key: '127.0.0.1',
     networks: [{ key: '127.0.0.1', share: 1 }],
     isLocal: false,

@@ -371,7 +371,10 @@ async function overTwoInstances(t: Test, database: TestDatabase) {
           browser.clone(app).post('/user/confirm-password', { password: PASSWORD }, { headers }),
         ),
       )
-      t.strictSame(answers.map(({ status }) => status).sort(), [201, 401])
+      const [confirmed, refused] = answers.map(({ status }) => status).sort()
+      t.equal(confirmed, 201)
+      // Its session was replaced under lock, or already when its CSRF token was compared.
+      t.ok(refused === 401 || refused === 419, `${refused}`)
       t.equal((await sessionsOf(database, user.id)).length, 1)
     }
   })

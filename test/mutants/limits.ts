@@ -145,8 +145,8 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'a credential that is right no longer',
     file: 'src/limits/guess-limit.ts',
-    find: 'if (!isRight) proven.delete(credential)',
-    replace: 'if (!isRight);',
+    find: 'if (!isRight) proven().delete(credential)',
+    replace: 'if (!isRight) void 0',
     tests: ['test/limits/limits.test.ts'],
   },
   {
@@ -159,8 +159,8 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'a window ends when it says',
     file: 'src/limits/counters.ts',
-    find: 'window !== undefined && window.end > now ? window : undefined',
-    replace: 'window !== undefined && window.end > now - 1_000 ? window : undefined',
+    find: 'if (window.end <= now) return undefined',
+    replace: 'if (window.end <= now - 1_000) return undefined',
     tests: ['test/limits/limits.test.ts'],
   },
   {

@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { HttpError } from '../src/api/errors.ts'
+import { HttpError } from '../src/api/errors.ts'
 import { countedLog } from '../src/counted-log.ts'
 import { isBusy, isPassing, toHttpError } from '../src/http.ts'
 
@@ -21,7 +21,7 @@ export default fp(
       })
       if (app.noteOutage(error)) request.log.debug({ err: error }, 'request failed')
       else if (isPassing(error) && !request.raw.socket.destroyed) logPassing(error.name, { error, request })
-      else if (answer.statusCode >= 500 && !isPassing(error))
+      else if (answer.statusCode >= 500 && !isPassing(error) && !(error instanceof HttpError))
         request.log.error({ err: error }, 'request failed')
       else request.log.debug({ err: error }, 'request refused')
       // A status of Laravel's own, for which HTTP has no words.

@@ -37,9 +37,12 @@ async function keptKey(dataDir: string) {
 }
 
 async function readKey(path: string): Promise<AppKey> {
-  const text = (await readFile(path, 'utf8')).trim()
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EISDIR') return ''
+    throw error
+  })
   try {
-    return new AppKey(text)
+    return new AppKey(text.trim())
   } catch {
     throw new Error(`${path} holds no key: expected base64: and then 32 bytes. Restore it, or set APP_KEY.`)
   }

@@ -7,7 +7,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'this user may not write there',
   EROFS: 'the file system is read-only',
   ENOTDIR: 'a part of the path is a file, not a folder',
-  EEXIST: 'there is something else than a folder',
+  EEXIST: 'there is a file or a broken link instead of a folder',
   ENOENT: 'no folder can be made there',
   ENOSPC: 'there is no space left on the device',
   EDQUOT: 'the disk quota is used up',

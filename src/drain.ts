@@ -6,6 +6,12 @@ import type { Schedule } from './schedule.ts'
 const SWEEP_MS = 50
 
 /**
+ * How long connections are still accepted once the server is to finish, in milliseconds: those that the kernel has
+ * accepted wait in its queue, and closing the listening socket would reset them with their requests.
+ */
+const ACCEPT_MS = 100
+
+/**
  * How long a connection that was opened just before may take to send its first byte, in milliseconds. Browsers open
  * connections ahead of need, and may never send anything.
  */
@@ -93,9 +99,12 @@ export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: 
     async finish(graceMs) {
       hasBegun = true
       const since = monotonic()
-      const closed = Promise.all(
-        servers.map(server => new Promise<void>(resolve => server.close(() => resolve()))),
-      )
+      const closed = new Promise<void>(resolve => {
+        schedule(ACCEPT_MS, () => {
+          const ends = servers.map(server => new Promise<void>(end => server.close(() => end())))
+          void Promise.all(ends).then(() => resolve())
+        })
+      })
       let cancelSweep = () => {}
       const sweep = () => {
         closeIdle(monotonic() - since < FIRST_BYTE_MS)
@@ -116,7 +125,7 @@ export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: 
   }
 }
 
-/** Whether no request of a connection is under way. */
+/** Whether no request of a connection is under way, as far as whole heads have arrived. */
 function isIdle(connection: Connection, acceptsFirstByte: boolean): boolean {
   const response = connection[RESPONSE]
   if (response === undefined) return connection.bytesRead === 0 && !acceptsFirstByte

@@ -3,8 +3,15 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
-import { CommanderError } from 'commander'
-import { program } from './commands/program.ts'
+
+/** Loading the server takes seconds on a busy machine. Until it handles signals itself, it has nothing to finish. */
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
+const stopAtOnce = () => process.exit(0)
+// Process 1 of a container ignores signals that it does not handle.
+if (process.argv[2] === 'serve') for (const signal of STOP_SIGNALS) process.once(signal, stopAtOnce)
+
+const { CommanderError } = await import('commander')
+const { program } = await import('./commands/program.ts')
 
 /** The variables of `.env`, if there is one, under those of the environment. */
 function environment(): Record<string, string | undefined> {
@@ -29,6 +36,9 @@ try {
     readInput: () => text(process.stdin),
     clock: Date.now,
     random: randomBytes,
+    handleSignals() {
+      for (const signal of STOP_SIGNALS) process.off(signal, stopAtOnce)
+    },
   })
   await command.parseAsync()
 } catch (error) {

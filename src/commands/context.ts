@@ -18,6 +18,8 @@ export interface CommandContext {
   clock(): number
   /** That many random bytes. */
   random(size: number): Buffer
+  /** Leaves signals that end a server to the command, from now on. */
+  handleSignals?(): void
 }
 
 /** Something that the caller has to know and can mend: one sentence, without a stack. */

@@ -73,6 +73,8 @@ async function serve(context: CommandContext) {
     },
   )
 
+  context.handleSignals?.()
+
   try {
     collectDefaultMetrics()
     await listen(server)

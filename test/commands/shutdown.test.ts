@@ -1,4 +1,6 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '../../src/database/connect.ts'
@@ -7,6 +9,8 @@ import { addUser, TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { type RunningServer, serve } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
+
+const MAIN = join(import.meta.dirname, '../../src/main.js')
 
 /** A server in a process of its own, a user, and a connection that can keep requests waiting. */
 async function start(t: Test, environment: Record<string, string> = {}) {
@@ -109,6 +113,30 @@ t.test('SHUTDOWN_DELAY: not ready, but still there', async t => {
   t.equal((await fetch(`${server.base}/health/live`)).status, 200)
   await once(server.process, 'exit')
   t.equal(server.process.exitCode, 0)
+  t.notMatch(server.lines.join('\n'), /"level":[56]0/, 'which is no error')
+})
+
+t.test('connections that wait to be accepted are served', async t => {
+  const { server, connect } = await start(t)
+  const clients = await Promise.all(Array.from({ length: 20 }, connect))
+  for (const client of clients) client.head('GET /health/live')
+  const exit = server.stop('SIGTERM')
+  for (const client of clients) {
+    t.match(await client.answer(), { status: 200, body: '{"status":"live"}' })
+    await client.closed
+  }
+  t.equal(await exit, 0)
+})
+
+/** Sends the signal once something in the process listens for it. */
+const SIGNAL_AT_ONCE = `data:text/javascript,process.on('newListener', name => {
+  if (name === 'SIGTERM') setImmediate(() => process.kill(process.pid, name))
+})`
+
+t.test('SIGTERM while the program is still loading', async t => {
+  const child = spawn(process.execPath, ['--import', SIGNAL_AT_ONCE, MAIN, 'serve'], { stdio: 'ignore' })
+  t.teardown(() => child.kill('SIGKILL'))
+  t.strictSame(await once(child, 'exit'), [0, null])
 })
 
 t.test('a second signal ends the server at once', async t => {

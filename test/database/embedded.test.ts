@@ -421,7 +421,7 @@ t.test('a folder that cannot be made is an error that says why', async t => {
   writeFileSync(file, '')
   for (const [folder, reason] of [
     ['/proc/nowhere/at/all', 'no folder can be made there (ENOENT)'],
-    [file, 'there is something else than a folder (EEXIST)'],
+    [file, 'there is a file or a broken link instead of a folder (EEXIST)'],
     [join(file, 'below'), 'a part of the path is a file, not a folder (ENOTDIR)'],
   ] as const) {
     const message = `DATA_DIR=${folder}: nothing can be written there, since ${reason}. Set DATA_DIR to a folder that this user can write, or DATABASE_URL to a PostgreSQL server.`

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Redis } from 'ioredis'
-import { freePort } from '../support/services.ts'
+import { answers, freePort } from '../support/services.ts'
 import { own } from './owned.ts'
 import { until } from './wait.ts'
 
@@ -32,7 +32,7 @@ export class RedisServer {
     const failed = once(child, 'error').then(([error]) => {
       throw error
     })
-    await Promise.race([failed, until('Redis to answer', () => this.#answers())])
+    await Promise.race([failed, until('Redis to answer', () => answers(this.url))])
     failed.catch(() => {})
   }
 
@@ -58,29 +58,12 @@ export class RedisServer {
 
   /** Sets how many bytes it may hold: beyond them it refuses to write. 0 for as many as there are. */
   async setMaxMemory(bytes: number): Promise<void> {
-    const client = this.#connect()
+    const client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 500 })
+    client.on('error', () => {})
     try {
       await client.connect()
       await client.config('SET', 'maxmemory-policy', 'noeviction')
       await client.config('SET', 'maxmemory', bytes)
-    } finally {
-      client.disconnect()
-    }
-  }
-
-  #connect() {
-    const client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 500 })
-    client.on('error', () => {})
-    return client
-  }
-
-  async #answers() {
-    const client = this.#connect()
-    try {
-      await client.connect()
-      return (await client.ping()) === 'PONG'
-    } catch {
-      return false
     } finally {
       client.disconnect()
     }

@@ -4,6 +4,7 @@ import t from 'tap'
 import { addUser, get, startApp, type TestApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { until } from '../support/until.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
@@ -15,11 +16,6 @@ async function counted(app: TestApp, status: number): Promise<number> {
     new RegExp(`^http_request_duration_seconds_count{.*status="${status}"} (\\d+)`, 'gm'),
   )
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
-}
-
-/** Waits, turn by turn of the event loop, until something is so. */
-async function until(isSo: () => Promise<boolean> | boolean) {
-  while (!(await isSo())) await new Promise(setImmediate)
 }
 
 /** Keeps what reads or writes a table waiting, until the returned function is called. */
@@ -34,7 +30,12 @@ async function block(table: string) {
 }
 
 const isWaiting = async () => {
-  const { rows } = await sql`select from pg_locks where not granted`.execute(database.kysely)
+  // Other test files use the same server.
+  const { rows } = await sql`
+    select from pg_locks
+    where not granted and database = (select oid from pg_database where datname = current_database())`.execute(
+    database.kysely,
+  )
   return rows.length > 0
 }
 

@@ -115,7 +115,8 @@ export function findChromium(): string | null {
   )
 }
 
-async function answers(url: string): Promise<boolean> {
+/** Whether a Redis answers at a URL. */
+export async function answers(url: string): Promise<boolean> {
   const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 500 })
   redis.on('error', () => {})
   try {

@@ -13,6 +13,7 @@ import {
 import { SPA, TestBrowser } from '../../support/browser.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
+import { until } from '../../support/until.ts'
 
 const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
@@ -117,10 +118,6 @@ async function waitingIn(app: TestApp, lane = '.*'): Promise<number> {
 }
 
 const settled = () => new Promise(setImmediate)
-
-async function until(condition: () => boolean | Promise<boolean>) {
-  while (!(await condition())) await settled()
-}
 
 const waits = (app: TestApp, lane: 'known' | 'stranger', count: number) =>
   until(async () => (await waitingIn(app, lane)) === count)

@@ -8,6 +8,7 @@ import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { startMailServer, startSilentServer } from '../../support/mail-server.ts'
 import { linkIn } from '../../support/mailbox.ts'
+import { until } from '../../support/until.ts'
 
 const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
@@ -28,13 +29,6 @@ for (const engine of ENGINES) {
     await resetting(t, database)
   })
 }
-
-/** Waits for what is done after an answer. */
-const until = (isSo: () => boolean) =>
-  new Promise<void>(resolve => {
-    const look = () => (isSo() ? resolve() : setImmediate(look))
-    look()
-  })
 
 async function open(app: TestApp): Promise<TestBrowser> {
   const browser = new TestBrowser(app)

@@ -70,7 +70,9 @@ declare module 'fastify' {
     /** Lets only those go on who may; for routes that check the permission themselves. Throws 403. */
     authorize(): void
     isAuthorized: boolean
-    /** Lets only the owner of a row go on, by the owner's id, and those whom no policy stops. Throws 403. */
+    /** Whether the caller owns a row, by the owner's id, or is one whom no policy stops. */
+    owns(userId: number | null): boolean
+    /** Lets only those go on who own a row. Throws 403. */
     requireOwner(userId: number | null): void
     /** Lets only those go on whose token allows something, unless TOKEN_ABILITIES is off. Throws 403. */
     requireAbility(ability: Ability): void
@@ -196,10 +198,13 @@ export default fp(
       this.isAuthorized = true
     })
 
-    app.decorateRequest('requireOwner', function (this: FastifyRequest, userId: number | null) {
+    app.decorateRequest('owns', function (this: FastifyRequest, userId: number | null) {
       const { identity } = this
-      const isOwner = identity !== null && identity.user.id === userId
-      if (!isOwner && identity?.permissions.has(BYPASS_AUTHORIZATION) !== true) throw forbidden()
+      if (identity === null) return false
+      return identity.user.id === userId || identity.permissions.has(BYPASS_AUTHORIZATION)
+    })
+    app.decorateRequest('requireOwner', function (this: FastifyRequest, userId: number | null) {
+      if (!this.owns(userId)) throw forbidden()
     })
 
     // For what a route itself finds to be missing, such as a file: a path without a route ends above.

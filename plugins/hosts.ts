@@ -1,6 +1,18 @@
+import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { HttpError } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
+import { MINUTE_MS } from '../src/auth/time.ts'
+import { countedLog } from '../src/counted-log.ts'
+import type { HostFault } from '../src/gate.ts'
+
+/** Longer than the name of any host (RFC 1035 §3.1), with a port: what is sent beyond it is not logged. */
+const MAX_LOGGED = 260
+
+const SENTENCES: Record<HostFault, string> = {
+  ambiguous: MESSAGES.ambiguousHost,
+  unknown: MESSAGES.unknownHost,
+}
 
 /**
  * Refuses requests that name two hosts, and in production those that name another than ours. Health checks name the
@@ -8,9 +20,28 @@ import { MESSAGES } from '../src/api/messages.ts'
  */
 export default fp(
   async app => {
+    const { appUrl, appHosts } = app.config
+    const listed = appHosts.join(',') || 'empty'
+    const logRefused = countedLog<FastifyRequest>(
+      app.schedule,
+      {
+        first: ({ host, log }) =>
+          log.warn(
+            { host: host.slice(0, MAX_LOGGED) },
+            `a request was refused: its host is neither that of APP_URL (${appUrl.hostname}) nor in APP_HOSTS (${listed})`,
+          ),
+        further: (_kind, count) =>
+          app.log.warn(
+            { count },
+            'further requests were refused within a minute, since their hosts are not ours',
+          ),
+      },
+      MINUTE_MS,
+    )
     app.addHook('onRequest', (request, _reply, done) => {
-      const isForUs = app.gate.isForUs(request.raw, request.routeConfig.anyHost)
-      done(isForUs ? undefined : new HttpError(400, MESSAGES.badRequest))
+      const fault = app.gate.hostFault(request.raw, request.routeConfig.anyHost)
+      if (fault === 'unknown') logRefused('unknown host', request)
+      done(fault === null ? undefined : new HttpError(400, SENTENCES[fault]))
     })
   },
   { name: 'hosts', dependencies: ['security-headers'] },

@@ -156,6 +156,33 @@ export const SETTINGS = {
     about: 'The address under which the outside world reaches this server.',
     parse: webAddress,
   }),
+  allowInsecureHttp: setting({
+    name: 'ALLOW_INSECURE_HTTP',
+    fallback: 'false',
+    about:
+      '`true` to let `APP_URL` be on plain HTTP in production, where anybody on the way can read passwords, tokens and cookies.',
+    parse: yesOrNo,
+  }),
+  hstsMaxAge: setting({
+    name: 'HSTS_MAX_AGE',
+    fallback: '31536000',
+    about:
+      "Seconds for which browsers are told to call `APP_URL`'s host over HTTPS alone, if it is on HTTPS; 0 takes that back.",
+    parse: wholeNumber(0, 315_360_000),
+  }),
+  hstsIncludeSubdomains: setting({
+    name: 'HSTS_INCLUDE_SUBDOMAINS',
+    fallback: 'false',
+    about: 'Whether the same is so for all of its subdomains, which must all have HTTPS: `true` or `false`.',
+    parse: yesOrNo,
+  }),
+  hstsPreload: setting({
+    name: 'HSTS_PRELOAD',
+    fallback: 'false',
+    about:
+      'Whether browsers may have the host in their lists from the beginning (hstspreload.org): `true` or `false`. Hard to take back.',
+    parse: yesOrNo,
+  }),
   appHosts: setting({
     name: 'APP_HOSTS',
     fallback: '',
@@ -314,9 +341,10 @@ export const SETTINGS = {
   statefulDomains: setting<readonly string[] | null>({
     name: 'SANCTUM_STATEFUL_DOMAINS',
     fallback: null,
-    defaultNote: '`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1`',
+    defaultNote:
+      '`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1` if APP_URL is on this machine, else none',
     about:
-      "First-party origins beside APP_URL's, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none.",
+      "First-party origins beside APP_URL's, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none. APP_URL's scheme is meant unless one is given.",
     emptyIsValue: true,
     parse: listOf(
       'hosts such as localhost:3000 or *.example.org, as browsers write them: without :80 and :443, and [::1]',
@@ -610,6 +638,13 @@ export const SETTINGS = {
       'Addresses or ranges of our own machines: not limited, and believed when they pass on `x-forwarded-ip`.',
     parse: listOf('addresses or ranges such as 10.0.0.0/8', isAddressOrRange),
   }),
+  hidePrivate: setting({
+    name: 'HIDE_PRIVATE',
+    fallback: 'on',
+    about:
+      "Whether private playlists and external profiles of others, and all below them, are 404 as if they were not there; `off` for AnimeThemes' 403, which tells that they are.",
+    parse: onOrOff,
+  }),
   playlistsPerUser: setting({
     name: 'USER_MAX_PLAYLISTS',
     fallback: '1000',
@@ -744,6 +779,12 @@ export class ConfigError extends Error {
   }
 }
 
+/**
+ * Sanctum's default. A page on a developer's own machine is a first party of a server there, and of no other: programs
+ * that somebody has installed can serve pages from localhost as well.
+ */
+const LOCAL_FIRST_PARTIES = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
+
 /** Where the panel is. */
 export const PANEL_PATH = '/admin'
 
@@ -793,9 +834,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     frontendUrl,
     loginUrl: values.loginUrl ?? pageOf(frontendUrl, 'login'),
     resetPasswordUrl: values.resetPasswordUrl ?? pageOf(frontendUrl, 'reset-password'),
-    statefulDomains:
-      values.statefulDomains ??
-      Object.freeze(['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']),
+    statefulDomains: values.statefulDomains ?? Object.freeze(isLoopback(appUrl) ? LOCAL_FIRST_PARTIES : []),
     sessionSecure: values.sessionSecure ?? appUrl.protocol === 'https:',
   }
 
@@ -851,6 +890,9 @@ function* contradictions(config: Config) {
   if (config.csrfMode === 'origin-only' && appUrl.protocol === 'http:' && !isLoopback(appUrl)) {
     yield 'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from'
   }
+  if (config.hstsPreload && !(config.hstsIncludeSubdomains && config.hstsMaxAge >= LEAST_PRELOAD_MAX_AGE)) {
+    yield `HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of ${LEAST_PRELOAD_MAX_AGE} at least, since the lists of browsers take no other hosts`
+  }
   if (!config.sessionSecure && config.sessionSameSite === 'none') {
     yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise'
   }
@@ -859,11 +901,25 @@ function* contradictions(config: Config) {
   }
 }
 
+/** What the lists of browsers ask for, in seconds. */
+const LEAST_PRELOAD_MAX_AGE = 31_536_000
+
 /** Whether browsers take cookies for all of a domain that a host is in: not of public suffixes, nor parts of addresses. */
 const isSomebodys = (domain: string, { hostname }: URL) =>
   isIP(hostname) === 0 && getDomain(domain, { allowPrivateDomains: true }) !== null
 
-function* dangers({ appKey, appUrl, statefulDomains, sessionSecure, trustedProxies, hashRounds }: Config) {
+function* dangers({
+  allowInsecureHttp,
+  appKey,
+  appUrl,
+  statefulDomains,
+  sessionSecure,
+  trustedProxies,
+  hashRounds,
+}: Config) {
+  if (appUrl.protocol === 'http:' && !isLoopback(appUrl) && !allowInsecureHttp) {
+    yield `APP_URL=${appUrl.href}: expected https:// in production, since anybody on the way could read passwords, tokens and cookies (ALLOW_INSECURE_HTTP=true for a network that only you are in)`
+  }
   if (appKey?.isWeak) {
     yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
   }

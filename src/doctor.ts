@@ -56,7 +56,7 @@ function statefulness({ config, origin, api }: Relation): Finding[] {
   if (!firstParty(statefulDomains, appUrl).includes(origin.origin, api.host)) {
     return [
       problem(
-        `${origin.origin} is not a first party: what it sends to ${where} has no session, and is answered 401 unless it carries a token. Add ${origin.host} to SANCTUM_STATEFUL_DOMAINS, which is ${statefulDomains.join(',') || 'empty'}.`,
+        `${origin.origin} is not a first party: what it sends to ${where} has no session, and is answered 401 unless it carries a token. Add ${origin.protocol === appUrl.protocol ? origin.host : origin.origin} to SANCTUM_STATEFUL_DOMAINS, which is ${statefulDomains.join(',') || 'empty'}.`,
       ),
     ]
   }
@@ -67,7 +67,7 @@ function statefulness({ config, origin, api }: Relation): Finding[] {
   if (origin.protocol === 'https:' && firstParty(statefulDomains, appUrl).includes(plain, api.host)) {
     found.push(
       fine(
-        `${plain} is one as well, and anybody on the way could write such a page: https://${origin.host} in SANCTUM_STATEFUL_DOMAINS keeps it out.`,
+        `${plain} is one as well, and anybody on the way could write such a page: take it out of SANCTUM_STATEFUL_DOMAINS.`,
       ),
     )
   }

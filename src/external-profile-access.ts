@@ -13,21 +13,30 @@ const PRIVATE = EXTERNAL_PROFILE_VISIBILITY.indexOf('Private')
 
 /**
  * Finds the external profile that a path names, or the entry of one, for those who may see it or change it. Each
- * throws 404 when there is none, and 403 when it is not for whoever asks.
+ * throws 403 for what is not for whoever asks, and 404 when there is none: with HIDE_PRIVATE also for what is private
+ * to somebody else. So that nobody learns from the difference what there is, all other conditions come before the row
+ * then.
  */
 export function externalProfileAccess({ config, database }: Pick<FastifyInstance, 'config' | 'database'>) {
   const { kysely } = database
+  const { hidePrivate, externalProfilesLocalOnly } = config
 
   /** Lets only our own machines go on, where external profiles are for them alone. @throws {HttpError} 403 */
   const requireLocal = ({ clientAddress }: FastifyRequest) => {
-    if (config.externalProfilesLocalOnly && !clientAddress.isLocal) throw forbidden(MESSAGES.localOnly)
+    if (externalProfilesLocalOnly && !clientAddress.isLocal) throw forbidden(MESSAGES.localOnly)
   }
-  const findProfileOf = async ({ params }: FastifyRequest): Promise<ExternalProfileRow> => {
-    const { externalprofile } = params as { externalprofile: string }
+  const findProfileOf = async (request: FastifyRequest): Promise<ExternalProfileRow> => {
+    if (hidePrivate) {
+      request.authorize()
+      requireLocal(request)
+    }
+    const { externalprofile } = request.params as { externalprofile: string }
     const profile = await findExternalProfile(kysely, rowId(externalprofile))
-    if (profile === null) throw notFound()
+    if (profile === null || isHidden(request, profile)) throw notFound()
     return profile
   }
+  const isHidden = (request: FastifyRequest, { visibility, userId }: ExternalProfileRow) =>
+    hidePrivate && visibility === PRIVATE && !request.owns(userId)
   const letSee = (request: FastifyRequest, { visibility, userId }: ExternalProfileRow) => {
     request.authorize()
     if (visibility === PRIVATE) request.requireOwner(userId)

@@ -6,16 +6,19 @@ import { CEILING_FACTOR, type OverCeiling, requestCeiling } from './limits/ceili
 import { type ClientAddress, clientAddresses } from './limits/client-address.ts'
 import { namesOneHost } from './request-target.ts'
 
+export type HostFault = 'ambiguous' | 'unknown'
+
 /** What is decided by the head of a request, before it is routed and before its body is read. */
 export interface Gate {
   /** Whom a request is counted for while nobody is logged in. */
   clientOf(request: IncomingMessage): ClientAddress
   /**
-   * Whether a request names one host, with or without a port, and in production one of ours.
+   * Why a request is not for us: it does not name one host, with or without a port (`ambiguous`), or in production none
+   * of ours (`unknown`); null when it is.
    *
    * @param anyHost whether it may be any
    */
-  isForUs(request: IncomingMessage, anyHost?: boolean): boolean
+  hostFault(request: IncomingMessage, anyHost?: boolean): HostFault | null
   /**
    * Whether links may be built on a host: it is APP_URL's or in APP_HOSTS, or locally a name of this machine. Others
    * could be somebody's whom a cache, or whoever is sent the answer, would be led to.
@@ -51,12 +54,12 @@ export function requestGate(
   const gate: Gate = {
     clientOf: request => clients(addressOf(request), request.headers['x-forwarded-ip']),
     isLinked,
-    isForUs(request, anyHost = false) {
-      if (!namesOneHost(request)) return false
-      if (anyHost || appEnv !== 'production') return true
+    hostFault(request, anyHost = false) {
+      if (!namesOneHost(request)) return 'ambiguous'
+      if (anyHost || appEnv !== 'production') return null
       const host = hostOf(request)
       if (host !== last) [last, isLastOwn] = [host, isOwn(host)]
-      return isLastOwn
+      return isLastOwn ? null : 'unknown'
     },
     count(request, { isLocal, networks }) {
       const counted = early.get(request)
@@ -64,7 +67,7 @@ export function requestGate(
       return isLocal ? null : ceiling(networks)
     },
     admits(request) {
-      if (!gate.isForUs(request)) return false
+      if (gate.hostFault(request) !== null) return false
       const verdict = gate.count(request, gate.clientOf(request))
       early.set(request, verdict)
       return verdict === null

@@ -27,11 +27,21 @@ const SECURITY_HEADERS = {
   'x-xss-protection': '0',
 }
 
-/** The headers of every answer; with HTTPS also the promise to stay with it for a year (RFC 6797). */
-export const securityHeaders = ({ appUrl }: Pick<Config, 'appUrl'>): Record<string, string> =>
-  appUrl.protocol === 'https:'
-    ? { ...SECURITY_HEADERS, 'strict-transport-security': 'max-age=31536000' }
-    : SECURITY_HEADERS
+/** The headers of every answer; with HTTPS also the promise to stay with it (RFC 6797). */
+export function securityHeaders({
+  appUrl,
+  hstsMaxAge,
+  hstsIncludeSubdomains,
+  hstsPreload,
+}: Pick<Config, 'appUrl' | 'hstsMaxAge' | 'hstsIncludeSubdomains' | 'hstsPreload'>): Record<string, string> {
+  if (appUrl.protocol !== 'https:') return SECURITY_HEADERS
+  const promise = [
+    `max-age=${hstsMaxAge}`,
+    ...(hstsIncludeSubdomains ? ['includeSubDomains'] : []),
+    ...(hstsPreload ? ['preload'] : []),
+  ]
+  return { ...SECURITY_HEADERS, 'strict-transport-security': promise.join('; ') }
+}
 
 /** Names under which something could be logged that nobody may read there. */
 const SECRET_NAMES = ['authorization', 'cookie', 'set-cookie', 'password', 'token', 'secret', 'key']

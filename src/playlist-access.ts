@@ -7,15 +7,22 @@ import { findTrack, type TrackRow } from './database/tracks.ts'
 const PRIVATE = PLAYLIST_VISIBILITY.indexOf('Private')
 
 /**
- * Finds the playlist that a path names, or the track of one, for those who may see it or change it. Each throws 404
- * when there is none, and 403 when it is not for whoever asks.
+ * Finds the playlist that a path names, or the track of one, for those who may see it or change it. Each throws 403
+ * for what is not for whoever asks, and 404 when there is none: with HIDE_PRIVATE also for what is private to somebody
+ * else. So that nobody learns from the difference what there is, the permission is then asked before the row.
  */
-export function playlistAccess({ database: { kysely } }: Pick<FastifyInstance, 'database'>) {
-  const findPlaylistOf = async ({ params }: FastifyRequest): Promise<PlaylistRow> => {
-    const playlist = await findPlaylist(kysely, (params as { playlist: string }).playlist)
-    if (playlist === null) throw notFound()
+export function playlistAccess({
+  config: { hidePrivate },
+  database: { kysely },
+}: Pick<FastifyInstance, 'config' | 'database'>) {
+  const findPlaylistOf = async (request: FastifyRequest): Promise<PlaylistRow> => {
+    if (hidePrivate) request.authorize()
+    const playlist = await findPlaylist(kysely, (request.params as { playlist: string }).playlist)
+    if (playlist === null || isHidden(request, playlist)) throw notFound()
     return playlist
   }
+  const isHidden = (request: FastifyRequest, { visibility, userId }: PlaylistRow) =>
+    hidePrivate && visibility === PRIVATE && !request.owns(userId)
   const findTrackOf = async (
     request: FastifyRequest,
   ): Promise<{ playlist: PlaylistRow; track: TrackRow }> => {

@@ -7,6 +7,7 @@ import t from 'tap'
 import { withAppKey } from '../src/app-key.ts'
 import { program } from '../src/commands/program.ts'
 import { ConfigError, loadConfig } from '../src/config.ts'
+import { configWarnings } from '../src/config-warnings.ts'
 import { TEST_KEY } from './support/app.ts'
 import { commandsTable, envExample, settingsTable } from './support/docs.ts'
 
@@ -292,6 +293,13 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [{ LOG_REQUESTS: '2' }, 'LOG_REQUESTS=2: expected all, errors, or a share from 0 to 1'],
     [{ LOG_REQUESTS: 'some' }, 'LOG_REQUESTS=some: expected all, errors, or a share from 0 to 1'],
     [{ CSRF_MODE: 'off' }, 'CSRF_MODE=off: expected one of token, origin-only'],
+    ...[{}, { HSTS_INCLUDE_SUBDOMAINS: 'true', HSTS_MAX_AGE: '31535999' }].map(
+      less =>
+        [
+          { HSTS_PRELOAD: 'true', ...less },
+          'HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of 31536000 at least, since the lists of browsers take no other hosts',
+        ] as const,
+    ),
   ] as const) {
     t.strictSame(problemsOf(environment as unknown as Record<string, string>), [expected])
   }
@@ -331,11 +339,123 @@ t.test('production refuses what would be unsafe', async t => {
     [{ TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
     [{ TRUSTED_PROXIES: '::/0' }, 'TRUSTED_PROXIES'],
     [{ HASH_ROUNDS: '9' }, 'HASH_ROUNDS'],
+    [{ APP_URL: 'http://api.example.org' }, 'APP_URL=http://api\\.example\\.org/: expected https://'],
+    [{ APP_URL: 'http://192.168.1.5:8000' }, 'APP_URL'],
+    [{ APP_URL: 'http://localhost.example.org' }, 'APP_URL'],
+    [{ APP_URL: 'http://127.example.org' }, 'APP_URL'],
+    [{ HOST: '192.168.1.5' }, 'APP_URL'],
   ] as const) {
     const problems = problemsOf({ ...safe, ...environment })
     t.match(problems, [new RegExp(`^${name}`)], JSON.stringify(environment))
     t.strictSame(problemsOf({ ...safe, ...environment, APP_ENV: 'local' }), [], 'and elsewhere it is allowed')
   }
+})
+
+t.test('plain HTTP is for this machine, or for whoever insists', async t => {
+  const production = { DATABASE_URL, APP_KEY: TEST_KEY }
+  for (const APP_URL of [
+    'http://localhost:8000',
+    'http://127.0.0.1',
+    'http://127.1.2.3:80',
+    'http://[::1]:8000',
+    'http://api.localhost:8000',
+    'https://api.example.org',
+  ]) {
+    t.strictSame(problemsOf({ ...production, APP_URL }), [], APP_URL)
+  }
+  const insisting = { ...production, APP_URL: 'http://10.0.0.5', ALLOW_INSECURE_HTTP: 'true' }
+  t.strictSame(problemsOf(insisting), [])
+  t.match(
+    configWarnings(loadConfig(insisting), insisting).join('\n'),
+    /^ALLOW_INSECURE_HTTP=true and APP_URL=/m,
+  )
+})
+
+t.test("this machine's names are first parties of a server on this machine", async t => {
+  const local = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
+  for (const [environment, expected] of [
+    [{}, local],
+    [{ APP_URL: 'http://localhost:9000' }, local],
+    [{ APP_URL: 'http://127.0.0.1:9000', DATABASE_URL, APP_KEY: TEST_KEY }, local],
+    [{ APP_URL: 'http://[::1]' }, local],
+    [{ APP_URL: 'https://api.example.org' }, []],
+    [{ APP_URL: 'https://api.example.org', DATABASE_URL, APP_KEY: TEST_KEY }, []],
+    [{ APP_URL: 'http://192.168.1.5:8000' }, []],
+    [{ APP_URL: 'https://api.example.org', SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' }, ['localhost:3000']],
+    [{ SANCTUM_STATEFUL_DOMAINS: '' }, []],
+  ] as const) {
+    t.strictSame(loadConfig(environment).statefulDomains, expected, JSON.stringify(environment))
+  }
+})
+
+t.test('what whoever runs the server should know', async t => {
+  const warnings = (environment: Record<string, string>) =>
+    configWarnings(loadConfig(environment), environment)
+
+  t.test('names that look like settings and are none', async t => {
+    for (const [name, meant] of [
+      ['RATE_LIMT_ANONYMOUS', 'RATE_LIMIT_ANONYMOUS'],
+      ['RATE_LIMIT_ANONYMUOS', 'RATE_LIMIT_ANONYMOUS'],
+      ['SANCTUM_STATEFULL_DOMAIN', 'SANCTUM_STATEFUL_DOMAINS'],
+      ['STATEFUL_DOMAINS', 'SANCTUM_STATEFUL_DOMAINS'],
+      ['MAX_PLAYLISTS', 'USER_MAX_PLAYLISTS'],
+      ['DATABSE_URL', 'DATABASE_URL'],
+      ['APP_KEYS', 'APP_KEY'],
+      ['APPKEY', 'APP_KEY'],
+      ['hide_private', 'HIDE_PRIVATE'],
+      ['TRUSTED_PROXY', 'TRUSTED_PROXIES'],
+      ['HSTS_PRELOADS', 'HSTS_PRELOAD'],
+    ] as const) {
+      const expected = `${name} is no setting of this server: did you mean ${meant}?`
+      t.strictSame(warnings({ [name]: 's3cret' }), [expected], name)
+    }
+    // Of Laravel, of npm, of shells and of hosts: they look like none of ours.
+    for (const name of [
+      'APP_DEBUG',
+      'APP_LOCALE',
+      'DB_HOST',
+      'DB_PORT',
+      'MAIL_HOST',
+      'MAIL_PORT',
+      'MAIL_MAILER',
+      'SESSION_DRIVER',
+      'SESSION_ENCRYPT',
+      'SESSION_PATH',
+      'REDIS_HOST',
+      'REDIS_PORT',
+      'LOG_CHANNEL',
+      'BCRYPT_ROUNDS',
+      'CACHE_STORE',
+      'QUEUE_CONNECTION',
+      'PATH',
+      'HOME',
+      'HOSTNAME',
+      'SHELL',
+      'LANG',
+      'NODE_ENV',
+      'npm_config_cache',
+      'PGHOST',
+      'PORT',
+    ]) {
+      t.strictSame(warnings({ [name]: '1' }), [], name)
+    }
+  })
+
+  t.test('in production also what is missing', async t => {
+    const production = { DATABASE_URL, APP_KEY: TEST_KEY, APP_URL: 'https://api.example.org' }
+    const found = warnings(production)
+    t.match(found, [/^HASHIDS_SALT_PLAYLISTS is empty: /, /^MAIL_URL is not set: /])
+    t.equal(found.length, 2)
+    const complete = {
+      ...production,
+      HASHIDS_SALT_PLAYLISTS: 'salt',
+      MAIL_URL: 'smtps://mail.example.org',
+      MAIL_FROM: 'no-reply@example.org',
+      FRONTEND_URL: 'https://www.example.org',
+    }
+    t.strictSame(warnings(complete), [])
+    t.strictSame(warnings({ ...production, APP_ENV: 'local' }), [])
+  })
 })
 
 t.test('the key of the embedded database', async t => {

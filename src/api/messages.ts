@@ -23,6 +23,7 @@ const CHEAPER = {
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
   badRequest: 'Bad request.',
+  ambiguousHost: 'The request has to name one host.',
   unknownHost: 'The host that the request names is not one of this server.',
   malformedJson: 'The request body is not valid JSON.',
   unauthenticated: 'Unauthenticated.',

@@ -1,4 +1,5 @@
 import Hashids from 'hashids'
+import { randomAlphanumerics } from './secret.ts'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ1234567890'
 
@@ -14,3 +15,14 @@ export function hashidEncoder(salt: string) {
     track: (playlistId: number, trackId: number) => hashids.encode([playlistId, trackId]),
   }
 }
+
+/** 131 bits: nobody finds one by guessing. */
+const RANDOM_LENGTH = 22
+
+/**
+ * A public id that does not follow from any numbers, for what only those may find who were told where it is.
+ *
+ * @param random returns that many random bytes
+ */
+export const randomHashid = (random: (size: number) => Buffer): string =>
+  randomAlphanumerics(RANDOM_LENGTH, random)

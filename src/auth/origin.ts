@@ -28,8 +28,9 @@ const MAX_REMEMBERED = 500
 /** The names of this machine itself, as URLs have them. */
 export const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** Whether a URL names this machine itself. */
-export const isLoopback = ({ hostname }: URL): boolean => LOOPBACK.has(hostname)
+/** Whether a URL names this machine itself: what it sends there, nobody else reads (RFC 6761 §6.3, RFC 1122 §3.2.1.3). */
+export const isLoopback = ({ hostname }: URL): boolean =>
+  LOOPBACK.has(hostname) || /^127(\.\d{1,3}){3}$/.test(hostname) || hostname.endsWith('.localhost')
 
 /** Which origins are pages of ours. */
 export interface FirstParty {
@@ -42,21 +43,21 @@ export interface FirstParty {
 /**
  * Knows which origins are first parties.
  *
- * A pattern is `host[:port]`, where `*` stands for any run of characters, with a scheme before it if others are
- * not meant. It is compared with the host and port of the page alone: neither a path nor a user name in its URL
+ * A pattern is `host[:port]`, where `*` stands for any run of characters, with a scheme before it if that is another
+ * than APP_URL's: over plain HTTP anybody on the way could write such a page. It is compared with the host and port of the page alone: neither a path nor a user name in its URL
  * can satisfy it. A URL counts only if it is written as browsers write it; what merely parses like one of ours
  * does not (upper case, a port that goes without saying, an IDN in Unicode, line breaks).
  *
  * @param patterns SANCTUM_STATEFUL_DOMAINS
- * @param own APP_URL, whose origin is always one of ours; a loopback address stands for all of its names
+ * @param own APP_URL, whose origin is always one of ours; a name of this machine stands for all of them
  */
 export function firstParty(patterns: readonly string[], own: URL): FirstParty {
   const origins = new Set(ownOrigins(own))
-  const isOurs = patterns.map(matcher)
+  const isOurs = patterns.map(pattern => matcher(pattern, own.protocol))
   const listed = patterns.join(',')
 
   const decide = (page: string, host: string) => {
-    const url = parsePage(page)
+    const url = parsePage(page, own.protocol)
     return url !== null && (origins.has(url.origin) || isOurs.some(matches => matches(url, host)))
   }
 
@@ -86,7 +87,7 @@ export function firstParty(patterns: readonly string[], own: URL): FirstParty {
       // A page of the very host that was asked is one that we served, under whatever name.
       if (includes(page, host) || (isSameOrigin && isHost(parsePage(page), host))) return FIRST_PARTY
       return refused(
-        `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed})`,
+        `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed}), where ${own.protocol}// is meant unless a scheme is given`,
       )
     },
   }
@@ -133,13 +134,13 @@ const refused = (reason: string): FirstPartyVerdict => ({ isFirstParty: false, r
 
 function ownOrigins(own: URL): string[] {
   const { protocol, port, origin } = own
-  if (!isLoopback(own)) return [origin]
+  if (!LOOPBACK.has(own.hostname)) return [origin]
   return [...LOOPBACK].map(name => `${protocol}//${name}${port && `:${port}`}`)
 }
 
 /** The URL of a page, if it is written as browsers write it. Without a scheme it is a host, as Sanctum allows. */
-function parsePage(page: string): URL | null {
-  const text = page.includes('://') ? page : `http://${page}`
+function parsePage(page: string, scheme = 'http:'): URL | null {
+  const text = page.includes('://') ? page : `${scheme}//${page}`
   if (page === 'null' || !URL.canParse(text)) return null
   const url = new URL(text)
   const rest = text.slice(url.origin.length)
@@ -153,7 +154,7 @@ const describePage = (page: string) => parsePage(page)?.origin ?? '(not a URL th
 
 type Matcher = (page: URL, requestHost: string) => boolean
 
-/** The scheme of a pattern, empty for any, and its host in lower case: an IPv6 address without brackets has no port. */
+/** The scheme of a pattern, empty without one, and its host in lower case: an IPv6 address without brackets has no port. */
 function parsePattern(pattern: string): { scheme: string; host: string } {
   const [, scheme = '', rest = ''] = /^(?:(https?:)\/\/)?(.*)$/i.exec(pattern) ?? []
   const host = rest === CURRENT_HOST ? rest : rest.toLowerCase()
@@ -161,9 +162,9 @@ function parsePattern(pattern: string): { scheme: string; host: string } {
   return { scheme: scheme.toLowerCase(), host: hasPort ? host : `[${host}]` }
 }
 
-function matcher(pattern: string): Matcher {
+function matcher(pattern: string, ownScheme: string): Matcher {
   const { scheme, host } = parsePattern(pattern)
-  const allows = ({ protocol }: URL) => scheme === '' || protocol === scheme
+  const allows = ({ protocol }: URL) => protocol === (scheme || ownScheme)
   if (host === CURRENT_HOST) return (page, requestHost) => allows(page) && isHost(page, requestHost)
   if (!host.includes('*')) return page => allows(page) && page.host === host
   const glob = new RegExp(`^${host.split('*').map(escapeRegExp).join('.*')}$`)

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from '../config.ts'
+import { configWarnings } from '../config-warnings.ts'
 import { apiAddress, examine } from '../doctor.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
@@ -11,6 +12,7 @@ export const doctorCommand = (context: CommandContext) =>
     .option('--api <origin>', 'where the page calls this server, if that is not APP_URL', parseOrigin)
     .action((options: { origin: URL; api?: URL }) => {
       const config = loadConfig(context.environment)
+      for (const warning of configWarnings(config, context.environment)) context.warn(warning)
       const { origin, api = apiAddress(config, origin) } = options
       const findings = examine(config, origin, api)
       context.print(`A page on ${origin.origin} that calls ${api.origin}:`)

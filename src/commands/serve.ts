@@ -6,6 +6,7 @@ import { collectDefaultMetrics } from 'prom-client'
 import { buildApp } from '../app.ts'
 import { withAppKey } from '../app-key.ts'
 import { loadConfig } from '../config.ts'
+import { configWarnings } from '../config-warnings.ts'
 import { clockSkew } from '../database/clock-skew.ts'
 import { connectDatabase } from '../database/connect.ts'
 import type { DemoAccess } from '../database/demo.ts'
@@ -56,6 +57,7 @@ async function serve(context: CommandContext) {
     logStream: log,
   })
   app = server
+  for (const warning of configWarnings(config, context.environment)) server.log.warn(warning)
 
   const stopped = new AbortController()
   const delayMs = config.shutdownDelay * 1_000

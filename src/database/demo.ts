@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import { hashidEncoder } from '../auth/hashid.ts'
+import { hashidEncoder, randomHashid } from '../auth/hashid.ts'
 import { hashPassword } from '../auth/password.ts'
 import { DAY_MS, HOUR_MS, millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { mintSecret, PlainToken } from '../auth/token.ts'
@@ -175,7 +175,7 @@ async function addPlaylists(
   userId: number,
   { playlists }: DemoUser,
   pairs: readonly Pair[],
-  { now, salt }: DemoOptions,
+  { now, salt, random }: DemoOptions,
 ) {
   const hashids = hashidEncoder(salt)
   for (const [index, { name, description, visibility, tracks }] of playlists.entries()) {
@@ -221,7 +221,7 @@ async function addPlaylists(
     await db
       .updateTable('playlists')
       .set({
-        hashid: hashids.playlist(userId, playlist_id),
+        hashid: visibility === UNLISTED ? randomHashid(random) : hashids.playlist(userId, playlist_id),
         first_id: ids[0] ?? null,
         last_id: ids.at(-1) ?? null,
       })

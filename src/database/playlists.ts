@@ -36,6 +36,18 @@ export async function countPlaylists(db: Kysely<Schema>, userId: number): Promis
   return Number(count)
 }
 
+/** What a playlist is to be found by. */
+export interface Hashid {
+  wanted: string
+  /** A random one for the case that another playlist has it: those of different salts may meet. */
+  spare: string
+}
+
+/** The wanted hashid unless another playlist than the one with an id has it. */
+const freeHashid = ({ wanted, spare }: Hashid, id: number) => sql<string>`
+  case when exists (select from playlists where hashid = ${wanted} and playlist_id <> ${id})
+    then ${spare} else ${wanted} end`
+
 /** A playlist to be stored. */
 export interface NewPlaylist {
   userId: number
@@ -43,7 +55,7 @@ export interface NewPlaylist {
   description: string | null
   visibility: number
   /** Makes its hashid of its id. */
-  hashid: (id: number) => string
+  hashid: (id: number) => Hashid
   /** Milliseconds since the epoch. */
   now: number
 }
@@ -70,7 +82,7 @@ export async function insertPlaylist(
         ...values,
         playlist_id: id,
         user_id: userId,
-        hashid: hashid(id),
+        hashid: freeHashid(hashid(id), id),
         created_at: at,
         updated_at: at,
       })
@@ -92,16 +104,18 @@ export interface PlaylistChanges {
   name?: string
   description?: string | null
   visibility?: number
+  hashid?: Hashid
 }
 
 /** Changes a playlist, and its date only if anything is different then; `now` in milliseconds since the epoch. */
 export async function updatePlaylist(
   db: Kysely<Schema>,
   id: number,
-  changes: PlaylistChanges,
+  { hashid, ...rest }: PlaylistChanges,
   now: number,
 ): Promise<void> {
-  const columns = Object.keys(changes) as (keyof PlaylistChanges)[]
+  const changes = { ...rest, ...(hashid && { hashid: freeHashid(hashid, id) }) }
+  const columns = Object.keys(changes) as (keyof typeof changes)[]
   if (columns.length === 0) return
   await db
     .updateTable('playlists')

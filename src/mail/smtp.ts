@@ -5,7 +5,7 @@ import type { Deliver } from './mailer.ts'
 const TIMEOUT_MS = 10_000
 
 /**
- * Delivers mail to an SMTP server. A password is sent over TLS alone, unless the server is this machine.
+ * Delivers mail to an SMTP server. It logs in over TLS alone, unless the server is this machine.
  *
  * @param url `smtp://` or `smtps://`, with user and password if the server asks for them
  * @param from the sender: an address, with or without a name
@@ -14,7 +14,7 @@ export function smtpDelivery(url: string, from: string): Deliver {
   const server = new URL(url)
   const transport = createTransport({
     url,
-    requireTLS: server.password !== '' && !isLoopback(server),
+    requireTLS: (server.username !== '' || server.password !== '') && !isLoopback(server),
     connectionTimeout: TIMEOUT_MS,
     greetingTimeout: TIMEOUT_MS,
     socketTimeout: TIMEOUT_MS,

@@ -26,7 +26,10 @@ const judge = (
 ) => party.judge({ referers, origin, host, fetchSite }).isFirstParty
 
 t.test('a first party', async t => {
-  const party = firstParty(['example.com', '*.example.com', 'localhost:3000', '::1', '[::1]:3000'], OWN)
+  const party = firstParty(
+    ['example.com', '*.example.com', 'http://localhost:3000', 'http://::1', 'http://[::1]:3000'],
+    OWN,
+  )
 
   t.test('is one by the page that the request comes from', async t => {
     for (const [page, expected] of [
@@ -35,7 +38,9 @@ t.test('a first party', async t => {
       ['https://example.com/a?b=/c', true],
       ['https://example.com?a', true],
       ['https://example.com#a', true],
-      ['http://example.com', true],
+      ['http://example.com', false],
+      ['http://a.example.com/x', false],
+      ['https://localhost:3000/x', false],
       ['example.com', true],
       ['https://a.b.example.com', true],
       ['http://localhost:3000/x', true],
@@ -115,30 +120,42 @@ t.test('a first party', async t => {
     t.equal(judge(party, { referers: ['https://spa-1.example.org/'] }), true)
   })
 
-  t.test('can be pinned to a scheme, to which our own address always is', async t => {
-    const party = firstParty(['https://spa.test', 'http://*.lan:*'], OWN)
-    for (const [page, expected] of [
-      ['https://spa.test/', true],
-      ['http://spa.test/', false],
-      ['http://a.lan:5173', true],
-      ['https://a.lan:5173', false],
-      ['http://a.lan', false],
+  t.test("has APP_URL's scheme, unless another is given", async t => {
+    const patterns = ['spa.test', 'https://safe.test', 'http://*.lan:*', '*.wild.test']
+    for (const [page, underHttps, underHttp] of [
+      ['https://spa.test/', true, false],
+      ['http://spa.test/', false, true],
+      ['spa.test', true, true],
+      ['https://safe.test/', true, true],
+      ['http://safe.test/', false, false],
+      ['http://a.lan:5173', true, true],
+      ['https://a.lan:5173', false, false],
+      ['http://a.lan', false, false],
+      ['https://a.wild.test', true, false],
+      ['http://a.wild.test', false, true],
     ] as const) {
-      t.equal(judge(party, { referers: [page] }), expected, page)
+      for (const [own, expected] of [
+        [OWN, underHttps],
+        [new URL('http://api.own.test'), underHttp],
+      ] as const) {
+        const party = firstParty(patterns, own)
+        t.equal(judge(party, { referers: [page] }), expected, `${page} under ${own}`)
+      }
     }
   })
 
   t.test('34 can be the host that the request names', async t => {
     const party = firstParty(['other.test', '__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
-    t.equal(judge(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), true)
-    t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:81' }), false)
-    t.equal(judge(party, { referers: ['http://b.test:81/x'], host: 'a.test:81' }), false)
+    t.equal(judge(party, { referers: ['https://a.test:81/x'], host: 'a.test:81' }), true)
+    t.equal(judge(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), false, 'over plain HTTP')
+    t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:81' }), false)
+    t.equal(judge(party, { referers: ['https://b.test:81/x'], host: 'a.test:81' }), false)
     t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:443' }), true)
     t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:443' }), false)
-    const same = { referers: ['http://a.test:81/x'] }
+    const same = { referers: ['https://a.test:81/x'] }
     t.equal(judge(party, { ...same, host: 'b.test:81' }), false, 'the same page may ask another host')
-    t.equal(judge(party, { referers: ['http://evila.test:81/x'], host: 'a.test:81' }), false)
-    t.equal(judge(party, { referers: ['http://evil.test/x'], host: '' }), false)
+    t.equal(judge(party, { referers: ['https://evila.test:81/x'], host: 'a.test:81' }), false)
+    t.equal(judge(party, { referers: ['https://evil.test/x'], host: '' }), false)
     const pinned = firstParty(['https://__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
     t.equal(judge(pinned, { referers: ['https://a.test/x'], host: 'a.test' }), true)
     t.equal(judge(pinned, { referers: ['http://a.test/x'], host: 'a.test' }), false)

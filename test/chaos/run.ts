@@ -56,21 +56,37 @@ for (const { fault, cache } of chosen) {
   const row = await tryFault(fault, cache)
   rows.push(row)
   const verdict = row.skipped ?? (row.reasons.length === 0 ? 'passed' : 'FAILED')
-  process.stdout.write(`${fault.name}${row.cache === null ? '' : `, cache ${cache}`}: ${verdict}\n`)
-  for (const reason of row.reasons.slice(0, MOST_REASONS)) process.stdout.write(`  ${reason}\n`)
-  const more = row.reasons.length - MOST_REASONS
-  if (more > 0) process.stdout.write(`  and ${more} more\n`)
+  process.stdout.write(`${titleOf(row)}: ${verdict}\n`)
+  sayReasons(row)
 }
 
-const failed = rows.filter(row => row.reasons.length > 0).length
+const failures = rows.filter(row => row.reasons.length > 0)
+const failed = failures.length
 const passed = rows.filter(row => row.reasons.length === 0 && row.skipped === null).length
 process.stdout.write(`\n${table(rows)}\n\n`)
 if (failed > 0) {
   keepLogs()
+  // Once more at the end, which is what is kept of a long output.
+  for (const row of failures) {
+    process.stdout.write(`${titleOf(row)}:\n`)
+    sayReasons(row)
+  }
   process.stdout.write(`The logs of what failed are in ${logs}\n\n`)
 }
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)
+
+/** A fault's name, and with which cache it struck. */
+function titleOf({ name, cache }: Row): string {
+  return cache === null ? name : `${name}, cache ${cache}`
+}
+
+/** Prints what was wrong, as far as it is of use. */
+function sayReasons({ reasons }: Row): void {
+  for (const reason of reasons.slice(0, MOST_REASONS)) process.stdout.write(`  ${reason}\n`)
+  const more = reasons.length - MOST_REASONS
+  if (more > 0) process.stdout.write(`  and ${more} more\n`)
+}
 
 /** Has a fault happen, and says how that went. */
 async function tryFault(fault: Fault, cache: Cache): Promise<Row> {

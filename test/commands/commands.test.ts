@@ -301,7 +301,7 @@ t.test('doctor', async t => {
     ],
     [
       'over plain HTTP',
-      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org', SESSION_DOMAIN: '.example.org' },
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'http://www.example.org', SESSION_DOMAIN: '.example.org' },
       'http://www.example.org',
       [/are of different sites: with SESSION_SAME_SITE=lax the browser sends no cookies along/],
     ],
@@ -327,7 +327,7 @@ t.test('doctor', async t => {
       'https that calls http',
       {
         APP_URL: 'http://api.example.org',
-        SANCTUM_STATEFUL_DOMAINS: 'www.example.org',
+        SANCTUM_STATEFUL_DOMAINS: 'https://www.example.org',
         SESSION_DOMAIN: 'example.org',
       },
       'https://www.example.org',
@@ -371,9 +371,15 @@ t.test('doctor', async t => {
     ],
     [
       'https that calls this machine',
-      { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' },
+      { SANCTUM_STATEFUL_DOMAINS: 'https://localhost:3000' },
       'https://localhost:3000',
       [/are of different sites/],
+    ],
+    [
+      'a scheme that is not meant',
+      { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org', SESSION_DOMAIN: '.example.org' },
+      'http://www.example.org',
+      [/Add http:\/\/www\.example\.org to SANCTUM_STATEFUL_DOMAINS/, /CORS keeps/, /are of different sites/],
     ],
     [
       'the same origin, of which browsers do not tell',
@@ -413,12 +419,16 @@ t.test('doctor', async t => {
   t.match(
     (
       await doctor(
-        { ...PRODUCTION, SESSION_DOMAIN: 'example.org', SANCTUM_STATEFUL_DOMAINS: '*.example.org' },
+        {
+          ...PRODUCTION,
+          SESSION_DOMAIN: 'example.org',
+          SANCTUM_STATEFUL_DOMAINS: '*.example.org,http://*.example.org',
+        },
         '--origin',
         'https://a.example.org',
       )
     ).out,
-    'https://a.example.org in SANCTUM_STATEFUL_DOMAINS keeps it out',
+    'http://a.example.org is one as well',
   )
   t.match(
     (await doctor({ APP_URL: 'http://192.168.1.5:8000' }, '--origin', 'http://192.168.1.5:8000')).out,
@@ -430,7 +440,7 @@ t.test('doctor', async t => {
     SESSION_DOMAIN: 'example.org',
     SANCTUM_STATEFUL_DOMAINS: 'https://a.example.org',
   }
-  t.notMatch((await doctor(pinned, '--origin', 'https://a.example.org')).out, 'keeps it out')
+  t.notMatch((await doctor(pinned, '--origin', 'https://a.example.org')).out, 'is one as well')
   t.match(
     (await doctor({ APP_URL: 'http://api.example.org' }, '--origin', 'http://api.example.org')).out,
     'goes over plain HTTP: anybody on the way can read it',

@@ -118,7 +118,7 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'a row of somebody else',
     file: 'plugins/access.ts',
-    find: 'if (!isOwner && identity?.permissions.has(BYPASS_AUTHORIZATION) !== true) throw forbidden()',
+    find: 'if (!this.owns(userId)) throw forbidden()',
     replace: '',
     tests: ['test/routes/api/playlists.test.ts'],
   },
@@ -142,6 +142,27 @@ export const ACCESS: readonly Mutant[] = [
     find: 'if (visibility === PRIVATE) request.requireOwner(userId)',
     replace: '',
     tests: ['test/routes/api/playlists.test.ts'],
+  },
+  {
+    name: "another user's private playlist is as if it were not there",
+    file: 'src/playlist-access.ts',
+    find: 'hidePrivate && visibility === PRIVATE && !request.owns(userId)',
+    replace: 'false',
+    tests: ['test/routes/api/hidden-lists.test.ts'],
+  },
+  {
+    name: 'the permission comes before the playlist',
+    file: 'src/playlist-access.ts',
+    find: 'if (hidePrivate) request.authorize()',
+    replace: '',
+    tests: ['test/routes/api/hidden-lists.test.ts'],
+  },
+  {
+    name: 'the id of a new unlisted playlist is random',
+    file: 'routes/api/playlist/index.ts',
+    find: 'visibility === UNLISTED ? spare : hashids',
+    replace: 'hashids',
+    tests: ['test/routes/api/unlisted-playlists.test.ts'],
   },
   {
     name: "another user's playlist is not changed",
@@ -172,6 +193,20 @@ export const ACCESS: readonly Mutant[] = [
     tests: ['test/routes/api/externalprofiles.test.ts'],
   },
   {
+    name: "another user's private external profile is as if it were not there",
+    file: 'src/external-profile-access.ts',
+    find: 'hidePrivate && visibility === PRIVATE && !request.owns(userId)',
+    replace: 'false',
+    tests: ['test/routes/api/hidden-lists.test.ts'],
+  },
+  {
+    name: 'all other conditions come before the external profile',
+    file: 'src/external-profile-access.ts',
+    find: 'if (hidePrivate) {',
+    replace: 'if (false) {',
+    tests: ['test/routes/api/hidden-lists.test.ts'],
+  },
+  {
     name: "another user's external profile is not changed",
     file: 'src/external-profile-access.ts',
     find: 'request.requireOwner(profile.userId)',
@@ -181,7 +216,7 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'external profiles for our own machines alone',
     file: 'src/external-profile-access.ts',
-    find: 'if (config.externalProfilesLocalOnly && !clientAddress.isLocal) throw forbidden(MESSAGES.localOnly)',
+    find: 'if (externalProfilesLocalOnly && !clientAddress.isLocal) throw forbidden(MESSAGES.localOnly)',
     replace: '',
     tests: ['test/routes/api/externalprofiles.test.ts'],
   },

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
 import { DatabaseUnavailable } from '../../src/database/unavailable.ts'
-import { type Answer, addUser, get, send, startApp, USER_TYPE } from '../support/app.ts'
+import { type Answer, addUser, get, MINUTE, send, startApp, USER_TYPE } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
 
@@ -382,6 +382,8 @@ t.test('hosts', async t => {
       database,
       environment: { ...PRODUCTION, APP_HOSTS: 'me.example.org, *.preview.example.org' },
     })
+    const refusals = () =>
+      app.logged.filter(({ msg }) => /^a request was refused: its host/.test(String(msg)))
     for (const [host, status] of [
       ['api.example.org', 401],
       ['API.example.org:443', 401],
@@ -395,8 +397,24 @@ t.test('hosts', async t => {
     ] as const) {
       const answer = await send(app, 'GET', '/api/me', { headers: { host } })
       t.equal(answer.status, status, host)
-      if (status === 400) t.strictSame(answer.json, { message: 'Bad request.' })
+      if (status === 400) {
+        t.strictSame(answer.json, { message: 'The host that the request names is not one of this server.' })
+      }
     }
+    t.match(refusals(), [
+      {
+        level: 40,
+        host: 'preview.example.org',
+        msg: 'a request was refused: its host is neither that of APP_URL (api.example.org) nor in APP_HOSTS (me.example.org,*.preview.example.org)',
+      },
+    ])
+    t.equal(refusals().length, 1, 'one line, however many there are')
+    app.clock.advance(MINUTE)
+    t.match(app.logged.at(-1), { count: 4, msg: /further requests were refused/ })
+    app.clock.advance(MINUTE)
+    await send(app, 'GET', '/api/me', { headers: { host: `${'x'.repeat(3000)}.example` } })
+    t.equal(refusals().length, 2)
+    t.equal(String(refusals()[1]?.host).length, 260, 'of a host of any length a part is told')
     const forged = { host: 'api.example.org', 'x-forwarded-host': 'evil.example' }
     t.equal(
       (await send(app, 'GET', '/api/me', { headers: forged })).status,
@@ -458,7 +476,7 @@ t.test('CORS', async t => {
     database,
     environment: {
       APP_URL: 'https://api.example.org',
-      SANCTUM_STATEFUL_DOMAINS: 'localhost:3000,*.example.org',
+      SANCTUM_STATEFUL_DOMAINS: 'http://localhost:3000,*.example.org',
       CORS_ALLOWED_ORIGINS: 'https://partner.test',
     },
   })
@@ -645,6 +663,18 @@ t.test('with HTTPS the browser is told to stay with it', async t => {
   const https = await startApp(t, { database, environment: PRODUCTION })
   const answer = await send(https, 'GET', '/api/me', { headers: { host: 'api.example.org' } })
   t.equal(answer.headers['strict-transport-security'], 'max-age=31536000')
+  for (const [settings, expected] of [
+    [{ HSTS_MAX_AGE: '0' }, 'max-age=0'],
+    [{ HSTS_MAX_AGE: '600', HSTS_INCLUDE_SUBDOMAINS: 'true' }, 'max-age=600; includeSubDomains'],
+    [
+      { HSTS_MAX_AGE: '63072000', HSTS_INCLUDE_SUBDOMAINS: 'true', HSTS_PRELOAD: 'true' },
+      'max-age=63072000; includeSubDomains; preload',
+    ],
+  ] as const) {
+    const app = await startApp(t, { database, environment: { ...PRODUCTION, ...settings } })
+    const { headers } = await send(app, 'GET', '/api/me', { headers: { host: 'api.example.org' } })
+    t.equal(headers['strict-transport-security'], expected)
+  }
   const http = await startApp(t, { database })
   t.notOk('strict-transport-security' in (await get(http, '/api/me')).headers)
 })

@@ -3,16 +3,18 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '../../../src/api/endpoints.ts'
 import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
+import { booleanOf } from '../../../src/api/input.ts'
 import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
 import { PLAYLIST_VISIBILITY } from '../../../src/api/resources/playlist.ts'
 import { done, failure, success } from '../../../src/api/responses.ts'
-import { hashidEncoder } from '../../../src/auth/hashid.ts'
+import { hashidEncoder, randomHashid } from '../../../src/auth/hashid.ts'
 import type { Identity } from '../../../src/auth/identity.ts'
 import {
   countPlaylists,
   deletePlaylist,
+  type Hashid,
   insertPlaylist,
   updatePlaylist,
 } from '../../../src/database/playlists.ts'
@@ -28,24 +30,35 @@ const Visibility = Label(
   'Who can find it: everybody, its owner, or whoever knows the id. Case does not matter, and 0, 1, 2 mean the same.',
   'Public',
 )
+const RegenerateId = Type.Union([Type.Boolean(), Type.Null()], {
+  description:
+    'Whether the playlist gets another id, under which it is found from now on: a random one if it is unlisted then, else the one that is made of its numbers. What was shared before leads nowhere.',
+  examples: [false],
+})
 
 const Params = Type.Object({
   playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),
 })
 
 const visibilityOf = (label: (typeof PLAYLIST_VISIBILITY)[number]) => PLAYLIST_VISIBILITY.indexOf(label)
+const UNLISTED = visibilityOf('Unlisted')
 const PUBLIC = visibilityOf('Public')
 
-const readings = { visibility: labelOf(PLAYLIST_VISIBILITY) }
+const readings = { visibility: labelOf(PLAYLIST_VISIBILITY), regenerate_id: booleanOf }
 
 const unknown = { 404: failure('There is no such playlist.', MESSAGES.notFound) }
 
 const playlists: FastifyPluginAsyncTypebox = async app => {
-  const { config, clock } = app
+  const { config, clock, random } = app
   const { kysely } = app.database
   const access = playlistAccess(app)
   const { requireFeature, limitFor } = listGates(app)
-  const { playlist: hashidOf } = hashidEncoder(config.hashidsSalt)
+  const hashids = hashidEncoder(config.hashidsSalt)
+  /** Ids that follow from numbers can be guessed, and the id is all that protects an unlisted playlist. */
+  const hashidOf = (userId: number, id: number, visibility: number): Hashid => {
+    const spare = randomHashid(random)
+    return { spare, wanted: visibility === UNLISTED ? spare : hashids.playlist(userId, id) }
+  }
   const list = listing(app, endpoint)
   const showRow = showing(app, onePlaylist)
   const show = (id: number, request?: FastifyRequest) => showRow(where('playlist_id', '=', id), id, request)
@@ -81,7 +94,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         operationId: 'playlist.store',
         tags: ['playlist'],
         summary: 'Create a playlist',
-        description: `It belongs to whoever creates it, and has no tracks yet. USER_MAX_PLAYLISTS is the most that a user can have.`,
+        description: `It belongs to whoever creates it, and has no tracks yet. The id of an unlisted one is random. USER_MAX_PLAYLISTS is the most that a user can have.`,
         body: Type.Object({
           name: Name,
           description: Type.Optional(Description),
@@ -111,7 +124,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
           name,
           description,
           visibility: visibilityOf(visibility),
-          hashid: id => hashidOf(userId, id),
+          hashid: id => hashidOf(userId, id, visibilityOf(visibility)),
           now: clock(),
         },
         most,
@@ -167,27 +180,32 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         operationId: `playlist.update.${method.toLowerCase()}`,
         tags: ['playlist'],
         summary: 'Change a playlist',
-        description: 'What is not given stays as it is, with `PUT` as with `PATCH`.',
+        description:
+          'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
         params: Params,
         body: Type.Object({
           name: Type.Optional(Name),
           description: Type.Optional(Description),
           visibility: Type.Optional(Visibility),
+          regenerate_id: Type.Optional(RegenerateId),
         }),
         response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
       },
       handler: async request => {
-        const { id } = await access.playlistToChange(request)
+        const playlist = await access.playlistToChange(request)
+        const { id, userId } = playlist
         await requireFeature(request, 'playlists')
         requireValid(request)
-        const { name, description, visibility } = request.body
+        const { name, description, visibility, regenerate_id } = request.body
+        const seen = visibility === undefined ? playlist.visibility : visibilityOf(visibility)
         await updatePlaylist(
           kysely,
           id,
           {
             ...(name !== undefined && { name }),
             ...(description !== undefined && { description }),
-            ...(visibility !== undefined && { visibility: visibilityOf(visibility) }),
+            ...(visibility !== undefined && { visibility: seen }),
+            ...(regenerate_id === true && { hashid: hashidOf(userId, id, seen) }),
           },
           clock(),
         )

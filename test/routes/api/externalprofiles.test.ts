@@ -21,7 +21,9 @@ import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { addProfile } from '../../support/rows.ts'
 
+/** Neither limits nor, as in AnimeThemes, private lists that are 404 to others. */
 const UNLIMITED = {
+  HIDE_PRIVATE: 'off',
   RATE_LIMIT_AUTHENTICATED: '100000',
   RATE_LIMIT_ANONYMOUS: '100000',
   LOGIN_RATE_LIMIT: '1000',

@@ -18,7 +18,9 @@ import { createDatabase, ENGINES, type TestDatabase } from '../../support/databa
 import { addPlaylist, addTracks } from '../../support/rows.ts'
 
 const PASSWORD = 'Correct horse 1'
+/** Neither limits nor, as in AnimeThemes, private lists that are 404 to others. */
 const UNLIMITED = {
+  HIDE_PRIVATE: 'off',
   RATE_LIMIT_AUTHENTICATED: '100000',
   RATE_LIMIT_ANONYMOUS: '100000',
   RATE_LIMIT_FAILED_AUTH: '100000',
@@ -1612,7 +1614,9 @@ async function store(t: Test, app: TestApp, database: TestDatabase) {
       const { status, json } = await (await as(app, user))('POST', PATH, { ...NEW, description: ' Weekly ' })
       t.equal(status, 201, `create ${how}`)
       const { playlist_id, ...row } = await rowOf(database, json.playlist.id)
-      const hashid = encoder().encode(user.id, playlist_id)
+      const hashid: string = json.playlist.id
+      t.match(hashid, /^[A-Za-z0-9]{22}$/, 'the id of an unlisted one is random')
+      t.not(hashid, encoder().encode(user.id, playlist_id))
       t.strictSame(
         json,
         { playlist: { id: hashid, name: 'Best OPs', description: 'Weekly', visibility: 'Unlisted' } },

@@ -1,9 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import pLimit from 'p-limit'
 import { emailErrors, enteredEmail, errorsByField } from '../src/api/account-input.ts'
-import { serviceUnavailable, unprocessable } from '../src/api/errors.ts'
+import { unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { isEmail } from '../src/auth/email.ts'
 import { hashResetToken, mintResetToken } from '../src/auth/reset-token.ts'
@@ -45,12 +43,6 @@ declare module 'fastify' {
   }
 }
 
-/** Requests that wait for their work to be done, after their answer. */
-const WAITING = 1_000
-
-/** How long the end of the server waits for that, in milliseconds. */
-const CLOSE_MS = 3_000
-
 /** Adds what users do who have forgotten their passwords, on the website and in the panel. */
 export default fp(
   async app => {
@@ -73,22 +65,6 @@ export default fp(
       return true
     }
 
-    const later = pLimit(1)
-    const promised = new WeakMap<FastifyRequest, () => Promise<unknown>>()
-    app.onRequestEnd(request => {
-      const work = promised.get(request)
-      if (work !== undefined) {
-        later(work).catch(error =>
-          request.log.error({ err: error }, 'a link to a new password could not be sent'),
-        )
-      }
-    })
-    app.addHook('onClose', async () => {
-      // What is done by then is done: the last in the queue is this.
-      await Promise.race([later(async () => {}), delay(CLOSE_MS, undefined, { ref: false })])
-      later.clearQueue()
-    })
-
     app.decorateRequest(
       'askForPasswordReset',
       async function (this: FastifyRequest, reply: FastifyReply, { email: entered, page, reveals }) {
@@ -109,8 +85,7 @@ export default fp(
           if (outcome === 'throttled') throw unprocessable({ email: [MESSAGES.resetThrottled] })
         } else {
           // Nothing that depends on the account happens before the answer: so it takes no time that could be told apart.
-          if (later.pendingCount >= WAITING) throw serviceUnavailable()
-          promised.set(this, work)
+          this.afterAnswer(work, 'a link to a new password could not be sent')
         }
       },
     )
@@ -146,6 +121,7 @@ export default fp(
           hash,
           revokeTokens,
           types: config.tokenableTypes,
+          verifies: !config.registerReveals,
           address: this.clientAddress.key,
           now: clock(),
         })
@@ -157,6 +133,14 @@ export default fp(
   },
   {
     name: 'forgotten-password',
-    dependencies: ['attempts', 'client-address', 'credentials', 'events', 'mail', 'request-end', 'screening'],
+    dependencies: [
+      'after-answer',
+      'attempts',
+      'client-address',
+      'credentials',
+      'events',
+      'mail',
+      'screening',
+    ],
   },
 )

@@ -16,6 +16,10 @@ declare module 'fastify' {
       mayReceive(kind: keyof Messages, email: string): Promise<boolean>
       /** Sends the link to a new password. */
       sendPasswordReset(to: Recipient, url: string): Promise<void>
+      /** Sends the link by which somebody who registers chooses a password. */
+      sendRegistration(to: Recipient, url: string): Promise<void>
+      /** Tells a user that somebody has entered the user's address as that of another account. */
+      sendAddressInUse(to: Recipient): Promise<void>
       /** Sends the link that verifies a user's e-mail address. */
       sendVerification(user: Recipient & { id: number }): Promise<void>
       /** Sends the link that makes a new e-mail address a user's, to that address. */
@@ -30,7 +34,14 @@ declare module 'fastify' {
       notify(
         kind: Exclude<
           keyof Messages,
-          'verification' | 'newEmail' | 'emailReplaced' | 'emailReverted' | 'passwordReset' | 'banned'
+          | 'verification'
+          | 'registration'
+          | 'addressInUse'
+          | 'newEmail'
+          | 'emailReplaced'
+          | 'emailReverted'
+          | 'passwordReset'
+          | 'banned'
         >,
         to: Recipient,
       ): Promise<void>
@@ -94,6 +105,9 @@ export default fp(
     app.decorate('mail', {
       mayReceive: async (kind, email) => !(await limits[kind].isUsedUp(accountKey(email))),
       sendPasswordReset: (to, url) => sendLimited('passwordReset', to, () => texts.passwordReset(to, url)),
+      sendRegistration: (to, url) => sendLimited('registration', to, () => texts.registration(to, url)),
+      sendAddressInUse: to =>
+        sendLimited('addressInUse', to, () => texts.addressInUse(to, config.loginUrl.href)),
       sendBan: (to, ban) => sendLimited('banned', to, () => texts.banned(to, ban)),
       notify: (kind, to) => sendLimited(kind, to, () => texts[kind](to)),
       sendVerification: user =>

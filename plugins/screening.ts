@@ -19,12 +19,16 @@ declare module 'fastify' {
        * What is wrong with a name and an e-mail address. Undefined is one that is not asked for, and null one that is
        * missing.
        *
+       * That an address is taken is no error with REGISTER_REVEALS=false: whoever asks is not told.
+       *
        * @param own the user who may keep what they have; null for a new one
        */
       profileErrors(
         profile: { name: string | null | undefined; email: string | null | undefined },
         own: { id: number; name: string } | null,
       ): Promise<{ name: string[]; email: string[] }>
+      /** Whether another user has an address, deleted ones included, or it is reserved for one. */
+      isEmailTaken(email: string, own: { id: number } | null): Promise<boolean>
     }
   }
 }
@@ -87,8 +91,20 @@ export default fp(
             ...(taken.has('name') ? [rules.unique('name')] : []),
             ...(isUnfit ? [rules.moderated('name')] : []),
           ],
-          email: [...ofEmail, ...(taken.has('email') ? [rules.unique('email')] : [])],
+          email: [
+            ...ofEmail,
+            ...(taken.has('email') && config.registerReveals ? [rules.unique('email')] : []),
+          ],
         }
+      },
+      async isEmailTaken(email, own) {
+        const taken = await takenFields(
+          app.database.kysely,
+          { name: null, email },
+          own?.id ?? null,
+          app.clock(),
+        )
+        return taken.has('email')
       },
     })
   },

@@ -557,6 +557,13 @@ export const SETTINGS = {
       '`true` to tell whoever forgot a password whether there is such an account, as Laravel does; `false` to answer everybody alike.',
     parse: yesOrNo,
   }),
+  registerReveals: setting({
+    name: 'REGISTER_REVEALS',
+    fallback: 'true',
+    about:
+      '`true` to tell whoever registers, or changes an e-mail address, that it is taken, as Laravel does; `false` to answer everybody alike: a mail then brings the link to choose a password, or tells the owner of the address, and nobody is logged in before.',
+    parse: yesOrNo,
+  }),
   emailChange: setting({
     name: 'EMAIL_CHANGE',
     fallback: 'confirmed',
@@ -877,6 +884,9 @@ function* contradictions(config: Config) {
   }
   if (config.mailUrl !== null && config.frontendUrl === appUrl) {
     yield 'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages'
+  }
+  if (!config.registerReveals && config.emailChange === 'immediate') {
+    yield 'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, since an address that changes at once tells whether it was free'
   }
   if (config.externalProfilesLocalOnly && config.localIps.length === 0) {
     yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, since nobody could see external profiles otherwise'

@@ -1,4 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import {
   canonicalName,
@@ -12,7 +13,10 @@ import { unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
-import { insertUser, UserExists } from '../../src/database/users.ts'
+import { NO_PASSWORD } from '../../src/auth/password.ts'
+import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
+import { storeResetToken } from '../../src/database/password-resets.ts'
+import { findUserByEmail, insertUser, UserExists } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES
@@ -29,6 +33,29 @@ const Body = Type.Object({
 })
 
 const register: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock, random } = app
+  const { kysely } = app.database
+
+  /**
+   * Makes an account that opens once its mail's link was followed, or tells the owner of the address. The password that
+   * was entered is no secret of the owner's if a stranger has registered, and so another one is chosen then.
+   */
+  const registerUnseen = async (request: FastifyRequest, wanted: { name: string; email: string }) => {
+    if (await app.screening.isEmailTaken(wanted.email, null)) {
+      const owner = await findUserByEmail(kysely, wanted.email)
+      if (owner !== null) await app.mail.sendAddressInUse(owner)
+      return
+    }
+    const now = clock()
+    const id = await insertUser(kysely, { ...wanted, password: NO_PASSWORD, verified: false, now })
+    request.record('registered', { userId: id })
+    const token = mintResetToken(random)
+    await storeResetToken(kysely, { email: wanted.email, token: await hashResetToken(token), now })
+    const url = new URL(config.resetPasswordUrl)
+    url.searchParams.set('token', token.reveal())
+    await app.mail.sendRegistration(wanted, url.href)
+  }
+
   app.post(
     '/register',
     {
@@ -38,9 +65,13 @@ const register: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Register',
         description:
-          "Makes an account, gives the browser a new session, which is the user's, and sends a mail with a link that verifies the address. REGISTER_RATE_LIMIT attempts a minute; the headers tell what is left.",
+          "Makes an account, gives the browser a new session, which is the user's, and sends a mail with a link that verifies the address. With REGISTER_REVEALS=false nobody is logged in: a mail brings the link to the page on which the password is chosen, and an address that has an account gets a mail that says so. REGISTER_RATE_LIMIT attempts a minute; the headers tell what is left.",
         body: Body,
-        response: { 201: emptyJson('The account is made, and its user logged in.') },
+        response: {
+          201: emptyJson(
+            'The account is made, and its user logged in. With REGISTER_REVEALS=false: a mail is on its way.',
+          ),
+        },
       },
     },
     async (request, reply) => {
@@ -57,16 +88,18 @@ const register: FastifyPluginAsyncTypebox = async app => {
       if (errors !== null) throw unprocessable(errors)
 
       await app.attempts.countRegistration(request)
+      if (!config.registerReveals) {
+        const wanted = { name: name as string, email: email as string }
+        // Nothing that depends on the address happens before the answer, which comes after the same time in any case.
+        request.afterAnswer(() => registerUnseen(request, wanted), 'somebody could not be registered')
+        return sendEmptyJson(reply, 201)
+      }
       const user = {
         name: name as string,
         email: email as string,
         password: await app.hashPassword(request, password as string),
       }
-      const userId = await insertUser(app.database.kysely, {
-        ...user,
-        verified: false,
-        now: app.clock(),
-      }).catch(error => {
+      const userId = await insertUser(kysely, { ...user, verified: false, now: clock() }).catch(error => {
         if (error instanceof UserExists) throw unprocessable({ [error.field]: [rules.unique(error.field)] })
         throw error
       })

@@ -41,6 +41,8 @@ export const MESSAGES = {
   wrongCurrentPassword: 'The provided password does not match your current password.',
   passwordConfirmationRequired: 'Password confirmation required.',
   emailChangeNeedsPassword: 'Confirm your password to change your e-mail address.',
+  emailChangeNeedsVerification:
+    'Verify your present e-mail address before you change it: follow the link in the mail that we sent there.',
   wrongCode: 'The provided two factor authentication code was invalid.',
   wrongRecoveryCode: 'The provided two factor recovery code was invalid.',
   secondFactorProofRequired:

@@ -29,6 +29,10 @@ interface Content {
 export interface Messages {
   /** Asks somebody to show that an e-mail address is theirs. */
   verification(to: Recipient, url: string): Mail
+  /** Brings somebody who registers the link by which the account's password is chosen. */
+  registration(to: Recipient, url: string): Mail
+  /** Tells a user that somebody has entered the address as that of another account. */
+  addressInUse(to: Recipient, url: string): Mail
   /** Brings the link to a new password. */
   passwordReset(to: Recipient, url: string): Mail
   /** Tells that the password was changed. */
@@ -86,6 +90,26 @@ export function messages(place: string): Messages {
         ],
         link: { label: 'Verify the address', url },
         after: [`If you have no account at ${place}, you need not do anything.`],
+      }),
+    registration: (to, url) =>
+      mail(to, {
+        subject: `Your account at ${place}`,
+        before: [
+          `Somebody, hopefully you, has registered at ${place} with this address. This link leads to the page on which you choose the password of the account, and works for an hour. No other password opens it.`,
+        ],
+        link: { label: 'Choose a password', url },
+        after: ['If that was not you, you need not do anything: nobody can open the account.'],
+      }),
+    addressInUse: (to, url) =>
+      mail(to, {
+        subject: `You have an account at ${place}`,
+        before: [
+          `Somebody, hopefully you, has entered this address at ${place} as that of another account. It is the address of yours, and stays so. You can log in here.`,
+        ],
+        link: { label: 'Log in', url },
+        after: [
+          'If you have forgotten your password, the page for logging in leads to a new one. If that was not you, you need not do anything.',
+        ],
       }),
     passwordReset: (to, url) =>
       mail(to, {

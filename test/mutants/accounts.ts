@@ -3,6 +3,34 @@ import type { Mutant } from './mutant.ts'
 /** Passwords, second factors, e-mail addresses, and the forms that change them. */
 export const ACCOUNTS: readonly Mutant[] = [
   {
+    name: 'with REGISTER_REVEALS=false a registration tells nothing',
+    file: 'routes/web/register.ts',
+    find: 'if (!config.registerReveals) {',
+    replace: 'if (false) {',
+    tests: ['test/routes/web/register-reveals.test.ts'],
+  },
+  {
+    name: 'with REGISTER_REVEALS=false nobody is told that an address is taken',
+    file: 'plugins/screening.ts',
+    find: "taken.has('email') && config.registerReveals",
+    replace: "taken.has('email')",
+    tests: ['test/routes/web/register-reveals.test.ts'],
+  },
+  {
+    name: "with REGISTER_REVEALS=false another user's address gets no link",
+    file: 'src/new-email.ts',
+    find: 'if (config.registerReveals) return',
+    replace: 'if (true) return',
+    tests: ['test/routes/web/register-reveals.test.ts'],
+  },
+  {
+    name: 'with REGISTER_REVEALS=false no address changes at once',
+    file: 'routes/web/user/profile-information.ts',
+    find: 'email !== null && !waits(user) && !config.registerReveals',
+    replace: 'false',
+    tests: ['test/routes/web/register-reveals.test.ts'],
+  },
+  {
     name: 'a second factor is asked for at login',
     file: 'plugins/login.ts',
     find: 'if (!credentials.hasSecondFactor) return credentials',

@@ -12,6 +12,7 @@ import { PANEL_PATH } from '../../../src/config.ts'
 import { confirmPendingEmail, findPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists, verifyEmail } from '../../../src/database/users.ts'
 import { pathOf } from '../../../src/http.ts'
+import { sendNewEmail } from '../../../src/new-email.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
@@ -124,7 +125,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
       const { user } = request.identity as SessionIdentity
       await app.attempts.count(request, reply, 'verification', String(user.id))
       const pending = await findPendingEmail(app.database.kysely, user.id, clock())
-      if (pending !== null) await app.mail.sendNewEmail({ ...user, email: pending })
+      if (pending !== null) await sendNewEmail(request, { ...user, email: pending })
       else if (user.emailVerifiedAt !== null) return reply.code(204).send(null)
       else await app.mail.sendVerification(user)
       return sendEmptyJson(reply, 202)

@@ -9,6 +9,7 @@ import type { SessionIdentity, User } from '../../../src/auth/identity.ts'
 import { dropPendingEmail, keepPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists, updateProfile } from '../../../src/database/users.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
+import { sendNewEmail } from '../../../src/new-email.ts'
 
 const { rules } = MESSAGES
 
@@ -29,7 +30,7 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Change the name or the e-mail address',
         description:
-          'Either may be left out. To change a verified e-mail address takes a password confirmed within the last three hours (422 without); the new one counts once the link that is mailed there is opened in this session, and the old one gets a mail by which the change can be reverted for seven days. One that was never verified changes at once, and so does any with `EMAIL_CHANGE=immediate`: it has to be verified anew. REGISTER_RATE_LIMIT addresses a minute.',
+          'Either may be left out. To change a verified e-mail address takes a password confirmed within the last three hours (422 without); the new one counts once the link that is mailed there is opened in this session, and the old one gets a mail by which the change can be reverted for seven days. One that was never verified changes at once, and so does any with `EMAIL_CHANGE=immediate`: it has to be verified anew. With REGISTER_REVEALS=false nobody is told whether an address is taken: its owner then gets a mail without a link. REGISTER_RATE_LIMIT addresses a minute.',
         body: Body,
         response: {
           200: emptyJson('It is changed, or the new address waits for its confirmation.'),
@@ -66,9 +67,15 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         user,
       )
       const needsPassword = email !== null && waits(user) && request.owesPassword()
+      // It would change at once, and tell by that whether it was free.
+      const needsVerification = email !== null && !waits(user) && !config.registerReveals
       const errors = errorsByField({
         name: found.name,
-        email: [...found.email, ...(needsPassword ? owesPassword.email : [])],
+        email: [
+          ...found.email,
+          ...(needsPassword ? owesPassword.email : []),
+          ...(needsVerification ? [MESSAGES.emailChangeNeedsVerification] : []),
+        ],
       })
       if (errors !== null) throw unprocessable(errors)
 
@@ -104,7 +111,7 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         const to = { id: before.id, name: name ?? before.name, email }
         if (isPending) {
           request.record('email change asked for', { userId: before.id })
-          await app.mail.sendNewEmail(to)
+          await sendNewEmail(request, to)
         } else {
           await app.mail.sendVerification(to)
           // An address that nobody has shown to be theirs may be a stranger's.

@@ -123,8 +123,8 @@ for (const engine of ENGINES) {
         description: 'Really.',
       })
       const stranger = await new TestBrowser(app).get(`/api/playlist/${id}`)
-      t.equal(stranger.status, 403)
-      t.equal(stranger.json.message, 'This action is unauthorized.')
+      t.equal(stranger.status, 404)
+      t.equal(stranger.json.message, 'Not Found.')
 
       const { status } = await call('DELETE', `/playlist/${id}/track/${second}`)
       t.equal(status, 200)

@@ -9,6 +9,7 @@ import { pruneEvents } from '../src/database/events.ts'
 import { pruneFormSubmissions } from '../src/database/form-submissions.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
 import { pruneResetTokens } from '../src/database/password-resets.ts'
+import { pruneRegistrations } from '../src/database/registrations.ts'
 import { type Activity, latestUse, pruneSessions, writeActivity } from '../src/database/sessions.ts'
 import { pruneTokens, writeLastUsed } from '../src/database/tokens.ts'
 import { pruneUsers } from '../src/database/users.ts'
@@ -94,6 +95,7 @@ export default fp(
           () => pruneEvents(kysely, now - EVENTS_MS),
           () => pruneDevices(kysely, now),
           () => pruneResetTokens(kysely, now),
+          () => pruneRegistrations(kysely, now),
           () => pruneFormSubmissions(kysely, now - SENT_FORMS_MS),
           () => pruneEmailChanges(kysely, now),
           () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),

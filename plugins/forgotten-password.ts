@@ -1,12 +1,14 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { emailErrors, enteredEmail, errorsByField } from '../src/api/account-input.ts'
+import { emailErrors, enteredEmail, errorsByField, MAX_NAME } from '../src/api/account-input.ts'
 import { unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { isEmail } from '../src/auth/email.ts'
 import { hashResetToken, mintResetToken } from '../src/auth/reset-token.ts'
+import { randomAlphanumerics } from '../src/auth/secret.ts'
 import { findResetToken, keepResetToken } from '../src/database/password-resets.ts'
-import { type Account, findUserByEmail, resetPassword } from '../src/database/users.ts'
+import { completeRegistration } from '../src/database/registrations.ts'
+import { type Account, findUserByEmail, resetPassword, UserExists } from '../src/database/users.ts'
 import { accountKey } from '../src/limits/attempt-limit.ts'
 
 type Entered = string | null | undefined
@@ -26,7 +28,7 @@ declare module 'fastify' {
     ): Promise<void>
     /**
      * Gives a user a new password with the token of a mail, which ends all of the user's sessions and remembered
-     * browsers.
+     * browsers. With that of a registration it makes the account.
      *
      * @throws {HttpError} 422 for a wrong token and for a password that nobody can have; 429 when the limit is used up
      */
@@ -42,6 +44,10 @@ declare module 'fastify' {
     ): Promise<void>
   }
 }
+
+/** Makes a name that nobody has of one that somebody has: its beginning, and a random end. */
+const withSuffix = (random: (size: number) => Buffer) => (name: string) =>
+  `${[...name].slice(0, MAX_NAME - 9).join('')}-${randomAlphanumerics(8, random)}`
 
 /** Adds what users do who have forgotten their passwords, on the website and in the panel. */
 export default fp(
@@ -107,25 +113,41 @@ export default fp(
         if (errors !== null) throw unprocessable(errors)
 
         const user = await findUserByEmail(kysely, email as string)
-        if (user === null && config.revealUnknownEmail)
+        // Without a user it may be that of a registration.
+        const address = user?.email ?? (email as string)
+        const stored = await findResetToken(kysely, address, clock())
+        if (user === null && stored === null && config.revealUnknownEmail)
           throw unprocessable({ email: [MESSAGES.unknownEmail] })
-        const stored = user && (await findResetToken(kysely, user.email, clock()))
         const isRight = await app.verifyResetToken(this, token as string, stored)
-        if (!isRight || user === null || stored === null) {
-          throw unprocessable({ email: [MESSAGES.wrongResetToken] })
-        }
+        const wrong = unprocessable({ email: [MESSAGES.wrongResetToken] })
+        if (!isRight || stored === null) throw wrong
 
         const hash = await app.hashPassword(this, password as string)
+        if (user === null) {
+          const userId = await completeRegistration(kysely, {
+            email: address,
+            token: stored,
+            hash,
+            nameElse: withSuffix(random),
+            types: config.tokenableTypes,
+            address: this.clientAddress.key,
+            now: clock(),
+          }).catch(error => {
+            throw error instanceof UserExists ? wrong : error
+          })
+          if (userId === null) throw wrong
+          this.record('registered', { userId })
+          return
+        }
         const done = await resetPassword(kysely, user, {
           token: stored,
           hash,
           revokeTokens,
           types: config.tokenableTypes,
-          verifies: !config.registerReveals,
           address: this.clientAddress.key,
           now: clock(),
         })
-        if (done === null) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
+        if (done === null) throw wrong
         this.record('password reset', { userId: user.id, ...done })
         await app.mail.notify('passwordChanged', user)
       },

@@ -1,5 +1,4 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import {
   canonicalName,
@@ -13,9 +12,8 @@ import { unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
-import { NO_PASSWORD } from '../../src/auth/password.ts'
 import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
-import { storeResetToken } from '../../src/database/password-resets.ts'
+import { keepRegistration } from '../../src/database/registrations.ts'
 import { findUserByEmail, insertUser, UserExists } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
 
@@ -37,20 +35,20 @@ const register: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database
 
   /**
-   * Makes an account that opens once its mail's link was followed, or tells the owner of the address. The password that
-   * was entered is no secret of the owner's if a stranger has registered, and so another one is chosen then.
+   * Keeps a registration until its mail's link is opened, or tells the owner of the address. The password that was
+   * entered is no secret of the owner's if a stranger has registered, and so another one is chosen then. Neither does the
+   * name become anybody's before: whether it is free afterwards would tell whether the address was.
    */
-  const registerUnseen = async (request: FastifyRequest, wanted: { name: string; email: string }) => {
+  const registerUnseen = async (wanted: { name: string; email: string }) => {
     if (await app.screening.isEmailTaken(wanted.email, null)) {
       const owner = await findUserByEmail(kysely, wanted.email)
       if (owner !== null) await app.mail.sendAddressInUse(owner)
       return
     }
-    const now = clock()
-    const id = await insertUser(kysely, { ...wanted, password: NO_PASSWORD, verified: false, now })
-    request.record('registered', { userId: id })
+    // Another one would make the link of a mail worthless that has arrived.
+    if (!(await app.mail.mayReceive('registration', wanted.email))) return
     const token = mintResetToken(random)
-    await storeResetToken(kysely, { email: wanted.email, token: await hashResetToken(token), now })
+    await keepRegistration(kysely, { ...wanted, token: await hashResetToken(token), now: clock() })
     const url = new URL(config.resetPasswordUrl)
     url.searchParams.set('token', token.reveal())
     await app.mail.sendRegistration(wanted, url.href)
@@ -91,7 +89,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
       if (!config.registerReveals) {
         const wanted = { name: name as string, email: email as string }
         // Nothing that depends on the address happens before the answer, which comes after the same time in any case.
-        request.afterAnswer(() => registerUnseen(request, wanted), 'somebody could not be registered')
+        request.afterAnswer(() => registerUnseen(wanted), 'somebody could not be registered')
         return sendEmptyJson(reply, 201)
       }
       const user = {

@@ -5,7 +5,8 @@ import { MESSAGES } from './messages.ts'
 
 const { rules } = MESSAGES
 
-const MAX_NAME = 35
+/** The most characters of a user name. */
+export const MAX_NAME = 35
 const MAX_EMAIL = 255
 
 /** A text that may be missing: what is said then comes with what else is wrong. */

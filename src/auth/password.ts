@@ -7,9 +7,6 @@ declare const passwordHash: unique symbol
 /** A password hash in the form that PHP's password_hash writes. */
 export type PasswordHash = string & { readonly [passwordHash]: true }
 
-/** Stands in the place of a hash where no password opens an account. */
-export const NO_PASSWORD = '!' as PasswordHash
-
 /** bcrypt reads no further: what lies behind would protect nothing. */
 const MAX_PASSWORD_BYTES = 72
 

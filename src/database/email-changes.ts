@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import { NO_PASSWORD, type PasswordHash } from '../auth/password.ts'
+import type { PasswordHash } from '../auth/password.ts'
 import { REVERT_MS, type RevertDigest } from '../auth/revert-token.ts'
 import { DAY_MS, millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { storeResetToken } from './password-resets.ts'
@@ -250,12 +250,15 @@ export async function revertEmail(
     await dropReverts(transaction, userId, id)
     await dropPendingEmail(transaction, userId)
     await setEmail(transaction, userId, { email, now })
-    await changePassword(transaction, userId, NO_PASSWORD, { keep: null, revokeTokens, now })
+    await changePassword(transaction, userId, UNUSABLE, { keep: null, revokeTokens, now })
     if (!had_second_factor) await removeSecondFactor(transaction, userId, now)
     await storeResetToken(transaction, { email, token: resetToken, now })
     return { ...found, email }
   })
 }
+
+/** What no password has as its hash. */
+const UNUSABLE = '!' as PasswordHash
 
 /** Deletes the changes that can neither be confirmed nor reverted any more; `now` in milliseconds since the epoch. */
 export async function pruneEmailChanges(db: Kysely<Schema>, now: number): Promise<void> {

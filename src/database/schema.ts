@@ -411,6 +411,13 @@ export interface PendingEmailChangesTable {
   had_second_factor: boolean
 }
 
+/** Registrations that wait for their mail's link: a table of ours. */
+export interface PendingRegistrationsTable {
+  email: string
+  name: string
+  requested_at: TimestampText
+}
+
 /** Whose e-mail address was changed since registration: a table of ours. */
 export interface ChangedEmailsTable {
   user_id: number
@@ -495,6 +502,7 @@ export interface Schema {
   recovery_code_times: RecoveryCodeTimesTable
   login_addresses: LoginAddressesTable
   pending_email_changes: PendingEmailChangesTable
+  pending_registrations: PendingRegistrationsTable
   email_reverts: EmailRevertsTable
   changed_emails: ChangedEmailsTable
   form_submissions: FormSubmissionsTable

@@ -165,7 +165,6 @@ async function replacePassword(
  *
  * @param reset.token the hash of the token that was verified
  * @param reset.revokeTokens the class names that mean a user; null to leave tokens of a verified account alone
- * @param reset.verifies whether the address counts as verified by this, which gives the default roles
  * @param reset.address from which it is done: it counts as one that the user logged in from
  * @param reset.now milliseconds since the epoch
  * @returns whether it is done, and whether tokens were revoked; null when the token is used up, or the account another's
@@ -178,15 +177,13 @@ export async function resetPassword(
     hash,
     revokeTokens,
     types,
-    verifies,
     address,
     now,
   }: {
     token: PasswordHash
     hash: PasswordHash
     revokeTokens: boolean
-    types: Holder['types']
-    verifies: boolean
+    types: readonly string[]
     address: string
     now: number
   },
@@ -211,7 +208,6 @@ export async function resetPassword(
     if (!isVerified && !(await hasChangedEmail(transaction, id))) {
       await removeSecondFactor(transaction, id, now)
     }
-    if (verifies && !isVerified) await verifyEmail(transaction, { userId: id, email, types }, now)
     // A user who was kept out by wrong guesses of others has shown to be the user.
     await noteLogin(transaction, id, address, now)
     return { revokedTokens }

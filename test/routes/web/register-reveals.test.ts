@@ -1,5 +1,7 @@
 import t from 'tap'
-import { type Answer, addUser, startApp, type TestApp } from '../../support/app.ts'
+import type { PasswordHash } from '../../../src/auth/password.ts'
+import { insertUser } from '../../../src/database/users.ts'
+import { type Answer, addUser, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
@@ -43,6 +45,22 @@ const seen = ({ status, text, headers, setCookies }: Answer) => ({
   headers: Object.keys(headers).sort(),
   cookies: setCookies.map(cookie => cookie.replace(/=[^;]*/, '=').replace(/Expires=[^;]*/i, '')),
 })
+
+const rolesOf = async ({ kysely }: TestDatabase, userId: number) =>
+  (
+    await kysely
+      .selectFrom('model_has_roles')
+      .innerJoin('roles', 'roles.id', 'model_has_roles.role_id')
+      .select('roles.name')
+      .where('model_id', '=', userId)
+      .orderBy('roles.name')
+      .execute()
+  ).map(({ name }) => name)
+
+const defaultRoles = async ({ kysely }: TestDatabase) =>
+  (await kysely.selectFrom('roles').select('name').where('default', '=', true).orderBy('name').execute()).map(
+    ({ name }) => name,
+  )
 
 const rowsOf = ({ kysely }: TestDatabase, email: string) =>
   kysely.selectFrom('users').selectAll().where('email', '=', email).execute()
@@ -103,8 +121,7 @@ for (const engine of ENGINES) {
       t.match(mail.html, 'Choose a password')
       const link = linkIn(mail)
       t.equal(`${link.origin}${link.pathname}`, 'http://localhost:3000/reset-password')
-      const [row] = await rowsOf(database, input.email)
-      t.match(row, { name: input.name, password: '!', email_verified_at: null })
+      t.strictSame(await rowsOf(database, input.email), [], 'there is none before')
       const browser = await open(app)
       const chosen = { password: CHOSEN, password_confirmation: CHOSEN }
       const token = link.searchParams.get('token')
@@ -115,9 +132,61 @@ for (const engine of ENGINES) {
       const { json } = await browser.get('/api/me')
       t.equal(json.user.name, input.name)
       t.not(json.user.email_verified_at, null, 'who has the mail has the address')
-      t.match(await app.mailbox.next(), { subject: 'Your password for AnimeThemes was changed' })
+      t.strictSame(
+        await rolesOf(database, json.user.id),
+        await defaultRoles(database),
+        'and what users have by default',
+      )
       const again = await (await open(app)).post('/reset-password', { token, email: input.email, ...chosen })
       t.equal(again.status, 422, 'and the link counts once')
+    })
+
+    t.test('nor does the name, which is of nobody before', async t => {
+      for (const email of [owner.email, form().email]) {
+        const input = form({ email })
+        await (await open(app)).post('/register', input)
+        await app.mailbox.next()
+        const again = form({ name: input.name })
+        t.equal((await (await open(app)).post('/register', again)).status, 201, email)
+        await app.mailbox.next()
+      }
+    })
+
+    t.test('a name that somebody got meanwhile has another end', async t => {
+      const input = form()
+      await (await open(app)).post('/register', input)
+      const token = linkIn(await app.mailbox.next()).searchParams.get('token')
+      await insertUser(database.kysely, {
+        name: input.name.toUpperCase(),
+        email: 'quicker@example.org',
+        password: '!' as PasswordHash,
+        verified: true,
+        now: NOW,
+      })
+      const browser = await open(app)
+      const chosen = { password: CHOSEN, password_confirmation: CHOSEN }
+      const answer = await browser.post('/reset-password', { token, email: input.email, ...chosen })
+      t.equal(answer.status, 200)
+      const [row] = await rowsOf(database, input.email)
+      t.match(row?.name, new RegExp(`^${input.name}-[A-Za-z0-9]{8}$`))
+    })
+
+    t.test('the last registration with an address counts, for an hour', async t => {
+      const first = form()
+      const chosen = { password: CHOSEN, password_confirmation: CHOSEN }
+      const enter = async (token: string | null) =>
+        (await (await open(app)).post('/reset-password', { token, email: first.email, ...chosen })).status
+      await (await open(app)).post('/register', first)
+      const replaced = linkIn(await app.mailbox.next()).searchParams.get('token')
+      const second = form({ email: first.email })
+      await (await open(app)).post('/register', second)
+      const last = linkIn(await app.mailbox.next()).searchParams.get('token')
+      t.equal(await enter(replaced), 422)
+      app.clock.advance(60 * MINUTE + 1_000)
+      t.equal(await enter(last), 422, 'not any longer')
+      await (await open(app)).post('/register', second)
+      t.equal(await enter(linkIn(await app.mailbox.next()).searchParams.get('token')), 200)
+      t.match(await rowsOf(database, first.email), [{ name: second.name }])
     })
 
     t.test('what is wrong with the rest of the form is told, and names are', async t => {

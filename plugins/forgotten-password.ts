@@ -127,7 +127,7 @@ export default fp(
         const errors = errorsByField({
           token: token == null ? [MESSAGES.rules.required('token')] : [],
           email: email === null || !isEmail(email) ? emailErrors(email) : [],
-          password: await app.screening.passwordErrors(password, repeated),
+          password: await app.screening.passwords.errors(password, repeated, { email }),
         })
         if (errors !== null) throw unprocessable(errors)
 
@@ -139,6 +139,11 @@ export default fp(
         if (!isRight || user === null || stored === null) {
           throw unprocessable({ email: [MESSAGES.wrongResetToken] })
         }
+        // Compared with the user's name only now: without the token it would tell whether there is one with that name.
+        const ofOwner = errorsByField({
+          password: app.screening.passwords.ownerErrors(password as string, user),
+        })
+        if (ofOwner !== null) throw unprocessable(ofOwner)
 
         const hash = await app.hashPassword(this, password as string)
         const done = await resetPassword(kysely, user, {

@@ -1,6 +1,8 @@
 import { createServer } from 'node:http'
 import t, { type Test } from 'tap'
-import { addUser, startApp, type TestApp } from '../../support/app.ts'
+import { hashPassword } from '../../../src/auth/password.ts'
+import { insertUser } from '../../../src/database/users.ts'
+import { NOW, startApp, TEST_ROUNDS, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase } from '../../support/databases.ts'
 import { linkIn } from '../../support/mailbox.ts'
@@ -25,7 +27,7 @@ const REPETITIVE =
 const similarTo = (what: string) =>
   `The password is too similar to ${what}. Please choose a different password.`
 
-/** Passwords and what is said of them, for the user `Nadia_Fox` with an address of `petrova`. */
+/** Passwords and what is said of them, for the user `Nadia_Fox` with an address of `quillfeather`. */
 const REFUSED: readonly (readonly [string, string])[] = [
   ['P@ssw0rd2024!', COMMON],
   ['Passwordpassword', COMMON],
@@ -33,7 +35,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ['abcabcabcabcabcabc', REPETITIVE],
   ['zzzzzzzzzzzzzzzz', REPETITIVE],
   ['N@d1a_F0x-2024', similarTo('your name')],
-  ['Petrova1998!', similarTo('your e-mail address')],
+  ['Quillfeather1998!', similarTo('your e-mail address')],
   ['AnimeThemes-1', similarTo('the name of this site')],
   ['Accounts.example-1', similarTo('the name of this site')],
 ]
@@ -46,10 +48,10 @@ const LONG = [
 ]
 
 let last = 0
-/** A name, and an address with the local part `petrova`, that nobody has yet. */
+/** A name, and an address with the local part `quillfeather`, that nobody has yet. */
 const nobody = () => {
   last += 1
-  return { name: `Nadia_Fox${'x'.repeat(last)}`, email: `petrova@a${last}.example.org` }
+  return { name: `Nadia_Fox${last}`, email: `quillfeather@a${last}.example.org` }
 }
 
 const start = (t: Test, environment: Record<string, string> = {}) =>
@@ -71,9 +73,12 @@ async function register(app: TestApp, password: string, user = nobody()) {
   return browser.post('/register', { ...user, ...repeated(password), terms: true })
 }
 
-const member = async () => {
+/** A user of that kind, whose address is verified. */
+async function member() {
   const user = nobody()
-  return { ...(await addUser(database, { ...user, password: PASSWORD })), ...user, password: PASSWORD }
+  const hash = await hashPassword(PASSWORD, TEST_ROUNDS)
+  await insertUser(database.kysely, { ...user, password: hash, verified: true, now: NOW })
+  return { ...user, password: PASSWORD }
 }
 
 /** Asks for a link to a new password, and returns its token. */

@@ -7,7 +7,7 @@ import { isEmail } from '../src/auth/email.ts'
 import { hashResetToken, mintResetToken } from '../src/auth/reset-token.ts'
 import { randomAlphanumerics } from '../src/auth/secret.ts'
 import { findResetToken, keepResetToken } from '../src/database/password-resets.ts'
-import { completeRegistration } from '../src/database/registrations.ts'
+import { completeRegistration, findRegisteredName } from '../src/database/registrations.ts'
 import { type Account, findUserByEmail, resetPassword, UserExists } from '../src/database/users.ts'
 import { accountKey } from '../src/limits/attempt-limit.ts'
 
@@ -108,7 +108,7 @@ export default fp(
         const errors = errorsByField({
           token: token == null ? [MESSAGES.rules.required('token')] : [],
           email: email === null || !isEmail(email) ? emailErrors(email) : [],
-          password: await app.screening.passwordErrors(password, repeated),
+          password: await app.screening.passwords.errors(password, repeated, { email }),
         })
         if (errors !== null) throw unprocessable(errors)
 
@@ -121,6 +121,12 @@ export default fp(
         const isRight = await app.verifyResetToken(this, token as string, stored)
         const wrong = unprocessable({ email: [MESSAGES.wrongResetToken] })
         if (!isRight || stored === null) throw wrong
+        // Compared with the user's name only now: without the token it would tell whether there is one with that name.
+        const owner = user ?? { email: address, name: await findRegisteredName(kysely, address, clock()) }
+        const ofOwner = errorsByField({
+          password: app.screening.passwords.ownerErrors(password as string, owner),
+        })
+        if (ofOwner !== null) throw unprocessable(ofOwner)
 
         const hash = await app.hashPassword(this, password as string)
         if (user === null) {

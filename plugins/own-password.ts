@@ -88,7 +88,8 @@ export default fp(
           ...(isEntered ? [] : [MESSAGES.rules.required('current password')]),
           ...(verified === null ? [MESSAGES.wrongCurrentPassword] : []),
         ]
-        const ofNew = await app.screening.passwordErrors(password, repeated)
+        const { user: owner } = this.identity as SessionIdentity
+        const ofNew = await app.screening.passwords.errors(password, repeated, owner)
         const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
         if (errors !== null) throw unprocessable(errors)
         const hash = await app.hashPassword(this, password as string)

@@ -1,20 +1,16 @@
 import fp from 'fastify-plugin'
 import { emailErrors, nameErrors } from '../src/api/account-input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
-import { newPasswordErrors } from '../src/api/new-password.ts'
 import { MINUTE_MS } from '../src/auth/time.ts'
 import { takenFields } from '../src/database/users.ts'
-import { isBreached } from '../src/screening/breached-passwords.ts'
+import { type PasswordScreening, passwordScreening } from '../src/screening/new-passwords.ts'
 import { isFlagged } from '../src/screening/user-names.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     screening: {
-      /** What is wrong with a new password and its repetition; nothing when it can be somebody's. */
-      passwordErrors(
-        password: string | null | undefined,
-        confirmation: string | null | undefined,
-      ): Promise<string[]>
+      /** What is wrong with new passwords. */
+      passwords: PasswordScreening
       /**
        * What is wrong with a name and an e-mail address. Undefined is one that is not asked for, and null one that is
        * missing.
@@ -47,16 +43,6 @@ export default fp(
     const { config, log } = app
     const moderations = app.countersOf('moderations')
 
-    const breached = async (password: string) => {
-      if (config.breachedPasswordsUrl === null) return false
-      try {
-        return await isBreached(config.breachedPasswordsUrl, password)
-      } catch (error) {
-        log.warn({ err: error }, 'a new password could not be looked for among the leaked ones')
-        return false
-      }
-    }
-
     const flagged = async (name: string) => {
       if (config.moderationUrl === null) return false
       try {
@@ -69,11 +55,9 @@ export default fp(
     }
 
     app.decorate('screening', {
-      async passwordErrors(password, confirmation) {
-        const errors = newPasswordErrors(password, confirmation)
-        const isLeaked = errors.length === 0 && (await breached(password as string))
-        return isLeaked ? [rules.breached('password')] : errors
-      },
+      passwords: passwordScreening(config, error =>
+        log.warn({ err: error }, 'a new password could not be looked for among the leaked ones'),
+      ),
       async profileErrors({ name, email }, own) {
         const ofName = name === undefined ? [] : nameErrors(name)
         const ofEmail = email === undefined ? [] : emailErrors(email)

@@ -318,6 +318,25 @@ export const SETTINGS = {
       "The website's page for a new password: a mail leads there, with the token as `?token=`, unless the panel was asked, which has a page of its own.",
     parse: webAddress,
   }),
+  changePasswordUrl: setting<URL | null>({
+    name: 'WIKI_CHANGE_PASSWORD',
+    fallback: null,
+    defaultNote: "the panel's page, `APP_URL/admin/password`",
+    about:
+      "The website's page where users change their passwords: `/.well-known/change-password` leads there, by which password managers find it.",
+    parse: webAddress,
+  }),
+  securityContact: setting({
+    name: 'SECURITY_CONTACT',
+    fallback: '',
+    defaultNote: 'no `security.txt`',
+    about:
+      'Whom to tell of security faults, for `/.well-known/security.txt`: `mailto:`, `https:` and `tel:` URIs, comma-separated, the preferred one first.',
+    parse: listOf(
+      'mailto:, https: or tel: URIs such as mailto:security@example.org, without spaces',
+      item => /^(mailto:[^\s@]+@[^\s@]+|https:\/\/\S+|tel:\+?[\d.()-]+)$/i.test(item) && URL.canParse(item),
+    ),
+  }),
   mailUrl: setting<string | null>({
     name: 'MAIL_URL',
     fallback: null,
@@ -585,6 +604,13 @@ export const SETTINGS = {
       'Who has to have a confirmed second factor, and reaches nothing but its set-up before: `staff` for holders of `view filament`, `all`, or `none`.',
     parse: oneOf('none', 'staff', 'all'),
   }),
+  commonPasswords: setting({
+    name: 'COMMON_PASSWORDS',
+    fallback: 'on',
+    about:
+      'Whether a new password is looked for in a list of 49,000 common ones: `on` or `off`. What repeats itself, and what is like the name or the address of the user or of the site, is refused in any case.',
+    parse: onOrOff,
+  }),
   breachedPasswordsUrl: setting<string | null>({
     name: 'BREACHED_PASSWORDS_URL',
     fallback: null,
@@ -764,6 +790,7 @@ type Derived =
   | 'frontendUrl'
   | 'loginUrl'
   | 'resetPasswordUrl'
+  | 'changePasswordUrl'
   | 'statefulDomains'
   | 'sessionSecure'
 
@@ -774,6 +801,7 @@ export interface Config extends Omit<Values, Derived> {
   frontendUrl: URL
   loginUrl: URL
   resetPasswordUrl: URL
+  changePasswordUrl: URL
   statefulDomains: readonly string[]
   sessionSecure: boolean
 }
@@ -795,6 +823,9 @@ const LOCAL_FIRST_PARTIES = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.
 /** Where the panel is. */
 export const PANEL_PATH = '/admin'
 
+/** The panel's page on which users change their own passwords. */
+const CHANGE_PASSWORD_PATH = `${PANEL_PATH}/password`
+
 /** What the server serves beside the API and the login, always at the root. */
 export const SYSTEM_PATHS: readonly string[] = [
   '/health',
@@ -802,6 +833,7 @@ export const SYSTEM_PATHS: readonly string[] = [
   '/docs',
   '/openapi.json',
   '/sanctum',
+  '/.well-known',
   PANEL_PATH,
 ]
 
@@ -842,6 +874,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     loginUrl: values.loginUrl ?? pageOf(frontendUrl, 'login'),
     resetPasswordUrl: values.resetPasswordUrl ?? pageOf(frontendUrl, 'reset-password'),
     statefulDomains: values.statefulDomains ?? Object.freeze(isLoopback(appUrl) ? LOCAL_FIRST_PARTIES : []),
+    changePasswordUrl: values.changePasswordUrl ?? new URL(CHANGE_PASSWORD_PATH, appUrl),
     sessionSecure: values.sessionSecure ?? appUrl.protocol === 'https:',
   }
 

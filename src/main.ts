@@ -12,6 +12,7 @@ if (process.argv[2] === 'serve') for (const signal of STOP_SIGNALS) process.once
 
 const { CommanderError } = await import('commander')
 const { program } = await import('./commands/program.ts')
+const { askSecretly } = await import('./commands/terminal.ts')
 
 /** The variables of `.env`, if there is one, under those of the environment. */
 function environment(): Record<string, string | undefined> {
@@ -34,6 +35,9 @@ try {
     print: line => process.stdout.write(`${line}\n`),
     warn: line => process.stderr.write(`${line}\n`),
     readInput: () => text(process.stdin),
+    askSecretly: process.stdin.isTTY
+      ? question => askSecretly(question, process.stdin, process.stderr)
+      : null,
     clock: Date.now,
     random: randomBytes,
     handleSignals() {

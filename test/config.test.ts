@@ -85,6 +85,20 @@ t.test('what follows from other settings', async t => {
       pages,
     )
   }
+  for (const [environment, page] of [
+    [{}, 'http://127.0.0.1:8000/admin/password'],
+    [{ APP_URL: 'https://a.test', FRONTEND_URL: 'https://b.test' }, 'https://a.test/admin/password'],
+    [{ WIKI_CHANGE_PASSWORD: 'https://b.test/account?tab=password' }, 'https://b.test/account?tab=password'],
+  ] as const) {
+    t.equal(loadConfig(environment).changePasswordUrl.href, page)
+  }
+  t.strictSame(loadConfig({}).securityContact, [])
+  t.strictSame(loadConfig({ SECURITY_CONTACT: 'mailto:a@b.test, https://b.test/x' }).securityContact, [
+    'mailto:a@b.test',
+    'https://b.test/x',
+  ])
+  t.equal(loadConfig({}).commonPasswords, true)
+  t.equal(loadConfig({ COMMON_PASSWORDS: 'off' }).commonPasswords, false)
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY }).appEnv, 'production')
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY, APP_ENV: 'local' }).appEnv, 'local')
   t.equal(loadConfig({ HOST: '0.0.0.0', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
@@ -157,6 +171,18 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [{ LOG_LEVEL: 'loud' }, 'LOG_LEVEL=loud: expected one of fatal, error, warn, info, debug, trace, silent'],
     [{ API_PATH: 'api' }, 'API_PATH=api: expected a path such as /api, or / for the root'],
     [{ API_PATH: '/a b' }, 'API_PATH=/a b: expected a path such as /api, or / for the root'],
+    [
+      { AUTH_PATH: '/.well-known' },
+      'AUTH_PATH=/.well-known: expected a path outside /.well-known, which the server uses itself',
+    ],
+    ...['security@example.org', 'http://example.org/report', 'mailto:', 'https:// x'].map(
+      contact =>
+        [
+          { SECURITY_CONTACT: `mailto:a@b.test,${contact}` },
+          `SECURITY_CONTACT=mailto:a@b.test,${contact}: expected mailto:, https: or tel: URIs such as mailto:security@example.org, without spaces (not "${contact}")`,
+        ] as const,
+    ),
+    [{ COMMON_PASSWORDS: 'yes' }, 'COMMON_PASSWORDS=yes: expected one of on, off'],
     [{ API_PATH: '/docs' }, 'API_PATH=/docs: expected a path outside /docs, which the server uses itself'],
     [
       { AUTH_PATH: '/admin/x' },
@@ -488,6 +514,7 @@ t.test('the documentation agrees with the code', async t => {
       print: () => {},
       warn: () => {},
       readInput: async () => '',
+      askSecretly: null,
       clock: Date.now,
       random: size => Buffer.alloc(size),
     }),

@@ -80,7 +80,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
 
       const errors = errorsByField({
         ...(await app.screening.profileErrors({ name, email }, null)),
-        password: await app.screening.passwordErrors(password, repeated),
+        password: await app.screening.passwords.errors(password, repeated, { name, email }),
         terms: terms === undefined || terms === null ? [rules.required('terms')] : [],
       })
       if (errors !== null) throw unprocessable(errors)

@@ -129,6 +129,11 @@ export const MESSAGES = {
     letters: (field: string) => `The ${field} must contain at least one letter.`,
     symbols: (field: string) => `The ${field} must contain at least one symbol.`,
     numbers: (field: string) => `The ${field} must contain at least one number.`,
+    common: (field: string) => `The ${field} is too common. Please choose a different ${field}.`,
+    repetitive: (field: string) =>
+      `The ${field} mostly repeats itself or follows a sequence. Please choose a different ${field}.`,
+    namesake: (field: string, of: string) =>
+      `The ${field} is too similar to ${of}. Please choose a different ${field}.`,
     breached: (field: string) =>
       `The given ${field} has appeared in a data leak. Please choose a different ${field}.`,
     unique: (field: string) => `The ${field} has already been taken.`,

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import type { Namesake } from '../auth/guessable-password.ts'
 import {
   MIN_PASSWORD_LENGTH,
   type PasswordWeakness,
@@ -17,6 +18,16 @@ const SENTENCES: Record<PasswordWeakness, string> = {
   letters: rules.letters(FIELD),
   symbols: rules.symbols(FIELD),
   numbers: rules.numbers(FIELD),
+}
+
+/** What is said of a password that is easily guessed. */
+export const GUESSABLE: Record<Namesake | 'common' | 'repetitive' | 'breached', string> = {
+  common: rules.common(FIELD),
+  repetitive: rules.repetitive(FIELD),
+  name: rules.namesake(FIELD, 'your name'),
+  email: rules.namesake(FIELD, 'your e-mail address'),
+  site: rules.namesake(FIELD, 'the name of this site'),
+  breached: rules.breached(FIELD),
 }
 
 /** The field by which a new password asks what becomes of the user's tokens. */

@@ -50,6 +50,15 @@ export const cachedDocument = <T extends TSchema>(schema: T): T => ({
   },
 })
 
+/** A successful answer that is the same for everybody for a day, as the specification describes it. */
+export const publicDocument = <T extends TSchema>(schema: T): T => ({
+  ...schema,
+  headers: { ...REQUEST_ID, 'Cache-Control': header(`\`${CACHED_FOR_A_DAY}\``) },
+})
+
+/** What caches are told of an answer that is the same for everybody, and may be a day old. */
+export const CACHED_FOR_A_DAY = 'public, max-age=86400'
+
 /** The answer of a route for those who have not logged in, and the one to those who have. */
 export const guestMessage = (description: string, example: string) =>
   success(
@@ -80,10 +89,15 @@ export const revokedTokens = (description: string) =>
   })
 
 /** An answer that sends the browser elsewhere, as the specification describes it. */
-export const redirection = (description: string) =>
+export const redirection = (description: string, options: { isLimited: boolean }) =>
   Type.Null({
     description,
-    headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS, Location: header('Where to.') },
+    headers: {
+      ...REQUEST_ID,
+      ...CACHE_CONTROL,
+      ...(options.isLimited && LIMIT_HEADERS),
+      Location: header('Where to.'),
+    },
   })
 
 /** What Fortify says where there is nothing to say: an empty text in JSON. */

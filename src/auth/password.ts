@@ -25,14 +25,20 @@ export type PasswordWeakness = 'short' | 'mixed' | 'letters' | 'symbols' | 'numb
 /** The fewest characters of a new password. */
 export const MIN_PASSWORD_LENGTH = 8
 
+/** From this many characters on length is enough: NIST SP 800-63B asks for no other composition at all. */
+const LONG_PASSWORD_LENGTH = 15
+
 /**
  * What keeps a text from being a new password by AnimeThemes' rules, in the order in which Laravel tells it: at least
- * eight characters, a lowercase and an uppercase letter, a symbol and a number, of whatever script.
+ * eight characters, a lowercase and an uppercase letter, a symbol and a number, of whatever script. From fifteen
+ * characters on they may be any.
  */
 export function passwordWeaknesses(password: string): PasswordWeakness[] {
+  const { length } = [...password]
+  if (length >= LONG_PASSWORD_LENGTH) return []
   const has = (characters: RegExp) => characters.test(password)
   const weaknesses: [PasswordWeakness, boolean][] = [
-    ['short', [...password].length < MIN_PASSWORD_LENGTH],
+    ['short', length < MIN_PASSWORD_LENGTH],
     ['mixed', !has(/\p{Ll}/u) || !has(/\p{Lu}/u)],
     ['letters', !has(/\p{L}/u)],
     ['symbols', !has(/[\p{Z}\p{S}\p{P}]/u)],

@@ -14,6 +14,8 @@ export interface CommandContext {
   warn(line: string): void
   /** Reads standard input to its end. */
   readInput(): Promise<string>
+  /** Asks on the terminal for a line that is not shown; null when standard input is no terminal. */
+  askSecretly: ((question: string) => Promise<string>) | null
   /** Milliseconds since the epoch. */
   clock(): number
   /** That many random bytes. */

@@ -31,7 +31,7 @@ export function parseCount(text: string): number {
 export async function userByEmail({ kysely }: Database, { tokenableTypes }: Config, email: string) {
   const user = await findUserByEmail(kysely, email)
   if (user === null) throw new CommandError(`There is no user with the e-mail address ${email}.`)
-  return { userId: user.id, types: tokenableTypes }
+  return { userId: user.id, name: user.name, types: tokenableTypes }
 }
 
 /** Lines of columns as wide as their widest cell. What would steer the terminal does not reach it. */

@@ -1,11 +1,18 @@
 import { Command } from 'commander'
 import { canonicalName, emailErrors, nameErrors } from '../api/account-input.ts'
 import { canonicalEmail } from '../auth/email.ts'
-import { hashPassword, passwordFault } from '../auth/password.ts'
+import { hashPassword } from '../auth/password.ts'
 import { grant, grantDefaultRoles } from '../database/permissions.ts'
 import { removeSecondFactor } from '../database/second-factors.ts'
 import { changePassword, insertUser, restoreUser } from '../database/users.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import {
+  newPassword,
+  PASSWORD,
+  type PasswordSource,
+  passwordStdin,
+  requireGoodPassword,
+} from './new-password.ts'
 import { collect, userByEmail } from './options.ts'
 
 /** `user`: adds users, and does for them what they cannot do themselves. */
@@ -17,21 +24,23 @@ export const userCommand = (context: CommandContext) =>
         .description('add a user')
         .requiredOption('--name <name>', 'the user name')
         .requiredOption('--email <email>', 'the e-mail address')
-        .requiredOption(...PASSWORD)
+        .option(...PASSWORD)
+        .addOption(passwordStdin())
         .option('--verified', 'count the e-mail address as verified, which gives the default roles')
         .option('--role <role>', 'give a role; may be repeated', collect, [])
-        .action((options: CreateOptions) => createUser(context, options)),
+        .action((options: CreateOptions, command: Command) => createUser(context, options, command)),
     )
     .addCommand(
       new Command('password')
         .description("give a user a new password, which ends the user's sessions")
         .requiredOption('--email <email>', "the user's e-mail address")
-        .requiredOption(...PASSWORD)
+        .option(...PASSWORD)
+        .addOption(passwordStdin())
         .option(
           '--revoke-tokens',
           "revoke the user's tokens as well, as REVOKE_TOKENS_ON_PASSWORD_CHANGE does",
         )
-        .action((options: PasswordOptions) => setPassword(context, options)),
+        .action((options: PasswordOptions, command: Command) => setPassword(context, options, command)),
     )
     .addCommand(
       new Command('restore')
@@ -48,26 +57,20 @@ export const userCommand = (context: CommandContext) =>
         .action((options: { email: string }) => disableSecondFactor(context, options.email)),
     )
 
-const PASSWORD = ['--password <password>', 'the password; - reads it from standard input'] as const
-
-/** The password that is meant. @throws {CommandError} if it cannot be anybody's */
-async function newPassword(context: CommandContext, given: string): Promise<string> {
-  const password = given === '-' ? (await context.readInput()).replace(/\r?\n$/, '') : given
-  const fault = passwordFault(password)
-  if (fault !== null) throw new CommandError(`--password ${fault}.`)
-  return password
-}
-
-interface PasswordOptions {
+interface PasswordOptions extends PasswordSource {
   email: string
-  password: string
   revokeTokens?: true
 }
 
-async function setPassword(context: CommandContext, { email, revokeTokens, ...given }: PasswordOptions) {
-  const password = await newPassword(context, given.password)
+async function setPassword(
+  context: CommandContext,
+  { email, revokeTokens, ...source }: PasswordOptions,
+  command: Command,
+) {
+  const password = await newPassword(context, source, command)
   await withDatabase(context, 'user password', async (database, config) => {
-    const { userId } = await userByEmail(database, config, email)
+    const { userId, name } = await userByEmail(database, config, email)
+    await requireGoodPassword(context, config, password, { name, email })
     const hash = await hashPassword(password, config.hashRounds)
     const isRevoking = revokeTokens === true || config.revokeTokensOnPasswordChange
     await changePassword(database.kysely, userId, hash, {
@@ -103,16 +106,18 @@ async function disableSecondFactor(context: CommandContext, email: string) {
   })
 }
 
-interface CreateOptions {
+interface CreateOptions extends PasswordSource {
   name: string
   email: string
-  password: string
   verified?: true
   role: string[]
 }
 
-async function createUser(context: CommandContext, { verified, role, ...given }: CreateOptions) {
-  const password = await newPassword(context, given.password)
+async function createUser(
+  context: CommandContext,
+  { verified, role, ...given }: CreateOptions,
+  command: Command,
+) {
   const name = canonicalName(given.name) ?? ''
   const email = canonicalEmail(given.email)
   const [fault] = [
@@ -120,7 +125,9 @@ async function createUser(context: CommandContext, { verified, role, ...given }:
     ...emailErrors(email).map(sentence => `--email ${email}: ${sentence}`),
   ]
   if (fault !== undefined) throw new CommandError(fault)
+  const password = await newPassword(context, given, command)
   await withDatabase(context, 'user create', async ({ kysely }, config) => {
+    await requireGoodPassword(context, config, password, { name, email })
     const hash = await hashPassword(password, config.hashRounds)
     const id = await kysely.transaction().execute(async transaction => {
       const userId = await insertUser(transaction, {

@@ -32,6 +32,21 @@ export async function keepRegistration(
   })
 }
 
+/** The name that a registration asks for; null when none waits. `now` in milliseconds since the epoch. */
+export async function findRegisteredName(
+  db: Kysely<Schema>,
+  email: string,
+  now: number,
+): Promise<string | null> {
+  const pending = await db
+    .selectFrom('pending_registrations')
+    .select('name')
+    .where('email', '=', email)
+    .where('requested_at', '>', millisToSeconds(now - PENDING_MS))
+    .executeTakeFirst()
+  return pending?.name ?? null
+}
+
 /**
  * Makes the account of a registration whose link was opened, verified and with the default roles.
  *

@@ -69,6 +69,10 @@ t.test('what a new password can lack', async t => {
     ['Secret--', 'numbers'],
     ['12345678', 'mixed', 'letters', 'symbols'],
     ['日本語日本語-1', 'mixed'],
+    ['日本語日本語日本語日本語日本', 'mixed', 'symbols', 'numbers'],
+    ['日本語日本語日本語日本語日本語'],
+    ['fifteen letters'],
+    ['fourteen lette', 'mixed', 'numbers'],
     ['', 'short', 'mixed', 'letters', 'symbols', 'numbers'],
   ] as [string, ...string[]][]) {
     t.strictSame(passwordWeaknesses(password), weaknesses, password)

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough, Writable } from 'node:stream'
 import { sql } from 'kysely'
 import t from 'tap'
 import { verifyPassword } from '../../src/auth/password.ts'
 import { program } from '../../src/commands/program.ts'
+import { askSecretly } from '../../src/commands/terminal.ts'
 import { deleteUser } from '../../src/database/users.ts'
 import {
   addToken,
@@ -24,6 +26,9 @@ import { commandLine } from '../support/command-line.ts'
 import { run } from '../support/processes.ts'
 import { addPlaylist, addTracks, chainOf, PANEL_NOTIFICATION, SYNCED } from '../support/rows.ts'
 
+const similarTo = (what: string) =>
+  `The password is too similar to ${what}. Please choose a different password.`
+
 t.test('user password', async t => {
   const { database, command } = await commandLine(t as never)
   const user = await addUser(database, { password: 'the old one' })
@@ -32,17 +37,120 @@ t.test('user password', async t => {
   await browser.logIn({ email: user.email, password: 'the old one' })
   const set = (email: string, password: string) =>
     command('user', 'password', '--email', email, '--password', password)
-  const { out, error } = await set(user.email.toUpperCase(), 'the new one')
+  const { out, error } = await set(user.email.toUpperCase(), 'Another-horse-2')
   t.equal(error, null)
   t.match(out, [/has a new password\. All sessions are over; tokens go on\.$/])
   t.equal((await browser.get('/api/me')).status, 401)
   t.equal((await get(app, '/api/me', user.token)).status, 200)
   t.equal((await browser.post('/login', { email: user.email, password: 'the old one' })).status, 422)
-  t.equal((await browser.post('/login', { email: user.email, password: 'the new one' })).status, 200)
-  await set(user.email, '-')
-  t.equal((await new TestBrowser(app).logIn({ email: user.email, password: 'from stdin' })).status, 200)
+  t.equal((await browser.post('/login', { email: user.email, password: 'Another-horse-2' })).status, 200)
   t.match((await set('nobody@example.org', 'x')).error, 'There is no user with the e-mail address nobody')
-  t.match((await set(user.email, 'x'.repeat(73))).error, '--password must not be longer than 72 bytes.')
+  t.match((await set(user.email, 'x'.repeat(73))).error, 'The password must not be longer than 72 bytes.')
+  t.equal((await set(user.email, `${user.name}-2024!`)).error, similarTo('your name'))
+})
+
+t.test('where a new password comes from', async t => {
+  const { database, commandIn } = await commandLine(t as never)
+  const user = await addUser(database, { password: 'the old one' })
+  const set = (world: Parameters<typeof commandIn>[0], ...args: string[]) =>
+    commandIn(world, 'user', 'password', '--email', user.email, ...args)
+  const isNow = async (password: string) => {
+    const rows = database.kysely.selectFrom('users').select('password').where('id', '=', user.id)
+    return verifyPassword(password, (await rows.executeTakeFirstOrThrow()).password)
+  }
+  /** A terminal on which somebody types lines. */
+  const terminal = (...lines: string[]) => {
+    const asked: string[] = []
+    const askSecretly = async (question: string) => {
+      asked.push(question)
+      return lines.shift() ?? ''
+    }
+    return { asked, askSecretly }
+  }
+  const piped = (input: string) => ({ readInput: async () => input })
+
+  await t.test('a terminal, where it is asked for twice', async t => {
+    const { asked, askSecretly } = terminal('Typed-horse-1', 'Typed-horse-1')
+    const { error, err } = await set({ askSecretly })
+    t.equal(error, null)
+    t.strictSame(err, [], 'and nothing is to be warned of')
+    t.strictSame(asked, ['New password: ', 'New password, once more: '])
+    t.ok(await isNow('Typed-horse-1'))
+    const other = await set({ askSecretly: terminal('Typed-horse-2', 'Typed-horse-3').askSecretly })
+    t.equal(other.error, 'The password confirmation does not match.')
+    const common = await set({ askSecretly: terminal('P@ssw0rd2024!', 'P@ssw0rd2024!').askSecretly })
+    t.equal(common.error, 'The password is too common. Please choose a different password.')
+    t.ok(await isNow('Typed-horse-1'), 'it stays as it was')
+  })
+
+  await t.test('standard input, as one line', async t => {
+    for (const [input, password] of [
+      ['Piped-horse-1', 'Piped-horse-1'],
+      ['Piped-horse-2\n', 'Piped-horse-2'],
+      ['Piped-horse-3\r\n', 'Piped-horse-3'],
+      [' Piped horse 4 \n', ' Piped horse 4 '],
+    ] as const) {
+      const { error, err } = await set(piped(input), '--password-stdin')
+      t.equal(error, null)
+      t.strictSame(err, [])
+      t.ok(await isNow(password), JSON.stringify(input))
+    }
+    t.equal((await set(piped('Piped-horse-5\n'), '--password', '-')).error, null, 'as it was said before')
+    t.ok(await isNow('Piped-horse-5'))
+    for (const [input, message] of [
+      ['', 'The password field is required.'],
+      ['\n', 'The password field is required.'],
+      ['Piped-horse-6\nmore\n', '--password-stdin: expected one line, and there are more.'],
+      ['1qaz2wsx3edc4rfv', 'The password is too common. Please choose a different password.'],
+    ] as const) {
+      t.equal((await set(piped(input), '--password-stdin')).error, message)
+    }
+    t.ok(await isNow('Piped-horse-5'))
+  })
+
+  await t.test('an option, with a warning', async t => {
+    const { error, err } = await set({}, '--password', 'Given-horse-1')
+    t.equal(error, null)
+    t.match(err, [/^warning: .*list of processes.*history of the shell.*--password-stdin/])
+    t.notMatch(err.join(), 'Given-horse-1')
+    t.ok(await isNow('Given-horse-1'))
+    t.match(
+      (await set(piped('Piped-horse-7'), '--password-stdin', '--password', 'Given-horse-2')).error,
+      /cannot be used with option '--password/,
+    )
+  })
+
+  await t.test('and nowhere else', async t => {
+    const { error } = await set({})
+    t.match(error, /^error: no password: run this on a terminal .* or send it to --password-stdin\.$/)
+    const created = await commandIn({}, 'user', 'create', '--name', 'zoe', '--email', 'zoe@example.org')
+    t.equal(created.error, error)
+    t.ok(await isNow('Given-horse-1'))
+  })
+})
+
+t.test('a line that is typed on a terminal is not shown', async t => {
+  const ask = (...keys: string[]) => {
+    const input = new PassThrough()
+    const shown: string[] = []
+    const output = new Writable({
+      write(chunk, _encoding, done) {
+        shown.push(String(chunk))
+        done()
+      },
+    })
+    const answer = askSecretly('New password: ', input, output)
+    for (const key of keys) input.write(key)
+    return { input, shown, answer }
+  }
+  const typed = ask('sec', 'x', '\x7f', 'ret\r')
+  t.equal(await typed.answer, 'secret', 'and can be mended')
+  t.strictSame(typed.shown, ['New password: ', '\n'])
+  t.equal(await ask('\x15pässwörd 日本\n').answer, 'pässwörd 日本')
+  for (const end of ['\x03', '\x04']) await t.rejects(ask(end).answer, /^No password was entered\.$/)
+  const ended = ask()
+  ended.input.end()
+  await t.rejects(ended.answer, /^No password was entered\.$/)
 })
 
 t.test('user two-factor-disable', async t => {
@@ -268,6 +376,7 @@ t.test('doctor', async t => {
         print: line => out.push(line),
         warn: line => out.push(line),
         readInput: async () => '',
+        askSecretly: null,
         clock: () => NOW,
         random: randomBytes,
       }).parseAsync(['node', 'animethemes-auth', 'doctor', ...args])
@@ -500,7 +609,7 @@ t.test('user create', async t => {
       '--email',
       `${name}@example.org`,
       '--password',
-      'Passw0rd!',
+      'Correct horse 1',
       ...args,
     )
 
@@ -513,7 +622,7 @@ t.test('user create', async t => {
     .where('name', '=', 'alice')
     .executeTakeFirstOrThrow()
   t.match(row.password, /^\$2y\$04\$/)
-  t.equal(await verifyPassword('Passw0rd!', row.password), true)
+  t.equal(await verifyPassword('Correct horse 1', row.password), true)
   t.equal(row.email_verified_at, null)
   t.equal(row.created_at, '2026-03-01 12:00:00')
   t.strictSame(await rolesOf('alice@example.org'), [])
@@ -530,20 +639,12 @@ t.test('user create', async t => {
     '--email',
     'x@example.org',
     '--password',
-    'x',
+    'Correct horse 1',
   )
   t.equal(taken.error, 'The name has already been taken.')
   t.equal((await create('carol', '--role', 'King')).error, 'There is no role King.')
   const carol = await database.kysely.selectFrom('users').select('id').where('name', '=', 'carol').execute()
   t.strictSame(carol, [], 'and then no user either')
-
-  await command('user', 'create', '--name', 'dave', '--email', 'dave@example.org', '--password', '-')
-  const dave = await database.kysely
-    .selectFrom('users')
-    .select('password')
-    .where('name', '=', 'dave')
-    .executeTakeFirstOrThrow()
-  t.equal(await verifyPassword('from stdin', dave.password), true)
 
   for (const [args, message] of [
     [
@@ -554,14 +655,22 @@ t.test('user create', async t => {
       ['--name', ' ', '--email', 'e@example.org', '--password', 'x'],
       '--name  : The name must only contain letters, numbers, dashes and underscores.',
     ],
-    [['--name', 'e', '--email', 'e@example.org', '--password', ''], '--password must not be empty.'],
+    [['--name', 'e', '--email', 'e@example.org', '--password', ''], 'The password field is required.'],
     [
       ['--name', 'e', '--email', 'e@example.org', '--password', 'x'.repeat(73)],
-      '--password must not be longer than 72 bytes.',
+      'The password must not be longer than 72 bytes.',
     ],
     [
       ['--name', 'e', '--email', 'e@example.org', '--password', 'a\0b'],
-      '--password must not contain a NUL character.',
+      'The password must not contain a NUL character.',
+    ],
+    [
+      ['--name', 'e', '--email', 'e@example.org', '--password', 'P@ssw0rd2024!'],
+      'The password is too common. Please choose a different password.',
+    ],
+    [
+      ['--name', 'e', '--email', 'gretel.frost@example.org', '--password', 'Gretel-Frost-1'],
+      similarTo('your e-mail address'),
     ],
   ] as const) {
     t.match((await command('user', 'create', ...args)).error, message)

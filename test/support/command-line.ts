@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
+import type { CommandContext } from '../../src/commands/context.ts'
 import { program } from '../../src/commands/program.ts'
 import { databaseOver } from '../../src/database/connect.ts'
 import { postgresSource } from '../../src/database/postgres.ts'
@@ -18,7 +19,9 @@ export async function commandLine(test: Test, settings: Record<string, string> =
     HASH_ROUNDS: '4',
     ...settings,
   }
-  const command = async (...args: string[]) => {
+  const command = (...args: string[]) => commandIn({}, ...args)
+  /** Runs a command in a world with something else in it. */
+  const commandIn = async (world: Partial<CommandContext>, ...args: string[]) => {
     const out: string[] = []
     const err: string[] = []
     let error: Error | null = null
@@ -27,14 +30,16 @@ export async function commandLine(test: Test, settings: Record<string, string> =
         environment,
         print: line => out.push(line),
         warn: line => err.push(line),
-        readInput: async () => 'from stdin\n',
+        readInput: async () => '',
+        askSecretly: null,
         clock: () => NOW,
         random: randomBytes,
+        ...world,
       }).parseAsync(['node', 'animethemes-auth', ...args])
     } catch (thrown) {
       error = thrown as Error
     }
     return { out, err, error: error?.message ?? null }
   }
-  return { database, environment, command }
+  return { database, environment, command, commandIn }
 }

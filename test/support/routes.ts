@@ -12,7 +12,9 @@ export async function knowingRoutes(app: FastifyInstance) {
   const { paths } = (await get(app, '/openapi.json')).json as { paths: Record<string, object> }
   return Object.entries(paths)
     .filter(([path]) => !FOR_GUESTS.includes(path))
-    .filter(([path]) => !/^\/($|health|metrics|sanctum|openapi|docs|api\/leaked-token)/.test(path))
+    .filter(
+      ([path]) => !/^\/($|health|metrics|sanctum|openapi|docs|\.well-known|api\/leaked-token)/.test(path),
+    )
     .flatMap(([path, methods]) =>
       Object.keys(methods).map(method => [method.toUpperCase(), path.replace(/\{\w+\}/g, '1')] as const),
     )

@@ -145,7 +145,7 @@ async function startOnEmpty(world: World, cache: 'off' | 'on', folder: string): 
       '--email',
       email,
       '--password',
-      'First-user-1',
+      'Correct horse 1',
       '--verified',
     )
     const token = await command('token', 'create', '--email', email, '--name', 'first')

@@ -302,6 +302,7 @@ async function commandLine({ kysely }: TestDatabase) {
       print: () => {},
       warn: () => {},
       readInput: async () => '',
+      askSecretly: null,
       clock: () => NOW,
       random: randomBytes,
     }).parseAsync(['node', 'animethemes-auth', ...args])

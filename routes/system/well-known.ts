@@ -1,0 +1,58 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { routeNotFound } from '../../src/api/errors.ts'
+import { MESSAGES } from '../../src/api/messages.ts'
+import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '../../src/api/responses.ts'
+import { pathOf } from '../../src/http.ts'
+import { SECURITY_TXT_PATH, securityTxt } from '../../src/security-txt.ts'
+
+/** What programs look for at addresses that are the same on all sites (RFC 8615). */
+const wellKnown: FastifyPluginAsyncTypebox = async app => {
+  const { config, clock } = app
+
+  app.get(
+    SECURITY_TXT_PATH,
+    {
+      config: { access: { auth: 'none' } },
+      schema: {
+        operationId: 'securityTxt.show',
+        tags: ['system'],
+        summary: 'Show whom to tell of security faults',
+        description: 'Returns `security.txt` (RFC 9116) with the contacts of `SECURITY_CONTACT`.',
+        produces: ['text/plain'],
+        response: {
+          200: publicDocument(
+            Type.String({
+              description: 'The contacts.',
+              examples: ['Contact: mailto:security@example.org\nExpires: 2027-05-29T00:00:00.000Z\n'],
+            }),
+          ),
+          404: failure('`SECURITY_CONTACT` is not set.', MESSAGES.routeNotFound(SECURITY_TXT_PATH.slice(1))),
+        },
+      },
+    },
+    async (request, reply) => {
+      const text = securityTxt(config, clock())
+      if (text === null) throw routeNotFound(pathOf(request.url))
+      return reply.type('text/plain; charset=utf-8').header('cache-control', CACHED_FOR_A_DAY).send(text)
+    },
+  )
+
+  app.get(
+    '/.well-known/change-password',
+    {
+      config: { access: { auth: 'none' } },
+      schema: {
+        operationId: 'changePassword.find',
+        tags: ['system'],
+        summary: 'Lead to the page where users change their passwords',
+        description:
+          "Redirects to `WIKI_CHANGE_PASSWORD`, the panel's page by default (W3C, A Well-Known URL for Changing Passwords).",
+        response: { 302: redirection('To that page.', { isLimited: false }) },
+      },
+    },
+    async (_request, reply) => reply.redirect(config.changePasswordUrl.href, 302),
+  )
+}
+
+export default wellKnown

@@ -1,0 +1,26 @@
+import { setImmediate } from 'node:timers/promises'
+import { foldPassword } from '../auth/guessable-password.ts'
+
+/** Passwords that are folded at a time: about a millisecond of the event loop. */
+const AT_A_TIME = 1_000
+
+let loading: Promise<ReadonlySet<string>> | null = null
+
+/**
+ * The 49,000 common passwords of `@zxcvbn-ts/language-common`, as {@link foldPassword} folds them. Loaded when they are
+ * first asked for, in small steps, and kept for the process.
+ */
+export function commonPasswords(): Promise<ReadonlySet<string>> {
+  loading ??= load()
+  return loading
+}
+
+async function load(): Promise<ReadonlySet<string>> {
+  const { dictionary } = await import('@zxcvbn-ts/language-common')
+  const common = new Set<string>()
+  for (const [index, password] of dictionary['passwords-common'].entries()) {
+    common.add(foldPassword(password))
+    if (index % AT_A_TIME === 0) await setImmediate()
+  }
+  return common
+}

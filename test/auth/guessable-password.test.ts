@@ -1,0 +1,172 @@
+import t from 'tap'
+import {
+  effectiveLength,
+  foldPassword,
+  isCommonPassword,
+  isRepetitive,
+  namesakeOf,
+} from '../../src/auth/guessable-password.ts'
+import { passwordWeaknesses } from '../../src/auth/password.ts'
+import { commonPasswords } from '../../src/screening/common-passwords.ts'
+
+const LIST = new Set(['password', 'letmein', 'abc123', '1qaz2wsx', 'cat', 'love', '123456'].map(foldPassword))
+const NOBODY = { siteName: 'AnimeThemes', siteHost: 'api.animethemes.moe' }
+
+t.test('a common password is one', async t => {
+  for (const [how, ...passwords] of [
+    ['as it is', 'password', '123456', 'cat'],
+    ['in other case', 'PassWord'],
+    ['with diacritics and wide letters', 'Pässwörd', 'ＰＡＳＳＷＯＲＤ'],
+    ['with lookalikes', 'P@ssw0rd', 'p4$5w0rd', 'L3+m31n', '1e7me!n'],
+    [
+      'with decoration',
+      'P@ssw0rd2024!',
+      '2024Password',
+      '!!password!!',
+      'Abc123!!',
+      '*Cat2024!',
+      'L0ve-1998',
+    ],
+    ['with symbols of the digits above', '!QAZ2wsx', '1qaz@WSX'],
+    ['with separators', 'pass-word_1', 'P-a-s-s-w-o-r-d'],
+    [
+      'repeated',
+      'passwordpassword',
+      'Password Password',
+      'love-love-love-love',
+      '!!password1password1',
+      'Love1Love1Love1Lo',
+    ],
+    ['repeated with something else', 'passwordpasswordx', 'password1 Password2'],
+  ] as const) {
+    for (const password of passwords) t.ok(isCommonPassword(password, LIST), `${how}: ${password}`)
+  }
+})
+
+t.test('a password is not common because of a word in it', async t => {
+  for (const password of [
+    'my password is long',
+    'passport',
+    'lovely-day',
+    'love82950173641',
+    '4cat-xY!9kq',
+    '82c95t17',
+    '48201957382194612345',
+    '^~=*-_;:.,#%&?"',
+    'a^~=*-_;:.,#%&?"',
+    'correct horse battery staple',
+  ]) {
+    t.notOk(isCommonPassword(password, LIST), password)
+  }
+})
+
+t.test('the list is refused with whatever the rules ask for', async t => {
+  const { dictionary } = await import('@zxcvbn-ts/language-common')
+  const list = dictionary['passwords-common']
+  t.ok(list.length > 40_000)
+  const common = await commonPasswords()
+  t.equal(await commonPasswords(), common, 'loaded once')
+  const capitalised = (text: string) => text.slice(0, 1).toUpperCase() + text.slice(1)
+  for (const [how, changed] of [
+    ['as it is', password => password],
+    ['with a capital, a digit and a symbol', password => `${capitalised(password)}1!`],
+    [
+      'with lookalikes',
+      password => capitalised(password.replaceAll('a', '@').replaceAll('o', '0')).concat('#7'),
+    ],
+    ['twice', password => password + password],
+  ] as [string, (password: string) => string][]) {
+    const allowed = list.map(changed).filter(password => passwordWeaknesses(password).length === 0)
+    t.ok(allowed.length > 0)
+    t.strictSame(
+      allowed.filter(password => !isCommonPassword(password, common)),
+      [],
+      `${how}: ${allowed.length} of ${list.length} pass the other rules`,
+    )
+  }
+})
+
+t.test('runs count as one character', async t => {
+  for (const [password, length] of [
+    ['', 0],
+    ['a', 1],
+    ['aaaaaaaaaaaaaaaaaaaa', 1],
+    ['AaAaAaAa', 1],
+    ['abcdefghijklmnop', 1],
+    ['ponmlkjihgfedcba', 1],
+    ['aabbccddeeff', 1],
+    ['12345678901234567890', 2],
+    ['!@#$%^&*()', 1],
+    ['qwertyuiopasdfgh', 2],
+    ['1qaz2wsx3edc4rfv', 4],
+    ['xk7!xk7!xk7!', 5],
+    ['correct horse battery staple', 26],
+    ['😀😀😀😀', 2],
+  ] as const) {
+    t.equal(effectiveLength(password), length, password)
+  }
+})
+
+t.test('a password of runs is refused, and none of words or chance', async t => {
+  for (const password of [
+    'aaaaaaaaaaaaaaa',
+    'Aaaaaaa1!',
+    'Abcdefg1!',
+    'Qwerty12!',
+    'Xy7!Xy7!',
+    'abcabcabcabcabcabc',
+    'xk7!qm2xk7!qm2xk7!qm2',
+    'abcdefghijklmnopqrstuvwxyz',
+    'qwertyuiopasdfghjkl',
+    '123456789012345',
+    'ああああああああああああああああ',
+    'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaB1!x',
+  ]) {
+    t.ok(isRepetitive(password), password)
+  }
+  for (const password of [
+    'Xk7!Qm#2',
+    'Xk77!Qm2',
+    'Xk7!Qm#2Xk7!Qm#2',
+    '^~=*-_;:.,#%&?"',
+    'Correct horse 1',
+    'correct horse battery staple',
+    'to be or not to be',
+    '482019573821946',
+    'zcdqmfwmkvebftt',
+  ]) {
+    t.notOk(isRepetitive(password), password)
+  }
+})
+
+t.test('passwords named after somebody', async t => {
+  const nadia = { ...NOBODY, name: 'Nadia_Fox', email: 'n.petrova+wiki@music-lovers.example.org' }
+  for (const [password, namesake] of [
+    ['Nadia_Fox1!', 'name'],
+    ['N@d1af0x-2024', 'name'],
+    ['xof-Nadia-1', 'name'],
+    ['nadianadianadia', 'name'],
+    ['Petrova1998!', 'email'],
+    ['n.petrova+wiki@music-lovers', 'email'],
+    ['Example-2024!', 'email'],
+    ['Music-lovers1', 'email'],
+    ['AnimeThemes1!', 'site'],
+    ['4n1m3-Th3m35', 'site'],
+    ['Anime2024!', 'site'],
+    ['api.animethemes.moe', 'site'],
+    ['animethemes-forever', 'site'],
+    ['Correct horse 1', null],
+    ['Nadias-Great-Escape', null],
+    ['anime is what I like to watch', null],
+    ['a-fox-in-the-snow', null],
+  ] as const) {
+    t.equal(namesakeOf(password, nadia), namesake, password)
+  }
+  t.equal(namesakeOf('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'of three letters')
+  t.equal(namesakeOf('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
+  t.equal(namesakeOf('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)
+  t.equal(namesakeOf('Xk7!Qm#2', { ...NOBODY, name: null, email: 'no address' }), null)
+  t.equal(namesakeOf('Localhost1!', { siteName: 'X', siteHost: 'localhost' }), 'site')
+  t.equal(namesakeOf('127.0.0.1-aB', { siteName: 'X', siteHost: '127.0.0.1' }), null, 'an address is no name')
+  t.equal(namesakeOf('x'.repeat(20), { ...NOBODY, name: 'y'.repeat(100_000) }), null)
+})

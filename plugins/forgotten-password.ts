@@ -97,7 +97,8 @@ export default fp(
         if (email === null || !isEmail(email)) throw unprocessable({ email: emailErrors(email) })
 
         const work = async (): Promise<'sent' | 'unknown' | 'throttled'> => {
-          const user = await findUserByEmail(kysely, email)
+          // As it was entered: of two accounts with forms of one address, each has its own.
+          const user = await findUserByEmail(kysely, entered as string)
           const isSent = user !== null && (await sendLink(user, page))
           const outcome = user === null ? 'unknown' : isSent ? 'sent' : 'throttled'
           this.record('password reset asked for', { userId: user?.id ?? null, cause: outcome })
@@ -131,7 +132,7 @@ export default fp(
         })
         if (errors !== null) throw unprocessable(errors)
 
-        const user = await findUserByEmail(kysely, email as string)
+        const user = await findUserByEmail(kysely, entered as string)
         if (user === null && config.revealUnknownEmail)
           throw unprocessable({ email: [MESSAGES.unknownEmail] })
         const stored = user && (await findResetToken(kysely, user.email, clock()))

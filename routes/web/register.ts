@@ -12,7 +12,8 @@ import { unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
-import { insertUser, UserExists } from '../../src/database/users.ts'
+import { UserExists } from '../../src/database/user-keys.ts'
+import { insertUser } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES

@@ -63,6 +63,10 @@ export function visibleTitle(text: string): string {
   return showsNothing(title) ? '' : title
 }
 
+/** Whether a name is another one in other letters: in case, accents or width. */
+export const isSameName = (name: string, other: string | undefined): boolean =>
+  other !== undefined && nameKeys(name).key === nameKeys(other).key
+
 /** By which user names are compared. Names that are equal in either are one name. */
 export interface NameKeys {
   /** Equal for names that differ in case, accents or width alone. */

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '../../../src/api/endpoints.ts'
 import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
-import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
+import { Label, labelOf, Text, titleOf } from '../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
 import { PLAYLIST_VISIBILITY } from '../../../src/api/resources/playlist.ts'
@@ -36,7 +36,7 @@ const Params = Type.Object({
 const visibilityOf = (label: (typeof PLAYLIST_VISIBILITY)[number]) => PLAYLIST_VISIBILITY.indexOf(label)
 const PUBLIC = visibilityOf('Public')
 
-const readings = { visibility: labelOf(PLAYLIST_VISIBILITY) }
+const readings = { name: titleOf, visibility: labelOf(PLAYLIST_VISIBILITY) }
 
 const unknown = { 404: failure('There is no such playlist.', MESSAGES.notFound) }
 

@@ -10,7 +10,8 @@ import { equalSecrets } from '../../../src/auth/secret.ts'
 import { emailHash, isSignedLink } from '../../../src/auth/signed-link.ts'
 import { PANEL_PATH } from '../../../src/config.ts'
 import { confirmPendingEmail, findPendingEmail } from '../../../src/database/email-changes.ts'
-import { UserExists, verifyEmail } from '../../../src/database/users.ts'
+import { UserExists } from '../../../src/database/user-keys.ts'
+import { verifyEmail } from '../../../src/database/users.ts'
 import { pathOf } from '../../../src/http.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {

@@ -60,9 +60,8 @@ const ignored = new Set(
 
 /** A text as src/auth/name.ts folds it before it looks into this table. */
 const folded = (text: string) =>
-  [...text.normalize('NFKD').toUpperCase().toLowerCase().normalize('NFKD')]
-    .filter(char => !ignored.has(char))
-    .join('')
+  bare(bare(text.normalize('NFKD')).toUpperCase().toLowerCase().normalize('NFKD'))
+const bare = (text: string) => [...text].filter(char => !ignored.has(char)).join('')
 
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz']
 const pairs = LETTERS.flatMap(first => LETTERS.map(second => first + second))

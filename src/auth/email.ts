@@ -23,12 +23,12 @@ const DOT_STRING =
   /^[^\s\p{C}\p{Default_Ignorable_Code_Point}"(),.:;<>@[\\\]]+(\.[^\s\p{C}\p{Default_Ignorable_Code_Point}"(),.:;<>@[\\\]]+)*$/u
 
 /** A quoted word of a local part (RFC 5322 §4.4), the whole of it or between dots. */
-const QUOTED = /(?<=^|\.)"((?:[^"\\]|\\[^])*)"(?=\.|$)/g
+const QUOTED = /(?<=^|\.)"((?:[^"\\]|\\.)*)"(?=\.|$)/gs
 
 /** A local part without quotation marks that change nothing (RFC 5321 §4.1.2): "jane" is jane, and "j.d" is j.d. */
 const unquoted = (local: string) =>
   local.replace(QUOTED, (whole, content: string) => {
-    const meant = content.replace(/\\([^])/g, '$1')
+    const meant = content.replace(/\\(.)/gs, '$1')
     return DOT_STRING.test(meant) ? meant : whole
   })
 

@@ -12,7 +12,7 @@ export const withoutInvisible = (text: string): string =>
  * HIEROGLYPH FULL and HALF BLANK.
  */
 export const showsNothing = (text: string): boolean =>
-  /^[\s\p{Z}\p{M}\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}\u2800\ufffc\u{1d159}\u{13441}\u{13442}]*$/u.test(
+  /^[\s\p{Z}\p{M}\p{Cc}\p{Cf}\p{Co}\p{Noncharacter_Code_Point}\p{Default_Ignorable_Code_Point}\u2800\ufffc\u{1d159}\u{13441}\u{13442}]*$/u.test(
     text,
   )
 
@@ -118,21 +118,28 @@ const caseFolded = (text: string) => text.toUpperCase().toLowerCase()
 function collationKey(text: string): string {
   if (isAscii(text)) return text.toLowerCase()
   const { sameWeight, weightless } = tables()
-  const letters = caseFolded(text.normalize('NFKD')).normalize('NFKD').replace(weightless, '')
-  return replaced(letters, sameWeight)
+  // Some marks become letters in capitals, and some letters become marks when they are taken apart.
+  const bare = text.normalize('NFKD').replace(weightless, '')
+  return replaced(caseFolded(bare).normalize('NFKD').replace(weightless, ''), sameWeight)
 }
 
 /** The skeleton of a text (UTS 39 §4). */
 const skeletonOf = (text: string) => replaced(text.normalize('NFD'), tables().confusables).normalize('NFD')
 
-/** Small capitals, which UTS 39 tells from capitals and from small letters, in the order of the alphabet. */
-const SMALL_CAPITALS = new Map(
-  Array.from('ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡ\0ʏᴢ', (char, index) => [char, String.fromCharCode(97 + index)]),
+/** Small capitals of a to z but x, and skeletons of them: UTS 39 tells most from capitals and from small letters. */
+const smallCapitals = lazy(
+  () =>
+    new Map(
+      Array.from('ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘꞯʀꜱᴛᴜᴠᴡ\0ʏᴢ', (char, index) => [
+        skeletonOf(char),
+        String.fromCharCode(97 + index),
+      ]),
+    ),
 )
 
 /** A skeleton in which neither case nor accents matter. I looks like l, and is i: so the three are one there. */
 const looksOnce = (text: string) =>
-  replaced(collationKey(skeletonOf(text)), SMALL_CAPITALS).replaceAll('i', 'l')
+  replaced(collationKey(skeletonOf(text)), smallCapitals()).replaceAll('i', 'l')
 
 /** What a name looks like, in whatever case: what a capital looks like in small may look like something else again. */
 const looks = (name: string) => looksOnce(looksOnce(name))

@@ -184,7 +184,7 @@ async function storeFilled(
 async function sharedAddresses(db: Kysely<Schema>, users: readonly { email: string }[]) {
   if (users.length === 0) return []
   const { rows } = await sql<{ key: string; userIds: number[] }>`
-    select email_key as key, array_agg(id::int8 order by id) as "userIds" from users
+    select email_key as key, json_agg(id order by id) as "userIds" from users
     where email_key = any(${users.map(({ email }) => emailKey(email))}::text[])
     group by email_key having count(*) > 1`.execute(db)
   return rows

@@ -57,10 +57,14 @@ const BLANK = [
   ...['\ufffc', '\u{1d159}', '\u{13441}', '\u{13430}', '\u200b\u0301\u3164\u2800\ufe0f\u{e0041}'],
 ]
 
+/** A text for the name of a test: some of them end lines. */
+const named = (text: string) =>
+  [...text].map(char => `U+${(char.codePointAt(0) as number).toString(16).padStart(4, '0')}`).join(' ')
+
 t.test('what shows nothing', async t => {
   for (const text of BLANK) {
-    t.ok(showsNothing(text), JSON.stringify(text))
-    t.equal(visibleTitle(text), '', JSON.stringify(text))
+    t.ok(showsNothing(text), named(text))
+    t.equal(visibleTitle(text), '', named(text))
   }
   fc.assert(fc.property(fc.array(fc.constantFrom(...BLANK)), parts => visibleTitle(parts.join('')) === ''))
   for (const text of [
@@ -223,16 +227,14 @@ t.test('names that are one', async t => {
 
 t.test('keys are of what a collation without case and accents compares', async t => {
   const { compare } = new Intl.Collator('und', { sensitivity: 'base' })
-  const letters = fc.integer({ min: 0xaa, max: 0x2fff }).map(code => String.fromCodePoint(code))
-  const letter = letters.filter(char => /[\p{L}\p{N}]/u.test(char))
-  fc.assert(
-    fc.property(letter, char => {
-      const { key } = nameKeys(char)
-      // A letter and its key have the same weights, so that names which do not collide are free.
-      return compare(char, key) === 0
-    }),
-    { numRuns: 2_000 },
+  const letters = Array.from({ length: 0x3000 }, (_, code) => String.fromCodePoint(code)).filter(char =>
+    /(?=[\p{L}\p{N}])\P{Default_Ignorable_Code_Point}/u.test(char),
   )
+  // What is compatible with several characters has weights of its own in places.
+  const whole = letters.filter(char => char.normalize('NFD') === char.normalize('NFKD'))
+  const apart = whole.filter(char => compare(char, nameKeys(char).key) !== 0)
+  t.ok(whole.length > 7_000)
+  t.strictSame(apart, [...'ıЙйآأؤإئ'], 'names that a collation tells apart are two, but for these letters')
   for (const [char, other] of ['àa', 'Øo', 'đd', 'ßẞ', 'Ɓɓ', 'ǅǆ', 'Ωω', 'ёе', 'あア', 'ァあ'].map(pair => [
     ...pair,
   ])) {

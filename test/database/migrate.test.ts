@@ -21,6 +21,9 @@ const COLUMNS: Record<string, Record<string, string>> = {
     created_at: 'timestamp without time zone!',
     updated_at: 'timestamp without time zone!',
     deleted_at: 'timestamp without time zone',
+    name_key: 'text',
+    name_skeleton: 'text',
+    email_key: 'text',
   },
   personal_access_tokens: {
     id: 'bigint!',

@@ -49,11 +49,13 @@ export async function storeKeys(
 export function emailMatches(text: string): { is: RawBuilder<boolean>; nearest: RawBuilder<unknown> } | null {
   // No text of PostgreSQL's has a NUL, and asking for one is an error.
   if (text.includes('\0')) return null
-  const forms = sql`array[${text}, ${typedEmail(text)}, ${canonicalEmail(text)}]::text[]`
-  const folded = sql`array[lower(${text}), lower(${typedEmail(text)}), lower(${canonicalEmail(text)})]::text[]`
+  const typed = typedEmail(text)
+  // Not every database folds letters beyond ASCII.
+  const forms = [text, typed, typed.toLowerCase(), canonicalEmail(text)]
+  const folded = sql`array[${sql.join(forms.map(form => sql`lower(${form})`))}]::text[]`
   return {
     is: sql`(lower(email) = any(${folded}) or email_key = ${emailKey(text)})`,
-    nearest: sql`array_position(${forms}, email::text), array_position(${folded}, lower(email)), id`,
+    nearest: sql`array_position(${forms}::text[], email::text), array_position(${folded}, lower(email)), id`,
   }
 }
 
@@ -128,8 +130,8 @@ export async function claimNames(
     select pg_advisory_xact_lock(lock) from (
       select distinct hashtextextended(key, 0) as lock from unnest(${keys}::text[]) as wanted (key) order by 1
     ) as locks`.execute(transaction)
-  const [taken] = await takenFields(transaction, wanted, userId, now)
-  if (taken !== undefined) throw new UserExists(taken)
+  const taken = await takenFields(transaction, wanted, userId, now)
+  for (const field of ['email', 'name'] as const) if (taken.has(field)) throw new UserExists(field)
 }
 
 const FILLED_AT_ONCE = 500

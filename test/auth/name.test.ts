@@ -233,7 +233,7 @@ t.test('keys are of what a collation without case and accents compares', async t
   // What is compatible with several characters has weights of its own in places.
   const whole = letters.filter(char => char.normalize('NFD') === char.normalize('NFKD'))
   const apart = whole.filter(char => compare(char, nameKeys(char).key) !== 0)
-  t.ok(whole.length > 7_000)
+  t.ok(whole.length > 5_000)
   t.strictSame(apart, [...'ıЙйآأؤإئ'], 'names that a collation tells apart are two, but for these letters')
   for (const [char, other] of ['àa', 'Øo', 'đd', 'ßẞ', 'Ɓɓ', 'ǅǆ', 'Ωω', 'ёе', 'あア', 'ァあ'].map(pair => [
     ...pair,

@@ -84,7 +84,17 @@ async function registering(t: Test, database: TestDatabase) {
 
   await t.test('are taken in every form, and by what looks like them', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    for (const name of ['trimmed', 'strasse', 'Paypal', 'bill', 'modern', 'Örjan', 'аlla']) {
+    for (const name of [
+      'trimmed',
+      'strasse',
+      'Paypal',
+      'bill',
+      'modern',
+      'Örjan',
+      'аlla',
+      'ガキ',
+      'ſamuel',
+    ]) {
       t.equal(await register(app, name), null, name)
     }
     for (const name of [
@@ -111,6 +121,8 @@ async function registering(t: Test, database: TestDatabase) {
         'alla',
         'ALLA',
         'αlla',
+        'がき',
+        'SAMUEL',
         '𝐛𝐢𝐥𝐥',
       ],
     ]) {

@@ -1,9 +1,9 @@
-# run, test, mutants, check, chaos, bench, bench-scale, openapi: each sets up what it needs.
+# run, test, mutants, check, chaos, bench, bench-scale, openapi, name-tables: each sets up what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test mutants check openapi bench bench-scale chaos clean FORCE
+.PHONY: help run build test mutants check openapi bench bench-scale chaos name-tables clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
@@ -13,6 +13,8 @@ help:
 	@echo 'make check    types, lint, formatting, and whether openapi/openapi.json is up to date'
 	@echo 'make openapi  write openapi/openapi.json'
 	@echo 'make build    install and compile to dist/'
+	@echo 'make name-tables CONFUSABLES=confusables.txt  write src/auth/name-tables.ts anew, from the file of that name in the'
+	@echo '              folder of a Unicode version at unicode.org/Public/security/; keys of names need a migration then'
 	@echo 'make bench    compare with other servers, and measure logins, lists, start-up and memory;'
 	@echo '              BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
 	@echo 'make chaos    make databases, Redis, servers and clocks fail under load, and print how that went;'
@@ -28,7 +30,7 @@ node_modules/.package-lock.json: package.json package-lock.json
 # Without this shell's variables and .env: the document is the one of the defaults.
 OPENAPI = (cd openapi && env -i "$$(command -v node)" ../dist/src/main.js openapi)
 
-SOURCES := $(sort $(shell find src plugins routes test bench -name node_modules -prune -o \( -name '*.ts' -o -name '*.tsx' \) -print))
+SOURCES := $(sort $(shell find src plugins routes test bench tools -name node_modules -prune -o \( -name '*.ts' -o -name '*.tsx' \) -print))
 
 # Rewritten when a source comes or goes: what has no source any more is not to stay in dist/.
 node_modules/.sources: node_modules/.package-lock.json FORCE
@@ -57,6 +59,9 @@ check: build
 
 openapi: build
 	$(OPENAPI) > openapi/openapi.json.new && mv openapi/openapi.json.new openapi/openapi.json
+
+name-tables: build
+	node dist/tools/name-tables.js $(CONFUSABLES) > dist/name-tables.new && mv dist/name-tables.new src/auth/name-tables.ts
 
 bench/contenders/node_modules/.package-lock.json: bench/contenders/package.json bench/contenders/package-lock.json
 	cd bench/contenders && npm install --no-save $(NPM_FLAGS)

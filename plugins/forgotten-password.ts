@@ -8,7 +8,8 @@ import { hashResetToken, mintResetToken } from '../src/auth/reset-token.ts'
 import { randomAlphanumerics } from '../src/auth/secret.ts'
 import { findResetToken, keepResetToken } from '../src/database/password-resets.ts'
 import { completeRegistration, findRegisteredName } from '../src/database/registrations.ts'
-import { type Account, findUserByEmail, resetPassword, UserExists } from '../src/database/users.ts'
+import { UserExists } from '../src/database/user-keys.ts'
+import { type Account, findUserByEmail, resetPassword } from '../src/database/users.ts'
 import { accountKey } from '../src/limits/attempt-limit.ts'
 
 type Entered = string | null | undefined
@@ -79,7 +80,8 @@ export default fp(
         if (email === null || !isEmail(email)) throw unprocessable({ email: emailErrors(email) })
 
         const work = async (): Promise<'sent' | 'unknown' | 'throttled'> => {
-          const user = await findUserByEmail(kysely, email)
+          // As it was entered: of two accounts with forms of one address, each has its own.
+          const user = await findUserByEmail(kysely, entered as string)
           const isSent = user !== null && (await sendLink(user, page))
           const outcome = user === null ? 'unknown' : isSent ? 'sent' : 'throttled'
           this.record('password reset asked for', { userId: user?.id ?? null, cause: outcome })
@@ -112,7 +114,7 @@ export default fp(
         })
         if (errors !== null) throw unprocessable(errors)
 
-        const user = await findUserByEmail(kysely, email as string)
+        const user = await findUserByEmail(kysely, entered as string)
         // Without a user it may be that of a registration.
         const address = user?.email ?? (email as string)
         const stored = await findResetToken(kysely, address, clock())

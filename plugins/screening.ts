@@ -1,8 +1,10 @@
 import fp from 'fastify-plugin'
 import { emailErrors, nameErrors } from '../src/api/account-input.ts'
 import { MESSAGES } from '../src/api/messages.ts'
+import { isSameName } from '../src/auth/name.ts'
+import { isReservedName } from '../src/auth/reserved-names.ts'
 import { MINUTE_MS } from '../src/auth/time.ts'
-import { takenFields } from '../src/database/users.ts'
+import { takenFields } from '../src/database/user-keys.ts'
 import { type PasswordScreening, passwordScreening } from '../src/screening/new-passwords.ts'
 import { isFlagged } from '../src/screening/user-names.ts'
 
@@ -17,7 +19,7 @@ declare module 'fastify' {
        *
        * That an address is taken is no error with REGISTER_REVEALS=false: whoever asks is not told.
        *
-       * @param own the user who may keep what they have; null for a new one
+       * @param own the user who wants them, and is not compared with; null for a new one
        */
       profileErrors(
         profile: { name: string | null | undefined; email: string | null | undefined },
@@ -68,11 +70,13 @@ export default fp(
           own?.id ?? null,
           app.clock(),
         )
-        const isUnfit = isNameWhole && name !== own?.name && (await flagged(name))
+        const isReserved = isNameWhole && isReservedName(name) && !isSameName(name, own?.name)
+        const isTaken = taken.has('name') || isReserved
+        const isUnfit = isNameWhole && (await flagged(name))
         return {
           name: [
             ...ofName,
-            ...(taken.has('name') ? [rules.unique('name')] : []),
+            ...(isTaken ? [rules.unique('name')] : []),
             ...(isUnfit ? [rules.moderated('name')] : []),
           ],
           email: [

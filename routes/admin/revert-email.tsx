@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
 import { parseRevertToken } from '../../src/auth/revert-token.ts'
 import { findEmailRevert, revertEmail } from '../../src/database/email-changes.ts'
-import { UserExists } from '../../src/database/users.ts'
+import { UserExists } from '../../src/database/user-keys.ts'
 import { ANYBODY, HIDDEN } from '../../src/panel/access.ts'
 import { EmailReverted, RevertEmail, RevertImpossible } from '../../src/panel/pages/revert-email.tsx'
 

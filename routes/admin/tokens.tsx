@@ -2,6 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { notFound, unprocessable } from '../../src/api/errors.ts'
+import { reading } from '../../src/api/input.ts'
+import { titleOf } from '../../src/api/list-input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { RowId, rowId } from '../../src/api/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '../../src/api/token-input.ts'
@@ -123,6 +125,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
           ...Password,
         }),
       },
+      preValidation: reading({ name: titleOf }),
       errorHandler: backToForm(showAll),
     },
     async (request, reply) => {
@@ -173,6 +176,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: LOGGED_IN },
       schema: { ...HIDDEN, params: Params, body: Type.Object({ name: TokenName }) },
+      preValidation: reading({ name: titleOf }),
       errorHandler: backToForm((request, reply, returned) =>
         showOne(request, reply, { rename: returned, problem: returned.problem }),
       ),

@@ -14,7 +14,8 @@ import { MESSAGES } from '../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
 import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
 import { keepRegistration } from '../../src/database/registrations.ts'
-import { findUserByEmail, insertUser, UserExists } from '../../src/database/users.ts'
+import { UserExists } from '../../src/database/user-keys.ts'
+import { findUserByEmail, insertUser } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES

@@ -1,6 +1,7 @@
 import { disposableEmailBlocklistSet } from 'disposable-email-domains-js'
 import { Type } from 'typebox'
 import { canonicalEmail, isEmail } from '../auth/email.ts'
+import { showsNothing, withoutInvisible } from '../auth/name.ts'
 import { MESSAGES } from './messages.ts'
 
 const { rules } = MESSAGES
@@ -28,10 +29,16 @@ export const Remember = Type.Optional(
   }),
 )
 
-/** A user name as it is kept: with its letters in their composed form, so that the same name is the same text. */
-export const canonicalName = (name: string | null | undefined): string | null =>
+/**
+ * A user name as it is kept: without invisible characters, and with its letters in their composed form, so that the same
+ * name is the same text. Null for one that shows nothing.
+ */
+export function canonicalName(name: string | null | undefined): string | null {
+  const visible = withoutInvisible(name ?? '').trim()
+  if (showsNothing(visible)) return null
   // What is too long in any form is refused as it is: composing it takes a time that grows with its square.
-  name === null || name === undefined || name.length > 10 * MAX_NAME ? (name ?? null) : name.normalize('NFC')
+  return visible.length > 10 * MAX_NAME ? visible : visible.normalize('NFC')
+}
 
 /** An e-mail address that was entered, as it is kept. */
 export const enteredEmail = (email: string | null | undefined): string | null =>

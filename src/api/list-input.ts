@@ -1,8 +1,16 @@
 import { Type } from 'typebox'
+import { visibleTitle } from '../auth/name.ts'
 
 /** A text of at most so many characters, which PostgreSQL can hold. */
 export const Text = (most: number, description: string, example: string) =>
   Type.String({ minLength: 1, maxLength: most, pattern: '^[^\\u0000]*$', description, examples: [example] })
+
+/**
+ * What is meant by the name of a list or of a token: what can be seen of it, and nothing by one of which nothing can, for
+ * the schema to refuse. What is no text is returned as it is.
+ */
+export const titleOf = (value: unknown): unknown =>
+  typeof value === 'string' ? visibleTitle(value) || null : value
 
 /** One of some labels. */
 export const Label = <const Labels extends readonly string[]>(

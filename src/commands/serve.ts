@@ -82,6 +82,8 @@ async function serve(context: CommandContext) {
     await listen(server)
     await migrateWhenPossible(server, stopped.signal)
     if (stopped.signal.aborted) return
+    // Many users take a while: until then they are compared without regard to case alone.
+    void server.fillUserKeys()
     await warnOfSkew(server)
     const demo = await seedWhenNew(server)
     if (config.appEnv === 'local') for (const line of welcome(server, demo)) log.write(`${line}\n`)

@@ -4,6 +4,7 @@ import { MAX_TOKEN_NAME } from '../api/token-input.ts'
 import { ABILITIES, ALL_ABILITIES, unknownAbilities } from '../auth/ability.ts'
 import { revokedDetails } from '../auth/events.ts'
 import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '../auth/identity.ts'
+import { visibleTitle } from '../auth/name.ts'
 import { HOUR_MS, MINUTE_MS, millisToSeconds } from '../auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
 import {
@@ -74,13 +75,17 @@ interface RevokeOptions {
   email?: string
 }
 
-async function createToken(context: CommandContext, { email, name, ability, expiresAt }: CreateOptions) {
+async function createToken(
+  context: CommandContext,
+  { email, name: given, ability, expiresAt }: CreateOptions,
+) {
   const now = context.clock()
   if (expiresAt !== undefined && expiresAt <= now) {
     throw new CommandError('--expires-at lies in the past: the token would never work.')
   }
-  if (name.trim() === '' || name.length > MAX_TOKEN_NAME) {
-    throw new CommandError(`--name ${name}: expected 1 to ${MAX_TOKEN_NAME} characters.`)
+  const name = visibleTitle(given)
+  if (name === '' || [...name].length > MAX_TOKEN_NAME) {
+    throw new CommandError(`--name ${given}: expected 1 to ${MAX_TOKEN_NAME} characters that can be seen.`)
   }
   for (const unknown of unknownAbilities(ability)) {
     context.warn(

@@ -4,6 +4,7 @@ import { canonicalEmail } from '../auth/email.ts'
 import { hashPassword } from '../auth/password.ts'
 import { grant, grantDefaultRoles } from '../database/permissions.ts'
 import { removeSecondFactor } from '../database/second-factors.ts'
+import { fillUserKeys, findCollisions } from '../database/user-keys.ts'
 import { changePassword, insertUser, restoreUser } from '../database/users.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import {
@@ -13,7 +14,7 @@ import {
   passwordStdin,
   requireGoodPassword,
 } from './new-password.ts'
-import { collect, userByEmail } from './options.ts'
+import { collect, columns, userByEmail } from './options.ts'
 
 /** `user`: adds users, and does for them what they cannot do themselves. */
 export const userCommand = (context: CommandContext) =>
@@ -49,6 +50,11 @@ export const userCommand = (context: CommandContext) =>
         )
         .requiredOption('--email <email>', "the user's e-mail address")
         .action(({ email }: { email: string }) => restore(context, email)),
+    )
+    .addCommand(
+      new Command('collisions')
+        .description('list users whose e-mail addresses or names are forms of one, or look alike')
+        .action(() => listCollisions(context)),
     )
     .addCommand(
       new Command('two-factor-disable')
@@ -93,6 +99,21 @@ async function restore(context: CommandContext, email: string) {
   })
 }
 
+async function listCollisions(context: CommandContext) {
+  await withDatabase(context, 'user collisions', async ({ kysely }) => {
+    await fillUserKeys(kysely)
+    const users = await findCollisions(kysely)
+    if (users.length === 0) {
+      context.print('No two users share an e-mail address or a name.')
+      return
+    }
+    const rows = users.map(({ field, key, id, name, email }) => [field, key, String(id), name, email])
+    for (const line of columns([['SHARED', 'COMPARED BY', 'ID', 'NAME', 'EMAIL'], ...rows])) {
+      context.print(line)
+    }
+  })
+}
+
 async function disableSecondFactor(context: CommandContext, email: string) {
   await withDatabase(context, 'user two-factor-disable', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
@@ -118,10 +139,10 @@ async function createUser(
   { verified, role, ...given }: CreateOptions,
   command: Command,
 ) {
-  const name = canonicalName(given.name) ?? ''
+  const name = canonicalName(given.name)
   const email = canonicalEmail(given.email)
   const [fault] = [
-    ...nameErrors(name).map(sentence => `--name ${name}: ${sentence}`),
+    ...nameErrors(name).map(sentence => `--name ${given.name}: ${sentence}`),
     ...emailErrors(email).map(sentence => `--email ${email}: ${sentence}`),
   ]
   if (fault !== undefined) throw new CommandError(fault)
@@ -131,7 +152,7 @@ async function createUser(
     const hash = await hashPassword(password, config.hashRounds)
     const id = await kysely.transaction().execute(async transaction => {
       const userId = await insertUser(transaction, {
-        name,
+        name: name as string,
         email,
         password: hash,
         verified: verified === true,

@@ -1,4 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
+import { emailKey } from '../auth/email.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { REVERT_MS, type RevertDigest } from '../auth/revert-token.ts'
 import { DAY_MS, millisToSeconds, millisToTimestamp } from '../auth/time.ts'
@@ -7,7 +8,8 @@ import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { removeSecondFactor } from './second-factors.ts'
 import { inTransaction } from './transaction.ts'
-import { type Account, asTaken, changePassword, UserExists } from './users.ts'
+import { asTaken, claimNames, storeKeys } from './user-keys.ts'
+import { type Account, changePassword } from './users.ts'
 
 /** Milliseconds for which an address waits for its confirmation. Its links last an hour each. */
 const PENDING_MS = 7 * DAY_MS
@@ -71,6 +73,7 @@ export async function confirmPendingEmail(
   { email, token, now }: { email: string; token: RevertDigest; now: number },
 ): Promise<{ before: Account; canRevert: boolean } | null> {
   const at = millisToSeconds(now)
+  const key = emailKey(email)
   const pending = await transaction
     .deleteFrom('pending_email_changes')
     .where('user_id', '=', userId)
@@ -89,18 +92,19 @@ export async function confirmPendingEmail(
     .select('id')
     .where('user_id', '=', userId)
     .where('expires_at', '>', at)
-    .where(sql<boolean>`lower(email) = lower(${email})`)
+    .where(sql<boolean>`(lower(email) = lower(${email}) or email_key = ${key})`)
     .orderBy('id')
     .limit(1)
     .executeTakeFirst()
   if (wayBack !== undefined) await dropReverts(transaction, userId, wayBack.id)
-  const canRevert = wayBack === undefined && before.email.toLowerCase() !== email.toLowerCase()
+  const canRevert = wayBack === undefined && emailKey(before.email) !== key
   if (canRevert) {
     await transaction
       .insertInto('email_reverts')
       .values({
         user_id: userId,
         email: before.email,
+        email_key: emailKey(before.email),
         token,
         had_second_factor: pending.had_second_factor,
         changed_at: at,
@@ -108,7 +112,8 @@ export async function confirmPendingEmail(
       })
       .execute()
   }
-  await setEmail(transaction, userId, { email, now })
+  await claimNames(transaction, { name: null, email }, userId, now)
+  await setEmail(transaction, before, { email, now })
   await transaction.deleteFrom('password_reset_tokens').where('email', 'in', [before.email, email]).execute()
   return { before, canRevert }
 }
@@ -137,10 +142,10 @@ export async function hasChangedEmail(db: Kysely<Schema>, userId: number): Promi
   return (await row.executeTakeFirst()) !== undefined
 }
 
-/** Gives a user a verified address. @throws {UserExists} when it is another user's, or reserved for one */
+/** Gives a user a verified address. @throws {UserExists} when it is another user's */
 async function setEmail(
   transaction: Transaction<Schema>,
-  userId: number,
+  { id: userId, name }: Pick<Account, 'id' | 'name'>,
   { email, now }: { email: string; now: number },
 ): Promise<void> {
   try {
@@ -157,34 +162,8 @@ async function setEmail(
   } catch (error) {
     throw asTaken(error)
   }
-  if (await isReserved(transaction, email, userId, now)) throw new UserExists('email')
+  await storeKeys(transaction, { id: userId, name, email })
   await noteEmailChange(transaction, userId, now)
-}
-
-/**
- * Whether an address is kept for another user, who can still revert a change of it.
- *
- * Asked after the address was written, and in the same transaction: a write that had to wait for the change to commit
- * sees its reservation then.
- *
- * @param userId the user who wants it; null for a new one
- * @param now milliseconds since the epoch
- */
-export async function isReserved(
-  db: Kysely<Schema>,
-  email: string,
-  userId: number | null,
-  now: number,
-): Promise<boolean> {
-  const row = await db
-    .selectFrom('email_reverts')
-    .select('id')
-    .where(sql<boolean>`lower(email) = lower(${email})`)
-    .where('expires_at', '>', millisToSeconds(now))
-    .where(sql<boolean>`user_id is distinct from ${userId}::bigint`)
-    .limit(1)
-    .executeTakeFirst()
-  return row !== undefined
 }
 
 /** A change of an e-mail address that can be reverted. */
@@ -249,7 +228,7 @@ export async function revertEmail(
     const { id, email, had_second_factor } = reverted
     await dropReverts(transaction, userId, id)
     await dropPendingEmail(transaction, userId)
-    await setEmail(transaction, userId, { email, now })
+    await setEmail(transaction, { id: userId, name: found.name }, { email, now })
     await changePassword(transaction, userId, UNUSABLE, { keep: null, revokeTokens, now })
     if (!had_second_factor) await removeSecondFactor(transaction, userId, now)
     await storeResetToken(transaction, { email, token: resetToken, now })

@@ -14,6 +14,7 @@ import { wiki } from './migrations/0011_wiki.ts'
 import { publicLists } from './migrations/0012_public_lists.ts'
 import { accountSecurity } from './migrations/0013_account_security.ts'
 import { attemptCounts } from './migrations/0014_attempt_counts.ts'
+import { namesAndEmails } from './migrations/0015_names_and_emails.ts'
 import { pendingRegistrations } from './migrations/0017_pending_registrations.ts'
 import type { Schema } from './schema.ts'
 
@@ -32,6 +33,7 @@ const MIGRATIONS = {
   '0012_public_lists': publicLists,
   '0013_account_security': accountSecurity,
   '0014_attempt_counts': attemptCounts,
+  '0015_names_and_emails': namesAndEmails,
   '0017_pending_registrations': pendingRegistrations,
 }
 

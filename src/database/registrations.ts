@@ -6,7 +6,8 @@ import { storeResetToken, takeResetToken } from './password-resets.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-import { insertUser, UserExists } from './users.ts'
+import { UserExists } from './user-keys.ts'
+import { insertUser } from './users.ts'
 
 /** Milliseconds for which a registration waits for its mail's link, as long as that counts. */
 const PENDING_MS = HOUR_MS

@@ -21,6 +21,10 @@ export interface UsersTable {
   created_at: CreatedAt
   updated_at: CreatedAt
   deleted_at: TimestampText | null
+  /** By what name and address are compared, in columns that Laravel does not have; NULL until it is known. */
+  name_key: string | null
+  name_skeleton: string | null
+  email_key: string | null
 }
 
 export interface PersonalAccessTokensTable {
@@ -429,6 +433,8 @@ export interface EmailRevertsTable {
   id: Generated<number>
   user_id: number
   email: string
+  /** By what it is compared; NULL for one that is from before there were keys, and has none yet. */
+  email_key: string | null
   /** The SHA-256 of the token of the mail. */
   token: string
   /** Whether a second factor was confirmed when the change was first asked for. */

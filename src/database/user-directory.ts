@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { PANEL_NOTIFICATION } from '../api/resources/notification.ts'
+import { emailKey } from '../auth/email.ts'
 import { GUARDS } from '../auth/permission.ts'
 import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'
@@ -25,8 +26,8 @@ const listed = (types: readonly string[]) => sql`
   ) as roles`
 
 /**
- * The users who are not deleted and whose name or e-mail address contains a text, without regard to case, or whose
- * id it is; newest first.
+ * The users who are not deleted and whose name or e-mail address contains a text, without regard to case, whose address
+ * it is in whatever form, or whose id it is; newest first.
  *
  * @param search.text nothing for all users
  * @param search.types the class names that mean a user
@@ -40,7 +41,9 @@ export async function searchUsers(
   const pattern = `%${escapeLike(text)}%`
   const { rows } = await sql<ListedUser>`
     select ${listed(types)} from users u
-    where u.deleted_at is null and (u.name ilike ${pattern} or u.email ilike ${pattern} or u.id::text = ${text})
+    where u.deleted_at is null and (
+      u.name ilike ${pattern} or u.email ilike ${pattern} or u.email_key = ${emailKey(text)} or u.id::text = ${text}
+    )
     order by u.id desc offset ${offset} limit ${most}`.execute(db)
   return rows
 }

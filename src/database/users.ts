@@ -1,17 +1,17 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import { canonicalEmail } from '../auth/email.ts'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
 import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { lockUsers } from './authority.ts'
-import { hasChangedEmail, isReserved, noteEmailChange } from './email-changes.ts'
+import { hasChangedEmail, noteEmailChange } from './email-changes.ts'
 import { noteLogin } from './login-addresses.ts'
 import { takeResetToken } from './password-resets.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import type { Schema } from './schema.ts'
 import { removeSecondFactor } from './second-factors.ts'
 import { inTransaction } from './transaction.ts'
+import { asTaken, claimNames, emailMatches, storeKeys, userKeys } from './user-keys.ts'
 
 /** A user, as far as mail and the command line need to know. */
 export interface Account {
@@ -21,8 +21,8 @@ export interface Account {
 }
 
 /**
- * A user who is not deleted, found by e-mail address without regard to case, as it is given or in its canonical
- * form; null if there is none.
+ * A user who is not deleted, found by e-mail address in whatever form: the one whose address it is as it is given, else
+ * without regard to case, else by its key. Null if there is none.
  */
 export async function findUserByEmail(db: Kysely<Schema>, email: string): Promise<Account | null> {
   const row = await byEmail(db, email)
@@ -57,13 +57,9 @@ const accounts = (db: Kysely<Schema>) =>
     .where('deleted_at', 'is', null)
 
 async function byEmail(db: Kysely<Schema>, email: string) {
-  // No text of PostgreSQL's has a NUL, and asking for one is an error.
-  if (email.includes('\0')) return null
-  const row = await accounts(db)
-    .where(sql<boolean>`lower(email) in (lower(${email}), lower(${canonicalEmail(email)}))`)
-    // Rows from elsewhere may hold other forms, and then what was typed says which is meant.
-    .orderBy(sql`lower(email) = lower(${email})`, 'desc')
-    .executeTakeFirst()
+  const matches = emailMatches(email)
+  if (matches === null) return null
+  const row = await accounts(db).where(matches.is).orderBy(matches.nearest).limit(1).executeTakeFirst()
   return row ?? null
 }
 
@@ -236,16 +232,27 @@ export async function deleteUser(db: Kysely<Schema>, userId: number, now: number
 }
 
 /**
- * Brings a deleted user back, by the e-mail address in whatever case. What was deleted with the user stays deleted.
+ * Brings a deleted user back, found by e-mail address as {@link findUserByEmail} finds. What was deleted with the user
+ * stays deleted.
  *
  * @param now milliseconds since the epoch
  * @returns the user's id; null if no such user was deleted
  */
 export async function restoreUser(db: Kysely<Schema>, email: string, now: number): Promise<number | null> {
+  const matches = emailMatches(email)
+  if (matches === null) return null
   const user = await db
     .updateTable('users')
     .set({ deleted_at: null, updated_at: millisToTimestamp(now) })
-    .where(sql<string>`lower(email)`, '=', canonicalEmail(email).toLowerCase())
+    .where('id', '=', users =>
+      users
+        .selectFrom('users')
+        .select('id')
+        .where(matches.is)
+        .where('deleted_at', 'is not', null)
+        .orderBy(matches.nearest)
+        .limit(1),
+    )
     .where('deleted_at', 'is not', null)
     .returning('id')
     .executeTakeFirst()
@@ -312,21 +319,11 @@ export const userValues = (user: User) => ({
   two_factor_confirmed_at: user.twoFactorConfirmedAt,
 })
 
-/** Which of a new user's unique values somebody has already; null when both are free. */
-export class UserExists extends Error {
-  readonly field: 'name' | 'email'
-
-  constructor(field: 'name' | 'email') {
-    super(`The ${field} has already been taken.`)
-    this.field = field
-  }
-}
-
 /**
  * Stores a user and returns the id.
  *
  * @param user.now milliseconds since the epoch
- * @throws {UserExists} when name or e-mail address are taken, in whatever case, or the address is reserved
+ * @throws {UserExists} when name or e-mail address are taken, in whatever form, or the address is reserved
  */
 export async function insertUser(
   db: Kysely<Schema>,
@@ -334,11 +331,13 @@ export async function insertUser(
 ): Promise<number> {
   const now = millisToTimestamp(user.now)
   return inTransaction(db, async transaction => {
+    await claimNames(transaction, user, null, user.now)
     const { id } = await transaction
       .insertInto('users')
       .values({
         name: user.name,
         email: user.email,
+        ...userKeys(user),
         password: user.password,
         email_verified_at: user.verified ? millisToSeconds(user.now) : null,
         created_at: now,
@@ -349,40 +348,8 @@ export async function insertUser(
       .catch(error => {
         throw asTaken(error)
       })
-    if (await isReserved(transaction, user.email, id, user.now)) throw new UserExists('email')
     return id
   })
-}
-
-/** What a violated unique index means; the error itself if it is another one. */
-export function asTaken(error: unknown): unknown {
-  const { constraint } = error as { constraint?: string }
-  if (constraint === 'users_email_unique') return new UserExists('email')
-  if (constraint === 'users_name_unique') return new UserExists('name')
-  return error
-}
-
-/**
- * Which of a user's unique values somebody else has, deleted users included, in whatever case, or which are reserved.
- *
- * @param except the user who may have them
- * @param now milliseconds since the epoch
- */
-export async function takenFields(
-  db: Kysely<Schema>,
-  { name, email }: { name: string | null; email: string | null },
-  except: number | null,
-  now: number,
-): Promise<Set<'name' | 'email'>> {
-  const { rows } = await sql<{ field: 'name' | 'email' }>`
-    select 'name' as field from users where lower(name) = lower(${name}) and id is distinct from ${except}::bigint
-    union all
-    select 'email' from users where lower(email) = lower(${email}) and id is distinct from ${except}::bigint
-    union all
-    select 'email' from email_reverts
-    where lower(email) = lower(${email}) and user_id is distinct from ${except}::bigint
-      and expires_at > ${millisToSeconds(now)}::timestamp`.execute(db)
-  return new Set(rows.map(({ field }) => field))
 }
 
 /**
@@ -391,7 +358,7 @@ export async function takenFields(
  *
  * @param now milliseconds since the epoch
  * @returns the user before the change
- * @throws {UserExists} when name or e-mail address are taken, in whatever case, or the address is reserved
+ * @throws {UserExists} when name or e-mail address are taken, in whatever form, or the address is reserved
  */
 export async function updateProfile(
   transaction: Transaction<Schema>,
@@ -399,6 +366,7 @@ export async function updateProfile(
   { name, email }: { name: string | null; email: string | null },
   now: number,
 ): Promise<Account> {
+  await claimNames(transaction, { name, email }, userId, now)
   const { rows } = await sql<Account>`
     with before as (select id, name, email from users where id = ${userId} for update),
     off as (
@@ -418,11 +386,12 @@ export async function updateProfile(
     .catch(error => {
       throw asTaken(error)
     })
-  if (email !== null) {
-    if (await isReserved(transaction, email, userId, now)) throw new UserExists('email')
-    await noteEmailChange(transaction, userId, now)
+  const before = rows[0] as Account
+  if (name !== null || email !== null) {
+    await storeKeys(transaction, { id: userId, name: name ?? before.name, email: email ?? before.email })
   }
-  return rows[0] as Account
+  if (email !== null) await noteEmailChange(transaction, userId, now)
+  return before
 }
 
 /**

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import anyAscii from 'any-ascii'
 import { LRUCache } from 'lru-cache'
-import { canonicalEmail } from '../auth/email.ts'
+import { emailKey } from '../auth/email.ts'
 import { sha256 } from '../auth/secret.ts'
 import { HOUR_MS, MINUTE_MS } from '../auth/time.ts'
 import type { AttemptCounts, Bound, TakenAttempt } from '../database/attempt-counts.ts'
@@ -12,9 +12,11 @@ import { LimitExceeded } from './counters.ts'
 /** How many times as many attempts an address has as one account has from there. */
 export const ACCOUNTS_PER_ADDRESS = 4
 
-/** What an account is counted under: e-mail addresses that look alike are one, in whatever script, case and form. */
-export const accountKey = (email: string): string =>
-  sha256(anyAscii(canonicalEmail(email)).trim().toLowerCase())
+/**
+ * What an account is counted under: e-mail addresses that look alike are one, in whatever script, and all forms of one
+ * address are.
+ */
+export const accountKey = (email: string): string => sha256(anyAscii(emailKey(email)).trim().toLowerCase())
 
 /**
  * A key of stored counts: what is counted in clear, so that somebody who looks at the table can tell, and for whom as a

@@ -21,6 +21,9 @@ const COLUMNS: Record<string, Record<string, string>> = {
     created_at: 'timestamp without time zone!',
     updated_at: 'timestamp without time zone!',
     deleted_at: 'timestamp without time zone',
+    name_key: 'text',
+    name_skeleton: 'text',
+    email_key: 'text',
   },
   personal_access_tokens: {
     id: 'bigint!',
@@ -96,6 +99,7 @@ for (const engine of ENGINES) {
         '0012_public_lists',
         '0013_account_security',
         '0014_attempt_counts',
+        '0015_names_and_emails',
         '0017_pending_registrations',
       ])
       t.equal(await isMigrated({ prepare })(), true)

@@ -3,6 +3,13 @@ import type { Mutant } from './mutant.ts'
 /** What is decided under lock, with what holds then. */
 export const LOCKS: readonly Mutant[] = [
   {
+    name: 'equal names wait for each other',
+    file: 'src/database/user-keys.ts',
+    find: 'select pg_advisory_xact_lock(lock) from (',
+    replace: 'select lock from (',
+    tests: ['test/database/user-keys.test.ts'],
+  },
+  {
     name: "the user's row",
     file: 'src/database/authority.ts',
     find: 'order by id for no key update`.execute(db)',

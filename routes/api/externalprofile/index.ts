@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { externalProfiles as endpoint, oneExternalProfile } from '../../../src/api/endpoints.ts'
 import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
-import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
+import { Label, labelOf, Text, titleOf } from '../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
 import {
@@ -42,6 +42,7 @@ const visibilityOf = (label: (typeof EXTERNAL_PROFILE_VISIBILITY)[number]) =>
   EXTERNAL_PROFILE_VISIBILITY.indexOf(label)
 
 const readings = {
+  name: titleOf,
   site: labelOf(EXTERNAL_PROFILE_SITE),
   visibility: labelOf(EXTERNAL_PROFILE_VISIBILITY),
 }

@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '../../../src/api/endpoints.ts'
 import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
 import { booleanOf } from '../../../src/api/input.ts'
-import { Label, labelOf, Text } from '../../../src/api/list-input.ts'
+import { Label, labelOf, Text, titleOf } from '../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
 import { PLAYLIST_VISIBILITY } from '../../../src/api/resources/playlist.ts'
@@ -44,7 +44,11 @@ const visibilityOf = (label: (typeof PLAYLIST_VISIBILITY)[number]) => PLAYLIST_V
 const UNLISTED = visibilityOf('Unlisted')
 const PUBLIC = visibilityOf('Public')
 
-const readings = { visibility: labelOf(PLAYLIST_VISIBILITY), regenerate_id: booleanOf }
+const readings = {
+  name: titleOf,
+  visibility: labelOf(PLAYLIST_VISIBILITY),
+  regenerate_id: booleanOf,
+}
 
 const unknown = { 404: failure('There is no such playlist.', MESSAGES.notFound) }
 

@@ -7,7 +7,8 @@ import { emptyJson, failure, sendEmptyJson } from '../../../src/api/responses.ts
 import { canonicalEmail } from '../../../src/auth/email.ts'
 import type { SessionIdentity, User } from '../../../src/auth/identity.ts'
 import { dropPendingEmail, keepPendingEmail } from '../../../src/database/email-changes.ts'
-import { UserExists, updateProfile } from '../../../src/database/users.ts'
+import { UserExists } from '../../../src/database/user-keys.ts'
+import { updateProfile } from '../../../src/database/users.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
 import { sendNewEmail } from '../../../src/new-email.ts'
 
@@ -43,9 +44,13 @@ const profile: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { user } = request.identity as SessionIdentity
-      const name = canonicalName(request.body.name)
+      const isNamed = typeof request.body.name === 'string'
+      const enteredName = canonicalName(request.body.name)
       const entered = enteredEmail(request.body.email)
-      if (name === null && entered === null) {
+      // Names from before there were rules for them stay, and so do those that are like another's.
+      const isSameName = request.body.name === user.name || enteredName === user.name.normalize('NFC')
+      const name = isSameName ? null : enteredName
+      if (!isNamed && entered === null) {
         throw unprocessable({
           name: [rules.requiredWithout('name', 'email')],
           email: [rules.requiredWithout('email', 'name')],
@@ -63,7 +68,7 @@ const profile: FastifyPluginAsyncTypebox = async app => {
       const owesPassword = { email: [MESSAGES.emailChangeNeedsPassword] }
 
       const found = await app.screening.profileErrors(
-        { name: name ?? undefined, email: email ?? undefined },
+        { name: isNamed && !isSameName ? name : undefined, email: email ?? undefined },
         user,
       )
       const needsPassword = email !== null && waits(user) && request.owesPassword()

@@ -674,10 +674,8 @@ async function changing(t: Test, database: TestDatabase) {
       ).status,
       200,
     )
-    t.strictSame(
-      { ...(await row(database, user.email)), updated_at: '', name: '' },
-      { ...before, updated_at: '', name: '' },
-    )
+    const named = { updated_at: '', name: '', name_key: '', name_skeleton: '' }
+    t.strictSame({ ...(await row(database, user.email)), ...named }, { ...before, ...named })
   })
 
   await t.test('42 another address takes the password, if that is the rule', async t => {

@@ -4,6 +4,7 @@ import { Type } from 'typebox'
 import { myTokens as endpoint, myToken } from '../../../../src/api/endpoints.ts'
 import { notFound } from '../../../../src/api/errors.ts'
 import { integerOf, reading } from '../../../../src/api/input.ts'
+import { titleOf } from '../../../../src/api/list-input.ts'
 import { MESSAGES } from '../../../../src/api/messages.ts'
 import { pageSchema, showSchema } from '../../../../src/api/query/openapi.ts'
 import { queryParser } from '../../../../src/api/query/parse.ts'
@@ -112,6 +113,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
           ),
         },
       },
+      preValidation: reading({ name: titleOf }),
     },
     async (request, reply) => {
       const { id, plain } = await app.tokens.issue(request, request.body)
@@ -151,6 +153,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         body: Type.Object({ name: TokenName }),
         response: { 200: success(showSchema(myToken, 'The token.'), { isLimited: true }), ...unknown },
       },
+      preValidation: reading({ name: titleOf }),
     },
     async request => {
       const id = rowId(request.params.token)

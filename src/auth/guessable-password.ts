@@ -234,9 +234,11 @@ export function namesakeOf(
   ]
   const text = folded(plainCharacters(password))
   const core = undecorated(text)
-  const letters = lettersOf(core)
-  if (!isDecorated(letters, text.length - core.length)) return null
-  return words.find(([, of]) => isNamedAfter(letters, of))?.[0] ?? null
+  // Names may end in more digits than a decoration has.
+  const candidates = [lettersOf(text), lettersOf(core)].filter(letters =>
+    isDecorated(letters, text.length - letters.length),
+  )
+  return words.find(([, of]) => candidates.some(letters => isNamedAfter(letters, of)))?.[0] ?? null
 }
 
 function isNamedAfter(letters: string, words: string[]): boolean {

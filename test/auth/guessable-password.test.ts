@@ -162,6 +162,9 @@ t.test('passwords named after somebody', async t => {
   ] as const) {
     t.equal(namesakeOf(password, nadia), namesake, password)
   }
+  const numbered = { ...NOBODY, name: 'user-8812345678' }
+  t.equal(namesakeOf('user-8812345678-2024!', numbered), 'name', 'with more digits than a decoration has')
+  t.equal(namesakeOf('User-8812345678', numbered), 'name')
   t.equal(namesakeOf('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'of three letters')
   t.equal(namesakeOf('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
   t.equal(namesakeOf('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)

@@ -151,7 +151,6 @@ export default fp(
         })
         if (done === null) throw unprocessable({ email: [MESSAGES.wrongResetToken] })
         this.record('password reset', { userId: user.id, ...done })
-        await app.mail.notify('passwordChanged', user)
       },
     )
   },

@@ -14,6 +14,7 @@ import { wiki } from './migrations/0011_wiki.ts'
 import { publicLists } from './migrations/0012_public_lists.ts'
 import { accountSecurity } from './migrations/0013_account_security.ts'
 import { attemptCounts } from './migrations/0014_attempt_counts.ts'
+import { securityMails } from './migrations/0016_security_mails.ts'
 import type { Schema } from './schema.ts'
 
 const MIGRATIONS = {
@@ -31,6 +32,7 @@ const MIGRATIONS = {
   '0012_public_lists': publicLists,
   '0013_account_security': accountSecurity,
   '0014_attempt_counts': attemptCounts,
+  '0016_security_mails': securityMails,
 }
 
 const LATEST = Object.keys(MIGRATIONS).at(-1)

@@ -96,6 +96,7 @@ for (const engine of ENGINES) {
         '0012_public_lists',
         '0013_account_security',
         '0014_attempt_counts',
+        '0016_security_mails',
       ])
       t.equal(await isMigrated({ prepare })(), true)
     })

@@ -8,6 +8,7 @@ import { canonicalEmail } from '../../../src/auth/email.ts'
 import type { SessionIdentity, User } from '../../../src/auth/identity.ts'
 import { dropPendingEmail, keepPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists, updateProfile } from '../../../src/database/users.ts'
+import { happeningOf } from '../../../src/http.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES
@@ -108,7 +109,9 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         } else {
           await app.mail.sendVerification(to)
           // An address that nobody has shown to be theirs may be a stranger's.
-          if (wasVerified) await app.mail.notify('emailChanged', before)
+          if (wasVerified) {
+            await app.mail.notify('emailChanged', before, text => text(before, happeningOf(request, clock())))
+          }
         }
       }
       return sendEmptyJson(reply)

@@ -1,0 +1,81 @@
+import { Form } from '../elements.tsx'
+
+/** Asks whether everybody is to be logged out. Opening the page changes nothing: scanners open links. */
+export function NotMe({ name, token }: { name: string; token: string }) {
+  return (
+    <section class="narrow">
+      <p>{`Was something in the account “${name}” not your doing?`}</p>
+      <p>
+        The button logs all browsers out, those that stay logged in as well, and sends a link to a new
+        password to the account's e-mail address.
+      </p>
+      <Form action="/admin/not-me">
+        <input type="hidden" name="token" value={token} />
+        <p class="field">
+          <label>
+            <input type="checkbox" name="revoke_tokens" value="1" />
+            Revoke all tokens as well
+          </label>
+        </p>
+        <p class="hint field">Programs that use them need new ones. Tick it if a token is not yours.</p>
+        <button type="submit" class="grave">
+          This was not me
+        </button>
+      </Form>
+    </section>
+  )
+}
+
+/** Says what was done, and what is to be done next. */
+export function Secured({
+  browsers,
+  tokens,
+  isMailed,
+}: {
+  /** How many of each ended; null for tokens that were left alone. */
+  browsers: number
+  tokens: number | null
+  /** Whether a link to a new password was sent. */
+  isMailed: boolean
+}) {
+  return (
+    <section class="narrow">
+      <p>{`${counted(browsers, 'browser')} logged out. ${
+        tokens === null ? 'Tokens go on.' : `${counted(tokens, 'token')} revoked.`
+      }`}</p>
+      <p>What to do now:</p>
+      <ol>
+        <li>
+          {isMailed ? (
+            'Choose a new password by the link that is on its way to your e-mail address. The old password still opens the account until then.'
+          ) : (
+            <>
+              <a href="/admin/login">Log in</a> and choose a new password. The old one still opens the account
+              until then.
+            </>
+          )}
+        </li>
+        <li>Look at the second factor and the activity of your account.</li>
+        {tokens === null && <li>Revoke the tokens that are not yours.</li>}
+      </ol>
+    </section>
+  )
+}
+
+const counted = (count: number, what: string) => `${count} ${count === 1 ? `${what} is` : `${what}s are`}`
+
+/** Says that a link counts no more, and what can be done without it. */
+export function NotMeImpossible() {
+  return (
+    <section class="narrow">
+      <p>
+        This link counts no more: it or a later one was used, it is older than seven days, or the account is
+        deleted.
+      </p>
+      <p>
+        If something in your account is not your doing,{' '}
+        <a href="/admin/forgot-password">ask for a new password</a> now: that logs everybody out.
+      </p>
+    </section>
+  )
+}

@@ -66,8 +66,8 @@ const notMe: FastifyPluginAsyncTypebox = async app => {
         now: clock(),
       })
       if (secured === null) return refuse(reply)
-      const { userId, name, email, browsers, tokens } = secured
-      request.record('account secured', { userId, browsers, revokedTokens: revokesTokens })
+      const { userId, name, email, tokens } = secured
+      request.record('account secured', { userId, revokedTokens: revokesTokens })
       if (tokens.length > 0) {
         request.record('token revoked', { userId, which: 'all', ...revokedDetails(tokens) })
       }
@@ -84,11 +84,7 @@ const notMe: FastifyPluginAsyncTypebox = async app => {
       }
       return reply.page(
         { title: TITLE },
-        <Secured
-          browsers={browsers}
-          tokens={revokesTokens ? tokens.length : null}
-          isMailed={email !== null}
-        />,
+        <Secured tokens={revokesTokens ? tokens.length : null} isMailed={email !== null} />,
       )
     },
   )

@@ -59,8 +59,6 @@ export interface SecuredAccount {
   name: string
   /** Where a link to a new password is sent; null for an address that was never verified. */
   email: string | null
-  /** How many sessions and remembered devices ended. */
-  browsers: number
   tokens: EndedToken[]
 }
 
@@ -94,7 +92,7 @@ export async function secureAccount(
     )
     const used = links.find(link => link.token === token)
     if (used === undefined) return null
-    const browsers = await endBrowsers(transaction, userId, { except: null })
+    await endBrowsers(transaction, userId, { except: null })
     const tokens =
       revokeTokens === null
         ? []
@@ -111,7 +109,7 @@ export async function secureAccount(
       .executeTakeFirstOrThrow()
     const email = user.email_verified_at === null ? null : user.email
     if (email !== null) await storeResetToken(transaction, { email, token: resetToken, now })
-    return { userId, name: user.name, email, browsers, tokens }
+    return { userId, name: user.name, email, tokens }
   })
 }
 

@@ -28,21 +28,24 @@ export function NotMe({ name, token }: { name: string; token: string }) {
 
 /** Says what was done, and what is to be done next. */
 export function Secured({
-  browsers,
   tokens,
   isMailed,
 }: {
-  /** How many of each ended; null for tokens that were left alone. */
-  browsers: number
+  /** How many were revoked; null for none because they were left alone. */
   tokens: number | null
   /** Whether a link to a new password was sent. */
   isMailed: boolean
 }) {
   return (
     <section class="narrow">
-      <p>{`${counted(browsers, 'browser')} logged out. ${
-        tokens === null ? 'Tokens go on.' : `${counted(tokens, 'token')} revoked.`
-      }`}</p>
+      <p>
+        All browsers are logged out.{' '}
+        {tokens === null
+          ? 'Tokens go on.'
+          : tokens === 1
+            ? 'One token is revoked.'
+            : `${tokens} tokens are revoked.`}
+      </p>
       <p>What to do now:</p>
       <ol>
         <li>
@@ -61,8 +64,6 @@ export function Secured({
     </section>
   )
 }
-
-const counted = (count: number, what: string) => `${count} ${count === 1 ? `${what} is` : `${what}s are`}`
 
 /** Says that a link counts no more, and what can be done without it. */
 export function NotMeImpossible() {

@@ -90,11 +90,10 @@ export function securityMessages(place: string, write: Write): SecurityMessages 
             ? `A token of yours for ${place} ends soon`
             : `${tokens.length} tokens of yours for ${place} end soon`,
         blocks: [
-          'From then on programs that use them are refused.',
+          'Some of your tokens are about to end. From then on programs that use them are refused:',
           { list: listOf(tokens) },
-          'Replace those that you still need by new ones, and give these to your programs.',
+          'Replace those that you still need, and give the new ones to your programs. You need not do anything about others.',
           { link: { label: 'Look at my tokens', url: tokensUrl } },
-          'You need not do anything about others.',
         ],
       }),
     secondFactorConfirmed: (to, notice) =>

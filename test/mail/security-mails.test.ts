@@ -281,6 +281,17 @@ async function settings(t: Test, database: TestDatabase) {
     t.equal(mails.received.length, 1)
   })
 
+  await t.test('nor does the old address hear of one that changed at once', async t => {
+    const { app, mails, browser } = await confirmed(t, database, {
+      environment: { MAIL_SECURITY_EVENTS: 'none', EMAIL_CHANGE: 'immediate' },
+    })
+    const email = `silent-${process.pid}@example.org`
+    t.equal((await browser.send('PUT', '/user/profile-information', { payload: { email } })).status, 200)
+    t.match((await mails.next()).to, [{ address: email }])
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+
   await t.test('no mail is ever the reason of a failed request', async t => {
     const { app, mails, browser } = await confirmed(t, database)
     const { schema } = database.kysely

@@ -11,13 +11,15 @@ export function NotMe({ name, token }: { name: string; token: string }) {
       </p>
       <Form action="/admin/not-me">
         <input type="hidden" name="token" value={token} />
-        <p class="field">
+        <div class="field">
           <label>
-            <input type="checkbox" name="revoke_tokens" value="1" />
+            <input type="checkbox" name="revoke_tokens" value="1" aria-describedby="revoke-hint" />
             Revoke all tokens as well
           </label>
-        </p>
-        <p class="hint field">Programs that use them need new ones. Tick it if a token is not yours.</p>
+          <p class="hint" id="revoke-hint">
+            Programs that use them need new ones. Tick it if a token is not yours.
+          </p>
+        </div>
         <button type="submit" class="grave">
           This was not me
         </button>

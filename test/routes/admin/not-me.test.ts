@@ -266,6 +266,17 @@ async function refusing(t: Test, database: TestDatabase) {
     t.equal((await owner.send('DELETE', '/user')).status, 204)
     t.equal((await new PanelBrowser(app).open(link.pathname + link.search)).status, 404)
     t.equal((await links(database, user)).length, 1)
+
+    const reverted = await robbed(t, database)
+    await reverted.owner.post('/user/confirm-password', { password: PASSWORD })
+    const email = `not-me-${reverted.user.email}`
+    await reverted.owner.send('PUT', '/user/profile-information', { payload: { email } })
+    const confirmation = await nextLink(reverted.mails)
+    t.equal((await reverted.owner.get(confirmation.pathname + confirmation.search)).status, 204)
+    const back = await nextLink(reverted.mails)
+    const browser = new PanelBrowser(reverted.app)
+    await browser.submit(await browser.open(back.pathname + back.search), '/admin/revert-email')
+    t.strictSame(await links(database, reverted.user), [], 'a thief may have those of mails since')
   })
 
   await t.test('no database keeps the token itself', async t => {

@@ -7,12 +7,15 @@ import { pruneDevices } from '../src/database/devices.ts'
 import { pruneEmailChanges } from '../src/database/email-changes.ts'
 import { pruneEvents } from '../src/database/events.ts'
 import { pruneFormSubmissions } from '../src/database/form-submissions.ts'
+import { pruneKnownLogins } from '../src/database/known-logins.ts'
 import { pruneLoginAddresses } from '../src/database/login-addresses.ts'
 import { pruneResetTokens } from '../src/database/password-resets.ts'
 import { pruneRegistrations } from '../src/database/registrations.ts'
+import { pruneSecurityLinks } from '../src/database/security-links.ts'
 import { type Activity, latestUse, pruneSessions, writeActivity } from '../src/database/sessions.ts'
+import { pruneTokenReminders } from '../src/database/token-reminders.ts'
 import { pruneTokens, writeLastUsed } from '../src/database/tokens.ts'
-import { pruneUsers } from '../src/database/users.ts'
+import { DELETED_MS, pruneUsers } from '../src/database/users.ts'
 import { browserOf } from '../src/http.ts'
 import { lazy } from '../src/lazy.ts'
 
@@ -25,8 +28,8 @@ declare module 'fastify' {
       /** Writes both. What cannot be written yet is written the next time. */
       flush(): Promise<void>
       /**
-       * Deletes what is over: sessions, tokens, remembered devices, reset tokens, forms sent a day ago, old events, users
-       * deleted a month ago, counts of attempts.
+       * Deletes what is over: sessions, tokens, remembered devices, reset tokens, links of mails, browsers and networks
+       * that nobody uses, forms sent a day ago, old events, users deleted a month ago, counts of attempts.
        */
       prune(): Promise<void>
     }
@@ -45,6 +48,9 @@ const NOTED_CAPACITY = 10_000
 /** How long it is remembered that somebody logged in from an address, in milliseconds. */
 const ADDRESS_MEMORY_MS = 90 * DAY_MS
 
+/** How long the browsers and networks are known from which a user logs in, in milliseconds. */
+const KNOWN_LOGINS_MS = 400 * DAY_MS
+
 /** How long a token that has ended is still listed, in milliseconds, as with Sanctum's own command. */
 const ENDED_TOKENS_MS = DAY_MS
 
@@ -53,9 +59,6 @@ const EVENTS_MS = 365 * DAY_MS
 
 /** How long it is known that a form was sent, in milliseconds. */
 const SENT_FORMS_MS = DAY_MS
-
-/** How long a user that was deleted can be brought back, in milliseconds. */
-const DELETED_MS = 30 * DAY_MS
 
 /** Whether a session's stored time is to be written anew: it is too old, or so late that a wrong clock wrote it. */
 const isOutdated = (storedAt: number, now: number) =>
@@ -90,8 +93,11 @@ export default fp(
         for (const prune of [
           () => pruneSessions(kysely, liveSince(now, config).used),
           () => pruneLoginAddresses(kysely, now - ADDRESS_MEMORY_MS),
+          () => pruneKnownLogins(kysely, now - KNOWN_LOGINS_MS),
+          () => pruneSecurityLinks(kysely, now),
           () =>
             pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * MINUTE_MS),
+          () => pruneTokenReminders(kysely),
           () => pruneEvents(kysely, now - EVENTS_MS),
           () => pruneDevices(kysely, now),
           () => pruneResetTokens(kysely, now),

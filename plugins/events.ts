@@ -5,11 +5,16 @@ import { insertEvents } from '../src/database/events.ts'
 import { browserColumns } from '../src/database/sessions.ts'
 import { browserOf } from '../src/http.ts'
 
+/** Hears of an event of an account, with the request that made it. It must not throw. */
+type OnRecorded = (event: AccountEvent, request: FastifyRequest) => void
+
 declare module 'fastify' {
   interface FastifyInstance {
     events: {
       /** Resolves when what was recorded is stored, as far as that is possible. */
       stored(): Promise<void>
+      /** Has something done with each event of an account when it is recorded. */
+      onRecorded(act: OnRecorded): void
     }
   }
   interface FastifyRequest {
@@ -35,6 +40,7 @@ export default fp(
     const { clock, log } = app
     const { kysely } = app.database
     const waiting: AccountEvent[] = []
+    const listeners: OnRecorded[] = []
     let writing: Promise<void> | null = null
     let retry: NodeJS.Timeout | null = null
 
@@ -69,14 +75,19 @@ export default fp(
         await writing
         await start()
       },
+      onRecorded(act) {
+        listeners.push(act)
+      },
     })
     app.decorateRequest('record', function (this: FastifyRequest, event, { userId, ...details }) {
       this.log.info({ userId, ...details, address: this.clientAddress.ip }, event)
       if (userId === null) return
       const { ip_address: address, user_agent: userAgent } = browserColumns(browserOf(this))
       const isByOther = details.by !== undefined
-      waiting.push({ userId, event, details, address, userAgent, isByOther, at: clock() })
+      const recorded = { userId, event, details, address, userAgent, isByOther, at: clock() }
+      waiting.push(recorded)
       if (waiting.length > WAITING) waiting.shift()
+      for (const act of listeners) act(recorded, this)
     })
     // After the answer, so that it takes the same time whether there is something to store or not. What comes after a
     // failure waits for the next try.

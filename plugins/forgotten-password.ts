@@ -157,7 +157,6 @@ export default fp(
         })
         if (done === null) throw wrong
         this.record('password reset', { userId: user.id, ...done })
-        await app.mail.notify('passwordChanged', user)
       },
     )
   },

@@ -2,12 +2,19 @@ import fp from 'fastify-plugin'
 import { emailHash, signLink, VERIFICATION_MS } from '../src/auth/signed-link.ts'
 import { accountKey, hourlyLimit } from '../src/limits/attempt-limit.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
+import type { Ban } from '../src/mail/account-messages.ts'
+import type { Recipient } from '../src/mail/letter.ts'
 import { type Deliver, type Mail, mailer } from '../src/mail/mailer.ts'
-import { type Ban, type Messages, messages, type Recipient } from '../src/mail/messages.ts'
+import { type Messages, messages } from '../src/mail/messages.ts'
+import { SECURITY_MAIL_NAMES, SECURITY_MAILS } from '../src/mail/security-mails.ts'
+import type { Happening, SecurityMessages } from '../src/mail/security-messages.ts'
 import { smtpDelivery } from '../src/mail/smtp.ts'
 
 /** Mails of one kind that an address gets in an hour. */
 const HOURLY = 5
+
+/** Mails that tell of something, and bring no link that somebody waits for. */
+type NoticeKind = keyof SecurityMessages | 'tokenLeaked'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -25,25 +32,22 @@ declare module 'fastify' {
       /** Sends the link that makes a new e-mail address a user's, to that address. */
       sendNewEmail(user: Recipient & { id: number }): Promise<void>
       /** Sends the link that brings an old e-mail address back, to that address. */
-      sendEmailReplaced(to: Recipient, url: string): Promise<void>
+      sendEmailReplaced(to: Recipient, url: string, happening: Happening): Promise<void>
       /** Sends the link to a new password after an old e-mail address was brought back. */
       sendEmailReverted(to: Recipient, url: string): Promise<void>
+      /** Sends the link to a new password after a user said that something was somebody else's doing. */
+      sendAccountSecured(to: Recipient, url: string): Promise<void>
       /** Tells somebody what they are banned from. */
       sendBan(to: Recipient, ban: Ban): Promise<void>
-      /** Tells somebody what happened to the account. */
-      notify(
-        kind: Exclude<
-          keyof Messages,
-          | 'verification'
-          | 'registration'
-          | 'addressInUse'
-          | 'newEmail'
-          | 'emailReplaced'
-          | 'emailReverted'
-          | 'passwordReset'
-          | 'banned'
-        >,
+      /**
+       * Tells somebody what happened to the account, unless MAIL_SECURITY_EVENTS turns that off.
+       *
+       * @param compose makes the mail, once it is known that the address may be sent one more
+       */
+      notify<K extends NoticeKind>(
+        kind: K,
         to: Recipient,
+        compose: (text: Messages[K]) => Mail | Promise<Mail>,
       ): Promise<void>
     }
   }
@@ -84,7 +88,14 @@ export default fp(
       ]),
     ) as Record<keyof Messages, ReturnType<typeof hourlyLimit>>
 
-    const sendLimited = async (kind: keyof Messages, to: Recipient, compose: () => Mail) => {
+    const off = new Set<keyof Messages>(
+      SECURITY_MAIL_NAMES.filter(name => !config.mailSecurityEvents.has(name)).map(
+        name => SECURITY_MAILS[name],
+      ),
+    )
+
+    const sendLimited = async (kind: keyof Messages, to: Recipient, compose: () => Mail | Promise<Mail>) => {
+      if (off.has(kind)) return
       try {
         await limits[kind].count(accountKey(to.email))
       } catch (error) {
@@ -93,7 +104,7 @@ export default fp(
         log.warn({ kind }, 'a mail was not sent: its address has had too many of the kind within the hour')
         return
       }
-      send(compose())
+      send(await compose())
     }
 
     /** The link that shows that an address is its user's. */
@@ -109,12 +120,14 @@ export default fp(
       sendAddressInUse: to =>
         sendLimited('addressInUse', to, () => texts.addressInUse(to, config.loginUrl.href)),
       sendBan: (to, ban) => sendLimited('banned', to, () => texts.banned(to, ban)),
-      notify: (kind, to) => sendLimited(kind, to, () => texts[kind](to)),
+      notify: (kind, to, compose) => sendLimited(kind, to, () => compose(texts[kind])),
       sendVerification: user =>
         sendLimited('verification', user, () => texts.verification(user, verificationLink(user))),
       sendNewEmail: user => sendLimited('newEmail', user, () => texts.newEmail(user, verificationLink(user))),
       sendEmailReverted: (to, url) => sendLimited('emailReverted', to, () => texts.emailReverted(to, url)),
-      sendEmailReplaced: (to, url) => sendLimited('emailReplaced', to, () => texts.emailReplaced(to, url)),
+      sendEmailReplaced: (to, url, happening) =>
+        sendLimited('emailReplaced', to, () => texts.emailReplaced(to, url, happening)),
+      sendAccountSecured: (to, url) => sendLimited('accountSecured', to, () => texts.accountSecured(to, url)),
     })
   },
   { name: 'mail', dependencies: ['counters', 'keys', 'metrics'] },

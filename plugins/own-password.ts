@@ -105,9 +105,8 @@ export default fp(
           return user
         })
         this.record('password changed', { userId: user.id, revokedTokens: revokeTokens })
-        await app.mail.notify('passwordChanged', user)
       },
     )
   },
-  { name: 'own-password', dependencies: ['authority', 'credentials', 'mail', 'screening', 'sent-once'] },
+  { name: 'own-password', dependencies: ['authority', 'credentials', 'events', 'screening', 'sent-once'] },
 )

@@ -220,8 +220,7 @@ export default fp(
         )
         if (replaced === null) return
         const { user, wasConfirmed } = replaced
-        request.record('second factor enabled', { userId: user.id })
-        if (wasConfirmed) await app.mail.notify('secondFactorRemoved', user)
+        request.record('second factor enabled', { userId: user.id, confirmed: wasConfirmed })
       },
       async confirm(request, reply, code) {
         if (code === null) throw unprocessable({ code: [MESSAGES.wrongCode] })
@@ -250,11 +249,10 @@ export default fp(
         )
         if (removed === null) return
         const { user, wasConfirmed } = removed
-        request.record('second factor removed', { userId: user.id })
-        if (wasConfirmed) await app.mail.notify('secondFactorRemoved', user)
+        request.record('second factor removed', { userId: user.id, confirmed: wasConfirmed })
       },
       async recoveryCodes(request, reply, proof) {
-        const { userId, codes } = await proven(
+        const { codes, ...shown } = await proven(
           request,
           reply,
           proof,
@@ -263,27 +261,28 @@ export default fp(
             // Read again: a recovery code that was the proof has given way to another one.
             const stored = (await findSeen(transaction, identity)) as StoredSecondFactor
             const { id: userId } = identity.user
-            return { userId, codes: openCodes(userId, stored) }
+            const { isConfirmed: confirmed } = stored
+            return { userId, confirmed, fresh: areCodesNew(stored), codes: openCodes(userId, stored) }
           },
         )
-        request.record('recovery codes shown', { userId })
+        request.record('recovery codes shown', shown)
         return codes
       },
       async replaceRecoveryCodes(request, reply, proof) {
         const codes = seal(mintRecoveryCodes(random))
-        const userId = await proven(
+        const replaced = await proven(
           request,
           reply,
           proof,
           ({ isConfirmed }) => isConfirmed,
-          async (transaction, { user }, { secret }) => {
+          async (transaction, { user }, { secret, isConfirmed: confirmed }) => {
             if (secret !== null) await storeRecoveryCodes(transaction, user.id, codes, clock())
-            return user.id
+            return { userId: user.id, confirmed }
           },
         )
-        request.record('recovery codes replaced', { userId })
+        request.record('recovery codes replaced', replaced)
       },
     })
   },
-  { name: 'second-factor', dependencies: ['attempts', 'authority', 'events', 'keys', 'mail'] },
+  { name: 'second-factor', dependencies: ['attempts', 'authority', 'events', 'keys'] },
 )

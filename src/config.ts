@@ -3,6 +3,7 @@ import { getDomain } from 'tldts'
 import { isAddressOrRange } from './auth/address-list.ts'
 import { isLoopback, isOpenToAnybody, isWritten } from './auth/origin.ts'
 import { DEFAULT_CONNECTIONS, LEAST_CONNECTIONS } from './database/lanes.ts'
+import { SECURITY_MAIL_NAMES, type SecurityMail } from './mail/security-mails.ts'
 import { CSRF_COOKIE, REMEMBER_COOKIE } from './session-cookies.ts'
 
 /** What a value may be. Thrown by a setting's parser, turned into one line of {@link ConfigError}. */
@@ -355,6 +356,22 @@ export const SETTINGS = {
         throw new Expected('an address such as AnimeThemes <no-reply@example.org>')
       }
       return text
+    },
+  }),
+  mailSecurityEvents: setting<ReadonlySet<SecurityMail>>({
+    name: 'MAIL_SECURITY_EVENTS',
+    fallback: 'all',
+    about: `Which mails tell users what happened to their accounts: \`all\`, \`none\`, or some of ${SECURITY_MAIL_NAMES.map(name => `\`${name}\``).join(', ')}, comma-separated. Links that somebody asked for are always sent, and so is the one that brings an old e-mail address back.`,
+    parse: text => {
+      if (text === 'all') return new Set(SECURITY_MAIL_NAMES)
+      const names = text === 'none' ? [] : list(text)
+      const isKnown = (name: string): name is SecurityMail =>
+        SECURITY_MAIL_NAMES.some(known => known === name)
+      const unknown = names.find(name => !isKnown(name))
+      if (unknown !== undefined) {
+        throw new Expected(`all, none, or some of ${SECURITY_MAIL_NAMES.join(', ')} (not "${unknown}")`)
+      }
+      return new Set(names.filter(isKnown))
     },
   }),
   statefulDomains: setting<readonly string[] | null>({

@@ -4,13 +4,16 @@ import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify
 import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from './api/errors.ts'
 import { MESSAGES } from './api/messages.ts'
 import { validationMessages } from './api/validation.ts'
+import { browserName } from './auth/browser-name.ts'
 import { HashWorkerLost } from './auth/hash-workers.ts'
 import type { Config } from './config.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from './database/select.ts'
 import type { Browser } from './database/sessions.ts'
 import { LookupRefused } from './database/shared-lookup.ts'
 import { DatabaseBusy, DatabaseUnavailable } from './database/unavailable.ts'
+import { toldAddress } from './limits/client-address.ts'
 import { TurnRefused } from './limits/fair-queue.ts'
+import type { Happening } from './mail/security-messages.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
 const SECURITY_HEADERS = {
@@ -164,6 +167,12 @@ export const isUnderWay = ({ headers, complete }: IncomingMessage): boolean =>
 export const browserOf = ({ clientAddress, headers }: FastifyRequest): Browser => ({
   address: clientAddress.ip,
   userAgent: headers['user-agent'],
+})
+
+/** What a mail tells of a request by which something happened, at a moment in milliseconds since the epoch. */
+export const happeningOf = ({ clientAddress, headers }: FastifyRequest, at: number): Happening => ({
+  at,
+  from: { address: toldAddress(clientAddress), program: browserName(headers['user-agent']) },
 })
 
 /** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */

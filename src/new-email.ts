@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import { findUserByEmail } from './database/users.ts'
-import type { Recipient } from './mail/messages.ts'
+import type { Recipient } from './mail/letter.ts'
 
 /**
  * Sends the link that makes a new address a user's, to that address. With REGISTER_REVEALS=false its owner is told in

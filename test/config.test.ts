@@ -259,6 +259,10 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
       'MAIL_FROM=a@a.test, b@b.test: expected an address such as AnimeThemes <no-reply@example.org>',
     ],
     [
+      { MAIL_SECURITY_EVENTS: 'new-login, passwords' },
+      'MAIL_SECURITY_EVENTS=new-login, passwords: expected all, none, or some of new-login, token-created, token-ending, second-factor-on, second-factor-off, recovery-code-used, recovery-codes, wrong-codes, password-changed, email-changed, account-deleted (not "passwords")',
+    ],
+    [
       { MODERATION_TOKEN: 'a\nb' },
       'MODERATION_TOKEN: expected a token of ASCII characters without white space',
     ],

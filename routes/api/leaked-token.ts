@@ -51,7 +51,7 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
           ...revokedDetails(ended),
           cause: 'leaked',
         })
-        if (user !== null) await app.mail.notify('tokenLeaked', user)
+        if (user !== null) await app.mail.notify('tokenLeaked', user, text => text(user))
       }
       return reply.code(204).send(null)
     },

@@ -36,6 +36,7 @@ export type EventName =
   | 'notified'
   | 'account deleted'
   | 'account restored'
+  | 'account secured'
 
 /** What else there is to know of an event, such as its cause: never a secret. */
 export type EventDetails = Readonly<Record<string, string | number | boolean | null>>

@@ -228,6 +228,8 @@ export async function revertEmail(
     const { id, email, had_second_factor } = reverted
     await dropReverts(transaction, userId, id)
     await dropPendingEmail(transaction, userId)
+    // Links of mails to the addresses since are a thief's.
+    await transaction.deleteFrom('security_links').where('user_id', '=', userId).execute()
     await setEmail(transaction, { id: userId, name: found.name }, { email, now })
     await changePassword(transaction, userId, UNUSABLE, { keep: null, revokeTokens, now })
     if (!had_second_factor) await removeSecondFactor(transaction, userId, now)

@@ -15,6 +15,7 @@ import { publicLists } from './migrations/0012_public_lists.ts'
 import { accountSecurity } from './migrations/0013_account_security.ts'
 import { attemptCounts } from './migrations/0014_attempt_counts.ts'
 import { namesAndEmails } from './migrations/0015_names_and_emails.ts'
+import { securityMails } from './migrations/0016_security_mails.ts'
 import { pendingRegistrations } from './migrations/0017_pending_registrations.ts'
 import type { Schema } from './schema.ts'
 
@@ -34,6 +35,7 @@ const MIGRATIONS = {
   '0013_account_security': accountSecurity,
   '0014_attempt_counts': attemptCounts,
   '0015_names_and_emails': namesAndEmails,
+  '0016_security_mails': securityMails,
   '0017_pending_registrations': pendingRegistrations,
 }
 

@@ -461,6 +461,33 @@ export interface AttemptCountsTable {
   ends_at: number
 }
 
+/** From which browsers and networks users logged in: a table of ours. */
+export interface KnownLoginsTable {
+  user_id: number
+  kind: 'browser' | 'network'
+  /** `Firefox on Linux`, or a /24 or /48. */
+  value: string
+  first_seen_at: TimestampText
+  last_seen_at: TimestampText
+}
+
+/** The links by which users say that something was not their doing: a table of ours. */
+export interface SecurityLinksTable {
+  /** The SHA-256 of the token of the mail. */
+  token: string
+  user_id: number
+  /** When it was that the mail tells of. */
+  happened_at: TimestampText
+  expires_at: TimestampText
+}
+
+/** Which tokens' ends users were reminded of: a table of ours. */
+export interface TokenRemindersTable {
+  token_id: number
+  /** How many days before. */
+  days: number
+}
+
 /** One row: the version of what roles, permissions, prohibitions and sanctions mean. A table of ours. */
 export interface PermissionVersionsTable {
   version: number
@@ -513,5 +540,8 @@ export interface Schema {
   changed_emails: ChangedEmailsTable
   form_submissions: FormSubmissionsTable
   attempt_counts: AttemptCountsTable
+  known_logins: KnownLoginsTable
+  security_links: SecurityLinksTable
+  token_reminders: TokenRemindersTable
   permission_versions: PermissionVersionsTable
 }

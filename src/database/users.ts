@@ -2,7 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { User } from '../auth/identity.ts'
 import type { PasswordHash } from '../auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '../auth/session.ts'
-import { millisToSeconds, millisToTimestamp } from '../auth/time.ts'
+import { DAY_MS, millisToSeconds, millisToTimestamp } from '../auth/time.ts'
 import { lockUsers } from './authority.ts'
 import { hasChangedEmail, noteEmailChange } from './email-changes.ts'
 import { noteLogin } from './login-addresses.ts'
@@ -18,6 +18,28 @@ export interface Account {
   id: number
   name: string
   email: string
+}
+
+/** A user to whom a mail may go. */
+export interface Addressee extends Account {
+  /** Whether somebody has shown that the address is the user's. */
+  isVerified: boolean
+}
+
+/**
+ * The user with an id, to be told of something; null for a user who is deleted.
+ *
+ * @param options.evenIfDeleted whether one who is deleted, and not for good yet, is meant as well
+ */
+export async function findAddressee(
+  db: Kysely<Schema>,
+  userId: number,
+  { evenIfDeleted }: { evenIfDeleted: boolean },
+): Promise<Addressee | null> {
+  const { rows } = await sql<Addressee>`
+    select id, name, email, email_verified_at is not null as "isVerified" from users
+    where id = ${userId} and (${evenIfDeleted}::boolean or deleted_at is null)`.execute(db)
+  return rows[0] ?? null
 }
 
 /**
@@ -230,6 +252,9 @@ export async function deleteUser(db: Kysely<Schema>, userId: number, now: number
     )
     delete from sessions where user_id = (select id from deleted)`.execute(db)
 }
+
+/** How long a user that was deleted can be brought back, in milliseconds. */
+export const DELETED_MS = 30 * DAY_MS
 
 /**
  * Brings a deleted user back, found by e-mail address as {@link findUserByEmail} finds. What was deleted with the user

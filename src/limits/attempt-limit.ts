@@ -117,6 +117,19 @@ export function hourlyLimit(
 }
 
 /**
+ * Counts what happens in an hour to one that is counted by its key. Returns a function that counts once, and says whether
+ * that was the one that makes the number full: so it is once an hour, over all instances.
+ *
+ * @param threshold.name what it is counted as
+ */
+export function hourlyThreshold(counts: AttemptCounts, { name, count }: { name: string; count: number }) {
+  return async (key: string): Promise<boolean> => {
+    const counted = await counts.take([[{ key: countKey(name, key), max: count }]], HOUR_MS)
+    return 'taken' in counted && counted.taken.some(({ attempts }) => attempts === count)
+  }
+}
+
+/**
  * Bounds what happens in an hour from one address: for each of its networks, by its share. Returns a function that
  * counts once, and throws {@link LimitExceeded} when the limit is used up.
  *

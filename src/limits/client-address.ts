@@ -27,6 +27,20 @@ function networksOf(ip: string): readonly [Network, ...Network[]] {
   return [single, ...wider]
 }
 
+/**
+ * The network that a login is recognised by: a /24 of IPv4, or a /48 of IPv6. Within it addresses of one customer
+ * change by themselves.
+ */
+export function loginNetwork({ networks }: Pick<ClientAddress, 'networks'>): string {
+  const widest = networks.at(-1)?.key ?? ''
+  const [, prefix] = /^(\d+\.\d+\.\d+)\.\d+$/.exec(widest) ?? []
+  return prefix === undefined ? widest : `${prefix}.0/24`
+}
+
+/** The address that a user is told of: the visitor's, of whom our own machine may have passed on the network alone. */
+export const toldAddress = ({ ip, key }: Pick<ClientAddress, 'ip' | 'key'>): string =>
+  normalizeIP(ip) === key ? ip : key
+
 /** Where a request comes from, and whom it is counted for while nobody is logged in. */
 export interface ClientAddress {
   /** The IP address that it was sent from, in its canonical form; empty when the connection has ended already. */

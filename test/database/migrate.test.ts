@@ -100,6 +100,7 @@ for (const engine of ENGINES) {
         '0013_account_security',
         '0014_attempt_counts',
         '0015_names_and_emails',
+        '0016_security_mails',
         '0017_pending_registrations',
       ])
       t.equal(await isMigrated({ prepare })(), true)

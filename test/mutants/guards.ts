@@ -3,6 +3,7 @@ import { ACCOUNTS } from './accounts.ts'
 import { CSRF } from './csrf.ts'
 import { LIMITS } from './limits.ts'
 import { LOCKS } from './locks.ts'
+import { MAILS } from './mails.ts'
 import type { Area } from './mutant.ts'
 import { ORIGINS } from './origins.ts'
 import { SESSIONS } from './sessions.ts'
@@ -18,4 +19,5 @@ export const AREAS: readonly Area[] = [
   { area: 'locks', mutants: LOCKS },
   { area: 'accounts', mutants: ACCOUNTS },
   { area: 'access', mutants: ACCESS },
+  { area: 'mails', mutants: MAILS },
 ]

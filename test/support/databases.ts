@@ -53,7 +53,8 @@ async function onServer(server: string, ...statements: string[]) {
 }
 
 /** What is written at some time or other, after answers. */
-const BACKGROUND = /^\s*(with used as|insert into account_events)/
+const BACKGROUND =
+  /^\s*(with (used|owner|due) as|insert into (account_events|security_links)|select id, name, email, email_verified_at is)/
 
 /** A database that remembers which statements it was sent. */
 export interface TestDatabase extends Database {

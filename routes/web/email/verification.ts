@@ -12,7 +12,7 @@ import { PANEL_PATH } from '../../../src/config.ts'
 import { confirmPendingEmail, findPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists } from '../../../src/database/user-keys.ts'
 import { verifyEmail } from '../../../src/database/users.ts'
-import { pathOf } from '../../../src/http.ts'
+import { happeningOf, pathOf } from '../../../src/http.ts'
 import { sendNewEmail } from '../../../src/new-email.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
@@ -50,13 +50,16 @@ const verification: FastifyPluginAsyncTypebox = async app => {
     if (changed === null) throw forbidden()
     const { before, canRevert } = changed
     request.record('email changed', { userId: before.id })
+    const happening = happeningOf(request, clock())
     if (!canRevert) {
-      if (before.email.toLowerCase() !== email.toLowerCase()) await app.mail.notify('emailChanged', before)
+      if (before.email.toLowerCase() !== email.toLowerCase()) {
+        await app.mail.notify('emailChanged', before, text => text(before, happening))
+      }
       return
     }
     const page = new URL(`${PANEL_PATH}/revert-email`, config.appUrl)
     page.searchParams.set('token', token.reveal())
-    await app.mail.sendEmailReplaced(before, page.href)
+    await app.mail.sendEmailReplaced(before, page.href, happening)
   }
 
   app.get(

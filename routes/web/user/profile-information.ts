@@ -9,6 +9,7 @@ import type { SessionIdentity, User } from '../../../src/auth/identity.ts'
 import { dropPendingEmail, keepPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists } from '../../../src/database/user-keys.ts'
 import { updateProfile } from '../../../src/database/users.ts'
+import { happeningOf } from '../../../src/http.ts'
 import { accountKey } from '../../../src/limits/attempt-limit.ts'
 import { sendNewEmail } from '../../../src/new-email.ts'
 
@@ -120,7 +121,9 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         } else {
           await app.mail.sendVerification(to)
           // An address that nobody has shown to be theirs may be a stranger's.
-          if (wasVerified) await app.mail.notify('emailChanged', before)
+          if (wasVerified) {
+            await app.mail.notify('emailChanged', before, text => text(before, happeningOf(request, clock())))
+          }
         }
       }
       return sendEmptyJson(reply)

@@ -388,7 +388,10 @@ t.test('9 a cookie that a neighbour of the domain has set as well', async t => {
 })
 
 t.test('10 over HTTPS the cookie is for this host alone', async t => {
-  const environment = { APP_URL: 'https://api.example.org', SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' }
+  const environment = {
+    APP_URL: 'https://api.example.org',
+    SANCTUM_STATEFUL_DOMAINS: 'http://localhost:3000',
+  }
   const { app, user, browser } = await victim(t, { environment })
   const { setCookies } = await browser.get('/api/me')
   t.match(

@@ -13,6 +13,8 @@ const UNLIMITED = {
   CONFIRM_PASSWORD_RATE_LIMIT: '1000',
   FORGOT_PASSWORD_RATE_LIMIT: '1000',
   RATE_LIMIT_ANONYMOUS: '1000',
+  // Others go to the address of the moment, and between those that count here.
+  MAIL_SECURITY_EVENTS: 'email-changed,password-changed',
 }
 
 let made = 0

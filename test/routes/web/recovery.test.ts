@@ -637,7 +637,7 @@ t.test('mail', async t => {
         pauses.push(ms)
       },
     })
-    const mail = messages('X').passwordChanged({ name: 'x', email: 'x@example.org' })
+    const mail = messages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
     const settled = () =>
       new Promise<void>(resolve => {
         settle = resolve
@@ -661,7 +661,7 @@ t.test('mail', async t => {
       release = resolve
     })
     const { send, close } = mailer({ deliver: () => released, onOutcome: outcome => outcomes.push(outcome) })
-    const mail = messages('X').passwordChanged({ name: 'x', email: 'x@example.org' })
+    const mail = messages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
     for (let n = 0; n < 1_001; n += 1) send(mail)
     t.strictSame(outcomes, ['dropped'])
     release()

@@ -13,6 +13,7 @@ const UNLIMITED = {
   TWO_FACTOR_RATE_LIMIT: '1000',
   RATE_LIMIT_ANONYMOUS: '1000',
   RATE_LIMIT_AUTHENTICATED: '1000',
+  MAIL_SECURITY_EVENTS: 'second-factor-off',
 }
 const WRONG_CODE = { code: ['The provided two factor authentication code was invalid.'] }
 const WRONG_RECOVERY_CODE = { recovery_code: ['The provided two factor recovery code was invalid.'] }

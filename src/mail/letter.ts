@@ -1,0 +1,87 @@
+import { html } from 'ghtml'
+import type { Mail } from './mailer.ts'
+
+/** Who gets a mail. */
+export interface Recipient {
+  name: string
+  email: string
+}
+
+/** A link that is shown as a button. */
+export interface Link {
+  label: string
+  url: string
+}
+
+/** A part of a mail: a paragraph, facts with their labels, a list, or a link. */
+export type Block =
+  | string
+  | { facts: readonly (readonly [label: string, text: string])[] }
+  | { list: readonly string[] }
+  | { link: Link }
+
+/** What a mail says, in this order, between the greeting and the name of the place. */
+export interface Letter {
+  subject: string
+  blocks: readonly Block[]
+}
+
+/** Makes a mail of what it says, as text and as HTML. */
+export type Write = (to: Recipient, letter: Letter) => Mail
+
+/**
+ * Makes the {@link Write} of a place.
+ *
+ * @param place what the server calls itself
+ */
+export const letterhead =
+  (place: string): Write =>
+  (to, { subject, blocks }) => ({
+    to: { name: to.name, address: to.email },
+    subject,
+    text: [`Hello ${to.name},`, ...blocks.map(textOf), place].join('\n\n'),
+    // Without the two "color-scheme" programs that show dark mails invert colours by themselves.
+    html: html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="supported-color-schemes" content="light dark">
+<title>${subject}</title>
+</head>
+<body style="font-family: sans-serif; line-height: 1.5; max-width: 36em; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere">
+<p>Hello ${to.name},</p>
+!${blocks.map(htmlOf).join('\n')}
+<p>${place}</p>
+</body>
+</html>
+`,
+  })
+
+function textOf(block: Block): string {
+  if (typeof block === 'string') return block
+  if ('facts' in block) return block.facts.map(([label, text]) => `${label}: ${text}`).join('\n')
+  if ('list' in block) return block.list.map(item => `- ${item}`).join('\n')
+  return block.link.url
+}
+
+function htmlOf(block: Block): string {
+  if (typeof block === 'string') return html`<p>${block}</p>`
+  if ('facts' in block) {
+    const rows = block.facts.map(
+      ([label, text]) =>
+        html`<tr><th scope="row" style="text-align: left; vertical-align: top; padding: 0.2em 1em 0.2em 0">${label}</th><td style="padding: 0.2em 0">${text}</td></tr>`,
+    )
+    return html`<table style="border-collapse: collapse; margin: 1em 0">!${rows.join('')}</table>`
+  }
+  if ('list' in block) {
+    return html`<ul style="padding-left: 1.2em">!${block.list.map(item => html`<li>${item}</li>`).join('')}</ul>`
+  }
+  return button(block.link)
+}
+
+/** With the address in sight as well, for programs that show no buttons and people who look where they go. */
+const button = ({ label, url }: Link) =>
+  html`<p><a href="${url}" style="display: inline-block; padding: 0.6em 1.2em; border-radius: 0.4em; background: #2563eb; color: #ffffff; text-decoration: none">${label}</a></p>
+<p style="font-size: 0.85em; opacity: 0.75; word-break: break-all">${url}</p>`

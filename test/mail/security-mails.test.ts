@@ -1,0 +1,306 @@
+import { sql } from 'kysely'
+import { Secret as OneTimeSecret, TOTP } from 'otpauth'
+import t, { type Test } from 'tap'
+import { SECURITY_MAIL_NAMES } from '../../src/mail/security-mails.ts'
+import { MINUTE, send, type TestApp } from '../support/app.ts'
+import type { TestBrowser } from '../support/browser.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
+import type { MailServer } from '../support/mail-server.ts'
+import { linkIn } from '../support/mailbox.ts'
+import { PanelBrowser, textOf } from '../support/panel.ts'
+import { browserAt, FIREFOX, PASSWORD, someUser, startMailing } from '../support/told.ts'
+
+const HOME = '198.51.100.7'
+const STEP = 30_000
+
+for (const engine of PRODUCTION_ENGINE) {
+  t.test(`mails about accounts on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await tokens(t, database)
+    await secondFactor(t, database)
+    await passwords(t, database)
+    await deletion(t, database)
+    await settings(t, database)
+  })
+}
+
+const codeOf = (secret: string, { clock }: TestApp) =>
+  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
+
+type Mailing = { app: TestApp; mails: MailServer }
+
+/** Somebody who is logged in, and has confirmed the password. */
+async function confirmed(
+  t: Test,
+  database: TestDatabase,
+  { environment, ...options }: { environment?: Record<string, string>; verified?: boolean } = {},
+) {
+  const mailing = await startMailing(t, database, { environment })
+  const user = await someUser(database, options)
+  const browser = browserAt(mailing.app, FIREFOX, HOME)
+  await browser.logIn(user)
+  await browser.post('/user/confirm-password', { password: PASSWORD })
+  return { ...mailing, user, browser }
+}
+
+/** The same, who has set up a second factor; the mail that tells of it was taken out. */
+async function withFactor(t: Test, database: TestDatabase) {
+  const context = await confirmed(t, database)
+  const { app, browser, mails } = context
+  await browser.post('/user/two-factor-authentication')
+  const secret: string = (await browser.get('/user/two-factor-secret-key')).json.secretKey
+  const codes: string[] = (await browser.get('/user/two-factor-recovery-codes')).json
+  await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secret, app) })
+  const mail = await mails.next()
+  app.clock.advance(2 * STEP)
+  return { ...context, secret, codes, mail }
+}
+
+/** The next mail, which must name the browser and address, and lead to the page that ends everything. */
+async function told(t: Test, { mails }: Pick<Mailing, 'mails'>, subject: string) {
+  const mail = await mails.next()
+  t.equal(mail.subject, subject)
+  t.match(mail.text, /^Program: Firefox on Linux$/m, subject)
+  t.match(mail.text, /^Address: 198\.51\.100\.7$/m, subject)
+  t.match(mail.html, /Firefox on Linux/, subject)
+  const link = linkIn({ text: mail.text ?? '' })
+  t.equal(link.pathname, '/admin/not-me')
+  t.match(link.searchParams.get('token'), /^[\w-]{43}$/)
+  return mail
+}
+
+const challenged = async (app: TestApp, user: { email: string; password: string }): Promise<TestBrowser> => {
+  const browser = browserAt(app, FIREFOX, HOME)
+  await browser.logIn(user)
+  return browser
+}
+
+async function tokens(t: Test, database: TestDatabase) {
+  await t.test('a token that is created, by the API and in the panel', async t => {
+    const { app, mails, user, browser } = await confirmed(t, database)
+    t.equal((await browser.post('/api/me/token', { name: 'player' })).status, 201)
+    t.match((await told(t, { mails }, 'New token for your AnimeThemes account')).text, '“player”')
+    const byToken = await send(app, 'POST', '/api/me/token', {
+      headers: {
+        authorization: `Bearer ${user.token}`,
+        'user-agent': FIREFOX,
+        'x-forwarded-for': HOME,
+      },
+      payload: { name: 'see https://evil.example/login\nnow' },
+    })
+    t.equal(byToken.status, 201)
+    const mail = await told(t, { mails }, 'New token for your AnimeThemes account')
+    t.match(mail.text, '“see https evil. example login now”', 'no name becomes a link')
+    const panel = new PanelBrowser(app)
+    panel.page = { 'user-agent': FIREFOX, 'x-forwarded-for': HOME }
+    await panel.logIn(user)
+    const page = await panel.submit(await panel.open('/admin'), '/admin/tokens', {
+      name: 'by hand',
+      scope: 'all',
+      current_password: PASSWORD,
+    })
+    t.match(textOf(page), /Your new token/)
+    t.match((await told(t, { mails }, 'New token for your AnimeThemes account')).text, '“by hand”')
+  })
+
+  await t.test('one that a person replaces, and none that a program replaces by itself', async t => {
+    const { app, mails, user, browser } = await confirmed(t, database)
+    const rotated = await send(app, 'POST', `/api/me/token/${user.tokenId}/rotate`, {
+      headers: { authorization: `Bearer ${user.token}` },
+    })
+    t.equal(rotated.status, 201)
+    t.equal((await browser.post(`/api/me/token/${rotated.json.token.id}/rotate`)).status, 201)
+    t.match((await told(t, { mails }, 'New token for your AnimeThemes account')).text, /was replaced/)
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+}
+
+async function secondFactor(t: Test, database: TestDatabase) {
+  await t.test('it is on, and nothing tells of its codes while they are new', async t => {
+    const { app, mails, browser, mail } = await withFactor(t, database)
+    t.equal(mail.subject, 'Two-factor authentication at AnimeThemes is on')
+    t.match(mail.text, /Firefox on Linux/)
+    await browser.get('/user/two-factor-recovery-codes')
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+
+  await t.test('it is off, also when another one is to take its place', async t => {
+    const { app, mails, browser, secret } = await withFactor(t, database)
+    await browser.post('/user/two-factor-authentication', { force: true, code: codeOf(secret, app) })
+    await told(t, { mails }, 'Two-factor authentication at AnimeThemes is off')
+    await browser.send('DELETE', '/user/two-factor-authentication')
+    await app.close()
+    t.equal(mails.received.length, 2, 'one that was never confirmed is taken away in silence')
+  })
+
+  await t.test('it is taken away', async t => {
+    const { app, mails, browser, secret } = await withFactor(t, database)
+    await browser.send('DELETE', '/user/two-factor-authentication', {
+      payload: { code: codeOf(secret, app) },
+    })
+    await told(t, { mails }, 'Two-factor authentication at AnimeThemes is off')
+  })
+
+  await t.test('its recovery codes are shown, replaced and used', async t => {
+    const { app, mails, user, browser, secret, codes } = await withFactor(t, database)
+    app.clock.advance(11 * MINUTE)
+    const shown = await browser.send('GET', `/user/two-factor-recovery-codes?code=${codeOf(secret, app)}`)
+    t.equal(shown.status, 200, shown.text)
+    await told(t, { mails }, 'The recovery codes of your AnimeThemes account were shown')
+    const other = await challenged(app, user)
+    const used = await other.post('/two-factor-challenge', { recovery_code: codes[0] })
+    t.equal(used.status, 204)
+    await told(t, { mails }, 'A recovery code of your AnimeThemes account was used')
+    app.clock.advance(STEP)
+    const payload = { code: codeOf(secret, app) }
+    const replaced = await browser.send('POST', '/user/two-factor-recovery-codes', { payload })
+    t.equal(replaced.status, 200)
+    await told(t, { mails }, 'The recovery codes of your AnimeThemes account were replaced')
+    await app.close()
+    t.equal(mails.received.length, 4, 'and the login with one is told of once')
+  })
+
+  await t.test('wrong codes are told of once an hour, over all instances', async t => {
+    const { app, mails, user } = await withFactor(t, database)
+    const { app: other } = await startMailing(t, database, { mails, clock: app.clock, keepsAttempts: true })
+    const wrong = async (server: TestApp) => {
+      const browser = await challenged(server, user)
+      t.equal((await browser.post('/two-factor-challenge', { code: '000000' })).status, 422)
+    }
+    for (const server of [app, other, app, other]) await wrong(server)
+    t.equal(mails.received.length, 1)
+    for (const server of [app, other, app, other, app, app, app]) await wrong(server)
+    const mail = await told(t, { mails }, 'Wrong codes for your AnimeThemes account')
+    t.match(mail.text, /Within an hour 5 wrong codes/)
+    t.match(mail.text, /^The last one: 2026/m)
+    app.clock.advance(61 * MINUTE)
+    for (let n = 0; n < 5; n += 1) await wrong(app)
+    await told(t, { mails }, 'Wrong codes for your AnimeThemes account')
+    await Promise.all([app.close(), other.close()])
+    t.equal(mails.received.length, 3)
+  })
+}
+
+async function passwords(t: Test, database: TestDatabase) {
+  await t.test('the password is changed, and reset', async t => {
+    const { mails, user, browser, app } = await confirmed(t, database)
+    const changed = await browser.send('PUT', '/user/password', {
+      payload: {
+        current_password: PASSWORD,
+        password: 'Another-horse-2',
+        password_confirmation: 'Another-horse-2',
+      },
+    })
+    t.equal(changed.status, 200)
+    await told(t, { mails }, 'Your password for AnimeThemes was changed')
+    await browser.post('/logout')
+    const guest = browserAt(app, FIREFOX, HOME)
+    await guest.get('/sanctum/csrf-cookie')
+    await guest.post('/forgot-password', { email: user.email })
+    const token = linkIn({ text: (await mails.next()).text ?? '' }).searchParams.get('token')
+    const payload = { token, email: user.email, password: PASSWORD, password_confirmation: PASSWORD }
+    t.equal((await guest.post('/reset-password', payload)).status, 200)
+    await told(t, { mails }, 'Your password for AnimeThemes was changed')
+  })
+
+  await t.test('an address that was never verified hears of the password and of nothing else', async t => {
+    const { app, mails, browser } = await confirmed(t, database, { verified: false })
+    await browser.post('/user/two-factor-authentication')
+    const secret: string = (await browser.get('/user/two-factor-secret-key')).json.secretKey
+    await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secret, app) })
+    await browser.send('PUT', '/user/password', {
+      payload: {
+        current_password: PASSWORD,
+        password: 'Another-horse-2',
+        password_confirmation: 'Another-horse-2',
+      },
+    })
+    await told(t, { mails }, 'Your password for AnimeThemes was changed')
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+}
+
+async function deletion(t: Test, database: TestDatabase) {
+  await t.test('the account is deleted, with the way back', async t => {
+    const { mails, user, browser } = await confirmed(t, database)
+    t.equal((await browser.send('DELETE', '/user')).status, 204)
+    const mail = await mails.next()
+    t.equal(mail.subject, 'Your AnimeThemes account is deleted')
+    t.match(mail.to, [{ address: user.email }])
+    t.match(mail.text, /It is kept for 30 days/)
+    t.match(mail.text, /^Program: Firefox on Linux$/m)
+    t.notMatch(mail.text, /not-me/, 'there is nothing left to end')
+  })
+
+  await t.test('the e-mail address is changed: the old one hears when and from where', async t => {
+    const { mails, browser } = await confirmed(t, database)
+    const email = `told-${process.pid}@example.org`
+    await browser.send('PUT', '/user/profile-information', { payload: { email } })
+    const link = linkIn({ text: (await mails.next()).text ?? '' })
+    t.equal((await browser.get(link.pathname + link.search)).status, 204)
+    const mail = await mails.next()
+    t.match(mail.text, /^Program: Firefox on Linux$/m)
+    t.equal(linkIn({ text: mail.text ?? '' }).pathname, '/admin/revert-email')
+  })
+}
+
+async function settings(t: Test, database: TestDatabase) {
+  await t.test('each kind can be turned off, and none is sent that is', async t => {
+    const others = SECURITY_MAIL_NAMES.filter(name => name !== 'password-changed').join(', ')
+    const { app, mails, browser } = await confirmed(t, database, {
+      environment: { MAIL_SECURITY_EVENTS: others },
+    })
+    await browser.send('PUT', '/user/password', {
+      payload: {
+        current_password: PASSWORD,
+        password: 'Another-horse-2',
+        password_confirmation: 'Another-horse-2',
+      },
+    })
+    t.equal((await browser.send('DELETE', '/user')).status, 204)
+    t.equal((await mails.next()).subject, 'Your AnimeThemes account is deleted')
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+
+  await t.test('none: links that somebody waits for are sent all the same', async t => {
+    const { app, mails, browser, user } = await confirmed(t, database, {
+      environment: { MAIL_SECURITY_EVENTS: 'none' },
+    })
+    await browser.post('/api/me/token', { name: 'player' })
+    await browser.post('/logout')
+    const guest = browserAt(app, FIREFOX, HOME)
+    await guest.get('/sanctum/csrf-cookie')
+    await guest.post('/forgot-password', { email: user.email })
+    t.match((await mails.next()).subject, /^A new password/)
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+
+  await t.test('nor does the old address hear of one that changed at once', async t => {
+    const { app, mails, browser } = await confirmed(t, database, {
+      environment: { MAIL_SECURITY_EVENTS: 'none', EMAIL_CHANGE: 'immediate' },
+    })
+    const email = `silent-${process.pid}@example.org`
+    t.equal((await browser.send('PUT', '/user/profile-information', { payload: { email } })).status, 200)
+    t.match((await mails.next()).to, [{ address: email }])
+    await app.close()
+    t.equal(mails.received.length, 1)
+  })
+
+  await t.test('no mail is ever the reason of a failed request', async t => {
+    const { app, mails, browser } = await confirmed(t, database)
+    const { schema } = database.kysely
+    await database.kysely.deleteFrom('security_links').execute()
+    await schema.alterTable('security_links').addCheckConstraint('never', sql`false`).execute()
+    t.equal((await browser.post('/api/me/token', { name: 'player' })).status, 201)
+    await app.close()
+    await schema.alterTable('security_links').dropConstraint('never').execute()
+    t.equal(mails.received.length, 0)
+    t.ok(app.logged.some(({ msg }) => msg === 'a mail about an account could not be sent'))
+  })
+}

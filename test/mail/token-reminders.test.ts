@@ -1,0 +1,263 @@
+import { sql } from 'kysely'
+import t, { type Test } from 'tap'
+import { millisToSeconds } from '../../src/auth/time.ts'
+import { ensureBan, restrict } from '../../src/database/restrictions.ts'
+import { deleteToken } from '../../src/database/tokens.ts'
+import { addToken, addUser, DAY, MINUTE, NOW, type TestUser, testClock, USER_TYPE } from '../support/app.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
+import { startMailServer } from '../support/mail-server.ts'
+import { startMailing } from '../support/told.ts'
+import { until } from '../support/until.ts'
+
+const HOUR = 60 * MINUTE
+const YEAR = 365 * DAY
+
+for (const engine of ENGINES) {
+  t.test(`tokens that end soon, on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await reminded(t, database)
+    await leftOut(t, database)
+    await once(t, database)
+    if (engine === 'postgres') await claimed(t, database)
+  })
+}
+
+/** Adds a token that was used lately, unless told otherwise. */
+async function used(
+  { kysely }: TestDatabase,
+  user: TestUser,
+  {
+    name,
+    usedAt = NOW - DAY,
+    ...dates
+  }: { name: string; expiresAt?: number | null; createdAt?: number; usedAt?: number | null },
+): Promise<number> {
+  const { tokenId } = await addToken({ kysely }, user.id, { createdAt: NOW - 30 * DAY, ...dates })
+  await kysely
+    .updateTable('personal_access_tokens')
+    .set({ name, last_used_at: usedAt === null ? null : millisToSeconds(usedAt) })
+    .where('id', '=', tokenId)
+    .execute()
+  return tokenId
+}
+
+/** A clock that counts the looks for tokens that were planned: one more than those that are done, but for the last. */
+function lookClock() {
+  const clock = testClock()
+  const { schedule } = clock
+  let planned = 0
+  clock.schedule = (ms, act) => {
+    if (ms === MINUTE || ms === HOUR) planned += 1
+    return schedule(ms, act)
+  }
+  return Object.assign(clock, { planned: () => planned })
+}
+
+type LookClock = ReturnType<typeof lookClock>
+
+/** Turns the clock on, and waits until tokens were looked for and the next look is planned. */
+async function look(clock: LookClock, ms: number) {
+  const before = clock.planned()
+  clock.advance(ms)
+  await until(() => clock.planned() > before)
+}
+
+const claims = ({ kysely }: TestDatabase) =>
+  kysely.selectFrom('token_reminders').selectAll().orderBy('token_id').orderBy('days').execute()
+
+/** Leaves nothing to the next test. */
+async function clear({ kysely }: TestDatabase) {
+  await kysely.deleteFrom('personal_access_tokens').execute()
+  await kysely.deleteFrom('token_reminders').execute()
+}
+
+async function reminded(t: Test, database: TestDatabase) {
+  await t.test('a mail a week before, and one on the last day, for all of a user’s tokens', async t => {
+    const mails = await startMailServer(t)
+    const clock = lookClock()
+    const { app } = await startMailing(t, database, { mails, clock })
+    const user = await addUser(database)
+    const week = await used(database, user, { name: 'week', expiresAt: NOW + 6 * DAY })
+    const day = await used(database, user, { name: 'day', expiresAt: NOW + 20 * HOUR })
+    // A year after it was made, whatever its own date.
+    const old = await used(database, user, {
+      name: 'old',
+      createdAt: NOW - YEAR + 3 * DAY,
+      expiresAt: NOW + YEAR,
+    })
+    await used(database, user, { name: 'later', expiresAt: NOW + 8 * DAY })
+    await look(clock, MINUTE)
+    const mail = await mails.next()
+    t.match(mail.to, [{ name: user.name, address: user.email }])
+    t.equal(mail.subject, '3 tokens of yours for AnimeThemes end soon')
+    t.match(
+      mail.text,
+      /- “day” ends at 2026-03-02 08:00 UTC\n- “old” ends at 2026-03-04 12:00 UTC\n- “week” ends at 2026-03-07 12:00 UTC/,
+    )
+    t.match(mail.html, /<li>“day” ends at/)
+    t.match(mail.text, /^http:\/\/127\.0\.0\.1:8000\/admin$/m)
+    t.strictSame(
+      await claims(database),
+      [
+        { token_id: week, days: 7 },
+        { token_id: day, days: 1 },
+        { token_id: old, days: 7 },
+      ].toSorted((a, b) => a.token_id - b.token_id),
+    )
+
+    await look(clock, HOUR)
+    // The look that was due by then, and the next one.
+    await look(clock, 2 * DAY)
+    await look(clock, HOUR)
+    const second = await mails.next()
+    t.equal(second.subject, '2 tokens of yours for AnimeThemes end soon')
+    t.match(second.text, /“old” ends at/, 'on its last day')
+    t.match(second.text, /“later” ends at/, 'a week before')
+    await app.close()
+    t.equal(mails.received.length, 2)
+
+    await deleteToken(database.kysely, String(week))
+    const { app: pruning } = await startMailing(t, database, { mails })
+    await pruning.activity.prune()
+    t.notOk((await claims(database)).some(({ token_id }) => token_id === week))
+    await clear(database)
+  })
+}
+
+async function leftOut(t: Test, database: TestDatabase) {
+  await t.test('nobody is told of what nobody uses, or cannot act on', async t => {
+    const clock = lookClock()
+    const { app, mails } = await startMailing(t, database, { clock })
+    const user = await addUser(database)
+    const expiresAt = NOW + 3 * DAY
+    await used(database, user, { name: 'never used', expiresAt, usedAt: null })
+    await used(database, user, { name: 'not for 90 days', expiresAt, usedAt: NOW - 91 * DAY })
+    await used(database, user, { name: 'over', expiresAt: NOW - 1000 })
+    await used(database, user, { name: 'without end', createdAt: NOW })
+    await used(database, user, { name: 'made for so long alone', expiresAt, createdAt: NOW - DAY })
+    const unverified = await addUser(database, { verified: false })
+    await used(database, unverified, { name: 'unverified', expiresAt })
+    const deleted = await addUser(database)
+    await used(database, deleted, { name: 'deleted', expiresAt })
+    const banned = await addUser(database)
+    await used(database, banned, { name: 'banned', expiresAt })
+    const replaced = await used(database, user, { name: 'replaced', expiresAt: NOW + 2 * HOUR })
+    const other = await addToken(database, user.id, { userType: 'App\\Models\\Robot', expiresAt })
+    await database.kysely
+      .updateTable('personal_access_tokens')
+      .set({ last_used_at: millisToSeconds(NOW) })
+      .where('id', '=', other.tokenId)
+      .execute()
+    const { token } = await database.kysely
+      .selectFrom('personal_access_tokens')
+      .select('token')
+      .where('id', '=', replaced)
+      .executeTakeFirstOrThrow()
+    await database.kysely.insertInto('token_successors').values({ digest: token, token_id: 1 }).execute()
+    await database.kysely
+      .updateTable('users')
+      .set({ deleted_at: '2026-02-28 00:00:00' })
+      .where('id', '=', deleted.id)
+      .execute()
+    const ban = { kind: 'sanction', id: await ensureBan(database.kysely, NOW) } as const
+    const holder = { userId: banned.id, types: [USER_TYPE] as const }
+    await restrict(database.kysely, holder, ban, {
+      reason: null,
+      expiresAt: null,
+      moderatorId: user.id,
+      now: NOW,
+    })
+    await look(clock, MINUTE)
+    await app.close()
+    t.equal(mails.received.length, 0)
+    t.strictSame(await claims(database), [], 'and nothing is claimed of which nobody was told')
+    await clear(database)
+  })
+
+  await t.test('with SANCTUM_EXPIRATION=null their own dates count alone', async t => {
+    const clock = lookClock()
+    const environment = { SANCTUM_EXPIRATION: 'null' }
+    const { app, mails } = await startMailing(t, database, { clock, environment })
+    const user = await addUser(database)
+    await used(database, user, { name: 'old', createdAt: NOW - YEAR + 3 * DAY })
+    await used(database, user, { name: 'own date', createdAt: NOW - 2 * YEAR, expiresAt: NOW + 3 * DAY })
+    await look(clock, MINUTE)
+    t.match((await mails.next()).text, /“own date”/)
+    await app.close()
+    t.equal(mails.received.length, 1)
+    await clear(database)
+  })
+
+  await t.test('turned off, nothing is looked for', async t => {
+    const clock = lookClock()
+    await startMailing(t, database, { clock, environment: { MAIL_SECURITY_EVENTS: 'new-login' } })
+    t.equal(clock.planned(), 0)
+  })
+}
+
+async function once(t: Test, database: TestDatabase) {
+  await t.test('fifty tokens are one mail, over two instances at once', async t => {
+    const mails = await startMailServer(t)
+    const clocks = [lookClock(), lookClock()]
+    const { app: one } = await startMailing(t, database, { mails, clock: clocks[0] })
+    const { app: other } = await startMailing(t, database, { mails, clock: clocks[1] })
+    const users = [await addUser(database), await addUser(database)]
+    for (const user of users) {
+      for (let n = 0; n < 50; n += 1) await used(database, user, { name: `t${n}`, expiresAt: NOW + 5 * DAY })
+    }
+    await Promise.all(clocks.map(clock => look(clock, MINUTE)))
+    await Promise.all([one.close(), other.close()])
+    t.strictSame(
+      mails.received.map(({ to }) => to?.[0]?.address).sort(),
+      users.map(({ email }) => email).sort(),
+    )
+    for (const { subject, text } of mails.received) {
+      t.equal(subject, '50 tokens of yours for AnimeThemes end soon')
+      t.match(text, /and 30 more/)
+    }
+    await clear(database)
+  })
+}
+
+/** What only PostgreSQL can be asked, which has more than one session, or what takes long. */
+async function claimed(t: Test, database: TestDatabase) {
+  await t.test('whoever waits for the claim of another has nothing to send', async t => {
+    const clock = lookClock()
+    const { app, mails } = await startMailing(t, database, { clock })
+    const user = await addUser(database)
+    const id = await used(database, user, { name: 'taken', expiresAt: NOW + 5 * DAY })
+    const isWaiting = async () => {
+      const { rows } = await sql<{ waits: boolean }>`
+        select exists (
+          select from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock' and query like '%due as%'
+        ) as waits`.execute(database.kysely)
+      return rows[0]?.waits === true
+    }
+    let looked: Promise<void> | undefined
+    await database.kysely.transaction().execute(async transaction => {
+      await transaction.insertInto('token_reminders').values({ token_id: id, days: 7 }).execute()
+      looked = look(clock, MINUTE)
+      await until(isWaiting)
+    })
+    await looked
+    await app.close()
+    t.equal(mails.received.length, 0)
+    await clear(database)
+  })
+
+  await t.test('a hundred users at once, and the next ones a minute later', async t => {
+    const clock = lookClock()
+    const { app, mails } = await startMailing(t, database, { clock })
+    for (let n = 0; n < 103; n += 1) {
+      await used(database, await addUser(database), { name: 't', expiresAt: NOW + 5 * DAY })
+    }
+    await look(clock, MINUTE)
+    await until(() => mails.received.length === 100)
+    await look(clock, MINUTE)
+    await until(() => mails.received.length === 103)
+    await app.close()
+    t.equal(new Set(mails.received.map(({ to }) => to?.[0]?.address)).size, 103)
+  })
+}

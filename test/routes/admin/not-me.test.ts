@@ -1,0 +1,290 @@
+import t, { type Test } from 'tap'
+import { addToken, DAY, get, type TestApp } from '../../support/app.ts'
+import { TestBrowser } from '../../support/browser.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
+import type { MailServer } from '../../support/mail-server.ts'
+import { linkIn } from '../../support/mailbox.ts'
+import { PanelBrowser, textOf } from '../../support/panel.ts'
+import { browserAt, CHROME, FIREFOX, PASSWORD, someUser, startMailing } from '../../support/told.ts'
+
+const HOME = '198.51.100.7'
+const THIEF = '203.0.113.9'
+
+for (const engine of ENGINES) {
+  t.test(`"this was not me" on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    await ending(t, database)
+    await refusing(t, database)
+  })
+}
+
+type User = Awaited<ReturnType<typeof someUser>>
+
+/** The link of the next mail. */
+const nextLink = async (mails: MailServer) => linkIn({ text: (await mails.next()).text ?? '' })
+
+/** A user who is logged in, a thief who logged in from elsewhere and stays so, and the link of the mail about that. */
+async function robbed(t: Test, database: TestDatabase, environment: Record<string, string> = {}) {
+  const { app, mails } = await startMailing(t, database, { environment })
+  const user = await someUser(database)
+  const owner = browserAt(app, FIREFOX, HOME)
+  await owner.logIn(user)
+  app.clock.advance(DAY)
+  await owner.logIn(user)
+  const thief = await rob(app, user)
+  return { app, mails, user, owner, thief, link: await nextLink(mails) }
+}
+
+async function rob(app: TestApp, user: User): Promise<TestBrowser> {
+  const thief = browserAt(app, CHROME, THIEF)
+  await thief.get('/sanctum/csrf-cookie')
+  await thief.post('/login', { ...user, remember: true })
+  return thief
+}
+
+const press = async (
+  app: TestApp,
+  { pathname, search }: URL,
+  fields: Record<string, string> = {},
+  browser = new PanelBrowser(app),
+) => browser.submit(await browser.open(pathname + search), '/admin/not-me', fields)
+
+const isIn = async (browser: TestBrowser) => (await browser.get('/api/me')).status === 200
+
+const links = ({ kysely }: TestDatabase, { id }: { id: number }) =>
+  kysely.selectFrom('security_links').selectAll().where('user_id', '=', id).execute()
+
+async function ending(t: Test, database: TestDatabase) {
+  await t.test('logs everybody out, and sends a link to a new password', async t => {
+    const { app, mails, user, owner, thief, link } = await robbed(t, database)
+    const page = await press(app, link)
+    t.equal(page.status, 200)
+    t.match(textOf(page), /All browsers are logged out\. Tokens go on\./)
+    t.match(textOf(page), /Choose a new password by the link/)
+    t.notOk(await isIn(owner))
+    t.notOk(await isIn(thief), 'nor does the remembered device begin another session')
+    t.equal((await get(app, '/api/me', user.token)).status, 200)
+    const mail = await mails.next()
+    t.equal(mail.subject, 'Everybody is logged out of your AnimeThemes account')
+    t.match(mail.to, [{ address: user.email }])
+    const token = linkIn({ text: mail.text ?? '' }).searchParams.get('token')
+    const guest = new TestBrowser(app)
+    await guest.get('/sanctum/csrf-cookie')
+    const password = 'Another-horse-2'
+    const payload = { token, email: user.email, password, password_confirmation: password }
+    t.equal((await guest.post('/reset-password', payload)).status, 200)
+    t.equal((await guest.logIn({ ...user, password })).status, 200)
+    await app.events.stored()
+    const events = await database.kysely
+      .selectFrom('account_events')
+      .select(['event', 'details'])
+      .where('user_id', '=', user.id)
+      .execute()
+    t.match(
+      events.find(({ event }) => event === 'account secured'),
+      { details: '{"revokedTokens":false}' },
+    )
+    const log = JSON.stringify(app.logged)
+    t.notOk(log.includes(link.searchParams.get('token') ?? '?'))
+    t.notOk(log.includes(token ?? '?'))
+  })
+
+  await t.test('revokes all tokens if that is ticked', async t => {
+    const { app, user, link } = await robbed(t, database)
+    const another = await addToken(database, user.id)
+    const page = await press(app, link, { revoke_tokens: '1' })
+    t.match(textOf(page), /2 tokens are revoked\./)
+    for (const token of [user.token, another.token]) {
+      t.equal((await get(app, '/api/me', token)).status, 401)
+    }
+    await app.events.stored()
+    const revoked = await database.kysely
+      .selectFrom('account_events')
+      .select('details')
+      .where('user_id', '=', user.id)
+      .where('event', '=', 'token revoked')
+      .executeTakeFirst()
+    t.match(revoked?.details, /"count":2/)
+  })
+
+  await t.test('the thief is new again, and the owner is not', async t => {
+    const { app, mails, user, link } = await robbed(t, database)
+    await press(app, link)
+    t.match((await mails.next()).subject, /^Everybody/)
+    await browserAt(app, FIREFOX, HOME).logIn(user)
+    await rob(app, user)
+    await app.close()
+    t.equal(mails.received.length, 3)
+    t.match(mails.received.at(-1)?.text, /from a browser and a network that were not used/)
+  })
+
+  await t.test('the browser that says so is logged out as well', async t => {
+    const { app, user, link } = await robbed(t, database)
+    const browser = new PanelBrowser(app)
+    await browser.logIn(user)
+    const page = await press(app, link, {}, browser)
+    t.equal(page.status, 200)
+    t.notMatch(page.text, /Log out/)
+    t.match(textOf(await browser.open('/admin')), /Log in/)
+  })
+
+  await t.test('an address that was never verified by then gets no link', async t => {
+    const { app, mails, user, link } = await robbed(t, database)
+    await database.kysely
+      .updateTable('users')
+      .set({ email_verified_at: null })
+      .where('id', '=', user.id)
+      .execute()
+    const page = await press(app, link)
+    t.match(textOf(page), /Log in and choose a new password/)
+    await app.close()
+    t.equal(mails.received.length, 1)
+    t.strictSame(
+      await database.kysely
+        .selectFrom('password_reset_tokens')
+        .select('email')
+        .where('email', '=', user.email)
+        .execute(),
+      [],
+    )
+  })
+}
+
+async function refusing(t: Test, database: TestDatabase) {
+  const OVER = /This link counts no more/
+
+  await t.test('opening the page changes nothing', async t => {
+    const { app, user, owner, thief, link } = await robbed(t, database)
+    const path = link.pathname + link.search
+    const before = await links(database, user)
+    for (const method of ['GET', 'HEAD', 'GET']) {
+      const answer = await new PanelBrowser(app).bare(method, path)
+      t.equal(answer.status, 200)
+      t.equal(answer.headers['cache-control'], 'no-store, private')
+      t.equal(answer.headers['referrer-policy'], 'same-origin')
+    }
+    t.ok(await isIn(owner))
+    t.ok(await isIn(thief))
+    t.strictSame(await links(database, user), before)
+    t.equal((await press(app, link)).status, 200, 'and it still counts')
+  })
+
+  await t.test('it counts once, and all links of the user with it', async t => {
+    const { app, mails, user, link } = await robbed(t, database)
+    await browserAt(app, 'curl/8.5.0', HOME).logIn(user)
+    const another = await nextLink(mails)
+    const [one, two] = [new PanelBrowser(app), new PanelBrowser(app)]
+    const pages = [await one.open(link.pathname + link.search), await two.open(link.pathname + link.search)]
+    const answers = await Promise.all([
+      one.submit(pages[0] as never, '/admin/not-me'),
+      two.submit(pages[1] as never, '/admin/not-me'),
+    ])
+    t.strictSame(answers.map(({ status }) => status).sort(), [200, 404])
+    const owner = browserAt(app, FIREFOX, HOME)
+    await owner.logIn(user)
+    for (const used of [link, another]) {
+      const page = await new PanelBrowser(app).open(used.pathname + used.search)
+      t.equal(page.status, 404)
+      t.match(textOf(page), OVER)
+    }
+    const again = await two.sendForm(pages[1] as never, '/admin/not-me')
+    t.equal(again.status, 404)
+    t.match(textOf(again), OVER)
+    t.ok(await isIn(owner))
+  })
+
+  await t.test('for seven days', async t => {
+    const { app, user, owner, link } = await robbed(t, database)
+    const path = link.pathname + link.search
+    const browser = new PanelBrowser(app)
+    app.clock.advance(7 * DAY - 60_000)
+    const page = await browser.open(path)
+    t.equal(page.status, 200)
+    app.clock.advance(60_000)
+    t.equal((await new PanelBrowser(app).open(path)).status, 404)
+    await owner.logIn(user)
+    const late = new PanelBrowser(app)
+    const form = { ...(await late.open('/admin/login')) }
+    const token = link.searchParams.get('token') ?? ''
+    const csrf = /name="_token" value="([^"]+)"/.exec(form.text)?.[1] ?? ''
+    t.equal((await late.post('/admin/not-me', { _token: csrf, token })).status, 404)
+    t.ok(await isIn(owner))
+    await app.activity.prune()
+    t.strictSame(await links(database, user), [])
+  })
+
+  await t.test('others stay as they are, whoever is logged in', async t => {
+    const { app, link } = await robbed(t, database)
+    const other = await someUser(database)
+    const browser = new PanelBrowser(app)
+    await browser.logIn(other)
+    t.equal((await press(app, link, { revoke_tokens: '1' }, browser)).status, 200)
+    t.match(textOf(await browser.open('/admin')), other.name)
+    t.equal((await get(app, '/api/me', other.token)).status, 200)
+  })
+
+  await t.test('whatever is no link of ours gets the same page, and counts as a guess', async t => {
+    const { app, owner } = await robbed(t, database, { RATE_LIMIT_FAILED_AUTH: '3' })
+    const texts = new Set<string>()
+    for (const query of [
+      '',
+      '?token=',
+      '?token=x',
+      `?token[]=${'x'.repeat(43)}`,
+      `?token=${'x'.repeat(43)}`,
+    ]) {
+      const page = await new PanelBrowser(app).open(`/admin/not-me${query}`)
+      t.equal(page.status, 404, query)
+      texts.add(textOf(page))
+    }
+    t.equal(texts.size, 1)
+    for (const letter of ['y', 'z']) {
+      await new PanelBrowser(app).open(`/admin/not-me?token=${letter.repeat(43)}`)
+    }
+    t.equal((await new PanelBrowser(app).open(`/admin/not-me?token=${'w'.repeat(43)}`)).status, 429)
+    t.ok(await isIn(owner))
+  })
+
+  await t.test('a page of another site presses no button', async t => {
+    const { app, user, owner, link } = await robbed(t, database)
+    const browser = new PanelBrowser(app)
+    const page = await browser.open(link.pathname + link.search)
+    const foreign: Record<string, string>[] = [
+      { 'sec-fetch-site': 'cross-site' },
+      { origin: 'https://evil.example' },
+    ]
+    for (const headers of foreign) {
+      t.equal((await browser.sendForm(page, '/admin/not-me', {}, headers)).status, 403)
+    }
+    t.equal((await browser.sendForm(page, '/admin/not-me', { _token: 'x' })).status, 419)
+    t.ok(await isIn(owner))
+    t.equal((await links(database, user)).length, 1)
+  })
+
+  await t.test('a deleted account, and one whose address was brought back, have no links', async t => {
+    const { app, user, owner, link } = await robbed(t, database)
+    await owner.post('/user/confirm-password', { password: PASSWORD })
+    t.equal((await owner.send('DELETE', '/user')).status, 204)
+    t.equal((await new PanelBrowser(app).open(link.pathname + link.search)).status, 404)
+    t.equal((await links(database, user)).length, 1)
+
+    const reverted = await robbed(t, database)
+    await reverted.owner.post('/user/confirm-password', { password: PASSWORD })
+    const email = `not-me-${reverted.user.email}`
+    await reverted.owner.send('PUT', '/user/profile-information', { payload: { email } })
+    const confirmation = await nextLink(reverted.mails)
+    t.equal((await reverted.owner.get(confirmation.pathname + confirmation.search)).status, 204)
+    const back = await nextLink(reverted.mails)
+    const browser = new PanelBrowser(reverted.app)
+    await browser.submit(await browser.open(back.pathname + back.search), '/admin/revert-email')
+    t.strictSame(await links(database, reverted.user), [], 'a thief may have those of mails since')
+  })
+
+  await t.test('no database keeps the token itself', async t => {
+    const { user, link } = await robbed(t, database)
+    const [stored] = await links(database, user)
+    t.match(stored?.token, /^[0-9a-f]{64}$/)
+    t.not(stored?.token, link.searchParams.get('token'))
+  })
+}

@@ -20,7 +20,8 @@ declare module 'fastify' {
      */
     confirmPassword(reply: FastifyReply, password: Entered, field: string): Promise<void>
     /**
-     * Gives the session's user a new password, which ends all of the user's other sessions.
+     * Gives the session's user a new password, which ends all of the user's other sessions. This one gets a new id, as
+     * by {@link confirmPassword}: a copy of its cookie opens nothing more.
      *
      * @throws {HttpError} 422 for a wrong present one and for a new one that nobody can have, and as `checkPassword`
      */
@@ -93,7 +94,9 @@ export default fp(
         const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
         if (errors !== null) throw unprocessable(errors)
         const hash = await app.hashPassword(this, password as string)
-        const user = await this.authorized(async (transaction, { user, session }: SessionIdentity) => {
+        const { fresh } = app.sessions.next(this)
+        const { identity, changed } = await this.authorized(async (transaction, identity: SessionIdentity) => {
+          const { user, session } = identity
           const present = await findCredentialsById(transaction, user.id)
           // Another change of the password was made while this one was hashed.
           if (present?.password !== (verified as Credentials).password) throw unauthenticated()
@@ -102,9 +105,14 @@ export default fp(
             revokeTokens: revokeTokens ? config.tokenableTypes : null,
             now: clock(),
           })
-          return user
+          return {
+            identity,
+            changed: await confirmSession(transaction, session, { ...present, password: hash }, fresh),
+          }
         })
-        this.record('password changed', { userId: user.id, revokedTokens: revokeTokens })
+        app.sessions.adopt(this, changed)
+        this.identity = { ...identity, session: changed }
+        this.record('password changed', { userId: identity.user.id, revokedTokens: revokeTokens })
       },
     )
   },

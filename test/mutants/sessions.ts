@@ -3,6 +3,13 @@ import type { Mutant } from './mutant.ts'
 /** Sessions and remembered devices: how they begin, how long they count, and what ends them. */
 export const SESSIONS: readonly Mutant[] = [
   {
+    name: 'a changed password gives the session another id',
+    file: 'plugins/own-password.ts',
+    find: 'await confirmSession(transaction, session, { ...present, password: hash }, fresh)',
+    replace: 'session',
+    tests: ['test/routes/web/account.test.ts'],
+  },
+  {
     name: 'a login gets another session id',
     file: 'src/database/sessions.ts',
     find: ".where('id', '=', old ?? ''),",

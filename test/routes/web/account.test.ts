@@ -35,11 +35,14 @@ async function passwordChange(t: Test, database: TestDatabase) {
     const { user, browser } = await loggedIn(app, database)
     const other = new TestBrowser(app)
     await other.logIn(user)
+    const copy = browser.clone()
 
     const answer = await change(browser, right)
     t.equal(answer.status, 200)
     t.equal(answer.text, '""')
     t.equal((await browser.get('/api/me')).status, 200, 'keeps the session in which it was entered')
+    t.not(browser.sessionId, copy.sessionId, 'under another id')
+    t.equal((await copy.get('/api/me')).status, 401, 'so that a copy of its cookie is worth nothing')
     t.equal((await other.get('/api/me')).status, 401, 'ends the others')
     t.equal((await get(app, '/api/me', user.token)).status, 200, 'leaves tokens alone')
     t.match(

@@ -4,10 +4,10 @@ import { emailErrors, enteredEmail, errorsByField, MAX_NAME } from '../src/api/a
 import { unprocessable } from '../src/api/errors.ts'
 import { MESSAGES } from '../src/api/messages.ts'
 import { isEmail } from '../src/auth/email.ts'
-import { hashResetToken, mintResetToken } from '../src/auth/reset-token.ts'
+import { hashResetToken, mintResetToken, ResetToken } from '../src/auth/reset-token.ts'
 import { randomAlphanumerics } from '../src/auth/secret.ts'
 import { findResetToken, keepResetToken } from '../src/database/password-resets.ts'
-import { completeRegistration, findRegisteredName } from '../src/database/registrations.ts'
+import { completeRegistration, findRegistration } from '../src/database/registrations.ts'
 import { UserExists } from '../src/database/user-keys.ts'
 import { type Account, findUserByEmail, resetPassword } from '../src/database/users.ts'
 import { accountKey } from '../src/limits/attempt-limit.ts'
@@ -115,26 +115,26 @@ export default fp(
         if (errors !== null) throw unprocessable(errors)
 
         const user = await findUserByEmail(kysely, entered as string)
-        // Without a user it may be that of a registration.
-        const address = user?.email ?? (email as string)
-        const stored = await findResetToken(kysely, address, clock())
-        if (user === null && stored === null && config.revealUnknownEmail)
+        const stored = user && (await findResetToken(kysely, user.email, clock()))
+        // Without a user the token may be that of a registration.
+        const key = { email: email as string, digest: new ResetToken(token as string).digest() }
+        const registration = user === null ? await findRegistration(kysely, key, clock()) : null
+        if (user === null && registration === null && config.revealUnknownEmail)
           throw unprocessable({ email: [MESSAGES.unknownEmail] })
         const isRight = await app.verifyResetToken(this, token as string, stored)
         const wrong = unprocessable({ email: [MESSAGES.wrongResetToken] })
-        if (!isRight || stored === null) throw wrong
+        if (!isRight && registration === null) throw wrong
         // Compared with the user's name only now: without the token it would tell whether there is one with that name.
-        const owner = user ?? { email: address, name: await findRegisteredName(kysely, address, clock()) }
+        const owner = user ?? { email, name: registration?.name }
         const ofOwner = errorsByField({
           password: app.screening.passwords.ownerErrors(password as string, owner),
         })
         if (ofOwner !== null) throw unprocessable(ofOwner)
 
         const hash = await app.hashPassword(this, password as string)
-        if (user === null) {
+        if (user === null || stored === null) {
           const userId = await completeRegistration(kysely, {
-            email: address,
-            token: stored,
+            ...key,
             hash,
             nameElse: withSuffix(random),
             types: config.tokenableTypes,

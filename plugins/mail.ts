@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
+import { emailKey } from '../src/auth/email.ts'
 import { emailHash, signLink, VERIFICATION_MS } from '../src/auth/signed-link.ts'
-import { accountKey, hourlyLimit } from '../src/limits/attempt-limit.ts'
+import { hourlyLimit } from '../src/limits/attempt-limit.ts'
 import { LimitExceeded } from '../src/limits/counters.ts'
 import type { Ban } from '../src/mail/account-messages.ts'
 import type { Recipient } from '../src/mail/letter.ts'
@@ -31,7 +32,7 @@ declare module 'fastify' {
       sendVerification(user: Recipient & { id: number }): Promise<void>
       /** Sends the link that makes a new e-mail address a user's, to that address. */
       sendNewEmail(user: Recipient & { id: number }): Promise<void>
-      /** Sends the link that brings an old e-mail address back, to that address. */
+      /** Sends the link that brings an old e-mail address back, to that address, however many mails it has had. */
       sendEmailReplaced(to: Recipient, url: string, happening: Happening): Promise<void>
       /** Sends the link to a new password after an old e-mail address was brought back. */
       sendEmailReverted(to: Recipient, url: string): Promise<void>
@@ -43,12 +44,13 @@ declare module 'fastify' {
        * Tells somebody what happened to the account, unless MAIL_SECURITY_EVENTS turns that off.
        *
        * @param compose makes the mail, once it is known that the address may be sent one more
+       * @returns whether it is sent
        */
       notify<K extends NoticeKind>(
         kind: K,
         to: Recipient,
         compose: (text: Messages[K]) => Mail | Promise<Mail>,
-      ): Promise<void>
+      ): Promise<boolean>
     }
   }
 }
@@ -94,17 +96,24 @@ export default fp(
       ),
     )
 
+    /** Sends a mail unless its kind is turned off, or its address has had too many of it. Returns whether it does. */
     const sendLimited = async (kind: keyof Messages, to: Recipient, compose: () => Mail | Promise<Mail>) => {
-      if (off.has(kind)) return
+      if (off.has(kind)) return false
       try {
-        await limits[kind].count(accountKey(to.email))
+        // Addresses that merely look alike are different people's: one must not use up what another is told.
+        await limits[kind].count(emailKey(to.email))
       } catch (error) {
         if (!(error instanceof LimitExceeded)) throw error
         metrics.mail('dropped')
         log.warn({ kind }, 'a mail was not sent: its address has had too many of the kind within the hour')
-        return
+        return false
       }
       send(await compose())
+      return true
+    }
+
+    const sendOrDrop = async (...mail: Parameters<typeof sendLimited>): Promise<void> => {
+      await sendLimited(...mail)
     }
 
     /** The link that shows that an address is its user's. */
@@ -114,20 +123,20 @@ export default fp(
     }
 
     app.decorate('mail', {
-      mayReceive: async (kind, email) => !(await limits[kind].isUsedUp(accountKey(email))),
-      sendPasswordReset: (to, url) => sendLimited('passwordReset', to, () => texts.passwordReset(to, url)),
-      sendRegistration: (to, url) => sendLimited('registration', to, () => texts.registration(to, url)),
+      mayReceive: async (kind, email) => !(await limits[kind].isUsedUp(emailKey(email))),
+      sendPasswordReset: (to, url) => sendOrDrop('passwordReset', to, () => texts.passwordReset(to, url)),
+      sendRegistration: (to, url) => sendOrDrop('registration', to, () => texts.registration(to, url)),
       sendAddressInUse: to =>
-        sendLimited('addressInUse', to, () => texts.addressInUse(to, config.loginUrl.href)),
-      sendBan: (to, ban) => sendLimited('banned', to, () => texts.banned(to, ban)),
+        sendOrDrop('addressInUse', to, () => texts.addressInUse(to, config.loginUrl.href)),
+      sendBan: (to, ban) => sendOrDrop('banned', to, () => texts.banned(to, ban)),
       notify: (kind, to, compose) => sendLimited(kind, to, () => compose(texts[kind])),
       sendVerification: user =>
-        sendLimited('verification', user, () => texts.verification(user, verificationLink(user))),
-      sendNewEmail: user => sendLimited('newEmail', user, () => texts.newEmail(user, verificationLink(user))),
-      sendEmailReverted: (to, url) => sendLimited('emailReverted', to, () => texts.emailReverted(to, url)),
-      sendEmailReplaced: (to, url, happening) =>
-        sendLimited('emailReplaced', to, () => texts.emailReplaced(to, url, happening)),
-      sendAccountSecured: (to, url) => sendLimited('accountSecured', to, () => texts.accountSecured(to, url)),
+        sendOrDrop('verification', user, () => texts.verification(user, verificationLink(user))),
+      sendNewEmail: user => sendOrDrop('newEmail', user, () => texts.newEmail(user, verificationLink(user))),
+      sendEmailReverted: (to, url) => sendOrDrop('emailReverted', to, () => texts.emailReverted(to, url)),
+      // It is the only way back, and each takes a link that was opened and a password: no limit may keep it.
+      sendEmailReplaced: async (to, url, happening) => send(texts.emailReplaced(to, url, happening)),
+      sendAccountSecured: (to, url) => sendOrDrop('accountSecured', to, () => texts.accountSecured(to, url)),
     })
   },
   { name: 'mail', dependencies: ['counters', 'keys', 'metrics'] },

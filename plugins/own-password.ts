@@ -95,21 +95,23 @@ export default fp(
         if (errors !== null) throw unprocessable(errors)
         const hash = await app.hashPassword(this, password as string)
         const { fresh } = app.sessions.next(this)
-        const { identity, changed } = await this.authorized(async (transaction, identity: SessionIdentity) => {
-          const { user, session } = identity
-          const present = await findCredentialsById(transaction, user.id)
-          // Another change of the password was made while this one was hashed.
-          if (present?.password !== (verified as Credentials).password) throw unauthenticated()
-          await changePassword(transaction, user.id, hash, {
-            keep: session.id.digest(),
-            revokeTokens: revokeTokens ? config.tokenableTypes : null,
-            now: clock(),
-          })
-          return {
-            identity,
-            changed: await confirmSession(transaction, session, { ...present, password: hash }, fresh),
-          }
-        })
+        const { identity, changed } = await this.authorized(
+          async (transaction, identity: SessionIdentity) => {
+            const { user, session } = identity
+            const present = await findCredentialsById(transaction, user.id)
+            // Another change of the password was made while this one was hashed.
+            if (present?.password !== (verified as Credentials).password) throw unauthenticated()
+            await changePassword(transaction, user.id, hash, {
+              keep: session.id.digest(),
+              revokeTokens: revokeTokens ? config.tokenableTypes : null,
+              now: clock(),
+            })
+            return {
+              identity,
+              changed: await confirmSession(transaction, session, { ...present, password: hash }, fresh),
+            }
+          },
+        )
         app.sessions.adopt(this, changed)
         this.identity = { ...identity, session: changed }
         this.record('password changed', { userId: identity.user.id, revokedTokens: revokeTokens })

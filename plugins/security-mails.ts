@@ -5,7 +5,7 @@ import { mintSecurityLinkToken } from '../src/auth/security-link.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../src/auth/time.ts'
 import { background } from '../src/background.ts'
 import { PANEL_PATH } from '../src/config.ts'
-import { noteKnownLogin } from '../src/database/known-logins.ts'
+import { forgetNewLogin, noteKnownLogin } from '../src/database/known-logins.ts'
 import { storeSecurityLink } from '../src/database/security-links.ts'
 import { claimReminders, findUsersToRemind } from '../src/database/token-reminders.ts'
 import { type Addressee, DELETED_MS, findAddressee } from '../src/database/users.ts'
@@ -65,8 +65,12 @@ export default fp(
       return { ...happening, notMeUrl: page.href }
     }
 
-    const tellUser = async (name: SecurityMail, user: Addressee, { recorded, happening }: Told) => {
-      if (!user.isVerified && !TOLD_UNVERIFIED.has(name)) return
+    const tellUser = async (
+      name: SecurityMail,
+      user: Addressee,
+      { recorded, happening }: Told,
+    ): Promise<unknown> => {
+      if (!user.isVerified && !TOLD_UNVERIFIED.has(name)) return null
       const { event, details } = recorded
       const notice = () => noticeOf(user.id, happening)
       switch (name) {
@@ -88,17 +92,21 @@ export default fp(
           const tries = { count: manyWrong }
           return app.mail.notify('wrongCodes', user, async text => text(user, await notice(), tries))
         }
-        case 'password-changed':
-          return app.mail.notify('passwordChanged', user, async text => text(user, await notice()))
+        case 'password-changed': {
+          const change = { revokedTokens: details.revokedTokens === true }
+          return app.mail.notify('passwordChanged', user, async text => text(user, await notice(), change))
+        }
         case 'account-deleted': {
           const restorable = { days: DELETED_MS / DAY_MS }
           return app.mail.notify('accountDeleted', user, text => text(user, happening, restorable))
         }
+        default:
+          return null
       }
     }
 
     /** Notes from where a user logged in, and tells of it if that is new, unless another mail tells of this login. */
-    const tellLogin = async (name: SecurityMail | null, told: Told) => {
+    const tellLogin = async (name: SecurityMail | null, told: Told): Promise<unknown> => {
       const { recorded, happening, program, network } = told
       const { userId, at } = recorded
       const login = { userId, browser: program, network, now: at }
@@ -107,12 +115,14 @@ export default fp(
         const user = noted ?? (await findAddressee(kysely, userId, { evenIfDeleted: false }))
         return user && tellUser(name, user, told)
       }
-      if (noted === null || name === null || !noted.isVerified) return
+      if (noted === null || name === null || !noted.isVerified) return null
       const { isNew } = noted
-      if (!isNew.browser && !isNew.network) return
-      return app.mail.notify('newLogin', noted, async text =>
+      if (!isNew.browser && !isNew.network) return null
+      const isTold = await app.mail.notify('newLogin', noted, async text =>
         text(noted, await noticeOf(userId, happening), isNew),
       )
+      // What its user was not told of is told when it comes again.
+      return isTold || forgetNewLogin(kysely, login)
     }
 
     const tell = async (name: SecurityMail | null, told: Told): Promise<void> => {

@@ -938,6 +938,9 @@ function* contradictions(config: Config) {
   if (!config.registerReveals && config.emailChange === 'immediate') {
     yield 'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, since an address that changes at once tells whether it was free'
   }
+  if (!config.registerReveals && config.revealUnknownEmail) {
+    yield 'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, since asking for a new password tells the same'
+  }
   if (config.externalProfilesLocalOnly && config.localIps.length === 0) {
     yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, since nobody could see external profiles otherwise'
   }

@@ -12,7 +12,7 @@ import { unprocessable } from '../../src/api/errors.ts'
 import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
-import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
+import { mintResetToken } from '../../src/auth/reset-token.ts'
 import { keepRegistration } from '../../src/database/registrations.ts'
 import { UserExists } from '../../src/database/user-keys.ts'
 import { findUserByEmail, insertUser } from '../../src/database/users.ts'
@@ -46,10 +46,9 @@ const register: FastifyPluginAsyncTypebox = async app => {
       if (owner !== null) await app.mail.sendAddressInUse(owner)
       return
     }
-    // Another one would make the link of a mail worthless that has arrived.
     if (!(await app.mail.mayReceive('registration', wanted.email))) return
     const token = mintResetToken(random)
-    await keepRegistration(kysely, { ...wanted, token: await hashResetToken(token), now: clock() })
+    await keepRegistration(kysely, { ...wanted, digest: token.digest(), now: clock() })
     const url = new URL(config.resetPasswordUrl)
     url.searchParams.set('token', token.reveal())
     await app.mail.sendRegistration(wanted, url.href)

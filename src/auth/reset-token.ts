@@ -1,5 +1,5 @@
 import { hashPassword, type PasswordHash } from './password.ts'
-import { Secret } from './secret.ts'
+import { Secret, sha256 } from './secret.ts'
 
 const BYTES = 32
 
@@ -7,7 +7,12 @@ const BYTES = 32
 const ROUNDS = 4
 
 /** What a mail brings to whoever forgot a password: 256 random bits in hex, as many as Laravel's. */
-export class ResetToken extends Secret {}
+export class ResetToken extends Secret {
+  /** The lowercase hex SHA-256 of the token, by which a registration that waits for it is stored and found. */
+  digest(): string {
+    return sha256(this.reveal())
+  }
+}
 
 /**
  * A new reset token.

@@ -48,6 +48,17 @@ export async function noteKnownLogin(
   return { ...addressee, isNew: { browser: had_any && new_browser, network: had_any && new_network } }
 }
 
+/** Forgets what a login was the first to come from, if it was; the login as it was given to {@link noteKnownLogin}. */
+export async function forgetNewLogin(
+  db: Kysely<Schema>,
+  { userId, browser, network, now }: { userId: number; browser: string; network: string; now: number },
+): Promise<void> {
+  await sql`
+    delete from known_logins
+    where user_id = ${userId} and first_seen_at = ${millisToSeconds(now)}::timestamp
+      and (kind, value) in (('browser', ${browser}), ('network', ${network}))`.execute(db)
+}
+
 /** Forgets from where nobody has logged in since a moment, in milliseconds since the epoch. */
 export async function pruneKnownLogins(db: Kysely<Schema>, before: number): Promise<number> {
   return deleteInBatches(db, 'known_logins', sql`last_seen_at < ${millisToSeconds(before)}::timestamp`)

@@ -417,6 +417,7 @@ export interface PendingEmailChangesTable {
 
 /** Registrations that wait for their mail's link: a table of ours. */
 export interface PendingRegistrationsTable {
+  token: string
   email: string
   name: string
   requested_at: TimestampText

@@ -65,7 +65,7 @@ export interface SecuredAccount {
 /**
  * Ends all sessions and remembered devices of a link's user, and tokens if that is wanted, under the user's lock, and
  * stores a reset token for the user's address if that is verified. All links of the user are used up then. Browsers and
- * networks that were seen since what the mail tells of are forgotten, so that they are new when they come again.
+ * networks that were seen since what the first of them tells of are forgotten, so that they are new when they come again.
  *
  * @param secure.revokeTokens the class names that mean a user, to revoke tokens; null to leave them alone
  * @param secure.resetToken its hash
@@ -92,6 +92,8 @@ export async function secureAccount(
     )
     const used = links.find(link => link.token === token)
     if (used === undefined) return null
+    // A thief logs in before doing anything else, and the link of the last mail is the likeliest to be opened.
+    const [earliest = used.happened_at] = links.map(link => link.happened_at).sort()
     await endBrowsers(transaction, userId, { except: null })
     const tokens =
       revokeTokens === null
@@ -100,7 +102,7 @@ export async function secureAccount(
     await transaction
       .deleteFrom('known_logins')
       .where('user_id', '=', userId)
-      .where('first_seen_at', '>=', used.happened_at)
+      .where('first_seen_at', '>=', earliest)
       .execute()
     const user = await transaction
       .selectFrom('users')

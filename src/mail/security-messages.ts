@@ -44,7 +44,7 @@ export interface SecurityMessages {
   /** Tells that somebody enters wrong codes. */
   wrongCodes(to: Recipient, notice: Notice, tries: { count: number }): Mail
   /** Tells that the password was changed. */
-  passwordChanged(to: Recipient, notice: Notice): Mail
+  passwordChanged(to: Recipient, notice: Notice, change: { revokedTokens: boolean }): Mail
   /** Tells at the old address that there is a new one, which cannot be taken back. */
   emailChanged(to: Recipient, happening: Happening): Mail
   /** Tells that the account is deleted, and how it can come back. */
@@ -146,11 +146,13 @@ export function securityMessages(place: string, write: Write): SecurityMessages 
           ...wayOut(notice),
         ],
       }),
-    passwordChanged: (to, notice) =>
+    passwordChanged: (to, notice, { revokedTokens }) =>
       write(to, {
         subject: `Your password for ${place} was changed`,
         blocks: [
-          'Your account has a new password. Browsers that were logged in have to log in again.',
+          `Your account has a new password. Browsers that were logged in have to log in again.${
+            revokedTokens ? ' All tokens are revoked: programs that used one need another.' : ''
+          }`,
           factsOf(notice),
           ...wayOut(notice),
         ],

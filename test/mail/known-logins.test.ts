@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { DAY, type TestApp } from '../support/app.ts'
+import { DAY, MINUTE, type TestApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { linkIn } from '../support/mailbox.ts'
 import {
@@ -46,6 +46,42 @@ const logIn = async (t: Test, app: TestApp, user: User, userAgent: string, addre
 }
 
 async function known(t: Test, database: TestDatabase) {
+  await t.test('what the limit of mails keeps back is told when it comes again', async t => {
+    const { app, mails } = await startMailing(t, database)
+    const user = await someUser(database)
+    await logIn(t, app, user, FIREFOX, HOME)
+    // As a telephone travels; five of a kind are an hour's.
+    for (let n = 1; n <= 6; n++) await logIn(t, app, user, FIREFOX, `100.64.${n}.1`)
+    app.clock.advance(60 * MINUTE)
+    await logIn(t, app, user, FIREFOX, '100.64.5.1')
+    await logIn(t, app, user, FIREFOX, '100.64.6.1')
+    await app.close()
+    t.strictSame(
+      mails.received.map(({ text }) => /^Address: (.*)$/m.exec(text ?? '')?.[1]),
+      [1, 2, 3, 4, 5, 6].map(n => `100.64.${n}.1`),
+    )
+  })
+
+  await t.test('addresses that merely look alike do not use up what the other is told', async t => {
+    const { app, mails } = await startMailing(t, database)
+    const victim = await someUser(database)
+    const thief = await someUser(database)
+    const lookalike = victim.email.replace(/^./, 'ü')
+    await database.kysely.updateTable('users').set({ email: lookalike }).where('id', '=', thief.id).execute()
+    await logIn(t, app, { ...thief, email: lookalike }, FIREFOX, HOME)
+    for (let n = 1; n <= 7; n++) {
+      await logIn(t, app, { ...thief, email: lookalike }, FIREFOX, `100.64.${n}.1`)
+    }
+    await logIn(t, app, victim, FIREFOX, HOME)
+    await logIn(t, app, victim, CHROME, ELSEWHERE)
+    await app.close()
+    t.strictSame(
+      mails.received.at(-1)?.to?.map(({ address }) => address),
+      [victim.email],
+    )
+    t.equal(mails.received.length, 6)
+  })
+
   await t.test('a mail tells of a new browser and of a new network, and of neither twice', async t => {
     const { app, mails } = await startMailing(t, database)
     const user = await someUser(database)

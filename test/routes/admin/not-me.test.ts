@@ -119,6 +119,20 @@ async function ending(t: Test, database: TestDatabase) {
     t.match(mails.received.at(-1)?.text, /from a browser and a network that were not used/)
   })
 
+  await t.test('the thief is new again by the link of a later mail, too', async t => {
+    const { app, mails, user, thief } = await robbed(t, database)
+    app.clock.advance(5_000)
+    await thief.post('/user/confirm-password', { password: PASSWORD })
+    await thief.post('/api/me/token', { name: 'quick' })
+    const later = await nextLink(mails)
+    await press(app, later)
+    t.match((await mails.next()).subject, /^Everybody/)
+    await rob(app, user)
+    await app.close()
+    t.match(mails.received.at(-1)?.text, /from a browser and a network that were not used/)
+    t.equal(mails.received.length, 4)
+  })
+
   await t.test('the browser that says so is logged out as well', async t => {
     const { app, user, link } = await robbed(t, database)
     const browser = new PanelBrowser(app)

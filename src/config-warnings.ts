@@ -7,8 +7,14 @@ const KNOWN: ReadonlySet<string> = new Set(NAMES)
 /** Names that are shorter are too much like others, such as PATH like PORT. */
 const LEAST_LENGTH = 6
 
-/** How many letters of how long a name may be wrong, missing or too many. */
-const mistakesIn = (name: string) => (name.length < 12 ? 1 : name.length < 18 ? 2 : 3)
+/** How many letters of how long a name may be wrong, missing or too many: API_URL is another name than APP_URL. */
+const mistakesIn = (name: string) => (name.length < 8 ? 0 : name.length < 15 ? 1 : name.length < 18 ? 2 : 3)
+
+/** Parts of names that are shorter stand in others as well. */
+const LEAST_PART = 12
+
+/** The letters of a name, in whatever order, without what stands between its words. */
+const lettersOf = (name: string) => [...name.replaceAll('_', '')].sort().join('')
 
 /** A name with each of its words in the singular, as far as spelling tells. */
 const singular = (name: string) =>
@@ -23,8 +29,10 @@ function meantBy(name: string): string | null {
   const written = name.toUpperCase()
   let best: { known: string; mistakes: number } | null = null
   for (const known of NAMES) {
-    const isPart = written.includes('_') && known.endsWith(`_${written}`)
-    const mistakes = isPart ? 0 : distance(singular(written), singular(known))
+    const isPart =
+      written.length >= LEAST_PART && (known.endsWith(`_${written}`) || known.startsWith(`${written}_`))
+    const isTurned = lettersOf(written) === lettersOf(known)
+    const mistakes = isPart || isTurned ? 0 : distance(singular(written), singular(known))
     if (mistakes <= mistakesIn(known) && mistakes < (best?.mistakes ?? Number.POSITIVE_INFINITY)) {
       best = { known, mistakes }
     }

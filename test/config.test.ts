@@ -432,6 +432,8 @@ t.test('what whoever runs the server should know', async t => {
       ['DATABSE_URL', 'DATABASE_URL'],
       ['APP_KEYS', 'APP_KEY'],
       ['APPKEY', 'APP_KEY'],
+      ['APP_ULR', 'APP_URL'],
+      ['HASHIDS_SALT', 'HASHIDS_SALT_PLAYLISTS'],
       ['hide_private', 'HIDE_PRIVATE'],
       ['TRUSTED_PROXY', 'TRUSTED_PROXIES'],
       ['HSTS_PRELOADS', 'HSTS_PRELOAD'],
@@ -465,6 +467,13 @@ t.test('what whoever runs the server should know', async t => {
       'NODE_ENV',
       'npm_config_cache',
       'PGHOST',
+      'API_URL',
+      'METRICS_HOST',
+      'RATE_LIMIT',
+      'MAX_AGE',
+      'KUBERNETES_SERVICE_HOST',
+      'KUBERNETES_PORT',
+      'REDIS_SERVICE_PORT',
       'PORT',
     ]) {
       t.strictSame(warnings({ [name]: '1' }), [], name)

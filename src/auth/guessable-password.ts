@@ -1,5 +1,7 @@
 import { isIP } from 'node:net'
+import anyAscii from 'any-ascii'
 import { getDomainWithoutSuffix } from 'tldts'
+import { isAscii } from './name.ts'
 import { MIN_PASSWORD_LENGTH } from './password.ts'
 
 /** Characters that stand for letters, by the letter; `l` and `i` are one, since `1`, `!` and `|` stand for both. */
@@ -135,11 +137,21 @@ function* essences(text: readonly Folded[]): Generator<string> {
  */
 export function isCommonPassword(password: string, common: ReadonlySet<string>): boolean {
   const characters = plainCharacters(password)
-  for (const text of [folded(characters), folded(unshifted(characters))]) {
+  const forms = [characters, unshifted(characters), withoutRows(characters)]
+  // Words of other scripts are in such lists as they are written in ASCII.
+  if (!isAscii(password)) forms.push(plainCharacters(anyAscii(password)))
+  for (const text of forms.map(folded)) {
     for (const essence of essences(text)) if (common.has(essence)) return true
   }
   return false
 }
+
+/** Characters of which the same digit or symbol in a row counts twice at most: as decoration it adds nothing more. */
+const withoutRows = (characters: string[]) =>
+  characters.filter(
+    (character, index) =>
+      /\p{L}/u.test(character) || character !== characters[index - 1] || character !== characters[index - 2],
+  )
 
 /** Lines of characters that people follow: the alphabet, digits, and rows and columns of keyboards. */
 const LINES = [
@@ -148,6 +160,10 @@ const LINES = [
   ...['qwertyuiop', 'asdfghjkl', 'zxcvbnm'],
   ...['qwertzuiop', 'yxcvbnm', 'azertyuiop', 'qsdfghjklm', 'wxcvbn'],
   ...['1qaz', '2wsx', '3edc', '4rfv', '5tgb', '6yhn', '7ujm', '8ik', '9ol'],
+  ...['zse4', 'xdr5', 'cft6', 'vgy7', 'bhu8', 'nji9', 'mko0'],
+  ...['абвгдежзийклмнопрстуфхцчшщъыьэюя', 'йцукенгшщзхъ', 'фывапролджэ', 'ячсмитьбю'].map(line =>
+    plainCharacters(line).join(''),
+  ),
 ].flatMap(line => [line, [...line].reverse().join('')])
 
 /** Shorter parts follow a line, or repeat another, by chance. */
@@ -181,7 +197,10 @@ export function isRepetitive(password: string): boolean {
   const characters = plainCharacters(password)
   const once = characters.slice(0, repeatedLength(characters) ?? characters.length)
   const most = Math.min(MIN_PASSWORD_LENGTH - 1, Math.floor(characters.length / 2))
-  return effectiveLength(once.join('')) <= most
+  if (effectiveLength(once.join('')) <= most) return true
+  // Two runs by turns, such as 1a2b3c4d.
+  const turns = [0, 1].map(turn => characters.filter((_, index) => index % 2 === turn).join(''))
+  return turns.reduce((sum, run) => sum + effectiveLength(run), 0) <= most
 }
 
 /** Whom and what a new password must not be named after. */
@@ -232,13 +251,15 @@ export function namesakeOf(
     ['email', emailWords((email ?? '').slice(0, MOST_CHARACTERS))],
     ['site', [...wordsOf(siteName), ...hostWords(siteHost)]],
   ]
-  const text = folded(plainCharacters(password))
+  const text = folded(withoutRows(plainCharacters(password)))
   const core = undecorated(text)
   // Names may end in more digits than a decoration has.
   const candidates = [lettersOf(text), lettersOf(core)].filter(letters =>
     isDecorated(letters, text.length - letters.length),
   )
-  return words.find(([, of]) => candidates.some(letters => isNamedAfter(letters, of)))?.[0] ?? null
+  const reversed = candidates.map(letters => [...letters].reverse().join(''))
+  const isNamed = (of: string[]) => [...candidates, ...reversed].some(letters => isNamedAfter(letters, of))
+  return words.find(([, of]) => isNamed(of))?.[0] ?? null
 }
 
 function isNamedAfter(letters: string, words: string[]): boolean {

@@ -1,3 +1,4 @@
+import anyAscii from 'any-ascii'
 import { lazy } from '../lazy.ts'
 import { isAscii, nameKeys } from './name.ts'
 
@@ -21,11 +22,12 @@ const keys = lazy(() => ({
 
 /**
  * Whether a user name is kept from users, or cannot be told from one that is: by its key, and by its looks if it has
- * characters beyond ASCII. Hyphens and underscores do not make it another one.
+ * characters beyond ASCII. Neither hyphens and underscores nor another script make it another one.
  */
 export function isReservedName(name: string): boolean {
-  const bare = name.replace(/[-_]/g, '')
-  return [name, bare].some(form => {
+  // Letters with strokes and hooks, turned ones, and names as other scripts write them look like none of Unicode's table.
+  const written = isAscii(name) ? name : anyAscii(name)
+  return [name, name.replace(/[-_]/g, ''), written.replace(/[^a-z0-9]/gi, '')].some(form => {
     const { key, skeleton } = nameKeys(form)
     return keys().keys.has(key) || (!isAscii(form) && keys().skeletons.has(skeleton))
   })

@@ -27,6 +27,12 @@ t.test('a common password is one', async t => {
       '*Cat2024!',
       'L0ve-1998',
     ],
+    [
+      'with one symbol in a row',
+      'Passw0rd!!!!!!!!!!!!!!!!',
+      'Password1--------------------',
+      'letmein0000000000000000',
+    ],
     ['with symbols of the digits above', '!QAZ2wsx', '1qaz@WSX'],
     ['with separators', 'pass-word_1', 'P-a-s-s-w-o-r-d'],
     [
@@ -125,6 +131,17 @@ t.test('a password of runs is refused, and none of words or chance', async t => 
     t.ok(isRepetitive(password), password)
   }
   for (const password of [
+    '1a2b3c4d5e6f7g8h',
+    '1q2w3e4r5t6y7u8i9o0p',
+    'Qawsedrftgyhujik1',
+    'azbycxdwevfugthsir',
+    'йцукенгшщзхъфыв',
+    'Фывапролджэячсм1',
+    'Zse4Xdr5Cft6',
+  ]) {
+    t.ok(isRepetitive(password), password)
+  }
+  for (const password of [
     'Xk7!Qm#2',
     'Xk77!Qm2',
     'Xk7!Qm#2Xk7!Qm#2',
@@ -165,6 +182,10 @@ t.test('passwords named after somebody', async t => {
   const numbered = { ...NOBODY, name: 'user-8812345678' }
   t.equal(namesakeOf('user-8812345678-2024!', numbered), 'name', 'with more digits than a decoration has')
   t.equal(namesakeOf('User-8812345678', numbered), 'name')
+  for (const password of ['Nafadlez1!', 'zelda.fan................', 'Zelda_fan1!!!!!!!!!!!!!!!!']) {
+    t.equal(namesakeOf(password, { ...NOBODY, name: 'zelda_fan' }), 'name', password)
+  }
+  t.equal(namesakeOf('AnimeThemes................', NOBODY), 'site')
   t.equal(namesakeOf('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'of three letters')
   t.equal(namesakeOf('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
   t.equal(namesakeOf('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)

@@ -284,6 +284,21 @@ t.test('names that are reserved', async t => {
   ]) {
     t.ok(isReservedName(name), name)
   }
+  // Letters that Unicode's table of lookalikes does not have, and the word as other scripts write it.
+  for (const name of [
+    'ꞻdmin',
+    'ⱥdmin',
+    'ᶏdmin',
+    'aȡmin',
+    'ɐdmin',
+    'админ',
+    'adminʼ',
+    'adminـ',
+    'ˈadmin',
+    'adminー',
+  ]) {
+    t.ok(isReservedName(name), name)
+  }
   for (const name of ['ADMlN', '_admin_', 'ad-min', 'no-reply', 'NoReply', 'ᴀᴅᴍɪɴ', 'ad\u200bmin', '𝒶dmin']) {
     t.equal(isReservedName(name), name !== 'ADMlN', name)
   }

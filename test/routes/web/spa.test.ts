@@ -153,6 +153,7 @@ t.test('an account, from its beginning on', { skip }, async t => {
       FRONTEND_URL: pages,
       MAIL_URL: mails.url,
       MAIL_FROM: 'AnimeThemes <no-reply@example.org>',
+      MAIL_SECURITY_EVENTS: 'password-changed',
       LOGIN_RATE_LIMIT: '100',
       ...(pages !== SPA && { SANCTUM_STATEFUL_DOMAINS: new URL(pages).host }),
     },

@@ -62,7 +62,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, log, attemptCounts, metrics, clock, monotonic } = app
-    const texts = messages(config.appName)
+    const texts = messages(config.appName, config.securityContact[0] ?? null)
     const { send, close } = mailer({
       deliver: app.deliverMail ?? delivery(),
       onOutcome(outcome, { subject }, error) {

@@ -56,6 +56,11 @@ export function configWarnings(
     if (known !== null) warnings.push(`${name} is no setting of this server: did you mean ${known}?`)
   }
   if (config.appEnv !== 'production') return warnings
+  if (!environment.APP_URL) {
+    warnings.push(
+      `APP_URL is not set, and so it is ${config.appUrl.origin}: links in mails lead there, and requests that name another host are refused. Set it to the address that browsers use.`,
+    )
+  }
   if (config.hashidsSalt === '') {
     warnings.push(
       'HASHIDS_SALT_PLAYLISTS is empty: ids of playlists that were not unlisted from the beginning can be guessed. Set it to a random text, or to the salt that Laravel has; ids that exist stay as they are.',

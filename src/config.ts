@@ -300,7 +300,7 @@ export const SETTINGS = {
   frontendUrl: setting<URL | null>({
     name: 'FRONTEND_URL',
     fallback: null,
-    defaultNote: '`http://localhost:3000` locally, else `APP_URL`',
+    defaultNote: '`http://localhost:3000` locally, else `APP_URL`; required with `MAIL_URL` in production',
     about: 'The website: where the browser lands after its e-mail address was verified.',
     parse: webAddress,
   }),
@@ -316,7 +316,7 @@ export const SETTINGS = {
     fallback: null,
     defaultNote: '`FRONTEND_URL/reset-password`',
     about:
-      "The website's page for a new password: a mail leads there, with the token as `?token=`, unless the panel was asked, which has a page of its own.",
+      "The website's page for a new password: a mail leads there, with the token as `?token=`, and the page asks for the address as well, unless the panel was asked, which has a page of its own.",
     parse: webAddress,
   }),
   changePasswordUrl: setting<URL | null>({
@@ -332,7 +332,7 @@ export const SETTINGS = {
     fallback: '',
     defaultNote: 'no `security.txt`',
     about:
-      'Whom to tell of security faults, for `/.well-known/security.txt`: `mailto:`, `https:` and `tel:` URIs, comma-separated, the preferred one first.',
+      'Whom to tell of security faults, for `/.well-known/security.txt`: `mailto:`, `https:` and `tel:` URIs, comma-separated, the preferred one first. Mails name that to users who need help.',
     parse: listOf(
       'mailto:, https: or tel: URIs such as mailto:security@example.org, without spaces',
       item => /^(mailto:[^\s@]+@[^\s@]+|https:\/\/\S+|tel:\+?[\d.()-]+)$/i.test(item) && URL.canParse(item),
@@ -369,7 +369,9 @@ export const SETTINGS = {
         SECURITY_MAIL_NAMES.some(known => known === name)
       const unknown = names.find(name => !isKnown(name))
       if (unknown !== undefined) {
-        throw new Expected(`all, none, or some of ${SECURITY_MAIL_NAMES.join(', ')} (not "${unknown}")`)
+        throw new Expected(
+          `all or none alone, or some of ${SECURITY_MAIL_NAMES.join(', ')} (not "${unknown}")`,
+        )
       }
       return new Set(names.filter(isKnown))
     },
@@ -383,7 +385,7 @@ export const SETTINGS = {
       "First-party origins beside APP_URL's, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none. APP_URL's scheme is meant unless one is given.",
     emptyIsValue: true,
     parse: listOf(
-      'hosts such as localhost:3000 or *.example.org, as browsers write them: without :80 and :443, and [::1]',
+      'hosts such as localhost:3000, *.example.org or https://www.example.org, as browsers write them: without a path, without :80 and :443, and [::1]',
       item => /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item) && isWritten(item),
     ),
   }),

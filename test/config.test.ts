@@ -209,7 +209,7 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [{ HASH_ROUNDS: '3' }, 'HASH_ROUNDS=3: expected a whole number from 4 to 20'],
     [
       { SANCTUM_STATEFUL_DOMAINS: 'http://a.test/' },
-      'SANCTUM_STATEFUL_DOMAINS=http://a.test/: expected hosts such as localhost:3000 or *.example.org, as browsers write them: without :80 and :443, and [::1] (not "http://a.test/")',
+      'SANCTUM_STATEFUL_DOMAINS=http://a.test/: expected hosts such as localhost:3000, *.example.org or https://www.example.org, as browsers write them: without a path, without :80 and :443, and [::1] (not "http://a.test/")',
     ],
     [
       { CORS_ALLOWED_ORIGINS: 'https://a.test,https://b.test/' },
@@ -260,7 +260,7 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     ],
     [
       { MAIL_SECURITY_EVENTS: 'new-login, passwords' },
-      'MAIL_SECURITY_EVENTS=new-login, passwords: expected all, none, or some of new-login, token-created, token-ending, second-factor-on, second-factor-off, recovery-code-used, recovery-codes, wrong-codes, password-changed, email-changed, account-deleted (not "passwords")',
+      'MAIL_SECURITY_EVENTS=new-login, passwords: expected all or none alone, or some of new-login, token-created, token-ending, second-factor-on, second-factor-off, recovery-code-used, recovery-codes, wrong-codes, password-changed, email-changed, account-deleted (not "passwords")',
     ],
     [
       { MODERATION_TOKEN: 'a\nb' },
@@ -494,6 +494,9 @@ t.test('what whoever runs the server should know', async t => {
     }
     t.strictSame(warnings(complete), [])
     t.strictSame(warnings({ ...production, APP_ENV: 'local' }), [])
+    t.match(warnings({ ...complete, APP_URL: '' }), [
+      /^APP_URL is not set, and so it is http:\/\/127\.0\.0\.1:8000: /,
+    ])
   })
 })
 

@@ -54,8 +54,12 @@ export interface SecurityMessages {
 /** How many tokens a mail names. */
 const MOST_NAMED = 20
 
-/** Makes the {@link SecurityMessages} of a place. */
-export function securityMessages(place: string, write: Write): SecurityMessages {
+/**
+ * Makes the {@link SecurityMessages} of a place.
+ *
+ * @param reached where its operators are reached, in brackets behind a space; empty for nowhere that is known
+ */
+export function securityMessages(place: string, write: Write, reached: string): SecurityMessages {
   return {
     newLogin: (to, notice, { browser, network }) =>
       write(to, {
@@ -77,7 +81,7 @@ export function securityMessages(place: string, write: Write): SecurityMessages 
         subject: `New token for your ${place} account`,
         blocks: [
           name === null
-            ? 'A token of your account was replaced by a new one. Whoever has it can use your account with what it allows.'
+            ? 'A token of your account was replaced by a new one, of the same name. Whoever has it can use your account with what it allows.'
             : `A token was created for your account: ${quoted(name)}. Whoever has it can use your account with what it allows.`,
           factsOf(notice),
           ...wayOut(notice, 'Tick the box for tokens there.'),
@@ -104,7 +108,7 @@ export function securityMessages(place: string, write: Write): SecurityMessages 
           factsOf(notice),
           ...wayOut(
             notice,
-            'Whoever set up this second factor has its codes: tell those who run the place that it is not yours.',
+            `Whoever set up this second factor has its codes: tell those who run the place${reached} that it is not yours.`,
           ),
         ],
       }),
@@ -163,7 +167,7 @@ export function securityMessages(place: string, write: Write): SecurityMessages 
         blocks: [
           'Your account has another e-mail address from now on. This is the last mail to this one.',
           factsOf(happening),
-          'If that was not you, tell those who run the place: somebody else may have got in.',
+          `If that was not you, tell those who run the place${reached}: somebody else may have got in.`,
         ],
       }),
     accountDeleted: (to, happening, { days }) =>
@@ -172,7 +176,7 @@ export function securityMessages(place: string, write: Write): SecurityMessages 
         blocks: [
           'Your account is deleted: nobody can log in, and its tokens open nothing.',
           factsOf(happening),
-          `It is kept for ${days} days and then deleted for good, with its playlists. Until then those who run the place can bring it back: write to them from this address, whether it was not you or you have changed your mind.`,
+          `It is kept for ${days} days and then deleted for good, with its playlists. Until then those who run the place${reached} can bring it back: write to them from this address, whether it was not you or you have changed your mind.`,
         ],
       }),
   }

@@ -74,3 +74,14 @@ t.test('a list of tokens says how many more there are', async t => {
   t.notMatch(tokensEnding(TO, tokens(20), page).text, /more/)
   t.match(tokensEnding(TO, tokens(21), page).text, /“t19” ends at .*\n- and 1 more/)
 })
+
+t.test('mails name whom to write to, if that is known', async t => {
+  const deleted = (contact: string | null) =>
+    messages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
+  t.match(
+    deleted('mailto:help@example.org'),
+    /those who run the place \(help@example\.org\) can bring it back/,
+  )
+  t.match(deleted('https://example.org/help'), /those who run the place \(https:\/\/example\.org\/help\) can/)
+  t.match(deleted(null), /those who run the place can bring it back/)
+})

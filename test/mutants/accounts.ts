@@ -3,6 +3,13 @@ import type { Mutant } from './mutant.ts'
 /** Passwords, second factors, e-mail addresses, and the forms that change them. */
 export const ACCOUNTS: readonly Mutant[] = [
   {
+    name: 'a registration is completed by its own token',
+    file: 'src/database/registrations.ts',
+    find: ".where('token', '=', digest)",
+    replace: '',
+    tests: ['test/routes/web/register-reveals.test.ts'],
+  },
+  {
     name: 'with REGISTER_REVEALS=false a registration tells nothing',
     file: 'routes/web/register.ts',
     find: 'if (!config.registerReveals) {',

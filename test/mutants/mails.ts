@@ -3,6 +3,20 @@ import type { Mutant } from './mutant.ts'
 /** Mails about accounts, and the page on which users say that something was not their doing. */
 export const MAILS: readonly Mutant[] = [
   {
+    name: 'a new login whose mail was kept back is told later',
+    file: 'plugins/security-mails.ts',
+    find: 'return isTold || forgetNewLogin(kysely, login)',
+    replace: 'return isTold',
+    tests: ['test/mail/known-logins.test.ts'],
+  },
+  {
+    name: 'a link forgets what was seen since the first event',
+    file: 'src/database/security-links.ts',
+    find: '= links.map(link => link.happened_at).sort()',
+    replace: '= [used.happened_at]',
+    tests: ['test/routes/admin/not-me.test.ts'],
+  },
+  {
     name: 'a link counts once',
     file: 'src/database/security-links.ts',
     find: 'delete from security_links where user_id = ${userId} returning token, happened_at::text',
@@ -47,7 +61,7 @@ export const MAILS: readonly Mutant[] = [
   {
     name: "a thief's browser is new again",
     file: 'src/database/security-links.ts',
-    find: ".where('first_seen_at', '>=', used.happened_at)",
+    find: ".where('first_seen_at', '>=', earliest)",
     replace: ".where('first_seen_at', '<', '1970-01-01')",
     tests: ['test/routes/admin/not-me.test.ts'],
   },

@@ -47,7 +47,9 @@ const readings = {
   visibility: labelOf(EXTERNAL_PROFILE_VISIBILITY),
 }
 
-const unknown = { 404: failure('There is no such external profile.', MESSAGES.notFound) }
+const unknown = {
+  404: failure('There is no such external profile, or it is private to somebody else.', MESSAGES.notFound),
+}
 
 const profiles: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app

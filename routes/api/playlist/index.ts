@@ -27,12 +27,12 @@ const Name = Text(192, 'The name.', 'Best OPs')
 const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])
 const Visibility = Label(
   PLAYLIST_VISIBILITY,
-  'Who can find it: everybody, its owner, or whoever knows the id. Case does not matter, and 0, 1, 2 mean the same.',
+  'Who can find it: everybody, its owner, or whoever knows the id. Of a playlist that becomes unlisted the id can be guessed, unless `regenerate_id` is true as well. Case does not matter, and 0, 1, 2 mean the same.',
   'Public',
 )
 const RegenerateId = Type.Union([Type.Boolean(), Type.Null()], {
   description:
-    'Whether the playlist gets another id, under which it is found from now on: a random one if it is unlisted then, else the one that is made of its numbers. What was shared before leads nowhere.',
+    'Whether the id is made anew: a random one if the playlist is unlisted then, under which alone it is found from now on; else the one that follows from its numbers, which it mostly has already.',
   examples: [false],
 })
 
@@ -50,7 +50,9 @@ const readings = {
   regenerate_id: booleanOf,
 }
 
-const unknown = { 404: failure('There is no such playlist.', MESSAGES.notFound) }
+const unknown = {
+  404: failure('There is no such playlist, or it is private to somebody else.', MESSAGES.notFound),
+}
 
 const playlists: FastifyPluginAsyncTypebox = async app => {
   const { config, clock, random } = app

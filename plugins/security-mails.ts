@@ -122,7 +122,7 @@ export default fp(
         text(noted, await noticeOf(userId, happening), isNew),
       )
       // What its user was not told of is told when it comes again.
-      return isTold || forgetNewLogin(kysely, login)
+      return isTold || forgetNewLogin(kysely, login, isNew)
     }
 
     const tell = async (name: SecurityMail | null, told: Told): Promise<void> => {

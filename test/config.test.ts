@@ -369,52 +369,10 @@ t.test('production refuses what would be unsafe', async t => {
     [{ TRUSTED_PROXIES: '0.0.0.0/0' }, 'TRUSTED_PROXIES'],
     [{ TRUSTED_PROXIES: '::/0' }, 'TRUSTED_PROXIES'],
     [{ HASH_ROUNDS: '9' }, 'HASH_ROUNDS'],
-    [{ APP_URL: 'http://api.example.org' }, 'APP_URL=http://api\\.example\\.org/: expected https://'],
-    [{ APP_URL: 'http://192.168.1.5:8000' }, 'APP_URL'],
-    [{ APP_URL: 'http://localhost.example.org' }, 'APP_URL'],
-    [{ APP_URL: 'http://127.example.org' }, 'APP_URL'],
-    [{ HOST: '192.168.1.5' }, 'APP_URL'],
   ] as const) {
     const problems = problemsOf({ ...safe, ...environment })
     t.match(problems, [new RegExp(`^${name}`)], JSON.stringify(environment))
     t.strictSame(problemsOf({ ...safe, ...environment, APP_ENV: 'local' }), [], 'and elsewhere it is allowed')
-  }
-})
-
-t.test('plain HTTP is for this machine, or for whoever insists', async t => {
-  const production = { DATABASE_URL, APP_KEY: TEST_KEY }
-  for (const APP_URL of [
-    'http://localhost:8000',
-    'http://127.0.0.1',
-    'http://127.1.2.3:80',
-    'http://[::1]:8000',
-    'http://api.localhost:8000',
-    'https://api.example.org',
-  ]) {
-    t.strictSame(problemsOf({ ...production, APP_URL }), [], APP_URL)
-  }
-  const insisting = { ...production, APP_URL: 'http://10.0.0.5', ALLOW_INSECURE_HTTP: 'true' }
-  t.strictSame(problemsOf(insisting), [])
-  t.match(
-    configWarnings(loadConfig(insisting), insisting).join('\n'),
-    /^ALLOW_INSECURE_HTTP=true and APP_URL=/m,
-  )
-})
-
-t.test("this machine's names are first parties of a server on this machine", async t => {
-  const local = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
-  for (const [environment, expected] of [
-    [{}, local],
-    [{ APP_URL: 'http://localhost:9000' }, local],
-    [{ APP_URL: 'http://127.0.0.1:9000', DATABASE_URL, APP_KEY: TEST_KEY }, local],
-    [{ APP_URL: 'http://[::1]' }, local],
-    [{ APP_URL: 'https://api.example.org' }, []],
-    [{ APP_URL: 'https://api.example.org', DATABASE_URL, APP_KEY: TEST_KEY }, []],
-    [{ APP_URL: 'http://192.168.1.5:8000' }, []],
-    [{ APP_URL: 'https://api.example.org', SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' }, ['localhost:3000']],
-    [{ SANCTUM_STATEFUL_DOMAINS: '' }, []],
-  ] as const) {
-    t.strictSame(loadConfig(environment).statefulDomains, expected, JSON.stringify(environment))
   }
 })
 

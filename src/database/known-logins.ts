@@ -48,15 +48,18 @@ export async function noteKnownLogin(
   return { ...addressee, isNew: { browser: had_any && new_browser, network: had_any && new_network } }
 }
 
-/** Forgets what a login was the first to come from, if it was; the login as it was given to {@link noteKnownLogin}. */
+/** Forgets what a login was the first to come from, as {@link noteKnownLogin} said of it. */
 export async function forgetNewLogin(
   db: Kysely<Schema>,
-  { userId, browser, network, now }: { userId: number; browser: string; network: string; now: number },
+  { userId, browser, network }: { userId: number; browser: string; network: string },
+  isNew: NotedLogin['isNew'],
 ): Promise<void> {
   await sql`
     delete from known_logins
-    where user_id = ${userId} and first_seen_at = ${millisToSeconds(now)}::timestamp
-      and (kind, value) in (('browser', ${browser}), ('network', ${network}))`.execute(db)
+    where user_id = ${userId} and (
+      ${isNew.browser} and kind = 'browser' and value = ${browser}
+      or ${isNew.network} and kind = 'network' and value = ${network}
+    )`.execute(db)
 }
 
 /** Forgets from where nobody has logged in since a moment, in milliseconds since the epoch. */

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { DAY, MINUTE, type TestApp } from '../support/app.ts'
+import { DAY, type TestApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { linkIn } from '../support/mailbox.ts'
 import {
@@ -47,19 +47,19 @@ const logIn = async (t: Test, app: TestApp, user: User, userAgent: string, addre
 
 async function known(t: Test, database: TestDatabase) {
   await t.test('what the limit of mails keeps back is told when it comes again', async t => {
-    const { app, mails } = await startMailing(t, database)
     const user = await someUser(database)
-    await logIn(t, app, user, FIREFOX, HOME)
+    const toldOf = async (addresses: readonly string[]) => {
+      // Another server counts mails anew, as if an hour had passed.
+      const { app, mails } = await startMailing(t, database)
+      for (const address of addresses) await logIn(t, app, user, FIREFOX, address)
+      await app.close()
+      return mails.received.map(({ text }) => /^Address: (.*)$/m.exec(text ?? '')?.[1])
+    }
     // As a telephone travels; five of a kind are an hour's.
-    for (let n = 1; n <= 6; n++) await logIn(t, app, user, FIREFOX, `100.64.${n}.1`)
-    app.clock.advance(60 * MINUTE)
-    await logIn(t, app, user, FIREFOX, '100.64.5.1')
-    await logIn(t, app, user, FIREFOX, '100.64.6.1')
-    await app.close()
-    t.strictSame(
-      mails.received.map(({ text }) => /^Address: (.*)$/m.exec(text ?? '')?.[1]),
-      [1, 2, 3, 4, 5, 6].map(n => `100.64.${n}.1`),
-    )
+    const networks = [1, 2, 3, 4, 5, 6].map(n => `100.64.${n}.1`)
+    t.strictSame(await toldOf([HOME, ...networks]), networks.slice(0, 5))
+    t.strictSame(await toldOf([HOME, ...networks]), networks.slice(5), 'and nothing else is')
+    t.strictSame(await toldOf([HOME, ...networks]), [])
   })
 
   await t.test('addresses that merely look alike do not use up what the other is told', async t => {

@@ -5,7 +5,7 @@ export const MAILS: readonly Mutant[] = [
   {
     name: 'a new login whose mail was kept back is told later',
     file: 'plugins/security-mails.ts',
-    find: 'return isTold || forgetNewLogin(kysely, login)',
+    find: 'return isTold || forgetNewLogin(kysely, login, isNew)',
     replace: 'return isTold',
     tests: ['test/mail/known-logins.test.ts'],
   },

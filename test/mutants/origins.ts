@@ -70,14 +70,14 @@ export const ORIGINS: readonly Mutant[] = [
     file: 'src/config.ts',
     find: 'isLoopback(appUrl) ? LOCAL_FIRST_PARTIES : []',
     replace: 'LOCAL_FIRST_PARTIES',
-    tests: ['test/config.test.ts'],
+    tests: ['test/config-origins.test.ts'],
   },
   {
     name: 'no plain HTTP in production',
     file: 'src/config.ts',
     find: "appUrl.protocol === 'http:' && !isLoopback(appUrl) && !allowInsecureHttp",
     replace: 'false',
-    tests: ['test/config.test.ts'],
+    tests: ['test/config-origins.test.ts'],
   },
   {
     name: 'TLS for the password of the mail server',

@@ -104,6 +104,7 @@ t.test('tokens in the hands of two instances', async t => {
   })
 
   await t.test('a session that ends while it issues issues before its end or not at all', async t => {
+    let endings = 0
     for (let round = 0; round < 20; round += 1) {
       const browser = new PanelBrowser(first)
       await browser.logIn(user)
@@ -119,10 +120,13 @@ t.test('tokens in the hands of two instances', async t => {
         .returning('id')
         .execute()
       const [{ status }, { length }] = await Promise.all([form, ended])
-      t.ok(length >= 1)
+      // The confirmed password gives the session another id: a deletion that waited for that finds nothing.
+      if (length > 0) endings += 1
       const names = await tokenNames(database, user)
       t.strictSame(names, status === 201 ? ['late'] : [], `${status}`)
       await database.kysely.deleteFrom('personal_access_tokens').where('tokenable_id', '=', user.id).execute()
+      await database.kysely.deleteFrom('sessions').where('user_id', '=', user.id).execute()
     }
+    t.ok(endings > 0)
   })
 })

@@ -6,6 +6,7 @@ import { MESSAGES } from '../src/api/messages.ts'
 import { isEmail } from '../src/auth/email.ts'
 import { hashResetToken, mintResetToken, ResetToken } from '../src/auth/reset-token.ts'
 import { randomAlphanumerics } from '../src/auth/secret.ts'
+import { tokenLink } from '../src/auth/token-link.ts'
 import { findResetToken, keepResetToken } from '../src/database/password-resets.ts'
 import { completeRegistration, findRegistration } from '../src/database/registrations.ts'
 import { UserExists } from '../src/database/user-keys.ts'
@@ -66,9 +67,7 @@ export default fp(
         now: clock(),
       })
       if (!isKept) return false
-      const url = new URL(page)
-      url.searchParams.set('token', token.reveal())
-      await app.mail.sendPasswordReset(user, url.href)
+      await app.mail.sendPasswordReset(user, tokenLink(page, token))
       return true
     }
 

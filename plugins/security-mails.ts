@@ -3,6 +3,7 @@ import fp from 'fastify-plugin'
 import type { AccountEvent } from '../src/auth/events.ts'
 import { mintSecurityLinkToken } from '../src/auth/security-link.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../src/auth/time.ts'
+import { tokenLink } from '../src/auth/token-link.ts'
 import { background } from '../src/background.ts'
 import { PANEL_PATH } from '../src/config.ts'
 import { forgetNewLogin, noteKnownLogin } from '../src/database/known-logins.ts'
@@ -61,8 +62,7 @@ export default fp(
       const link = { token: token.digest(), userId, happenedAt: happening.at, now: clock() }
       await storeSecurityLink(kysely, link)
       const page = new URL(`${PANEL_PATH}/not-me`, config.appUrl)
-      page.searchParams.set('token', token.reveal())
-      return { ...happening, notMeUrl: page.href }
+      return { ...happening, notMeUrl: tokenLink(page, token) }
     }
 
     const tellUser = async (

@@ -1,19 +1,10 @@
 import t from 'tap'
-import { ConfigError, loadConfig } from '../src/config.ts'
+import { loadConfig } from '../src/config.ts'
 import { configWarnings } from '../src/config-warnings.ts'
 import { TEST_KEY } from './support/app.ts'
+import { problemsOf } from './support/problems-of.ts'
 
 const DATABASE_URL = 'postgres://user:s3cret@db.test/accounts'
-
-const problemsOf = (environment: Record<string, string>) => {
-  try {
-    loadConfig(environment)
-    return []
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return error.message.split('\n')
-  }
-}
 
 t.test('plain HTTP is for this machine, or for whoever insists', async t => {
   const production = { DATABASE_URL, APP_KEY: TEST_KEY }

@@ -6,22 +6,13 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { withAppKey } from '../src/app-key.ts'
 import { program } from '../src/commands/program.ts'
-import { ConfigError, loadConfig } from '../src/config.ts'
+import { loadConfig } from '../src/config.ts'
 import { configWarnings } from '../src/config-warnings.ts'
 import { TEST_KEY } from './support/app.ts'
 import { commandsTable, envExample, settingsTable } from './support/docs.ts'
+import { problemsOf } from './support/problems-of.ts'
 
 const DATABASE_URL = 'postgres://user:s3cret@db.internal:5432/animethemes'
-
-const problemsOf = (environment: Record<string, string>) => {
-  try {
-    loadConfig(environment)
-    return []
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    return error.message.split('\n')
-  }
-}
 
 t.test('the defaults', async t => {
   const config = loadConfig({})
@@ -323,6 +314,14 @@ t.test('a wrong value stops the start, and says which, what and why', async t =>
     [{ LOG_REQUESTS: '2' }, 'LOG_REQUESTS=2: expected all, errors, or a share from 0 to 1'],
     [{ LOG_REQUESTS: 'some' }, 'LOG_REQUESTS=some: expected all, errors, or a share from 0 to 1'],
     [{ CSRF_MODE: 'off' }, 'CSRF_MODE=off: expected one of token, origin-only'],
+    [
+      { REGISTER_REVEALS: 'false', EMAIL_CHANGE: 'immediate' },
+      'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, since an address that changes at once tells whether it was free',
+    ],
+    [
+      { REGISTER_REVEALS: 'false', REVEAL_UNKNOWN_EMAIL: 'true' },
+      'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, since asking for a new password tells the same',
+    ],
     ...[{}, { HSTS_INCLUDE_SUBDOMAINS: 'true', HSTS_MAX_AGE: '31535999' }].map(
       less =>
         [

@@ -5,6 +5,7 @@ import { isYes } from '../../src/api/account-input.ts'
 import { revokedDetails } from '../../src/auth/events.ts'
 import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
 import { parseSecurityLinkToken, type SecurityLinkToken } from '../../src/auth/security-link.ts'
+import { tokenLink } from '../../src/auth/token-link.ts'
 import { findSecurityLink, secureAccount } from '../../src/database/security-links.ts'
 import { ANYBODY, HIDDEN } from '../../src/panel/access.ts'
 import { NotMe, NotMeImpossible, Secured } from '../../src/panel/pages/not-me.tsx'
@@ -72,9 +73,7 @@ const notMe: FastifyPluginAsyncTypebox = async app => {
         request.record('token revoked', { userId, which: 'all', ...revokedDetails(tokens) })
       }
       if (email !== null) {
-        const url = new URL(config.resetPasswordUrl)
-        url.searchParams.set('token', resetToken.reveal())
-        await app.mail.sendAccountSecured({ name, email }, url.href)
+        await app.mail.sendAccountSecured({ name, email }, tokenLink(config.resetPasswordUrl, resetToken))
       }
       if (request.identity?.user.id === userId) {
         // The session of this very browser is over as well.

@@ -3,6 +3,7 @@ import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
 import { parseRevertToken } from '../../src/auth/revert-token.ts'
+import { tokenLink } from '../../src/auth/token-link.ts'
 import { findEmailRevert, revertEmail } from '../../src/database/email-changes.ts'
 import { UserExists } from '../../src/database/user-keys.ts'
 import { ANYBODY, HIDDEN } from '../../src/panel/access.ts'
@@ -60,9 +61,7 @@ const revert: FastifyPluginAsyncTypebox = async app => {
       if (reverted === null) return refuse(reply, 404, OVER)
       const { userId, email } = reverted
       request.record('email change reverted', { userId })
-      const url = new URL(config.resetPasswordUrl)
-      url.searchParams.set('token', resetToken.reveal())
-      await app.mail.sendEmailReverted(reverted, url.href)
+      await app.mail.sendEmailReverted(reverted, tokenLink(config.resetPasswordUrl, resetToken))
       return reply.page({ title: TITLE }, <EmailReverted email={email} />)
     },
   )

@@ -13,10 +13,12 @@ import { OptionalPassword } from '../../src/api/input.ts'
 import { MESSAGES } from '../../src/api/messages.ts'
 import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
 import { mintResetToken } from '../../src/auth/reset-token.ts'
+import { tokenLink } from '../../src/auth/token-link.ts'
 import { keepRegistration } from '../../src/database/registrations.ts'
 import { UserExists } from '../../src/database/user-keys.ts'
-import { findUserByEmail, insertUser } from '../../src/database/users.ts'
+import { insertUser } from '../../src/database/users.ts'
 import { accountKey } from '../../src/limits/attempt-limit.ts'
+import { tellOwner } from '../../src/new-email.ts'
 
 const { rules } = MESSAGES
 
@@ -41,17 +43,11 @@ const register: FastifyPluginAsyncTypebox = async app => {
    * name become anybody's before: whether it is free afterwards would tell whether the address was.
    */
   const registerUnseen = async (wanted: { name: string; email: string }) => {
-    if (await app.screening.isEmailTaken(wanted.email, null)) {
-      const owner = await findUserByEmail(kysely, wanted.email)
-      if (owner !== null) await app.mail.sendAddressInUse(owner)
-      return
-    }
+    if (await tellOwner(app, wanted.email, null)) return
     if (!(await app.mail.mayReceive('registration', wanted.email))) return
     const token = mintResetToken(random)
     await keepRegistration(kysely, { ...wanted, digest: token.digest(), now: clock() })
-    const url = new URL(config.resetPasswordUrl)
-    url.searchParams.set('token', token.reveal())
-    await app.mail.sendRegistration(wanted, url.href)
+    await app.mail.sendRegistration(wanted, tokenLink(config.resetPasswordUrl, token))
   }
 
   app.post(

@@ -26,7 +26,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: "with REGISTER_REVEALS=false another user's address gets no link",
     file: 'src/new-email.ts',
-    find: 'if (config.registerReveals) return',
+    find: 'if (server.config.registerReveals) return',
     replace: 'if (true) return',
     tests: ['test/routes/web/register-reveals.test.ts'],
   },

@@ -8,6 +8,7 @@ import type { SessionIdentity } from '../../../src/auth/identity.ts'
 import { mintRevertToken } from '../../../src/auth/revert-token.ts'
 import { equalSecrets } from '../../../src/auth/secret.ts'
 import { emailHash, isSignedLink } from '../../../src/auth/signed-link.ts'
+import { tokenLink } from '../../../src/auth/token-link.ts'
 import { PANEL_PATH } from '../../../src/config.ts'
 import { confirmPendingEmail, findPendingEmail } from '../../../src/database/email-changes.ts'
 import { UserExists } from '../../../src/database/user-keys.ts'
@@ -58,8 +59,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
       return
     }
     const page = new URL(`${PANEL_PATH}/revert-email`, config.appUrl)
-    page.searchParams.set('token', token.reveal())
-    await app.mail.sendEmailReplaced(before, page.href, happening)
+    await app.mail.sendEmailReplaced(before, tokenLink(page, token), happening)
   }
 
   app.get(

@@ -88,10 +88,13 @@ const timeouts = (requestTimeoutMs: number) => ({
   headersTimeout: receiveMs(requestTimeoutMs),
   requestTimeout: receiveMs(requestTimeoutMs),
   // Node looks every half minute unless told otherwise, and would end a slow client after a minute.
-  connectionsCheckingInterval: 1_000,
+  connectionsCheckingInterval: CHECK_MS,
   // Proxies keep a connection for a minute: it has to be they who close it.
   keepAliveTimeout: 72_000,
 })
+
+/** How often Node looks for clients that send their requests slowly, in milliseconds. */
+const CHECK_MS = 1_000
 
 const receiveMs = (requestTimeoutMs: number) => Math.min(RECEIVE_MS, requestTimeoutMs)
 
@@ -103,7 +106,8 @@ const receiveMs = (requestTimeoutMs: number) => Math.min(RECEIVE_MS, requestTime
 function httpServer(requestTimeoutMs: number, drain: Drain, handle: RequestListener): Server {
   const server = createServer({ ...timeouts(requestTimeoutMs), ServerResponse: drain.ServerResponse }, handle)
   drain.watch(server)
-  server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs)
+  // Slow requests are looked for before that: they are answered with 408.
+  server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs) + CHECK_MS
   return server
 }
 

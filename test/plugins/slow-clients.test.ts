@@ -1,8 +1,13 @@
 import { once } from 'node:events'
+import type { Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
+
+/** How often a server looks for slow requests, in milliseconds: Node has it without a type. */
+const checkingInterval = (server: Server) =>
+  (server as unknown as { connectionsCheckingInterval: number }).connectionsCheckingInterval
 
 t.test('clients that send their requests slowly are cut off (Slowloris)', async t => {
   const database = await createDatabase(t, 'postgres')
@@ -55,8 +60,13 @@ t.test('clients that send their requests slowly are cut off (Slowloris)', async 
     const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '3600' } })
     const { headersTimeout, requestTimeout } = app.server
     t.strictSame([headersTimeout, requestTimeout], [30_000, 30_000])
-    t.equal(app.server.timeout, 3_630_000, 'and as much to read the answer')
-    const { connectionsCheckingInterval } = app.server as unknown as { connectionsCheckingInterval: number }
-    t.ok(connectionsCheckingInterval <= 1_000, 'which Node looks for once a second, not twice a minute')
+    t.equal(app.server.timeout, 3_631_000, 'and as much to read the answer')
+    t.ok(checkingInterval(app.server) <= 1_000, 'which Node looks for once a second, not twice a minute')
+  })
+
+  await t.test('whose connection is not cut before slow requests were looked for', async t => {
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '1' } })
+    const { timeout, requestTimeout } = app.server
+    t.ok(timeout > requestTimeout + checkingInterval(app.server), '408 comes first')
   })
 })

@@ -1,7 +1,7 @@
-import { requireFewValues } from '../src/api/json-size.ts'
-import { multipartPairs, parseForm, valuesOf } from '../src/form.ts'
-import { requestCeiling } from '../src/limits/ceiling.ts'
-import { clientAddresses } from '../src/limits/client-address.ts'
+import { multipartPairs, parseForm, valuesOf } from '#src/http/form.ts'
+import { requireFewValues } from '#src/input/json-size.ts'
+import { requestCeiling } from '#src/limits/ceiling.ts'
+import { clientAddresses } from '#src/limits/client-address.ts'
 
 const KILOBYTE = 1024
 const SIZES = [256, 512, 1024] as const

@@ -9,15 +9,15 @@ import {
   routeNotFound,
   SecondFactorRequired,
   unauthenticated,
-} from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import type { Endpoint } from '../src/api/query/resource.ts'
-import { accessResponses } from '../src/api/responses.ts'
-import { type Ability, allows } from '../src/auth/ability.ts'
-import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '../src/auth/permission.ts'
-import { owesSecondFactor } from '../src/auth/second-factor.ts'
-import { hasConfirmedPassword } from '../src/auth/session.ts'
-import { isHealthCheck, isSafe, pathOf, ROUTER_OPTIONS } from '../src/http.ts'
+} from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { accessResponses } from '#src/api/responses.ts'
+import { type Ability, allows } from '#src/auth/ability.ts'
+import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '#src/auth/permission.ts'
+import { owesSecondFactor } from '#src/auth/second-factor.ts'
+import { hasConfirmedPassword } from '#src/auth/session.ts'
+import { isHealthCheck, isSafe, pathOf, ROUTER_OPTIONS } from '#src/http/http.ts'
+import type { Endpoint } from '#src/query/resource.ts'
 
 /** Who may call a route. */
 export interface Access {

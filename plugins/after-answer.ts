@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { serviceUnavailable } from '../src/api/errors.ts'
-import { background } from '../src/background.ts'
+import { serviceUnavailable } from '#src/answers/errors.ts'
+import { background } from '#src/runtime/background.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

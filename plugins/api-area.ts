@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { PANEL_PATH, SYSTEM_PATHS } from '../src/config.ts'
-import { pathOf } from '../src/http.ts'
+import { PANEL_PATH, SYSTEM_PATHS } from '#src/config/config.ts'
+import { pathOf } from '#src/http/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

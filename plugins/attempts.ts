@@ -1,18 +1,18 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { tooManyRequests } from '../src/api/errors.ts'
-import { MINUTE_MS } from '../src/auth/time.ts'
-import type { Config } from '../src/config.ts'
-import { hasLoggedInFrom } from '../src/database/login-addresses.ts'
+import { tooManyRequests } from '#src/answers/errors.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
+import type { Config } from '#src/config/config.ts'
+import { hasLoggedInFrom } from '#src/database/login-addresses.ts'
 import {
   ACCOUNTS_PER_ADDRESS,
   attemptLimit,
   failureLimit,
   hourlyAddressLimit,
-} from '../src/limits/attempt-limit.ts'
-import type { Network } from '../src/limits/client-address.ts'
-import { LimitExceeded } from '../src/limits/counters.ts'
-import { guessLimit } from '../src/limits/guess-limit.ts'
+} from '#src/limits/attempt-limit.ts'
+import type { Network } from '#src/limits/client-address.ts'
+import { LimitExceeded } from '#src/limits/counters.ts'
+import { guessLimit } from '#src/limits/guess-limit.ts'
 
 /** Laravel's limit for links that verify an e-mail address and for asking for one. */
 const VERIFICATIONS = 6

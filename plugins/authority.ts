@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Transaction } from 'kysely'
-import { passwordConfirmationRequired, unauthenticated } from '../src/api/errors.ts'
-import { type Identity, judgeToken } from '../src/auth/identity.ts'
-import { judgeSession } from '../src/auth/session.ts'
-import { bearerCredential } from '../src/auth/token.ts'
-import { lockAuthority } from '../src/database/authority.ts'
-import type { Schema } from '../src/database/schema.ts'
+import { passwordConfirmationRequired, unauthenticated } from '#src/answers/errors.ts'
+import { type Identity, judgeToken } from '#src/auth/identity.ts'
+import { judgeSession } from '#src/auth/session.ts'
+import { bearerCredential } from '#src/auth/token.ts'
+import { lockAuthority } from '#src/database/authority.ts'
+import type { Schema } from '#src/database/schema.ts'
 
 /** A write that needs the caller's authority, with that as it is under lock. */
 type AuthorizedWrite<T, I extends Identity> = (transaction: Transaction<Schema>, identity: I) => Promise<T>

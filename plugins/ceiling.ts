@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { tooManyRequests } from '../src/api/errors.ts'
-import { isHealthCheck } from '../src/http.ts'
+import { tooManyRequests } from '#src/answers/errors.ts'
+import { isHealthCheck } from '#src/http/http.ts'
 
 /**
  * Refuses clients that send far more than any limit allows, whatever they ask for, before anything is looked up. Health

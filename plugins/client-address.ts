@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import type { ClientAddress } from '../src/limits/client-address.ts'
+import type { ClientAddress } from '#src/limits/client-address.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

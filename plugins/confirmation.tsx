@@ -2,10 +2,10 @@ import { hash } from 'node:crypto'
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { render } from 'preact-render-to-string'
-import { pathOf } from '../src/http.ts'
-import type { Faults } from '../src/panel/elements.tsx'
-import { Confirmation } from '../src/panel/pages/questions.tsx'
-import { type Asked, fieldsOf, isConfirmed, type Question } from '../src/panel/question.ts'
+import { pathOf } from '#src/http/http.ts'
+import type { Faults } from '#src/panel/elements.tsx'
+import { Confirmation } from '#src/panel/pages/questions.tsx'
+import { type Asked, fieldsOf, isConfirmed, type Question } from '#src/panel/question.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { type FirstParty, firstParty } from '../src/auth/origin.ts'
+import { type FirstParty, firstParty } from '#src/auth/origin.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

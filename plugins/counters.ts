@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 import { Redis } from 'ioredis'
-import { type AttemptCounts, attemptCounts } from '../src/database/attempt-counts.ts'
-import { type Counters, memoryCounters, redisCounters } from '../src/limits/counters.ts'
-import { steadyClock } from '../src/steady-clock.ts'
+import { type AttemptCounts, attemptCounts } from '#src/database/attempt-counts.ts'
+import { type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
+import { steadyClock } from '#src/runtime/steady-clock.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

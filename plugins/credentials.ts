@@ -2,24 +2,24 @@ import { availableParallelism } from 'node:os'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Gauge } from 'prom-client'
-import { hashWorkers } from '../src/auth/hash-workers.ts'
+import { hashWorkers } from '#src/auth/hash-workers.ts'
 import {
   isWeaker,
   type PasswordHash,
   type PasswordWork,
   passwordFault,
   passwords,
-} from '../src/auth/password.ts'
-import { hasLoggedInFrom } from '../src/database/login-addresses.ts'
+} from '#src/auth/password.ts'
+import { hasLoggedInFrom } from '#src/database/login-addresses.ts'
 import {
   type Credentials,
   findCredentials,
   findCredentialsById,
   rehashPassword,
-} from '../src/database/users.ts'
-import { accountKey } from '../src/limits/attempt-limit.ts'
-import type { Network } from '../src/limits/client-address.ts'
-import { fairQueue, type QueuedCaller, TurnRefused } from '../src/limits/fair-queue.ts'
+} from '#src/database/users.ts'
+import { accountKey } from '#src/limits/attempt-limit.ts'
+import type { Network } from '#src/limits/client-address.ts'
+import { fairQueue, type QueuedCaller, TurnRefused } from '#src/limits/fair-queue.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { csrfMismatch, forbidden } from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import type { Session } from '../src/auth/session.ts'
-import { isSafe } from '../src/http.ts'
+import { csrfMismatch, forbidden } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { Session } from '#src/auth/session.ts'
+import { isSafe } from '#src/http/http.ts'
 
 /** A step on a request's way that may refuse it: by what it throws, or by an answer, which it then returns. */
 type Guard = (request: FastifyRequest, reply: FastifyReply) => FastifyReply | Promise<void> | void

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import { Counter, Gauge } from 'prom-client'
-import { type IdentityCache, identityCache } from '../src/auth/identity-cache.ts'
-import { type Identities, identities } from '../src/database/identities.ts'
-import { followIdentityChanges } from '../src/database/identity-changes.ts'
-import { isMigrated } from '../src/database/migrate.ts'
-import { isSafe } from '../src/http.ts'
-import { type Readiness, readiness } from '../src/readiness.ts'
+import { type IdentityCache, identityCache } from '#src/auth/identity-cache.ts'
+import { type Identities, identities } from '#src/database/identities.ts'
+import { followIdentityChanges } from '#src/database/identity-changes.ts'
+import { isMigrated } from '#src/database/migrate.ts'
+import { type Readiness, readiness } from '#src/database/readiness.ts'
+import { isSafe } from '#src/http/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -7,10 +7,10 @@ import {
   deviceSessionId,
   mintDeviceToken,
   parseDeviceToken,
-} from '../src/auth/device.ts'
-import { acknowledgeDevice, recognizeDevice } from '../src/database/devices.ts'
-import { browserOf, isSafe } from '../src/http.ts'
-import { sessionCookies } from '../src/session-cookies.ts'
+} from '#src/auth/device.ts'
+import { sessionCookies } from '#src/auth/session-cookies.ts'
+import { acknowledgeDevice, recognizeDevice } from '#src/database/devices.ts'
+import { browserOf, isSafe } from '#src/http/http.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,8 +1,8 @@
 import type { FastifyError, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { HttpError } from '../src/api/errors.ts'
-import { countedLog } from '../src/counted-log.ts'
-import { isBusy, isPassing, toHttpError } from '../src/http.ts'
+import { HttpError } from '#src/answers/errors.ts'
+import { isBusy, isPassing, toHttpError } from '#src/http/http.ts'
+import { countedLog } from '#src/runtime/counted-log.ts'
 
 /** Renders every error as Laravel's JSON. What went wrong inside goes to the log, never to the client. */
 export default fp(

@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import type { AccountEvent, EventDetails, EventName } from '../src/auth/events.ts'
-import { insertEvents } from '../src/database/events.ts'
-import { browserColumns } from '../src/database/sessions.ts'
-import { browserOf } from '../src/http.ts'
+import type { AccountEvent, EventDetails, EventName } from '#src/auth/events.ts'
+import { insertEvents } from '#src/database/events.ts'
+import { browserColumns } from '#src/database/sessions.ts'
+import { browserOf } from '#src/http/http.ts'
 
 /** Hears of an event of an account, with the request that made it. It must not throw. */
 type OnRecorded = (event: AccountEvent, request: FastifyRequest) => void

@@ -1,10 +1,10 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { HttpError } from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import { MINUTE_MS } from '../src/auth/time.ts'
-import { countedLog } from '../src/counted-log.ts'
-import type { HostFault } from '../src/gate.ts'
+import { HttpError } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
+import type { HostFault } from '#src/http/gate.ts'
+import { countedLog } from '#src/runtime/counted-log.ts'
 
 /** Longer than the name of any host (RFC 1035 §3.1), with a port: what is sent beyond it is not logged. */
 const MAX_LOGGED = 260

@@ -1,21 +1,21 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { unprocessable } from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import type { SessionIdentity } from '../src/auth/identity.ts'
-import { equalSecrets } from '../src/auth/secret.ts'
-import { isPending, passwordStamp, type Session } from '../src/auth/session.ts'
+import { refuseBanned } from '#src/accounts/login-check.ts'
+import { unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { equalSecrets } from '#src/auth/secret.ts'
+import { isPending, passwordStamp, type Session } from '#src/auth/session.ts'
 import {
   type LoginBrowser,
   storeChallenge,
   storeLogin,
   storeLogout,
   underLoginLock,
-} from '../src/database/logins.ts'
-import { takeChallenge } from '../src/database/sessions.ts'
-import type { Credentials } from '../src/database/users.ts'
-import { refuseBanned } from '../src/login-check.ts'
-import { keyedMutex } from '../src/turns.ts'
+} from '#src/database/logins.ts'
+import { takeChallenge } from '#src/database/sessions.ts'
+import type { Credentials } from '#src/database/users.ts'
+import { keyedMutex } from '#src/runtime/turns.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

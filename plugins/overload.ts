@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { Counter, Gauge } from 'prom-client'
-import { countedLog } from '../src/counted-log.ts'
+import { countedLog } from '#src/runtime/counted-log.ts'
 
 /** Publishes how many requests wait to be begun and how many were shed, and logs the latter once a second. */
 export default fp(

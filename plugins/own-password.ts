@@ -1,11 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { errorsByField } from '../src/api/account-input.ts'
-import { unauthenticated, unprocessable } from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import type { SessionIdentity } from '../src/auth/identity.ts'
-import { confirmSession } from '../src/database/logins.ts'
-import { type Credentials, changePassword, findCredentialsById } from '../src/database/users.ts'
+import { unauthenticated, unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { confirmSession } from '#src/database/logins.ts'
+import { type Credentials, changePassword, findCredentialsById } from '#src/database/users.ts'
+import { errorsByField } from '#src/input/account.ts'
 
 type Entered = string | null | undefined
 

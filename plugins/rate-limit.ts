@@ -1,9 +1,9 @@
 import rateLimit, { type FastifyRateLimitStore } from '@fastify/rate-limit'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { tooManyRequests } from '../src/api/errors.ts'
-import { BYPASS_API_RATE_LIMITER } from '../src/auth/permission.ts'
-import { MINUTE_MS } from '../src/auth/time.ts'
+import { tooManyRequests } from '#src/answers/errors.ts'
+import { BYPASS_API_RATE_LIMITER } from '#src/auth/permission.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
 
 const WINDOW_MS = MINUTE_MS
 

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { CLIENT_CLOSED_REQUEST, pathOf } from '../src/http.ts'
+import { CLIENT_CLOSED_REQUEST, pathOf } from '#src/http/http.ts'
 
 /** What adding up shares may be off. */
 const ROUNDING = 1e-6

@@ -1,8 +1,8 @@
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { requestTimeout } from '../src/api/errors.ts'
-import { RequestTimedOut } from '../src/http.ts'
-import { OngoingRequests } from '../src/ongoing-requests.ts'
+import { requestTimeout } from '#src/answers/errors.ts'
+import { RequestTimedOut } from '#src/http/http.ts'
+import { OngoingRequests } from '#src/http/ongoing-requests.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

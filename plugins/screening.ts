@@ -1,12 +1,12 @@
 import fp from 'fastify-plugin'
-import { emailErrors, nameErrors } from '../src/api/account-input.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import { isSameName } from '../src/auth/name.ts'
-import { isReservedName } from '../src/auth/reserved-names.ts'
-import { MINUTE_MS } from '../src/auth/time.ts'
-import { takenFields } from '../src/database/user-keys.ts'
-import { type PasswordScreening, passwordScreening } from '../src/screening/new-passwords.ts'
-import { isFlagged } from '../src/screening/user-names.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { isSameName } from '#src/auth/name.ts'
+import { isReservedName } from '#src/auth/reserved-names.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
+import { takenFields } from '#src/database/user-keys.ts'
+import { emailErrors, nameErrors } from '#src/input/account.ts'
+import { type PasswordScreening, passwordScreening } from '#src/screening/new-passwords.ts'
+import { isFlagged } from '#src/screening/user-names.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,18 +1,18 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Kysely, Transaction } from 'kysely'
-import { unprocessable } from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import type { SessionIdentity } from '../src/auth/identity.ts'
+import { unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
 import {
   mintRecoveryCodes,
   mintTotpSecret,
   parseRecoveryCodes,
   spendRecoveryCode,
   totpStep,
-} from '../src/auth/second-factor.ts'
-import { MINUTE_MS } from '../src/auth/time.ts'
-import type { Schema } from '../src/database/schema.ts'
+} from '#src/auth/second-factor.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
+import type { Schema } from '#src/database/schema.ts'
 import {
   confirmSecondFactor,
   findSecondFactor,
@@ -21,7 +21,7 @@ import {
   storeRecoveryCodes,
   storeSecondFactor,
   useStep,
-} from '../src/database/second-factors.ts'
+} from '#src/database/second-factors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

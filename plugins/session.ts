@@ -2,7 +2,7 @@ import cookie from '@fastify/cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { LRUCache } from 'lru-cache'
-import type { SessionIdentity } from '../src/auth/identity.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
 import {
   judgeSession,
   mintSessionId,
@@ -13,11 +13,11 @@ import {
   type SessionFailure,
   type SessionId,
   type StoredSession,
-} from '../src/auth/session.ts'
-import { type NewSession, replaceSession } from '../src/database/sessions.ts'
-import { browserOf } from '../src/http.ts'
-import { lazy } from '../src/lazy.ts'
-import { CSRF_COOKIE, sessionCookies } from '../src/session-cookies.ts'
+} from '#src/auth/session.ts'
+import { CSRF_COOKIE, sessionCookies } from '#src/auth/session-cookies.ts'
+import { type NewSession, replaceSession } from '#src/database/sessions.ts'
+import { browserOf } from '#src/http/http.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,14 +1,13 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { errorsByField } from '../src/api/account-input.ts'
-import { forbidden, notFound, unprocessable } from '../src/api/errors.ts'
-import { MESSAGES } from '../src/api/messages.ts'
-import { ALL_ABILITIES, covers, unknownAbilities } from '../src/auth/ability.ts'
-import { containsRanges, isAddressOrRange } from '../src/auth/address-list.ts'
-import { revokedDetails } from '../src/auth/events.ts'
-import type { AccessToken, Identity } from '../src/auth/identity.ts'
-import { isoToMillis } from '../src/auth/time.ts'
-import { mintSecret, PlainToken, parseAbilities, type TokenSecret } from '../src/auth/token.ts'
+import { forbidden, notFound, unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { ALL_ABILITIES, covers, unknownAbilities } from '#src/auth/ability.ts'
+import { containsRanges, isAddressOrRange } from '#src/auth/address-list.ts'
+import { revokedDetails } from '#src/auth/events.ts'
+import type { AccessToken, Identity } from '#src/auth/identity.ts'
+import { isoToMillis } from '#src/auth/time.ts'
+import { mintSecret, PlainToken, parseAbilities, type TokenSecret } from '#src/auth/token.ts'
 import {
   deleteOwnTokens,
   issueToken,
@@ -18,7 +17,8 @@ import {
   type RevokedTokens,
   renameToken,
   replaceToken,
-} from '../src/database/tokens.ts'
+} from '#src/database/tokens.ts'
+import { errorsByField } from '#src/input/account.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { MINUTE_MS } from '../src/auth/time.ts'
-import { fillUserKeys } from '../src/database/user-keys.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
+import { fillUserKeys } from '#src/database/user-keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

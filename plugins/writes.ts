@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
-import { shares } from '../src/database/lanes.ts'
-import { isSafe } from '../src/http.ts'
-import { keyedSemaphore } from '../src/turns.ts'
+import { shares } from '#src/database/lanes.ts'
+import { isSafe } from '#src/http/http.ts'
+import { keyedSemaphore } from '#src/runtime/turns.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -11,14 +11,14 @@ import fastify, {
   type FastifyRequest,
   LogController,
 } from 'fastify'
-import { BODY_LIMIT_BYTES, tooManyRequests } from './api/errors.ts'
-import { lazyValidators } from './api/validators.ts'
-import type { PasswordWork } from './auth/password.ts'
-import { type Config, PANEL_PATH } from './config.ts'
-import type { Database } from './database/connect.ts'
-import { type Drain, drain } from './drain.ts'
-import { forwardedBy } from './forwarded.ts'
-import { type Gate, requestGate } from './gate.ts'
+import { BODY_LIMIT_BYTES, tooManyRequests } from '#src/answers/errors.ts'
+import type { PasswordWork } from '#src/auth/password.ts'
+import { type Config, PANEL_PATH } from '#src/config/config.ts'
+import type { Database } from '#src/database/connect.ts'
+import { type NoteOutage, outages } from '#src/database/outages.ts'
+import { type Drain, drain } from '#src/http/drain.ts'
+import { forwardedBy } from '#src/http/forwarded.ts'
+import { type Gate, requestGate } from '#src/http/gate.ts'
 import {
   isUnderWay,
   loggerOptions,
@@ -26,14 +26,14 @@ import {
   ROUTER_OPTIONS,
   securityHeaders,
   toHttpError,
-} from './http.ts'
-import type { Deliver } from './mail/mailer.ts'
-import { withMethodOverride } from './method-override.ts'
-import { type NoteOutage, outages } from './outages.ts'
-import { type Admission, admission, withAdmission } from './overload.ts'
-import { requestLogger } from './request-logger.ts'
-import { withOriginForm } from './request-target.ts'
-import { type Schedule, scheduleTimer } from './schedule.ts'
+} from '#src/http/http.ts'
+import { withMethodOverride } from '#src/http/method-override.ts'
+import { type Admission, admission, withAdmission } from '#src/http/overload.ts'
+import { requestLogger } from '#src/http/request-logger.ts'
+import { withOriginForm } from '#src/http/request-target.ts'
+import { lazyValidators } from '#src/http/validators.ts'
+import type { Deliver } from '#src/mail/mailer.ts'
+import { type Schedule, scheduleTimer } from '#src/runtime/schedule.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

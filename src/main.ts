@@ -11,8 +11,8 @@ const stopAtOnce = () => process.exit(0)
 if (process.argv[2] === 'serve') for (const signal of STOP_SIGNALS) process.once(signal, stopAtOnce)
 
 const { CommanderError } = await import('commander')
-const { program } = await import('./commands/program.ts')
-const { askSecretly } = await import('./commands/terminal.ts')
+const { program } = await import('#src/commands/program.ts')
+const { askSecretly } = await import('#src/commands/terminal.ts')
 
 /** The variables of `.env`, if there is one, under those of the environment. */
 function environment(): Record<string, string | undefined> {

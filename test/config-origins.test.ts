@@ -1,6 +1,6 @@
 import t from 'tap'
-import { loadConfig } from '../src/config.ts'
-import { configWarnings } from '../src/config-warnings.ts'
+import { loadConfig } from '#src/config/config.ts'
+import { configWarnings } from '#src/config/warnings.ts'
 import { TEST_KEY } from './support/app.ts'
 import { problemsOf } from './support/problems-of.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { countedLog } from '../src/counted-log.ts'
+import { countedLog } from '#src/runtime/counted-log.ts'
 import { testClock } from './support/app.ts'
 
 t.test('the first event is logged at once, the others of a second in one line', async t => {

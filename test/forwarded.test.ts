@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import fastify from 'fastify'
 import t from 'tap'
-import { canonicalAddress } from '../src/auth/address-list.ts'
-import { forwardedBy } from '../src/forwarded.ts'
+import { canonicalAddress } from '#src/auth/address-list.ts'
+import { forwardedBy } from '#src/http/forwarded.ts'
 
 const address = fc.constantFrom('127.0.0.1', '10.0.0.1', '198.51.100.7', '::ffff:10.0.0.2', 'fc00::1')
 const host = fc.constantFrom('a.test', 'b.test:8000', '[::1]:80', '', ' ')

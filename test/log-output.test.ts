@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { LogOutput } from '../src/log-output.ts'
+import { LogOutput } from '#src/http/log-output.ts'
 import { testClock } from './support/app.ts'
 
 /** A pipe whose reader is the test. */

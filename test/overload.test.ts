@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
-import { admission, withAdmission } from '../src/overload.ts'
+import { admission, withAdmission } from '#src/http/overload.ts'
 import { testClock } from './support/app.ts'
 
 /** One turn of the event loop. */

@@ -1,15 +1,15 @@
 /**
- * What questions of lists cost, beside what they take: for the weights in src/api/query/cost.ts. It prints the
+ * What questions of lists cost, beside what they take: for the weights in src/query/cost.ts. It prints the
  * milliseconds of the fastest of three runs. `node dist/bench/floods/costs.js`, on the PostgreSQL of BENCH_DATABASE_URL,
  * or on one that is started.
  */
-import { externalProfiles, playlists } from '../../src/api/endpoints.ts'
-import { costOf } from '../../src/api/query/cost.ts'
-import { queryParser } from '../../src/api/query/parse.ts'
-import { type Endpoint, includePaths } from '../../src/api/query/resource.ts'
-import { databaseOver } from '../../src/database/connect.ts'
-import { postgresSource } from '../../src/database/postgres.ts'
-import { selecting, selectPage, where } from '../../src/database/select.ts'
+import { externalProfiles, playlists } from '#src/api/endpoints.ts'
+import { databaseOver } from '#src/database/connect.ts'
+import { postgresSource } from '#src/database/postgres.ts'
+import { selecting, selectPage, where } from '#src/database/select.ts'
+import { costOf } from '#src/query/cost.ts'
+import { queryParser } from '#src/query/parse.ts'
+import { type Endpoint, includePaths } from '#src/query/resource.ts'
 import { startPostgres } from '../../test/support/services.ts'
 import { fillLists } from './fill-lists.ts'
 

@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely'
-import { databaseOver } from '../../src/database/connect.ts'
-import { migrate } from '../../src/database/migrate.ts'
-import { seedPermissions } from '../../src/database/permissions.ts'
-import { postgresSource } from '../../src/database/postgres.ts'
-import type { Schema } from '../../src/database/schema.ts'
+import { databaseOver } from '#src/database/connect.ts'
+import { migrate } from '#src/database/migrate.ts'
+import { seedPermissions } from '#src/database/permissions.ts'
+import { postgresSource } from '#src/database/postgres.ts'
+import type { Schema } from '#src/database/schema.ts'
 
 /** How much there is to list. */
 export const SIZES = {

@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { isYes } from '../../src/api/account-input.ts'
-import { revokedDetails } from '../../src/auth/events.ts'
-import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
-import { parseSecurityLinkToken, type SecurityLinkToken } from '../../src/auth/security-link.ts'
-import { tokenLink } from '../../src/auth/token-link.ts'
-import { findSecurityLink, secureAccount } from '../../src/database/security-links.ts'
-import { ANYBODY, HIDDEN } from '../../src/panel/access.ts'
-import { NotMe, NotMeImpossible, Secured } from '../../src/panel/pages/not-me.tsx'
+import { revokedDetails } from '#src/auth/events.ts'
+import { hashResetToken, mintResetToken } from '#src/auth/reset-token.ts'
+import { parseSecurityLinkToken, type SecurityLinkToken } from '#src/auth/security-link.ts'
+import { tokenLink } from '#src/auth/token-link.ts'
+import { findSecurityLink, secureAccount } from '#src/database/security-links.ts'
+import { isYes } from '#src/input/account.ts'
+import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
+import { NotMe, NotMeImpossible, Secured } from '#src/panel/pages/not-me.tsx'
 
 /** Users who may do nothing else can end what is not theirs as well: what counts is the token. */
 const access = { ...ANYBODY, whileBanned: true, beforeSecondFactor: true } as const

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { hashResetToken, mintResetToken } from '../../src/auth/reset-token.ts'
-import { parseRevertToken } from '../../src/auth/revert-token.ts'
-import { tokenLink } from '../../src/auth/token-link.ts'
-import { findEmailRevert, revertEmail } from '../../src/database/email-changes.ts'
-import { UserExists } from '../../src/database/user-keys.ts'
-import { ANYBODY, HIDDEN } from '../../src/panel/access.ts'
-import { EmailReverted, RevertEmail, RevertImpossible } from '../../src/panel/pages/revert-email.tsx'
+import { hashResetToken, mintResetToken } from '#src/auth/reset-token.ts'
+import { parseRevertToken } from '#src/auth/revert-token.ts'
+import { tokenLink } from '#src/auth/token-link.ts'
+import { findEmailRevert, revertEmail } from '#src/database/email-changes.ts'
+import { UserExists } from '#src/database/user-keys.ts'
+import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
+import { EmailReverted, RevertEmail, RevertImpossible } from '#src/panel/pages/revert-email.tsx'
 
 /** Users who may do nothing else can bring their address back as well: what counts is the token. */
 const access = { ...ANYBODY, whileBanned: true, beforeSecondFactor: true } as const

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { isYes, optionalText } from '../../src/api/account-input.ts'
-import { OptionalPassword } from '../../src/api/input.ts'
-import type { SessionIdentity } from '../../src/auth/identity.ts'
-import { owesSecondFactor, requiresSecondFactor, totpQrCode } from '../../src/auth/second-factor.ts'
-import { HIDDEN, SETTING_UP } from '../../src/panel/access.ts'
-import { backToForm } from '../../src/panel/back-to-form.ts'
-import { BLANK, type Returned } from '../../src/panel/elements.tsx'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { owesSecondFactor, requiresSecondFactor, totpQrCode } from '#src/auth/second-factor.ts'
+import { isYes, optionalText } from '#src/input/account.ts'
+import { OptionalPassword } from '#src/input/values.ts'
+import { HIDDEN, SETTING_UP } from '#src/panel/access.ts'
+import { backToForm } from '#src/panel/back-to-form.ts'
+import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import {
   ABOUT_GIVING_UP,
   ABOUT_NEW_CODES,
@@ -20,9 +20,9 @@ import {
   RecoveryCodes,
   Required,
   UnconfirmedFactor,
-} from '../../src/panel/pages/second-factor.tsx'
-import { SECOND_FACTOR_PATH as PATH } from '../../src/panel/paths.ts'
-import { type Asked, isConfirmed } from '../../src/panel/question.ts'
+} from '#src/panel/pages/second-factor.tsx'
+import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
+import { type Asked, isConfirmed } from '#src/panel/question.ts'
 
 const access = { ...SETTING_UP, password: 'confirmed or entered' } as const
 

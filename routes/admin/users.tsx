@@ -3,24 +3,15 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Transaction } from 'kysely'
 import { Type } from 'typebox'
-import { isYes } from '../../src/api/account-input.ts'
-import { forbidden, notFound, unprocessable } from '../../src/api/errors.ts'
-import { OptionalPassword } from '../../src/api/input.ts'
-import { MESSAGES } from '../../src/api/messages.ts'
-import {
-  isJsonObject,
-  isShownType,
-  NOTIFICATION_LIMITS,
-  TYPE_PATTERN,
-} from '../../src/api/notification-input.ts'
-import { RowId, rowId } from '../../src/api/row-id.ts'
-import { EVERYTHING as BAN_FROM_EVERYTHING } from '../../src/auth/ban.ts'
-import { revokedDetails } from '../../src/auth/events.ts'
-import type { SessionIdentity } from '../../src/auth/identity.ts'
-import { holds, refusal } from '../../src/auth/permission.ts'
-import { isoToMillis } from '../../src/auth/time.ts'
-import { listEvents } from '../../src/database/events.ts'
-import { insertNotification } from '../../src/database/notifications.ts'
+import { forbidden, notFound, unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { EVERYTHING as BAN_FROM_EVERYTHING } from '#src/auth/ban.ts'
+import { revokedDetails } from '#src/auth/events.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { holds, refusal } from '#src/auth/permission.ts'
+import { isoToMillis } from '#src/auth/time.ts'
+import { listEvents } from '#src/database/events.ts'
+import { insertNotification } from '#src/database/notifications.ts'
 import {
   ensureBan,
   isRestrictionKind,
@@ -28,21 +19,25 @@ import {
   listRestrictionChoices,
   listRestrictions,
   restrict,
-} from '../../src/database/restrictions.ts'
-import { changeOf, listRoles, setUserRoles } from '../../src/database/roles.ts'
-import type { Schema } from '../../src/database/schema.ts'
-import { endBrowsers, listBrowsers } from '../../src/database/sessions.ts'
-import { deleteOwnTokens } from '../../src/database/tokens.ts'
-import { findUserFile, searchUsers, type UserFile } from '../../src/database/user-directory.ts'
-import { verifyEmail } from '../../src/database/users.ts'
-import { callerOf, hangUp } from '../../src/listing.ts'
-import { HIDDEN, staff } from '../../src/panel/access.ts'
-import { backToForm } from '../../src/panel/back-to-form.ts'
-import type { Returned } from '../../src/panel/elements.tsx'
-import { iso } from '../../src/panel/moment.ts'
-import { aboutBan, aboutCuttingOff, aboutRoles } from '../../src/panel/pages/questions.tsx'
-import { EVERYTHING, User, Users } from '../../src/panel/pages/users.tsx'
-import type { Asked } from '../../src/panel/question.ts'
+} from '#src/database/restrictions.ts'
+import { changeOf, listRoles, setUserRoles } from '#src/database/roles.ts'
+import type { Schema } from '#src/database/schema.ts'
+import { endBrowsers, listBrowsers } from '#src/database/sessions.ts'
+import { deleteOwnTokens } from '#src/database/tokens.ts'
+import { findUserFile, searchUsers, type UserFile } from '#src/database/user-directory.ts'
+import { verifyEmail } from '#src/database/users.ts'
+import { isYes } from '#src/input/account.ts'
+import { isJsonObject, isShownType, NOTIFICATION_LIMITS, TYPE_PATTERN } from '#src/input/notification.ts'
+import { RowId, rowId } from '#src/input/row-id.ts'
+import { OptionalPassword } from '#src/input/values.ts'
+import { callerOf, hangUp } from '#src/lists/listing.ts'
+import { HIDDEN, staff } from '#src/panel/access.ts'
+import { backToForm } from '#src/panel/back-to-form.ts'
+import type { Returned } from '#src/panel/elements.tsx'
+import { iso } from '#src/panel/moment.ts'
+import { aboutBan, aboutCuttingOff, aboutRoles } from '#src/panel/pages/questions.tsx'
+import { EVERYTHING, User, Users } from '#src/panel/pages/users.tsx'
+import type { Asked } from '#src/panel/question.ts'
 
 const { rules } = MESSAGES
 

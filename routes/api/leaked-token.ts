@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { noContent } from '../../src/api/responses.ts'
-import { revokedDetails } from '../../src/auth/events.ts'
-import { parseToken } from '../../src/auth/token.ts'
-import { deleteReportedTokens, findReportedToken } from '../../src/database/tokens.ts'
+import { noContent } from '#src/api/responses.ts'
+import { revokedDetails } from '#src/auth/events.ts'
+import { parseToken } from '#src/auth/token.ts'
+import { deleteReportedTokens, findReportedToken } from '#src/database/tokens.ts'
 
 const Body = Type.Object({
   token: Type.String({

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { cachedDocument } from '../../src/api/responses.ts'
+import { cachedDocument } from '#src/api/responses.ts'
 
 const openapi: FastifyPluginAsyncTypebox = async app => {
   app.get(

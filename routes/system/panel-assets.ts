@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { SCRIPT, STYLESHEET } from '../../src/panel/assets.ts'
+import { SCRIPT, STYLESHEET } from '#src/panel/assets.ts'
 
 /** What the panel's pages load. Not pages themselves, so that caches may keep them and nobody's session comes along. */
 const assets: FastifyPluginAsyncTypebox = async app => {

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { routeNotFound } from '../../src/api/errors.ts'
-import { MESSAGES } from '../../src/api/messages.ts'
-import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '../../src/api/responses.ts'
-import { pathOf } from '../../src/http.ts'
-import { SECURITY_TXT_PATH, securityTxt } from '../../src/security-txt.ts'
+import { routeNotFound } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '#src/api/responses.ts'
+import { pathOf } from '#src/http/http.ts'
+import { SECURITY_TXT_PATH, securityTxt } from '#src/http/security-txt.ts'
 
 /** What programs look for at addresses that are the same on all sites (RFC 8615). */
 const wellKnown: FastifyPluginAsyncTypebox = async app => {

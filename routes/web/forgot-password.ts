@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { optionalText } from '../../src/api/account-input.ts'
-import { MESSAGES } from '../../src/api/messages.ts'
-import { guestMessage } from '../../src/api/responses.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { guestMessage } from '#src/api/responses.ts'
+import { optionalText } from '#src/input/account.ts'
 
 const Body = Type.Object({ email: optionalText('demo@example.org') })
 

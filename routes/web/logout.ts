@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { noContent } from '../../src/api/responses.ts'
+import { noContent } from '#src/api/responses.ts'
 
 const logout: FastifyPluginAsyncTypebox = async app => {
   app.post(

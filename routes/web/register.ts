@@ -1,5 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { tellOwner } from '#src/accounts/new-email.ts'
+import { unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { emptyJson, sendEmptyJson } from '#src/api/responses.ts'
+import { mintResetToken } from '#src/auth/reset-token.ts'
+import { tokenLink } from '#src/auth/token-link.ts'
+import { keepRegistration } from '#src/database/registrations.ts'
+import { UserExists } from '#src/database/user-keys.ts'
+import { insertUser } from '#src/database/users.ts'
 import {
   canonicalName,
   enteredEmail,
@@ -7,18 +16,9 @@ import {
   isYes,
   optionalText,
   Remember,
-} from '../../src/api/account-input.ts'
-import { unprocessable } from '../../src/api/errors.ts'
-import { OptionalPassword } from '../../src/api/input.ts'
-import { MESSAGES } from '../../src/api/messages.ts'
-import { emptyJson, sendEmptyJson } from '../../src/api/responses.ts'
-import { mintResetToken } from '../../src/auth/reset-token.ts'
-import { tokenLink } from '../../src/auth/token-link.ts'
-import { keepRegistration } from '../../src/database/registrations.ts'
-import { UserExists } from '../../src/database/user-keys.ts'
-import { insertUser } from '../../src/database/users.ts'
-import { accountKey } from '../../src/limits/attempt-limit.ts'
-import { tellOwner } from '../../src/new-email.ts'
+} from '#src/input/account.ts'
+import { OptionalPassword } from '#src/input/values.ts'
+import { accountKey } from '#src/limits/attempt-limit.ts'
 
 const { rules } = MESSAGES
 

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { optionalText } from '../../src/api/account-input.ts'
-import { booleanOf, OptionalPassword, reading } from '../../src/api/input.ts'
-import { MESSAGES } from '../../src/api/messages.ts'
-import { RevokeTokens } from '../../src/api/new-password.ts'
-import { guestMessage } from '../../src/api/responses.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { guestMessage } from '#src/api/responses.ts'
+import { optionalText } from '#src/input/account.ts'
+import { RevokeTokens } from '#src/input/new-password.ts'
+import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
 
 const Body = Type.Object({
   token: optionalText('from the mail'),

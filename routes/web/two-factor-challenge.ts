@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { optionalText } from '../../src/api/account-input.ts'
-import { noContent } from '../../src/api/responses.ts'
+import { noContent } from '#src/api/responses.ts'
+import { optionalText } from '#src/input/account.ts'
 
 const Body = Type.Object({
   code: optionalText('123456'),

@@ -1,4 +1,4 @@
-import type { Endpoint } from './query/resource.ts'
+import type { Endpoint } from '#src/query/resource.ts'
 import { activity } from './resources/activity.ts'
 import { externalEntry } from './resources/externalentry.ts'
 import { externalProfile } from './resources/externalprofile.ts'

@@ -1,4 +1,4 @@
-import { lazy } from '../lazy.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 import { indexKey } from './index-key.ts'
 import { CONFUSABLES, SAME_WEIGHT, WEIGHTLESS } from './name-tables.ts'
 

@@ -1,5 +1,5 @@
 import anyAscii from 'any-ascii'
-import { lazy } from '../lazy.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 import { isAscii, nameKeys } from './name.ts'
 
 /** Names under which a user could pass for those who run the place, for a program or for a page of the site. */

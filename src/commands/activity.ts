@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { listEvents } from '../database/events.ts'
+import { listEvents } from '#src/database/events.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 import { columns, parseCount, userByEmail } from './options.ts'
 

@@ -1,9 +1,9 @@
-import type { EventDetails, EventName } from '../auth/events.ts'
-import { type Config, loadConfig } from '../config.ts'
-import type { Database } from '../database/connect.ts'
-import { connectDatabase } from '../database/connect.ts'
-import { insertEvents } from '../database/events.ts'
-import { isUnmigrated } from '../database/unavailable.ts'
+import type { EventDetails, EventName } from '#src/auth/events.ts'
+import { type Config, loadConfig } from '#src/config/config.ts'
+import type { Database } from '#src/database/connect.ts'
+import { connectDatabase } from '#src/database/connect.ts'
+import { insertEvents } from '#src/database/events.ts'
+import { isUnmigrated } from '#src/database/unavailable.ts'
 
 /** What a command has of the world around it. */
 export interface CommandContext {

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { loadConfig } from '../config.ts'
-import { configWarnings } from '../config-warnings.ts'
-import { apiAddress, examine } from '../doctor.ts'
+import { loadConfig } from '#src/config/config.ts'
+import { configWarnings } from '#src/config/warnings.ts'
+import { apiAddress, examine } from './browser-check.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
 /** `doctor`: says what a browser on a page of some origin will experience, from the settings alone. */

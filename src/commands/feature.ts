@@ -1,5 +1,5 @@
 import { Argument, Command } from 'commander'
-import { FEATURE_NAMES, type Feature, isFeatureOn, setFeature } from '../database/features.ts'
+import { FEATURE_NAMES, type Feature, isFeatureOn, setFeature } from '#src/database/features.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 import { columns } from './options.ts'
 

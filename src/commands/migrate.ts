@@ -1,6 +1,6 @@
 import { Command } from 'commander'
-import { migrate } from '../database/migrate.ts'
-import { fillUserKeys } from '../database/user-keys.ts'
+import { migrate } from '#src/database/migrate.ts'
+import { fillUserKeys } from '#src/database/user-keys.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 
 /** `migrate`: brings the tables up to date. */

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
-import { MESSAGES } from '../api/messages.ts'
-import type { Config } from '../config.ts'
-import { type PasswordOwner, passwordScreening } from '../screening/new-passwords.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { Config } from '#src/config/config.ts'
+import { type PasswordOwner, passwordScreening } from '#src/screening/new-passwords.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
 /** The option that names a password. */

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '../api/notification-input.ts'
-import { insertNotification } from '../database/notifications.ts'
+import { insertNotification } from '#src/database/notifications.ts'
+import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '#src/input/notification.ts'
 import { type CommandContext, recordEvent, withDatabase } from './context.ts'
 import { userByEmail } from './options.ts'
 

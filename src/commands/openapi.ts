@@ -1,7 +1,7 @@
 import { Command } from 'commander'
-import { buildApp } from '../app.ts'
-import { loadConfig } from '../config.ts'
-import { connectDatabase } from '../database/connect.ts'
+import { buildApp } from '#src/app.ts'
+import { loadConfig } from '#src/config/config.ts'
+import { connectDatabase } from '#src/database/connect.ts'
 import type { CommandContext } from './context.ts'
 
 /** `openapi`: prints the specification, without a database. */

@@ -1,8 +1,8 @@
 import { InvalidArgumentError } from 'commander'
-import { isoToMillis } from '../auth/time.ts'
-import type { Config } from '../config.ts'
-import type { Database } from '../database/connect.ts'
-import { findUserByEmail } from '../database/users.ts'
+import { isoToMillis } from '#src/auth/time.ts'
+import type { Config } from '#src/config/config.ts'
+import type { Database } from '#src/database/connect.ts'
+import { findUserByEmail } from '#src/database/users.ts'
 import { CommandError } from './context.ts'
 
 /** For options that may be repeated. */

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { VERSION } from '../version.ts'
+import { VERSION } from '#src/runtime/version.ts'
 import { activityCommand } from './activity.ts'
 import type { CommandContext } from './context.ts'
 import { doctorCommand } from './doctor.ts'

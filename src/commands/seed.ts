@@ -1,9 +1,9 @@
 import { Command } from 'commander'
 import type { Kysely } from 'kysely'
-import type { Config } from '../config.ts'
-import { type DemoAccess, seedDemo } from '../database/demo.ts'
-import { seedPermissions } from '../database/permissions.ts'
-import type { Schema } from '../database/schema.ts'
+import type { Config } from '#src/config/config.ts'
+import { type DemoAccess, seedDemo } from '#src/database/demo.ts'
+import { seedPermissions } from '#src/database/permissions.ts'
+import type { Schema } from '#src/database/schema.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 
 /** `seed`: adds roles and permissions, and on request users to play with. */

@@ -1,12 +1,11 @@
 import { Command } from 'commander'
-import { MESSAGES } from '../api/messages.ts'
-import { MAX_TOKEN_NAME } from '../api/token-input.ts'
-import { ABILITIES, ALL_ABILITIES, unknownAbilities } from '../auth/ability.ts'
-import { revokedDetails } from '../auth/events.ts'
-import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '../auth/identity.ts'
-import { visibleTitle } from '../auth/name.ts'
-import { HOUR_MS, MINUTE_MS, millisToSeconds } from '../auth/time.ts'
-import { mintSecret, PlainToken, parseAbilities } from '../auth/token.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { ABILITIES, ALL_ABILITIES, unknownAbilities } from '#src/auth/ability.ts'
+import { revokedDetails } from '#src/auth/events.ts'
+import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
+import { visibleTitle } from '#src/auth/name.ts'
+import { HOUR_MS, MINUTE_MS, millisToSeconds } from '#src/auth/time.ts'
+import { mintSecret, PlainToken, parseAbilities } from '#src/auth/token.ts'
 import {
   deleteOwnTokens,
   deleteToken,
@@ -15,8 +14,9 @@ import {
   listTokens,
   pruneTokens,
   replaceToken,
-} from '../database/tokens.ts'
-import { lockUser } from '../database/users.ts'
+} from '#src/database/tokens.ts'
+import { lockUser } from '#src/database/users.ts'
+import { MAX_TOKEN_NAME } from '#src/input/token.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'
 

@@ -1,11 +1,11 @@
 import { Command } from 'commander'
-import { canonicalName, emailErrors, nameErrors } from '../api/account-input.ts'
-import { canonicalEmail } from '../auth/email.ts'
-import { hashPassword } from '../auth/password.ts'
-import { grant, grantDefaultRoles } from '../database/permissions.ts'
-import { removeSecondFactor } from '../database/second-factors.ts'
-import { fillUserKeys, findCollisions } from '../database/user-keys.ts'
-import { changePassword, insertUser, restoreUser } from '../database/users.ts'
+import { canonicalEmail } from '#src/auth/email.ts'
+import { hashPassword } from '#src/auth/password.ts'
+import { grant, grantDefaultRoles } from '#src/database/permissions.ts'
+import { removeSecondFactor } from '#src/database/second-factors.ts'
+import { fillUserKeys, findCollisions } from '#src/database/user-keys.ts'
+import { changePassword, insertUser, restoreUser } from '#src/database/users.ts'
+import { canonicalName, emailErrors, nameErrors } from '#src/input/account.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import {
   newPassword,

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { SessionDigest } from '../auth/session.ts'
+import type { SessionDigest } from '#src/auth/session.ts'
 import type { Schema } from './schema.ts'
 
 /** Whose rows a write that gives or takes power touches, and what allows it. */

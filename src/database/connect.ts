@@ -1,6 +1,6 @@
 import { Kysely } from 'kysely'
-import type { Config } from '../config.ts'
-import type { Bound } from '../slots.ts'
+import type { Config } from '#src/config/config.ts'
+import type { Bound } from '#src/runtime/slots.ts'
 import {
   type NotificationEvents,
   type NotificationListener,

@@ -6,9 +6,9 @@ import {
   judgeDevice,
   type StoredDevice,
   type ValidatorDigest,
-} from '../auth/device.ts'
-import type { PasswordStamp, Session, SessionDigest, SessionId } from '../auth/session.ts'
-import { MINUTE_MS, millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
+} from '#src/auth/device.ts'
+import type { PasswordStamp, Session, SessionDigest, SessionId } from '#src/auth/session.ts'
+import { MINUTE_MS, millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import { PASSWORD_STAMP } from './identities.ts'
 import { noteLogin } from './login-addresses.ts'
 import { deleteInBatches } from './prune.ts'

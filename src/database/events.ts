@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import type { AccountEvent } from '../auth/events.ts'
-import { millisToTimestamp } from '../auth/time.ts'
+import type { AccountEvent } from '#src/auth/events.ts'
+import { millisToTimestamp } from '#src/auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { browserColumns } from './sessions.ts'

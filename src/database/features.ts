@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { millisToTimestamp } from '../auth/time.ts'
+import { millisToTimestamp } from '#src/auth/time.ts'
 import type { Schema } from './schema.ts'
 
 /** What can be turned off for everybody, by the names that AnimeThemes' rows have. */

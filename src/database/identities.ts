@@ -1,16 +1,16 @@
 import { CompiledQuery, type Transaction } from 'kysely'
-import { parseAllowedIps } from '../auth/address-list.ts'
-import { type Ban, decidingBan, EVERYTHING } from '../auth/ban.ts'
-import type { StoredToken, StoredUser } from '../auth/identity.ts'
-import type { IdentityCache } from '../auth/identity-cache.ts'
+import { parseAllowedIps } from '#src/auth/address-list.ts'
+import { type Ban, decidingBan, EVERYTHING } from '#src/auth/ban.ts'
+import type { StoredToken, StoredUser } from '#src/auth/identity.ts'
+import type { IdentityCache } from '#src/auth/identity-cache.ts'
 import {
   type PasswordStamp,
   parseSessionPayload,
   type SessionDigest,
   type StoredSession,
-} from '../auth/session.ts'
-import { millisToTimestamp, timestampToMillis } from '../auth/time.ts'
-import { parseAbilities, type TokenCredential, type TokenDigest } from '../auth/token.ts'
+} from '#src/auth/session.ts'
+import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
+import { parseAbilities, type TokenCredential, type TokenDigest } from '#src/auth/token.ts'
 import type { Database } from './connect.ts'
 import { type Grants, type PermissionMap, type PermissionMaps, permissionMaps } from './permission-map.ts'
 import type { Schema } from './schema.ts'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { HEARTBEAT_LIMIT_MS, type IdentityCache } from '../auth/identity-cache.ts'
+import { HEARTBEAT_LIMIT_MS, type IdentityCache } from '#src/auth/identity-cache.ts'
 import type { Database } from './connect.ts'
 import type { NotificationListener } from './dialect.ts'
 

@@ -1,4 +1,4 @@
-import { type Bound, type Refusal, type SlotLimits, type SlotRequest, Slots } from '../slots.ts'
+import { type Bound, type Refusal, type SlotLimits, type SlotRequest, Slots } from '#src/runtime/slots.ts'
 import { DatabaseBusy } from './unavailable.ts'
 
 /**

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { millisToSeconds } from '../auth/time.ts'
+import { millisToSeconds } from '#src/auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 

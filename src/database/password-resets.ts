@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import type { PasswordHash } from '../auth/password.ts'
-import { HOUR_MS, MINUTE_MS, millisToSeconds, timestampToMillis } from '../auth/time.ts'
+import type { PasswordHash } from '#src/auth/password.ts'
+import { HOUR_MS, MINUTE_MS, millisToSeconds, timestampToMillis } from '#src/auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 

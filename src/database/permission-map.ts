@@ -1,5 +1,5 @@
-import { EVERYTHING } from '../auth/ban.ts'
-import { BYPASS_AUTHORIZATION, GUARDS } from '../auth/permission.ts'
+import { EVERYTHING } from '#src/auth/ban.ts'
+import { BYPASS_AUTHORIZATION, GUARDS } from '#src/auth/permission.ts'
 import type { Database } from './connect.ts'
 
 /** What somebody has been given: ids of rows, with commas between them. */

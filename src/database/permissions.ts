@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import { GUARDS, PERMISSIONS, ROLES } from '../auth/permission.ts'
-import { millisToSeconds } from '../auth/time.ts'
+import { GUARDS, PERMISSIONS, ROLES } from '#src/auth/permission.ts'
+import { millisToSeconds } from '#src/auth/time.ts'
 import type { Schema } from './schema.ts'
 import { inTransaction } from './transaction.ts'
 

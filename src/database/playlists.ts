@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { millisToTimestamp } from '../auth/time.ts'
+import { millisToTimestamp } from '#src/auth/time.ts'
 import type { Schema } from './schema.ts'
 import { lockUser } from './users.ts'
 

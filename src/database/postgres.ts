@@ -1,5 +1,5 @@
 import pg from 'pg'
-import { deadline } from '../deadline.ts'
+import { deadline } from '#src/runtime/deadline.ts'
 import { cancelStatement } from './cancel.ts'
 import type { NotificationEvents, NotificationListener, SessionSource } from './dialect.ts'
 import { type Claim, DEFAULT_CONNECTIONS, type Lane, Lanes, shares, WRITE } from './lanes.ts'

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import type { PasswordHash } from '../auth/password.ts'
-import { HOUR_MS, millisToSeconds } from '../auth/time.ts'
+import type { PasswordHash } from '#src/auth/password.ts'
+import { HOUR_MS, millisToSeconds } from '#src/auth/time.ts'
 import { noteLogin } from './login-addresses.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import { deleteInBatches } from './prune.ts'

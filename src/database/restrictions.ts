@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import { EVERYTHING } from '../auth/ban.ts'
-import { millisToSeconds } from '../auth/time.ts'
+import { EVERYTHING } from '#src/auth/ban.ts'
+import { millisToSeconds } from '#src/auth/time.ts'
 import type { Holder } from './permissions.ts'
 import type { Schema, TimestampText } from './schema.ts'
 import { inTransaction } from './transaction.ts'

@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import { GUARDS } from '../auth/permission.ts'
+import { GUARDS } from '#src/auth/permission.ts'
 import { grant, type Holder, revoke } from './permissions.ts'
 import type { Schema } from './schema.ts'
 

@@ -1,6 +1,6 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { SessionDigest } from '../auth/session.ts'
-import { millisToSeconds, millisToTimestamp, timestampToMillis } from '../auth/time.ts'
+import type { SessionDigest } from '#src/auth/session.ts'
+import { millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import type { Schema } from './schema.ts'
 import { endBrowsers } from './sessions.ts'
 import { inTransaction } from './transaction.ts'

@@ -1,6 +1,8 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
-import type { Condition, Order, Query } from '../api/query/query.ts'
-import { type Found, shownFields } from '../api/query/render.ts'
+import type { TokenLifetimes } from '#src/auth/identity.ts'
+import type { Config } from '#src/config/config.ts'
+import type { Condition, Order, Query } from '#src/query/query.ts'
+import { type Found, shownFields } from '#src/query/render.ts'
 import {
   type ComputeSettings,
   type Endpoint,
@@ -10,9 +12,7 @@ import {
   type Relation,
   type Resource,
   relationAt,
-} from '../api/query/resource.ts'
-import type { TokenLifetimes } from '../auth/identity.ts'
-import type { Config } from '../config.ts'
+} from '#src/query/resource.ts'
 import { escapeLike } from './like.ts'
 import type { Schema } from './schema.ts'
 

@@ -11,8 +11,8 @@ import {
   type SessionId,
   type SessionLifetimes,
   type SessionPayload,
-} from '../auth/session.ts'
-import { MINUTE_MS, millisToSeconds } from '../auth/time.ts'
+} from '#src/auth/session.ts'
+import { MINUTE_MS, millisToSeconds } from '#src/auth/time.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 

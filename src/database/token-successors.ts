@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
-import type { TokenDigest } from '../auth/token.ts'
+import type { TokenDigest } from '#src/auth/token.ts'
 import type { Schema } from './schema.ts'
 
 /** Which tokens a report of a secret ends: the one with its digest, and the one that is remembered for that. */

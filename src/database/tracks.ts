@@ -1,5 +1,5 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import { millisToTimestamp } from '../auth/time.ts'
+import { millisToTimestamp } from '#src/auth/time.ts'
 import { isHashid, nextId } from './playlists.ts'
 import type { Schema } from './schema.ts'
 

@@ -1,7 +1,7 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
-import { canonicalEmail, emailKey, typedEmail } from '../auth/email.ts'
-import { isAscii, nameKeys } from '../auth/name.ts'
-import { millisToSeconds } from '../auth/time.ts'
+import { canonicalEmail, emailKey, typedEmail } from '#src/auth/email.ts'
+import { isAscii, nameKeys } from '#src/auth/name.ts'
+import { millisToSeconds } from '#src/auth/time.ts'
 import type { Schema } from './schema.ts'
 
 /** Which of a new user's unique values somebody has already. */

@@ -1,4 +1,4 @@
-import { MINUTE_MS } from '../auth/time.ts'
+import { MINUTE_MS } from '#src/auth/time.ts'
 import type { Network } from './client-address.ts'
 
 /** How many times RATE_LIMIT_ANONYMOUS an address may send in a minute, of requests of every kind. */

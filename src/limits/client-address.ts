@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { normalizeIP } from '@fastify/rate-limit'
 import { LRUCache } from 'lru-cache'
-import { canonicalAddress, includesAddress } from '../auth/address-list.ts'
+import { canonicalAddress, includesAddress } from '#src/auth/address-list.ts'
 
 /** A network whose addresses are counted together. */
 export interface Network {

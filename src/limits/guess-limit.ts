@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { lazy } from '../lazy.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 import { type Counters, LimitExceeded } from './counters.ts'
 
 const PROVEN_MS = 600_000

@@ -1,5 +1,5 @@
 import { createTransport } from 'nodemailer'
-import { isLoopback } from '../auth/origin.ts'
+import { isLoopback } from '#src/auth/origin.ts'
 import type { Deliver } from './mailer.ts'
 
 const TIMEOUT_MS = 10_000

@@ -1,6 +1,6 @@
 import { type ComponentChildren, createContext } from 'preact'
 import { useContext } from 'preact/hooks'
-import { timestampToMillis } from '../auth/time.ts'
+import { timestampToMillis } from '#src/auth/time.ts'
 import { iso } from './moment.ts'
 
 /** What is wrong with a form, by the names of its fields. */

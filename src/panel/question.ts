@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { isYes } from '../api/account-input.ts'
+import { isYes } from '#src/input/account.ts'
 import type { Faults } from './elements.tsx'
 import type { Section } from './layout.tsx'
 

@@ -1,5 +1,5 @@
-import { type TokenDates, type TokenLifetimes, tokenEnd } from '../auth/identity.ts'
-import { DAY_MS, timestampToMillis } from '../auth/time.ts'
+import { type TokenDates, type TokenLifetimes, tokenEnd } from '#src/auth/identity.ts'
+import { DAY_MS, timestampToMillis } from '#src/auth/time.ts'
 
 /** When a token ends. */
 export interface TokenEnd {

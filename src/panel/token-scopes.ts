@@ -1,4 +1,4 @@
-import { ABILITIES, ALL_ABILITIES } from '../auth/ability.ts'
+import { ABILITIES, ALL_ABILITIES } from '#src/auth/ability.ts'
 
 const all = Object.keys(ABILITIES)
 

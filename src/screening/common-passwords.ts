@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { foldPassword } from '../auth/guessable-password.ts'
+import { foldPassword } from '#src/auth/guessable-password.ts'
 
 /** Passwords that are folded at a time: about a millisecond of the event loop. */
 const AT_A_TIME = 1_000

@@ -1,6 +1,6 @@
-import { GUESSABLE, newPasswordErrors } from '../api/new-password.ts'
-import { isCommonPassword, isRepetitive, namesakeOf } from '../auth/guessable-password.ts'
-import type { Config } from '../config.ts'
+import { isCommonPassword, isRepetitive, namesakeOf } from '#src/auth/guessable-password.ts'
+import type { Config } from '#src/config/config.ts'
+import { GUESSABLE, newPasswordErrors } from '#src/input/new-password.ts'
 import { isBreached } from './breached-passwords.ts'
 import { commonPasswords } from './common-passwords.ts'
 

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { myNotifications, myPlaylists } from '../../src/api/endpoints.ts'
-import { HttpError } from '../../src/api/errors.ts'
-import { queryParser } from '../../src/api/query/parse.ts'
-import { parseQueryString } from '../../src/api/query/querystring.ts'
-import { parseDate, parseInteger, parseValue } from '../../src/api/query/values.ts'
+import { HttpError } from '#src/answers/errors.ts'
+import { myNotifications, myPlaylists } from '#src/api/endpoints.ts'
+import { queryParser } from '#src/query/parse.ts'
+import { parseQueryString } from '#src/query/querystring.ts'
+import { parseDate, parseInteger, parseValue } from '#src/query/values.ts'
 
 const parse = queryParser(myPlaylists)
 const ask = (query: string) => parse(`/me/playlist?${query}`)

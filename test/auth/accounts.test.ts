@@ -7,9 +7,9 @@ import {
   mintDeviceToken,
   parseDeviceToken,
   type StoredDevice,
-} from '../../src/auth/device.ts'
-import { canonicalEmail, isEmail } from '../../src/auth/email.ts'
-import { encryption } from '../../src/auth/encryption.ts'
+} from '#src/auth/device.ts'
+import { canonicalEmail, isEmail } from '#src/auth/email.ts'
+import { encryption } from '#src/auth/encryption.ts'
 import {
   mintRecoveryCodes,
   mintTotpSecret,
@@ -17,9 +17,9 @@ import {
   spendRecoveryCode,
   totpQrCode,
   totpStep,
-} from '../../src/auth/second-factor.ts'
-import { type PasswordStamp, parseSessionPayload } from '../../src/auth/session.ts'
-import { emailHash, isSignedLink, signLink } from '../../src/auth/signed-link.ts'
+} from '#src/auth/second-factor.ts'
+import { type PasswordStamp, parseSessionPayload } from '#src/auth/session.ts'
+import { emailHash, isSignedLink, signLink } from '#src/auth/signed-link.ts'
 import { DAY, MINUTE, NOW, TEST_KEY } from '../support/app.ts'
 
 const KEY = Buffer.from(TEST_KEY.slice('base64:'.length), 'base64')

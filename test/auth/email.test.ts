@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { canonicalEmail, emailKey, isEmail } from '../../src/auth/email.ts'
-import { accountKey } from '../../src/limits/attempt-limit.ts'
+import { canonicalEmail, emailKey, isEmail } from '#src/auth/email.ts'
+import { accountKey } from '#src/limits/attempt-limit.ts'
 
 /** What comes along with an address, and cannot be seen. */
 const UNSEEN = [

@@ -5,9 +5,9 @@ import {
   isCommonPassword,
   isRepetitive,
   namesakeOf,
-} from '../../src/auth/guessable-password.ts'
-import { passwordWeaknesses } from '../../src/auth/password.ts'
-import { commonPasswords } from '../../src/screening/common-passwords.ts'
+} from '#src/auth/guessable-password.ts'
+import { passwordWeaknesses } from '#src/auth/password.ts'
+import { commonPasswords } from '#src/screening/common-passwords.ts'
 
 const LIST = new Set(['password', 'letmein', 'abc123', '1qaz2wsx', 'cat', 'love', '123456'].map(foldPassword))
 const NOBODY = { siteName: 'AnimeThemes', siteHost: 'api.animethemes.moe' }

@@ -1,8 +1,8 @@
 import t from 'tap'
-import type { StoredToken } from '../../src/auth/identity.ts'
-import { HEARTBEAT_LIMIT_MS, identityCache } from '../../src/auth/identity-cache.ts'
-import { passwordStamp } from '../../src/auth/session.ts'
-import type { TokenDigest } from '../../src/auth/token.ts'
+import type { StoredToken } from '#src/auth/identity.ts'
+import { HEARTBEAT_LIMIT_MS, identityCache } from '#src/auth/identity-cache.ts'
+import { passwordStamp } from '#src/auth/session.ts'
+import type { TokenDigest } from '#src/auth/token.ts'
 import { MINUTE, NOW, testClock } from '../support/app.ts'
 
 /** A token's row, whose name says which version of it this is. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { nameKeys, showsNothing, visibleTitle, withoutInvisible } from '../../src/auth/name.ts'
-import { isReservedName } from '../../src/auth/reserved-names.ts'
+import { nameKeys, showsNothing, visibleTitle, withoutInvisible } from '#src/auth/name.ts'
+import { isReservedName } from '#src/auth/reserved-names.ts'
 
 /** Texts of which nothing can be seen. */
 const BLANK = [

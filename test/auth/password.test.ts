@@ -7,8 +7,8 @@ import {
   passwords,
   passwordWeaknesses,
   verifyPassword,
-} from '../../src/auth/password.ts'
-import { fairQueue } from '../../src/limits/fair-queue.ts'
+} from '#src/auth/password.ts'
+import { fairQueue } from '#src/limits/fair-queue.ts'
 import { passwordWorkHere } from '../support/app.ts'
 import { laravelRows as laravel } from '../support/laravel.ts'
 

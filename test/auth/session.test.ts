@@ -2,8 +2,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import type { User } from '../../src/auth/identity.ts'
-import { type FirstParty, firstParty, isOpenToAnybody, isWritten, ownHosts } from '../../src/auth/origin.ts'
+import type { User } from '#src/auth/identity.ts'
+import { type FirstParty, firstParty, isOpenToAnybody, isWritten, ownHosts } from '#src/auth/origin.ts'
 import {
   judgeSession,
   mintSessionId,
@@ -14,8 +14,8 @@ import {
   SessionId,
   type SessionPayload,
   type StoredSession,
-} from '../../src/auth/session.ts'
-import { sessionCookies } from '../../src/session-cookies.ts'
+} from '#src/auth/session.ts'
+import { sessionCookies } from '#src/auth/session-cookies.ts'
 import { DAY, MINUTE, NOW } from '../support/app.ts'
 
 const OWN = new URL('https://api.own.test')

@@ -2,17 +2,12 @@ import { createHash, randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import {
-  containsRanges,
-  includesAddress,
-  isAddressOrRange,
-  parseAllowedIps,
-} from '../../src/auth/address-list.ts'
-import { hashidEncoder } from '../../src/auth/hashid.ts'
-import { judgeToken, type StoredToken } from '../../src/auth/identity.ts'
-import { notes } from '../../src/auth/notes.ts'
-import { equalSecrets, sha256 } from '../../src/auth/secret.ts'
-import { millisToTimestamp, timestampToMillis } from '../../src/auth/time.ts'
+import { containsRanges, includesAddress, isAddressOrRange, parseAllowedIps } from '#src/auth/address-list.ts'
+import { hashidEncoder } from '#src/auth/hashid.ts'
+import { judgeToken, type StoredToken } from '#src/auth/identity.ts'
+import { notes } from '#src/auth/notes.ts'
+import { equalSecrets, sha256 } from '#src/auth/secret.ts'
+import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import {
   bearerCredential,
   mintSecret,
@@ -21,7 +16,7 @@ import {
   parseToken,
   type TokenCredential,
   TokenSecret,
-} from '../../src/auth/token.ts'
+} from '#src/auth/token.ts'
 import { MINUTE, NOW } from '../support/app.ts'
 
 t.test('a new secret', async t => {

@@ -1,4 +1,4 @@
-import { hashPassword } from '../../src/auth/password.ts'
+import { hashPassword } from '#src/auth/password.ts'
 
 /** Runs a statement, wherever the database is. */
 export type Query = (text: string, values?: unknown[]) => Promise<{ rows: Record<string, unknown>[] }>

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { PassThrough, Writable } from 'node:stream'
 import { sql } from 'kysely'
 import t from 'tap'
-import { verifyPassword } from '../../src/auth/password.ts'
-import { program } from '../../src/commands/program.ts'
-import { askSecretly } from '../../src/commands/terminal.ts'
-import { deleteUser } from '../../src/database/users.ts'
+import { verifyPassword } from '#src/auth/password.ts'
+import { program } from '#src/commands/program.ts'
+import { askSecretly } from '#src/commands/terminal.ts'
+import { deleteUser } from '#src/database/users.ts'
 import {
   addToken,
   addUser,

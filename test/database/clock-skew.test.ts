@@ -1,5 +1,5 @@
 import t from 'tap'
-import { clockSkew } from '../../src/database/clock-skew.ts'
+import { clockSkew } from '#src/database/clock-skew.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
 const HOUR = 3_600_000

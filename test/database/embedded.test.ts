@@ -15,11 +15,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { withAppKey } from '../../src/app-key.ts'
-import { loadConfig } from '../../src/config.ts'
-import type { SessionSource } from '../../src/database/dialect.ts'
-import { EmbeddedDatabaseInUse, openEmbedded } from '../../src/database/embedded.ts'
-import { socketPath } from '../../src/database/embedded-socket.ts'
+import { withAppKey } from '#src/config/app-key.ts'
+import { loadConfig } from '#src/config/config.ts'
+import type { SessionSource } from '#src/database/dialect.ts'
+import { EmbeddedDatabaseInUse, openEmbedded } from '#src/database/embedded.ts'
+import { socketPath } from '#src/database/embedded-socket.ts'
 
 // One directory serves all tests, in this order: a new database takes seconds.
 const dataDir = join(mkdtempSync(join(tmpdir(), 'animethemes-auth-embedded-')), 'data')

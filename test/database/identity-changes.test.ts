@@ -1,14 +1,14 @@
 import { setImmediate as immediate } from 'node:timers/promises'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { HEARTBEAT_LIMIT_MS } from '../../src/auth/identity-cache.ts'
-import type { PasswordHash } from '../../src/auth/password.ts'
-import { type SessionDigest, SessionId } from '../../src/auth/session.ts'
-import { type Database, databaseOver } from '../../src/database/connect.ts'
-import { postgresSource } from '../../src/database/postgres.ts'
-import { writeActivity } from '../../src/database/sessions.ts'
-import { deleteToken, writeLastUsed } from '../../src/database/tokens.ts'
-import { changePassword } from '../../src/database/users.ts'
+import { HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
+import type { PasswordHash } from '#src/auth/password.ts'
+import { type SessionDigest, SessionId } from '#src/auth/session.ts'
+import { type Database, databaseOver } from '#src/database/connect.ts'
+import { postgresSource } from '#src/database/postgres.ts'
+import { writeActivity } from '#src/database/sessions.ts'
+import { deleteToken, writeLastUsed } from '#src/database/tokens.ts'
+import { changePassword } from '#src/database/users.ts'
 import {
   addRevocation,
   addToken,

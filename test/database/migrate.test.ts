@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { PERMISSIONS, ROLES } from '../../src/auth/permission.ts'
-import { isMigrated, migrate } from '../../src/database/migrate.ts'
-import { seedPermissions } from '../../src/database/permissions.ts'
+import { PERMISSIONS, ROLES } from '#src/auth/permission.ts'
+import { isMigrated, migrate } from '#src/database/migrate.ts'
+import { seedPermissions } from '#src/database/permissions.ts'
 import { NOW } from '../support/app.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 

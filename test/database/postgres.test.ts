@@ -1,9 +1,9 @@
 import pg from 'pg'
 import t from 'tap'
-import { databaseOver } from '../../src/database/connect.ts'
-import type { Session } from '../../src/database/dialect.ts'
-import { postgresSource } from '../../src/database/postgres.ts'
-import { pruneSessions } from '../../src/database/sessions.ts'
+import { databaseOver } from '#src/database/connect.ts'
+import type { Session } from '#src/database/dialect.ts'
+import { postgresSource } from '#src/database/postgres.ts'
+import { pruneSessions } from '#src/database/sessions.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 
 t.test('a connection that the server ends', async t => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ensureBan } from '../../src/database/restrictions.ts'
+import { ensureBan } from '#src/database/restrictions.ts'
 import { NOW } from '../support/app.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 

@@ -1,9 +1,9 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { clientAddresses } from '../../src/limits/client-address.ts'
-import { type Count, type Counters, memoryCounters, redisCounters } from '../../src/limits/counters.ts'
-import { guessLimit } from '../../src/limits/guess-limit.ts'
-import { steadyClock } from '../../src/steady-clock.ts'
+import { clientAddresses } from '#src/limits/client-address.ts'
+import { type Count, type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
+import { guessLimit } from '#src/limits/guess-limit.ts'
+import { steadyClock } from '#src/runtime/steady-clock.ts'
 import { MINUTE, NOW, testClock } from '../support/app.ts'
 
 const REDIS_URL = process.env.TEST_REDIS_URL

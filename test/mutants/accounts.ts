@@ -25,7 +25,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: "with REGISTER_REVEALS=false another user's address gets no link",
-    file: 'src/new-email.ts',
+    file: 'src/accounts/new-email.ts',
     find: 'if (server.config.registerReveals) return',
     replace: 'if (true) return',
     tests: ['test/routes/web/register-reveals.test.ts'],
@@ -46,7 +46,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: 'a banned user does not log in',
-    file: 'src/login-check.ts',
+    file: 'src/accounts/login-check.ts',
     find: 'if (ban !== null) throw',
     replace: 'if (false) throw',
     tests: ['test/routes/web/banned.test.ts'],
@@ -300,14 +300,14 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: 'a user name has no invisible characters',
-    file: 'src/api/account-input.ts',
+    file: 'src/input/account.ts',
     find: "withoutInvisible(name ?? '').trim()",
     replace: "(name ?? '').trim()",
     tests: ['test/routes/web/names.test.ts'],
   },
   {
     name: 'a user name shows something',
-    file: 'src/api/account-input.ts',
+    file: 'src/input/account.ts',
     find: 'if (showsNothing(visible)) return null',
     replace: "if (visible === '') return null",
     tests: ['test/routes/web/names.test.ts'],

@@ -67,7 +67,7 @@ export const CSRF: readonly Mutant[] = [
   },
   {
     name: 'a method that changes something',
-    file: 'src/http.ts',
+    file: 'src/http/http.ts',
     find: "new Set(['GET', 'HEAD', 'OPTIONS'])",
     replace: "new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE'])",
     tests: ['test/routes/web/attacks.test.ts'],

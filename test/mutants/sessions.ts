@@ -95,7 +95,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'over HTTPS cookies are for this host alone',
-    file: 'src/session-cookies.ts',
+    file: 'src/auth/session-cookies.ts',
     find: "sessionSecure && sessionDomain === null ? '__Host-' : ''",
     replace: "''",
     tests: ['test/auth/session.test.ts', 'test/routes/web/attacks.test.ts'],

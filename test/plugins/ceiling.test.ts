@@ -1,5 +1,5 @@
 import t from 'tap'
-import { CEILING_FACTOR, requestCeiling } from '../../src/limits/ceiling.ts'
+import { CEILING_FACTOR, requestCeiling } from '#src/limits/ceiling.ts'
 import { addUser, get, MINUTE, NOW, send, startApp, testClock } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'

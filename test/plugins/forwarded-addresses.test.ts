@@ -1,5 +1,5 @@
 import t from 'tap'
-import { SessionId } from '../../src/auth/session.ts'
+import { SessionId } from '#src/auth/session.ts'
 import { addUser, get, startApp } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
 import { createDatabase } from '../support/databases.ts'

@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { acceptedCodings, compressedDocument } from '../../src/compressed-document.ts'
+import { acceptedCodings, compressedDocument } from '#src/http/compressed-document.ts'
 import { startApp, testClock } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 

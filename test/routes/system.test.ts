@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { sql } from 'kysely'
 import { chromium } from 'playwright-core'
 import t from 'tap'
-import { migrate } from '../../src/database/migrate.ts'
+import { migrate } from '#src/database/migrate.ts'
 import { addUser, get, startApp } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 

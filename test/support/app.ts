@@ -1,20 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Test } from 'tap'
-import { buildApp } from '../../src/app.ts'
-import {
-  hashPassword,
-  type PasswordHash,
-  type PasswordWork,
-  verifyPassword,
-} from '../../src/auth/password.ts'
-import { mintSecret, PlainToken } from '../../src/auth/token.ts'
-import { loadConfig } from '../../src/config.ts'
-import type { Database } from '../../src/database/connect.ts'
-import { grant } from '../../src/database/permissions.ts'
-import { deleteToken, insertToken } from '../../src/database/tokens.ts'
-import { insertUser } from '../../src/database/users.ts'
-import type { Schedule } from '../../src/schedule.ts'
+import { buildApp } from '#src/app.ts'
+import { hashPassword, type PasswordHash, type PasswordWork, verifyPassword } from '#src/auth/password.ts'
+import { mintSecret, PlainToken } from '#src/auth/token.ts'
+import { loadConfig } from '#src/config/config.ts'
+import type { Database } from '#src/database/connect.ts'
+import { grant } from '#src/database/permissions.ts'
+import { deleteToken, insertToken } from '#src/database/tokens.ts'
+import { insertUser } from '#src/database/users.ts'
+import type { Schedule } from '#src/runtime/schedule.ts'
 import { Mailbox } from './mailbox.ts'
 
 /** The moment at which tests begin, 2026-03-01T12:00:00Z in milliseconds. Nothing moves it but the test. */

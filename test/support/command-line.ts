@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
-import type { CommandContext } from '../../src/commands/context.ts'
-import { program } from '../../src/commands/program.ts'
-import { databaseOver } from '../../src/database/connect.ts'
-import { postgresSource } from '../../src/database/postgres.ts'
+import type { CommandContext } from '#src/commands/context.ts'
+import { program } from '#src/commands/program.ts'
+import { databaseOver } from '#src/database/connect.ts'
+import { postgresSource } from '#src/database/postgres.ts'
 import { NOW, TEST_KEY } from './app.ts'
 import { createPostgresDatabase } from './databases.ts'
 

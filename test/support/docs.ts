@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander'
-import { SETTINGS, type Setting } from '../../src/config.ts'
+import { SETTINGS, type Setting } from '#src/config/config.ts'
 
 const settings = Object.values(SETTINGS) as Setting<unknown>[]
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Kysely, sql } from 'kysely'
-import type { Schema } from '../../src/database/schema.ts'
+import type { Schema } from '#src/database/schema.ts'
 
 /** Rows that a real Laravel with Sanctum wrote, and what it made of the tokens and passwords. */
 export interface LaravelRows {

@@ -1,4 +1,4 @@
-import type { Mail } from '../../src/mail/mailer.ts'
+import type { Mail } from '#src/mail/mailer.ts'
 
 /** Where the mails of a test arrive. */
 export class Mailbox {

@@ -1,27 +1,24 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { externalProfiles as endpoint, oneExternalProfile } from '../../../src/api/endpoints.ts'
-import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
-import { Label, labelOf, Text, titleOf } from '../../../src/api/list-input.ts'
-import { MESSAGES } from '../../../src/api/messages.ts'
-import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
-import {
-  EXTERNAL_PROFILE_SITE,
-  EXTERNAL_PROFILE_VISIBILITY,
-} from '../../../src/api/resources/externalprofile.ts'
-import { done, failure, success } from '../../../src/api/responses.ts'
-import type { Identity } from '../../../src/auth/identity.ts'
+import { forbidden, notFound, unauthenticated } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
+import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
+import { done, failure, success } from '#src/api/responses.ts'
+import type { Identity } from '#src/auth/identity.ts'
 import {
   countExternalProfiles,
   deleteExternalProfile,
   insertExternalProfile,
   updateExternalProfile,
-} from '../../../src/database/external-profiles.ts'
-import { anyOf, where } from '../../../src/database/select.ts'
-import { externalProfileAccess } from '../../../src/external-profile-access.ts'
-import { judgedLast, listGates, requireValid } from '../../../src/list-writes.ts'
-import { listing, showing } from '../../../src/listing.ts'
+} from '#src/database/external-profiles.ts'
+import { anyOf, where } from '#src/database/select.ts'
+import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
+import { externalProfileAccess } from '#src/lists/external-profile-access.ts'
+import { listing, showing } from '#src/lists/listing.ts'
+import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
+import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Site = Label(
   EXTERNAL_PROFILE_SITE,

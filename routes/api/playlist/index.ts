@@ -1,27 +1,27 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { playlists as endpoint, onePlaylist } from '../../../src/api/endpoints.ts'
-import { forbidden, notFound, unauthenticated } from '../../../src/api/errors.ts'
-import { booleanOf } from '../../../src/api/input.ts'
-import { Label, labelOf, Text, titleOf } from '../../../src/api/list-input.ts'
-import { MESSAGES } from '../../../src/api/messages.ts'
-import { pageSchema, showSchema } from '../../../src/api/query/openapi.ts'
-import { PLAYLIST_VISIBILITY } from '../../../src/api/resources/playlist.ts'
-import { done, failure, success } from '../../../src/api/responses.ts'
-import { hashidEncoder, randomHashid } from '../../../src/auth/hashid.ts'
-import type { Identity } from '../../../src/auth/identity.ts'
+import { forbidden, notFound, unauthenticated } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
+import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
+import { done, failure, success } from '#src/api/responses.ts'
+import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
+import type { Identity } from '#src/auth/identity.ts'
 import {
   countPlaylists,
   deletePlaylist,
   type Hashid,
   insertPlaylist,
   updatePlaylist,
-} from '../../../src/database/playlists.ts'
-import { where } from '../../../src/database/select.ts'
-import { judgedLast, listGates, requireValid } from '../../../src/list-writes.ts'
-import { listing, showing } from '../../../src/listing.ts'
-import { playlistAccess } from '../../../src/playlist-access.ts'
+} from '#src/database/playlists.ts'
+import { where } from '#src/database/select.ts'
+import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
+import { booleanOf } from '#src/input/values.ts'
+import { listing, showing } from '#src/lists/listing.ts'
+import { playlistAccess } from '#src/lists/playlist-access.ts'
+import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
+import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
 const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { OptionalPassword } from '../../../src/api/input.ts'
-import { emptyJson, sendEmptyJson, success } from '../../../src/api/responses.ts'
-import type { SessionIdentity } from '../../../src/auth/identity.ts'
-import { PASSWORD_TIMEOUT_S, passwordAge } from '../../../src/auth/session.ts'
+import { emptyJson, sendEmptyJson, success } from '#src/api/responses.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { PASSWORD_TIMEOUT_S, passwordAge } from '#src/auth/session.ts'
+import { OptionalPassword } from '#src/input/values.ts'
 
 const Body = Type.Object({ password: OptionalPassword })
 

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { booleanOf, OptionalPassword, reading } from '../../../src/api/input.ts'
-import { RevokeTokens } from '../../../src/api/new-password.ts'
-import { emptyJson, sendEmptyJson } from '../../../src/api/responses.ts'
+import { emptyJson, sendEmptyJson } from '#src/api/responses.ts'
+import { RevokeTokens } from '#src/input/new-password.ts'
+import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
 
 const Body = Type.Object({
   current_password: OptionalPassword,

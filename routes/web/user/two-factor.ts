@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { HttpError } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { emptyJson, failure, sendEmptyJson, success } from '#src/api/responses.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { totpQrCode } from '#src/auth/second-factor.ts'
+import { isYes, optionalText } from '#src/input/account.ts'
 import type { Access } from '../../../plugins/access.ts'
-import { isYes, optionalText } from '../../../src/api/account-input.ts'
-import { HttpError } from '../../../src/api/errors.ts'
-import { MESSAGES } from '../../../src/api/messages.ts'
-import { emptyJson, failure, sendEmptyJson, success } from '../../../src/api/responses.ts'
-import type { SessionIdentity } from '../../../src/auth/identity.ts'
-import { totpQrCode } from '../../../src/auth/second-factor.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
 const access: Access = { auth: 'required', via: 'session', password: 'confirmed', beforeSecondFactor: true }

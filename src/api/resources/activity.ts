@@ -1,4 +1,4 @@
-import type { Resource } from '../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 
 /** Something that happened to the user's account. */
 export const activity: Resource = {

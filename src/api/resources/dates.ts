@@ -1,4 +1,4 @@
-import type { Field } from '../query/resource.ts'
+import type { Field } from '#src/query/resource.ts'
 
 /** When a row was made and last changed: shown when asked for. */
 export const TIMESTAMPS = {

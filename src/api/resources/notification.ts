@@ -1,4 +1,4 @@
-import type { Resource } from '../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
 /** The panel's own notifications share the table, and are none of the API's. */

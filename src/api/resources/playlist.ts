@@ -1,4 +1,4 @@
-import type { Resource } from '../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
 import { publicUser } from './public-user.ts'
 import { track } from './track.ts'

@@ -1,4 +1,4 @@
-import type { Resource } from '../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 
 /** A user as everybody sees it. */
 export const publicUser: Resource = {

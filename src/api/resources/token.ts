@@ -1,6 +1,6 @@
-import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '../../auth/identity.ts'
-import { millisToTimestamp } from '../../auth/time.ts'
-import type { Resource } from '../query/resource.ts'
+import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
+import { millisToTimestamp } from '#src/auth/time.ts'
+import type { Resource } from '#src/query/resource.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
 /** When a token ends, as the database would write it; null for never. */

@@ -1,4 +1,4 @@
-import type { Resource } from '../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
 import { playlist } from './playlist.ts'
 import { animeThemeEntry } from './wiki/animethemeentry.ts'

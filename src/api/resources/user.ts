@@ -1,4 +1,4 @@
-import type { Field, Resource } from '../query/resource.ts'
+import type { Field, Resource } from '#src/query/resource.ts'
 import { activity } from './activity.ts'
 import { TIMESTAMPS } from './dates.ts'
 import { externalProfile } from './externalprofile.ts'

@@ -1,4 +1,4 @@
-import type { Role, RoleBook } from '../../database/roles.ts'
+import type { Role, RoleBook } from '#src/database/roles.ts'
 import { FaultsOf, Form, OwnPassword, type Returned, tickedOf } from '../elements.tsx'
 
 /** Which role allows what. */

@@ -1,4 +1,4 @@
-import type { TotpQrCode } from '../../auth/second-factor.ts'
+import type { TotpQrCode } from '#src/auth/second-factor.ts'
 import {
   Action,
   BLANK,

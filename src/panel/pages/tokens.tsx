@@ -1,6 +1,6 @@
-import { ABILITIES, ALL_ABILITIES } from '../../auth/ability.ts'
-import { parseAllowedIps } from '../../auth/address-list.ts'
-import { parseAbilities } from '../../auth/token.ts'
+import { ABILITIES, ALL_ABILITIES } from '#src/auth/ability.ts'
+import { parseAllowedIps } from '#src/auth/address-list.ts'
+import { parseAbilities } from '#src/auth/token.ts'
 import {
   Action,
   Agent,

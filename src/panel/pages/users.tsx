@@ -1,5 +1,5 @@
-import type { Restriction } from '../../database/restrictions.ts'
-import type { ListedUser, UserFile } from '../../database/user-directory.ts'
+import type { Restriction } from '#src/database/restrictions.ts'
+import type { ListedUser, UserFile } from '#src/database/user-directory.ts'
 import {
   Action,
   BLANK,

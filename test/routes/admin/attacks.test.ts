@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { grant } from '../../../src/database/permissions.ts'
+import { grant } from '#src/database/permissions.ts'
 import {
   type Answer,
   addToken,

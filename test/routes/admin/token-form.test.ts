@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { ABILITIES } from '../../../src/auth/ability.ts'
+import { ABILITIES } from '#src/auth/ability.ts'
 import { addToken, DAY, get, MINUTE, NOW, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 import { PASSWORD, type PanelBrowser, panelUser, textOf } from '../../support/panel.ts'

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { program } from '../../../src/commands/program.ts'
-import { lockUsers } from '../../../src/database/authority.ts'
-import { grant, seedPermissions } from '../../../src/database/permissions.ts'
+import { program } from '#src/commands/program.ts'
+import { lockUsers } from '#src/database/authority.ts'
+import { grant, seedPermissions } from '#src/database/permissions.ts'
 import {
   addUser,
   MINUTE,

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { ConfigError, loadConfig } from '../../../src/config.ts'
-import type { Schema } from '../../../src/database/schema.ts'
+import { ConfigError, loadConfig } from '#src/config/config.ts'
+import type { Schema } from '#src/database/schema.ts'
 import {
   type Answer,
   addToken,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { setFeature } from '../../../src/database/features.ts'
+import { setFeature } from '#src/database/features.ts'
 import { type Answer, addUser, NOW, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { addPlaylist, addProfile, addTracks } from '../../support/rows.ts'

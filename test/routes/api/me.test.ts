@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import type { Database } from '../../../src/database/connect.ts'
+import type { Database } from '#src/database/connect.ts'
 import {
   addToken,
   addUser,

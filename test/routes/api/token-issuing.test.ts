@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { ABILITIES } from '../../../src/auth/ability.ts'
-import { SessionId } from '../../../src/auth/session.ts'
+import { ABILITIES } from '#src/auth/ability.ts'
+import { SessionId } from '#src/auth/session.ts'
 import { addToken, addUser, DAY, get, MINUTE, send, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import {

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { ABILITIES } from '../../../src/auth/ability.ts'
-import { hashPassword } from '../../../src/auth/password.ts'
-import { deleteOwnTokens } from '../../../src/database/tokens.ts'
-import { changePassword } from '../../../src/database/users.ts'
+import { ABILITIES } from '#src/auth/ability.ts'
+import { hashPassword } from '#src/auth/password.ts'
+import { deleteOwnTokens } from '#src/database/tokens.ts'
+import { changePassword } from '#src/database/users.ts'
 import {
   addToken,
   addUser,

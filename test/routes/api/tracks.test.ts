@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { hashidEncoder } from '../../../src/auth/hashid.ts'
+import { hashidEncoder } from '#src/auth/hashid.ts'
 import {
   type Answer,
   addToken,

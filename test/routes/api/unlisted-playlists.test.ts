@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { hashidEncoder, randomHashid } from '../../../src/auth/hashid.ts'
+import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
 import { addUser, get, send, startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES } from '../../support/databases.ts'
 

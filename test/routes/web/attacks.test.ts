@@ -3,11 +3,11 @@ import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { hashPassword } from '../../../src/auth/password.ts'
-import { mintSessionId, passwordStamp, SessionId } from '../../../src/auth/session.ts'
-import { databaseOver } from '../../../src/database/connect.ts'
-import { postgresSource } from '../../../src/database/postgres.ts'
-import { accountKey } from '../../../src/limits/attempt-limit.ts'
+import { hashPassword } from '#src/auth/password.ts'
+import { mintSessionId, passwordStamp, SessionId } from '#src/auth/session.ts'
+import { databaseOver } from '#src/database/connect.ts'
+import { postgresSource } from '#src/database/postgres.ts'
+import { accountKey } from '#src/limits/attempt-limit.ts'
 import {
   addToken,
   addUser,

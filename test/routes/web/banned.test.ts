@@ -1,6 +1,6 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { ensureBan, lift, type RestrictionKind, restrict } from '../../../src/database/restrictions.ts'
+import { ensureBan, lift, type RestrictionKind, restrict } from '#src/database/restrictions.ts'
 import { addUser, DAY, get, MINUTE, NOW, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'

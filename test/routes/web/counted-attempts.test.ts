@@ -1,7 +1,7 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { DatabaseUnavailable } from '../../../src/database/unavailable.ts'
-import { accountKey } from '../../../src/limits/attempt-limit.ts'
+import { DatabaseUnavailable } from '#src/database/unavailable.ts'
+import { accountKey } from '#src/limits/attempt-limit.ts'
 import {
   addUser,
   get,

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { hashPassword } from '../../../src/auth/password.ts'
-import { fillUserKeys } from '../../../src/database/user-keys.ts'
+import { hashPassword } from '#src/auth/password.ts'
+import { fillUserKeys } from '#src/database/user-keys.ts'
 import { addUser, startApp, TEST_ROUNDS, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'

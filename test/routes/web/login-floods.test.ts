@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { HashWorkerLost } from '../../../src/auth/hash-workers.ts'
-import type { PasswordWork } from '../../../src/auth/password.ts'
+import { HashWorkerLost } from '#src/auth/hash-workers.ts'
+import type { PasswordWork } from '#src/auth/password.ts'
 import {
   type Answer,
   addUser,

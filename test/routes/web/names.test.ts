@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { fillUserKeys } from '../../../src/database/user-keys.ts'
+import { fillUserKeys } from '#src/database/user-keys.ts'
 import { addUser, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'

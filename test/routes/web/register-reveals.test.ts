@@ -1,6 +1,6 @@
 import t from 'tap'
-import type { PasswordHash } from '../../../src/auth/password.ts'
-import { insertUser } from '../../../src/database/users.ts'
+import type { PasswordHash } from '#src/auth/password.ts'
+import { insertUser } from '#src/database/users.ts'
 import { type Answer, addUser, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'

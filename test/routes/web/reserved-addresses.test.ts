@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { insertUser } from '../../../src/database/users.ts'
+import { insertUser } from '#src/database/users.ts'
 import { addUser, DAY, NOW, startApp, type TestApp } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'

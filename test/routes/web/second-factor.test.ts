@@ -507,7 +507,7 @@ async function fromLaravel(t: Test, database: TestDatabase) {
   }
   /** What Laravel would read of it. */
   const laravelDecrypt = async (payload: string | null) => {
-    const { encryption } = await import('../../../src/auth/encryption.ts')
+    const { encryption } = await import('#src/auth/encryption.ts')
     return encryption([Buffer.from(TEST_KEY.slice(7), 'base64')], () => Buffer.alloc(16)).decrypt(
       payload ?? '',
     )

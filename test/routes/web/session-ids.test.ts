@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { sha256 } from '../../../src/auth/secret.ts'
+import { sha256 } from '#src/auth/secret.ts'
 import { addUser, DAY, get, MINUTE, startApp, type TestApp, testClock } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'

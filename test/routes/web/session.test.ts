@@ -3,10 +3,10 @@ import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { hashPassword, verifyPassword } from '../../../src/auth/password.ts'
-import { mintSessionId, SessionId } from '../../../src/auth/session.ts'
-import type { Database } from '../../../src/database/connect.ts'
-import { pruneSessions, writeActivity } from '../../../src/database/sessions.ts'
+import { hashPassword, verifyPassword } from '#src/auth/password.ts'
+import { mintSessionId, SessionId } from '#src/auth/session.ts'
+import type { Database } from '#src/database/connect.ts'
+import { pruneSessions, writeActivity } from '#src/database/sessions.ts'
 import {
   type Answer,
   addUser,

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { myActivities as endpoint } from '../../../../src/api/endpoints.ts'
-import { pageSchema } from '../../../../src/api/query/openapi.ts'
-import { success } from '../../../../src/api/responses.ts'
-import { ownList } from '../../../../src/own-list.ts'
+import { myActivities as endpoint } from '#src/api/endpoints.ts'
+import { success } from '#src/api/responses.ts'
+import { ownList } from '#src/lists/own-list.ts'
+import { pageSchema } from '#src/query/openapi.ts'
 
 const activity: FastifyPluginAsyncTypebox = async app => {
   app.get(

@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { myNotifications as endpoint } from '../../../../src/api/endpoints.ts'
-import { forbidden, notFound } from '../../../../src/api/errors.ts'
-import { MESSAGES } from '../../../../src/api/messages.ts'
-import { pageSchema } from '../../../../src/api/query/openapi.ts'
-import { done, failure, success } from '../../../../src/api/responses.ts'
-import type { Identity } from '../../../../src/auth/identity.ts'
-import { markAllRead, markNotification } from '../../../../src/database/notifications.ts'
-import { ownList } from '../../../../src/own-list.ts'
+import { forbidden, notFound } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { myNotifications as endpoint } from '#src/api/endpoints.ts'
+import { done, failure, success } from '#src/api/responses.ts'
+import type { Identity } from '#src/auth/identity.ts'
+import { markAllRead, markNotification } from '#src/database/notifications.ts'
+import { ownList } from '#src/lists/own-list.ts'
+import { pageSchema } from '#src/query/openapi.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { notFound } from '../../../../src/api/errors.ts'
-import { MESSAGES } from '../../../../src/api/messages.ts'
-import { failure, noContent, success } from '../../../../src/api/responses.ts'
-import type { Identity } from '../../../../src/auth/identity.ts'
-import { listBrowsers } from '../../../../src/database/sessions.ts'
+import { notFound } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { failure, noContent, success } from '#src/api/responses.ts'
+import type { Identity } from '#src/auth/identity.ts'
+import { listBrowsers } from '#src/database/sessions.ts'
 
 const Session = Type.Object(
   {

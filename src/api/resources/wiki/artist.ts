@@ -1,4 +1,4 @@
-import type { Resource } from '../../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 import { WIKI_DATES } from './dates.ts'
 
 /** Who performs songs. */

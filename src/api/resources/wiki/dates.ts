@@ -1,4 +1,4 @@
-import type { Field } from '../../query/resource.ts'
+import type { Field } from '#src/query/resource.ts'
 import { TIMESTAMPS } from '../dates.ts'
 
 /** When a row of the wiki was made, last changed and deleted, which none that is shown is: shown when asked for. */

@@ -1,4 +1,4 @@
-import type { Resource } from '../../query/resource.ts'
+import type { Resource } from '#src/query/resource.ts'
 import { WIKI_DATES } from './dates.ts'
 
 /** Themes of an anime that belong together. */

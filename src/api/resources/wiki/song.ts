@@ -1,4 +1,4 @@
-import type { Field, Resource } from '../../query/resource.ts'
+import type { Field, Resource } from '#src/query/resource.ts'
 import { artist } from './artist.ts'
 import { WIKI_DATES } from './dates.ts'
 

@@ -1,16 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { tracks as endpoint, oneTrack } from '../../../../../src/api/endpoints.ts'
-import { forbidden, notFound, unprocessable } from '../../../../../src/api/errors.ts'
-import { integerOf } from '../../../../../src/api/input.ts'
-import { MESSAGES } from '../../../../../src/api/messages.ts'
-import { pageSchema, showSchema } from '../../../../../src/api/query/openapi.ts'
-import { relationAt } from '../../../../../src/api/query/resource.ts'
-import { playlist as playlistResource } from '../../../../../src/api/resources/playlist.ts'
-import { done, failure, success } from '../../../../../src/api/responses.ts'
-import { hashidEncoder } from '../../../../../src/auth/hashid.ts'
-import { belongingTo } from '../../../../../src/database/select.ts'
+import { forbidden, notFound, unprocessable } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
+import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
+import { done, failure, success } from '#src/api/responses.ts'
+import { hashidEncoder } from '#src/auth/hashid.ts'
+import { belongingTo } from '#src/database/select.ts'
 import {
   countTracks,
   deleteTrack,
@@ -21,11 +18,14 @@ import {
   type TrackContent,
   type TrackRow,
   updateTrack,
-} from '../../../../../src/database/tracks.ts'
-import { judgedLast, listGates, requireValid } from '../../../../../src/list-writes.ts'
-import { listing, showing } from '../../../../../src/listing.ts'
-import { playlistAccess } from '../../../../../src/playlist-access.ts'
-import { keyedMutex } from '../../../../../src/turns.ts'
+} from '#src/database/tracks.ts'
+import { integerOf } from '#src/input/values.ts'
+import { listing, showing } from '#src/lists/listing.ts'
+import { playlistAccess } from '#src/lists/playlist-access.ts'
+import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
+import { pageSchema, showSchema } from '#src/query/openapi.ts'
+import { relationAt } from '#src/query/resource.ts'
+import { keyedMutex } from '#src/runtime/turns.ts'
 
 const { rules } = MESSAGES
 

@@ -1,0 +1,54 @@
+import { Type } from 'typebox'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { Namesake } from '#src/auth/guessable-password.ts'
+import {
+  MIN_PASSWORD_LENGTH,
+  type PasswordWeakness,
+  passwordFault,
+  passwordWeaknesses,
+} from '#src/auth/password.ts'
+
+const { rules } = MESSAGES
+
+const FIELD = 'password'
+
+const SENTENCES: Record<PasswordWeakness, string> = {
+  short: rules.minString(FIELD, MIN_PASSWORD_LENGTH),
+  mixed: rules.mixedCase(FIELD),
+  letters: rules.letters(FIELD),
+  symbols: rules.symbols(FIELD),
+  numbers: rules.numbers(FIELD),
+}
+
+/** What is said of a password that is easily guessed. */
+export const GUESSABLE: Record<Namesake | 'common' | 'repetitive' | 'breached', string> = {
+  common: rules.common(FIELD),
+  repetitive: rules.repetitive(FIELD),
+  name: rules.namesake(FIELD, 'your name'),
+  email: rules.namesake(FIELD, 'your e-mail address'),
+  site: rules.namesake(FIELD, 'the name of this site'),
+  breached: rules.breached(FIELD),
+}
+
+/** The field by which a new password asks what becomes of the user's tokens. */
+export const RevokeTokens = Type.Optional(
+  Type.Union([Type.Boolean(), Type.Null()], {
+    description:
+      "Whether to revoke the user's tokens as well; REVOKE_TOKENS_ON_PASSWORD_CHANGE unless it is given.",
+    examples: [false],
+  }),
+)
+
+/** What is wrong with a new password and its repetition, in Laravel's order; nothing when it can be somebody's. */
+export function newPasswordErrors(
+  password: string | null | undefined,
+  confirmation: string | null | undefined,
+): string[] {
+  if (password === null || password === undefined) return [rules.required(FIELD)]
+  const fault = passwordFault(password)
+  return [
+    ...passwordWeaknesses(password).map(weakness => SENTENCES[weakness]),
+    ...(fault === null ? [] : [`The ${FIELD} ${fault}.`]),
+    ...(confirmation === password ? [] : [rules.confirmed(FIELD)]),
+  ]
+}

@@ -1,0 +1,82 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { HttpError, notFound } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { ListAsker } from '#src/database/connect.ts'
+import { type Scope, selecting, selectOne, selectPage } from '#src/database/select.ts'
+import { costOf, isHeavy, requireAffordable } from '#src/query/cost.ts'
+import { queryParser } from '#src/query/parse.ts'
+import type { Query } from '#src/query/query.ts'
+import { render, renderPage } from '#src/query/render.ts'
+import type { Endpoint } from '#src/query/resource.ts'
+
+/**
+ * The origin that links of an answer are built on: the host that the request names, with APP_URL's scheme.
+ *
+ * @throws {HttpError} 400 for a host that is not ours
+ */
+function linkOrigin({ host = '', server: { config, gate } }: FastifyRequest): string {
+  const origin = `${config.appUrl.protocol}//${host.toLowerCase().replace(/:$/, '')}`
+  if (!gate.isLinked(host) || !URL.canParse(origin)) throw new HttpError(400, MESSAGES.unknownHost)
+  return origin
+}
+
+type Server = Pick<FastifyInstance, 'config' | 'database'>
+
+/** Whose share of what is bounded for each caller a request takes: a user's or an address's; null for our own machines. */
+export function callerOf({ identity, clientAddress }: FastifyRequest): string | null {
+  if (identity !== null) return `user ${identity.user.id}`
+  return clientAddress.isLocal ? null : clientAddress.key
+}
+
+/** Makes the signal that aborts when the client hangs up, or has done so already. */
+export const hangUp = (request: FastifyRequest) => (): AbortSignal =>
+  request.raw.socket.destroyed ? AbortSignal.abort() : request.signal
+
+/**
+ * For whom a list is put together, once it is known to be affordable.
+ *
+ * @throws {HttpError} 422 when the question costs too much
+ */
+export function listAsker(endpoint: Endpoint, request: FastifyRequest, query: Query): ListAsker {
+  const cost = costOf(endpoint, query)
+  requireAffordable(cost, request.identity === null ? 'guest' : 'user')
+  return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: hangUp(request) }
+}
+
+/**
+ * Makes the function that answers with a page of an endpoint's list: of the rows in a scope, as the request's query
+ * asks for them. It throws 422 for a query that is not valid, or costs too much.
+ */
+export function listing({ config, database }: Server, endpoint: Endpoint) {
+  const parse = queryParser(endpoint)
+  const selection = selecting(config)
+  return async (request: FastifyRequest, scopeFor: (query: Query) => Scope) => {
+    const origin = linkOrigin(request)
+    const query = parse(request.url)
+    const page = await database.list(listAsker(endpoint, request, query), db =>
+      selectPage(db, endpoint, scopeFor(query), selection(query)),
+    )
+    return renderPage(endpoint, query, page, { origin, url: request.url })
+  }
+}
+
+/**
+ * Makes the function that shows the row with a key, if it is in a scope: as a request's query asks for it, or with its
+ * default fields, for a request that has written it. It throws 422 for a query that is not valid, or costs too much,
+ * and 404 when there is no such row.
+ */
+export function showing({ config, database }: Server, endpoint: Endpoint) {
+  const { resource } = endpoint
+  const parse = queryParser(endpoint)
+  const selection = selecting(config)
+  return async (scope: Scope, key: number, request?: FastifyRequest) => {
+    const query = parse(request?.url ?? '')
+    const select = (db: typeof database.kysely) => selectOne(db, resource, scope, key, selection(query))
+    // What was written is shown, however many lists there are.
+    const found = await (request === undefined || query.includes.size === 0
+      ? select(database.kysely)
+      : database.list(listAsker(endpoint, request, query), select))
+    if (found === null) throw notFound()
+    return { [resource.type]: render(resource, found, query) }
+  }
+}

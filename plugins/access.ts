@@ -13,6 +13,7 @@ import {
 import { MESSAGES } from '#src/answers/messages.ts'
 import { accessResponses } from '#src/api/responses.ts'
 import { type Ability, allows } from '#src/auth/ability.ts'
+import type { Identity, SessionIdentity, User } from '#src/auth/identity.ts'
 import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '#src/auth/permission.ts'
 import { owesSecondFactor } from '#src/auth/second-factor.ts'
 import { hasConfirmedPassword } from '#src/auth/session.ts'
@@ -52,6 +53,12 @@ declare module 'fastify' {
     endpoint?: Endpoint
   }
   interface FastifyRequest {
+    /** Who calls. Throws 401 where nobody is known to. */
+    caller(): Identity
+    /** Who calls in a session. Throws 401 for everybody else. */
+    sessionCaller(): SessionIdentity
+    /** The user who calls. Throws 401 where nobody is known to. */
+    user(): User
     /**
      * Asks again whether the route lets its caller, as the caller is known by now.
      *
@@ -144,6 +151,20 @@ export default fp(
       routeConfig.access?.auth === 'guest' && identity !== null
         ? reply.send({ error: MESSAGES.alreadyAuthenticated })
         : undefined
+
+    app.decorateRequest('caller', function (this: FastifyRequest) {
+      if (this.identity === null) throw unauthenticated()
+      return this.identity
+    })
+
+    app.decorateRequest('sessionCaller', function (this: FastifyRequest) {
+      if (this.identity?.via !== 'session') throw unauthenticated()
+      return this.identity
+    })
+
+    app.decorateRequest('user', function (this: FastifyRequest) {
+      return this.caller().user
+    })
 
     app.decorateRequest('requireAccess', function (this: FastifyRequest) {
       const access = this.routeConfig.access as Access

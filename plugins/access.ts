@@ -132,11 +132,14 @@ export default fp(
 
     const methodsOf = knownMethods(app, routes)
 
-    app.addGuard((request, reply) =>
-      request.is404
-        ? answerUnknown(request, reply)
-        : (answerGuest(request, reply) ?? request.requireAccess()),
-    )
+    app.addStep('guard', {
+      run(request, reply) {
+        const isAnswered = request.is404 ? answerUnknown(request, reply) : answerGuest(request, reply)
+        if (isAnswered !== undefined) return 'answered'
+        request.requireAccess()
+        return undefined
+      },
+    })
 
     /** Says that there is nothing, or something by other methods alone. */
     const answerUnknown = (request: FastifyRequest, reply: FastifyReply) => {
@@ -193,8 +196,10 @@ export default fp(
     })
 
     // What the caller could do when the body was begun may be no longer so.
-    app.addHook('preValidation', async request => {
-      if (request.isIdentifiedAgain && !request.is404) request.requireAccess()
+    app.addStep('authorize', {
+      run(request) {
+        if (request.isIdentifiedAgain && !request.is404) request.requireAccess()
+      },
     })
 
     app.addHook('onSend', (request, reply, _payload, done) => {
@@ -233,7 +238,7 @@ export default fp(
       throw routeNotFound(pathOf(request.url))
     })
   },
-  { name: 'access', dependencies: ['csrf'] },
+  { name: 'access', dependencies: ['identify', 'steps'] },
 )
 
 /** Why whoever is known may not do what the route's permission names; null when nothing is in the way. */

@@ -75,6 +75,7 @@ interface Attempts {
     request: FastifyRequest,
     digest: string,
     lookUp: () => Promise<T>,
+    onExceeded?: () => void,
   ): Promise<T>
   /**
    * Counts a new account.
@@ -182,6 +183,7 @@ export default fp(
         request: FastifyRequest,
         digest: string,
         lookUp: () => Promise<T>,
+        onExceeded?: () => void,
       ): Promise<T> {
         const { networks, isLocal } = request.clientAddress
         if (isLocal) return lookUp()
@@ -194,9 +196,7 @@ export default fp(
               found.push(one)
               return one.isRight
             }),
-          () => {
-            request.authenticationOutcome = 'throttled'
-          },
+          onExceeded,
         )
         return found[0] as T
       },

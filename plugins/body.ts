@@ -1,14 +1,11 @@
-import { STATUS_CODES } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { SMALL_BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
 import { FORM_TYPES, multipartPairs, parseForm, valuesOf } from '#src/http/form.ts'
-import { isUnderWay } from '#src/http/http.ts'
-import { isTooSlow, readBody } from '#src/http/method-override.ts'
+import { readBody } from '#src/http/method-override.ts'
+import { inputStep, slowFormStep, unreadBodyStep } from '#src/http/steps/body.ts'
 import { requireFewValues } from '#src/input/json-size.ts'
-import { normalizeInput } from '#src/input/values.ts'
-import { searchOf } from '#src/query/querystring.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -63,33 +60,9 @@ export default fp(
       if (isWeb || access?.auth !== 'required') route.bodyLimit ??= SMALL_BODY_LIMIT_BYTES
       if (route.schema?.body !== undefined) route.config = { ...route.config, hasBody: true }
     })
-
-    // Not thrown: the panel would render a page of it.
-    app.addHook('onRequest', (request, reply, done) => {
-      if (isTooSlow(request.raw))
-        reply.code(408).header('connection', 'close').send({ message: STATUS_CODES[408] })
-      else done()
-    })
-
-    // Otherwise Node would go on receiving the body of a request that was refused.
-    app.addHook('onSend', (request, reply, _payload, done) => {
-      if (isUnderWay(request.raw)) reply.header('connection', 'close')
-      done()
-    })
-
-    app.addHook('preValidation', (request, _reply, done) => {
-      if (request.routeConfig.hasBody !== true) return done()
-      try {
-        const input = normalizeInput(request.body)
-        request.body =
-          request.routeConfig.takesQuery === true
-            ? Object.assign(normalizeInput(parseForm(searchOf(request.url))), input)
-            : input
-        done()
-      } catch (error) {
-        done(error as Error)
-      }
-    })
+    app.addStep('onRequest', slowFormStep)
+    app.addStep('preValidation', inputStep)
+    app.addStep('onSend', unreadBodyStep)
   },
-  { name: 'body', dependencies: ['api-area', 'ceiling'] },
+  { name: 'body', dependencies: ['area', 'steps'] },
 )

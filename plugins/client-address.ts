@@ -5,17 +5,30 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Whom the request is counted for while nobody is known to be calling. */
     clientAddress: ClientAddress
+    readonly userAgent: string | undefined
+    readonly connection: { readonly destroyed: boolean }
   }
 }
 
-/** Adds `request.clientAddress`, what limits by address go by. */
+/** Adds where a request comes from: `request.clientAddress`, what limits by address go by, and its program and connection. */
 export default fp(
   async app => {
     app.decorateRequest('clientAddress')
-    app.addHook('onRequest', (request, _reply, done) => {
-      request.clientAddress = app.gate.clientOf(request.raw)
-      done()
+    app.decorateRequest('userAgent', {
+      getter() {
+        return this.headers['user-agent']
+      },
+    })
+    app.decorateRequest('connection', {
+      getter() {
+        return this.raw.socket
+      },
+    })
+    app.addStep('onRequest', {
+      run(request) {
+        request.clientAddress = app.gate.clientOf(request.raw)
+      },
     })
   },
-  { name: 'client-address', dependencies: ['hosts'] },
+  { name: 'client-address', dependencies: ['steps'] },
 )

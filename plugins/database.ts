@@ -6,7 +6,7 @@ import { type Identities, identities } from '#src/database/identities.ts'
 import { followIdentityChanges } from '#src/database/identity-changes.ts'
 import { isMigrated } from '#src/database/migrate.ts'
 import { type Readiness, readiness } from '#src/database/readiness.ts'
-import { isSafe } from '#src/http/http.ts'
+import { noteChangeStep, settleChangesStep } from '#src/http/steps/settle-changes.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -37,7 +37,7 @@ export default fp(
     })
     if (cache !== null) keepCurrent(app, cache)
   },
-  { name: 'database', dependencies: ['metrics', 'request-timeout'] },
+  { name: 'database', dependencies: ['metrics', 'steps'] },
 )
 
 /** Has the cache follow the database's changes, those of our own requests before they are answered. */
@@ -66,15 +66,11 @@ function keepCurrent(app: FastifyInstance, cache: IdentityCache) {
   app.addHook('onClose', () => changes?.close())
 
   app.decorateRequest('mayHaveChanged', false)
-  app.addHook('preHandler', (request, _reply, done) => {
-    request.mayHaveChanged = !isSafe(request.method)
-    done()
-  })
-  app.addHook('onSend', (request, _reply, _payload, done) => {
-    if (request.mayHaveChanged && changes !== undefined && !request.isGivenUp)
-      changes.settle().then(() => done(), done)
-    else done()
-  })
+  app.addStep('preHandler', noteChangeStep)
+  app.addStep(
+    'onSend',
+    settleChangesStep(async () => changes?.settle()),
+  )
 
   const registers = [app.metrics.registry]
   new Gauge({

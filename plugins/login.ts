@@ -168,6 +168,6 @@ export default fp(
   },
   {
     name: 'login',
-    dependencies: ['client-address', 'credentials', 'devices', 'events', 'second-factor', 'session'],
+    dependencies: ['client-address', 'credentials', 'events', 'second-factor', 'sessions'],
   },
 )

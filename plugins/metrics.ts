@@ -2,24 +2,12 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import fp from 'fastify-plugin'
 import { Counter, Registry, register } from 'prom-client'
-import type { DeviceFailure } from '#src/auth/device.ts'
-import type { AuthenticationFailure } from '#src/auth/identity.ts'
-import type { SessionFailure } from '#src/auth/session.ts'
 import { METRICS_PATH, metricsServer } from '#src/http/metrics-access.ts'
 import { requestDurations } from '#src/http/request-durations.ts'
+import type { AuthenticationOutcome } from '#src/http/steps/identify.ts'
 import type { RefusalReason } from '#src/limits/fair-queue.ts'
 import type { MailOutcome } from '#src/mail/mailer.ts'
 import type { AttemptKind } from './attempts.ts'
-
-/** How an attempt to find out who is calling ended. */
-export type AuthenticationOutcome =
-  | AuthenticationFailure
-  | SessionFailure
-  | DeviceFailure
-  | 'authenticated'
-  | 'anonymous'
-  | 'throttled'
-  | 'unavailable'
 
 interface Metrics {
   registry: Registry
@@ -103,7 +91,7 @@ export default fp(
       durations.observe(request.method, route, status, reply.elapsedTime / 1000)
     })
   },
-  { name: 'metrics', dependencies: ['hosts', 'request-end'] },
+  { name: 'metrics', dependencies: ['request-end', 'steps'] },
 )
 
 /** Counts by one label, in a map: the registry is told when somebody looks. */

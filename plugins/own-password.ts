@@ -68,12 +68,13 @@ export default fp(
     )
 
     // What a form brings along instead of a confirmation comes before anything else that it asks for.
-    app.addHook('preHandler', (request, reply, done) => {
-      const { routeConfig, body } = request
-      const isAsked = routeConfig.access?.password === 'confirmed or entered' && request.owesPassword()
-      if (!isAsked) return done()
-      const { current_password: password } = (body ?? {}) as { current_password?: Entered }
-      request.confirmPassword(reply, password, 'current_password').then(() => done(), done)
+    app.addStep('preHandler', {
+      appliesTo: route => route?.config.access?.password === 'confirmed or entered',
+      run(request, reply) {
+        if (!request.owesPassword()) return
+        const { current_password: password } = (request.body ?? {}) as { current_password?: Entered }
+        return request.confirmPassword(reply, password, 'current_password')
+      },
     })
 
     app.decorateRequest(
@@ -118,5 +119,8 @@ export default fp(
       },
     )
   },
-  { name: 'own-password', dependencies: ['authority', 'credentials', 'events', 'screening', 'sent-once'] },
+  {
+    name: 'own-password',
+    dependencies: ['authority', 'credentials', 'events', 'screening', 'sent-once', 'steps'],
+  },
 )

@@ -1,13 +1,8 @@
 import fp from 'fastify-plugin'
-import { isPreflight } from './cors.ts'
+import { preflightStep } from '#src/http/steps/cors.ts'
 
-/** Answers preflights, to which the CORS headers are the whole answer: once they are counted, before anything else. */
-export default fp(
-  async app => {
-    app.addHook('onRequest', (request, reply, done) => {
-      if (isPreflight(request)) reply.code(204).send()
-      else done()
-    })
-  },
-  { name: 'preflight', dependencies: ['ceiling', 'cors'] },
-)
+/** Answers preflights, which have their headers by then. */
+export default fp(async app => app.addStep('onRequest', preflightStep), {
+  name: 'preflight',
+  dependencies: ['cors', 'steps'],
+})

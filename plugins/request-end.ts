@@ -39,22 +39,24 @@ export default fp(
     app.decorateRequest('isAnswered', false)
     app.decorateRequest('isOver', false)
 
-    app.addHook('onRequest', (request, reply, done) => {
-      reply.raw.once('close', () => {
-        // While its handler still works, the request is not over.
-        if (request.isAnswered) end(request, reply, CLIENT_CLOSED_REQUEST)
-      })
-      done()
+    app.addStep('onRequest', {
+      run(request, reply) {
+        reply.raw.once('close', () => {
+          // While its handler still works, the request is not over.
+          if (request.isAnswered) end(request, reply, CLIENT_CLOSED_REQUEST)
+        })
+      },
     })
-    app.addHook('onSend', (request, reply, _payload, done) => {
-      request.isAnswered = true
-      if (reply.raw.destroyed) end(request, reply, CLIENT_CLOSED_REQUEST)
-      done()
+    app.addStep('onSend', {
+      run(request, reply) {
+        request.isAnswered = true
+        if (reply.raw.destroyed) end(request, reply, CLIENT_CLOSED_REQUEST)
+      },
     })
     app.addHook('onResponse', (request, reply, done) => {
       end(request, reply, reply.statusCode)
       done()
     })
   },
-  { name: 'request-end' },
+  { name: 'request-end', dependencies: ['steps'] },
 )

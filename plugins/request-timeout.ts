@@ -32,15 +32,16 @@ export default fp(
     }
 
     app.decorateRequest('isGivenUp', false)
-    app.addHook('onRequest', (_request, reply, done) => {
-      ongoing.begin(reply)
-      cancelSweep ??= schedule(SWEEP_MS, sweep)
-      done()
+    app.addStep('onRequest', {
+      run(_request, reply) {
+        ongoing.begin(reply)
+        cancelSweep ??= schedule(SWEEP_MS, sweep)
+      },
     })
     app.onRequestEnd((_request, reply) => ongoing.end(reply))
     app.addHook('onClose', async () => cancelSweep?.())
   },
-  { name: 'request-timeout', dependencies: ['request-end'] },
+  { name: 'request-timeout', dependencies: ['request-end', 'steps'] },
 )
 
 function giveUp(reply: FastifyReply) {

@@ -5,10 +5,11 @@ import { securityHeaders } from '#src/http/http.ts'
 export default fp(
   async app => {
     const headers = securityHeaders(app.config)
-    app.addHook('onRequest', (request, reply, done) => {
-      reply.headers(headers).header('x-request-id', request.id)
-      done()
+    app.addStep('onRequest', {
+      run(request, reply) {
+        reply.headers(headers).header('x-request-id', request.id)
+      },
     })
   },
-  { name: 'security-headers', dependencies: ['api-area'] },
+  { name: 'security-headers', dependencies: ['steps'] },
 )

@@ -34,6 +34,7 @@ import { withOriginForm } from '#src/http/request-target.ts'
 import { lazyValidators } from '#src/http/validators.ts'
 import type { Deliver } from '#src/mail/mailer.ts'
 import { type Schedule, scheduleTimer } from '#src/runtime/schedule.ts'
+import { pipeline } from './pipeline.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -184,7 +185,7 @@ export function buildApp({
   app.decorate('passwordWork', passwordWork ?? null)
 
   const root = join(import.meta.dirname, '..')
-  app.register(autoload, { dir: join(root, 'plugins'), encapsulate: false, ignorePattern: /\.d\.ts$/ })
+  app.register(pipeline)
   app.register(autoload, { dir: join(root, 'routes/system') })
   for (const [folder, prefix, area] of [
     ['routes/api', config.apiPath, 'isApi'],

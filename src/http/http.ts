@@ -144,10 +144,7 @@ export function toHttpError(
     : new HttpError(500, MESSAGES.serverError)
 }
 
-const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
-
-/** Whether a method asks for nothing to be changed (RFC 9110 §9.2.1). */
-export const isSafe = (method: string): boolean => SAFE_METHODS.has(method)
+export { isSafe } from '#src/auth/safe-methods.ts'
 
 /** Whether a route, by its URL, is a health check: those answer however many requests there are. */
 export const isHealthCheck = (url = ''): boolean => url.startsWith('/health/')

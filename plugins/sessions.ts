@@ -1,0 +1,75 @@
+import cookie from '@fastify/cookie'
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { createDevices, type DeviceCookie, type Devices } from '#src/accounts/devices.ts'
+import { createSessions, type Sessions } from '#src/accounts/sessions.ts'
+import type { Session, SessionFailure } from '#src/auth/session.ts'
+import { deviceCookieStep, sessionCookieStep } from '#src/http/steps/cookies.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    sessions: Sessions
+    devices: Devices
+  }
+  interface FastifyRequest {
+    /** The session that a stateful request came with, or was given; null as long as there is none. */
+    session: Session | null
+    sessionFailure: SessionFailure | null
+    sessionReadAt: number
+    hasNewSession: boolean
+    replacesSession: boolean
+    deviceCookie: DeviceCookie | null
+  }
+}
+
+/** Adds `app.sessions` and `app.devices`, and sends their cookies. */
+export default fp(
+  async app => {
+    for (const [name, initial] of [
+      ['session', null],
+      ['sessionFailure', null],
+      ['sessionReadAt', 0],
+      ['hasNewSession', false],
+      ['replacesSession', false],
+      ['deviceCookie', null],
+    ] as const) {
+      app.decorateRequest(name, initial as never)
+    }
+    const { config, database, identities, clock, monotonic, random, keys, delay, noteOutage } = app
+    app.decorate('sessions', createSessions({ config, database, identities, clock, monotonic, random }))
+    const { sessions } = app
+    const signingKey = () => keys.signing()[0]
+    const guess: Parameters<typeof createDevices>[0]['guess'] = (holder, digest, lookUp) =>
+      app.attempts.guess(holder as FastifyRequest, digest, lookUp)
+    app.decorate(
+      'devices',
+      createDevices({ config, database, identities, sessions, signingKey, guess, clock, random }),
+    )
+    // No answer waits for that to be written.
+    app.onRequestEnd(request => {
+      app.devices
+        .acknowledge(request)
+        .catch(error =>
+          request.log.warn({ err: error }, 'it could not be stored that a device has its token'),
+        )
+    })
+    // Values are ours and need no encoding: what the plugin writes is the rest.
+    await app.register(cookie, { hook: false })
+    const { serializeCookie } = app
+    app.addStep('onSend', sessionCookieStep({ config, sessions, serializeCookie, noteOutage, clock, delay }))
+    app.addStep('onSend', deviceCookieStep({ config, serializeCookie, clock }))
+  },
+  {
+    name: 'sessions',
+    dependencies: [
+      'attempts',
+      'client-address',
+      'database',
+      'events',
+      'first-party',
+      'keys',
+      'request-end',
+      'steps',
+    ],
+  },
+)

@@ -1,0 +1,19 @@
+import fp from 'fastify-plugin'
+import { oneUsersWritesStep } from '#src/http/steps/one-users-writes.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Ends the request's share in what its user may write at once; null while it has none. */
+    endWrite: (() => void) | null
+  }
+}
+
+/** Bounds how many requests of one user change something at the same time. */
+export default fp(
+  async app => {
+    app.decorateRequest('endWrite', null)
+    app.addStep('preHandler', oneUsersWritesStep(app.config.databaseConnections))
+    app.onRequestEnd(request => request.endWrite?.())
+  },
+  { name: 'user-writes', dependencies: ['identify', 'request-end', 'steps'] },
+)

@@ -1,0 +1,100 @@
+import type { FastifyContextConfig, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
+import { isSafe } from './http.ts'
+
+/**
+ * When a step runs: with the head of a request; as a guard, which is with the head too, but with the body where the CSRF
+ * token can only be there; once the body is read; when the guards have let the request pass, before its input is judged;
+ * before the handler; and before the answer is sent.
+ */
+export type Phase = 'onRequest' | 'guard' | 'preValidation' | 'authorize' | 'preHandler' | 'onSend'
+
+/** What a step returns that has answered the request itself: no further step runs. */
+export type Verdict = 'answered' | undefined
+
+/** What steps know of a route when it is registered. */
+export interface RouteTraits {
+  readonly url: string
+  readonly methods: readonly string[]
+  /** Whether any of its methods asks for something to be changed (RFC 9110 §9.2.1). */
+  readonly isUnsafe: boolean
+  readonly config: FastifyContextConfig
+}
+
+/** A step of the pipeline: a plain function that lets a request go on, answers it, or refuses it by what it throws. */
+export interface Step {
+  /**
+   * Whether requests to a route need the step: all of them unless it is given. It is asked once for each route, when the
+   * server starts; null stands for the requests that no route takes.
+   */
+  appliesTo?(route: RouteTraits | null): boolean
+  run(request: FastifyRequest, reply: FastifyReply): Verdict | void | Promise<Verdict | void>
+}
+
+/** The steps of one route by phase. */
+export type RouteSteps = Record<Phase, readonly Step[]>
+
+/** All steps by phase, each phase in the order in which its steps were added. */
+export type AllSteps = Record<Phase, Step[]>
+
+/** A pipeline without steps. */
+export const noSteps = (): AllSteps => ({
+  onRequest: [],
+  guard: [],
+  preValidation: [],
+  authorize: [],
+  preHandler: [],
+  onSend: [],
+})
+
+/** What steps go by of a route's options. */
+export const traitsOf = ({ url, method, config = {} }: RouteOptions): RouteTraits => {
+  const methods = [method].flat()
+  return { url, methods, config, isUnsafe: methods.some(one => !isSafe(one)) }
+}
+
+/** Chooses the steps that a route needs; null for the requests that no route takes. */
+export function stepsFor(all: AllSteps, route: RouteTraits | null): RouteSteps {
+  const chosen = (phase: Phase) => all[phase].filter(step => step.appliesTo?.(route) ?? true)
+  return {
+    onRequest: chosen('onRequest'),
+    guard: chosen('guard'),
+    preValidation: chosen('preValidation'),
+    authorize: chosen('authorize'),
+    preHandler: chosen('preHandler'),
+    onSend: chosen('onSend'),
+  }
+}
+
+/**
+ * Runs steps one after the other until one answers or throws. Steps that are done at once cost no promise: every request
+ * comes by here.
+ *
+ * @param done called with the error of a step, or without one when the request goes on; not at all once it is answered
+ */
+export function runSteps(
+  steps: readonly Step[],
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: (error?: Error) => void,
+): void {
+  const runFrom = (first: number): void => {
+    for (let index = first; index < steps.length; index += 1) {
+      let pending: ReturnType<Step['run']>
+      try {
+        pending = (steps[index] as Step).run(request, reply)
+      } catch (error) {
+        done(error as Error)
+        return
+      }
+      if (pending === undefined) continue
+      if (pending !== 'answered') {
+        pending.then(verdict => {
+          if (verdict !== 'answered') runFrom(index + 1)
+        }, done)
+      }
+      return
+    }
+    done()
+  }
+  runFrom(0)
+}

@@ -1,0 +1,66 @@
+import type { FastifyRequest } from 'fastify'
+import type { FirstParty } from '#src/auth/origin.ts'
+import type { Step } from '../step.ts'
+
+/** Seconds for which a browser may remember the answer to a preflight. */
+const PREFLIGHT_MAX_AGE = '600'
+
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE'
+
+const EXPOSED =
+  'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Retry-After, X-Request-Id, X-Revoked-Tokens'
+
+const PREFLIGHT_VARY = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'
+
+/** Whether a browser asks whether a page of another origin may send a request (Fetch §3.2.2). */
+const isPreflight = ({ method, headers }: FastifyRequest): boolean =>
+  method === 'OPTIONS' &&
+  headers.origin !== undefined &&
+  headers['access-control-request-method'] !== undefined
+
+/**
+ * Says which pages of other origins may read answers (CORS, Fetch §3.2): first parties and CORS_ALLOWED_ORIGINS, both with
+ * cookies.
+ *
+ * @param allowedOrigins CORS_ALLOWED_ORIGINS
+ */
+export function corsStep(ours: FirstParty, allowedOrigins: readonly string[]): Step {
+  const allowed = new Set(allowedOrigins)
+  return {
+    run(request, reply) {
+      const { origin } = request.headers
+      const isAsking = isPreflight(request)
+      reply.header('vary', isAsking ? PREFLIGHT_VARY : 'Origin')
+      if (origin === undefined) return
+      const reader =
+        allowed.has(origin) || ours.includes(origin, request.host ?? '')
+          ? origin
+          : allowed.has('*')
+            ? '*'
+            : null
+      if (reader !== null) {
+        reply.header('access-control-allow-origin', reader)
+        if (reader !== '*') reply.header('access-control-allow-credentials', 'true')
+        if (!isAsking) reply.header('access-control-expose-headers', EXPOSED)
+      }
+      if (isAsking && reader !== null) {
+        reply.headers({
+          'access-control-allow-methods': METHODS,
+          'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '',
+          'access-control-max-age': PREFLIGHT_MAX_AGE,
+        })
+      }
+    },
+  }
+}
+
+/** Answers preflights, to which the CORS headers are the whole answer: once they are counted, before anything else. */
+export const preflightStep: Step = {
+  // No route has the method OPTIONS.
+  appliesTo: route => route === null || route.methods.includes('OPTIONS'),
+  run(request, reply) {
+    if (!isPreflight(request)) return
+    reply.code(204).send()
+    return 'answered'
+  },
+}

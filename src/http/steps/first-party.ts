@@ -1,0 +1,41 @@
+import type { FastifyRequest } from 'fastify'
+import type { FirstParty } from '#src/auth/origin.ts'
+import type { Step } from '../step.ts'
+
+/**
+ * Decides which requests have a session: all to routes that are for browsers alone, and to the API those that come from a
+ * page of ours. To all others its cookies mean nothing, and tokens alone count.
+ */
+export const firstPartyStep = (firstParty: FirstParty): Step => ({
+  appliesTo: route =>
+    route === null ||
+    route.config.isWeb === true ||
+    (route.config.isApi === true && route.config.access?.via !== 'token'),
+  run(request) {
+    if (request.routeConfig.isWeb === true) {
+      request.isStateful = true
+    } else if (request.isApi) {
+      const verdict = firstParty.judge(sourceOf(request))
+      request.isStateful = verdict.isFirstParty
+      if (!verdict.isFirstParty) request.notStatefulBecause = verdict.reason
+    }
+  },
+})
+
+const sourceOf = ({ headers, raw, host }: FastifyRequest) => ({
+  referers: headers.referer === undefined ? [] : valuesOf(raw.rawHeaders, 'referer'),
+  origin: headers.origin,
+  host: (host ?? '').toLowerCase(),
+  fetchSite: headers['sec-fetch-site'] as string | undefined,
+})
+
+/** All values of a header, of which Node itself keeps only the first. */
+function valuesOf(rawHeaders: readonly string[], name: string): string[] {
+  const values: string[] = []
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const found = rawHeaders[index] as string
+    if (found.length === name.length && found.toLowerCase() === name)
+      values.push(rawHeaders[index + 1] as string)
+  }
+  return values
+}

@@ -103,9 +103,9 @@ export const ACCESS: readonly Mutant[] = [
   },
   {
     name: 'who calls is asked again after a late body',
-    file: 'plugins/identify.ts',
-    find: 'if (isLate) identifyAgain(request)',
-    replace: 'if (false) identifyAgain(request)',
+    file: 'src/http/steps/identify.ts',
+    find: 'return isLate ? identifyAgain(request) : undefined',
+    replace: 'return undefined',
     tests: ['test/plugins/counted-before-read.test.ts', 'test/routes/web/session.test.ts'],
   },
   {

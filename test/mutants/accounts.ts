@@ -335,16 +335,16 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: 'an answer of the panel to another question',
-    file: 'plugins/confirmation.tsx',
-    find: 'else if (isAnswered && seen === digestOf(asked)) done()',
-    replace: 'else if (isAnswered) done()',
+    file: 'src/panel/confirmation.tsx',
+    find: 'else if (seen === digestOf(asked)) return undefined',
+    replace: 'else if (seen !== null) return undefined',
     tests: ['test/routes/admin/confirmations.test.ts'],
   },
   {
     name: 'a form of the panel that is sent twice',
-    file: 'plugins/sent-once.ts',
-    find: 'if (id === null) return done()\n      take(',
-    replace: 'if (true) return done()\n      take(',
+    file: 'src/panel/sent-once.ts',
+    find: 'return id === null ? undefined : take(',
+    replace: 'return true ? undefined : take(',
     tests: ['test/routes/admin/once.test.ts'],
   },
   {

@@ -3,10 +3,17 @@ import type { Mutant } from './mutant.ts'
 /** How often, how much, and how many at once. */
 export const LIMITS: readonly Mutant[] = [
   {
+    name: 'unknown paths of the API count',
+    file: 'src/http/steps/rate-limit.ts',
+    find: 'route === null || route.config.isApi === true',
+    replace: 'route?.config.isApi === true',
+    tests: ['test/plugins/rate-limit.test.ts'],
+  },
+  {
     name: 'the ceiling of an address',
-    file: 'plugins/ceiling.ts',
-    find: 'if (over === null) return done()',
-    replace: 'return done()',
+    file: 'src/http/steps/ceiling.ts',
+    find: 'if (over === null) return',
+    replace: 'return',
     tests: ['test/plugins/ceiling.test.ts'],
   },
   {
@@ -39,14 +46,14 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'the rate limit of a caller',
-    file: 'plugins/rate-limit.ts',
+    file: 'src/http/steps/rate-limit.ts',
     find: 'throw tooManyRequests(verdict, clock())',
     replace: '',
     tests: ['test/plugins/rate-limit.test.ts'],
   },
   {
     name: 'the panel and the login count as well',
-    file: 'plugins/rate-limit.ts',
+    file: 'src/http/steps/rate-limit.ts',
     find: '(isApi || isPanel || routeConfig.isWeb === true) &&',
     replace: 'isApi &&',
     tests: ['test/plugins/rate-limit.test.ts'],
@@ -186,8 +193,8 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'a refused request ends with its connection',
-    file: 'plugins/body.ts',
-    find: "if (isUnderWay(request.raw)) reply.header('connection', 'close')",
+    file: 'src/http/steps/body.ts',
+    find: "if (isUnderWay(raw)) reply.header('connection', 'close')",
     replace: '',
     tests: ['test/plugins/counted-before-read.test.ts'],
   },
@@ -277,9 +284,9 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'writes of one user at once',
-    file: 'plugins/writes.ts',
-    find: 'if (isSafe(method) || identity === null) return done()',
-    replace: 'return done()',
+    file: 'src/http/steps/one-users-writes.ts',
+    find: 'if (isSafe(method) || identity === null) return',
+    replace: 'if (true) return',
     tests: ['test/plugins/time-limits.test.ts'],
   },
   {

@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.ts'
 export const ORIGINS: readonly Mutant[] = [
   {
     name: 'the API has sessions for pages of ours alone',
-    file: 'plugins/stateful.ts',
+    file: 'src/http/steps/first-party.ts',
     find: 'request.isStateful = verdict.isFirstParty',
     replace: 'request.isStateful = true',
     tests: ['test/routes/web/session.test.ts', 'test/routes/web/attacks.test.ts'],
@@ -18,7 +18,7 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'all values of a header are looked at',
-    file: 'plugins/stateful.ts',
+    file: 'src/http/steps/first-party.ts',
     find: "valuesOf(raw.rawHeaders, 'referer')",
     replace: '[headers.referer]',
     tests: ['test/routes/web/attacks.test.ts', 'test/routes/web/session.test.ts'],
@@ -130,9 +130,9 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'a host is asked for at all',
-    file: 'plugins/hosts.ts',
-    find: 'done(fault === null ?',
-    replace: 'done(true ?',
+    file: 'src/http/steps/host.ts',
+    find: 'if (fault === null) return',
+    replace: 'return',
     tests: ['test/plugins/http.test.ts'],
   },
   {
@@ -158,28 +158,30 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'pages that may read answers',
-    file: 'plugins/cors.ts',
+    file: 'src/http/steps/cors.ts',
     find: 'allowed.has(origin) || ours.includes(',
     replace: 'true || ours.includes(',
     tests: ['test/plugins/http.test.ts'],
   },
   {
     name: 'cookies are not for everybody under CORS_ALLOWED_ORIGINS=*',
-    file: 'plugins/cors.ts',
+    file: 'src/http/steps/cors.ts',
     find: "if (reader !== '*') reply.header('access-control-allow-credentials', 'true')",
     replace: "reply.header('access-control-allow-credentials', 'true')",
     tests: ['test/plugins/http.test.ts'],
   },
   {
     name: 'everybody under CORS_ALLOWED_ORIGINS=* is not named',
-    file: 'plugins/cors.ts',
-    find: "? '*'\n            : null",
-    replace: '? origin\n            : null',
+    file: 'src/http/steps/cors.ts',
+    find: `? '*'
+            : null`,
+    replace: `? origin
+            : null`,
     tests: ['test/plugins/http.test.ts'],
   },
   {
     name: 'preflights of others',
-    file: 'plugins/cors.ts',
+    file: 'src/http/steps/cors.ts',
     find: 'if (isAsking && reader !== null) {',
     replace: 'if (isAsking) {',
     tests: ['test/plugins/http.test.ts'],

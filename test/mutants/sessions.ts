@@ -60,7 +60,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'two session cookies',
-    file: 'plugins/session.ts',
+    file: 'src/accounts/sessions.ts',
     find: "return more.length === 0 ? id : 'session_ambiguous'",
     replace: 'return id',
     tests: ['test/routes/web/attacks.test.ts'],
@@ -81,16 +81,16 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'an answer with the cookie of a session that ended meanwhile',
-    file: 'plugins/session.ts',
-    find: 'if (request.session !== null && !(await isOver(request))) setCookies(reply, request.session)',
-    replace: 'if (request.session !== null) setCookies(reply, request.session)',
+    file: 'src/http/steps/cookies.ts',
+    find: '&& !(await sessions.isOver(request))',
+    replace: '',
     tests: ['test/routes/web/session-ids.test.ts'],
   },
   {
     name: 'the session cookie is for no script',
-    file: 'plugins/session.ts',
-    find: "hidden: app.serializeCookie('n', '', { ...attributes, httpOnly: true })",
-    replace: "hidden: app.serializeCookie('n', '', { ...attributes })",
+    file: 'src/http/steps/cookies.ts',
+    find: "hidden: serializeCookie('n', '', { ...attributes, httpOnly: true })",
+    replace: "hidden: serializeCookie('n', '', { ...attributes })",
     tests: ['test/routes/web/attacks.test.ts', 'test/routes/web/session.test.ts'],
   },
   {

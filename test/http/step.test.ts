@@ -1,0 +1,103 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import t from 'tap'
+import { noSteps, runSteps, type Step, stepsFor, traitsOf } from '../../src/http/step.ts'
+
+const request = {} as FastifyRequest
+const reply = {} as FastifyReply
+
+/** Runs steps that say what they did, and returns that with how it ended. */
+const run = (steps: Step[]) =>
+  new Promise<string>(resolve => {
+    const timer = setImmediate(() => setImmediate(() => resolve('answered')))
+    runSteps(steps, request, reply, error => {
+      clearImmediate(timer)
+      resolve(error === undefined ? 'went on' : error.message)
+    })
+  })
+
+t.test('steps run one after the other, whether they wait or not', async t => {
+  const done: string[] = []
+  const outcome = await run([
+    {
+      run() {
+        done.push('first')
+      },
+    },
+    {
+      async run() {
+        await null
+        done.push('second')
+      },
+    },
+    {
+      run() {
+        done.push('third')
+      },
+    },
+  ])
+  t.equal(outcome, 'went on')
+  t.strictSame(done, ['first', 'second', 'third'])
+})
+
+for (const [name, steps] of [
+  [
+    'at once',
+    {
+      answers: { run: () => 'answered' as const },
+      throws: {
+        run() {
+          throw new Error('refused')
+        },
+      },
+    },
+  ],
+  [
+    'later',
+    {
+      answers: { run: async () => 'answered' as const },
+      throws: {
+        async run() {
+          throw new Error('refused')
+        },
+      },
+    },
+  ],
+] as const) {
+  t.test(`what ends a request ${name} keeps further steps from running`, async t => {
+    for (const [step, outcome] of [
+      [steps.answers, 'answered'],
+      [steps.throws, 'refused'],
+    ] as const) {
+      let isReached = false
+      const after: Step = {
+        run() {
+          isReached = true
+        },
+      }
+      t.equal(await run([step, after]), outcome)
+      t.notOk(isReached)
+    }
+  })
+}
+
+t.test('steps that do not wait run within the call', async t => {
+  let isDone = false
+  runSteps([{ run() {} }, { run() {} }], request, reply, () => {
+    isDone = true
+  })
+  t.ok(isDone)
+})
+
+t.test('a route has the steps that apply to it, in the order in which they were added', async t => {
+  const always: Step = { run() {} }
+  const forChanges: Step = { appliesTo: route => route?.isUnsafe === true, run() {} }
+  const forUnknown: Step = { appliesTo: route => route === null, run() {} }
+  const all = { ...noSteps(), guard: [forUnknown, always, forChanges] }
+  const guardsOf = (method: string | string[]) =>
+    stepsFor(all, traitsOf({ url: '/x', method, handler() {} })).guard
+  t.strictSame(guardsOf('GET'), [always])
+  t.strictSame(guardsOf(['GET', 'HEAD']), [always])
+  t.strictSame(guardsOf('DELETE'), [always, forChanges])
+  t.strictSame(guardsOf(['GET', 'PUT']), [always, forChanges])
+  t.strictSame(stepsFor(all, null).guard, [forUnknown, always])
+})

@@ -1,36 +1,24 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { createServer, type RequestListener, type Server } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delayFor } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, {
-  type FastifyError,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  LogController,
-} from 'fastify'
-import { BODY_LIMIT_BYTES, tooManyRequests } from '#src/answers/errors.ts'
+import fastify, { type FastifyInstance, LogController } from 'fastify'
+import { BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
 import { type Config, PANEL_PATH } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
 import { type NoteOutage, outages } from '#src/database/outages.ts'
 import { type Drain, drain } from '#src/http/drain.ts'
 import { forwardedBy } from '#src/http/forwarded.ts'
+import { answerFrameworkError } from '#src/http/framework-error.ts'
 import { type Gate, requestGate } from '#src/http/gate.ts'
-import {
-  isUnderWay,
-  loggerOptions,
-  onClientError,
-  ROUTER_OPTIONS,
-  securityHeaders,
-  toHttpError,
-} from '#src/http/http.ts'
+import { loggerOptions, onClientError, ROUTER_OPTIONS, securityHeaders } from '#src/http/http.ts'
 import { withMethodOverride } from '#src/http/method-override.ts'
 import { type Admission, admission, withAdmission } from '#src/http/overload.ts'
 import { requestLogger } from '#src/http/request-logger.ts'
 import { withOriginForm } from '#src/http/request-target.ts'
+import { httpServer } from '#src/http/server.ts'
 import { lazyValidators } from '#src/http/validators.ts'
 import type { Deliver } from '#src/mail/mailer.ts'
 import { type Schedule, scheduleTimer } from '#src/runtime/schedule.ts'
@@ -79,37 +67,6 @@ export interface AppOptions {
   passwordWork?: PasswordWork
   /** Where the log goes; standard output unless given. */
   logStream?: { write(line: string): void }
-}
-
-/** The longest that a client may take to send a request, its head included, in milliseconds. */
-const RECEIVE_MS = 30_000
-
-/** Node's limits of time for connections. REQUEST_TIMEOUT may be shorter than what a client may take to send. */
-const timeouts = (requestTimeoutMs: number) => ({
-  headersTimeout: receiveMs(requestTimeoutMs),
-  requestTimeout: receiveMs(requestTimeoutMs),
-  // Node looks every half minute unless told otherwise, and would end a slow client after a minute.
-  connectionsCheckingInterval: CHECK_MS,
-  // Proxies keep a connection for a minute: it has to be they who close it.
-  keepAliveTimeout: 72_000,
-})
-
-/** How often Node looks for clients that send their requests slowly, in milliseconds. */
-const CHECK_MS = 1_000
-
-const receiveMs = (requestTimeoutMs: number) => Math.min(RECEIVE_MS, requestTimeoutMs)
-
-/**
- * Fastify's own server, which also closes connections on which nothing was sent or received for longer than a request
- * and the reading of its answer may take: a client that reads nothing (slow read attack) would keep whole answers in
- * memory for as long as it likes.
- */
-function httpServer(requestTimeoutMs: number, drain: Drain, handle: RequestListener): Server {
-  const server = createServer({ ...timeouts(requestTimeoutMs), ServerResponse: drain.ServerResponse }, handle)
-  drain.watch(server)
-  // Slow requests are looked for before that: they are answered with 408.
-  server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs) + CHECK_MS
-  return server
 }
 
 /** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
@@ -201,22 +158,3 @@ export function buildApp({
   }
   return app
 }
-
-/** Answers what no hook sees, such as a path that cannot be decoded. It counts for its address all the same. */
-const answerFrameworkError =
-  ({ headers, gate, clock }: { headers: Record<string, string>; gate: Gate; clock: () => number }) =>
-  (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-    const { raw } = request
-    const over = gate.count(raw, gate.clientOf(raw))
-    const answer = over === null ? toHttpError(error) : tooManyRequests(over, clock())
-    if (over !== null) request.server.metrics.rateLimited('ceiling')
-    request.log.info(
-      { method: request.method, status: answer.statusCode, address: gate.clientOf(raw).ip },
-      'a request without a route',
-    )
-    reply
-      .code(answer.statusCode)
-      .headers({ ...headers, vary: 'Origin', 'x-request-id': request.id, ...answer.headers })
-      .headers(isUnderWay(raw) ? { connection: 'close' } : {})
-      .send(answer.body)
-  }

@@ -1,7 +1,8 @@
 import bearerAuth from '@fastify/bearer-auth'
 import fp from 'fastify-plugin'
+import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { type AuthenticationOutcome, identification } from '#src/http/steps/identify.ts'
+import { identification } from '#src/http/steps/identify.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -22,6 +22,7 @@ import firstParty from '../plugins/first-party.ts'
 import forgottenPassword from '../plugins/forgotten-password.ts'
 import host from '../plugins/host.ts'
 import identify from '../plugins/identify.ts'
+import identityChanges from '../plugins/identity-changes.ts'
 import keys from '../plugins/keys.ts'
 import login from '../plugins/login.ts'
 import mail from '../plugins/mail.ts'
@@ -53,7 +54,8 @@ const SERVICES: readonly FastifyPluginAsync[] = [
   requestEnd, // tells when a request is over, also when its client hung up
   metrics, // counts and measures
   overload, // publishes what waits and what was shed
-  database, // identities, readiness; changes are told to the cache before they are answered
+  database, // identities and readiness
+  identityChanges, // has the cache of identities follow the database, before changes are answered
   counters, // of request rates in memory or Redis, of attempts in the database
   keys, // APP_KEY and the keys before it
   events, // what happens to accounts

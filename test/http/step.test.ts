@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
-import { noSteps, runSteps, type Step, stepsFor, traitsOf } from '../../src/http/step.ts'
+import { noSteps, runSteps, type Step, stepsFor, traitsOf } from '#src/http/step.ts'
 
 const request = {} as FastifyRequest
 const reply = {} as FastifyReply

@@ -285,14 +285,14 @@ export const ACCESS: readonly Mutant[] = [
   },
   {
     name: 'the metrics take their token',
-    file: 'src/http/metrics-access.ts',
+    file: 'src/metrics/access.ts',
     find: 'if (token === undefined || !equalSecrets(sha256(token), sha256(metricsToken))) throw unauthenticated()',
     replace: '',
     tests: ['test/routes/system-metrics.test.ts'],
   },
   {
     name: 'without a token the metrics are for the machine itself',
-    file: 'src/http/metrics-access.ts',
+    file: 'src/metrics/access.ts',
     find: '!isFromThisMachine(request)) throw routeNotFound(METRICS_PATH)',
     replace: 'false) throw routeNotFound(METRICS_PATH)',
     tests: ['test/routes/system-metrics.test.ts'],

@@ -188,14 +188,14 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'the metrics are asked for under a name of loopback',
-    file: 'src/http/metrics-access.ts',
+    file: 'src/metrics/access.ts',
     find: "LOOPBACK_HOST.test(headers.host ?? '')",
     replace: 'true',
     tests: ['test/routes/system-metrics.test.ts'],
   },
   {
     name: 'the metrics are passed on by nobody',
-    file: 'src/http/metrics-access.ts',
+    file: 'src/metrics/access.ts',
     find: '!Object.keys(headers).some(name => FORWARDING.test(name)) &&',
     replace: '',
     tests: ['test/routes/system-metrics.test.ts'],

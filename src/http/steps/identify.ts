@@ -3,13 +3,9 @@ import { LRUCache } from 'lru-cache'
 import type { Devices } from '#src/accounts/devices.ts'
 import type { Sessions } from '#src/accounts/sessions.ts'
 import { unauthenticated } from '#src/answers/errors.ts'
+import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
 import type { DeviceFailure } from '#src/auth/device.ts'
-import {
-  type AuthenticationFailure,
-  judgeToken,
-  type SessionIdentity,
-  type StoredToken,
-} from '#src/auth/identity.ts'
+import { judgeToken, type SessionIdentity, type StoredToken } from '#src/auth/identity.ts'
 import type { SessionFailure } from '#src/auth/session.ts'
 import { HOUR_MS } from '#src/auth/time.ts'
 import { bearerCredential, type TokenCredential } from '#src/auth/token.ts'
@@ -17,16 +13,6 @@ import type { Config } from '#src/config/config.ts'
 import type { Identities } from '#src/database/identities.ts'
 import { lazy } from '#src/runtime/lazy.ts'
 import type { Step } from '../step.ts'
-
-/** How an attempt to find out who is calling ended. */
-export type AuthenticationOutcome =
-  | AuthenticationFailure
-  | SessionFailure
-  | DeviceFailure
-  | 'authenticated'
-  | 'anonymous'
-  | 'throttled'
-  | 'unavailable'
 
 /** How long a body may take before it is asked again who calls, in milliseconds. */
 const LATE_MS = 50

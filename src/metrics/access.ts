@@ -4,8 +4,8 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import { includesAddress } from '#src/auth/address-list.ts'
 import { equalSecrets, sha256 } from '#src/auth/secret.ts'
 import type { Config } from '#src/config/config.ts'
-import type { Gate } from './gate.ts'
-import { pathOf, securityHeaders } from './http.ts'
+import type { Gate } from '#src/http/gate.ts'
+import { pathOf, securityHeaders } from '#src/http/http.ts'
 
 /** Where the metrics are, on each port that has them. */
 export const METRICS_PATH = '/metrics'

@@ -1,0 +1,93 @@
+import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import { sessionCookies } from '#src/auth/session-cookies.ts'
+import type { Config } from '#src/config/config.ts'
+import { queryParameters } from '#src/query/openapi.ts'
+import type { Endpoint } from '#src/query/resource.ts'
+import { VERSION } from '#src/runtime/version.ts'
+import type { RouteAccess } from './access.ts'
+
+const description = ({ authPath, csrfMode }: Config) => `The authenticated user's side of the AnimeThemes API.
+
+Programs send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
+
+Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie says who is calling. On this page the browser does the rest by itself. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins can change nothing.'}
+
+Bodies are JSON, or forms with the same fields: \`a=1\`, \`a[]=1&a[]=2\` for a list. A form that can only be sent by \`POST\` names its method in the field \`_method\`.
+
+Answers are JSON. An error's \`message\` says what went wrong.`
+
+/** What the OpenAPI document says beside the routes: what the API is, its tags, and how callers show who they are. */
+export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['openapi'] => ({
+  openapi: '3.1.0',
+  info: {
+    title: 'AnimeThemes user API',
+    version: VERSION,
+    description: description(config),
+    license: { name: 'MIT', identifier: 'MIT' },
+  },
+  servers: [{ url: '/', description: 'This server' }],
+  tags: [
+    { name: 'me', description: 'The authenticated user and what belongs to it.' },
+    { name: 'playlist', description: 'Playlists and their tracks.' },
+    { name: 'externalprofile', description: "Users' profiles on other sites, and their entries." },
+    { name: 'token', description: "The user's personal access tokens." },
+    { name: 'session', description: 'Logging in and out, for browsers on first-party origins.' },
+    {
+      name: 'account',
+      description: "Registration, the e-mail address, the password, and the account's end.",
+    },
+    {
+      name: 'two-factor',
+      description: 'The second factor of a login. Its password has to be confirmed first.',
+    },
+    { name: 'system', description: 'For those who run the server and build on it.' },
+  ],
+  components: {
+    securitySchemes: {
+      token: {
+        type: 'http',
+        scheme: 'bearer',
+        bearerFormat: '{id}|{secret}',
+        description: 'A personal access token, as Laravel Sanctum issues it.',
+      },
+      session: {
+        type: 'apiKey',
+        in: 'cookie',
+        name: sessionCookies(config).session.name,
+        description:
+          'The cookie that `POST /login` sets. It counts on first-party origins, and changes need the header `X-XSRF-TOKEN` as well unless they come from a page of this very origin.',
+      },
+    },
+  },
+})
+
+/** What a caller presents to a route: one of these, where the empty one is nothing. */
+export function securityOf({ auth, via }: RouteAccess = { auth: 'none' }): Record<string, string[]>[] {
+  if (auth === 'none' || auth === 'guest') return []
+  const schemes = (['token', 'session'] as const)
+    .filter(scheme => via === undefined || via === scheme)
+    .map(scheme => ({ [scheme]: [] }))
+  return auth === 'required' ? schemes : [{}, ...schemes]
+}
+
+/** As much of the document as is looked at here. */
+export interface OpenApiDocument {
+  paths: Record<string, Record<string, { operationId: string; parameters?: object[] }>>
+}
+
+/**
+ * Adds the parameters of the query language to operations: a schema of a query string cannot say how each of its
+ * parameters is written.
+ *
+ * @param endpoints by the id of their operation
+ */
+export function withQueryParameters(
+  document: OpenApiDocument,
+  endpoints: ReadonlyMap<string, Endpoint>,
+): OpenApiDocument {
+  for (const operation of Object.values(document.paths).flatMap(path => Object.values(path))) {
+    const endpoint = endpoints.get(operation.operationId)
+    if (endpoint) operation.parameters = [...(operation.parameters ?? []), ...queryParameters(endpoint)]
+  }
+  return document
+}

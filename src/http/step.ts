@@ -27,7 +27,7 @@ export interface Step {
    * server starts; null stands for the requests that no route takes.
    */
   appliesTo?(route: RouteTraits | null): boolean
-  run(request: FastifyRequest, reply: FastifyReply): Verdict | void | Promise<Verdict | void>
+  run(request: FastifyRequest, reply: FastifyReply): Verdict | void | Promise<Verdict> | Promise<void>
 }
 
 /** The steps of one route by phase. */
@@ -88,7 +88,7 @@ export function runSteps(
       }
       if (pending === undefined) continue
       if (pending !== 'answered') {
-        pending.then(verdict => {
+        ;(pending as Promise<unknown>).then(verdict => {
           if (verdict !== 'answered') runFrom(index + 1)
         }, done)
       }

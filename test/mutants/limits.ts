@@ -186,7 +186,7 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'JSON of too many values',
-    file: 'plugins/body.ts',
+    file: 'src/http/body-parsers.ts',
     find: 'requireFewValues(String(body))',
     replace: '',
     tests: ['test/plugins/counted-before-read.test.ts'],

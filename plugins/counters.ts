@@ -1,6 +1,7 @@
 import fp from 'fastify-plugin'
 import { Redis } from 'ioredis'
-import { type AttemptCounts, attemptCounts } from '#src/database/attempt-counts.ts'
+import { attemptCounts } from '#src/database/attempt-counts.ts'
+import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
 import { type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'
 

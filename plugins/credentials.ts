@@ -19,7 +19,7 @@ import {
 } from '#src/database/users.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { Network } from '#src/limits/client-address.ts'
-import { fairQueue, type QueuedCaller, TurnRefused } from '#src/limits/fair-queue.ts'
+import { fairQueue, type QueuedCaller, TurnRefused } from '#src/runtime/fair-queue.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

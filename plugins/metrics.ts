@@ -5,8 +5,8 @@ import { Counter, Registry, register } from 'prom-client'
 import { METRICS_PATH, metricsServer } from '#src/http/metrics-access.ts'
 import { requestDurations } from '#src/http/request-durations.ts'
 import type { AuthenticationOutcome } from '#src/http/steps/identify.ts'
-import type { RefusalReason } from '#src/limits/fair-queue.ts'
 import type { MailOutcome } from '#src/mail/mailer.ts'
+import type { RefusalReason } from '#src/runtime/fair-queue.ts'
 import type { AttemptKind } from './attempts.ts'
 
 interface Metrics {

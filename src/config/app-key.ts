@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DataDirError, ignoreExisting, makeDataDir } from '#src/database/data-dir.ts'
+import { DataDirError, ignoreExisting, makeDataDir } from '#src/runtime/data-dir.ts'
 import { AppKey, type Config } from './config.ts'
 
 /**

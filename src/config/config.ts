@@ -2,9 +2,9 @@ import { isIP } from 'node:net'
 import { getDomain } from 'tldts'
 import { isAddressOrRange } from '#src/auth/address-list.ts'
 import { isLoopback, isOpenToAnybody, isWritten } from '#src/auth/origin.ts'
+import { SECURITY_MAIL_NAMES, type SecurityMail } from '#src/auth/security-mails.ts'
 import { CSRF_COOKIE, REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
-import { DEFAULT_CONNECTIONS, LEAST_CONNECTIONS } from '#src/database/lanes.ts'
-import { SECURITY_MAIL_NAMES, type SecurityMail } from '#src/mail/security-mails.ts'
+import { DEFAULT_CONNECTIONS, LEAST_CONNECTIONS } from '#src/runtime/connection-shares.ts'
 
 /** What a value may be. Thrown by a setting's parser, turned into one line of {@link ConfigError}. */
 class Expected extends Error {}

@@ -3,12 +3,8 @@ import { parseAllowedIps } from '#src/auth/address-list.ts'
 import { type Ban, decidingBan, EVERYTHING } from '#src/auth/ban.ts'
 import type { StoredToken, StoredUser } from '#src/auth/identity.ts'
 import type { IdentityCache } from '#src/auth/identity-cache.ts'
-import {
-  type PasswordStamp,
-  parseSessionPayload,
-  type SessionDigest,
-  type StoredSession,
-} from '#src/auth/session.ts'
+import { type PasswordStamp, parseSessionPayload, type SessionDigest } from '#src/auth/session.ts'
+import type { StoredSession } from '#src/auth/stored-session.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import { parseAbilities, type TokenCredential, type TokenDigest } from '#src/auth/token.ts'
 import type { Database } from './connect.ts'

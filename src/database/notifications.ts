@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
+import { PANEL_NOTIFICATION } from '#src/auth/panel-notification.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
 import type { Schema } from './schema.ts'
 

@@ -1,8 +1,9 @@
 import pg from 'pg'
+import { DEFAULT_CONNECTIONS, type Lane, shares } from '#src/runtime/connection-shares.ts'
 import { deadline } from '#src/runtime/deadline.ts'
 import { cancelStatement } from './cancel.ts'
 import type { NotificationEvents, NotificationListener, SessionSource } from './dialect.ts'
-import { type Claim, DEFAULT_CONNECTIONS, type Lane, Lanes, shares, WRITE } from './lanes.ts'
+import { type Claim, Lanes, WRITE } from './lanes.ts'
 import { asUnavailable, DatabaseBusy, DatabaseUnavailable, isSurvived } from './unavailable.ts'
 
 const { builtins } = pg.types

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
 import { emailKey } from '#src/auth/email.ts'
+import { PANEL_NOTIFICATION } from '#src/auth/panel-notification.ts'
 import { GUARDS } from '#src/auth/permission.ts'
 import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'

@@ -12,8 +12,8 @@ import type { Browser } from '#src/database/sessions.ts'
 import { LookupRefused } from '#src/database/shared-lookup.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { toldAddress } from '#src/limits/client-address.ts'
-import { TurnRefused } from '#src/limits/fair-queue.ts'
 import type { Happening } from '#src/mail/security-messages.ts'
+import { TurnRefused } from '#src/runtime/fair-queue.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
 const SECURITY_HEADERS = {

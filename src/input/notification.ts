@@ -1,4 +1,4 @@
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
+import { PANEL_NOTIFICATION } from '#src/auth/panel-notification.ts'
 
 /** What a notification's type looks like: the name of a PHP class, whose rows Laravel reads as well. */
 export const TYPE_PATTERN = '^[A-Za-z_][\\w\\\\]*$'

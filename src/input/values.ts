@@ -1,8 +1,8 @@
 import { Type } from 'typebox'
 import { HttpError } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { Parameters } from '#src/query/querystring.ts'
-import { parseInteger } from '#src/query/values.ts'
+import { parseInteger } from './integer.ts'
+import type { Parameters } from './querystring.ts'
 
 /** A password that somebody enters. No hash was ever made of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })

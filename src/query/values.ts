@@ -1,4 +1,5 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import { parseInteger } from '#src/input/integer.ts'
 import type { Comparison, Value } from './query.ts'
 import type { Field, Kind } from './resource.ts'
 
@@ -13,15 +14,6 @@ export const COMPARISONS_OF: Readonly<Record<Kind, readonly Comparison[]>> = {
   enum: ['eq', 'ne'],
   boolean: ['eq', 'ne'],
   json: [],
-}
-
-const MAX_INTEGER = 2n ** 63n - 1n
-
-/** An integer as PHP takes one: an optional sign, no leading zeros, 64 bits. Undefined for anything else. */
-export function parseInteger(text: string): string | undefined {
-  if (!/^[+-]?(0|[1-9]\d{0,18})$/.test(text)) return undefined
-  const value = BigInt(text.replace(/^\+/, ''))
-  return value <= MAX_INTEGER && value >= -MAX_INTEGER - 1n ? String(value) : undefined
 }
 
 const BOOLEANS: Readonly<Record<string, boolean>> = {

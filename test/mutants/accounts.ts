@@ -137,7 +137,7 @@ export const ACCOUNTS: readonly Mutant[] = [
     replace: 'where user_id = (select id from changed) and id is null and id is distinct from ${keep}`',
     also: [
       {
-        file: 'src/auth/session.ts',
+        file: 'src/auth/stored-session.ts',
         find: 'payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)',
         replace: 'false',
       },

@@ -18,21 +18,21 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'a session that was replaced',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: 'if (payload.replaced_at !== undefined) {',
     replace: 'if (false) {',
     tests: ['test/auth/session.test.ts'],
   },
   {
     name: 'a session that was not used',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: "if (session.lastActivityAt < liveSince(now, lifetimes).used) return 'session_expired'",
     replace: '',
     tests: ['test/auth/session.test.ts'],
   },
   {
     name: 'a session beyond its absolute lifetime',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: "if (!(remainingMs(session, now, lifetimes) > 0)) return 'session_expired'",
     replace: '',
     tests: ['test/auth/session.test.ts'],
@@ -53,7 +53,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'a session of another password',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: 'payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)',
     replace: 'false',
     tests: ['test/auth/session.test.ts'],

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
+import { PANEL_NOTIFICATION } from '#src/auth/panel-notification.ts'
 import type { Database } from '#src/database/connect.ts'
 import { USER_TYPE } from './app.ts'
 

@@ -10,7 +10,7 @@ import {
   type SessionIdentity,
   type StoredToken,
 } from '#src/auth/identity.ts'
-import type { SessionFailure } from '#src/auth/session.ts'
+import type { SessionFailure } from '#src/auth/stored-session.ts'
 import { HOUR_MS } from '#src/auth/time.ts'
 import { bearerCredential, type TokenCredential } from '#src/auth/token.ts'
 import type { Config } from '#src/config/config.ts'

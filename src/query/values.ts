@@ -1,4 +1,5 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import { parseBoolean } from '#src/input/boolean.ts'
 import { parseInteger } from '#src/input/integer.ts'
 import type { Comparison, Value } from './query.ts'
 import type { Field, Kind } from './resource.ts'
@@ -14,17 +15,6 @@ export const COMPARISONS_OF: Readonly<Record<Kind, readonly Comparison[]>> = {
   enum: ['eq', 'ne'],
   boolean: ['eq', 'ne'],
   json: [],
-}
-
-const BOOLEANS: Readonly<Record<string, boolean>> = {
-  true: true,
-  1: true,
-  on: true,
-  yes: true,
-  false: false,
-  0: false,
-  off: false,
-  no: false,
 }
 
 /** The parts of a date from the year on, and what each is when it is missing. */
@@ -55,10 +45,8 @@ export function parseValue(field: Field, text: string): Value | undefined {
       const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN
       return Number.isFinite(value) ? value : undefined
     }
-    case 'boolean': {
-      const key = text.toLowerCase()
-      return Object.hasOwn(BOOLEANS, key) ? BOOLEANS[key] : undefined
-    }
+    case 'boolean':
+      return parseBoolean(text.toLowerCase())
     case 'date':
       return parseDate(text)
     case 'enum': {

@@ -9,7 +9,7 @@ import {
 } from '#src/auth/device.ts'
 import type { PasswordStamp, Session, SessionDigest, SessionId } from '#src/auth/session.ts'
 import { MINUTE_MS, millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
-import { PASSWORD_STAMP } from './identities.ts'
+import { PASSWORD_STAMP } from './identity-columns.ts'
 import { noteLogin } from './login-addresses.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'

@@ -1,5 +1,4 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
-import type { User } from '#src/auth/identity.ts'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '#src/auth/session.ts'
 import { DAY_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
@@ -331,18 +330,6 @@ const HOLDINGS = [
   ['model_prohibitions', 'model_type', 'model_id'],
   ['notifications', 'notifiable_type', 'notifiable_id'],
 ] as const
-
-/** A known user's columns, for what shows them: nobody who is deleted is known. */
-export const userValues = (user: User) => ({
-  created_at: user.createdAt,
-  updated_at: user.updatedAt,
-  deleted_at: null,
-  id: user.id,
-  name: user.name,
-  email: user.email,
-  email_verified_at: user.emailVerifiedAt,
-  two_factor_confirmed_at: user.twoFactorConfirmedAt,
-})
 
 /**
  * Stores a user and returns the id.

@@ -46,7 +46,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: "a deleted user's session",
-    file: 'src/database/identities.ts',
+    file: 'src/database/identity-statements.ts',
     find: 'left join users u on u.id = s.user_id and u.deleted_at is null where',
     replace: 'left join users u on u.id = s.user_id where',
     tests: ['test/routes/web/session.test.ts', 'test/database/identities.test.ts'],

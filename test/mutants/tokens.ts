@@ -74,14 +74,14 @@ export const TOKENS: readonly Mutant[] = [
   },
   {
     name: "a deleted user's token",
-    file: 'src/database/identities.ts',
+    file: 'src/database/identity-statements.ts',
     find: 'and t.tokenable_type = any($2) and u.deleted_at is null',
     replace: 'and t.tokenable_type = any($2)',
     tests: ['test/routes/api/me.test.ts'],
   },
   {
     name: 'a token of something else with the id of a user',
-    file: 'src/database/identities.ts',
+    file: 'src/database/identity-statements.ts',
     find: 'and t.tokenable_type = any($2) and u.deleted_at is null',
     replace: 'and u.deleted_at is null',
     tests: ['test/routes/api/me.test.ts'],

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { emailKey } from '#src/auth/email.ts'
-import { PANEL_NOTIFICATION } from '#src/auth/panel-notification.ts'
 import { GUARDS } from '#src/auth/permission.ts'
+import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import { PANEL_NOTIFICATION } from '#src/auth/panel-notification.ts'
+import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import type { Resource } from '#src/query/resource.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 

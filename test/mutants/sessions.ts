@@ -131,7 +131,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'browsers of others are not ended',
-    file: 'src/database/sessions.ts',
+    file: 'src/database/browsers.ts',
     find: 'select id, substring(payload from \'"device": ?"([\\\\w-]+)"\') as selector from sessions where user_id = ${userId}',
     replace:
       'select id, substring(payload from \'"device": ?"([\\\\w-]+)"\') as selector from sessions where true',
@@ -139,7 +139,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'a notice of use wakes no session that is over',
-    file: 'src/database/sessions.ts',
+    file: 'src/database/activity.ts',
     find: 'where s.id = used.id and s.payload not like \'%"replaced_at"%\'',
     replace: 'where s.id = used.id',
     tests: ['test/routes/web/session.test.ts', 'test/routes/web/session-ids.test.ts'],

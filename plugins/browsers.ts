@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { SessionDigest } from '#src/auth/session.ts'
-import { endBrowsers } from '#src/database/sessions.ts'
+import { endBrowsers } from '#src/database/browsers.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import { type AttemptCounts, attemptCounts } from '#src/database/attempt-counts.ts'
+import { attemptCounts } from '#src/database/attempt-counts.ts'
+import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
 import { counterStore } from '#src/limits/counter-store.ts'
 import type { Counters } from '#src/limits/counters.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'

@@ -11,15 +11,11 @@ import {
   passwords,
 } from '#src/auth/password.ts'
 import { hasLoggedInFrom } from '#src/database/login-addresses.ts'
-import {
-  type Credentials,
-  findCredentials,
-  findCredentialsById,
-  rehashPassword,
-} from '#src/database/users.ts'
+import { rehashPassword } from '#src/database/passwords.ts'
+import { type Credentials, findCredentials, findCredentialsById } from '#src/database/users.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { Network } from '#src/limits/client-address.ts'
-import { fairQueue, type QueuedCaller, TurnRefused } from '#src/limits/fair-queue.ts'
+import { fairQueue, type QueuedCaller, TurnRefused } from '#src/runtime/fair-queue.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { AccountEvent, EventDetails, EventName } from '#src/auth/events.ts'
+import { browserColumns } from '#src/database/browsers.ts'
 import { insertEvents } from '#src/database/events.ts'
-import { browserColumns } from '#src/database/sessions.ts'
 import { browserOf } from '#src/http/http.ts'
 
 /** Hears of an event of an account, with the request that made it. It must not throw. */

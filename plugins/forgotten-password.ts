@@ -7,9 +7,10 @@ import { hashResetToken, mintResetToken, ResetToken } from '#src/auth/reset-toke
 import { randomAlphanumerics } from '#src/auth/secret.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import { findResetToken, keepResetToken } from '#src/database/password-resets.ts'
+import { resetPassword } from '#src/database/passwords.ts'
 import { completeRegistration, findRegistration } from '#src/database/registrations.ts'
 import { UserExists } from '#src/database/user-keys.ts'
-import { type Account, findUserByEmail, resetPassword } from '#src/database/users.ts'
+import { type Account, findUserByEmail } from '#src/database/users.ts'
 import { emailErrors, enteredEmail, errorsByField, MAX_NAME } from '#src/input/account.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 

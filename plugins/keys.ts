@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { type Encryption, encryption } from '#src/auth/encryption.ts'
-import type { AppKey } from '#src/config/config.ts'
+import type { AppKey } from '#src/config/app-key.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

@@ -6,6 +6,7 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { equalSecrets } from '#src/auth/secret.ts'
 import { isPending, passwordStamp, type Session } from '#src/auth/session.ts'
+import { keyedMutex } from '#src/database/keyed-mutex.ts'
 import {
   type LoginBrowser,
   storeChallenge,
@@ -15,7 +16,6 @@ import {
 } from '#src/database/logins.ts'
 import { takeChallenge } from '#src/database/sessions.ts'
 import type { Credentials } from '#src/database/users.ts'
-import { keyedMutex } from '#src/runtime/turns.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -4,7 +4,8 @@ import { unauthenticated, unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { confirmSession } from '#src/database/logins.ts'
-import { type Credentials, changePassword, findCredentialsById } from '#src/database/users.ts'
+import { changePassword } from '#src/database/passwords.ts'
+import { type Credentials, findCredentialsById } from '#src/database/users.ts'
 import { errorsByField } from '#src/input/account.ts'
 
 type Entered = string | null | undefined

@@ -3,7 +3,8 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createDevices, type DeviceCookie, type Devices } from '#src/accounts/devices.ts'
 import { createSessions, type Sessions } from '#src/accounts/sessions.ts'
-import type { Session, SessionFailure } from '#src/auth/session.ts'
+import type { Session } from '#src/auth/session.ts'
+import type { SessionFailure } from '#src/auth/stored-session.ts'
 import { deviceCookieStep, sessionCookieStep } from '#src/http/steps/cookies.ts'
 
 declare module 'fastify' {

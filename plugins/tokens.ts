@@ -8,13 +8,12 @@ import { revokedDetails } from '#src/auth/events.ts'
 import type { AccessToken, Identity } from '#src/auth/identity.ts'
 import { isoToMillis } from '#src/auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities, type TokenSecret } from '#src/auth/token.ts'
+import { deleteOwnTokens, type RevokedTokens } from '#src/database/token-endings.ts'
 import {
-  deleteOwnTokens,
   issueToken,
   type NewToken,
   type NotIssued,
   type Predecessor,
-  type RevokedTokens,
   renameToken,
   replaceToken,
 } from '#src/database/tokens.ts'

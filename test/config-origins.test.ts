@@ -1,5 +1,5 @@
 import t from 'tap'
-import { loadConfig } from '#src/config/config.ts'
+import { loadConfig } from '#src/config/load.ts'
 import { configWarnings } from '#src/config/warnings.ts'
 import { TEST_KEY } from './support/app.ts'
 import { problemsOf } from './support/problems-of.ts'

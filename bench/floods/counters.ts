@@ -6,7 +6,7 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import { buildApp } from '#src/app.ts'
 import { hashPassword } from '#src/auth/password.ts'
-import { loadConfig } from '#src/config/config.ts'
+import { loadConfig } from '#src/config/load.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { postgresSource } from '#src/database/postgres.ts'

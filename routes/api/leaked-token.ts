@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { noContent } from '#src/api/responses.ts'
 import { revokedDetails } from '#src/auth/events.ts'
 import { parseToken } from '#src/auth/token.ts'
-import { deleteReportedTokens, findReportedToken } from '#src/database/tokens.ts'
+import { deleteReportedTokens, findReportedToken } from '#src/database/token-endings.ts'
 
 const Body = Type.Object({
   token: Type.String({

@@ -1,16 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import {
-  judgeSession,
   mintSessionId,
   parseSessionId,
   type Session,
   type SessionDigest,
-  type SessionFailure,
   type SessionId,
-  type StoredSession,
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
+import { judgeSession, type SessionFailure, type StoredSession } from '#src/auth/stored-session.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
 import type { Identities } from '#src/database/identities.ts'

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache'
 import type { StoredToken, StoredUser } from './identity.ts'
-import type { SessionDigest, StoredSession } from './session.ts'
+import type { SessionDigest } from './session.ts'
+import type { StoredSession } from './stored-session.ts'
 import { MINUTE_MS } from './time.ts'
 import type { TokenDigest } from './token.ts'
 

@@ -1,6 +1,6 @@
 import { verifySync as verifyArgon } from '@node-rs/argon2'
 import { hash as hashBcrypt, hashSync as hashBcryptSync, verifySync as verifyBcrypt } from '@node-rs/bcrypt'
-import type { FairQueue, QueuedCaller } from '#src/limits/fair-queue.ts'
+import type { FairQueue, QueuedCaller } from '#src/runtime/fair-queue.ts'
 
 declare const passwordHash: unique symbol
 

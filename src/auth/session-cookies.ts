@@ -1,12 +1,15 @@
-import type { Config } from '#src/config/config.ts'
-
 /** The name under which scripts look for the CSRF token. */
 export const CSRF_COOKIE = 'XSRF-TOKEN'
 
-type Settings = Pick<
-  Config,
-  'sessionCookie' | 'sessionDomain' | 'sessionSecure' | 'sessionSameSite' | 'sessionPartitioned'
->
+/** What is configured of our cookies. */
+export interface CookieSettings {
+  sessionCookie: string
+  /** The domain whose hosts all get the cookies; null for our own host alone. */
+  sessionDomain: string | null
+  sessionSecure: boolean
+  sessionSameSite: 'lax' | 'strict' | 'none'
+  sessionPartitioned: boolean
+}
 
 /** A cookie of ours that only the browser itself sees. */
 interface HiddenCookie {
@@ -25,7 +28,7 @@ export interface SessionCookies {
     path: string
     domain?: string
     secure: boolean
-    sameSite: Config['sessionSameSite']
+    sameSite: CookieSettings['sessionSameSite']
     partitioned: boolean
   }
 }
@@ -43,7 +46,7 @@ export function sessionCookies({
   sessionSecure,
   sessionSameSite,
   sessionPartitioned,
-}: Settings): SessionCookies {
+}: CookieSettings): SessionCookies {
   const prefix = sessionSecure && sessionDomain === null ? '__Host-' : ''
   return {
     session: hiddenCookie(prefix + sessionCookie),

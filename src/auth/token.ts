@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { ALL_ABILITIES } from './ability.ts'
 import { randomAlphanumerics, Secret, sha256 } from './secret.ts'
 
 declare const digest: unique symbol
@@ -73,7 +74,7 @@ export function bearerCredential(authorization: string): TokenCredential | null 
  */
 export function parseAbilities(json: string | null): readonly string[] {
   if (json === null) return NONE
-  if (json === ALL_ABILITIES) return ALL
+  if (json === ALL_JSON) return ALL
   try {
     const value: unknown = JSON.parse(json)
     return Array.isArray(value) ? value.filter(item => typeof item === 'string') : NONE
@@ -82,7 +83,7 @@ export function parseAbilities(json: string | null): readonly string[] {
   }
 }
 
+const ALL: readonly string[] = Object.freeze([ALL_ABILITIES])
 /** What the column holds in most rows. */
-const ALL_ABILITIES = '["*"]'
-const ALL: readonly string[] = Object.freeze(['*'])
+const ALL_JSON = JSON.stringify(ALL)
 const NONE: readonly string[] = Object.freeze([])

@@ -1,5 +1,6 @@
 import type { EventDetails, EventName } from '#src/auth/events.ts'
-import { type Config, loadConfig } from '#src/config/config.ts'
+import type { Config } from '#src/config/config.ts'
+import { loadConfig } from '#src/config/load.ts'
 import type { Database } from '#src/database/connect.ts'
 import { connectDatabase } from '#src/database/connect.ts'
 import { insertEvents } from '#src/database/events.ts'

@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander'
-import { loadConfig } from '#src/config/config.ts'
+import { loadConfig } from '#src/config/load.ts'
 import { configWarnings } from '#src/config/warnings.ts'
 import { apiAddress, examine } from './browser-check.ts'
 import { type CommandContext, CommandError } from './context.ts'

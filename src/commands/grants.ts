@@ -1,6 +1,6 @@
 import { Command } from 'commander'
+import { lockUser } from '#src/database/authority.ts'
 import { type Grantable, grant, revoke } from '#src/database/permissions.ts'
-import { lockUser } from '#src/database/users.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { userByEmail } from './options.ts'
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { buildApp } from '#src/app.ts'
-import { loadConfig } from '#src/config/config.ts'
+import { loadConfig } from '#src/config/load.ts'
 import { connectDatabase } from '#src/database/connect.ts'
 import type { CommandContext } from './context.ts'
 

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { millisToSeconds } from '#src/auth/time.ts'
-import { endBrowsers, listBrowsers } from '#src/database/sessions.ts'
+import { endBrowsers, listBrowsers } from '#src/database/browsers.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { columns, userByEmail } from './options.ts'
 

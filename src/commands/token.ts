@@ -6,16 +6,10 @@ import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from
 import { visibleTitle } from '#src/auth/name.ts'
 import { HOUR_MS, MINUTE_MS, millisToSeconds } from '#src/auth/time.ts'
 import { mintSecret, PlainToken, parseAbilities } from '#src/auth/token.ts'
-import {
-  deleteOwnTokens,
-  deleteToken,
-  findToken,
-  insertToken,
-  listTokens,
-  pruneTokens,
-  replaceToken,
-} from '#src/database/tokens.ts'
-import { lockUser } from '#src/database/users.ts'
+import { lockUser } from '#src/database/authority.ts'
+import { deleteOwnTokens, deleteToken } from '#src/database/token-endings.ts'
+import { pruneTokens } from '#src/database/token-pruning.ts'
+import { findToken, insertToken, listTokens, replaceToken } from '#src/database/tokens.ts'
 import { MAX_TOKEN_NAME } from '#src/input/token.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'

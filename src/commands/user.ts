@@ -1,10 +1,12 @@
 import { Command } from 'commander'
 import { canonicalEmail } from '#src/auth/email.ts'
 import { hashPassword } from '#src/auth/password.ts'
+import { restoreUser } from '#src/database/deleted-users.ts'
+import { changePassword } from '#src/database/passwords.ts'
 import { grant, grantDefaultRoles } from '#src/database/permissions.ts'
 import { removeSecondFactor } from '#src/database/second-factors.ts'
 import { fillUserKeys, findCollisions } from '#src/database/user-keys.ts'
-import { changePassword, insertUser, restoreUser } from '#src/database/users.ts'
+import { insertUser } from '#src/database/users.ts'
 import { canonicalName, emailErrors, nameErrors } from '#src/input/account.ts'
 import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
 import {

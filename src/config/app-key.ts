@@ -1,49 +1,35 @@
-import { randomBytes } from 'node:crypto'
-import { link, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { DataDirError, ignoreExisting, makeDataDir } from '#src/database/data-dir.ts'
-import { AppKey, type Config } from './config.ts'
+import { Expected } from './setting.ts'
 
-/**
- * The configuration with its key: the one from APP_KEY, or else the one kept in DATA_DIR, which is made at
- * the first start and readable by its owner only.
- *
- * @throws when the file cannot be read or written, or holds something else
- */
-export async function withAppKey(config: Config): Promise<Config & { appKey: AppKey }> {
-  return Object.freeze({ ...config, appKey: config.appKey ?? (await keptKey(config.dataDir)) })
-}
+/** APP_KEY as Laravel writes it: `base64:` before 32 bytes in base64, or 32 plain characters. */
+export class AppKey {
+  /** The text as configured: what Laravel signs URLs with. */
+  readonly #text: string
+  /** The 32 bytes behind it: what Laravel encrypts with. */
+  readonly #bytes: Buffer
 
-async function keptKey(dataDir: string) {
-  await makeDataDir(dataDir)
-  const path = join(dataDir, 'app.key')
-  try {
-    return await readKey(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw DataDirError.from(dataDir, error) ?? error
+  constructor(text: string) {
+    const bytes = text.startsWith('base64:') ? Buffer.from(text.slice(7), 'base64') : Buffer.from(text)
+    if (bytes.length !== 32) {
+      throw new Expected('base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)')
+    }
+    this.#text = text
+    this.#bytes = bytes
   }
-  // Under another name first: a process that is killed meanwhile leaves no half of a key.
-  const unfinished = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
-  try {
-    await writeFile(unfinished, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
-    // Unlike a rename this leaves a key alone that another process has made meanwhile.
-    await link(unfinished, path).catch(ignoreExisting)
-  } catch (error) {
-    throw DataDirError.from(dataDir, error) ?? error
-  } finally {
-    await rm(unfinished, { force: true }).catch(() => {})
-  }
-  return readKey(path)
-}
 
-async function readKey(path: string): Promise<AppKey> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'EISDIR') return ''
-    throw error
-  })
-  try {
-    return new AppKey(text.trim())
-  } catch {
-    throw new Error(`${path} holds no key: expected base64: and then 32 bytes. Restore it, or set APP_KEY.`)
+  get text() {
+    return this.#text
+  }
+
+  get bytes() {
+    return this.#bytes
+  }
+
+  /** Whether it repeats itself as no random key does: 32 random bytes hold about 30 different ones. */
+  get isWeak() {
+    return new Set(this.#bytes).size < 12
+  }
+
+  toJSON() {
+    return '[secret]'
   }
 }

@@ -1,5 +1,6 @@
 import { distance } from 'fastest-levenshtein'
-import { type Config, SETTINGS } from './config.ts'
+import type { Config } from './config.ts'
+import { SETTINGS } from './settings.ts'
 
 const NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name)
 const KNOWN: ReadonlySet<string> = new Set(NAMES)

@@ -62,3 +62,7 @@ export async function lockUsers(db: Kysely<Schema>, ids: readonly number[]): Pro
     order by id for no key update`.execute(db)
   return new Set(rows.map(({ id }) => id))
 }
+
+/** Locks one user as {@link lockUsers} does; false when there is no such user any more. */
+export const lockUser = async (transaction: Kysely<Schema>, id: number): Promise<boolean> =>
+  (await lockUsers(transaction, [id])).has(id)

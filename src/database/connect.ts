@@ -1,5 +1,6 @@
 import { Kysely } from 'kysely'
 import type { Config } from '#src/config/config.ts'
+import { DEFAULT_CONNECTIONS, shares } from '#src/runtime/connection-shares.ts'
 import type { Bound } from '#src/runtime/slots.ts'
 import {
   type NotificationEvents,
@@ -10,7 +11,7 @@ import {
   statementNames,
 } from './dialect.ts'
 import { openEmbedded } from './embedded.ts'
-import { type Claim, DEFAULT_CONNECTIONS, shares, WRITE } from './lanes.ts'
+import { type Claim, WRITE } from './lanes.ts'
 import { postgresSource } from './postgres.ts'
 import type { Schema } from './schema.ts'
 import { asUnavailable } from './unavailable.ts'

@@ -9,12 +9,13 @@ import {
 } from '#src/auth/device.ts'
 import type { PasswordStamp, Session, SessionDigest, SessionId } from '#src/auth/session.ts'
 import { MINUTE_MS, millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
-import { PASSWORD_STAMP } from './identities.ts'
+import { lockUser } from './authority.ts'
+import { type Browser, browserColumns } from './browsers.ts'
+import { PASSWORD_STAMP } from './identity-columns.ts'
 import { noteLogin } from './login-addresses.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-import { type Browser, browserColumns, endSessionsOfDevice, replaceSession } from './sessions.ts'
-import { lockUser } from './users.ts'
+import { endSessionsOfDevice, replaceSession } from './sessions.ts'
 
 /**
  * Remembers the browser in which a user has logged in.

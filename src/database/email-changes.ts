@@ -3,13 +3,15 @@ import { emailKey } from '#src/auth/email.ts'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { REVERT_MS, type RevertDigest } from '#src/auth/revert-token.ts'
 import { DAY_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
+import { noteEmailChange } from './changed-emails.ts'
 import { storeResetToken } from './password-resets.ts'
+import { changePassword } from './passwords.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { removeSecondFactor } from './second-factors.ts'
 import { inTransaction } from './transaction.ts'
 import { asTaken, claimNames, storeKeys } from './user-keys.ts'
-import { type Account, changePassword } from './users.ts'
+import type { Account } from './users.ts'
 
 /** Milliseconds for which an address waits for its confirmation. Its links last an hour each. */
 const PENDING_MS = 7 * DAY_MS
@@ -121,26 +123,6 @@ export async function confirmPendingEmail(
 /** Forgets a change of a user's address and all that came after it: those addresses must not bring themselves back. */
 const dropReverts = (transaction: Transaction<Schema>, userId: number, from: number) =>
   transaction.deleteFrom('email_reverts').where('user_id', '=', userId).where('id', '>=', from).execute()
-
-/** Remembers that a user's address is not the one that was registered; `now` in milliseconds since the epoch. */
-export async function noteEmailChange(
-  transaction: Transaction<Schema>,
-  userId: number,
-  now: number,
-): Promise<void> {
-  const changed_at = millisToSeconds(now)
-  await transaction
-    .insertInto('changed_emails')
-    .values({ user_id: userId, changed_at })
-    .onConflict(conflict => conflict.column('user_id').doUpdateSet({ changed_at }))
-    .execute()
-}
-
-/** Whether a user's address was changed since the user registered. */
-export async function hasChangedEmail(db: Kysely<Schema>, userId: number): Promise<boolean> {
-  const row = db.selectFrom('changed_emails').select('user_id').where('user_id', '=', userId)
-  return (await row.executeTakeFirst()) !== undefined
-}
 
 /** Gives a user a verified address. @throws {UserExists} when it is another user's */
 async function setEmail(

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { resolve } from 'node:path'
-import { makeDataDir } from './data-dir.ts'
+import { makeDataDir } from '#src/runtime/data-dir.ts'
 import { Listener, socketPath } from './embedded-socket.ts'
 
 /** The process that holds a data directory, as its lock file names it. */

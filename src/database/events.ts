@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import { browserColumns } from './browsers.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-import { browserColumns } from './sessions.ts'
 
 /** Stores what happened to accounts, in one statement. What happened to one that is gone for good is left out. */
 export async function insertEvents(db: Kysely<Schema>, events: readonly AccountEvent[]): Promise<void> {

@@ -1,12 +1,6 @@
+import { LANES, type Lane } from '#src/runtime/connection-shares.ts'
 import { type Bound, type Refusal, type SlotLimits, type SlotRequest, Slots } from '#src/runtime/slots.ts'
 import { DatabaseBusy } from './unavailable.ts'
-
-/**
- * What a connection is for, the most urgent first: to find out who is calling, and whether the database answers; to
- * log in; to write, and whatever else is short; to answer with a list.
- */
-export const LANES = ['identity', 'login', 'write', 'list'] as const
-export type Lane = (typeof LANES)[number]
 
 /** What a session is wanted for. */
 export interface Claim {
@@ -26,18 +20,6 @@ export interface Claim {
 
 /** What is wanted unless told otherwise. */
 export const WRITE: Claim = { lane: 'write' }
-
-export const DEFAULT_CONNECTIONS = 10
-
-/** The fewest connections with which every lane has one, and transactions do not block other writes. */
-export const LEAST_CONNECTIONS = 5
-
-/** How many of all connections each lane has. */
-export function shares(connections: number): Readonly<Record<Lane, number>> {
-  const part = (share: number) => Math.max(1, Math.floor(connections * share))
-  const [identity, login, list] = [part(0.2), part(0.2), part(0.3)]
-  return { identity, login, write: connections - identity - login - list, list }
-}
 
 /** How many may wait for a connection in each lane, and for how many milliseconds. */
 const QUEUES: Readonly<Record<Lane, Omit<SlotLimits, 'slots'>>> = {

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import { lockUser } from './authority.ts'
 import type { Schema } from './schema.ts'
-import { lockUser } from './users.ts'
 
 /** A playlist, as far as it matters who may do what with it. */
 export interface PlaylistRow {

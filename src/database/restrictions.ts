@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely'
 import { EVERYTHING } from '#src/auth/ban.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import { lockUser } from './authority.ts'
 import type { Holder } from './permissions.ts'
 import type { Schema, TimestampText } from './schema.ts'
 import { inTransaction } from './transaction.ts'
-import { lockUser } from './users.ts'
 
 /** What somebody can be banned by: one permission's name, or a set of them. */
 export type RestrictionKind = 'prohibition' | 'sanction'

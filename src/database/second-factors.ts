@@ -1,8 +1,8 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { SessionDigest } from '#src/auth/session.ts'
 import { millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
+import { endBrowsers } from './browsers.ts'
 import type { Schema } from './schema.ts'
-import { endBrowsers } from './sessions.ts'
 import { inTransaction } from './transaction.ts'
 
 /** What is stored of a user's second factor; the secrets are encrypted. */

@@ -2,13 +2,13 @@ import { type Kysely, sql } from 'kysely'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { SECURITY_LINK_MS, type SecurityLinkDigest } from '#src/auth/security-link.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import { lockUser } from './authority.ts'
+import { endBrowsers } from './browsers.ts'
 import { storeResetToken } from './password-resets.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
-import { endBrowsers } from './sessions.ts'
-import { deleteOwnTokens, type EndedToken } from './tokens.ts'
+import { deleteOwnTokens, type EndedToken } from './token-endings.ts'
 import { inTransaction } from './transaction.ts'
-import { lockUser } from './users.ts'
 
 /**
  * Stores the link of a mail by which a user says that something was not the user's doing.

@@ -7,13 +7,13 @@ import { validationMessages } from '#src/answers/validation.ts'
 import { browserName } from '#src/auth/browser-name.ts'
 import { HashWorkerLost } from '#src/auth/hash-workers.ts'
 import type { Config } from '#src/config/config.ts'
+import type { Browser } from '#src/database/browsers.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from '#src/database/select.ts'
-import type { Browser } from '#src/database/sessions.ts'
 import { LookupRefused } from '#src/database/shared-lookup.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { toldAddress } from '#src/limits/client-address.ts'
-import { TurnRefused } from '#src/limits/fair-queue.ts'
 import type { Happening } from '#src/mail/security-messages.ts'
+import { TurnRefused } from '#src/runtime/fair-queue.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
 const SECURITY_HEADERS = {

@@ -1,8 +1,9 @@
 import { Type } from 'typebox'
 import { HttpError } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { Parameters } from '#src/query/querystring.ts'
-import { parseInteger } from '#src/query/values.ts'
+import { truthOf } from './boolean.ts'
+import { parseInteger } from './integer.ts'
+import type { Parameters } from './querystring.ts'
 
 /** A password that somebody enters. No hash was ever made of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
@@ -32,13 +33,8 @@ export const integerOf: Reading = value => {
   return integer === undefined ? value : Number(integer)
 }
 
-const TRUTHS = new Map<unknown, boolean>([
-  ...[1, '1', 'true', 'on', 'yes'].map(yes => [yes, true] as const),
-  ...[0, '0', 'false', 'off', 'no'].map(no => [no, false] as const),
-])
-
 /** A truth value where a form can only have a word for it. */
-export const booleanOf: Reading = value => TRUTHS.get(value) ?? value
+export const booleanOf: Reading = value => truthOf(value) ?? value
 
 /** Nothing that means anything here is nested deeper. */
 const MAX_DEPTH = 32

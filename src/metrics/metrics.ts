@@ -1,7 +1,7 @@
 import { Counter, Registry, register } from 'prom-client'
 import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
-import type { RefusalReason } from '#src/limits/fair-queue.ts'
 import type { MailOutcome } from '#src/mail/mailer.ts'
+import type { RefusalReason } from '#src/runtime/fair-queue.ts'
 import { type RequestDurations, requestDurations } from './request-durations.ts'
 
 /** What is measured, and counts of what happens. */

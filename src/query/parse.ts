@@ -1,5 +1,13 @@
 import { unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
+import { parseInteger } from '#src/input/integer.ts'
+import {
+  type Parameter,
+  type Parameters,
+  parseQueryString,
+  QueryTooLarge,
+  searchOf,
+} from '#src/input/querystring.ts'
 import {
   COMPARISONS,
   type Comparison,
@@ -8,7 +16,6 @@ import {
   type Order,
   type Query,
 } from './query.ts'
-import { type Parameter, type Parameters, parseQueryString, QueryTooLarge, searchOf } from './querystring.ts'
 import {
   type Endpoint,
   endpointTypes,
@@ -19,7 +26,7 @@ import {
   isSortable,
   type Resource,
 } from './resource.ts'
-import { COMPARISONS_OF, parseInteger, parseValue, valueMessage } from './values.ts'
+import { COMPARISONS_OF, parseValue, valueMessage } from './values.ts'
 
 const { rules } = MESSAGES
 

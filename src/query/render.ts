@@ -1,6 +1,6 @@
+import { type Parameter, type Parameters, parseQueryString, searchOf } from '#src/input/querystring.ts'
 import { formatDate } from './date.ts'
 import type { Query } from './query.ts'
-import { type Parameter, type Parameters, parseQueryString, searchOf } from './querystring.ts'
 import {
   type Endpoint,
   type Field,

@@ -1,4 +1,6 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import { parseBoolean } from '#src/input/boolean.ts'
+import { parseInteger } from '#src/input/integer.ts'
 import type { Comparison, Value } from './query.ts'
 import type { Field, Kind } from './resource.ts'
 
@@ -13,26 +15,6 @@ export const COMPARISONS_OF: Readonly<Record<Kind, readonly Comparison[]>> = {
   enum: ['eq', 'ne'],
   boolean: ['eq', 'ne'],
   json: [],
-}
-
-const MAX_INTEGER = 2n ** 63n - 1n
-
-/** An integer as PHP takes one: an optional sign, no leading zeros, 64 bits. Undefined for anything else. */
-export function parseInteger(text: string): string | undefined {
-  if (!/^[+-]?(0|[1-9]\d{0,18})$/.test(text)) return undefined
-  const value = BigInt(text.replace(/^\+/, ''))
-  return value <= MAX_INTEGER && value >= -MAX_INTEGER - 1n ? String(value) : undefined
-}
-
-const BOOLEANS: Readonly<Record<string, boolean>> = {
-  true: true,
-  1: true,
-  on: true,
-  yes: true,
-  false: false,
-  0: false,
-  off: false,
-  no: false,
 }
 
 /** The parts of a date from the year on, and what each is when it is missing. */
@@ -63,10 +45,8 @@ export function parseValue(field: Field, text: string): Value | undefined {
       const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN
       return Number.isFinite(value) ? value : undefined
     }
-    case 'boolean': {
-      const key = text.toLowerCase()
-      return Object.hasOwn(BOOLEANS, key) ? BOOLEANS[key] : undefined
-    }
+    case 'boolean':
+      return parseBoolean(text.toLowerCase())
     case 'date':
       return parseDate(text)
     case 'enum': {

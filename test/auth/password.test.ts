@@ -8,7 +8,7 @@ import {
   passwordWeaknesses,
   verifyPassword,
 } from '#src/auth/password.ts'
-import { fairQueue } from '#src/limits/fair-queue.ts'
+import { fairQueue } from '#src/runtime/fair-queue.ts'
 import { passwordWorkHere } from '../support/app.ts'
 import { laravelRows as laravel } from '../support/laravel.ts'
 

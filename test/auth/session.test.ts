@@ -5,7 +5,6 @@ import t from 'tap'
 import type { User } from '#src/auth/identity.ts'
 import { type FirstParty, firstParty, isOpenToAnybody, isWritten, ownHosts } from '#src/auth/origin.ts'
 import {
-  judgeSession,
   mintSessionId,
   parseSessionId,
   parseSessionPayload,
@@ -13,9 +12,9 @@ import {
   remainingMs,
   SessionId,
   type SessionPayload,
-  type StoredSession,
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
+import { judgeSession, type StoredSession } from '#src/auth/stored-session.ts'
 import { DAY, MINUTE, NOW } from '../support/app.ts'
 
 const OWN = new URL('https://api.own.test')

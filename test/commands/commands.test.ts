@@ -8,7 +8,7 @@ import t from 'tap'
 import { verifyPassword } from '#src/auth/password.ts'
 import { program } from '#src/commands/program.ts'
 import { askSecretly } from '#src/commands/terminal.ts'
-import { deleteUser } from '#src/database/users.ts'
+import { deleteUser } from '#src/database/deleted-users.ts'
 import {
   addToken,
   addUser,

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { deleteUser, findUserByEmail } from '#src/database/users.ts'
+import { deleteUser } from '#src/database/deleted-users.ts'
+import { findUserByEmail } from '#src/database/users.ts'
 import { NOW } from '../support/app.ts'
 import { commandLine } from '../support/command-line.ts'
 

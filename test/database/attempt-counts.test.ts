@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { type AttemptCounts, attemptCounts, type Bound } from '#src/database/attempt-counts.ts'
+import { attemptCounts } from '#src/database/attempt-counts.ts'
+import type { AttemptCounts, Bound } from '#src/limits/attempt-counts.ts'
 import { DAY, MINUTE, NOW, type TestClock, testClock } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 

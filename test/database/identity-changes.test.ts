@@ -4,11 +4,11 @@ import t, { type Test } from 'tap'
 import { HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { type SessionDigest, SessionId } from '#src/auth/session.ts'
+import { writeActivity, writeLastUsed } from '#src/database/activity.ts'
 import { type Database, databaseOver } from '#src/database/connect.ts'
+import { changePassword } from '#src/database/passwords.ts'
 import { postgresSource } from '#src/database/postgres.ts'
-import { writeActivity } from '#src/database/sessions.ts'
-import { deleteToken, writeLastUsed } from '#src/database/tokens.ts'
-import { changePassword } from '#src/database/users.ts'
+import { deleteToken } from '#src/database/token-endings.ts'
 import {
   addRevocation,
   addToken,

@@ -6,7 +6,7 @@ import {
   type Lane,
   type QueuedCaller,
   TurnRefused,
-} from '#src/limits/fair-queue.ts'
+} from '#src/runtime/fair-queue.ts'
 import { testClock } from '../support/app.ts'
 
 const DEADLINE = 5_000

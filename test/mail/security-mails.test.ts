@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { SECURITY_MAIL_NAMES } from '#src/mail/security-mails.ts'
+import { SECURITY_MAIL_NAMES } from '#src/auth/security-mails.ts'
 import { MINUTE, send, type TestApp } from '../support/app.ts'
 import type { TestBrowser } from '../support/browser.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'

@@ -271,9 +271,9 @@ export const ACCESS: readonly Mutant[] = [
   },
   {
     name: 'a ban that has ended, and one that has not',
-    file: 'src/database/identities.ts',
-    find: "condition: 'and (expires_at is null or expires_at > $3)',",
-    replace: "condition: 'and expires_at is null',",
+    file: 'src/database/identity-statements.ts',
+    find: '`(${row}expires_at is null or ${row}expires_at > $3)`',
+    replace: '`(${row}expires_at is null)`',
     tests: ['test/plugins/http.test.ts', 'test/database/identities.test.ts'],
   },
   {

@@ -137,7 +137,7 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: 'a rehash does not undo a change of the password',
-    file: 'src/database/users.ts',
+    file: 'src/database/passwords.ts',
     find: 'where id = ${userId} and password = ${from} returning id',
     replace: 'where id = ${userId} returning id',
     tests: ['test/routes/web/attacks.test.ts', 'test/routes/web/session.test.ts'],
@@ -158,7 +158,7 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: "tokens are written under the user's lock",
-    file: 'src/database/tokens.ts',
+    file: 'src/database/token-owner.ts',
     find: 'await lockUser(transaction, userId)',
     replace: '',
     tests: [
@@ -181,7 +181,7 @@ export const LOCKS: readonly Mutant[] = [
     find: '.forUpdate()',
     replace: '',
     also: [
-      { file: 'src/database/tokens.ts', find: 'await lockUser(transaction, userId)', replace: '' },
+      { file: 'src/database/token-owner.ts', find: 'await lockUser(transaction, userId)', replace: '' },
       {
         file: 'src/database/authority.ts',
         find: 'order by id for no key update`.execute(db)',

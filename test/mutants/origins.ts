@@ -74,7 +74,7 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'no plain HTTP in production',
-    file: 'src/config/config.ts',
+    file: 'src/config/rules.ts',
     find: "appUrl.protocol === 'http:' && !isLoopback(appUrl) && !allowInsecureHttp",
     replace: 'false',
     tests: ['test/config-origins.test.ts'],

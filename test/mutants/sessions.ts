@@ -18,21 +18,21 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'a session that was replaced',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: 'if (payload.replaced_at !== undefined) {',
     replace: 'if (false) {',
     tests: ['test/auth/session.test.ts'],
   },
   {
     name: 'a session that was not used',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: "if (session.lastActivityAt < liveSince(now, lifetimes).used) return 'session_expired'",
     replace: '',
     tests: ['test/auth/session.test.ts'],
   },
   {
     name: 'a session beyond its absolute lifetime',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: "if (!(remainingMs(session, now, lifetimes) > 0)) return 'session_expired'",
     replace: '',
     tests: ['test/auth/session.test.ts'],
@@ -46,14 +46,14 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: "a deleted user's session",
-    file: 'src/database/identities.ts',
+    file: 'src/database/identity-statements.ts',
     find: 'left join users u on u.id = s.user_id and u.deleted_at is null where',
     replace: 'left join users u on u.id = s.user_id where',
     tests: ['test/routes/web/session.test.ts', 'test/database/identities.test.ts'],
   },
   {
     name: 'a session of another password',
-    file: 'src/auth/session.ts',
+    file: 'src/auth/stored-session.ts',
     find: 'payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)',
     replace: 'false',
     tests: ['test/auth/session.test.ts'],
@@ -131,7 +131,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'browsers of others are not ended',
-    file: 'src/database/sessions.ts',
+    file: 'src/database/browsers.ts',
     find: 'select id, substring(payload from \'"device": ?"([\\\\w-]+)"\') as selector from sessions where user_id = ${userId}',
     replace:
       'select id, substring(payload from \'"device": ?"([\\\\w-]+)"\') as selector from sessions where true',
@@ -139,7 +139,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'a notice of use wakes no session that is over',
-    file: 'src/database/sessions.ts',
+    file: 'src/database/activity.ts',
     find: 'where s.id = used.id and s.payload not like \'%"replaced_at"%\'',
     replace: 'where s.id = used.id',
     tests: ['test/routes/web/session.test.ts', 'test/routes/web/session-ids.test.ts'],

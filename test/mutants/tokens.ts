@@ -74,14 +74,14 @@ export const TOKENS: readonly Mutant[] = [
   },
   {
     name: "a deleted user's token",
-    file: 'src/database/identities.ts',
+    file: 'src/database/identity-statements.ts',
     find: 'and t.tokenable_type = any($2) and u.deleted_at is null',
     replace: 'and t.tokenable_type = any($2)',
     tests: ['test/routes/api/me.test.ts'],
   },
   {
     name: 'a token of something else with the id of a user',
-    file: 'src/database/identities.ts',
+    file: 'src/database/identity-statements.ts',
     find: 'and t.tokenable_type = any($2) and u.deleted_at is null',
     replace: 'and u.deleted_at is null',
     tests: ['test/routes/api/me.test.ts'],
@@ -193,7 +193,7 @@ export const TOKENS: readonly Mutant[] = [
   },
   {
     name: 'tokens of others',
-    file: 'src/database/tokens.ts',
+    file: 'src/database/token-owner.ts',
     find: '(tokenable_id = ${userId}::bigint and tokenable_type = any(${types}::text[]))',
     replace: '(${userId}::bigint is not null and tokenable_type = any(${types}::text[]))',
     tests: ['test/routes/api/token.test.ts'],
@@ -242,14 +242,14 @@ export const TOKENS: readonly Mutant[] = [
   },
   {
     name: 'a report of an ancestor ends the one that was kept',
-    file: 'src/database/tokens.ts',
+    file: 'src/database/token-endings.ts',
     find: 'if (kept !== null) await rememberAncestors(transaction, ownedBy(owner), kept)',
     replace: '',
     tests: ['test/routes/api/token-reports.test.ts'],
   },
   {
     name: "a report leaves another user's tokens alone",
-    file: 'src/database/tokens.ts',
+    file: 'src/database/token-endings.ts',
     find: 'tokenable_id = ${ownerId}::bigint and ${reportedBy(digest)}',
     replace: '${ownerId}::bigint is not null and ${reportedBy(digest)}',
     tests: ['test/routes/api/token-reports.test.ts'],

@@ -1,5 +1,6 @@
 import type { Command, Option } from 'commander'
-import { SETTINGS, type Setting } from '#src/config/config.ts'
+import type { Setting } from '#src/config/setting.ts'
+import { SETTINGS } from '#src/config/settings.ts'
 
 const settings = Object.values(SETTINGS) as Setting<unknown>[]
 

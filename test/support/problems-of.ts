@@ -1,4 +1,4 @@
-import { ConfigError, loadConfig } from '#src/config/config.ts'
+import { ConfigError, loadConfig } from '#src/config/load.ts'
 
 /** What keeps a server with these settings from starting, a line each. */
 export function problemsOf(environment: Record<string, string>): string[] {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { noContent } from '#src/api/responses.ts'
-import { deleteUser } from '#src/database/users.ts'
+import { deleteUser } from '#src/database/deleted-users.ts'
 
 const account: FastifyPluginAsyncTypebox = async app => {
   app.delete(

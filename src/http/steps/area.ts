@@ -1,4 +1,5 @@
-import { type Config, PANEL_PATH, SYSTEM_PATHS } from '#src/config/config.ts'
+import type { Config } from '#src/config/config.ts'
+import { PANEL_PATH, SYSTEM_PATHS } from '#src/config/paths.ts'
 import { pathOf } from '../http.ts'
 import type { Step } from '../step.ts'
 

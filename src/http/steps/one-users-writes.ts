@@ -1,5 +1,5 @@
-import { shares } from '#src/database/lanes.ts'
-import { keyedSemaphore } from '#src/runtime/turns.ts'
+import { keyedSemaphore } from '#src/database/keyed-mutex.ts'
+import { shares } from '#src/runtime/connection-shares.ts'
 import { isSafe } from '../http.ts'
 import type { Step } from '../step.ts'
 

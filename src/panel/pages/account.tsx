@@ -1,4 +1,4 @@
-import type { KnownBrowser } from '#src/database/sessions.ts'
+import type { KnownBrowser } from '#src/database/browsers.ts'
 import { Action, Agent, Field, Form, Moment, NewPasswordFields, type Returned } from '../elements.tsx'
 
 /** The browsers in which a user is logged in. */

@@ -1,6 +1,6 @@
+import type { KnownBrowser } from '#src/database/browsers.ts'
 import type { Restriction } from '#src/database/restrictions.ts'
 import type { Change, Role } from '#src/database/roles.ts'
-import type { KnownBrowser } from '#src/database/sessions.ts'
 import { Agent, type Faults, Form, Moment } from '../elements.tsx'
 import type { Question } from '../question.ts'
 

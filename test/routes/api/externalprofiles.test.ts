@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { ConfigError, loadConfig } from '#src/config/config.ts'
+import { ConfigError, loadConfig } from '#src/config/load.ts'
 import type { Schema } from '#src/database/schema.ts'
 import {
   type Answer,

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { tokensEndingWith } from '#src/database/tokens.ts'
+import { tokensEndingWith } from '#src/database/token-endings.ts'
 import {
   addToken,
   addUser,

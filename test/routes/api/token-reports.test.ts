@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { pruneTokens } from '#src/database/tokens.ts'
+import { pruneTokens } from '#src/database/token-pruning.ts'
 import { addToken, addUser, get, send } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { PanelBrowser } from '../../support/panel.ts'

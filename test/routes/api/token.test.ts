@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { ABILITIES } from '#src/auth/ability.ts'
 import { hashPassword } from '#src/auth/password.ts'
-import { deleteOwnTokens } from '#src/database/tokens.ts'
-import { changePassword } from '#src/database/users.ts'
+import { changePassword } from '#src/database/passwords.ts'
+import { deleteOwnTokens } from '#src/database/token-endings.ts'
 import {
   addToken,
   addUser,

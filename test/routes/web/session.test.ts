@@ -5,8 +5,9 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { hashPassword, verifyPassword } from '#src/auth/password.ts'
 import { mintSessionId, SessionId } from '#src/auth/session.ts'
+import { writeActivity } from '#src/database/activity.ts'
 import type { Database } from '#src/database/connect.ts'
-import { pruneSessions, writeActivity } from '#src/database/sessions.ts'
+import { pruneSessions } from '#src/database/sessions.ts'
 import {
   type Answer,
   addUser,

@@ -4,7 +4,7 @@ import { notFound } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { failure, noContent, success } from '#src/api/responses.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { listBrowsers } from '#src/database/sessions.ts'
+import { listBrowsers } from '#src/database/browsers.ts'
 
 const Session = Type.Object(
   {

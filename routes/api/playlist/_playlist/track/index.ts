@@ -7,6 +7,7 @@ import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
 import { done, failure, success } from '#src/api/responses.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
+import { keyedMutex } from '#src/database/keyed-mutex.ts'
 import { belongingTo } from '#src/database/select.ts'
 import {
   countTracks,
@@ -25,7 +26,6 @@ import { playlistAccess } from '#src/lists/playlist-access.ts'
 import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
-import { keyedMutex } from '#src/runtime/turns.ts'
 
 const { rules } = MESSAGES
 

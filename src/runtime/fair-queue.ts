@@ -1,4 +1,4 @@
-import type { Schedule } from '#src/runtime/schedule.ts'
+import type { Schedule } from './schedule.ts'
 
 /** How much the latest turn counts in the moving average of their durations. */
 const LATEST_WEIGHT = 0.2

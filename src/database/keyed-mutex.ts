@@ -1,5 +1,5 @@
-import { DatabaseBusy } from '#src/database/unavailable.ts'
-import { Slots } from './slots.ts'
+import { Slots } from '#src/runtime/slots.ts'
+import { DatabaseBusy } from './unavailable.ts'
 
 /** How long one waits for its turn, in milliseconds, and how many may wait under all keys together. */
 const WAITING = { waitMs: 5_000, waiting: 1_000 }

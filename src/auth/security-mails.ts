@@ -1,5 +1,5 @@
-import type { EventDetails, EventName } from '#src/auth/events.ts'
-import type { Identity } from '#src/auth/identity.ts'
+import type { EventDetails, EventName } from './events.ts'
+import type { Identity } from './identity.ts'
 
 /** The mails about the security of an account, by their names in MAIL_SECURITY_EVENTS: each a message of the catalogue. */
 export const SECURITY_MAILS = {

@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DataDirError, ignoreExisting, makeDataDir } from '#src/runtime/data-dir.ts'
+import { AppKey } from './app-key.ts'
+import type { Config } from './config.ts'
+
+/**
+ * The configuration with its key: the one from APP_KEY, or else the one kept in DATA_DIR, which is made at
+ * the first start and readable by its owner only.
+ *
+ * @throws when the file cannot be read or written, or holds something else
+ */
+export async function withAppKey(config: Config): Promise<Config & { appKey: AppKey }> {
+  return Object.freeze({ ...config, appKey: config.appKey ?? (await keptKey(config.dataDir)) })
+}
+
+async function keptKey(dataDir: string) {
+  await makeDataDir(dataDir)
+  const path = join(dataDir, 'app.key')
+  try {
+    return await readKey(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw DataDirError.from(dataDir, error) ?? error
+  }
+  // Under another name first: a process that is killed meanwhile leaves no half of a key.
+  const unfinished = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
+  try {
+    await writeFile(unfinished, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
+    // Unlike a rename this leaves a key alone that another process has made meanwhile.
+    await link(unfinished, path).catch(ignoreExisting)
+  } catch (error) {
+    throw DataDirError.from(dataDir, error) ?? error
+  } finally {
+    await rm(unfinished, { force: true }).catch(() => {})
+  }
+  return readKey(path)
+}
+
+async function readKey(path: string): Promise<AppKey> {
+  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'EISDIR') return ''
+    throw error
+  })
+  try {
+    return new AppKey(text.trim())
+  } catch {
+    throw new Error(`${path} holds no key: expected base64: and then 32 bytes. Restore it, or set APP_KEY.`)
+  }
+}

@@ -1,0 +1,45 @@
+import { type Config, configOf } from './config.ts'
+import { contradictions, dangers } from './rules.ts'
+import { Expected, type Setting } from './setting.ts'
+import { SETTINGS, type Values } from './settings.ts'
+
+/** One line for each variable that keeps the server from starting. */
+export class ConfigError extends Error {
+  constructor(problems: readonly string[]) {
+    super(problems.join('\n'))
+    this.name = 'ConfigError'
+  }
+}
+
+/**
+ * Validates environment variables into one frozen object.
+ *
+ * @throws {ConfigError} naming every variable at fault, its value (unless it is a secret) and what is expected
+ */
+export function loadConfig(environment: Record<string, string | undefined>): Config {
+  const problems: string[] = []
+
+  const read = <T>({ name, fallback, secret, emptyIsValue, parse }: Setting<T>): T | null => {
+    const given = environment[name]
+    const text = given === undefined || (given === '' && !emptyIsValue) ? fallback : given
+    if (text === null) return null
+    try {
+      return parse(text)
+    } catch (error) {
+      if (!(error instanceof Expected)) throw error
+      problems.push(`${name}${secret ? '' : `=${text}`}: expected ${error.message}`)
+      return null
+    }
+  }
+
+  const values = Object.fromEntries(
+    Object.entries(SETTINGS).map(([key, definition]) => [key, read(definition as Setting<unknown>)]),
+  ) as Values
+  if (problems.length > 0) throw new ConfigError(problems)
+
+  const config = configOf(values)
+  problems.push(...contradictions(config))
+  if (config.appEnv === 'production') problems.push(...dangers(config))
+  if (problems.length > 0) throw new ConfigError(problems)
+  return Object.freeze(config)
+}

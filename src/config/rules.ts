@@ -1,0 +1,92 @@
+import { isIP } from 'node:net'
+import { getDomain } from 'tldts'
+import { isLoopback, isOpenToAnybody } from '#src/auth/origin.ts'
+import type { Config } from './config.ts'
+import { SYSTEM_PATHS } from './paths.ts'
+
+/** Settings that contradict each other, in any environment: a line for each. */
+export function* contradictions(config: Config) {
+  const { apiPath, authPath, databaseUrl, appKey, appUrl } = config
+  for (const [name, path] of [
+    ['API_PATH', apiPath],
+    ['AUTH_PATH', authPath],
+  ]) {
+    const taken = SYSTEM_PATHS.find(reserved => path === reserved || path?.startsWith(`${reserved}/`))
+    if (taken) yield `${name}=${path}: expected a path outside ${taken}, which the server uses itself`
+  }
+  if (databaseUrl !== null && appKey === null) {
+    yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)'
+  }
+  if (config.metricsPort !== null && config.metricsPort !== 0 && config.metricsPort === config.port) {
+    yield `METRICS_PORT=${config.metricsPort}: expected another port than PORT`
+  }
+  if (config.mailUrl !== null && config.mailFrom === null) {
+    yield 'MAIL_FROM is not set: expected with MAIL_URL, as an address such as AnimeThemes <no-reply@example.org>'
+  }
+  if (config.mailUrl !== null && config.frontendUrl === appUrl) {
+    yield 'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages'
+  }
+  if (!config.registerReveals && config.emailChange === 'immediate') {
+    yield 'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, since an address that changes at once tells whether it was free'
+  }
+  if (!config.registerReveals && config.revealUnknownEmail) {
+    yield 'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, since asking for a new password tells the same'
+  }
+  if (config.externalProfilesLocalOnly && config.localIps.length === 0) {
+    yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, since nobody could see external profiles otherwise'
+  }
+  const domain = config.sessionDomain?.replace(/^\./, '')
+  if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {
+    yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others`
+  } else if (domain !== undefined && domain !== appUrl.hostname && !isSomebodys(domain, appUrl)) {
+    yield `SESSION_DOMAIN=${config.sessionDomain}: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of ${domain}`
+  }
+  if (config.csrfMode === 'origin-only' && appUrl.protocol === 'http:' && !isLoopback(appUrl)) {
+    yield 'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from'
+  }
+  if (config.hstsPreload && !(config.hstsIncludeSubdomains && config.hstsMaxAge >= LEAST_PRELOAD_MAX_AGE)) {
+    yield `HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of ${LEAST_PRELOAD_MAX_AGE} at least, since the lists of browsers take no other hosts`
+  }
+  if (!config.sessionSecure && config.sessionSameSite === 'none') {
+    yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise'
+  }
+  if (!config.sessionSecure && config.sessionPartitioned) {
+    yield 'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, since browsers refuse such cookies otherwise'
+  }
+}
+
+/** What the lists of browsers ask for, in seconds. */
+const LEAST_PRELOAD_MAX_AGE = 31_536_000
+
+/** Whether browsers take cookies for all of a domain that a host is in: not of public suffixes, nor parts of addresses. */
+const isSomebodys = (domain: string, { hostname }: URL) =>
+  isIP(hostname) === 0 && getDomain(domain, { allowPrivateDomains: true }) !== null
+
+/** Settings that are unsafe in production: a line for each. */
+export function* dangers({
+  allowInsecureHttp,
+  appKey,
+  appUrl,
+  statefulDomains,
+  sessionSecure,
+  trustedProxies,
+  hashRounds,
+}: Config) {
+  if (appUrl.protocol === 'http:' && !isLoopback(appUrl) && !allowInsecureHttp) {
+    yield `APP_URL=${appUrl.href}: expected https:// in production, since anybody on the way could read passwords, tokens and cookies (ALLOW_INSECURE_HTTP=true for a network that only you are in)`
+  }
+  if (appKey?.isWeak) {
+    yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
+  }
+  const open = statefulDomains.find(isOpenToAnybody)
+  if (open !== undefined) {
+    yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected a domain of yours behind each * in production, as in *.example.org, since ${open} is met by websites of anybody`
+  }
+  if (appUrl.protocol === 'https:' && !sessionSecure) {
+    yield 'SESSION_SECURE_COOKIE=false: expected true in production with HTTPS, since anybody on the way could read the cookies'
+  }
+  if (trustedProxies.some(proxy => proxy === '*' || proxy.endsWith('/0'))) {
+    yield `TRUSTED_PROXIES=${trustedProxies}: expected named proxies in production, since this lets anybody choose their address`
+  }
+  if (hashRounds < 10) yield `HASH_ROUNDS=${hashRounds}: expected at least 10 in production`
+}

@@ -1,0 +1,64 @@
+import { list, nullable, onOrOff, wholeNumber } from '../parsers.ts'
+import { Expected, setting } from '../setting.ts'
+
+/** Personal access tokens. */
+export const TOKENS = {
+  tokenExpiration: setting<number | null>({
+    name: 'SANCTUM_EXPIRATION',
+    fallback: '525600',
+    about:
+      'Minutes after its creation at which any token ends, whatever its own date; `0` or `null` for never.',
+    parse: text => {
+      if (text === 'null' || text === '0') return null
+      try {
+        return wholeNumber(1, 1_000_000_000)(text)
+      } catch {
+        throw new Expected('a whole number of minutes, or null for no limit')
+      }
+    },
+  }),
+  tokenIdleExpiration: setting<number | null>({
+    name: 'SANCTUM_IDLE_EXPIRATION',
+    fallback: null,
+    defaultNote: 'never',
+    about: 'Minutes without use after which a token ends, five at least; `null` for never.',
+    parse: nullable(wholeNumber(5, 1_000_000_000)),
+  }),
+  leakedTokens: setting({
+    name: 'LEAKED_TOKENS',
+    fallback: 'off',
+    about: '`on` to let anybody who has found a token revoke it, by `POST /leaked-token` under API_PATH.',
+    parse: onOrOff,
+  }),
+  tokenPrefix: setting({
+    name: 'SANCTUM_TOKEN_PREFIX',
+    fallback: '',
+    about: "Put before a new token's secret, so that scanners of leaked secrets recognise it.",
+    parse: text => {
+      if (!/^[\w-]{0,40}$/.test(text)) throw new Expected('at most 40 letters, digits, _ or -')
+      return text
+    },
+  }),
+  tokenAbilities: setting({
+    name: 'TOKEN_ABILITIES',
+    fallback: 'on',
+    about: '`off` to let every token do everything, whatever its abilities, as AnimeThemes does.',
+    parse: onOrOff,
+  }),
+  tokensPerUser: setting({
+    name: 'TOKENS_PER_USER',
+    fallback: '500',
+    about: 'Tokens that a user can have.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
+  tokenableTypes: setting({
+    name: 'SANCTUM_TOKENABLE_TYPES',
+    fallback: 'App\\Models\\Auth\\User,App\\Models\\User',
+    about: 'Class names that mean a user in Laravel\'s "type" columns; new rows get the first.',
+    parse: text => {
+      const [first, ...others] = list(text)
+      if (first === undefined) throw new Expected('at least one class name')
+      return Object.freeze([first, ...others] as const)
+    },
+  }),
+}

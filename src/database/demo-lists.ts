@@ -1,0 +1,154 @@
+import type { Transaction } from 'kysely'
+import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
+import { DAY_MS, HOUR_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
+import { type DemoUser, UNLISTED } from './demo-users.ts'
+import type { Pair } from './demo-wiki.ts'
+import type { Schema } from './schema.ts'
+
+/** How the demo is made. */
+export interface DemoOptions {
+  /** Milliseconds since the epoch. */
+  now: number
+  random: (size: number) => Buffer
+  hashRounds: number
+  salt: string
+  userTypes: readonly [string, ...string[]]
+  tokenPrefix: string
+}
+
+/** Playlists with their tracks. */
+export async function addPlaylists(
+  db: Transaction<Schema>,
+  userId: number,
+  { playlists }: DemoUser,
+  pairs: readonly Pair[],
+  { now, salt, random }: DemoOptions,
+) {
+  const hashids = hashidEncoder(salt)
+  for (const [index, { name, description, visibility, tracks }] of playlists.entries()) {
+    const createdAt = now - (playlists.length - index) * 9 * DAY_MS
+    const timestamps = {
+      created_at: millisToTimestamp(createdAt),
+      updated_at: millisToTimestamp(createdAt + HOUR_MS),
+    }
+    const { playlist_id } = await db
+      .insertInto('playlists')
+      .values({ ...timestamps, name, description, visibility, user_id: userId })
+      .returning('playlist_id')
+      .executeTakeFirstOrThrow()
+    if (tracks > 0) {
+      await db
+        .insertInto('playlist_tracks')
+        .values(
+          Array.from({ length: tracks }, (_, position) => {
+            const pair = pairs[(playlist_id * 7 + position * 3) % pairs.length]
+            return { ...timestamps, ...pair, playlist_id, position: position + 1 }
+          }),
+        )
+        .execute()
+    }
+    const rows = await db
+      .selectFrom('playlist_tracks')
+      .select('track_id')
+      .where('playlist_id', '=', playlist_id)
+      .orderBy('position')
+      .execute()
+    const ids = rows.map(row => row.track_id)
+    for (const [position, trackId] of ids.entries()) {
+      await db
+        .updateTable('playlist_tracks')
+        .set({
+          hashid: hashids.track(playlist_id, trackId),
+          previous_id: ids[position - 1] ?? null,
+          next_id: ids[position + 1] ?? null,
+        })
+        .where('track_id', '=', trackId)
+        .execute()
+    }
+    await db
+      .updateTable('playlists')
+      .set({
+        hashid: visibility === UNLISTED ? randomHashid(random) : hashids.playlist(userId, playlist_id),
+        first_id: ids[0] ?? null,
+        last_id: ids.at(-1) ?? null,
+      })
+      .where('playlist_id', '=', playlist_id)
+      .execute()
+  }
+}
+
+/** External profiles with their entries, and the notifications that their synchronisation left. */
+export async function addProfiles(
+  db: Transaction<Schema>,
+  userId: number,
+  { profiles, notifications }: DemoUser,
+  { now, random, userTypes }: DemoOptions,
+) {
+  const created_at = millisToTimestamp(now - 60 * DAY_MS)
+  const timestamps = { created_at, updated_at: created_at }
+  const data: string[] = []
+  for (const { name, site, visibility, entries } of profiles) {
+    const { profile_id } = await db
+      .insertInto('external_profiles')
+      .values({
+        ...timestamps,
+        name,
+        site,
+        visibility,
+        user_id: userId,
+        synced_at: created_at,
+        external_user_id: null,
+      })
+      .returning('profile_id')
+      .executeTakeFirstOrThrow()
+    data.push(JSON.stringify({ profileId: profile_id, profileName: name }))
+    if (entries === 0) continue
+    await db
+      .insertInto('external_entries')
+      .values(
+        Array.from({ length: entries }, (_, index) => ({
+          ...timestamps,
+          profile_id,
+          anime_id: 100 + index,
+          status: index % 6,
+          is_favorite: index % 4 === 0,
+          score: index % 5 === 4 ? null : 5.5 + (index % 9) / 2,
+        })),
+      )
+      .execute()
+  }
+
+  const notification = (type: string, index: number) => {
+    const at = millisToSeconds(now - (notifications - index) * 30 * HOUR_MS)
+    const isRead = index % 2 === 0
+    return {
+      id: uuid(random),
+      type,
+      notifiable_type: userTypes[0],
+      notifiable_id: userId,
+      data: data[index % data.length] ?? '[]',
+      read_at: isRead ? at : null,
+      created_at: at,
+      updated_at: at,
+    }
+  }
+  if (notifications === 0) return
+  await db
+    .insertInto('notifications')
+    .values([
+      ...Array.from({ length: notifications }, (_, index) =>
+        notification('App\\Notifications\\ExternalProfileSyncedNotification', index),
+      ),
+      // The panel's own, in the same table: nothing that the API shows.
+      notification('Filament\\Notifications\\DatabaseNotification', 0),
+    ])
+    .execute()
+}
+
+/** A random UUID (RFC 9562 §5.4). */
+function uuid(random: (size: number) => Buffer): string {
+  const bytes = Buffer.from(random(16))
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}

@@ -1,0 +1,96 @@
+/** How playlists and profiles are seen, as their columns have it. */
+export const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2]
+const [MY_ANIME_LIST, ANI_LIST, KITSU] = [0, 1, 2]
+
+/** A user of the demo, with how much of everything the user has. */
+export interface DemoUser {
+  name: string
+  email: string
+  verified: boolean
+  roles: string[]
+  playlists: { name: string; description: string | null; visibility: number; tracks: number }[]
+  profiles: { name: string; site: number; visibility: number; entries: number }[]
+  notifications: number
+}
+
+/** The users of the demo: the first is the one whose password is told. */
+export const USERS: DemoUser[] = [
+  {
+    name: 'demo',
+    email: 'demo@example.org',
+    verified: true,
+    roles: [],
+    playlists: [
+      {
+        name: 'Best of 2025',
+        description: 'One opening a week, as they aired.',
+        visibility: PUBLIC,
+        tracks: 12,
+      },
+      { name: 'Endings for the train home', description: null, visibility: PUBLIC, tracks: 8 },
+      { name: 'Running', description: '160 bpm and up.', visibility: PUBLIC, tracks: 15 },
+      {
+        name: 'Karaoke, the safe ones',
+        description: 'Everybody knows these.',
+        visibility: UNLISTED,
+        tracks: 9,
+      },
+      { name: 'To sort', description: null, visibility: PRIVATE, tracks: 20 },
+      {
+        name: 'Guess the anime, round 1',
+        description: 'Do not look before Friday!',
+        visibility: PRIVATE,
+        tracks: 6,
+      },
+      { name: 'Insert songs that made me cry', description: null, visibility: PRIVATE, tracks: 4 },
+      { name: 'Empty for now', description: null, visibility: UNLISTED, tracks: 0 },
+    ],
+    profiles: [
+      { name: 'demo_al', site: ANI_LIST, visibility: PUBLIC, entries: 14 },
+      { name: 'demo-mal', site: MY_ANIME_LIST, visibility: PRIVATE, entries: 9 },
+      { name: 'demokitsu', site: KITSU, visibility: PUBLIC, entries: 5 },
+    ],
+    notifications: 5,
+  },
+  {
+    name: 'yuki',
+    email: 'yuki@example.org',
+    verified: true,
+    roles: ['Patron'],
+    playlists: [
+      { name: 'City pop closers', description: 'For the small hours.', visibility: PUBLIC, tracks: 7 },
+      { name: 'Work in progress', description: null, visibility: PRIVATE, tracks: 3 },
+    ],
+    profiles: [{ name: 'yuki', site: KITSU, visibility: PUBLIC, entries: 6 }],
+    notifications: 2,
+  },
+  {
+    name: 'theo-r',
+    email: 'theo@example.com',
+    verified: true,
+    roles: ['Contributor'],
+    playlists: [
+      { name: 'First openings of the nineties', description: null, visibility: PUBLIC, tracks: 10 },
+    ],
+    profiles: [],
+    notifications: 0,
+  },
+  {
+    name: 'mika',
+    email: 'mika@example.org',
+    verified: true,
+    roles: ['Content Moderator'],
+    playlists: [{ name: 'Test list, ignore', description: 'Really.', visibility: UNLISTED, tracks: 2 }],
+    profiles: [{ name: 'mika', site: MY_ANIME_LIST, visibility: PRIVATE, entries: 4 }],
+    notifications: 1,
+  },
+  {
+    name: 'newcomer',
+    email: 'newcomer@example.com',
+    verified: false,
+    roles: [],
+    playlists: [],
+    profiles: [],
+    notifications: 0,
+  },
+]

@@ -1,0 +1,226 @@
+import type { Selectable } from 'kysely'
+import { parseAllowedIps } from '#src/auth/address-list.ts'
+import { type PasswordStamp, parseSessionPayload } from '#src/auth/session.ts'
+import { timestampToMillis } from '#src/auth/time.ts'
+import { parseAbilities, type TokenDigest } from '#src/auth/token.ts'
+import type { Schema } from './schema.ts'
+
+/*
+ * The columns that identities are made of. The look-ups' SQL, the parsers and types of their rows, and the columns that
+ * triggers follow for the identity cache are derived from these declarations. A new column takes a migration that adds
+ * it and calls `followIdentityColumns`, its line in schema.ts, its line here, and its use.
+ */
+
+/** The name of a column of a table. */
+type ColumnOf<Table extends keyof Schema> = keyof Schema[Table] & string
+
+/** A value of a look-up's row. */
+interface Selected<Value> {
+  /** The expression that is selected. */
+  sql: string
+  /** The columns that the expression reads. */
+  reads: readonly string[]
+  /** The column whose value it is, where it is one column's as it stands in the table. */
+  column: string | null
+  /** Makes the value of what JSON brings; null where that is the value. */
+  parse: ((cell: never) => Value) | null
+  /** Whether a change invalidates what the identity cache holds. */
+  isFollowed: boolean
+}
+
+/** The values of a row by their names, in the order of their positions. */
+type Columns = Readonly<Record<string, Selected<unknown>>>
+
+/** What a parser makes of a row with these columns. */
+export type RowOf<C extends Columns> = { [K in keyof C]: C[K] extends Selected<infer Value> ? Value : never }
+
+/** Declares columns of a table that look-ups name by an alias. A column that the table does not have does not compile. */
+function columnsOf<Table extends keyof Schema>(alias: string) {
+  type Row = Selectable<Schema[Table]>
+  const select = <Value>(
+    sql: string,
+    column: ColumnOf<Table>,
+    parse: ((cell: never) => Value) | null,
+  ): Selected<Value> => ({ sql, reads: [column], column, parse, isFollowed: true })
+  return {
+    /** A column, parsed if there is a parser. */
+    column: <C extends ColumnOf<Table> & keyof Row, Value = Row[C]>(
+      name: C,
+      parse: ((cell: Row[C]) => Value) | null = null,
+    ) => select<Value>(`${alias}.${name}`, name, parse),
+    /** A timestamp, which is parsed from PostgreSQL's text. */
+    timestamp: <C extends ColumnOf<Table> & keyof Row, Value = Row[C]>(
+      name: C,
+      parse: ((cell: Row[C]) => Value) | null = null,
+    ) => select<Value>(`${alias}.${name}::text`, name, parse),
+    /** An expression over columns. */
+    expression: <Value>(sql: string, ...reads: ColumnOf<Table>[]): Selected<Value> => ({
+      sql,
+      reads,
+      column: null,
+      parse: null,
+      isFollowed: true,
+    }),
+  }
+}
+
+/** A value that changes with every use: the cache holds it for at most a minute, and is not told of changes. */
+const notFollowed = <Value>(selected: Selected<Value>): Selected<Value> => ({
+  ...selected,
+  isFollowed: false,
+})
+
+const millis = (timestamp: string | null) => (timestamp === null ? null : timestampToMillis(timestamp))
+
+const [t, s, u] = [
+  columnsOf<'personal_access_tokens'>('t'),
+  columnsOf<'sessions'>('s'),
+  columnsOf<'users'>('u'),
+]
+
+/** The row of a token `t`. */
+export const TOKEN = {
+  id: t.column('id'),
+  name: t.column('name'),
+  digest: t.column('token', token => token as TokenDigest),
+  abilities: t.column('abilities', parseAbilities),
+  expiresAt: t.timestamp('expires_at', millis),
+  createdAt: t.timestamp('created_at', millis),
+  lastUsedAt: notFollowed(t.timestamp('last_used_at', millis)),
+  allowedIps: t.column('allowed_ips', parseAllowedIps),
+}
+
+/** The row of a session `s`. */
+export const SESSION = {
+  userId: s.column('user_id'),
+  payload: s.column('payload', parseSessionPayload),
+  lastActivity: notFollowed(s.column('last_activity')),
+}
+
+/** The stamp of the password of the user `u`, so that its hash stays where it is. */
+export const PASSWORD_STAMP = `encode(sha256(convert_to(u.password, 'UTF8')), 'hex')`
+
+/** What a session is compared with besides: of the user `u`, and null without one. */
+export const SESSION_OWNER = { password: u.expression<PasswordStamp | null>(PASSWORD_STAMP, 'password') }
+
+/** The row of a user `u`. */
+export const USER = {
+  id: u.column('id'),
+  name: u.column('name'),
+  email: u.column('email'),
+  emailVerifiedAt: u.timestamp('email_verified_at'),
+  twoFactorConfirmedAt: u.timestamp('two_factor_confirmed_at'),
+  hasSecondFactor: u.expression<boolean>(
+    'u.two_factor_secret is not null and u.two_factor_confirmed_at is not null',
+    'two_factor_secret',
+    'two_factor_confirmed_at',
+  ),
+  createdAt: u.timestamp('created_at'),
+  updatedAt: u.timestamp('updated_at'),
+}
+
+/** What a user holds by a class name and an id. */
+interface Holding {
+  table: string
+  /** The column that says what is held. */
+  id: string
+  /** Whether it can end, and has a reason. */
+  isRestraint: boolean
+}
+
+const holding = <
+  Table extends 'model_has_roles' | 'model_has_permissions' | 'model_sanctions' | 'model_prohibitions',
+>(
+  table: Table,
+  id: ColumnOf<Table>,
+  isRestraint: boolean,
+): Holding => ({ table, id, isRestraint })
+
+/** What users hold, by the name of the look-ups' column. */
+export const HOLDINGS = {
+  roles: holding('model_has_roles', 'role_id', false),
+  permissions: holding('model_has_permissions', 'permission_id', false),
+  sanctions: holding('model_sanctions', 'sanction_id', true),
+  prohibitions: holding('model_prohibitions', 'prohibition_id', true),
+}
+
+/** The columns of what is selected. */
+const readBy = (columns: Columns, isFollowed: boolean) =>
+  Object.values(columns)
+    .filter(selected => selected.isFollowed === isFollowed)
+    .flatMap(({ reads }) => reads)
+
+/** The columns of a table that identities are made of. */
+interface IdentityTable {
+  /** Those whose changes a trigger tells of. */
+  followed: readonly string[]
+  notFollowed: readonly string[]
+}
+
+/** @param conditions columns that look-ups read without selecting them */
+const identityTable = <Table extends keyof Schema>(
+  columns: readonly Columns[],
+  ...conditions: ColumnOf<Table>[]
+): IdentityTable => ({
+  followed: [...new Set([...conditions, ...columns.flatMap(some => readBy(some, true))])],
+  notFollowed: [...new Set(columns.flatMap(some => readBy(some, false)))],
+})
+
+/** All tables that identities are made of, but for those that say what roles and permissions mean. */
+export const IDENTITY_TABLES: ReadonlyMap<string, IdentityTable> = new Map([
+  [
+    'personal_access_tokens',
+    identityTable<'personal_access_tokens'>([TOKEN], 'tokenable_type', 'tokenable_id'),
+  ],
+  ['sessions', identityTable<'sessions'>([SESSION], 'id')],
+  ['users', identityTable<'users'>([USER, SESSION_OWNER], 'deleted_at')],
+  ...Object.values(HOLDINGS).map(({ table, id, isRestraint }): [string, IdentityTable] => {
+    const followed = ['model_type', 'model_id', id, ...(isRestraint ? ['expires_at', 'reason'] : [])]
+    return [table, { followed, notFollowed: [] }]
+  }),
+])
+
+/** The expressions of columns, for the SQL of a look-up. */
+export const expressionsOf = (columns: Columns): string[] => Object.values(columns).map(({ sql }) => sql)
+
+/** How many positions columns take. */
+export const widthOf = (columns: Columns): number => Object.keys(columns).length
+
+/**
+ * Compiles the parser of rows whose values stand in an array from a position on. It is on the path of every request:
+ * a loop over the columns takes six times as long as the object literal that this compiles. The compiled text consists
+ * of names that are declared in this file.
+ */
+export function rowParser<C extends Columns>(
+  columns: C,
+  first: number,
+): (cells: readonly unknown[]) => RowOf<C> {
+  return compile(literal(columns, first), columns)
+}
+
+/** Compiles the same as {@link rowParser} for rows that have an owner. */
+export function ownedRowParser<C extends Columns>(
+  columns: C,
+  first: number,
+): <Owner>(cells: readonly unknown[], owner: Owner) => RowOf<C> & { owner: Owner } {
+  return compile(`${literal(columns, first)}, owner`, columns)
+}
+
+const literal = (columns: Columns, first: number) =>
+  Object.entries(columns)
+    .map(([name, { parse }], index) => {
+      const cell = `cells[${first + index}]`
+      return `${name}: ${parse === null ? cell : `columns.${name}.parse(${cell})`}`
+    })
+    .join(', ')
+
+const compile = (properties: string, columns: Columns) =>
+  new Function('columns', `return (cells, owner) => ({ ${properties} })`)(columns)
+
+/** A known user's columns, for what shows them: nobody who is deleted is known. */
+export const userValues: (user: RowOf<typeof USER>) => Readonly<Record<string, unknown>> = new Function(
+  'user',
+  `return { ${Object.entries(USER)
+    .flatMap(([name, { column }]) => (column === null ? [] : [`${column}: user.${name}`]))
+    .join(', ')}, deleted_at: null }`,
+) as typeof userValues

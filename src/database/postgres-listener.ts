@@ -1,0 +1,72 @@
+import pg from 'pg'
+import { deadline } from '#src/runtime/deadline.ts'
+import type { NotificationEvents, NotificationListener } from './dialect.ts'
+import { bytesRead, connectWithin, end } from './postgres-client.ts'
+import type { DatabaseLimits } from './postgres-limits.ts'
+import { DatabaseUnavailable } from './unavailable.ts'
+
+/**
+ * Opens a connection that listens on a channel.
+ *
+ * @throws {DatabaseUnavailable} when that takes too long or fails
+ */
+export async function listen(
+  url: string,
+  channel: string,
+  { message, lost }: NotificationEvents,
+  { connectMs, listenerMs }: DatabaseLimits,
+): Promise<NotificationListener> {
+  const client = new pg.Client({
+    connectionString: url,
+    pipeline: true,
+    application_name: 'animethemes-auth listener',
+  })
+  const { connection } = client
+  let isOver = false
+  const close = async () => {
+    if (isOver) return
+    isOver = true
+    await end(client)
+  }
+  const fail = (error: Error) => {
+    if (isOver) return
+    isOver = true
+    connection.stream.destroy()
+    lost(error)
+  }
+  client.on('notification', ({ payload = '' }) => message(payload))
+  client.on('error', fail)
+  client.on('end', () => fail(new Error('The connection was ended.')))
+  /** Runs a statement, and loses the connection if that takes too long. */
+  const run = async (text: string) => {
+    const stop = deadline(
+      listenerMs,
+      () => connection.stream.destroy(new Error(`no answer within ${listenerMs} ms`)),
+      () => bytesRead(client),
+    )
+    try {
+      await client.query(text)
+    } finally {
+      stop()
+    }
+  }
+  try {
+    await connectWithin(client, connectMs)
+    await run(`listen ${client.escapeIdentifier(channel)}`)
+  } catch (error) {
+    isOver = true
+    connection.stream.destroy()
+    throw new DatabaseUnavailable(error)
+  }
+  return {
+    async roundTrip() {
+      try {
+        await run('select 1')
+      } catch (error) {
+        fail(error as Error)
+        throw new DatabaseUnavailable(error)
+      }
+    },
+    close,
+  }
+}

@@ -11,7 +11,7 @@ import {
   unauthenticated,
 } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import { accessResponses } from '#src/api/responses.ts'
+import { accessResponses, withLimits } from '#src/api/responses.ts'
 import { type Ability, allows } from '#src/auth/ability.ts'
 import type { Identity, SessionIdentity, User } from '#src/auth/identity.ts'
 import { BYPASS_AUTHORIZATION, type Refusal, refusal } from '#src/auth/permission.ts'
@@ -114,9 +114,10 @@ export default fp(
           isCounted: !isHealthCheck(route.url),
           csrfMode,
         }
+        const own = (route.schema?.response ?? {}) as Record<string, { headers?: object }>
         route.schema = {
           ...route.schema,
-          response: { ...accessResponses(documented), ...(route.schema?.response as object | undefined) },
+          response: { ...accessResponses(documented), ...(isApi || isWeb ? withLimits(own) : own) },
         }
       }
     })

@@ -70,7 +70,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         summary: 'List public external profiles',
         description:
           "Those of everybody, and the caller's private ones, oldest first. With `q` the public ones whose name has the words, best matches first.",
-        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
       },
     },
     async request => {
@@ -108,7 +108,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
           visibility: Visibility,
         }),
         response: {
-          201: success(showSchema(oneExternalProfile, 'The external profile.'), { isLimited: true }),
+          201: success(showSchema(oneExternalProfile, 'The external profile.')),
           403: failure(
             'The caller lacks the permission `create external profile`, is banned from using it, or has too many; or the token lacks the ability `write:externalprofile`.',
             MESSAGES.tooManyProfiles(5),
@@ -161,7 +161,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         description: 'A public one, or a private one of the caller.',
         params: Params,
         response: {
-          200: success(showSchema(oneExternalProfile, 'The external profile.'), { isLimited: true }),
+          200: success(showSchema(oneExternalProfile, 'The external profile.')),
           ...unknown,
         },
       },
@@ -194,7 +194,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         params: Params,
         body: Type.Object({ visibility: Type.Optional(Visibility) }),
         response: {
-          200: success(showSchema(oneExternalProfile, 'The external profile.'), { isLimited: true }),
+          200: success(showSchema(oneExternalProfile, 'The external profile.')),
           ...unknown,
         },
       },

@@ -82,7 +82,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         summary: 'List public playlists',
         description:
           'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of playlists.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
       },
     },
     request => list(request, () => where('visibility', '=', PUBLIC)),
@@ -107,7 +107,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
           visibility: Visibility,
         }),
         response: {
-          201: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }),
+          201: success(showSchema(onePlaylist, 'The playlist.')),
           403: failure(
             'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
             MESSAGES.tooManyPlaylists(1000),
@@ -159,7 +159,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         summary: 'Show a playlist',
         description: 'A public one, an unlisted one, or a private one of the caller.',
         params: Params,
-        response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
+        response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
       },
     },
     async request => {
@@ -195,7 +195,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
           visibility: Type.Optional(Visibility),
           regenerate_id: Type.Optional(RegenerateId),
         }),
-        response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
+        response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
       },
       handler: async request => {
         const playlist = await access.playlistToChange(request)

@@ -33,7 +33,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's notifications",
         description: 'Returns the notifications of the authenticated user, newest first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of notifications.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of notifications.')) },
       },
     },
     ownList(app, endpoint, 'notifications'),

@@ -60,7 +60,6 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
                 ],
               },
             ),
-            { isLimited: true },
           ),
         },
       },

@@ -75,7 +75,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: "List the user's tokens",
         description: 'Oldest first, and never with their secrets.',
-        response: { 200: success(pageSchema(endpoint, 'A page of tokens.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of tokens.')) },
       },
     },
     ownList(app, endpoint, 'tokens'),
@@ -106,7 +106,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
           ),
         }),
         response: {
-          201: success(Issued, { isLimited: true }),
+          201: success(Issued),
           403: failure(
             "The token lacks the ability `write:token`, the user's e-mail address is not verified, or the user has too many tokens.",
             MESSAGES.unverifiedEmail,
@@ -131,7 +131,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         summary: 'Show a token',
         description: 'Without its secret.',
         params: Params,
-        response: { 200: success(showSchema(myToken, 'The token.'), { isLimited: true }), ...unknown },
+        response: { 200: success(showSchema(myToken, 'The token.')), ...unknown },
       },
     },
     async request => {
@@ -151,7 +151,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         description: 'Nothing else of a token can be changed: what it may do was decided when it was issued.',
         params: Params,
         body: Type.Object({ name: TokenName }),
-        response: { 200: success(showSchema(myToken, 'The token.'), { isLimited: true }), ...unknown },
+        response: { 200: success(showSchema(myToken, 'The token.')), ...unknown },
       },
       preValidation: reading({ name: titleOf }),
     },
@@ -188,7 +188,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
           ),
         }),
         response: {
-          201: success(Issued, { isLimited: true }),
+          201: success(Issued),
           403: failure(
             "The token lacks the ability `write:token` or may do less than the other one, the user's e-mail address is not verified, or a grace would give the user too many tokens.",
             MESSAGES.unverifiedEmail,

@@ -46,7 +46,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
     },
   ] as const) {
     const list = listing(app, endpoint)
-    const page = { 200: success(pageSchema(endpoint, 'A page of tracks.'), { isLimited: true }) }
+    const page = { 200: success(pageSchema(endpoint, 'A page of tracks.')) }
 
     app.get(
       `/${direction}`,

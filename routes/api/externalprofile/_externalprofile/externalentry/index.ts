@@ -42,7 +42,7 @@ const entries: FastifyPluginAsyncTypebox = async app => {
         description: 'What the other site said when it was last asked, oldest first.',
         params: InProfile,
         response: {
-          200: success(pageSchema(endpoint, 'A page of entries.'), { isLimited: true }),
+          200: success(pageSchema(endpoint, 'A page of entries.')),
           404: failure('There is no such external profile.', MESSAGES.notFound),
         },
       },
@@ -64,7 +64,7 @@ const entries: FastifyPluginAsyncTypebox = async app => {
         description: 'What the other site said when it was last asked.',
         params: Params,
         response: {
-          200: success(showSchema(oneExternalEntry, 'The entry.'), { isLimited: true }),
+          200: success(showSchema(oneExternalEntry, 'The entry.')),
           404: failure('There is no such external profile, or it has no such entry.', MESSAGES.notFound),
         },
       },

@@ -163,7 +163,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
           'In the order in which they were added. `forward` has them in the order of the playlist.',
         params: InPlaylist,
         response: {
-          200: success(pageSchema(endpoint, 'A page of tracks.'), { isLimited: true }),
+          200: success(pageSchema(endpoint, 'A page of tracks.')),
           ...noPlaylist,
         },
       },
@@ -196,7 +196,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
         params: InPlaylist,
         body: Type.Object({ entry_id: EntryId, video_id: VideoId, next: Next, previous: Previous }),
         response: {
-          201: success(showSchema(oneTrack, 'The track.'), { isLimited: true }),
+          201: success(showSchema(oneTrack, 'The track.')),
           403: failure(
             "The playlist is somebody else's, or has too many tracks; the caller lacks the permission `create playlist track`, or is banned from using it; or the token lacks the ability `write:playlist`.",
             MESSAGES.tooManyTracks(1000),
@@ -249,7 +249,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
         summary: 'Show a track',
         description: 'What it shows is included: `include=video,animethemeentry`.',
         params: Params,
-        response: { 200: success(showSchema(oneTrack, 'The track.'), { isLimited: true }), ...noTrack },
+        response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
       },
     },
     async request => {
@@ -285,7 +285,7 @@ const tracks: FastifyPluginAsyncTypebox = async app => {
           next: Next,
           previous: Previous,
         }),
-        response: { 200: success(showSchema(oneTrack, 'The track.'), { isLimited: true }), ...noTrack },
+        response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
       },
       handler: async request => {
         const { playlist, track } = await access.trackToChange(request)

@@ -4,11 +4,11 @@ import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
+import type { Access } from '#src/http/access.ts'
 import { type CompressedDocument, compressedDocument } from '#src/http/compressed-document.ts'
 import { queryParameters, resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import { VERSION } from '#src/runtime/version.ts'
-import type { Access } from './access.ts'
 
 const description = ({ authPath, csrfMode }: Config) => `The authenticated user's side of the AnimeThemes API.
 

@@ -34,6 +34,9 @@ export const failure = (description: string, example: string, headers: Record<st
     },
   )
 
+/** The answer where there is no such row, or none that the caller may learn of, as the specification describes it. */
+export const missing = (description: string) => failure(description, MESSAGES.notFound)
+
 /**
  * A successful answer of a route, as the specification describes it. In areas with a rate limit {@link withLimits} adds
  * that limit's headers.

@@ -1,23 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { forbidden, notFound, unauthenticated } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
-import { done, failure, success } from '#src/api/responses.ts'
-import type { Identity } from '#src/auth/identity.ts'
-import {
-  countExternalProfiles,
-  deleteExternalProfile,
-  insertExternalProfile,
-  updateExternalProfile,
-} from '#src/database/external-profiles.ts'
+import { done, failure, missing, success } from '#src/api/responses.ts'
 import { anyOf, where } from '#src/database/select.ts'
+import { rowOf } from '#src/http/loaded-row.ts'
+import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
-import { externalProfileAccess } from '#src/lists/external-profile-access.ts'
+import { ProfilePath } from '#src/input/list-paths.ts'
+import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
+import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
+import { createExternalProfiles } from '#src/lists/external-profiles.ts'
 import { listing, showing } from '#src/lists/listing.ts'
-import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
+import { profileVisibility } from '#src/lists/stored-labels.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Site = Label(
@@ -31,28 +28,20 @@ const Visibility = Label(
   'Private',
 )
 
-const Params = Type.Object({
-  externalprofile: Type.String({ description: "The external profile's id.", examples: ['3'] }),
-})
-
-const visibilityOf = (label: (typeof EXTERNAL_PROFILE_VISIBILITY)[number]) =>
-  EXTERNAL_PROFILE_VISIBILITY.indexOf(label)
-
 const readings = {
   name: titleOf,
   site: labelOf(EXTERNAL_PROFILE_SITE),
   visibility: labelOf(EXTERNAL_PROFILE_VISIBILITY),
 }
 
-const unknown = {
-  404: failure('There is no such external profile, or it is private to somebody else.', MESSAGES.notFound),
-}
+const unknown = { 404: missing('There is no such external profile, or it is private to somebody else.') }
 
-const profiles: FastifyPluginAsyncTypebox = async app => {
+const profileRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
-  const access = externalProfileAccess(app)
-  const { requireFeature, limitFor } = listGates(app)
+  const { profileToSee, profileToChange } = externalProfileLoaders({ kysely, config })
+  const profiles = createExternalProfiles({ kysely, config, clock })
+  const localOnly = config.externalProfilesLocalOnly
   const list = listing(app, endpoint)
   const showRow = showing(app, oneExternalProfile)
   const show = (id: number, request?: FastifyRequest) => showRow(where('profile_id', '=', id), id, request)
@@ -61,7 +50,12 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
     '',
     {
       config: {
-        access: { auth: 'optional', ability: 'read:externalprofile', permission: 'view external profile' },
+        access: {
+          auth: 'optional',
+          ability: 'read:externalprofile',
+          permission: 'view external profile',
+          localOnly,
+        },
         endpoint,
       },
       schema: {
@@ -74,9 +68,8 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async request => {
-      access.requireLocal(request)
       const { identity } = request
-      const isPublic = where('visibility', '=', visibilityOf('Public'))
+      const isPublic = where('visibility', '=', profileVisibility('Public'))
       return list(request, ({ search }) =>
         identity === null || search !== null
           ? isPublic
@@ -88,12 +81,15 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '',
     {
-      ...judgedLast(readings),
+      ...deferValidation(readings),
       config: {
         access: {
           auth: 'required',
           ability: 'write:externalprofile',
           permission: 'create external profile',
+          localOnly,
+          feature: 'externalprofiles',
+          quota: profiles.quota,
         },
         takesQuery: true,
       },
@@ -117,27 +113,8 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { id: userId } = (request.identity as Identity).user
-      access.requireLocal(request)
-      await requireFeature(request, 'externalprofiles')
-      const most = limitFor(request, config.externalProfilesPerUser)
-      const tooMany = () => forbidden(MESSAGES.tooManyProfiles(config.externalProfilesPerUser))
-      if (most !== null && (await countExternalProfiles(kysely, userId)) >= most) throw tooMany()
       requireValid(request)
-      const { name, site, visibility } = request.body
-      const id = await insertExternalProfile(
-        kysely,
-        {
-          userId,
-          name,
-          site: EXTERNAL_PROFILE_SITE.indexOf(site),
-          visibility: visibilityOf(visibility),
-          now: clock(),
-        },
-        most,
-      )
-      if (id === 'too many') throw tooMany()
-      if (id === 'no such user') throw unauthenticated()
+      const id = await profiles.create(request.caller(), request.body)
       return reply.code(201).send(await show(id))
     },
   )
@@ -150,7 +127,8 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
           auth: 'optional',
           ability: 'read:externalprofile',
           permission: 'view external profile',
-          checked: 'after the row',
+          load: profileToSee,
+          localOnly,
         },
         endpoint: oneExternalProfile,
       },
@@ -159,30 +137,29 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         tags: ['externalprofile'],
         summary: 'Show an external profile',
         description: 'A public one, or a private one of the caller.',
-        params: Params,
+        params: ProfilePath,
         response: {
           200: success(showSchema(oneExternalProfile, 'The external profile.')),
           ...unknown,
         },
       },
     },
-    async request => {
-      const { id } = await access.profileToSee(request)
-      return show(id, request)
-    },
+    request => show(rowOf(request).id, request),
   )
 
-  for (const method of ['PUT', 'PATCH'] as const) {
+  for (const method of UPDATE_METHODS) {
     app.route({
       method,
       url: '/:externalprofile',
-      ...judgedLast(readings),
+      ...deferValidation(readings),
       config: {
         access: {
           auth: 'required',
           ability: 'write:externalprofile',
           permission: 'update external profile',
-          checked: 'after the row',
+          load: profileToChange,
+          localOnly,
+          feature: 'externalprofiles',
         },
         takesQuery: true,
       },
@@ -191,7 +168,7 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         tags: ['externalprofile'],
         summary: 'Show an external profile to everybody, or hide it',
         description: 'Nothing else of it can be changed.',
-        params: Params,
+        params: ProfilePath,
         body: Type.Object({ visibility: Type.Optional(Visibility) }),
         response: {
           200: success(showSchema(oneExternalProfile, 'The external profile.')),
@@ -199,13 +176,10 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         },
       },
       handler: async request => {
-        const { id } = await access.profileToChange(request)
-        await requireFeature(request, 'externalprofiles')
         requireValid(request)
-        const { visibility } = request.body
-        if (visibility !== undefined)
-          await updateExternalProfile(kysely, id, visibilityOf(visibility), clock())
-        return show(id)
+        const profile = rowOf(request)
+        await profiles.change(profile, request.body)
+        return show(profile.id)
       },
     })
   }
@@ -218,7 +192,9 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
           auth: 'required',
           ability: 'write:externalprofile',
           permission: 'delete external profile',
-          checked: 'after the row',
+          load: profileToChange,
+          localOnly,
+          feature: 'externalprofiles',
         },
       },
       schema: {
@@ -226,17 +202,16 @@ const profiles: FastifyPluginAsyncTypebox = async app => {
         tags: ['externalprofile'],
         summary: 'Delete an external profile',
         description: 'With its entries, for good.',
-        params: Params,
+        params: ProfilePath,
         response: { 200: done(MESSAGES.profileDeleted('alice')), ...unknown },
       },
     },
     async request => {
-      const { id, name } = await access.profileToChange(request)
-      await requireFeature(request, 'externalprofiles')
-      if (!(await deleteExternalProfile(kysely, id))) throw notFound()
-      return { message: MESSAGES.profileDeleted(name) }
+      const profile = rowOf(request)
+      await profiles.remove(profile)
+      return { message: MESSAGES.profileDeleted(profile.name) }
     },
   )
 }
 
-export default profiles
+export default profileRoutes

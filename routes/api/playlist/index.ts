@@ -1,26 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { forbidden, notFound, unauthenticated } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
-import { done, failure, success } from '#src/api/responses.ts'
-import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
-import type { Identity } from '#src/auth/identity.ts'
-import {
-  countPlaylists,
-  deletePlaylist,
-  type Hashid,
-  insertPlaylist,
-  updatePlaylist,
-} from '#src/database/playlists.ts'
+import { done, failure, missing, success } from '#src/api/responses.ts'
 import { where } from '#src/database/select.ts'
+import { rowOf } from '#src/http/loaded-row.ts'
+import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
+import { PlaylistPath } from '#src/input/list-paths.ts'
 import { booleanOf } from '#src/input/values.ts'
+import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { listing, showing } from '#src/lists/listing.ts'
-import { playlistAccess } from '#src/lists/playlist-access.ts'
-import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
+import { playlistLoaders } from '#src/lists/playlist-access.ts'
+import { createPlaylists } from '#src/lists/playlists.ts'
+import { playlistVisibility } from '#src/lists/stored-labels.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
@@ -36,35 +31,19 @@ const RegenerateId = Type.Union([Type.Boolean(), Type.Null()], {
   examples: [false],
 })
 
-const Params = Type.Object({
-  playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),
-})
-
-const visibilityOf = (label: (typeof PLAYLIST_VISIBILITY)[number]) => PLAYLIST_VISIBILITY.indexOf(label)
-const UNLISTED = visibilityOf('Unlisted')
-const PUBLIC = visibilityOf('Public')
-
 const readings = {
   name: titleOf,
   visibility: labelOf(PLAYLIST_VISIBILITY),
   regenerate_id: booleanOf,
 }
 
-const unknown = {
-  404: failure('There is no such playlist, or it is private to somebody else.', MESSAGES.notFound),
-}
+const unknown = { 404: missing('There is no such playlist, or it is private to somebody else.') }
 
-const playlists: FastifyPluginAsyncTypebox = async app => {
+const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock, random } = app
   const { kysely } = app.database
-  const access = playlistAccess(app)
-  const { requireFeature, limitFor } = listGates(app)
-  const hashids = hashidEncoder(config.hashidsSalt)
-  /** Ids that follow from numbers can be guessed, and the id is all that protects an unlisted playlist. */
-  const hashidOf = (userId: number, id: number, visibility: number): Hashid => {
-    const spare = randomHashid(random)
-    return { spare, wanted: visibility === UNLISTED ? spare : hashids.playlist(userId, id) }
-  }
+  const { playlistToSee, playlistToChange } = playlistLoaders({ kysely, config })
+  const playlists = createPlaylists({ kysely, config, clock, random })
   const list = listing(app, endpoint)
   const showRow = showing(app, onePlaylist)
   const show = (id: number, request?: FastifyRequest) => showRow(where('playlist_id', '=', id), id, request)
@@ -85,15 +64,21 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
       },
     },
-    request => list(request, () => where('visibility', '=', PUBLIC)),
+    request => list(request, () => where('visibility', '=', playlistVisibility('Public'))),
   )
 
   app.post(
     '',
     {
-      ...judgedLast(readings),
+      ...deferValidation(readings),
       config: {
-        access: { auth: 'required', ability: 'write:playlist', permission: 'create playlist' },
+        access: {
+          auth: 'required',
+          ability: 'write:playlist',
+          permission: 'create playlist',
+          feature: 'playlists',
+          quota: playlists.quota,
+        },
         takesQuery: true,
       },
       schema: {
@@ -116,27 +101,8 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { id: userId } = (request.identity as Identity).user
-      await requireFeature(request, 'playlists')
-      const most = limitFor(request, config.playlistsPerUser)
-      const tooMany = () => forbidden(MESSAGES.tooManyPlaylists(config.playlistsPerUser))
-      if (most !== null && (await countPlaylists(kysely, userId)) >= most) throw tooMany()
       requireValid(request)
-      const { name, description = null, visibility } = request.body
-      const id = await insertPlaylist(
-        kysely,
-        {
-          userId,
-          name,
-          description,
-          visibility: visibilityOf(visibility),
-          hashid: id => hashidOf(userId, id, visibilityOf(visibility)),
-          now: clock(),
-        },
-        most,
-      )
-      if (id === 'too many') throw tooMany()
-      if (id === 'no such user') throw unauthenticated()
+      const id = await playlists.create(request.caller(), request.body)
       return reply.code(201).send(await show(id))
     },
   )
@@ -149,7 +115,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
           auth: 'optional',
           ability: 'read:playlist',
           permission: 'view playlist',
-          checked: 'after the row',
+          load: playlistToSee,
         },
         endpoint: onePlaylist,
       },
@@ -158,27 +124,25 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         tags: ['playlist'],
         summary: 'Show a playlist',
         description: 'A public one, an unlisted one, or a private one of the caller.',
-        params: Params,
+        params: PlaylistPath,
         response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
       },
     },
-    async request => {
-      const { id } = await access.playlistToSee(request)
-      return show(id, request)
-    },
+    request => show(rowOf(request).id, request),
   )
 
-  for (const method of ['PUT', 'PATCH'] as const) {
+  for (const method of UPDATE_METHODS) {
     app.route({
       method,
       url: '/:playlist',
-      ...judgedLast(readings),
+      ...deferValidation(readings),
       config: {
         access: {
           auth: 'required',
           ability: 'write:playlist',
           permission: 'update playlist',
-          checked: 'after the row',
+          load: playlistToChange,
+          feature: 'playlists',
         },
         takesQuery: true,
       },
@@ -188,7 +152,7 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         summary: 'Change a playlist',
         description:
           'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
-        params: Params,
+        params: PlaylistPath,
         body: Type.Object({
           name: Type.Optional(Name),
           description: Type.Optional(Description),
@@ -198,24 +162,10 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
       },
       handler: async request => {
-        const playlist = await access.playlistToChange(request)
-        const { id, userId } = playlist
-        await requireFeature(request, 'playlists')
         requireValid(request)
-        const { name, description, visibility, regenerate_id } = request.body
-        const seen = visibility === undefined ? playlist.visibility : visibilityOf(visibility)
-        await updatePlaylist(
-          kysely,
-          id,
-          {
-            ...(name !== undefined && { name }),
-            ...(description !== undefined && { description }),
-            ...(visibility !== undefined && { visibility: seen }),
-            ...(regenerate_id === true && { hashid: hashidOf(userId, id, seen) }),
-          },
-          clock(),
-        )
-        return show(id)
+        const playlist = rowOf(request)
+        await playlists.change(playlist, request.body)
+        return show(playlist.id)
       },
     })
   }
@@ -228,7 +178,8 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
           auth: 'required',
           ability: 'write:playlist',
           permission: 'delete playlist',
-          checked: 'after the row',
+          load: playlistToChange,
+          feature: 'playlists',
         },
       },
       schema: {
@@ -236,17 +187,16 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
         tags: ['playlist'],
         summary: 'Delete a playlist',
         description: 'With its tracks, for good.',
-        params: Params,
+        params: PlaylistPath,
         response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
       },
     },
     async request => {
-      const { id, name } = await access.playlistToChange(request)
-      await requireFeature(request, 'playlists')
-      if (!(await deletePlaylist(kysely, id))) throw notFound()
-      return { message: MESSAGES.playlistDeleted(name) }
+      const playlist = rowOf(request)
+      await playlists.remove(playlist)
+      return { message: MESSAGES.playlistDeleted(playlist.name) }
     },
   )
 }
 
-export default playlists
+export default playlistRoutes

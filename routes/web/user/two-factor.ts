@@ -5,8 +5,8 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import { emptyJson, failure, sendEmptyJson, success } from '#src/api/responses.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { totpQrCode } from '#src/auth/second-factor.ts'
+import type { Access } from '#src/http/access.ts'
 import { isYes, optionalText } from '#src/input/account.ts'
-import type { Access } from '../../../plugins/access.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
 const access: Access = { auth: 'required', via: 'session', password: 'confirmed', beforeSecondFactor: true }

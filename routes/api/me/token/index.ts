@@ -124,7 +124,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:token',
     {
-      config: { access: { auth: 'required', ability: 'read:token' }, endpoint: myToken },
+      config: { access: { auth: 'required', load: 'own', ability: 'read:token' }, endpoint: myToken },
       schema: {
         operationId: 'me.token.show',
         tags: ['token'],
@@ -143,7 +143,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.patch(
     '/:token',
     {
-      config: { access: { auth: 'required', ability: 'write:token' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token' } },
       schema: {
         operationId: 'me.token.update',
         tags: ['token'],
@@ -166,7 +166,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/:token/rotate',
     {
-      config: { access: { auth: 'required', ability: 'write:token', password: 'confirmed' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token', password: 'confirmed' } },
       schema: {
         operationId: 'me.token.rotate',
         tags: ['token'],
@@ -249,7 +249,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:token',
     {
-      config: { access: { auth: 'required', ability: 'write:token' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token' } },
       schema: {
         operationId: 'me.token.destroy',
         tags: ['token'],

@@ -15,8 +15,18 @@ import {
   updateExternalProfile,
 } from '#src/database/external-profiles.ts'
 import type { Schema } from '#src/database/schema.ts'
+import { anyOf, type Scope, where } from '#src/database/select.ts'
 import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { profileSite, profileVisibility } from './stored-labels.ts'
+
+const PUBLIC = where('visibility', '=', profileVisibility('Public'))
+
+/**
+ * The external profiles that the list of everybody's shows: public ones, and the caller's own, which a search does not
+ * find.
+ */
+export const listedProfiles = (identity: Identity | null, search: string | null): Scope =>
+  identity === null || search !== null ? PUBLIC : anyOf(PUBLIC, where('user_id', '=', identity.user.id))
 
 /** An external profile as somebody wants it. */
 export interface ExternalProfileInput {

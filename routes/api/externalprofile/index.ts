@@ -5,16 +5,15 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
-import { anyOf, where } from '#src/database/select.ts'
+import { where } from '#src/database/select.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
 import { ProfilePath } from '#src/input/list-paths.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
-import { createExternalProfiles } from '#src/lists/external-profiles.ts'
+import { createExternalProfiles, listedProfiles } from '#src/lists/external-profiles.ts'
 import { listing, showing } from '#src/lists/listing.ts'
-import { profileVisibility } from '#src/lists/stored-labels.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Site = Label(
@@ -36,46 +35,88 @@ const readings = {
 
 const unknown = { 404: missing('There is no such external profile, or it is private to somebody else.') }
 
+const INDEX = {
+  operationId: 'externalprofile.index',
+  tags: ['externalprofile'],
+  summary: 'List public external profiles',
+  description:
+    "Those of everybody, and the caller's private ones, oldest first. With `q` the public ones whose name has the words, best matches first.",
+  response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
+}
+
+const STORE = {
+  operationId: 'externalprofile.store',
+  tags: ['externalprofile'],
+  summary: 'Create an external profile',
+  description: 'USER_MAX_PROFILES is the most that a user can have.',
+  body: Type.Object({
+    name: Text(192, 'The name on that site.', 'alice'),
+    site: Site,
+    visibility: Visibility,
+  }),
+  response: {
+    201: success(showSchema(oneExternalProfile, 'The external profile.')),
+    403: failure(
+      'The caller lacks the permission `create external profile`, is banned from using it, or has too many; or the token lacks the ability `write:externalprofile`.',
+      MESSAGES.tooManyProfiles(5),
+    ),
+  },
+}
+
+const SHOW = {
+  operationId: 'externalprofile.show',
+  tags: ['externalprofile'],
+  summary: 'Show an external profile',
+  description: 'A public one, or a private one of the caller.',
+  params: ProfilePath,
+  response: {
+    200: success(showSchema(oneExternalProfile, 'The external profile.')),
+    ...unknown,
+  },
+}
+
+const UPDATE = {
+  tags: ['externalprofile'],
+  summary: 'Show an external profile to everybody, or hide it',
+  description: 'Nothing else of it can be changed.',
+  params: ProfilePath,
+  body: Type.Object({ visibility: Type.Optional(Visibility) }),
+  response: {
+    200: success(showSchema(oneExternalProfile, 'The external profile.')),
+    ...unknown,
+  },
+}
+
+const DESTROY = {
+  operationId: 'externalprofile.destroy',
+  tags: ['externalprofile'],
+  summary: 'Delete an external profile',
+  description: 'With its entries, for good.',
+  params: ProfilePath,
+  response: { 200: done(MESSAGES.profileDeleted('alice')), ...unknown },
+}
+
 const profileRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
   const { profileToSee, profileToChange } = externalProfileLoaders({ kysely, config })
   const profiles = createExternalProfiles({ kysely, config, clock })
   const localOnly = config.externalProfilesLocalOnly
+  const reads = { auth: 'optional', ability: 'read:externalprofile', localOnly } as const
+  const writes = {
+    auth: 'required',
+    ability: 'write:externalprofile',
+    localOnly,
+    feature: 'externalprofiles',
+  } as const
   const list = listing(app, endpoint)
   const showRow = showing(app, oneExternalProfile)
   const show = (id: number, request?: FastifyRequest) => showRow(where('profile_id', '=', id), id, request)
 
   app.get(
     '',
-    {
-      config: {
-        access: {
-          auth: 'optional',
-          ability: 'read:externalprofile',
-          permission: 'view external profile',
-          localOnly,
-        },
-        endpoint,
-      },
-      schema: {
-        operationId: 'externalprofile.index',
-        tags: ['externalprofile'],
-        summary: 'List public external profiles',
-        description:
-          "Those of everybody, and the caller's private ones, oldest first. With `q` the public ones whose name has the words, best matches first.",
-        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
-      },
-    },
-    async request => {
-      const { identity } = request
-      const isPublic = where('visibility', '=', profileVisibility('Public'))
-      return list(request, ({ search }) =>
-        identity === null || search !== null
-          ? isPublic
-          : anyOf(isPublic, where('user_id', '=', identity.user.id)),
-      )
-    },
+    { config: { access: { ...reads, permission: 'view external profile' }, endpoint }, schema: INDEX },
+    request => list(request, ({ search }) => listedProfiles(request.identity, search)),
   )
 
   app.post(
@@ -83,34 +124,10 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       ...deferValidation(readings),
       config: {
-        access: {
-          auth: 'required',
-          ability: 'write:externalprofile',
-          permission: 'create external profile',
-          localOnly,
-          feature: 'externalprofiles',
-          quota: profiles.quota,
-        },
+        access: { ...writes, permission: 'create external profile', quota: profiles.quota },
         takesQuery: true,
       },
-      schema: {
-        operationId: 'externalprofile.store',
-        tags: ['externalprofile'],
-        summary: 'Create an external profile',
-        description: 'USER_MAX_PROFILES is the most that a user can have.',
-        body: Type.Object({
-          name: Text(192, 'The name on that site.', 'alice'),
-          site: Site,
-          visibility: Visibility,
-        }),
-        response: {
-          201: success(showSchema(oneExternalProfile, 'The external profile.')),
-          403: failure(
-            'The caller lacks the permission `create external profile`, is banned from using it, or has too many; or the token lacks the ability `write:externalprofile`.',
-            MESSAGES.tooManyProfiles(5),
-          ),
-        },
-      },
+      schema: STORE,
     },
     async (request, reply) => {
       requireValid(request)
@@ -123,26 +140,10 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
     '/:externalprofile',
     {
       config: {
-        access: {
-          auth: 'optional',
-          ability: 'read:externalprofile',
-          permission: 'view external profile',
-          load: profileToSee,
-          localOnly,
-        },
+        access: { ...reads, permission: 'view external profile', load: profileToSee },
         endpoint: oneExternalProfile,
       },
-      schema: {
-        operationId: 'externalprofile.show',
-        tags: ['externalprofile'],
-        summary: 'Show an external profile',
-        description: 'A public one, or a private one of the caller.',
-        params: ProfilePath,
-        response: {
-          200: success(showSchema(oneExternalProfile, 'The external profile.')),
-          ...unknown,
-        },
-      },
+      schema: SHOW,
     },
     request => show(rowOf(request).id, request),
   )
@@ -153,28 +154,10 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:externalprofile',
       ...deferValidation(readings),
       config: {
-        access: {
-          auth: 'required',
-          ability: 'write:externalprofile',
-          permission: 'update external profile',
-          load: profileToChange,
-          localOnly,
-          feature: 'externalprofiles',
-        },
+        access: { ...writes, permission: 'update external profile', load: profileToChange },
         takesQuery: true,
       },
-      schema: {
-        operationId: `externalprofile.update.${method.toLowerCase()}`,
-        tags: ['externalprofile'],
-        summary: 'Show an external profile to everybody, or hide it',
-        description: 'Nothing else of it can be changed.',
-        params: ProfilePath,
-        body: Type.Object({ visibility: Type.Optional(Visibility) }),
-        response: {
-          200: success(showSchema(oneExternalProfile, 'The external profile.')),
-          ...unknown,
-        },
-      },
+      schema: { ...UPDATE, operationId: `externalprofile.update.${method.toLowerCase()}` },
       handler: async request => {
         requireValid(request)
         const profile = rowOf(request)
@@ -187,24 +170,8 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:externalprofile',
     {
-      config: {
-        access: {
-          auth: 'required',
-          ability: 'write:externalprofile',
-          permission: 'delete external profile',
-          load: profileToChange,
-          localOnly,
-          feature: 'externalprofiles',
-        },
-      },
-      schema: {
-        operationId: 'externalprofile.destroy',
-        tags: ['externalprofile'],
-        summary: 'Delete an external profile',
-        description: 'With its entries, for good.',
-        params: ProfilePath,
-        response: { 200: done(MESSAGES.profileDeleted('alice')), ...unknown },
-      },
+      config: { access: { ...writes, permission: 'delete external profile', load: profileToChange } },
+      schema: DESTROY,
     },
     async request => {
       const profile = rowOf(request)

@@ -14,8 +14,7 @@ import { booleanOf } from '#src/input/values.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
-import { createPlaylists } from '#src/lists/playlists.ts'
-import { playlistVisibility } from '#src/lists/stored-labels.ts'
+import { createPlaylists, LISTED_PLAYLISTS } from '#src/lists/playlists.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
@@ -39,6 +38,70 @@ const readings = {
 
 const unknown = { 404: missing('There is no such playlist, or it is private to somebody else.') }
 
+const INDEX = {
+  operationId: 'playlist.index',
+  tags: ['playlist'],
+  summary: 'List public playlists',
+  description:
+    'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
+  response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
+}
+
+const STORE = {
+  operationId: 'playlist.store',
+  tags: ['playlist'],
+  summary: 'Create a playlist',
+  description: `It belongs to whoever creates it, and has no tracks yet. The id of an unlisted one is random. USER_MAX_PLAYLISTS is the most that a user can have.`,
+  body: Type.Object({
+    name: Name,
+    description: Type.Optional(Description),
+    visibility: Visibility,
+  }),
+  response: {
+    201: success(showSchema(onePlaylist, 'The playlist.')),
+    403: failure(
+      'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
+      MESSAGES.tooManyPlaylists(1000),
+    ),
+  },
+}
+
+const SHOW = {
+  operationId: 'playlist.show',
+  tags: ['playlist'],
+  summary: 'Show a playlist',
+  description: 'A public one, an unlisted one, or a private one of the caller.',
+  params: PlaylistPath,
+  response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+}
+
+const UPDATE = {
+  tags: ['playlist'],
+  summary: 'Change a playlist',
+  description:
+    'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
+  params: PlaylistPath,
+  body: Type.Object({
+    name: Type.Optional(Name),
+    description: Type.Optional(Description),
+    visibility: Type.Optional(Visibility),
+    regenerate_id: Type.Optional(RegenerateId),
+  }),
+  response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+}
+
+const DESTROY = {
+  operationId: 'playlist.destroy',
+  tags: ['playlist'],
+  summary: 'Delete a playlist',
+  description: 'With its tracks, for good.',
+  params: PlaylistPath,
+  response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
+}
+
+const READS = { auth: 'optional', ability: 'read:playlist' } as const
+const WRITES = { auth: 'required', ability: 'write:playlist', feature: 'playlists' } as const
+
 const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock, random } = app
   const { kysely } = app.database
@@ -50,21 +113,8 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
 
   app.get(
     '',
-    {
-      config: {
-        access: { auth: 'optional', ability: 'read:playlist', permission: 'view playlist' },
-        endpoint,
-      },
-      schema: {
-        operationId: 'playlist.index',
-        tags: ['playlist'],
-        summary: 'List public playlists',
-        description:
-          'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
-      },
-    },
-    request => list(request, () => where('visibility', '=', playlistVisibility('Public'))),
+    { config: { access: { ...READS, permission: 'view playlist' }, endpoint }, schema: INDEX },
+    request => list(request, () => LISTED_PLAYLISTS),
   )
 
   app.post(
@@ -72,33 +122,10 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
     {
       ...deferValidation(readings),
       config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'create playlist',
-          feature: 'playlists',
-          quota: playlists.quota,
-        },
+        access: { ...WRITES, permission: 'create playlist', quota: playlists.quota },
         takesQuery: true,
       },
-      schema: {
-        operationId: 'playlist.store',
-        tags: ['playlist'],
-        summary: 'Create a playlist',
-        description: `It belongs to whoever creates it, and has no tracks yet. The id of an unlisted one is random. USER_MAX_PLAYLISTS is the most that a user can have.`,
-        body: Type.Object({
-          name: Name,
-          description: Type.Optional(Description),
-          visibility: Visibility,
-        }),
-        response: {
-          201: success(showSchema(onePlaylist, 'The playlist.')),
-          403: failure(
-            'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
-            MESSAGES.tooManyPlaylists(1000),
-          ),
-        },
-      },
+      schema: STORE,
     },
     async (request, reply) => {
       requireValid(request)
@@ -111,22 +138,10 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
     '/:playlist',
     {
       config: {
-        access: {
-          auth: 'optional',
-          ability: 'read:playlist',
-          permission: 'view playlist',
-          load: playlistToSee,
-        },
+        access: { ...READS, permission: 'view playlist', load: playlistToSee },
         endpoint: onePlaylist,
       },
-      schema: {
-        operationId: 'playlist.show',
-        tags: ['playlist'],
-        summary: 'Show a playlist',
-        description: 'A public one, an unlisted one, or a private one of the caller.',
-        params: PlaylistPath,
-        response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
-      },
+      schema: SHOW,
     },
     request => show(rowOf(request).id, request),
   )
@@ -137,30 +152,10 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:playlist',
       ...deferValidation(readings),
       config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'update playlist',
-          load: playlistToChange,
-          feature: 'playlists',
-        },
+        access: { ...WRITES, permission: 'update playlist', load: playlistToChange },
         takesQuery: true,
       },
-      schema: {
-        operationId: `playlist.update.${method.toLowerCase()}`,
-        tags: ['playlist'],
-        summary: 'Change a playlist',
-        description:
-          'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
-        params: PlaylistPath,
-        body: Type.Object({
-          name: Type.Optional(Name),
-          description: Type.Optional(Description),
-          visibility: Type.Optional(Visibility),
-          regenerate_id: Type.Optional(RegenerateId),
-        }),
-        response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
-      },
+      schema: { ...UPDATE, operationId: `playlist.update.${method.toLowerCase()}` },
       handler: async request => {
         requireValid(request)
         const playlist = rowOf(request)
@@ -173,23 +168,8 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:playlist',
     {
-      config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'delete playlist',
-          load: playlistToChange,
-          feature: 'playlists',
-        },
-      },
-      schema: {
-        operationId: 'playlist.destroy',
-        tags: ['playlist'],
-        summary: 'Delete a playlist',
-        description: 'With its tracks, for good.',
-        params: PlaylistPath,
-        response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
-      },
+      config: { access: { ...WRITES, permission: 'delete playlist', load: playlistToChange } },
+      schema: DESTROY,
     },
     async request => {
       const playlist = rowOf(request)

@@ -35,6 +35,72 @@ const readings = { entry_id: integerOf, video_id: integerOf }
 const noPlaylist = { 404: missing('There is no such playlist.') }
 const noTrack = { 404: missing('There is no such playlist, or it has no such track.') }
 
+const INDEX = {
+  operationId: 'playlist.track.index',
+  tags: ['playlist'],
+  summary: "List a playlist's tracks",
+  description: 'In the order in which they were added. `forward` has them in the order of the playlist.',
+  params: PlaylistPath,
+  response: {
+    200: success(pageSchema(endpoint, 'A page of tracks.')),
+    ...noPlaylist,
+  },
+}
+
+const STORE = {
+  operationId: 'playlist.track.store',
+  tags: ['playlist'],
+  summary: 'Add a track to a playlist',
+  description:
+    'At its end, or next to another track of it. PLAYLIST_MAX_TRACKS is the most that a playlist can have.',
+  params: PlaylistPath,
+  body: Type.Object({ entry_id: EntryId, video_id: VideoId, next: Next, previous: Previous }),
+  response: {
+    201: success(showSchema(oneTrack, 'The track.')),
+    403: failure(
+      "The playlist is somebody else's, or has too many tracks; the caller lacks the permission `create playlist track`, or is banned from using it; or the token lacks the ability `write:playlist`.",
+      MESSAGES.tooManyTracks(1000),
+    ),
+    ...noPlaylist,
+  },
+}
+
+const SHOW = {
+  operationId: 'playlist.track.show',
+  tags: ['playlist'],
+  summary: 'Show a track',
+  description: 'What it shows is included: `include=video,animethemeentry`.',
+  params: TrackPath,
+  response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
+}
+
+const UPDATE = {
+  tags: ['playlist'],
+  summary: 'Change a track',
+  description:
+    'What it shows, where it stands, or both. What is not given stays as it is, with `PUT` as with `PATCH`.',
+  params: TrackPath,
+  body: Type.Object({
+    entry_id: Type.Optional(EntryId),
+    video_id: Type.Optional(VideoId),
+    next: Next,
+    previous: Previous,
+  }),
+  response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
+}
+
+const DESTROY = {
+  operationId: 'playlist.track.destroy',
+  tags: ['playlist'],
+  summary: 'Remove a track from a playlist',
+  description: 'Those behind it move up.',
+  params: TrackPath,
+  response: { 200: done(MESSAGES.trackDeleted(345)), ...noTrack },
+}
+
+const READS = { auth: 'optional', ability: 'read:playlist' } as const
+const WRITES = { auth: 'required', ability: 'write:playlist', feature: 'playlists' } as const
+
 const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
@@ -49,27 +115,8 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: {
-        access: {
-          auth: 'optional',
-          ability: 'read:playlist',
-          permission: 'view playlist track',
-          load: playlistToSee,
-        },
-        endpoint,
-      },
-      schema: {
-        operationId: 'playlist.track.index',
-        tags: ['playlist'],
-        summary: "List a playlist's tracks",
-        description:
-          'In the order in which they were added. `forward` has them in the order of the playlist.',
-        params: PlaylistPath,
-        response: {
-          200: success(pageSchema(endpoint, 'A page of tracks.')),
-          ...noPlaylist,
-        },
-      },
+      config: { access: { ...READS, permission: 'view playlist track', load: playlistToSee }, endpoint },
+      schema: INDEX,
     },
     request => {
       const { id } = rowOf(request)
@@ -83,32 +130,14 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
       ...deferValidation(readings),
       config: {
         access: {
-          auth: 'required',
-          ability: 'write:playlist',
+          ...WRITES,
           permission: 'create playlist track',
           load: playlistToChange,
-          feature: 'playlists',
           quota: tracks.quota,
         },
         takesQuery: true,
       },
-      schema: {
-        operationId: 'playlist.track.store',
-        tags: ['playlist'],
-        summary: 'Add a track to a playlist',
-        description:
-          'At its end, or next to another track of it. PLAYLIST_MAX_TRACKS is the most that a playlist can have.',
-        params: PlaylistPath,
-        body: Type.Object({ entry_id: EntryId, video_id: VideoId, next: Next, previous: Previous }),
-        response: {
-          201: success(showSchema(oneTrack, 'The track.')),
-          403: failure(
-            "The playlist is somebody else's, or has too many tracks; the caller lacks the permission `create playlist track`, or is banned from using it; or the token lacks the ability `write:playlist`.",
-            MESSAGES.tooManyTracks(1000),
-          ),
-          ...noPlaylist,
-        },
-      },
+      schema: STORE,
     },
     async (request, reply) => {
       const playlist = rowOf(request)
@@ -123,22 +152,10 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
     '/:track',
     {
       config: {
-        access: {
-          auth: 'optional',
-          ability: 'read:playlist',
-          permission: 'view playlist track',
-          load: trackToSee,
-        },
+        access: { ...READS, permission: 'view playlist track', load: trackToSee },
         endpoint: oneTrack,
       },
-      schema: {
-        operationId: 'playlist.track.show',
-        tags: ['playlist'],
-        summary: 'Show a track',
-        description: 'What it shows is included: `include=video,animethemeentry`.',
-        params: TrackPath,
-        response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
-      },
+      schema: SHOW,
     },
     request => {
       const { playlist, track } = rowOf(request)
@@ -152,30 +169,10 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:track',
       ...deferValidation(readings),
       config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'update playlist track',
-          load: trackToChange,
-          feature: 'playlists',
-        },
+        access: { ...WRITES, permission: 'update playlist track', load: trackToChange },
         takesQuery: true,
       },
-      schema: {
-        operationId: `playlist.track.update.${method.toLowerCase()}`,
-        tags: ['playlist'],
-        summary: 'Change a track',
-        description:
-          'What it shows, where it stands, or both. What is not given stays as it is, with `PUT` as with `PATCH`.',
-        params: TrackPath,
-        body: Type.Object({
-          entry_id: Type.Optional(EntryId),
-          video_id: Type.Optional(VideoId),
-          next: Next,
-          previous: Previous,
-        }),
-        response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
-      },
+      schema: { ...UPDATE, operationId: `playlist.track.update.${method.toLowerCase()}` },
       handler: async request => {
         const placed = rowOf(request)
         const { playlist, track } = placed
@@ -190,23 +187,8 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:track',
     {
-      config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'delete playlist track',
-          load: trackToChange,
-          feature: 'playlists',
-        },
-      },
-      schema: {
-        operationId: 'playlist.track.destroy',
-        tags: ['playlist'],
-        summary: 'Remove a track from a playlist',
-        description: 'Those behind it move up.',
-        params: TrackPath,
-        response: { 200: done(MESSAGES.trackDeleted(345)), ...noTrack },
-      },
+      config: { access: { ...WRITES, permission: 'delete playlist track', load: trackToChange } },
+      schema: DESTROY,
     },
     async request => {
       const placed = rowOf(request)

@@ -61,7 +61,7 @@ export const BYPASS_AUTHORIZATION = 'bypass authorization'
 export const BYPASS_API_RATE_LIMITER = 'bypass api rate limiter'
 
 /** For its holder every feature is on, and there are no limits of how many. */
-export const BYPASS_FEATURE_FLAGS = 'bypass feature flags'
+const BYPASS_FEATURE_FLAGS = 'bypass feature flags'
 
 const SPECIAL = [
   BYPASS_API_RATE_LIMITER,

@@ -5,8 +5,9 @@ import { owns } from '#src/auth/permission.ts'
 import { rowLoader } from '#src/auth/row-loader.ts'
 import { setFeature } from '#src/database/features.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
-import { addUser, NOW, send, startApp } from '../support/app.ts'
+import { addUser, NOW, send, startApp, testClock } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
+import { RawClient } from '../support/raw-client.ts'
 
 let database: TestDatabase
 t.before(async () => {
@@ -153,6 +154,50 @@ t.test('a route of the API with a parameter says how its row is loaded, or stops
     })
   await t.rejects(start(), /The route GET \/thing\/:thing does not say how the row .* is loaded/)
   await t.resolves(start('own'))
+})
+
+t.test('a permission that is taken before a late body counts no longer', async t => {
+  const clock = testClock()
+  const called: string[] = []
+  const app = await startApp(t, {
+    database,
+    clock,
+    routes: app => {
+      for (const [path, load] of [
+        ['/head', undefined],
+        ['/row', rowLoader({ find: async () => ({}), allows: () => true })],
+      ] as const) {
+        const access = { auth: 'required', permission: 'update playlist', ...(load && { load }) } as const
+        app.put(path, { config: { access } }, async () => {
+          called.push(path)
+          return {}
+        })
+      }
+    },
+  })
+  const late = async (path: string, meanwhile: (userId: number) => Promise<unknown>) => {
+    const { id, token } = await addUser(database, { permissions: ['update playlist'] })
+    const client = await RawClient.connect(t, app)
+    database.queries.length = 0
+    client.head(`PUT ${path}`, {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'content-length': 2,
+    })
+    while (!database.queries.some(({ name }) => name === 'tokens_by_id')) await new Promise(setImmediate)
+    await meanwhile(id)
+    clock.advance(51)
+    client.write('{}')
+    return (await client.answer()).status
+  }
+  for (const path of ['/head', '/row']) {
+    t.equal(await late(path, async () => {}), 200)
+    called.length = 0
+    const take = (id: number) =>
+      database.kysely.deleteFrom('model_has_permissions').where('model_id', '=', id).execute()
+    t.equal(await late(path, take), 403, path)
+    t.strictSame(called, [])
+  }
 })
 
 t.test('a misspelt declaration stops the start', async t => {

@@ -50,7 +50,6 @@ export const ACCESS: readonly Mutant[] = [
     find: "if (password === 'confirmed' && guard.owesPassword(identity)) throw passwordConfirmationRequired()",
     replace: '',
     tests: ['test/routes/api/token.test.ts', 'test/routes/web/second-factor.test.ts'],
-    survives: 'Writes ask again under lock: the mutant below removes both.',
   },
   {
     name: 'a confirmed password, at both places',
@@ -99,7 +98,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/steps/access.ts',
     find: 'if (request.isIdentifiedAgain) guard.requireAccess(request)',
     replace: '',
-    tests: ['test/plugins/counted-before-read.test.ts', 'test/routes/web/session.test.ts'],
+    tests: ['test/http/access.test.ts'],
   },
   {
     name: 'who calls is asked again after a late body',

@@ -36,6 +36,7 @@ import rateLimit from '../plugins/rate-limit.ts'
 import requestEnd from '../plugins/request-end.ts'
 import requestLog from '../plugins/request-log.ts'
 import requestTimeout from '../plugins/request-timeout.ts'
+import rowWrites from '../plugins/row-writes.ts'
 import screening from '../plugins/screening.ts'
 import secondFactor from '../plugins/second-factor.ts'
 import securityHeaders from '../plugins/security-headers.ts'
@@ -82,7 +83,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   identify, // who calls: by session, remembered browser or bearer token; once more when the body came late
   rateLimit, // 429 for too many requests of a user or an address
   csrf, // 419 for a change in a session that no page of ours asked for; its guards may wait for the body's token
-  access, // 401, 403, 404, 405 as the route declares
+  access, // 401, 403, 404, 405 as the route declares; then loads the row that the path names: 404, 403
   panel, // 403 for a form of the panel from a page of another origin
   // With the body, once its schema has accepted it.
   sentOnce, // leads a form of the panel that was sent twice to where it led
@@ -93,6 +94,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   ownPassword, // 422 without the password that a form brings along
   confirmation, // asks before a form does what cannot be undone
   userWrites, // 503 when too many writes of one user wait
+  rowWrites, // 404, 403 where one statement finds, judges and writes a row
   requestLog, // one line, once it is over
 ]
 

@@ -4,9 +4,7 @@ import { serviceUnavailable } from '#src/answers/errors.ts'
 import { success, unavailable } from '#src/api/responses.ts'
 
 const Health = (status: string, description: string) =>
-  success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }), {
-    isLimited: false,
-  })
+  success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }))
 
 const health: FastifyPluginAsyncTypebox = async app => {
   app.get(

@@ -26,7 +26,6 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
               description: 'The metrics.',
               examples: ['authentications_total{outcome="authenticated"} 1'],
             }),
-            { isLimited: false },
           ),
           401: failure('The token is missing or wrong.', MESSAGES.unauthenticated),
           404: failure('There are no metrics for this caller.', MESSAGES.routeNotFound('metrics')),

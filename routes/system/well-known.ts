@@ -48,7 +48,7 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
         summary: 'Lead to the page where users change their passwords',
         description:
           "Redirects to `WIKI_CHANGE_PASSWORD`, the panel's page by default (W3C, A Well-Known URL for Changing Passwords).",
-        response: { 302: redirection('To that page.', { isLimited: false }) },
+        response: { 302: redirection('To that page.') },
       },
     },
     async (_request, reply) => reply.redirect(config.changePasswordUrl.href, 302),

@@ -32,7 +32,7 @@ const login: FastifyPluginAsyncTypebox = async app => {
         description:
           "Gives the browser a new session, which is the user's, or with a second factor becomes the user's by `POST /two-factor-challenge`. LOGIN_RATE_LIMIT attempts a minute, right ones included; the headers tell what is left.",
         body: Body,
-        response: { 200: success(LoggedIn, { isLimited: true }) },
+        response: { 200: success(LoggedIn) },
       },
     },
     async (request, reply) => {

@@ -34,10 +34,16 @@ export const failure = (description: string, example: string, headers: Record<st
     },
   )
 
-/** A successful answer of a route, as the specification describes it. */
-export const success = <T extends TSchema>(schema: T, options: { isLimited: boolean }): T => ({
+/** The answer where there is no such row, or none that the caller may learn of, as the specification describes it. */
+export const missing = (description: string) => failure(description, MESSAGES.notFound)
+
+/**
+ * A successful answer of a route, as the specification describes it. In areas with a rate limit {@link withLimits} adds
+ * that limit's headers.
+ */
+export const success = <T extends TSchema>(schema: T): T => ({
   ...schema,
-  headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...(options.isLimited && LIMIT_HEADERS) },
+  headers: { ...REQUEST_ID, ...CACHE_CONTROL },
 })
 
 /** A successful answer that is the same for everybody, and that clients keep, as the specification describes it. */
@@ -66,18 +72,15 @@ export const guestMessage = (description: string, example: string) =>
       description: `${description} To whoever is logged in, \`error\` says so.`,
       examples: [{ message: example }, { error: MESSAGES.alreadyAuthenticated }],
     }),
-    { isLimited: true },
   )
 
 /** The answer that something was done, as the specification describes it. */
 export const done = (message: string) =>
-  success(Type.Object({ message: Type.String() }, { description: 'It is done.', examples: [{ message }] }), {
-    isLimited: true,
-  })
+  success(Type.Object({ message: Type.String() }, { description: 'It is done.', examples: [{ message }] }))
 
 /** A successful answer without a body, as the specification describes it. */
 export const noContent = (description: string, headers: Record<string, object> = {}) =>
-  Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS, ...headers } })
+  Type.Null({ description, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...headers } })
 
 /** The header that tells how many tokens a revocation ended. */
 export const REVOKED_TOKENS = 'x-revoked-tokens'
@@ -89,15 +92,10 @@ export const revokedTokens = (description: string) =>
   })
 
 /** An answer that sends the browser elsewhere, as the specification describes it. */
-export const redirection = (description: string, options: { isLimited: boolean }) =>
+export const redirection = (description: string) =>
   Type.Null({
     description,
-    headers: {
-      ...REQUEST_ID,
-      ...CACHE_CONTROL,
-      ...(options.isLimited && LIMIT_HEADERS),
-      Location: header('Where to.'),
-    },
+    headers: { ...REQUEST_ID, ...CACHE_CONTROL, Location: header('Where to.') },
   })
 
 /** What Fortify says where there is nothing to say: an empty text in JSON. */
@@ -108,8 +106,7 @@ export const sendEmptyJson = (reply: FastifyReply<RouteGenericInterface>, status
   reply.code(status).type('application/json').send(EMPTY_JSON)
 
 /** The answer {@link EMPTY_JSON}, as the specification describes it. */
-export const emptyJson = (description: string) =>
-  success(Type.Literal('', { description, examples: [''] }), { isLimited: true })
+export const emptyJson = (description: string) => success(Type.Literal('', { description, examples: [''] }))
 
 /** The answer of a route that has to wait for something, as the specification describes it. */
 export const unavailable = (description: string) =>
@@ -131,6 +128,17 @@ const invalid = Type.Object(
     ],
   },
 )
+
+/** Answers of a route below 400, with the headers of the rate limit: in areas that have one, all of them carry those. */
+export const withLimits = (responses: Record<string, { headers?: object }>): Record<string, object> =>
+  Object.fromEntries(
+    Object.entries(responses).map(([status, response]) => [
+      status,
+      Number(status) < 400
+        ? { ...response, headers: { ...REQUEST_ID, ...CACHE_CONTROL, ...LIMIT_HEADERS, ...response.headers } }
+        : response,
+    ]),
+  )
 
 /** The answers that follow from who may call a route: the specification cannot tell others than are given. */
 export function accessResponses({

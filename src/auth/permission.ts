@@ -61,7 +61,7 @@ export const BYPASS_AUTHORIZATION = 'bypass authorization'
 export const BYPASS_API_RATE_LIMITER = 'bypass api rate limiter'
 
 /** For its holder every feature is on, and there are no limits of how many. */
-export const BYPASS_FEATURE_FLAGS = 'bypass feature flags'
+const BYPASS_FEATURE_FLAGS = 'bypass feature flags'
 
 const SPECIAL = [
   BYPASS_API_RATE_LIMITER,
@@ -161,6 +161,17 @@ export function refusal(
 /** Whether a holder may do all that some permissions name, and so may give and take them. */
 export const holds = (holder: Parameters<typeof refusal>[0], names: readonly string[]): boolean =>
   names.every(name => refusal(holder, name) === null)
+
+/** Whether somebody owns a row, by the owner's id, or is one whom no policy stops. */
+export const owns = (
+  identity: { user: { id: number }; permissions: ReadonlySet<string> } | null,
+  ownerId: number | null,
+): boolean =>
+  identity !== null && (identity.user.id === ownerId || identity.permissions.has(BYPASS_AUTHORIZATION))
+
+/** Whether neither feature flags nor quotas stop somebody with these permissions. */
+export const bypassesFeatureFlags = ({ permissions }: { permissions: ReadonlySet<string> }): boolean =>
+  permissions.has(BYPASS_FEATURE_FLAGS)
 
 /** Whether a user with these permissions counts as staff, whatever the bans. */
 export const isStaff = (permissions: ReadonlySet<string>): boolean =>

@@ -1,64 +1,70 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { notFound } from '#src/answers/errors.ts'
-import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
+import type { Kysely } from 'kysely'
+import type { Identity } from '#src/auth/identity.ts'
+import { owns } from '#src/auth/permission.ts'
+import { type Loader, rowLoader } from '#src/auth/row-loader.ts'
+import type { Config } from '#src/config/config.ts'
 import { findPlaylist, type PlaylistRow } from '#src/database/playlists.ts'
+import type { Schema } from '#src/database/schema.ts'
 import { findTrack, type TrackRow } from '#src/database/tracks.ts'
+import { playlistVisibility } from './stored-labels.ts'
 
-const PRIVATE = PLAYLIST_VISIBILITY.indexOf('Private')
+const PRIVATE = playlistVisibility('Private')
 
-/**
- * Finds the playlist that a path names, or the track of one, for those who may see it or change it. Each throws 403
- * for what is not for whoever asks, and 404 when there is none: with HIDE_PRIVATE also for what is private to somebody
- * else. So that nobody learns from the difference what there is, the permission is then asked before the row.
- */
-export function playlistAccess({
+interface InPlaylist {
+  playlist: string
+}
+
+/** A track with the playlist that it is in. */
+export interface PlacedTrack {
+  playlist: PlaylistRow
+  track: TrackRow
+}
+
+/** How routes load the playlist that their path names, or the track of one. */
+export interface PlaylistLoaders {
+  playlistToSee: Loader<PlaylistRow>
+  playlistToChange: Loader<PlaylistRow>
+  trackToSee: Loader<PlacedTrack>
+  trackToChange: Loader<PlacedTrack>
+}
+
+/** Makes them. With HIDE_PRIVATE what is private to somebody else is as if it were not there. */
+export function playlistLoaders({
+  kysely,
   config: { hidePrivate },
-  database: { kysely },
-}: Pick<FastifyInstance, 'config' | 'database'>) {
-  const findPlaylistOf = async (request: FastifyRequest): Promise<PlaylistRow> => {
-    if (hidePrivate) request.authorize()
-    const playlist = await findPlaylist(kysely, (request.params as { playlist: string }).playlist)
-    if (playlist === null || isHidden(request, playlist)) throw notFound()
-    return playlist
+}: {
+  kysely: Kysely<Schema>
+  config: Pick<Config, 'hidePrivate'>
+}): PlaylistLoaders {
+  const findPlaylistOf = async ({ playlist: hashid }: InPlaylist, identity: Identity | null) => {
+    const playlist = await findPlaylist(kysely, hashid)
+    return playlist === null || isHidden(playlist, identity) ? null : playlist
   }
-  const isHidden = (request: FastifyRequest, { visibility, userId }: PlaylistRow) =>
-    hidePrivate && visibility === PRIVATE && !request.owns(userId)
-  const findTrackOf = async (
-    request: FastifyRequest,
-  ): Promise<{ playlist: PlaylistRow; track: TrackRow }> => {
-    const playlist = await findPlaylistOf(request)
-    const track = await findTrack(kysely, playlist.id, (request.params as { track: string }).track)
-    if (track === null) throw notFound()
-    return { playlist, track }
+  const isHidden = ({ visibility, userId }: PlaylistRow, identity: Identity | null) =>
+    hidePrivate && visibility === PRIVATE && !owns(identity, userId)
+  const findTrackOf = async (params: InPlaylist & { track: string }, identity: Identity | null) => {
+    const playlist = await findPlaylistOf(params, identity)
+    const track = playlist && (await findTrack(kysely, playlist.id, params.track))
+    return playlist && track && { playlist, track }
   }
-  const letSee = (request: FastifyRequest, { visibility, userId }: PlaylistRow) => {
-    request.authorize()
-    if (visibility === PRIVATE) request.requireOwner(userId)
-  }
-  const letChange = (request: FastifyRequest, { userId }: PlaylistRow) => {
-    request.authorize()
-    request.requireOwner(userId)
-  }
+  const hidesRows = hidePrivate
   return {
-    async playlistToSee(request: FastifyRequest) {
-      const playlist = await findPlaylistOf(request)
-      letSee(request, playlist)
-      return playlist
-    },
-    async playlistToChange(request: FastifyRequest) {
-      const playlist = await findPlaylistOf(request)
-      letChange(request, playlist)
-      return playlist
-    },
-    async trackToSee(request: FastifyRequest) {
-      const found = await findTrackOf(request)
-      letSee(request, found.playlist)
-      return found
-    },
-    async trackToChange(request: FastifyRequest) {
-      const found = await findTrackOf(request)
-      letChange(request, found.playlist)
-      return found
-    },
+    playlistToSee: rowLoader({ hidesRows, find: findPlaylistOf, allows: maySee }),
+    playlistToChange: rowLoader({ hidesRows, find: findPlaylistOf, allows: mayChange }),
+    trackToSee: rowLoader({
+      hidesRows,
+      find: findTrackOf,
+      allows: ({ playlist }, identity) => maySee(playlist, identity),
+    }),
+    trackToChange: rowLoader({
+      hidesRows,
+      find: findTrackOf,
+      allows: ({ playlist }, identity) => mayChange(playlist, identity),
+    }),
   }
 }
+
+const maySee = ({ visibility, userId }: PlaylistRow, identity: Identity | null): boolean =>
+  visibility !== PRIVATE || owns(identity, userId)
+
+const mayChange = ({ userId }: PlaylistRow, identity: Identity | null): boolean => owns(identity, userId)

@@ -1,10 +1,10 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
+import type { Access } from '#src/http/access.ts'
 import { queryParameters } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import { VERSION } from '#src/runtime/version.ts'
-import type { RouteAccess } from './access.ts'
 
 const description = ({ authPath, csrfMode }: Config) => `The authenticated user's side of the AnimeThemes API.
 
@@ -62,7 +62,7 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
 })
 
 /** What a caller presents to a route: one of these, where the empty one is nothing. */
-export function securityOf({ auth, via }: RouteAccess = { auth: 'none' }): Record<string, string[]>[] {
+export function securityOf({ auth, via }: Access = { auth: 'none' }): Record<string, string[]>[] {
   if (auth === 'none' || auth === 'guest') return []
   const schemes = (['token', 'session'] as const)
     .filter(scheme => via === undefined || via === scheme)

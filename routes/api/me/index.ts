@@ -35,7 +35,7 @@ const me: FastifyPluginAsyncTypebox = async app => {
         description:
           'Returns the user to whom the token belongs, with what is included of its own, whatever its visibility. No permission is needed, nor a verified e-mail address; but who is banned from seeing something does not see it here. Without includes it is open to users who are banned from everything or have to set up a second factor first.',
         response: {
-          200: success(showSchema(endpoint, 'The authenticated user.'), { isLimited: true }),
+          200: success(showSchema(endpoint, 'The authenticated user.')),
           403: failure(
             'The token lacks the ability for what is included, or the user is banned from seeing it.',
             MESSAGES.prohibited,

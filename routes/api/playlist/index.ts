@@ -1,26 +1,20 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { forbidden, notFound, unauthenticated } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
-import { done, failure, success } from '#src/api/responses.ts'
-import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
-import type { Identity } from '#src/auth/identity.ts'
-import {
-  countPlaylists,
-  deletePlaylist,
-  type Hashid,
-  insertPlaylist,
-  updatePlaylist,
-} from '#src/database/playlists.ts'
+import { done, failure, missing, success } from '#src/api/responses.ts'
 import { where } from '#src/database/select.ts'
+import { rowOf } from '#src/http/loaded-row.ts'
+import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
+import { PlaylistPath } from '#src/input/list-paths.ts'
 import { booleanOf } from '#src/input/values.ts'
+import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { listing, showing } from '#src/lists/listing.ts'
-import { playlistAccess } from '#src/lists/playlist-access.ts'
-import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
+import { playlistLoaders } from '#src/lists/playlist-access.ts'
+import { createPlaylists, LISTED_PLAYLISTS } from '#src/lists/playlists.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
@@ -36,107 +30,106 @@ const RegenerateId = Type.Union([Type.Boolean(), Type.Null()], {
   examples: [false],
 })
 
-const Params = Type.Object({
-  playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),
-})
-
-const visibilityOf = (label: (typeof PLAYLIST_VISIBILITY)[number]) => PLAYLIST_VISIBILITY.indexOf(label)
-const UNLISTED = visibilityOf('Unlisted')
-const PUBLIC = visibilityOf('Public')
-
 const readings = {
   name: titleOf,
   visibility: labelOf(PLAYLIST_VISIBILITY),
   regenerate_id: booleanOf,
 }
 
-const unknown = {
-  404: failure('There is no such playlist, or it is private to somebody else.', MESSAGES.notFound),
+const unknown = { 404: missing('There is no such playlist, or it is private to somebody else.') }
+
+const INDEX = {
+  operationId: 'playlist.index',
+  tags: ['playlist'],
+  summary: 'List public playlists',
+  description:
+    'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
+  response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
 }
 
-const playlists: FastifyPluginAsyncTypebox = async app => {
+const STORE = {
+  operationId: 'playlist.store',
+  tags: ['playlist'],
+  summary: 'Create a playlist',
+  description: `It belongs to whoever creates it, and has no tracks yet. The id of an unlisted one is random. USER_MAX_PLAYLISTS is the most that a user can have.`,
+  body: Type.Object({
+    name: Name,
+    description: Type.Optional(Description),
+    visibility: Visibility,
+  }),
+  response: {
+    201: success(showSchema(onePlaylist, 'The playlist.')),
+    403: failure(
+      'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
+      MESSAGES.tooManyPlaylists(1000),
+    ),
+  },
+}
+
+const SHOW = {
+  operationId: 'playlist.show',
+  tags: ['playlist'],
+  summary: 'Show a playlist',
+  description: 'A public one, an unlisted one, or a private one of the caller.',
+  params: PlaylistPath,
+  response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+}
+
+const UPDATE = {
+  tags: ['playlist'],
+  summary: 'Change a playlist',
+  description:
+    'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
+  params: PlaylistPath,
+  body: Type.Object({
+    name: Type.Optional(Name),
+    description: Type.Optional(Description),
+    visibility: Type.Optional(Visibility),
+    regenerate_id: Type.Optional(RegenerateId),
+  }),
+  response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+}
+
+const DESTROY = {
+  operationId: 'playlist.destroy',
+  tags: ['playlist'],
+  summary: 'Delete a playlist',
+  description: 'With its tracks, for good.',
+  params: PlaylistPath,
+  response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
+}
+
+const READS = { auth: 'optional', ability: 'read:playlist' } as const
+const WRITES = { auth: 'required', ability: 'write:playlist', feature: 'playlists' } as const
+
+const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock, random } = app
   const { kysely } = app.database
-  const access = playlistAccess(app)
-  const { requireFeature, limitFor } = listGates(app)
-  const hashids = hashidEncoder(config.hashidsSalt)
-  /** Ids that follow from numbers can be guessed, and the id is all that protects an unlisted playlist. */
-  const hashidOf = (userId: number, id: number, visibility: number): Hashid => {
-    const spare = randomHashid(random)
-    return { spare, wanted: visibility === UNLISTED ? spare : hashids.playlist(userId, id) }
-  }
+  const { playlistToSee, playlistToChange } = playlistLoaders({ kysely, config })
+  const playlists = createPlaylists({ kysely, config, clock, random })
   const list = listing(app, endpoint)
   const showRow = showing(app, onePlaylist)
   const show = (id: number, request?: FastifyRequest) => showRow(where('playlist_id', '=', id), id, request)
 
   app.get(
     '',
-    {
-      config: {
-        access: { auth: 'optional', ability: 'read:playlist', permission: 'view playlist' },
-        endpoint,
-      },
-      schema: {
-        operationId: 'playlist.index',
-        tags: ['playlist'],
-        summary: 'List public playlists',
-        description:
-          'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of playlists.'), { isLimited: true }) },
-      },
-    },
-    request => list(request, () => where('visibility', '=', PUBLIC)),
+    { config: { access: { ...READS, permission: 'view playlist' }, endpoint }, schema: INDEX },
+    request => list(request, () => LISTED_PLAYLISTS),
   )
 
   app.post(
     '',
     {
-      ...judgedLast(readings),
+      ...deferValidation(readings),
       config: {
-        access: { auth: 'required', ability: 'write:playlist', permission: 'create playlist' },
+        access: { ...WRITES, permission: 'create playlist', quota: playlists.quota },
         takesQuery: true,
       },
-      schema: {
-        operationId: 'playlist.store',
-        tags: ['playlist'],
-        summary: 'Create a playlist',
-        description: `It belongs to whoever creates it, and has no tracks yet. The id of an unlisted one is random. USER_MAX_PLAYLISTS is the most that a user can have.`,
-        body: Type.Object({
-          name: Name,
-          description: Type.Optional(Description),
-          visibility: Visibility,
-        }),
-        response: {
-          201: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }),
-          403: failure(
-            'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
-            MESSAGES.tooManyPlaylists(1000),
-          ),
-        },
-      },
+      schema: STORE,
     },
     async (request, reply) => {
-      const { id: userId } = (request.identity as Identity).user
-      await requireFeature(request, 'playlists')
-      const most = limitFor(request, config.playlistsPerUser)
-      const tooMany = () => forbidden(MESSAGES.tooManyPlaylists(config.playlistsPerUser))
-      if (most !== null && (await countPlaylists(kysely, userId)) >= most) throw tooMany()
       requireValid(request)
-      const { name, description = null, visibility } = request.body
-      const id = await insertPlaylist(
-        kysely,
-        {
-          userId,
-          name,
-          description,
-          visibility: visibilityOf(visibility),
-          hashid: id => hashidOf(userId, id, visibilityOf(visibility)),
-          now: clock(),
-        },
-        most,
-      )
-      if (id === 'too many') throw tooMany()
-      if (id === 'no such user') throw unauthenticated()
+      const id = await playlists.create(request.caller(), request.body)
       return reply.code(201).send(await show(id))
     },
   )
@@ -145,77 +138,29 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
     '/:playlist',
     {
       config: {
-        access: {
-          auth: 'optional',
-          ability: 'read:playlist',
-          permission: 'view playlist',
-          checked: 'after the row',
-        },
+        access: { ...READS, permission: 'view playlist', load: playlistToSee },
         endpoint: onePlaylist,
       },
-      schema: {
-        operationId: 'playlist.show',
-        tags: ['playlist'],
-        summary: 'Show a playlist',
-        description: 'A public one, an unlisted one, or a private one of the caller.',
-        params: Params,
-        response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
-      },
+      schema: SHOW,
     },
-    async request => {
-      const { id } = await access.playlistToSee(request)
-      return show(id, request)
-    },
+    request => show(rowOf(request).id, request),
   )
 
-  for (const method of ['PUT', 'PATCH'] as const) {
+  for (const method of UPDATE_METHODS) {
     app.route({
       method,
       url: '/:playlist',
-      ...judgedLast(readings),
+      ...deferValidation(readings),
       config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'update playlist',
-          checked: 'after the row',
-        },
+        access: { ...WRITES, permission: 'update playlist', load: playlistToChange },
         takesQuery: true,
       },
-      schema: {
-        operationId: `playlist.update.${method.toLowerCase()}`,
-        tags: ['playlist'],
-        summary: 'Change a playlist',
-        description:
-          'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
-        params: Params,
-        body: Type.Object({
-          name: Type.Optional(Name),
-          description: Type.Optional(Description),
-          visibility: Type.Optional(Visibility),
-          regenerate_id: Type.Optional(RegenerateId),
-        }),
-        response: { 200: success(showSchema(onePlaylist, 'The playlist.'), { isLimited: true }), ...unknown },
-      },
+      schema: { ...UPDATE, operationId: `playlist.update.${method.toLowerCase()}` },
       handler: async request => {
-        const playlist = await access.playlistToChange(request)
-        const { id, userId } = playlist
-        await requireFeature(request, 'playlists')
         requireValid(request)
-        const { name, description, visibility, regenerate_id } = request.body
-        const seen = visibility === undefined ? playlist.visibility : visibilityOf(visibility)
-        await updatePlaylist(
-          kysely,
-          id,
-          {
-            ...(name !== undefined && { name }),
-            ...(description !== undefined && { description }),
-            ...(visibility !== undefined && { visibility: seen }),
-            ...(regenerate_id === true && { hashid: hashidOf(userId, id, seen) }),
-          },
-          clock(),
-        )
-        return show(id)
+        const playlist = rowOf(request)
+        await playlists.change(playlist, request.body)
+        return show(playlist.id)
       },
     })
   }
@@ -223,30 +168,15 @@ const playlists: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:playlist',
     {
-      config: {
-        access: {
-          auth: 'required',
-          ability: 'write:playlist',
-          permission: 'delete playlist',
-          checked: 'after the row',
-        },
-      },
-      schema: {
-        operationId: 'playlist.destroy',
-        tags: ['playlist'],
-        summary: 'Delete a playlist',
-        description: 'With its tracks, for good.',
-        params: Params,
-        response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
-      },
+      config: { access: { ...WRITES, permission: 'delete playlist', load: playlistToChange } },
+      schema: DESTROY,
     },
     async request => {
-      const { id, name } = await access.playlistToChange(request)
-      await requireFeature(request, 'playlists')
-      if (!(await deletePlaylist(kysely, id))) throw notFound()
-      return { message: MESSAGES.playlistDeleted(name) }
+      const playlist = rowOf(request)
+      await playlists.remove(playlist)
+      return { message: MESSAGES.playlistDeleted(playlist.name) }
     },
   )
 }
 
-export default playlists
+export default playlistRoutes

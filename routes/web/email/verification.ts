@@ -78,7 +78,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         }),
         response: {
           204: noContent('It is verified, now or before.'),
-          302: redirection('The same, for a browser.', { isLimited: true }),
+          302: redirection('The same, for a browser.'),
           423: failure(
             "The link makes a new address the user's, and the password was not confirmed in this session within the last three hours.",
             MESSAGES.passwordConfirmationRequired,

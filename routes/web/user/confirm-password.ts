@@ -52,7 +52,6 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
               { confirmed: Type.Boolean() },
               { description: 'Whether it was.', examples: [{ confirmed: true }] },
             ),
-            { isLimited: true },
           ),
         },
       },

@@ -5,8 +5,8 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import { emptyJson, failure, sendEmptyJson, success } from '#src/api/responses.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { totpQrCode } from '#src/auth/second-factor.ts'
+import type { Access } from '#src/http/access.ts'
 import { isYes, optionalText } from '#src/input/account.ts'
-import type { Access } from '../../../plugins/access.ts'
 
 /** Whoever finds a browser that is logged in must not take the second factor from its user, nor give one. */
 const access: Access = { auth: 'required', via: 'session', password: 'confirmed', beforeSecondFactor: true }
@@ -117,7 +117,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         tags,
         summary: 'Show the secret as a QR code',
         description: 'As an SVG, to be scanned by an authenticator app, until it is confirmed.',
-        response: { 200: success(QrCode, { isLimited: true }) },
+        response: { 200: success(QrCode) },
       },
     },
     async request => {
@@ -146,7 +146,6 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
                 examples: [{ secretKey: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ' }],
               },
             ),
-            { isLimited: true },
           ),
           404: failure('There is none, or it is confirmed already.', MESSAGES.secondFactorDisabled),
         },
@@ -176,7 +175,6 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
               description: 'Codes that count once each, in the place of the authenticator app.',
               examples: [['FbeNR0JtHA-mpIgLYOQiL']],
             }),
-            { isLimited: true },
           ),
         },
       },

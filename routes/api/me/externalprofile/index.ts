@@ -17,7 +17,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's external profiles",
         description: 'Returns the profiles of the authenticated user on other sites, of every visibility.',
-        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
       },
     },
     ownList(app, endpoint, 'externalprofiles'),

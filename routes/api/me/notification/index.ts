@@ -1,15 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { forbidden, notFound } from '#src/answers/errors.ts'
+import { createNotificationMarks } from '#src/accounts/notification-marks.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { myNotifications as endpoint } from '#src/api/endpoints.ts'
-import { done, failure, success } from '#src/api/responses.ts'
-import type { Identity } from '#src/auth/identity.ts'
-import { markAllRead, markNotification } from '#src/database/notifications.ts'
+import { done, missing, success } from '#src/api/responses.ts'
+import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { ownList } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
-
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 const Params = Type.Object({
   notification: Type.String({
@@ -19,7 +16,8 @@ const Params = Type.Object({
 })
 
 const notifications: FastifyPluginAsyncTypebox = async app => {
-  const userTypes = app.config.tokenableTypes
+  const { config, clock, database } = app
+  const marks = createNotificationMarks({ kysely: database.kysely, config, clock })
 
   app.get(
     '',
@@ -33,13 +31,13 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's notifications",
         description: 'Returns the notifications of the authenticated user, newest first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of notifications.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of notifications.')) },
       },
     },
     ownList(app, endpoint, 'notifications'),
   )
 
-  for (const method of ['PUT', 'PATCH'] as const) {
+  for (const method of UPDATE_METHODS) {
     app.route({
       method,
       url: '/readall',
@@ -54,8 +52,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         response: { 200: done(MESSAGES.allNotificationsRead) },
       },
       handler: async request => {
-        const { id: userId } = (request.identity as Identity).user
-        await markAllRead(app.database.kysely, { userId, userTypes, now: app.clock() })
+        await marks.readAll(request.caller())
         return { message: MESSAGES.allNotificationsRead }
       },
     })
@@ -72,7 +69,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
             auth: 'required',
             ability: 'write:notification',
             permission: 'update notification',
-            checked: 'after the row',
+            load: marks.toMark(isRead),
           },
         },
         schema: {
@@ -81,26 +78,9 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
           summary: `Mark a notification as ${verb}`,
           description: `Marks one of the user's notifications as ${verb}. Doing so twice is doing so once.`,
           params: Params,
-          response: { 200: done(message), 404: failure('There is no such notification.', MESSAGES.notFound) },
+          response: { 200: done(message), 404: missing('There is no such notification.') },
         },
-        handler: async request => {
-          const { notification: id } = request.params as { notification: string }
-          const { id: userId } = (request.identity as Identity).user
-          const isAllowed = request.permits()
-          const whose = UUID.test(id)
-            ? await markNotification(app.database.kysely, id, {
-                userId,
-                userTypes,
-                now: app.clock(),
-                isRead,
-                isAllowed,
-              })
-            : null
-          if (whose === null) throw notFound()
-          request.authorize()
-          if (whose !== 'own') throw forbidden()
-          return { message }
-        },
+        handler: async () => ({ message }),
       })
     }
   }

@@ -17,7 +17,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's playlists",
         description: 'Returns the playlists of the authenticated user, of every visibility, newest first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of playlists.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
       },
     },
     ownList(app, endpoint, 'playlists'),

@@ -60,7 +60,6 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
                 ],
               },
             ),
-            { isLimited: true },
           ),
         },
       },
@@ -86,7 +85,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:session',
     {
-      config: { access: { auth: 'required', ability: 'write:me' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:me' } },
       schema: {
         operationId: 'me.session.destroy',
         tags: ['me'],

@@ -75,7 +75,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: "List the user's tokens",
         description: 'Oldest first, and never with their secrets.',
-        response: { 200: success(pageSchema(endpoint, 'A page of tokens.'), { isLimited: true }) },
+        response: { 200: success(pageSchema(endpoint, 'A page of tokens.')) },
       },
     },
     ownList(app, endpoint, 'tokens'),
@@ -106,7 +106,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
           ),
         }),
         response: {
-          201: success(Issued, { isLimited: true }),
+          201: success(Issued),
           403: failure(
             "The token lacks the ability `write:token`, the user's e-mail address is not verified, or the user has too many tokens.",
             MESSAGES.unverifiedEmail,
@@ -124,14 +124,14 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:token',
     {
-      config: { access: { auth: 'required', ability: 'read:token' }, endpoint: myToken },
+      config: { access: { auth: 'required', load: 'own', ability: 'read:token' }, endpoint: myToken },
       schema: {
         operationId: 'me.token.show',
         tags: ['token'],
         summary: 'Show a token',
         description: 'Without its secret.',
         params: Params,
-        response: { 200: success(showSchema(myToken, 'The token.'), { isLimited: true }), ...unknown },
+        response: { 200: success(showSchema(myToken, 'The token.')), ...unknown },
       },
     },
     async request => {
@@ -143,7 +143,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.patch(
     '/:token',
     {
-      config: { access: { auth: 'required', ability: 'write:token' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token' } },
       schema: {
         operationId: 'me.token.update',
         tags: ['token'],
@@ -151,7 +151,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         description: 'Nothing else of a token can be changed: what it may do was decided when it was issued.',
         params: Params,
         body: Type.Object({ name: TokenName }),
-        response: { 200: success(showSchema(myToken, 'The token.'), { isLimited: true }), ...unknown },
+        response: { 200: success(showSchema(myToken, 'The token.')), ...unknown },
       },
       preValidation: reading({ name: titleOf }),
     },
@@ -166,7 +166,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/:token/rotate',
     {
-      config: { access: { auth: 'required', ability: 'write:token', password: 'confirmed' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token', password: 'confirmed' } },
       schema: {
         operationId: 'me.token.rotate',
         tags: ['token'],
@@ -188,7 +188,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
           ),
         }),
         response: {
-          201: success(Issued, { isLimited: true }),
+          201: success(Issued),
           403: failure(
             "The token lacks the ability `write:token` or may do less than the other one, the user's e-mail address is not verified, or a grace would give the user too many tokens.",
             MESSAGES.unverifiedEmail,
@@ -249,7 +249,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:token',
     {
-      config: { access: { auth: 'required', ability: 'write:token' } },
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token' } },
       schema: {
         operationId: 'me.token.destroy',
         tags: ['token'],

@@ -1,32 +1,24 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { tracksBackward, tracksForward } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
-import { failure, success } from '#src/api/responses.ts'
+import { missing, success } from '#src/api/responses.ts'
 import { allOf, belongingTo, where } from '#src/database/select.ts'
+import { rowOf } from '#src/http/loaded-row.ts'
+import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
 import { listing } from '#src/lists/listing.ts'
-import { playlistAccess } from '#src/lists/playlist-access.ts'
+import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
 
-const InPlaylist = Type.Object({
-  playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),
-})
-const Params = Type.Object({
-  ...InPlaylist.properties,
-  track: Type.String({ description: "The track's id, in which case matters.", examples: ['vDTL1'] }),
-})
-
-const access = {
+const toView = {
   auth: 'optional',
   ability: 'read:playlist',
   permission: 'view playlist track',
-  checked: 'after the row',
 } as const
 
 const sequences: FastifyPluginAsyncTypebox = async app => {
-  const { playlistToSee, trackToSee } = playlistAccess(app)
+  const { config, database } = app
+  const { playlistToSee, trackToSee } = playlistLoaders({ kysely: database.kysely, config })
   const relation = relationAt(playlistResource, ['tracks'])
 
   for (const { direction, endpoint, beyond, whole, rest } of [
@@ -46,23 +38,23 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
     },
   ] as const) {
     const list = listing(app, endpoint)
-    const page = { 200: success(pageSchema(endpoint, 'A page of tracks.'), { isLimited: true }) }
+    const page = { 200: success(pageSchema(endpoint, 'A page of tracks.')) }
 
     app.get(
       `/${direction}`,
       {
-        config: { access, endpoint },
+        config: { access: { ...toView, load: playlistToSee }, endpoint },
         schema: {
           operationId: `playlist.${direction}`,
           tags: ['playlist'],
           summary: `List a playlist's tracks ${whole}`,
           description: 'In the order of the playlist, which nothing sorts or filters.',
-          params: InPlaylist,
-          response: { ...page, 404: failure('There is no such playlist.', MESSAGES.notFound) },
+          params: PlaylistPath,
+          response: { ...page, 404: missing('There is no such playlist.') },
         },
       },
-      async request => {
-        const { id } = await playlistToSee(request)
+      request => {
+        const { id } = rowOf(request)
         return list(request, () => belongingTo(relation, id))
       },
     )
@@ -70,21 +62,21 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
     app.get(
       `/track/:track/${direction}`,
       {
-        config: { access, endpoint },
+        config: { access: { ...toView, load: trackToSee }, endpoint },
         schema: {
           operationId: `playlist.track.${direction}`,
           tags: ['playlist'],
           summary: `List the tracks ${rest}`,
           description: 'Without that track itself, which has to be one of the playlist.',
-          params: Params,
+          params: TrackPath,
           response: {
             ...page,
-            404: failure('There is no such playlist, or it has no such track.', MESSAGES.notFound),
+            404: missing('There is no such playlist, or it has no such track.'),
           },
         },
       },
-      async request => {
-        const { playlist, track } = await trackToSee(request)
+      request => {
+        const { playlist, track } = rowOf(request)
         return list(request, () =>
           allOf(belongingTo(relation, playlist.id), where('position', beyond, track.position)),
         )

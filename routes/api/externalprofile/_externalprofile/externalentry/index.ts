@@ -1,32 +1,30 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { forbidden } from '#src/answers/errors.ts'
 import { externalEntries as endpoint, oneExternalEntry } from '#src/api/endpoints.ts'
 import { externalProfile } from '#src/api/resources/externalprofile.ts'
-import { failure, success } from '#src/api/responses.ts'
+import { missing, success } from '#src/api/responses.ts'
 import { belongingTo } from '#src/database/select.ts'
-import { externalProfileAccess } from '#src/lists/external-profile-access.ts'
+import { rowOf } from '#src/http/loaded-row.ts'
+import { EntryPath, ProfilePath } from '#src/input/list-paths.ts'
+import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
 
-const InProfile = Type.Object({
-  externalprofile: Type.String({ description: "The external profile's id.", examples: ['3'] }),
-})
-const Params = Type.Object({
-  ...InProfile.properties,
-  externalentry: Type.String({ description: "The entry's id.", examples: ['12'] }),
-})
-
-const toView = {
-  auth: 'optional',
-  ability: 'read:externalprofile',
-  permission: 'view external entry',
-  checked: 'after the row',
-} as const
-
 const entries: FastifyPluginAsyncTypebox = async app => {
-  const access = externalProfileAccess(app)
+  const { config } = app
+  const { kysely } = app.database
+  const { profileToSee, profileToFill, entryToSee, entryToChange } = externalProfileLoaders({
+    kysely,
+    config,
+  })
+  const localOnly = config.externalProfilesLocalOnly
+  const toView = {
+    auth: 'optional',
+    ability: 'read:externalprofile',
+    permission: 'view external entry',
+    localOnly,
+  } as const
   const relation = relationAt(externalProfile, ['externalentries'])
   const list = listing(app, endpoint)
   const show = showing(app, oneExternalEntry)
@@ -34,21 +32,21 @@ const entries: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: toView, endpoint },
+      config: { access: { ...toView, load: profileToSee }, endpoint },
       schema: {
         operationId: 'externalprofile.externalentry.index',
         tags: ['externalprofile'],
         summary: "List an external profile's entries",
         description: 'What the other site said when it was last asked, oldest first.',
-        params: InProfile,
+        params: ProfilePath,
         response: {
-          200: success(pageSchema(endpoint, 'A page of entries.'), { isLimited: true }),
-          404: failure('There is no such external profile.', MESSAGES.notFound),
+          200: success(pageSchema(endpoint, 'A page of entries.')),
+          404: missing('There is no such external profile.'),
         },
       },
     },
-    async request => {
-      const { id } = await access.profileToSee(request)
+    request => {
+      const { id } = rowOf(request)
       return list(request, () => belongingTo(relation, id))
     },
   )
@@ -56,38 +54,40 @@ const entries: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:externalentry',
     {
-      config: { access: toView, endpoint: oneExternalEntry },
+      config: { access: { ...toView, load: entryToSee }, endpoint: oneExternalEntry },
       schema: {
         operationId: 'externalprofile.externalentry.show',
         tags: ['externalprofile'],
         summary: 'Show an entry',
         description: 'What the other site said when it was last asked.',
-        params: Params,
+        params: EntryPath,
         response: {
-          200: success(showSchema(oneExternalEntry, 'The entry.'), { isLimited: true }),
-          404: failure('There is no such external profile, or it has no such entry.', MESSAGES.notFound),
+          200: success(showSchema(oneExternalEntry, 'The entry.')),
+          404: missing('There is no such external profile, or it has no such entry.'),
         },
       },
     },
-    async request => {
-      const { profile, id } = await access.entryToSee(request)
+    request => {
+      const { profile, id } = rowOf(request)
       return show(belongingTo(relation, profile.id), id, request)
     },
   )
 
   // Clients of the reference are told that they may not, rather than that there is no such method.
-  for (const [method, url] of [
-    ['POST', ''],
-    ['PUT', '/:externalentry'],
-    ['PATCH', '/:externalentry'],
-    ['DELETE', '/:externalentry'],
+  for (const [method, url, load] of [
+    ['POST', '', profileToFill],
+    ['PUT', '/:externalentry', entryToChange],
+    ['PATCH', '/:externalentry', entryToChange],
+    ['DELETE', '/:externalentry', entryToChange],
   ] as const) {
     app.route({
       method,
       url,
-      config: { access: { auth: 'required', ability: 'write:externalprofile' } },
+      config: { access: { auth: 'required', ability: 'write:externalprofile', load, localOnly } },
       schema: { hide: true },
-      handler: access.refuseEntryChange,
+      handler: async () => {
+        throw forbidden()
+      },
     })
   }
 }

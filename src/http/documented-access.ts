@@ -1,0 +1,31 @@
+import type { RouteOptions } from 'fastify'
+import { BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
+import { accessResponses, withLimits } from '#src/api/responses.ts'
+import type { Config } from '#src/config/config.ts'
+import type { Access } from './access.ts'
+import { isHealthCheck, isSafe } from './http.ts'
+
+/** The schema of a route's answers: its own, and those that follow from who may call it, where it is and what it takes. */
+export function documentedResponses(
+  { method, url, schema, config = {}, bodyLimit = BODY_LIMIT_BYTES }: RouteOptions,
+  access: Access,
+  { csrfMode }: Pick<Config, 'csrfMode'>,
+): Record<string, object> {
+  const { isApi = false, isWeb = false, endpoint } = config
+  const hasBody = schema?.body !== undefined
+  const own = (schema?.response ?? {}) as Record<string, { headers?: object }>
+  return {
+    ...accessResponses({
+      access,
+      isApi,
+      isWeb,
+      changes: [method].flat().some(each => !isSafe(each)),
+      hasInput: endpoint !== undefined || hasBody || schema?.querystring !== undefined,
+      hasBody,
+      bodyLimit,
+      isCounted: !isHealthCheck(url),
+      csrfMode,
+    }),
+    ...(isApi || isWeb ? withLimits(own) : own),
+  }
+}

@@ -1,0 +1,237 @@
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { Type } from 'typebox'
+import { owns } from '#src/auth/permission.ts'
+import { rowLoader } from '#src/auth/row-loader.ts'
+import { setFeature } from '#src/database/features.ts'
+import { rowOf } from '#src/http/loaded-row.ts'
+import { addUser, NOW, send, startApp, testClock } from '../support/app.ts'
+import { createDatabase, type TestDatabase } from '../support/databases.ts'
+import { RawClient } from '../support/raw-client.ts'
+
+let database: TestDatabase
+t.before(async () => {
+  database = await createDatabase(t, 'postgres')
+})
+t.teardown(() => database.close())
+
+interface Row {
+  id: number
+  ownerId: number
+}
+
+/** Loads rows of one owner with the ids up to 9, and notes for which it was asked. */
+const ownedBy = (ownerId: number, { hidesRows = false } = {}) => {
+  const asked: number[] = []
+  const loader = rowLoader({
+    hidesRows,
+    find: async ({ row }: { row: string }): Promise<Row | null> => {
+      asked.push(Number(row))
+      return Number(row) < 10 ? { id: Number(row), ownerId } : null
+    },
+    allows: (row: Row, identity) => owns(identity, row.ownerId),
+  })
+  return Object.assign(loader, { asked })
+}
+
+const put = async (app: FastifyInstance, path: string, token?: string, payload: object = {}) => {
+  const { status, json } = await send(app, 'PUT', path, {
+    payload,
+    ...(token && { headers: { authorization: `Bearer ${token}` } }),
+  })
+  return [status, json.message]
+}
+
+t.test('the row of a path', async t => {
+  const owner = await addUser(database, { permissions: ['update playlist'] })
+  const other = await addUser(database, { permissions: ['update playlist'] })
+  const nobody = await addUser(database)
+  const staff = await addUser(database, { permissions: ['update playlist', 'bypass feature flags'] })
+  const open = ownedBy(owner.id)
+  const hidden = ownedBy(owner.id, { hidesRows: true })
+  const counted: unknown[] = []
+  const app = await startApp(t, {
+    database,
+    routes: app => {
+      for (const [prefix, load] of [
+        ['/open', open],
+        ['/hidden', hidden],
+      ] as const) {
+        app.put(
+          `${prefix}/:row`,
+          {
+            config: {
+              access: {
+                auth: 'required',
+                permission: 'update playlist',
+                load,
+                feature: 'playlists',
+                quota: {
+                  most: 5,
+                  count: async (_identity, row: Row) => {
+                    counted.push(row)
+                    return row.id
+                  },
+                  message: most => `no more than ${most}`,
+                },
+              },
+            },
+            schema: { body: Type.Object({ name: Type.String() }) },
+          },
+          async request => ({ message: `row ${rowOf(request).id}` }),
+        )
+      }
+    },
+  })
+  const FORBIDDEN = [403, 'This action is unauthorized.']
+  const NOT_FOUND = [404, 'Not Found.']
+
+  t.strictSame(await put(app, '/open/1'), [401, 'Unauthenticated.'])
+  t.strictSame(open.asked, [], 'nobody learns of rows who is not known')
+  t.strictSame(await put(app, '/open/10', nobody.token), NOT_FOUND, 'before the permission')
+  t.strictSame(await put(app, '/open/1', nobody.token), FORBIDDEN)
+  t.strictSame(await put(app, '/open/1', other.token), FORBIDDEN)
+  t.strictSame(await put(app, '/open/5', other.token), FORBIDDEN)
+  t.strictSame(counted, [], 'what is not the own is not counted')
+  t.strictSame(await put(app, '/open/5', owner.token), [403, 'no more than 5'], 'before the input')
+  t.strictSame(await put(app, '/open/1', owner.token), [422, 'The name field is required.'])
+  t.strictSame(await put(app, '/open/1', owner.token, { name: 'x' }), [200, 'row 1'])
+
+  hidden.asked.length = 0
+  t.strictSame(await put(app, '/hidden/10', nobody.token), FORBIDDEN, 'before the row')
+  t.strictSame(hidden.asked, [])
+  t.strictSame(await put(app, '/hidden/10', owner.token), NOT_FOUND)
+  t.strictSame(await put(app, '/hidden/1', owner.token, { name: 'x' }), [200, 'row 1'])
+
+  await setFeature(database.kysely, 'playlists', false, NOW)
+  counted.length = 0
+  t.strictSame(await put(app, '/open/1', owner.token, { name: 'x' }), FORBIDDEN)
+  t.strictSame(await put(app, '/open/1', staff.token, { name: 'x' }), FORBIDDEN, "it is somebody else's")
+  t.strictSame(counted, [], 'the feature comes before the quota')
+  await setFeature(database.kysely, 'playlists', true, NOW)
+})
+
+t.test('a loader that writes is asked after the input, with what the permission says', async t => {
+  const may = await addUser(database, { permissions: ['update playlist'] })
+  const mayNot = await addUser(database)
+  const asked: boolean[] = []
+  const load = rowLoader({
+    isWrite: true,
+    find: async (_params, _identity, isPermitted) => {
+      asked.push(isPermitted)
+      return {}
+    },
+    allows: () => true,
+  })
+  const app = await startApp(t, {
+    database,
+    routes: app => {
+      app.put(
+        '/write/:row',
+        {
+          config: { access: { auth: 'required', permission: 'update playlist', load } },
+          schema: { body: Type.Object({ name: Type.String() }) },
+        },
+        async () => ({ message: 'written' }),
+      )
+    },
+  })
+  t.equal((await put(app, '/write/1', may.token))[0], 422)
+  t.strictSame(asked, [])
+  t.equal((await put(app, '/write/1', mayNot.token, { name: 'x' }))[0], 403)
+  t.equal((await put(app, '/write/1', may.token, { name: 'x' }))[0], 200)
+  t.strictSame(asked, [false, true])
+})
+
+t.test('a route of the API with a parameter says how its row is loaded, or stops the start', async t => {
+  const start = (load?: 'own') =>
+    startApp(t, {
+      database,
+      routes: app => {
+        const access = { auth: 'required', ...(load && { load }) } as const
+        app.get('/thing/:thing', { config: { access, isApi: true } }, async () => ({}))
+      },
+    })
+  await t.rejects(start(), /The route GET \/thing\/:thing does not say how the row .* is loaded/)
+  await t.resolves(start('own'))
+})
+
+t.test('a permission that is taken before a late body counts no longer', async t => {
+  const clock = testClock()
+  const called: string[] = []
+  const app = await startApp(t, {
+    database,
+    clock,
+    routes: app => {
+      for (const [path, load] of [
+        ['/head', undefined],
+        ['/row', rowLoader({ find: async () => ({}), allows: () => true })],
+      ] as const) {
+        const access = { auth: 'required', permission: 'update playlist', ...(load && { load }) } as const
+        app.put(path, { config: { access } }, async () => {
+          called.push(path)
+          return {}
+        })
+      }
+    },
+  })
+  const late = async (path: string, meanwhile: (userId: number) => Promise<unknown>) => {
+    const { id, token } = await addUser(database, { permissions: ['update playlist'] })
+    const client = await RawClient.connect(t, app)
+    database.queries.length = 0
+    client.head(`PUT ${path}`, {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      'content-length': 2,
+    })
+    while (!database.queries.some(({ name }) => name === 'tokens_by_id')) await new Promise(setImmediate)
+    await meanwhile(id)
+    clock.advance(51)
+    client.write('{}')
+    return (await client.answer()).status
+  }
+  for (const path of ['/head', '/row']) {
+    t.equal(await late(path, async () => {}), 200)
+    called.length = 0
+    const take = (id: number) =>
+      database.kysely.deleteFrom('model_has_permissions').where('model_id', '=', id).execute()
+    t.equal(await late(path, take), 403, path)
+    t.strictSame(called, [])
+  }
+})
+
+t.test('a misspelt declaration stops the start', async t => {
+  const access = { auth: 'required', permision: 'view playlist' } as const
+  await t.rejects(
+    startApp(t, {
+      database,
+      routes: app => app.get('/misspelt', { config: { access } }, async () => ({})),
+    }),
+    /The route GET \/misspelt has an unknown access.permision/,
+  )
+})
+
+/** Never called: what is held here is that it compiles, and that what is marked does not. */
+export function types(app: FastifyInstance) {
+  const load = rowLoader({ find: async (): Promise<Row | null> => null, allows: () => true })
+  app.get('/a', { config: { access: { auth: 'required', load } } }, request => {
+    const { id }: { id: number } = rowOf(request)
+    // @ts-expect-error: the row has the type that its loader declares
+    const text: { id: string } = rowOf(request)
+    return { id, text }
+  })
+  app.get('/b', { config: { access: { auth: 'required' } } }, request => {
+    // @ts-expect-error: nothing was loaded
+    return rowOf(request)
+  })
+  app.get('/c', { config: { access: { auth: 'required', load: 'own' } } }, request => {
+    // @ts-expect-error: nor here
+    return rowOf(request)
+  })
+  app.get('/d', request => {
+    // @ts-expect-error: nor where no access is declared
+    return rowOf(request)
+  })
+  // @ts-expect-error: a row that its own policy cannot judge
+  rowLoader({ find: async () => ({ id: 1 }), allows: (row: { ownerId: number }) => row.ownerId === 1 })
+}

@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import type { Schema } from './schema.ts'
 
 /** Whose notifications are meant, and when; `now` in milliseconds since the epoch. */

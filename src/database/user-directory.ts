@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
 import { emailKey } from '#src/auth/email.ts'
 import { GUARDS } from '#src/auth/permission.ts'
+import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'
 

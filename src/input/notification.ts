@@ -1,4 +1,5 @@
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
+/** The panel's own notifications share the table with the API's, which neither shows nor changes them. */
+export const PANEL_NOTIFICATION = 'Filament\\Notifications\\DatabaseNotification'
 
 /** What a notification's type looks like: the name of a PHP class, whose rows Laravel reads as well. */
 export const TYPE_PATTERN = '^[A-Za-z_][\\w\\\\]*$'

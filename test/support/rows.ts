@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { PANEL_NOTIFICATION } from '#src/api/resources/notification.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
 import type { Database } from '#src/database/connect.ts'
+import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import { USER_TYPE } from './app.ts'
 
 const hashids = hashidEncoder('')

@@ -1,8 +1,6 @@
+import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import type { Resource } from '#src/query/resource.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
-
-/** The panel's own notifications share the table, and are none of the API's. */
-export const PANEL_NOTIFICATION = 'Filament\\Notifications\\DatabaseNotification'
 
 /** Something that a user was told. */
 export const notification: Resource = {

@@ -1,6 +1,6 @@
 import { type TSchema, Type } from 'typebox'
 import { MOST_COST } from './cost.ts'
-import { VALUE_LIMITS } from './parse.ts'
+import { VALUE_LIMITS } from './parse/limits.ts'
 import {
   type Endpoint,
   endpointTypes,

@@ -13,12 +13,12 @@ import {
   insertExternalProfile,
   updateExternalProfile,
 } from '#src/database/external-profiles.ts'
-import { anyOf, where } from '#src/database/select.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
 import { externalProfileAccess } from '#src/lists/external-profile-access.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
+import { anyOf, where } from '#src/query/scope.ts'
 
 const Site = Label(
   EXTERNAL_PROFILE_SITE,

@@ -15,13 +15,13 @@ import {
   insertPlaylist,
   updatePlaylist,
 } from '#src/database/playlists.ts'
-import { where } from '#src/database/select.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
 import { booleanOf } from '#src/input/values.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { playlistAccess } from '#src/lists/playlist-access.ts'
 import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
+import { where } from '#src/query/scope.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
 const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])

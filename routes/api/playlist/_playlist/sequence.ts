@@ -2,13 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { tracksBackward, tracksForward } from '#src/api/endpoints.ts'
-import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
+import { playlist as playlistResource } from '#src/api/resources.ts'
 import { failure, success } from '#src/api/responses.ts'
-import { allOf, belongingTo, where } from '#src/database/select.ts'
 import { listing } from '#src/lists/listing.ts'
 import { playlistAccess } from '#src/lists/playlist-access.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { allOf, belongingTo, where } from '#src/query/scope.ts'
 
 const InPlaylist = Type.Object({
   playlist: Type.String({ description: "The playlist's id, in which case matters.", examples: ['kRfO'] }),

@@ -2,13 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { externalEntries as endpoint, oneExternalEntry } from '#src/api/endpoints.ts'
-import { externalProfile } from '#src/api/resources/externalprofile.ts'
+import { externalProfile } from '#src/api/resources.ts'
 import { failure, success } from '#src/api/responses.ts'
-import { belongingTo } from '#src/database/select.ts'
 import { externalProfileAccess } from '#src/lists/external-profile-access.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 
 const InProfile = Type.Object({
   externalprofile: Type.String({ description: "The external profile's id.", examples: ['3'] }),

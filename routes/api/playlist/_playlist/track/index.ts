@@ -4,10 +4,9 @@ import { Type } from 'typebox'
 import { forbidden, notFound, unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
-import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
+import { playlist as playlistResource } from '#src/api/resources.ts'
 import { done, failure, success } from '#src/api/responses.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
-import { belongingTo } from '#src/database/select.ts'
 import {
   countTracks,
   deleteTrack,
@@ -25,6 +24,7 @@ import { playlistAccess } from '#src/lists/playlist-access.ts'
 import { judgedLast, listGates, requireValid } from '#src/lists/writes.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 import { keyedMutex } from '#src/runtime/turns.ts'
 
 const { rules } = MESSAGES

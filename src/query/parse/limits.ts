@@ -1,0 +1,5 @@
+/**
+ * The bounds of a list's length and of a value's, in items and characters, and of how many relations all filters
+ * together may ask for: the database plans each of them with all others.
+ */
+export const VALUE_LIMITS = { items: 100, characters: 1_000, search: 100, relations: 16 } as const

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { canonicalEmail, isEmail } from '#src/auth/email.ts'
 import { showsNothing, withoutInvisible } from '#src/auth/name.ts'
+import { booleanOf } from './values.ts'
 
 const { rules } = MESSAGES
 
@@ -14,11 +15,8 @@ const MAX_EMAIL = 255
 export const optionalText = (example: string) =>
   Type.Optional(Type.Union([Type.String({ examples: [example] }), Type.Null()]))
 
-/** What browsers and programs send for a box that is ticked. */
-const YES = new Set<unknown>([1, '1', true, 'true', 'on', 'yes'])
-
 /** Whether a box is ticked, by what stands in its field. */
-export const isYes = (value: unknown): boolean => YES.has(value)
+export const isYes = (value: unknown): boolean => booleanOf(value) === true
 
 /** The field by which a login asks to be remembered. */
 export const Remember = Type.Optional(

@@ -1,8 +1,7 @@
 import { Type } from 'typebox'
 import { HttpError } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { Parameters } from '#src/query/querystring.ts'
-import { parseInteger } from '#src/query/values.ts'
+import type { Parameters } from './querystring.ts'
 
 /** A password that somebody enters. No hash was ever made of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
@@ -25,6 +24,15 @@ export const reading =
       if (name in input) input[name] = read(input[name])
     }
   }
+
+const MAX_INTEGER = 2n ** 63n - 1n
+
+/** An integer as PHP takes one: an optional sign, no leading zeros, 64 bits. Undefined for anything else. */
+export function parseInteger(text: string): string | undefined {
+  if (!/^[+-]?(0|[1-9]\d{0,18})$/.test(text)) return undefined
+  const value = BigInt(text.replace(/^\+/, ''))
+  return value <= MAX_INTEGER && value >= -MAX_INTEGER - 1n ? String(value) : undefined
+}
 
 /** A number where a form can only have its digits. */
 export const integerOf: Reading = value => {

@@ -93,7 +93,7 @@ export const belongsToMany = <const Table extends TableName>(
     type?: ColumnOf<Table>
     types?: readonly string[]
     onlyNull?: ColumnOf<Table>
-    shows?: PivotFields<Table>
+    shows?: PivotFields<NoInfer<Table>>
     access: RelationAccess
   },
 ) => ({ resource, many: true, access, join: { by: 'pivot', ...pivot } }) as const

@@ -1,11 +1,11 @@
 import { unprocessable } from '#src/answers/errors.ts'
+import { type Parameters, parseQueryString, QueryTooLarge, searchOf } from '#src/input/querystring.ts'
 import { readFields, readInclude } from './parse/fields.ts'
 import { readFilter } from './parse/filter.ts'
 import { readPage, readSearch } from './parse/page.ts'
 import { Faults } from './parse/parameter.ts'
 import { readSort } from './parse/sort.ts'
 import type { Query } from './query.ts'
-import { type Parameters, parseQueryString, QueryTooLarge, searchOf } from './querystring.ts'
 import { type Endpoint, endpointTypes, includePaths } from './resource.ts'
 
 /**

@@ -1,11 +1,9 @@
 import type { IncludeTree } from './resource.ts'
 
-export const COMPARISONS = ['eq', 'ne', 'lt', 'gt', 'lte', 'gte', 'like', 'notlike'] as const
-export type Comparison = (typeof COMPARISONS)[number]
-
 /** The comparisons that counts of related rows understand. */
 export const COUNT_COMPARISONS = ['eq', 'ne', 'lt', 'gt', 'lte', 'gte'] as const
 export type CountComparison = (typeof COUNT_COMPARISONS)[number]
+export type Comparison = CountComparison | 'like' | 'notlike'
 
 export type Connector = 'and' | 'or'
 

@@ -1,7 +1,7 @@
 import type { Found } from '#src/database/select/found.ts'
+import { type Parameter, type Parameters, parseQueryString, searchOf } from '#src/input/querystring.ts'
 import { formatDate } from './date.ts'
 import type { Query } from './query.ts'
-import { type Parameter, type Parameters, parseQueryString, searchOf } from './querystring.ts'
 import {
   type Endpoint,
   type Field,

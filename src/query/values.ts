@@ -1,4 +1,6 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import { typeMessage } from '#src/answers/validation.ts'
+import { booleanOf, parseInteger } from '#src/input/values.ts'
 import type { Comparison, Value } from './query.ts'
 import type { Field, Kind } from './resource.ts'
 
@@ -13,26 +15,6 @@ export const COMPARISONS_OF: Readonly<Record<Kind, readonly Comparison[]>> = {
   enum: ['eq', 'ne'],
   boolean: ['eq', 'ne'],
   json: [],
-}
-
-const MAX_INTEGER = 2n ** 63n - 1n
-
-/** An integer as PHP takes one: an optional sign, no leading zeros, 64 bits. Undefined for anything else. */
-export function parseInteger(text: string): string | undefined {
-  if (!/^[+-]?(0|[1-9]\d{0,18})$/.test(text)) return undefined
-  const value = BigInt(text.replace(/^\+/, ''))
-  return value <= MAX_INTEGER && value >= -MAX_INTEGER - 1n ? String(value) : undefined
-}
-
-const BOOLEANS: Readonly<Record<string, boolean>> = {
-  true: true,
-  1: true,
-  on: true,
-  yes: true,
-  false: false,
-  0: false,
-  off: false,
-  no: false,
 }
 
 /** The parts of a date from the year on, and what each is when it is missing. */
@@ -64,8 +46,8 @@ export function parseValue(field: Field, text: string): Value | undefined {
       return Number.isFinite(value) ? value : undefined
     }
     case 'boolean': {
-      const key = text.toLowerCase()
-      return Object.hasOwn(BOOLEANS, key) ? BOOLEANS[key] : undefined
+      const value = booleanOf(text.toLowerCase())
+      return typeof value === 'boolean' ? value : undefined
     }
     case 'date':
       return parseDate(text)
@@ -83,16 +65,15 @@ export function parseValue(field: Field, text: string): Value | undefined {
 export function valueMessage(kind: Kind, name: string): string {
   switch (kind) {
     case 'integer':
-      return rules.integer(name)
-    case 'float':
-      return rules.number(name)
     case 'boolean':
-      return rules.boolean(name)
+      return typeMessage(kind, name)
+    case 'float':
+      return typeMessage('number', name)
     case 'date':
       return rules.date(name)
     case 'enum':
       return rules.selected(name)
     default:
-      return rules.string(name)
+      return typeMessage('string', name)
   }
 }

@@ -1,9 +1,10 @@
 import t from 'tap'
 import { HttpError } from '#src/answers/errors.ts'
 import { myNotifications, myPlaylists } from '#src/api/endpoints.ts'
+import { parseQueryString } from '#src/input/querystring.ts'
+import { parseInteger } from '#src/input/values.ts'
 import { queryParser } from '#src/query/parse.ts'
-import { parseQueryString } from '#src/query/querystring.ts'
-import { parseDate, parseInteger, parseValue } from '#src/query/values.ts'
+import { parseDate, parseValue } from '#src/query/values.ts'
 
 const parse = queryParser(myPlaylists)
 const ask = (query: string) => parse(`/me/playlist?${query}`)

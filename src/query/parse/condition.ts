@@ -1,6 +1,6 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import type { Parameter } from '#src/input/querystring.ts'
 import type { Condition } from '../query.ts'
-import type { Parameter } from '../querystring.ts'
 import type { Field, Resource } from '../resource.ts'
 import { parseValue, valueMessage } from '../values.ts'
 import { readFieldFilter, type Suffix } from './filter-name.ts'

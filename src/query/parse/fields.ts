@@ -1,5 +1,5 @@
+import type { Parameter } from '#src/input/querystring.ts'
 import type { Query } from '../query.ts'
-import type { Parameter } from '../querystring.ts'
 import { includeTree } from '../resource.ts'
 import { type Faults, prohibit, readByType, readList } from './parameter.ts'
 import type { Rules } from './rules.ts'

@@ -1,6 +1,6 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import type { Parameter } from '#src/input/querystring.ts'
 import type { Condition, Query } from '../query.ts'
-import type { Parameter } from '../querystring.ts'
 import type { Resource } from '../resource.ts'
 import { readConditions } from './condition.ts'
 import { readFieldFilter, readHasFilter } from './filter-name.ts'

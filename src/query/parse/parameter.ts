@@ -1,6 +1,6 @@
 import { unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { Parameter } from '../querystring.ts'
+import type { Parameter } from '#src/input/querystring.ts'
 import { VALUE_LIMITS } from './limits.ts'
 
 const { rules } = MESSAGES

@@ -1,6 +1,6 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import type { Parameter } from '#src/input/querystring.ts'
 import type { Order, Query } from '../query.ts'
-import type { Parameter } from '../querystring.ts'
 import { isSortable, type Resource } from '../resource.ts'
 import { type Faults, prohibit, readByType, readList, spoken } from './parameter.ts'
 import { ownField, type Rules } from './rules.ts'

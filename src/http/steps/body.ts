@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
-import { normalizeInput } from '#src/input/values.ts'
 import { searchOf } from '#src/input/querystring.ts'
+import { normalizeInput } from '#src/input/values.ts'
 import { parseForm } from '../form.ts'
 import { isUnderWay } from '../http.ts'
 import { isTooSlow } from '../method-override.ts'

@@ -2,13 +2,11 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import type { Parameter } from '#src/input/querystring.ts'
 import { parseInteger } from '#src/input/values.ts'
 import type { Query } from '../query.ts'
-import { VALUE_LIMITS } from './limits.ts'
+import { PAGE_SIZE, VALUE_LIMITS } from './limits.ts'
 import { type Faults, prohibit, readByType, readText } from './parameter.ts'
 import type { Rules } from './rules.ts'
 
 const { rules } = MESSAGES
-
-const PAGE_SIZE = { standard: 15, most: 100 } as const
 
 /** Reads the words that a name must have. */
 export function readSearch(

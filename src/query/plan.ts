@@ -11,10 +11,7 @@ export function planPage(endpoint: Endpoint, scope: Scope, planning: Planning): 
   const { resource, order = [] } = endpoint
   const { search, page, orders } = planning.query
   return {
-    rows: {
-      ...planRows(resource, planning.query.includes, 'listed', planning),
-      order: planOrder(resource, order, planning),
-    },
+    rows: planRows(resource, planning.query.includes, 'listed', planning, order),
     scope: planScope(scope, planning),
     search: search === null ? null : { column: NAME, text: search, ranked: !orders.has(resource.type) },
     page,
@@ -49,13 +46,19 @@ export const planIncludes = (resource: Resource, includes: IncludeTree, planning
 /** The name under which a row carries a column that is not shown itself: for a computed field, or to find an include. */
 export const inputName = (column: string): string => `$${column}`
 
-function planRows(resource: Resource, includes: IncludeTree, place: Place, planning: Planning): RowsPlan {
+function planRows(
+  resource: Resource,
+  includes: IncludeTree,
+  place: Place,
+  planning: Planning,
+  order: Endpoint['order'] = [],
+): RowsPlan {
   return {
     table: resource.table,
     key: resource.key,
     outputs: planOutputs(resource, includes, planning),
     conditions: planConditions(resource, place, planning),
-    order: planOrder(resource, [], planning),
+    order: planOrder(resource, order, planning),
     includes: planIncludes(resource, includes, planning),
   }
 }

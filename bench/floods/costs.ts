@@ -6,10 +6,11 @@
 import { externalProfiles, playlists } from '#src/api/endpoints.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresSource } from '#src/database/postgres.ts'
-import { selecting, selectPage, where } from '#src/database/select.ts'
 import { costOf } from '#src/query/cost.ts'
+import { createFinder } from '#src/query/find.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
+import { where } from '#src/query/scope.ts'
 import { startPostgres } from '../../test/support/services.ts'
 import { fillLists } from './fill-lists.ts'
 
@@ -52,7 +53,7 @@ await fillLists(url)
 const statementMs = { identity: UNLIMITED_MS, login: UNLIMITED_MS, write: UNLIMITED_MS, list: UNLIMITED_MS }
 const source = postgresSource(url, () => {}, { limits: { statementMs } })
 const database = databaseOver({ ...source, open: async () => {} })
-const selection = selecting({
+const finder = createFinder({
   tokenableTypes: ['App\\Models\\Auth\\User'],
   videoUrl: null,
   audioUrl: null,
@@ -69,7 +70,7 @@ for (const [endpoint, question] of QUESTIONS) {
   for (let run = 0; run < RUNS; run += 1) {
     const begun = performance.now()
     await database.list({ caller: null, isHeavy: false, signal: undefined }, db =>
-      selectPage(db, endpoint, where('visibility', '=', PUBLIC), selection(query)),
+      finder.page(db, endpoint, where('visibility', '=', PUBLIC), query),
     )
     best = Math.min(best, performance.now() - begun)
   }

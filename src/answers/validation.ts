@@ -36,7 +36,7 @@ function sentence({ keyword, params, data }: Fault, field: string): string {
     case 'required':
       return rules.required(field)
     case 'type':
-      return typeSentence(String(params.type), field)
+      return typeMessage(String(params.type), field)
     case 'minLength':
       return limit === 1 ? rules.required(field) : rules.minString(field, limit)
     case 'maxLength':
@@ -52,7 +52,8 @@ function sentence({ keyword, params, data }: Fault, field: string): string {
   }
 }
 
-function typeSentence(type: string, field: string): string {
+/** What is said of a value that is not of a JSON type. */
+export function typeMessage(type: string, field: string): string {
   switch (type) {
     case 'string':
       return rules.string(field)

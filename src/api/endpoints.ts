@@ -1,15 +1,18 @@
 import type { Endpoint } from '#src/query/resource.ts'
-import { activity } from './resources/activity.ts'
-import { externalEntry } from './resources/externalentry.ts'
-import { externalProfile } from './resources/externalprofile.ts'
-import { notification } from './resources/notification.ts'
-import { playlist } from './resources/playlist.ts'
-import { token } from './resources/token.ts'
-import { sequenceTrack, track } from './resources/track.ts'
-import { user } from './resources/user.ts'
+import {
+  activity,
+  externalEntry,
+  externalProfile,
+  notification,
+  playlist,
+  sequenceTrack,
+  token,
+  track,
+  user,
+} from './resources.ts'
 
 /** GET /me */
-export const me: Endpoint = {
+export const me: Endpoint<'users'> = {
   resource: user,
   kind: 'show',
   includes: ['externalprofiles', 'notifications', 'permissions', 'playlists', 'roles.permissions'],
@@ -38,16 +41,16 @@ const PROFILE_INCLUDES = [
 const ENTRY_INCLUDES = ['anime', 'externalprofile.user']
 
 /** GET /me/playlist */
-export const myPlaylists: Endpoint = {
+export const myPlaylists: Endpoint<'playlists'> = {
   resource: playlist,
   kind: 'index',
   includes: PLAYLIST_INCLUDES,
   search: 'ignored',
-  order: [{ field: 'created_at', descending: true }],
+  order: [{ column: 'created_at', descending: true }],
 }
 
 /** GET /playlist */
-export const playlists: Endpoint = {
+export const playlists: Endpoint<'playlists'> = {
   resource: playlist,
   kind: 'index',
   includes: PLAYLIST_INCLUDES,
@@ -56,7 +59,7 @@ export const playlists: Endpoint = {
 }
 
 /** GET /playlist/{playlist}, and whatever else answers with one */
-export const onePlaylist: Endpoint = {
+export const onePlaylist: Endpoint<'playlists'> = {
   resource: playlist,
   kind: 'show',
   includes: PLAYLIST_INCLUDES,
@@ -64,7 +67,7 @@ export const onePlaylist: Endpoint = {
 }
 
 /** GET /playlist/{playlist}/track */
-export const tracks: Endpoint = {
+export const tracks: Endpoint<'playlist_tracks'> = {
   resource: track,
   kind: 'index',
   includes: TRACK_INCLUDES,
@@ -72,7 +75,7 @@ export const tracks: Endpoint = {
 }
 
 /** GET /playlist/{playlist}/track/{track}, and whatever else answers with one */
-export const oneTrack: Endpoint = {
+export const oneTrack: Endpoint<'playlist_tracks'> = {
   resource: track,
   kind: 'show',
   includes: TRACK_INCLUDES,
@@ -80,23 +83,23 @@ export const oneTrack: Endpoint = {
 }
 
 /** GET /playlist/{playlist}/forward, and the same of a track */
-export const tracksForward: Endpoint = {
+export const tracksForward: Endpoint<'playlist_tracks'> = {
   resource: sequenceTrack,
   kind: 'index',
   includes: SHOWN,
   search: 'prohibited',
   isSequence: true,
-  order: [{ field: 'position', descending: false }],
+  order: [{ column: 'position', descending: false }],
 }
 
 /** GET /playlist/{playlist}/backward, and the same of a track */
-export const tracksBackward: Endpoint = {
+export const tracksBackward: Endpoint<'playlist_tracks'> = {
   ...tracksForward,
-  order: [{ field: 'position', descending: true }],
+  order: [{ column: 'position', descending: true }],
 }
 
 /** GET /me/externalprofile */
-export const myExternalProfiles: Endpoint = {
+export const myExternalProfiles: Endpoint<'external_profiles'> = {
   resource: externalProfile,
   kind: 'index',
   includes: PROFILE_INCLUDES,
@@ -104,7 +107,7 @@ export const myExternalProfiles: Endpoint = {
 }
 
 /** GET /externalprofile */
-export const externalProfiles: Endpoint = {
+export const externalProfiles: Endpoint<'external_profiles'> = {
   resource: externalProfile,
   kind: 'index',
   includes: PROFILE_INCLUDES,
@@ -113,7 +116,7 @@ export const externalProfiles: Endpoint = {
 }
 
 /** GET /externalprofile/{externalprofile}, and whatever else answers with one */
-export const oneExternalProfile: Endpoint = {
+export const oneExternalProfile: Endpoint<'external_profiles'> = {
   resource: externalProfile,
   kind: 'show',
   includes: PROFILE_INCLUDES,
@@ -121,7 +124,7 @@ export const oneExternalProfile: Endpoint = {
 }
 
 /** GET /externalprofile/{externalprofile}/externalentry */
-export const externalEntries: Endpoint = {
+export const externalEntries: Endpoint<'external_entries'> = {
   resource: externalEntry,
   kind: 'index',
   includes: ENTRY_INCLUDES,
@@ -129,7 +132,7 @@ export const externalEntries: Endpoint = {
 }
 
 /** GET /externalprofile/{externalprofile}/externalentry/{externalentry} */
-export const oneExternalEntry: Endpoint = {
+export const oneExternalEntry: Endpoint<'external_entries'> = {
   resource: externalEntry,
   kind: 'show',
   includes: ENTRY_INCLUDES,
@@ -137,16 +140,16 @@ export const oneExternalEntry: Endpoint = {
 }
 
 /** GET /me/notification */
-export const myNotifications: Endpoint = {
+export const myNotifications: Endpoint<'notifications'> = {
   resource: notification,
   kind: 'index',
   includes: [],
   search: 'prohibited',
-  order: [{ field: 'created_at', descending: true }],
+  order: [{ column: 'created_at', descending: true }],
 }
 
 /** GET /me/token */
-export const myTokens: Endpoint = {
+export const myTokens: Endpoint<'personal_access_tokens'> = {
   resource: token,
   kind: 'index',
   includes: [],
@@ -154,7 +157,7 @@ export const myTokens: Endpoint = {
 }
 
 /** GET /me/token/{token}, and whatever else answers with one */
-export const myToken: Endpoint = {
+export const myToken: Endpoint<'personal_access_tokens'> = {
   resource: token,
   kind: 'show',
   includes: [],
@@ -162,10 +165,10 @@ export const myToken: Endpoint = {
 }
 
 /** GET /me/activity */
-export const myActivities: Endpoint = {
+export const myActivities: Endpoint<'account_events'> = {
   resource: activity,
   kind: 'index',
   includes: [],
   search: 'ignored',
-  order: [{ field: 'created_at', descending: true }],
+  order: [{ column: 'created_at', descending: true }],
 }

@@ -15,8 +15,8 @@ import {
   updateExternalProfile,
 } from '#src/database/external-profiles.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { anyOf, type Scope, where } from '#src/database/select.ts'
 import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import { anyOf, type ScopeOf, where } from '#src/query/scope.ts'
 import { profileSite, profileVisibility } from './stored-labels.ts'
 
 const PUBLIC = where('visibility', '=', profileVisibility('Public'))
@@ -25,7 +25,10 @@ const PUBLIC = where('visibility', '=', profileVisibility('Public'))
  * The external profiles that the list of everybody's shows: public ones, and the caller's own, which a search does not
  * find.
  */
-export const listedProfiles = (identity: Identity | null, search: string | null): Scope =>
+export const listedProfiles = (
+  identity: Identity | null,
+  search: string | null,
+): ScopeOf<'external_profiles'> =>
   identity === null || search !== null ? PUBLIC : anyOf(PUBLIC, where('user_id', '=', identity.user.id))
 
 /** An external profile as somebody wants it. */

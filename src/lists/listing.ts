@@ -1,13 +1,15 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { HttpError, notFound } from '#src/answers/errors.ts'
+import { forbidden, HttpError, notFound, unauthenticated } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
+import { refusal } from '#src/auth/permission.ts'
 import type { ListAsker } from '#src/database/connect.ts'
-import { type Scope, selecting, selectOne, selectPage } from '#src/database/select.ts'
 import { costOf, isHeavy, requireAffordable } from '#src/query/cost.ts'
+import { createFinder } from '#src/query/find.ts'
 import { queryParser } from '#src/query/parse.ts'
 import type { Query } from '#src/query/query.ts'
 import { render, renderPage } from '#src/query/render.ts'
-import type { Endpoint } from '#src/query/resource.ts'
+import { type Endpoint, includeGuards, type TableName } from '#src/query/resource.ts'
+import type { ScopeOf } from '#src/query/scope.ts'
 
 /**
  * The origin that links of an answer are built on: the host that the request names, with APP_URL's scheme.
@@ -33,11 +35,28 @@ export const hangUp = (request: FastifyRequest) => (): AbortSignal =>
   request.raw.socket.destroyed ? AbortSignal.abort() : request.signal
 
 /**
- * For whom a list is put together, once it is known to be affordable.
+ * Lets only those go on who may see what a query includes.
  *
- * @throws {HttpError} 422 when the question costs too much
+ * @throws {HttpError} 401 or 403
+ */
+function requireIncludes({ resource }: Endpoint, request: FastifyRequest, { includes }: Query): void {
+  for (const { ability, permission } of includeGuards(resource, includes)) {
+    if (request.identity === null) throw unauthenticated()
+    request.requireAbility(ability)
+    if (permission !== null && refusal(request.identity, permission) === 'prohibited') {
+      throw forbidden(MESSAGES.prohibited)
+    }
+  }
+}
+
+/**
+ * For whom a list is put together, once what it includes is known to be allowed and all of it to be affordable.
+ *
+ * @throws {HttpError} 401 or 403 when something is included that the caller may not see, 422 when the question costs too
+ *   much
  */
 export function listAsker(endpoint: Endpoint, request: FastifyRequest, query: Query): ListAsker {
+  requireIncludes(endpoint, request, query)
   const cost = costOf(endpoint, query)
   requireAffordable(cost, request.identity === null ? 'guest' : 'user')
   return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: hangUp(request) }
@@ -47,14 +66,14 @@ export function listAsker(endpoint: Endpoint, request: FastifyRequest, query: Qu
  * Makes the function that answers with a page of an endpoint's list: of the rows in a scope, as the request's query
  * asks for them. It throws 422 for a query that is not valid, or costs too much.
  */
-export function listing({ config, database }: Server, endpoint: Endpoint) {
+export function listing<Table extends TableName>({ config, database }: Server, endpoint: Endpoint<Table>) {
   const parse = queryParser(endpoint)
-  const selection = selecting(config)
-  return async (request: FastifyRequest, scopeFor: (query: Query) => Scope) => {
+  const finder = createFinder(config)
+  return async (request: FastifyRequest, scopeFor: (query: Query) => ScopeOf<Table>) => {
     const origin = linkOrigin(request)
     const query = parse(request.url)
     const page = await database.list(listAsker(endpoint, request, query), db =>
-      selectPage(db, endpoint, scopeFor(query), selection(query)),
+      finder.page(db, endpoint, scopeFor(query), query),
     )
     return renderPage(endpoint, query, page, { origin, url: request.url })
   }
@@ -65,13 +84,13 @@ export function listing({ config, database }: Server, endpoint: Endpoint) {
  * default fields, for a request that has written it. It throws 422 for a query that is not valid, or costs too much,
  * and 404 when there is no such row.
  */
-export function showing({ config, database }: Server, endpoint: Endpoint) {
+export function showing<Table extends TableName>({ config, database }: Server, endpoint: Endpoint<Table>) {
   const { resource } = endpoint
   const parse = queryParser(endpoint)
-  const selection = selecting(config)
-  return async (scope: Scope, key: number, request?: FastifyRequest) => {
+  const finder = createFinder(config)
+  return async (scope: ScopeOf<Table>, key: number, request?: FastifyRequest) => {
     const query = parse(request?.url ?? '')
-    const select = (db: typeof database.kysely) => selectOne(db, resource, scope, key, selection(query))
+    const select = (db: typeof database.kysely) => finder.one(db, resource, scope, key, query)
     // What was written is shown, however many lists there are.
     const found = await (request === undefined || query.includes.size === 0
       ? select(database.kysely)

@@ -1,12 +1,16 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { user } from '#src/api/resources/user.ts'
+import { user } from '#src/api/resources.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { belongingTo } from '#src/database/select.ts'
-import { type Endpoint, relationAt } from '#src/query/resource.ts'
+import { type Endpoint, relationAt, type TableName } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 import { listing } from './listing.ts'
 
 /** Makes the handler of a route that lists what the authenticated user has under the name of a relation. */
-export function ownList(app: FastifyInstance, endpoint: Endpoint, name: string) {
+export function ownList<Table extends TableName>(
+  app: FastifyInstance,
+  endpoint: Endpoint<Table>,
+  name: string,
+) {
   const list = listing(app, endpoint)
   const relation = relationAt(user, [name])
   return (request: FastifyRequest) =>

@@ -14,14 +14,14 @@ import {
   updatePlaylist,
 } from '#src/database/playlists.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { type Scope, where } from '#src/database/select.ts'
 import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import { type ScopeOf, where } from '#src/query/scope.ts'
 import { playlistVisibility } from './stored-labels.ts'
 
 const UNLISTED = playlistVisibility('Unlisted')
 
 /** The playlists that the list of everybody's shows: public ones, whoever asks. */
-export const LISTED_PLAYLISTS: Scope = where('visibility', '=', playlistVisibility('Public'))
+export const LISTED_PLAYLISTS: ScopeOf<'playlists'> = where('visibility', '=', playlistVisibility('Public'))
 
 /** A playlist as somebody wants it. */
 export interface PlaylistInput {

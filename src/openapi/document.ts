@@ -2,7 +2,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Access } from '#src/http/access.ts'
-import { queryParameters } from '#src/query/openapi.ts'
+import { queryParameters } from '#src/query/parameters.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import { VERSION } from '#src/runtime/version.ts'
 

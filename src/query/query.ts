@@ -1,7 +1,9 @@
 import type { IncludeTree } from './resource.ts'
 
-export const COMPARISONS = ['eq', 'ne', 'lt', 'gt', 'lte', 'gte', 'like', 'notlike'] as const
-export type Comparison = (typeof COMPARISONS)[number]
+/** The comparisons that counts of related rows understand. */
+export const COUNT_COMPARISONS = ['eq', 'ne', 'lt', 'gt', 'lte', 'gte'] as const
+export type CountComparison = (typeof COUNT_COMPARISONS)[number]
+export type Comparison = CountComparison | 'like' | 'notlike'
 
 export type Connector = 'and' | 'or'
 
@@ -12,7 +14,7 @@ export type Value = string | number | boolean
 export type Condition =
   | { is: 'compared'; field: string; comparison: Comparison; value: Value; connector: Connector }
   | { is: 'listed'; field: string; values: readonly Value[]; negated: boolean; connector: Connector }
-  | { is: 'related'; path: readonly string[]; comparison: Comparison; connector: Connector }
+  | { is: 'related'; path: readonly string[]; comparison: CountComparison; connector: Connector }
 
 /** An order of the rows of one type; null is a random one. */
 export interface Order {

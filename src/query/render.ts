@@ -1,3 +1,4 @@
+import type { Found } from '#src/database/select/found.ts'
 import { type Parameter, type Parameters, parseQueryString, searchOf } from '#src/input/querystring.ts'
 import { formatDate } from './date.ts'
 import type { Query } from './query.ts'
@@ -9,14 +10,6 @@ import {
   type Resource,
   relationAt,
 } from './resource.ts'
-
-/** A row that was found: the values of its fields by name, and what it is related to. */
-export interface Found {
-  values: Readonly<Record<string, unknown>>
-  related: ReadonlyMap<string, Found | Found[] | null>
-  /** What the table through which it was found says. */
-  pivot?: { shows: PivotFields; values: Readonly<Record<string, unknown>> }
-}
 
 /** The fields of a resource that a query shows, in the order of the declaration. */
 export function shownFields(resource: Resource, fields: Query['fields']): [string, Field][] {
@@ -43,21 +36,22 @@ export function render(
   { values, related, pivot }: Found,
   query: Pick<Query, 'fields' | 'includes'>,
   includes: IncludeTree = query.includes,
+  shows?: PivotFields,
 ): Record<string, unknown> {
   const result: Record<string, unknown> = {}
   for (const [name, field] of shownFields(resource, query.fields))
     result[name] = renderValue(field, values[name])
   for (const [name, below] of includes) {
-    const other = relationAt(resource, [name]).resource()
+    const { resource: other, join } = relationAt(resource, [name])
+    const renderOne = (item: Found) =>
+      render(other(), item, query, below, join.by === 'pivot' ? join.shows : undefined)
     const found = related.get(name) ?? null
-    result[name] = Array.isArray(found)
-      ? found.map(item => render(other, item, query, below))
-      : found && render(other, found, query, below)
+    result[name] = Array.isArray(found) ? found.map(renderOne) : found && renderOne(found)
   }
-  if (pivot !== undefined) {
-    const shown = Object.entries(pivot.shows.fields)
-    result[pivot.shows.name] = Object.fromEntries(
-      shown.map(([name, field]) => [name, renderValue(field, pivot.values[name])]),
+  if (pivot !== undefined && shows !== undefined) {
+    const shown = Object.entries(shows.fields)
+    result[shows.name] = Object.fromEntries(
+      shown.map(([name, field]) => [name, renderValue(field, pivot[name])]),
     )
   }
   return result

@@ -1,18 +1,28 @@
+import type { Ability } from '#src/auth/ability.ts'
 import type { TokenLifetimes } from '#src/auth/identity.ts'
+import type { Schema } from '#src/database/schema.ts'
+
+export type TableName = keyof Schema
+
+/** The columns of each table. */
+type Columns = { [Table in TableName]: keyof Schema[Table] & string }
+
+/** The columns of a table, or of any of several tables. */
+export type ColumnOf<Table extends TableName> = Columns[Table]
 
 /** What a field's values are: it decides how they are filtered, sorted and rendered. */
 export type Kind = 'string' | 'integer' | 'float' | 'boolean' | 'date' | 'enum' | 'json'
 
 /** A field of a resource. Everything that the API knows of it is said here, once. */
-export interface Field {
+export interface Field<Column extends string = string> {
   kind: Kind
   /** Rendered unless other fields are asked for; only when asked for; or never, though the name may be asked for. */
   shown: 'default' | 'optional' | 'never'
   /** What it means, for the specification. */
   about?: string
   example?: unknown
-  /** The column, where it is not the field's name. */
-  column?: string
+  /** The column, where it is not the field's name; null for a name that may be asked for and has none. */
+  column?: Column | null
   nullable?: boolean
   /** Whether it can be filtered by; whatever is rendered can, unless told otherwise. */
   filter?: boolean
@@ -28,7 +38,7 @@ export interface Field {
   isRawText?: boolean
   /** What is made of columns, instead of one of them. It can be neither filtered nor sorted by. */
   computed?: {
-    columns: readonly string[]
+    columns: readonly Column[]
     value: (values: Readonly<Record<string, unknown>>, settings: ComputeSettings) => unknown
   }
   /** A number or a truth about related rows, instead of a column. */
@@ -72,21 +82,30 @@ export type Join =
     }
 
 /** Fields of a table between two others. */
-export interface PivotFields {
+export interface PivotFields<Table extends TableName = TableName> {
+  table: Table
   name: string
   about: string
   fields: Readonly<Record<string, Field>>
 }
+
+/** What a relation takes of whoever includes it, beside what the row took that it starts from. */
+export type RelationAccess =
+  /** Nothing: whoever may see the row may see what is related to it. */
+  | 'inherited'
+  /** An ability of the caller's token, and a permission that the caller must not be banned from using. */
+  | { ability: Ability; permission: string | null }
 
 export interface Relation {
   /** Called late, since resources refer to each other. */
   resource: () => Resource
   many: boolean
   join: Join
+  access: RelationAccess
 }
 
-/** A kind of thing that the API shows: one declaration makes its rules, its SQL, its JSON and its documentation. */
-export interface Resource {
+/** A resource without its relations: its names, and what it shows of which rows of a table. */
+export interface ResourceShape<Table extends TableName = TableName, Name extends string = string> {
   /** The singular, lower-case name, as in `fields[playlist]`. */
   type: string
   /** What the specification calls it, where that is not its type. */
@@ -94,21 +113,25 @@ export interface Resource {
   /** The name of a list of them. */
   plural: string
   about: string
-  table: string
+  table: Table
   /** The column that identifies a row. */
   key: string
   /** In the order of the JSON. */
-  fields: Readonly<Record<string, Field>>
-  relations: Readonly<Record<string, Relation>>
+  fields: Readonly<Record<Name, Field>>
   /** Rows that do not exist as far as the API is concerned. */
   except?: { column: string; value: string }
   /** A column that is NULL in every row that exists as far as the API is concerned. */
   onlyNull?: string
 }
 
+/** A kind of thing that the API shows: one declaration makes its rules, its SQL, its JSON and its documentation. */
+export interface Resource<Table extends TableName = TableName> extends ResourceShape<Table> {
+  relations: Readonly<Record<string, Relation>>
+}
+
 /** What a route offers of a resource. */
-export interface Endpoint {
-  resource: Resource
+export interface Endpoint<Table extends TableName = TableName> {
+  resource: Resource<Table>
   /** A list with pages, or one thing. */
   kind: 'index' | 'show'
   /** The relations that may be included, as dotted paths. */
@@ -120,7 +143,7 @@ export interface Endpoint {
   /** Whether it lists what belongs to everybody, so that its work grows with the whole table. */
   isForAll?: boolean
   /** The order that comes before whatever is asked for. */
-  order?: readonly { field: string; descending: boolean }[]
+  order?: readonly { column: ColumnOf<Table>; descending: boolean }[]
 }
 
 const isShown = (field: Field) => field.shown !== 'never' && field.kind !== 'json'
@@ -171,4 +194,15 @@ export function includeTree(resource: Resource, paths: readonly string[]): Inclu
     tree.set(name, includeTree(relationAt(resource, [name]).resource(), below))
   }
   return tree
+}
+
+/** What the relations of an include tree take, in the order of their declarations; nothing for those that take nothing. */
+export function includeGuards(
+  resource: Resource,
+  includes: IncludeTree,
+): Exclude<RelationAccess, 'inherited'>[] {
+  return [...includes].flatMap(([name, below]) => {
+    const { access, resource: other } = relationAt(resource, [name])
+    return [...(access === 'inherited' ? [] : [access]), ...includeGuards(other(), below)]
+  })
 }

@@ -1,4 +1,5 @@
 import { MESSAGES } from '#src/answers/messages.ts'
+import { typeMessage } from '#src/answers/validation.ts'
 import { parseBoolean } from '#src/input/boolean.ts'
 import { parseInteger } from '#src/input/integer.ts'
 import type { Comparison, Value } from './query.ts'
@@ -63,16 +64,15 @@ export function parseValue(field: Field, text: string): Value | undefined {
 export function valueMessage(kind: Kind, name: string): string {
   switch (kind) {
     case 'integer':
-      return rules.integer(name)
-    case 'float':
-      return rules.number(name)
     case 'boolean':
-      return rules.boolean(name)
+      return typeMessage(kind, name)
+    case 'float':
+      return typeMessage('number', name)
     case 'date':
       return rules.date(name)
     case 'enum':
       return rules.selected(name)
     default:
-      return rules.string(name)
+      return typeMessage('string', name)
   }
 }

@@ -107,7 +107,7 @@ t.test('each part of a question adds to what it costs', async t => {
 })
 
 t.test('a question that costs too much is refused for its dearest part', async t => {
-  const refusal = (query: string, asker: keyof typeof MOST_COST, endpoint = playlists) => {
+  const refusal = (query: string, asker: keyof typeof MOST_COST, endpoint: Endpoint = playlists) => {
     try {
       requireAffordable(cost(endpoint, query), asker)
       return null

@@ -38,6 +38,20 @@ export const ACCESS: readonly Mutant[] = [
     tests: ['test/plugins/http.test.ts', 'test/routes/api/token.test.ts'],
   },
   {
+    name: 'an include asks for the ability of what it leads to',
+    file: 'src/lists/listing.ts',
+    find: 'request.requireAbility(ability)',
+    replace: '',
+    tests: ['test/routes/api/token.test.ts'],
+  },
+  {
+    name: 'an include asks whether the caller is banned from what it leads to',
+    file: 'src/lists/listing.ts',
+    find: "refusal(request.identity, permission) === 'prohibited'",
+    replace: 'false',
+    tests: ['test/routes/web/banned.test.ts'],
+  },
+  {
     name: 'a route asks for its permission',
     file: 'src/http/access.ts',
     find: 'if (permission !== undefined && loaderOf(access) === null) requirePermission(request)',

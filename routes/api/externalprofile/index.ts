@@ -5,7 +5,6 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
-import { where } from '#src/database/select.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
@@ -15,6 +14,7 @@ import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
 import { createExternalProfiles, listedProfiles } from '#src/lists/external-profiles.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
+import { where } from '#src/query/scope.ts'
 
 const Site = Label(
   EXTERNAL_PROFILE_SITE,

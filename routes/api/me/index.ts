@@ -1,28 +1,18 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { forbidden } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { me as endpoint } from '#src/api/endpoints.ts'
 import { failure, success } from '#src/api/responses.ts'
-import type { Ability } from '#src/auth/ability.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { refusal } from '#src/auth/permission.ts'
 import { userValues } from '#src/database/identity-columns.ts'
-import { selectIncludes, selecting } from '#src/database/select.ts'
 import { listAsker } from '#src/lists/listing.ts'
+import { createFinder } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { render } from '#src/query/render.ts'
 
-/** What a token has to allow before it sees more than whose it is, and what its user must not be banned from. */
-const INCLUDES: readonly [include: string, ability: Ability, permission: string][] = [
-  ['externalprofiles', 'read:externalprofile', 'view external profile'],
-  ['notifications', 'read:notification', 'view notification'],
-  ['playlists', 'read:playlist', 'view playlist'],
-]
-
 const me: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(endpoint)
-  const selection = selecting(app.config)
+  const finder = createFinder(app.config)
 
   app.get(
     '',
@@ -45,17 +35,11 @@ const me: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const query = parse(request.url)
-      const identity = request.identity as Identity
       if (query.includes.size > 0) request.requireStanding()
-      for (const [name, ability, permission] of INCLUDES) {
-        if (!query.includes.has(name)) continue
-        request.requireAbility(ability)
-        if (refusal(identity, permission) === 'prohibited') throw forbidden(MESSAGES.prohibited)
-      }
-      const { user } = identity
+      const { user } = request.identity as Identity
       const values = userValues(user)
       const select = (db: typeof app.database.kysely) =>
-        selectIncludes(db, endpoint.resource, user.id, values, selection(query))
+        finder.includes(db, endpoint.resource, user.id, values, query)
       const found = await (query.includes.size === 0
         ? select(app.database.kysely)
         : app.database.list(listAsker(endpoint, request, query), select))

@@ -5,7 +5,6 @@ import { MESSAGES } from '#src/answers/messages.ts'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
-import { where } from '#src/database/select.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
@@ -16,6 +15,7 @@ import { listing, showing } from '#src/lists/listing.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { createPlaylists, LISTED_PLAYLISTS } from '#src/lists/playlists.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
+import { where } from '#src/query/scope.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
 const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])

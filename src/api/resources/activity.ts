@@ -1,7 +1,7 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 
 /** Something that happened to the user's account. */
-export const activity: Resource = {
+export const activityShape = shape({
   type: 'activity',
   plural: 'activities',
   about: "Something that happened to the user's account.",
@@ -37,5 +37,4 @@ export const activity: Resource = {
       example: 'Mozilla/5.0',
     },
   },
-  relations: {},
-}
+})

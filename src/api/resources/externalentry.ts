@@ -1,7 +1,5 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { TIMESTAMPS } from './dates.ts'
-import { externalProfile } from './externalprofile.ts'
-import { anime } from './wiki/anime.ts'
 
 export const EXTERNAL_ENTRY_STATUS = [
   'Watching',
@@ -13,7 +11,7 @@ export const EXTERNAL_ENTRY_STATUS = [
 ] as const
 
 /** An anime in somebody's profile on another site. */
-export const externalEntry: Resource = {
+export const externalEntryShape = shape({
   type: 'externalentry',
   plural: 'externalentries',
   about: "An anime in a user's profile on another site.",
@@ -39,12 +37,4 @@ export const externalEntry: Resource = {
     anime_id: { kind: 'integer', shown: 'never' },
     profile_id: { kind: 'integer', shown: 'never' },
   },
-  relations: {
-    anime: { resource: () => anime, many: false, join: { by: 'our column', column: 'anime_id' } },
-    externalprofile: {
-      resource: () => externalProfile,
-      many: false,
-      join: { by: 'our column', column: 'profile_id' },
-    },
-  },
-}
+})

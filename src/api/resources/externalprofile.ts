@@ -1,13 +1,11 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { TIMESTAMPS } from './dates.ts'
-import { externalEntry } from './externalentry.ts'
-import { publicUser } from './public-user.ts'
 
 export const EXTERNAL_PROFILE_SITE = ['MyAnimeList', 'AniList', 'Kitsu'] as const
 export const EXTERNAL_PROFILE_VISIBILITY = ['Public', 'Private'] as const
 
 /** Somebody's profile on another site. */
-export const externalProfile: Resource = {
+export const externalProfileShape = shape({
   type: 'externalprofile',
   plural: 'externalprofiles',
   about: "A user's profile on another site.",
@@ -33,12 +31,4 @@ export const externalProfile: Resource = {
     },
     user_id: { kind: 'integer', shown: 'never' },
   },
-  relations: {
-    externalentries: {
-      resource: () => externalEntry,
-      many: true,
-      join: { by: 'their column', column: 'profile_id' },
-    },
-    user: { resource: () => publicUser, many: false, join: { by: 'our column', column: 'user_id' } },
-  },
-}
+})

@@ -1,9 +1,9 @@
 import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
 /** Something that a user was told. */
-export const notification: Resource = {
+export const notificationShape = shape({
   type: 'notification',
   plural: 'notifications',
   about: 'Something that a user was told.',
@@ -36,6 +36,5 @@ export const notification: Resource = {
       example: null,
     },
   },
-  relations: {},
   except: { column: 'type', value: PANEL_NOTIFICATION },
-}
+})

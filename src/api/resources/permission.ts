@@ -1,8 +1,8 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
 /** A permission. */
-export const permission: Resource = {
+export const permissionShape = shape({
   type: 'permission',
   plural: 'permissions',
   about: 'Something that may be done.',
@@ -13,11 +13,10 @@ export const permission: Resource = {
     id: { kind: 'integer', shown: 'default', about: 'The id.', example: 50 },
     name: { kind: 'string', shown: 'default', about: 'What it allows.', example: 'create playlist' },
   },
-  relations: {},
-}
+})
 
 /** A role: permissions under a name. */
-export const role: Resource = {
+export const roleShape = shape({
   type: 'role',
   plural: 'roles',
   about: 'Permissions under a name.',
@@ -47,11 +46,4 @@ export const role: Resource = {
       example: 0,
     },
   },
-  relations: {
-    permissions: {
-      resource: () => permission,
-      many: true,
-      join: { by: 'pivot', table: 'role_has_permissions', ours: 'role_id', theirs: 'permission_id' },
-    },
-  },
-}
+})

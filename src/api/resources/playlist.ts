@@ -1,13 +1,10 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { TIMESTAMPS } from './dates.ts'
-import { publicUser } from './public-user.ts'
-import { track } from './track.ts'
-import { image } from './wiki/image.ts'
 
 export const PLAYLIST_VISIBILITY = ['Public', 'Private', 'Unlisted'] as const
 
 /** A playlist, whose id is its hashid. */
-export const playlist: Resource = {
+export const playlistShape = shape({
   type: 'playlist',
   plural: 'playlists',
   about: 'A list of theme videos in an order.',
@@ -58,22 +55,4 @@ export const playlist: Resource = {
       example: 12,
     },
   },
-  relations: {
-    images: {
-      resource: () => image,
-      many: true,
-      join: {
-        by: 'pivot',
-        table: 'imageables',
-        ours: 'imageable_id',
-        theirs: 'image_id',
-        type: 'imageable_type',
-        types: ['App\\Models\\List\\Playlist'],
-      },
-    },
-    first: { resource: () => track, many: false, join: { by: 'our column', column: 'first_id' } },
-    last: { resource: () => track, many: false, join: { by: 'our column', column: 'last_id' } },
-    tracks: { resource: () => track, many: true, join: { by: 'their column', column: 'playlist_id' } },
-    user: { resource: () => publicUser, many: false, join: { by: 'our column', column: 'user_id' } },
-  },
-}
+})

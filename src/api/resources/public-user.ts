@@ -1,7 +1,7 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 
 /** A user as everybody sees it. */
-export const publicUser: Resource = {
+export const publicUserShape = shape({
   type: 'user',
   plural: 'users',
   about: 'A user, as everybody sees it.',
@@ -18,6 +18,5 @@ export const publicUser: Resource = {
       sort: false,
     },
   },
-  relations: {},
   onlyNull: 'deleted_at',
-}
+})

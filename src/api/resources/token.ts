@@ -1,6 +1,6 @@
 import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
 import { millisToTimestamp } from '#src/auth/time.ts'
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
 /** When a token ends, as the database would write it; null for never. */
@@ -11,7 +11,7 @@ function endsAt(columns: Readonly<Record<string, unknown>>, lifetimes: TokenLife
 }
 
 /** A personal access token, without its secret. */
-export const token: Resource = {
+export const tokenShape = shape({
   type: 'token',
   plural: 'tokens',
   about: 'A personal access token, without its secret.',
@@ -88,5 +88,4 @@ export const token: Resource = {
       example: null,
     },
   },
-  relations: {},
-}
+})

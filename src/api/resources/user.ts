@@ -1,17 +1,12 @@
-import type { Field, Resource } from '#src/query/resource.ts'
-import { activity } from './activity.ts'
+import { shape } from '#src/query/declare.ts'
+import type { Field } from '#src/query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
-import { externalProfile } from './externalprofile.ts'
-import { notification } from './notification.ts'
-import { permission, role } from './permission.ts'
-import { playlist } from './playlist.ts'
-import { token } from './token.ts'
 
 /** Nobody searches among one user, the caller. */
-const mine = (field: Field): Field => ({ ...field, filter: false, sort: false })
+const mine = <const F extends Field>(field: F) => ({ ...field, filter: false, sort: false }) as const
 
 /** A user as its owner sees it. */
-export const user: Resource = {
+export const userShape = shape({
   type: 'user',
   schemaName: 'me',
   plural: 'users',
@@ -53,53 +48,4 @@ export const user: Resource = {
       example: null,
     }),
   },
-  relations: {
-    activities: {
-      resource: () => activity,
-      many: true,
-      join: { by: 'their column', column: 'user_id' },
-    },
-    externalprofiles: {
-      resource: () => externalProfile,
-      many: true,
-      join: { by: 'their column', column: 'user_id' },
-    },
-    notifications: {
-      resource: () => notification,
-      many: true,
-      join: { by: 'their morph', id: 'notifiable_id', type: 'notifiable_type' },
-    },
-    permissions: {
-      resource: () => permission,
-      many: true,
-      join: {
-        by: 'pivot',
-        table: 'model_has_permissions',
-        ours: 'model_id',
-        theirs: 'permission_id',
-        type: 'model_type',
-      },
-    },
-    playlists: {
-      resource: () => playlist,
-      many: true,
-      join: { by: 'their column', column: 'user_id' },
-    },
-    roles: {
-      resource: () => role,
-      many: true,
-      join: {
-        by: 'pivot',
-        table: 'model_has_roles',
-        ours: 'model_id',
-        theirs: 'role_id',
-        type: 'model_type',
-      },
-    },
-    tokens: {
-      resource: () => token,
-      many: true,
-      join: { by: 'their morph', id: 'tokenable_id', type: 'tokenable_type' },
-    },
-  },
-}
+})

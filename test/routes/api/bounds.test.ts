@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { MOST_INCLUDED } from '#src/database/select.ts'
+import { MOST_INCLUDED } from '#src/database/select/found.ts'
 import { addUser, get, send, startApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE } from '../../support/databases.ts'
 import { addEntryVideo, addPlaylist, addTracks } from '../../support/rows.ts'

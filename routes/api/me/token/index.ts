@@ -4,20 +4,21 @@ import { Type } from 'typebox'
 import { notFound } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
-import { user as userResource } from '#src/api/resources/user.ts'
+import { user as userResource } from '#src/api/resources.ts'
 import { failure, REVOKED_TOKENS, revokedTokens, success } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { belongingTo, selecting, selectOne } from '#src/database/select.ts'
 import { titleOf } from '#src/input/list.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '#src/input/token.ts'
 import { integerOf, reading } from '#src/input/values.ts'
 import { ownList } from '#src/lists/own-list.ts'
+import { createFinder } from '#src/query/find.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { render } from '#src/query/render.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 
 const MAX_ABILITIES = 100
 
@@ -55,13 +56,13 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database
   const relation = relationAt(userResource, ['tokens'])
   const parse = queryParser(myToken)
-  const selection = selecting(app.config)
+  const finder = createFinder(app.config)
   const unknown = { 404: failure('The user has no such token.', MESSAGES.notFound) }
 
   /** A user's token as it is shown. @throws {HttpError} 404 when there is no such token */
   const show = async (request: FastifyRequest, id: number, query = parse('')) => {
     const own = belongingTo(relation, (request.identity as Identity).user.id)
-    const found = await selectOne(kysely, myToken.resource, own, id, selection(query))
+    const found = await finder.one(kysely, myToken.resource, own, id, query)
     if (found === null) throw notFound()
     return render(myToken.resource, found, query)
   }

@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { tracksBackward, tracksForward } from '#src/api/endpoints.ts'
-import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
+import { playlist as playlistResource } from '#src/api/resources.ts'
 import { missing, success } from '#src/api/responses.ts'
-import { allOf, belongingTo, where } from '#src/database/select.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
 import { listing } from '#src/lists/listing.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { allOf, belongingTo, where } from '#src/query/scope.ts'
 
 const toView = {
   auth: 'optional',

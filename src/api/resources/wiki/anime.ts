@@ -1,16 +1,11 @@
-import type { Resource } from '#src/query/resource.ts'
-import { animeTheme } from './animetheme.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
-import { image } from './image.ts'
 
 export const ANIME_FORMAT = ['TV', 'TV Short', 'OVA', 'Movie', 'Special', 'ONA'] as const
 export const ANIME_SEASON = ['Winter', 'Spring', 'Summer', 'Fall'] as const
 
-/** How `imageables` names an anime: by a word, and by its class where a row is from before there were words. */
-const ANIME_TYPES = ['anime', 'App\\Models\\Wiki\\Anime'] as const
-
 /** A production with themes. */
-export const anime: Resource = {
+export const animeShape = shape({
   type: 'anime',
   plural: 'anime',
   about: 'An anime.',
@@ -64,24 +59,5 @@ export const anime: Resource = {
       example: 2009,
     },
   },
-  relations: {
-    animethemes: {
-      resource: () => animeTheme,
-      many: true,
-      join: { by: 'their column', column: 'anime_id' },
-    },
-    images: {
-      resource: () => image,
-      many: true,
-      join: {
-        by: 'pivot',
-        table: 'imageables',
-        ours: 'imageable_id',
-        theirs: 'image_id',
-        type: 'imageable_type',
-        types: ANIME_TYPES,
-      },
-    },
-  },
   onlyNull: 'deleted_at',
-}
+})

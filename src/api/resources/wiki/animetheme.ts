@@ -1,14 +1,10 @@
-import type { Resource } from '#src/query/resource.ts'
-import { anime } from './anime.ts'
-import { animeThemeEntry } from './animethemeentry.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
-import { group } from './group.ts'
-import { song } from './song.ts'
 
 export const THEME_TYPE = ['OP', 'ED', 'IN'] as const
 
 /** An opening or an ending of an anime. */
-export const animeTheme: Resource = {
+export const animeThemeShape = shape({
   type: 'animetheme',
   plural: 'animethemes',
   about: 'An opening or an ending of an anime.',
@@ -36,16 +32,6 @@ export const animeTheme: Resource = {
     group_id: { kind: 'integer', shown: 'never' },
     song_id: { kind: 'integer', shown: 'never' },
   },
-  relations: {
-    anime: { resource: () => anime, many: false, join: { by: 'our column', column: 'anime_id' } },
-    song: { resource: () => song, many: false, join: { by: 'our column', column: 'song_id' } },
-    animethemeentries: {
-      resource: () => animeThemeEntry,
-      many: true,
-      join: { by: 'their column', column: 'theme_id' },
-    },
-    group: { resource: () => group, many: false, join: { by: 'our column', column: 'group_id' } },
-  },
   except: { column: 'type', value: String(THEME_TYPE.indexOf('IN')) },
   onlyNull: 'deleted_at',
-}
+})

@@ -1,10 +1,8 @@
-import type { Resource } from '#src/query/resource.ts'
-import { animeTheme } from './animetheme.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
-import { video } from './video.ts'
 
 /** A version of a theme. */
-export const animeThemeEntry: Resource = {
+export const animeThemeEntryShape = shape({
   type: 'animethemeentry',
   plural: 'animethemeentries',
   about: 'A version of a theme, as it was shown in some episodes.',
@@ -48,17 +46,5 @@ export const animeThemeEntry: Resource = {
     },
     theme_id: { kind: 'integer', shown: 'never' },
   },
-  relations: {
-    animetheme: {
-      resource: () => animeTheme,
-      many: false,
-      join: { by: 'our column', column: 'theme_id' },
-    },
-    videos: {
-      resource: () => video,
-      many: true,
-      join: { by: 'pivot', table: 'anime_theme_entry_video', ours: 'entry_id', theirs: 'video_id' },
-    },
-  },
   onlyNull: 'deleted_at',
-}
+})

@@ -1,8 +1,8 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
 
 /** Who performs songs. */
-export const artist: Resource = {
+export const artistShape = shape({
   type: 'artist',
   plural: 'artists',
   about: 'Somebody who performs songs, or several together.',
@@ -21,6 +21,5 @@ export const artist: Resource = {
       example: null,
     },
   },
-  relations: {},
   onlyNull: 'deleted_at',
-}
+})

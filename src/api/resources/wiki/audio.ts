@@ -1,9 +1,9 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
 import { linkBelow } from './link.ts'
 
 /** The sound of a theme, as a file. */
-export const audio: Resource = {
+export const audioShape = shape({
   type: 'audio',
   plural: 'audios',
   about: 'An audio file of a theme.',
@@ -51,6 +51,5 @@ export const audio: Resource = {
       example: 'https://a.animethemes.moe/Bakemonogatari-OP1.ogg',
     },
   },
-  relations: {},
   onlyNull: 'deleted_at',
-}
+})

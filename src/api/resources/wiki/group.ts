@@ -1,8 +1,8 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
 
 /** Themes of an anime that belong together. */
-export const group: Resource = {
+export const groupShape = shape({
   type: 'group',
   plural: 'groups',
   about: 'Themes that belong together, such as those of a dubbed version.',
@@ -14,6 +14,5 @@ export const group: Resource = {
     name: { kind: 'string', shown: 'default', about: 'The name.', example: 'English Version' },
     slug: { kind: 'string', shown: 'default', about: 'Its name in addresses.', example: 'EN' },
   },
-  relations: {},
   onlyNull: 'deleted_at',
-}
+})

@@ -1,11 +1,11 @@
-import type { Resource } from '#src/query/resource.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
 import { linkBelow } from './link.ts'
 
 export const IMAGE_FACET = ['Small Cover', 'Large Cover', 'Grill', 'Document', 'Avatar', 'Banner'] as const
 
 /** A picture of something in the wiki. */
-export const image: Resource = {
+export const imageShape = shape({
   type: 'image',
   plural: 'images',
   about: 'A picture.',
@@ -28,7 +28,7 @@ export const image: Resource = {
       about: 'Where the file is in the storage.',
       example: 'anime/large-cover/bakemonogatari.jpg',
     },
-    file: { kind: 'string', shown: 'never' },
+    file: { kind: 'string', shown: 'never', column: null },
     link: {
       kind: 'string',
       shown: 'default',
@@ -43,6 +43,5 @@ export const image: Resource = {
       example: 'https://i.animethemes.moe/anime/large-cover/bakemonogatari.jpg',
     },
   },
-  relations: {},
   onlyNull: 'deleted_at',
-}
+})

@@ -1,5 +1,4 @@
-import type { Resource } from '#src/query/resource.ts'
-import { audio } from './audio.ts'
+import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
 import { linkBelow } from './link.ts'
 
@@ -28,7 +27,7 @@ export function videoTags({
 }
 
 /** A video of a theme, as a file. */
-export const video: Resource = {
+export const videoShape = shape({
   type: 'video',
   plural: 'videos',
   about: 'A video file of a theme.',
@@ -128,8 +127,5 @@ export const video: Resource = {
       example: 'https://v.animethemes.moe/Bakemonogatari-OP1.webm',
     },
   },
-  relations: {
-    audio: { resource: () => audio, many: false, join: { by: 'our column', column: 'audio_id' } },
-  },
   onlyNull: 'deleted_at',
-}
+})

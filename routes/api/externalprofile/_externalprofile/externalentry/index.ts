@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { forbidden } from '#src/answers/errors.ts'
 import { externalEntries as endpoint, oneExternalEntry } from '#src/api/endpoints.ts'
-import { externalProfile } from '#src/api/resources/externalprofile.ts'
+import { externalProfile } from '#src/api/resources.ts'
 import { missing, success } from '#src/api/responses.ts'
-import { belongingTo } from '#src/database/select.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { EntryPath, ProfilePath } from '#src/input/list-paths.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
 import { listing, showing } from '#src/lists/listing.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 
 const entries: FastifyPluginAsyncTypebox = async app => {
   const { config } = app

@@ -3,9 +3,8 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
-import { playlist as playlistResource } from '#src/api/resources/playlist.ts'
+import { playlist as playlistResource } from '#src/api/resources.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
-import { belongingTo } from '#src/database/select.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
@@ -16,6 +15,7 @@ import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { createTracks } from '#src/lists/tracks.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 
 const Id = (description: string, example: number) => Type.Integer({ description, examples: [example] })
 const Neighbour = (where: string) =>

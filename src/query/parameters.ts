@@ -1,0 +1,157 @@
+import { MOST_COST } from './cost.ts'
+import { PAGE_SIZE, VALUE_LIMITS } from './parse/limits.ts'
+import {
+  type Endpoint,
+  endpointTypes,
+  type Field,
+  includePaths,
+  isFilterable,
+  isSortable,
+  type Resource,
+} from './resource.ts'
+import { COMPARISONS_OF } from './values.ts'
+
+const listOf = (names: readonly string[]) => ({
+  type: 'array',
+  items: { type: 'string', enum: names },
+  uniqueItems: true,
+})
+
+/** The same inside of a deep object, where OpenAPI knows no lists and tools would write JSON. */
+const commaText = (names: readonly string[]) => {
+  const anyOf = `(${names.map(name => name.replaceAll('.', '\\.')).join('|')})`
+  return { type: 'string', pattern: `^${anyOf}(,${anyOf})*$`, description: names.join(', ') }
+}
+
+/** A parameter with names in brackets. */
+const deepObject = (name: string, description: string, properties: object, example: object) => ({
+  in: 'query',
+  name,
+  required: false,
+  description,
+  style: 'deepObject',
+  explode: true,
+  schema: { type: 'object', additionalProperties: false, properties },
+  example,
+})
+
+/** A parameter that is a comma-separated list. */
+const commaList = (name: string, description: string, names: readonly string[], example: string[]) => ({
+  in: 'query',
+  name,
+  required: false,
+  description,
+  style: 'form',
+  explode: false,
+  schema: listOf(names),
+  example,
+})
+
+/** The query parameters of an endpoint, as OpenAPI describes them, with the names that each takes. */
+export function queryParameters(endpoint: Endpoint): object[] {
+  const { resource, kind, search, isSequence = false } = endpoint
+  const types = endpointTypes(endpoint)
+  const paths = includePaths(endpoint)
+  const isIndex = kind === 'index'
+  const others = [...types.values()].filter(type => type !== resource)
+  const filtered = isSequence ? [] : isIndex ? [...types.values()] : others
+  return [
+    fieldsParameter(resource, types),
+    ...includeParameter(paths),
+    ...(search === 'names' ? [SEARCH] : []),
+    ...(filtered.length > 0
+      ? [deepObject('filter', FILTER, filterProperties(resource, filtered, paths, isIndex), {})]
+      : []),
+    ...(isIndex
+      ? [...(isSequence ? [] : [sortParameter(resource)]), PAGE]
+      : others.length > 0
+        ? [includedSortParameter(others)]
+        : []),
+  ]
+}
+
+const fieldsParameter = (resource: Resource, types: ReadonlyMap<string, Resource>) =>
+  deepObject(
+    'fields',
+    'The fields to show, by type, instead of the default ones.',
+    Object.fromEntries([...types].map(([name, type]) => [name, commaText(Object.keys(type.fields))])),
+    { [resource.type]: defaultNames(resource) },
+  )
+
+const includeParameter = (paths: readonly string[]) =>
+  paths
+    .slice(0, 1)
+    .map(path => commaList('include', 'The relations to include, as dotted paths.', paths, [path]))
+
+const SEARCH = {
+  in: 'query',
+  name: 'q',
+  required: false,
+  description: 'Words that a name must have, such as `best`. Only what is public is found.',
+  schema: { type: 'string', maxLength: VALUE_LIMITS.search },
+}
+
+function sortParameter(resource: Resource) {
+  const names = sortNames(resource)
+  return commaList('sort', 'The order, most important first; `-` turns one round.', names, names.slice(0, 1))
+}
+
+const includedSortParameter = (others: readonly Resource[]) =>
+  deepObject(
+    'sort',
+    'The order of what is included, by type.',
+    Object.fromEntries(others.map(type => [type.type, commaText(sortNames(type))])),
+    {},
+  )
+
+const PAGE = deepObject(
+  'page',
+  'Which page, and how many items on each.',
+  {
+    number: { type: 'integer', minimum: 1, default: 1 },
+    size: { type: 'integer', minimum: 1, maximum: PAGE_SIZE.most, default: PAGE_SIZE.standard },
+  },
+  { number: 1, size: PAGE_SIZE.standard },
+)
+
+const FILTER =
+  'Conditions. A name may be followed by a comparison (`name-like=%25op%25`) and by how it is joined to those before ' +
+  '(`name-like-or`); a comma-separated list means one of them, with `-not` none of them. A name alone is about every ' +
+  'type that has it, one in the brackets of a type about that type: `filter[track][video_id]=1`. A question that costs ' +
+  `too much is a 422: over ${MOST_COST.guest} for guests and ${MOST_COST.user} for users, as the README counts it.`
+
+const defaultNames = ({ fields }: Resource) =>
+  Object.keys(fields)
+    .filter(name => fields[name]?.shown === 'default')
+    .join(',')
+
+function sortNames({ fields }: Resource): string[] {
+  const names = Object.keys(fields).filter(name => isSortable(fields[name] as Field))
+  return [...names.flatMap(name => [name, `-${name}`]), 'random']
+}
+
+function filterProperties(
+  resource: Resource,
+  about: readonly Resource[],
+  paths: readonly string[],
+  isIndex: boolean,
+): Record<string, object> {
+  const properties: Record<string, object> = {}
+  for (const type of about) {
+    for (const [name, field] of Object.entries(type.fields)) {
+      if (!isFilterable(field)) continue
+      properties[name] ??= {
+        type: 'string',
+        description: `${field.labels ? field.labels.join(', ') : field.kind}; ${COMPARISONS_OF[field.kind].join(', ')}`,
+      }
+    }
+  }
+  if (isIndex && paths.length > 0) {
+    properties.has = { type: 'string', description: `related rows exist: ${paths.join(', ')}` }
+  }
+  for (const type of about) {
+    if (type === resource || !Object.values(type.fields).some(isFilterable)) continue
+    properties[type.type] = { type: 'object', description: `conditions on each ${type.type} alone` }
+  }
+  return properties
+}

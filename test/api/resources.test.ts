@@ -1,0 +1,136 @@
+import t from 'tap'
+import { me } from '#src/api/endpoints.ts'
+import * as resources from '#src/api/resources.ts'
+import {
+  belongsTo,
+  belongsToMany,
+  hasMany,
+  morphMany,
+  pivotFields,
+  resource,
+  shape,
+} from '#src/query/declare.ts'
+import {
+  type Endpoint,
+  includeGuards,
+  includePaths,
+  includeTree,
+  type Resource,
+} from '#src/query/resource.ts'
+import { where } from '#src/query/scope.ts'
+
+const NAMES = { type: 'playlist', plural: 'playlists', about: '' }
+const TABLE = { ...NAMES, table: 'playlists', key: 'playlist_id' } as const
+const TEXT = { kind: 'string', shown: 'default' } as const
+
+// Each line that is marked has one fault, and would not be allowed to be marked without it.
+t.test('names of tables and columns that the schema does not have do not compile', async t => {
+  const playlist = shape({ ...TABLE, fields: { name: TEXT, id: { ...TEXT, column: 'hashid' } } })
+  t.equal(playlist.table, 'playlists')
+
+  // @ts-expect-error
+  shape({ ...NAMES, table: 'playlistz', key: 'id', fields: {} })
+  // @ts-expect-error
+  shape({ ...NAMES, table: 'playlists', key: 'id', fields: {} })
+  // @ts-expect-error
+  shape({ ...TABLE, fields: { nam: TEXT } })
+  // @ts-expect-error
+  shape({ ...TABLE, fields: { id: { ...TEXT, column: 'hashidd' } } })
+  // @ts-expect-error
+  shape({ ...TABLE, fields: { next: { ...TEXT, column: null } } })
+  // @ts-expect-error
+  shape({ ...TABLE, fields: { link: { ...TEXT, computed: { columns: ['path'], value: () => '' } } } })
+  // @ts-expect-error
+  shape({ ...TABLE, fields: {}, onlyNull: 'deleted_at' })
+  // @ts-expect-error
+  shape({ ...TABLE, fields: {}, except: { column: 'type', value: '' } })
+
+  shape({ ...TABLE, fields: { next: { kind: 'string', shown: 'never', column: null } } })
+  shape({ ...TABLE, fields: { link: { ...TEXT, computed: { columns: ['hashid'], value: () => '' } } } })
+})
+
+t.test('nor do such columns of relations, and relations that do not say what they take', async t => {
+  const { image, notification, playlist, publicUser, track } = resources
+  const access = 'inherited'
+  const pivot = { table: 'imageables', ours: 'imageable_id', theirs: 'image_id', access } as const
+  const own = shape({ ...TABLE, fields: {} })
+
+  resource(own, { user: belongsTo(() => publicUser, { column: 'user_id', access }) })
+  // @ts-expect-error
+  resource(own, { user: belongsTo(() => publicUser, { column: 'owner_id', access }) })
+  // @ts-expect-error
+  resource(own, { user: belongsTo(() => publicUser, { column: 'user_id' }) })
+  const join = { by: 'our column', column: 'user_id' } as const
+  // @ts-expect-error
+  resource(own, { user: { resource: () => publicUser, many: false, join } })
+  // @ts-expect-error
+  hasMany(() => track, { column: 'user_id', access })
+  // @ts-expect-error
+  hasMany(() => track, { column: 'playlist_id', access: { ability: 'read:tracks', permission: null } })
+  // @ts-expect-error
+  morphMany(() => notification, { id: 'tokenable_id', type: 'notifiable_type', access })
+  // @ts-expect-error
+  morphMany(() => notification, { id: 'notifiable_id', type: 'tokenable_type', access })
+
+  belongsToMany(() => image, pivot)
+  // @ts-expect-error
+  belongsToMany(() => image, { ...pivot, table: 'imageable' })
+  // @ts-expect-error
+  belongsToMany(() => image, { ...pivot, ours: 'playlist_id' })
+  // @ts-expect-error
+  belongsToMany(() => image, { ...pivot, theirs: 'picture_id' })
+  // @ts-expect-error
+  belongsToMany(() => image, { ...pivot, type: 'model_type' })
+  // @ts-expect-error
+  belongsToMany(() => image, { ...pivot, onlyNull: 'deleted_at' })
+  // @ts-expect-error
+  pivotFields({ table: 'performances', name: '', about: '', fields: { aliaz: TEXT } })
+  const shows = pivotFields({ table: 'performances', name: '', about: '', fields: { alias: TEXT } })
+  // @ts-expect-error
+  belongsToMany(() => image, { ...pivot, shows })
+
+  const list = { kind: 'index', includes: [], search: 'ignored' } as const
+  const order = [{ column: 'user_id', descending: false }] as const
+  const endpoint: Endpoint<'playlists'> = { ...list, resource: playlist, order }
+  t.equal(endpoint.resource, playlist)
+  // @ts-expect-error
+  const other: Endpoint<'playlists'> = { ...list, resource: track }
+  const position = [{ column: 'position', descending: true }] as const
+  // @ts-expect-error
+  const ordered: Endpoint<'playlists'> = { ...endpoint, order: position }
+  t.ok(other && ordered && where('visibility', '=', 0))
+})
+
+t.test('a field cannot count what is no relation', async t => {
+  const tracks = {
+    kind: 'integer',
+    shown: 'default',
+    aggregate: { of: 'count', relation: 'tracks' },
+  } as const
+  t.throws(() => resource(shape({ ...TABLE, fields: { tracks } })), /playlist.tracks counts tracks/)
+})
+
+t.test('what the includes of GET /me take', async t => {
+  const guards = Object.fromEntries(
+    includePaths(me).map(path => [path, includeGuards(me.resource, includeTree(me.resource, [path]))]),
+  )
+  t.strictSame(guards, {
+    externalprofiles: [{ ability: 'read:externalprofile', permission: 'view external profile' }],
+    notifications: [{ ability: 'read:notification', permission: 'view notification' }],
+    permissions: [],
+    playlists: [{ ability: 'read:playlist', permission: 'view playlist' }],
+    roles: [],
+    'roles.permissions': [],
+  })
+})
+
+t.test('what is included below something takes as much', async t => {
+  const site: Resource<'sessions'> = resource(shape({ ...NAMES, table: 'sessions', key: 'id', fields: {} }), {
+    user: belongsTo(() => resources.user, { column: 'user_id', access: 'inherited' }),
+  })
+  const tree = includeTree(site, ['user.tokens', 'user.activities'])
+  t.strictSame(includeGuards(site, tree), [
+    { ability: 'read:me', permission: null },
+    { ability: 'read:token', permission: null },
+  ])
+})

@@ -59,8 +59,8 @@ export const ACCESS: readonly Mutant[] = [
     replace: '',
     also: [
       {
-        file: 'plugins/authority.ts',
-        find: '!confirmsPassword && this.owesPassword()',
+        file: 'src/accounts/authority.ts',
+        find: '!confirmsPassword && caller.owesPassword()',
         replace: 'false',
       },
     ],

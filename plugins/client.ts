@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
 }
 
-/** Adds what use-cases read of a request's head and connection: see `Caller`. */
+/** Adds what use-cases know of the client beside its address: see `Caller`. */
 export default fp(
   async app => {
     app.decorateRequest('userAgent', {
@@ -25,5 +25,5 @@ export default fp(
       },
     })
   },
-  { name: 'caller' },
+  { name: 'client' },
 )

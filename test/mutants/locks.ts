@@ -200,8 +200,8 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: 'the command line waits for forms',
-    file: 'src/commands/grants.ts',
-    find: 'await lockUser(transaction, holder.userId)',
+    file: 'src/accounts/roles.ts',
+    find: 'await lockUser(transaction, userId)',
     replace: '',
     tests: ['test/routes/admin/waiting-forms.test.ts'],
   },

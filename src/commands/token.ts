@@ -1,12 +1,13 @@
 import { Command } from 'commander'
+import { pruneEndedTokens } from '#src/accounts/maintenance.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
 import { HttpError } from '#src/answers/errors.ts'
 import { ABILITIES, unknownAbilities } from '#src/auth/ability.ts'
 import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
 import { visibleTitle } from '#src/auth/name.ts'
-import { HOUR_MS, MINUTE_MS, millisToSeconds } from '#src/auth/time.ts'
+import { HOUR_MS, millisToSeconds } from '#src/auth/time.ts'
 import { parseAbilities } from '#src/auth/token.ts'
-import { findToken, listTokens, pruneTokens } from '#src/database/tokens.ts'
+import { findToken, listTokens } from '#src/database/tokens.ts'
 import { MAX_TOKEN_NAME } from '#src/input/token.ts'
 import {
   type CommandContext,
@@ -178,10 +179,9 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
 }
 
 async function prune(context: CommandContext, hours: number) {
-  await withDatabase(context, 'token prune', async ({ kysely }, { tokenExpiration }) => {
-    const ended = context.clock() - hours * HOUR_MS
-    await pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * MINUTE_MS)
-    if (tokenExpiration === null) context.warn('Expiration value not specified in configuration file.')
+  await withDatabase(context, 'token prune', async ({ kysely }, config) => {
+    await pruneEndedTokens(kysely, config, context.clock() - hours * HOUR_MS)
+    if (config.tokenExpiration === null) context.warn('Expiration value not specified in configuration file.')
     context.print(`Tokens expired for more than [${hours} hours] pruned successfully.`)
   })
 }

@@ -45,5 +45,5 @@ export default fp(
       await activity.flush()
     })
   },
-  { name: 'activity', dependencies: ['client', 'counters', 'identify', 'request-end'] },
+  { name: 'activity', dependencies: ['counters', 'identify', 'request-end'] },
 )

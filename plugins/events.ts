@@ -32,5 +32,5 @@ export default fp(
     app.onRequestEnd(() => events.flush())
     app.addHook('onClose', () => events.close())
   },
-  { name: 'events', dependencies: ['client', 'client-address', 'database', 'request-end'] },
+  { name: 'events', dependencies: ['database', 'request-end'] },
 )

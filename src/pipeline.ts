@@ -42,6 +42,7 @@ import securityHeaders from '../plugins/security-headers.ts'
 import securityMails from '../plugins/security-mails.ts'
 import sentOnce from '../plugins/sent-once.ts'
 import sessions from '../plugins/sessions.ts'
+import staff from '../plugins/staff.ts'
 import steps from '../plugins/steps.ts'
 import tokens from '../plugins/tokens.ts'
 import userKeys from '../plugins/user-keys.ts'
@@ -106,6 +107,7 @@ const USE_CASES: readonly FastifyPluginAsync[] = [
   forgottenPassword,
   securityMails,
   tokens,
+  staff,
   userKeys,
   openapi,
 ]

@@ -23,13 +23,7 @@ export default fp(
       if (!app.noteOutage(error)) log.warn({ err: error }, sentence)
     }
     const activity = createActivity({ kysely, clock, monotonic, onFailure })
-    const pruning = {
-      kysely,
-      config,
-      attemptCounts,
-      onFailure: (error: Error) => onFailure(error, 'what is over could not be deleted'),
-    }
-    const prune = () => pruneExpired(pruning, clock())
+    const prune = () => pruneExpired({ kysely, config, attemptCounts, onFailure }, clock())
     app.decorate('activity', { ...activity, prune })
     app.onRequestEnd(request => activity.note(request))
 

@@ -24,7 +24,16 @@ export interface Claimant extends Pick<Caller, 'identity' | 'session' | 'clientA
 
 /** Asks callers' authority again where it is used. */
 export interface AuthorityGuard {
-  /** Does what `Caller.authorized()` says. */
+  /**
+   * Runs a write that gives or takes power: roles, permissions, bans, tokens, sessions, devices, second factors, passwords,
+   * e-mail addresses. In one transaction it locks the users, finds out once more who calls and whether the route lets
+   * them, and then writes: nothing that was revoked before the commit gives anything, however long the request waited for
+   * a password hash, a mail, another service or its own body.
+   *
+   * Inside, only the transaction may be used. What is kept in memory, recorded or sent comes after it.
+   *
+   * @throws {HttpError} 401 when the session or token is over by now, 403 and 423 as the route's access says
+   */
   authorized<T, I extends Identity>(
     caller: Claimant,
     write: AuthorizedWrite<T, I>,

@@ -37,8 +37,8 @@ interface PruningOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes' | 'tokenExpiration'> & SessionLifetimes
   attemptCounts: Pick<AttemptCounts, 'prune'>
-  /** Told of what could not be deleted: it keeps nothing else waiting. */
-  onFailure(error: Error): void
+  /** Told of what could not be deleted, with a sentence for the log: it keeps nothing else waiting. */
+  onFailure(error: Error, sentence: string): void
 }
 
 /**
@@ -67,7 +67,7 @@ export async function pruneExpired(
     () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),
     () => attemptCounts.prune(),
   ]) {
-    await prune().catch(onFailure)
+    await prune().catch(error => onFailure(error, 'what is over could not be deleted'))
   }
 }
 

@@ -12,7 +12,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     app.decorateRequest('endWrite', null)
-    app.addStep('preHandler', oneUsersWritesStep(app.config.databaseConnections))
+    app.addStep('authorize', oneUsersWritesStep(app.config.databaseConnections))
     app.onRequestEnd(request => request.endWrite?.())
   },
   { name: 'user-writes', dependencies: ['identify', 'request-end', 'steps'] },

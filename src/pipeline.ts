@@ -43,6 +43,7 @@ import securityHeaders from '../plugins/security-headers.ts'
 import securityMails from '../plugins/security-mails.ts'
 import sentOnce from '../plugins/sent-once.ts'
 import sessions from '../plugins/sessions.ts'
+import staff from '../plugins/staff.ts'
 import steps from '../plugins/steps.ts'
 import tokens from '../plugins/tokens.ts'
 import userKeys from '../plugins/user-keys.ts'
@@ -83,6 +84,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   identify, // who calls: by session, remembered browser or bearer token; once more when the body came late
   rateLimit, // 429 for too many requests of a user or an address
   csrf, // 419 for a change in a session that no page of ours asked for; its guards may wait for the body's token
+  userWrites, // 503 when too many writes of one user wait, before any row is read
   access, // 401, 403, 404, 405 as the route declares; then loads the row that the path names: 404, 403
   panel, // 403 for a form of the panel from a page of another origin
   // With the body, once its schema has accepted it.
@@ -93,7 +95,6 @@ const STEPS: readonly FastifyPluginAsync[] = [
   credentials,
   ownPassword, // 422 without the password that a form brings along
   confirmation, // asks before a form does what cannot be undone
-  userWrites, // 503 when too many writes of one user wait
   rowWrites, // 404, 403 where one statement finds, judges and writes a row
   requestLog, // one line, once it is over
 ]
@@ -108,6 +109,7 @@ const USE_CASES: readonly FastifyPluginAsync[] = [
   forgottenPassword,
   securityMails,
   tokens,
+  staff,
   userKeys,
   openapi,
 ]

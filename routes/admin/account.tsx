@@ -2,8 +2,6 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { notFound } from '#src/answers/errors.ts'
-import type { SessionIdentity } from '#src/auth/identity.ts'
-import { listBrowsers } from '#src/database/browsers.ts'
 import { listEvents } from '#src/database/events.ts'
 import { isYes } from '#src/input/account.ts'
 import { rowId } from '#src/input/row-id.ts'
@@ -13,18 +11,13 @@ import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { Devices, Events, Password } from '#src/panel/pages/account.tsx'
 import { aboutEnding, aboutEndingOthers } from '#src/panel/pages/questions.tsx'
+import { DEVICES_PATH, olderActivityPath, PASSWORD_PATH } from '#src/panel/paths.ts'
 
 const EVENTS_PER_PAGE = 50
 
 const account: FastifyPluginAsyncTypebox = async app => {
-  const { config, clock } = app
-  const { kysely } = app.database
-
-  const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
-
-  const currentOf = (request: FastifyRequest) => identityOf(request).session.id.digest()
-  const browsersOf = (request: FastifyRequest) =>
-    listBrowsers(kysely, identityOf(request).user.id, clock(), config)
+  const currentOf = (request: FastifyRequest) => request.sessionCaller().session.id.digest()
+  const browsersOf = (request: FastifyRequest) => app.browsers.list(request.user().id)
 
   app.get('/devices', { config: { access: LOGGED_IN }, schema: HIDDEN }, async (request, reply) =>
     reply.page(
@@ -40,14 +33,14 @@ const account: FastifyPluginAsyncTypebox = async app => {
         access: LOGGED_IN,
         asks: async request => {
           const others = (await browsersOf(request)).filter(({ id }) => id !== currentOf(request))
-          return others.length === 0 ? { unchanged: '/admin/devices' } : aboutEndingOthers(others)
+          return others.length === 0 ? { unchanged: DEVICES_PATH } : aboutEndingOthers(others)
         },
       },
       schema: HIDDEN,
     },
     async (request, reply) => {
-      await request.endBrowsers('others')
-      return reply.done('/admin/devices', 'devices-ended')
+      await app.browsers.end(request, 'others')
+      return reply.done(DEVICES_PATH, 'devices-ended')
     },
   )
 
@@ -66,8 +59,8 @@ const account: FastifyPluginAsyncTypebox = async app => {
       schema: { ...HIDDEN, params: Type.Object({ session: Type.String() }) },
     },
     async (request, reply) => {
-      if ((await request.endBrowsers({ id: request.params.session })) === 0) throw notFound()
-      return reply.done('/admin/devices', 'device-ended')
+      if ((await app.browsers.end(request, { id: request.params.session })) === 0) throw notFound()
+      return reply.done(DEVICES_PATH, 'device-ended')
     },
   )
 
@@ -79,14 +72,14 @@ const account: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { before } = request.query
-      const events = await listEvents(kysely, identityOf(request).user.id, {
+      const events = await listEvents(app.database.kysely, request.user().id, {
         most: EVENTS_PER_PAGE,
         before: typeof before === 'string' ? rowId(before) : null,
       })
       const last = events.length === EVENTS_PER_PAGE ? events.at(-1) : undefined
       return reply.page(
         { title: 'Activity', active: 'Activity' },
-        <Events events={events} older={last === undefined ? null : `/admin/activity?before=${last.id}`} />,
+        <Events events={events} older={last === undefined ? null : olderActivityPath(last.id)} />,
       )
     },
   )
@@ -123,9 +116,9 @@ const account: FastifyPluginAsyncTypebox = async app => {
         password_confirmation: repeated,
         revoke_tokens,
       } = request.body
-      const revokeTokens = isYes(revoke_tokens) || config.revokeTokensOnPasswordChange
+      const revokeTokens = isYes(revoke_tokens) || app.config.revokeTokensOnPasswordChange
       await request.changePassword(reply, { current, password, repeated, revokeTokens })
-      return reply.done('/admin/password', 'password-changed')
+      return reply.done(PASSWORD_PATH, 'password-changed')
     },
   )
 }

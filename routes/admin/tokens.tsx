@@ -3,7 +3,6 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { notFound, unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { SessionIdentity } from '#src/auth/identity.ts'
 import { millisToTimestamp } from '#src/auth/time.ts'
 import type { PlainToken } from '#src/auth/token.ts'
 import { tokensEndingWith } from '#src/database/token-endings.ts'
@@ -17,6 +16,7 @@ import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { aboutRevoking, aboutRevokingAll } from '#src/panel/pages/questions.tsx'
 import { IssuedToken, type ShownToken, Token, Tokens } from '#src/panel/pages/tokens.tsx'
+import { TOKENS_PATH, tokenPath } from '#src/panel/paths.ts'
 import { endOfToken } from '#src/panel/token-end.ts'
 import { PRESETS, SCOPES, TICKED } from '#src/panel/token-scopes.ts'
 
@@ -40,7 +40,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database
   const types = app.config.tokenableTypes
 
-  const ownerOf = ({ identity }: FastifyRequest) => ({ userId: (identity as SessionIdentity).user.id, types })
+  const ownerOf = (request: FastifyRequest) => ({ userId: request.user().id, types })
   const idOf = ({ params }: FastifyRequest) => rowId((params as { token: string }).token)
 
   const shown = (row: Omit<ShownToken, 'end'>): ShownToken => ({
@@ -94,7 +94,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     { id, plain }: { id: number; plain: PlainToken },
   ) => {
     const [token] = await listTokens(kysely, ownerOf(request), id)
-    reply.leadsTo = `/admin/tokens/${id}?done=issued-before`
+    reply.leadsTo = `${tokenPath(id)}?done=issued-before`
     return reply
       .code(201)
       .page(
@@ -155,14 +155,14 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         access: LOGGED_IN,
         asks: async request => {
           const ending = await listEnding(request, null)
-          return ending.length === 0 ? { unchanged: '/admin' } : aboutRevokingAll(ending)
+          return ending.length === 0 ? { unchanged: TOKENS_PATH } : aboutRevokingAll(ending)
         },
       },
       schema: HIDDEN,
     },
     async (request, reply) => {
       await app.tokens.revoke(request, { except: null }, 'all')
-      return reply.done('/admin', 'tokens-revoked')
+      return reply.done(TOKENS_PATH, 'tokens-revoked')
     },
   )
 
@@ -185,7 +185,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const id = idOf(request)
       await app.tokens.rename(request, id, request.body.name)
-      return reply.done(`/admin/tokens/${id}`, 'token-renamed')
+      return reply.done(tokenPath(id), 'token-renamed')
     },
   )
 
@@ -228,7 +228,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const id = idOf(request)
       if ((await app.tokens.revoke(request, { id }, id)) === 0) throw notFound()
-      return reply.done('/admin', 'token-revoked')
+      return reply.done(TOKENS_PATH, 'token-revoked')
     },
   )
 }

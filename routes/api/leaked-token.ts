@@ -1,9 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { noContent } from '#src/api/responses.ts'
-import { revokedDetails } from '#src/auth/events.ts'
-import { parseToken } from '#src/auth/token.ts'
-import { deleteReportedTokens, findReportedToken } from '#src/database/token-endings.ts'
 
 const Body = Type.Object({
   token: Type.String({
@@ -15,7 +12,6 @@ const Body = Type.Object({
 
 const leakedToken: FastifyPluginAsyncTypebox = async app => {
   if (!app.config.leakedTokens) return
-  const { kysely } = app.database
 
   app.post(
     '/leaked-token',
@@ -34,25 +30,7 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const credential = parseToken(request.body.token)
-      if (credential === null) return reply.code(204).send(null)
-      const { digest } = credential
-      const { reported } = await app.attempts.guess(request, digest, async () => {
-        const reported = await findReportedToken(kysely, digest, app.config.tokenableTypes)
-        return { isRight: reported !== null, reported }
-      })
-      if (reported === null) return reply.code(204).send(null)
-      const ended = await deleteReportedTokens(kysely, reported.ownerId, digest)
-      if (ended.length > 0) {
-        const user = (reported.isUsers && (await app.identities.user(reported.ownerId))?.user) || null
-        request.record('token revoked', {
-          userId: user?.id ?? null,
-          which: reported.id,
-          ...revokedDetails(ended),
-          cause: 'leaked',
-        })
-        if (user !== null) await app.mail.notify('tokenLeaked', user, text => text(user))
-      }
+      await app.reportLeakedToken(request, request.body.token)
       return reply.code(204).send(null)
     },
   )

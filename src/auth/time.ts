@@ -23,6 +23,9 @@ export function millisToTimestamp(millis: number): string {
 export const millisToSeconds = (millis: number): string =>
   millisToTimestamp(millis - (millis % 1000)).slice(0, 19)
 
+/** A moment in ISO 8601, in UTC and whole seconds; `millis` since the epoch. */
+export const millisToIso = (millis: number): string => `${new Date(millis).toISOString().slice(0, 19)}Z`
+
 const FIRST_YEAR = Date.parse('0001-01-01T00:00Z')
 const YEAR_10000 = Date.parse('+010000-01-01T00:00Z')
 

@@ -1,10 +1,12 @@
-import type { EventDetails, EventName } from '#src/auth/events.ts'
+import { createEvents } from '#src/accounts/events.ts'
+import { createOperator, type Operator } from '#src/accounts/grantor.ts'
 import type { Config } from '#src/config/config.ts'
 import { loadConfig } from '#src/config/load.ts'
 import type { Database } from '#src/database/connect.ts'
 import { connectDatabase } from '#src/database/connect.ts'
 import { insertEvents } from '#src/database/events.ts'
 import { isUnmigrated } from '#src/database/unavailable.ts'
+import { scheduleTimer } from '#src/runtime/schedule.ts'
 
 /** What a command has of the world around it. */
 export interface CommandContext {
@@ -27,21 +29,6 @@ export interface CommandContext {
 
 /** Something that the caller has to know and can mend: one sentence, without a stack. */
 export class CommandError extends Error {}
-
-/** Records that a command did something to an account. What was done stays done if that cannot be stored. */
-export async function recordEvent(
-  { clock, warn }: Pick<CommandContext, 'clock' | 'warn'>,
-  { kysely }: Database,
-  userId: number,
-  event: EventName,
-  details: EventDetails = {},
-): Promise<void> {
-  const by = { address: null, userAgent: null, isByOther: false, at: clock() }
-  const recorded = { userId, event, details: { ...details, by: 'command line' }, ...by }
-  await insertEvents(kysely, [recorded]).catch(error =>
-    warn(`It is done, but could not be added to the account's activity: ${error.message}`),
-  )
-}
 
 /**
  * Runs a command on the database, through the server that holds the embedded one if one does.
@@ -66,3 +53,37 @@ export async function withDatabase(
     await database.close()
   }
 }
+
+/** What a command has that does something to accounts. */
+export interface OperatorContext {
+  operator: Operator
+  kysely: Database['kysely']
+  config: Config
+  clock: CommandContext['clock']
+}
+
+/**
+ * Runs a command that does something to accounts, as {@link withDatabase} does. What it records is stored before it
+ * ends; what was done stays done if that fails.
+ */
+export const withOperator = (
+  context: CommandContext,
+  command: string,
+  run: (context: OperatorContext) => Promise<void>,
+): Promise<void> =>
+  withDatabase(context, command, async (database, config) => {
+    const { kysely } = database
+    const { clock, warn } = context
+    const events = createEvents({
+      store: recorded => insertEvents(kysely, recorded),
+      onFailure: ({ message }) =>
+        warn(`It is done, but could not be added to the account's activity: ${message}`),
+      clock,
+      schedule: scheduleTimer,
+    })
+    try {
+      await run({ operator: createOperator({ kysely, events }), kysely, config, clock })
+    } finally {
+      await events.close()
+    }
+  })

@@ -1,7 +1,8 @@
 import { Command } from 'commander'
-import { lockUser } from '#src/database/authority.ts'
-import { type Grantable, grant, revoke } from '#src/database/permissions.ts'
-import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import { createRoles } from '#src/accounts/roles.ts'
+import { createSubjects } from '#src/accounts/subjects.ts'
+import type { Grantable } from '#src/database/permissions.ts'
+import { type CommandContext, withOperator } from './context.ts'
 import { userByEmail } from './options.ts'
 
 interface Options {
@@ -12,27 +13,22 @@ interface Options {
 
 /** `<kind> grant | revoke`: what a user is given by name. */
 export function grantsCommand(context: CommandContext, kind: Grantable, about: string): Command {
-  const verb = (name: 'grant' | 'revoke', description: string, apply: typeof grant) =>
+  const verb = (name: 'grant' | 'revoke', description: string) =>
     new Command(name)
       .description(description)
       .requiredOption('--email <email>', "the user's e-mail address")
       .requiredOption(`--${kind} <${kind}>`, `the ${kind}'s name`)
       .action((options: Options) =>
-        withDatabase(context, `${kind} ${name}`, async (database, config) => {
+        withOperator(context, `${kind} ${name}`, async ({ operator, ...accounts }) => {
           const given = options[kind] ?? ''
-          const holder = await userByEmail(database, config, options.email)
-          const absent = await database.kysely.transaction().execute(async transaction => {
-            await lockUser(transaction, holder.userId)
-            return apply(transaction, kind, holder, [given])
-          })
-          if (absent.length > 0) throw new CommandError(`There is no ${kind} ${given}.`)
-          const event = `${kind} ${name === 'grant' ? 'granted' : 'revoked'}` as const
-          await recordEvent(context, database, holder.userId, event, { name: given })
+          const { userId } = await userByEmail(accounts, accounts.config, options.email)
+          const roles = createRoles({ ...accounts, subjects: createSubjects(accounts) })
+          await roles[name](operator, userId, kind, given)
           context.print(`${name === 'grant' ? 'Granted' : 'Revoked'} ${kind} ${given}: ${options.email}.`)
         }),
       )
   return new Command(kind)
     .description(about)
-    .addCommand(verb('grant', `give a user a ${kind}`, grant))
-    .addCommand(verb('revoke', `take a ${kind} from a user`, revoke))
+    .addCommand(verb('grant', `give a user a ${kind}`))
+    .addCommand(verb('revoke', `take a ${kind} from a user`))
 }

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
-import { insertNotification } from '#src/database/notifications.ts'
+import { createNotifications } from '#src/accounts/notifications.ts'
+import { createSubjects } from '#src/accounts/subjects.ts'
 import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '#src/input/notification.ts'
-import { type CommandContext, recordEvent, withDatabase } from './context.ts'
+import { type CommandContext, withOperator } from './context.ts'
 import { userByEmail } from './options.ts'
 
 /** `notification send`: tells a user something. */
@@ -40,12 +41,11 @@ function parseData(text: string): string {
 }
 
 async function send(context: CommandContext, { email, type, data }: SendOptions) {
-  await withDatabase(context, 'notification send', async (database, config) => {
-    const { userId } = await userByEmail(database, config, email)
-    const id = randomUUID()
-    const [userType] = config.tokenableTypes
-    await insertNotification(database.kysely, { id, userId, userType, type, data, now: context.clock() })
-    await recordEvent(context, database, userId, 'notified', { type })
+  await withOperator(context, 'notification send', async ({ operator, ...accounts }) => {
+    const { userId } = await userByEmail(accounts, accounts.config, email)
+    const subjects = createSubjects(accounts)
+    const notifications = createNotifications({ ...accounts, uuid: randomUUID, subjects })
+    const id = await notifications.send(operator.actingFor(userId), userId, { type, data })
     context.print(`Notified ${email}: ${id}.`)
   })
 }

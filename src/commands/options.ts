@@ -28,7 +28,11 @@ export function parseCount(text: string): number {
 }
 
 /** The user with an e-mail address, as the holder of what is given to users. @throws {CommandError} if there is none */
-export async function userByEmail({ kysely }: Database, { tokenableTypes }: Config, email: string) {
+export async function userByEmail(
+  { kysely }: Pick<Database, 'kysely'>,
+  { tokenableTypes }: Config,
+  email: string,
+) {
   const user = await findUserByEmail(kysely, email)
   if (user === null) throw new CommandError(`There is no user with the e-mail address ${email}.`)
   return { userId: user.id, name: user.name, types: tokenableTypes }

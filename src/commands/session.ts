@@ -1,7 +1,7 @@
 import { Command } from 'commander'
+import { createBrowsers } from '#src/accounts/browsers.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
-import { endBrowsers, listBrowsers } from '#src/database/browsers.ts'
-import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import { type CommandContext, CommandError, withDatabase, withOperator } from './context.ts'
 import { columns, userByEmail } from './options.ts'
 
 const EMAIL = ['--email <email>', "the user's e-mail address"] as const
@@ -30,8 +30,8 @@ export const sessionCommand = (context: CommandContext) =>
 async function list(context: CommandContext, email: string) {
   await withDatabase(context, 'session list', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
-    const now = context.clock()
-    const browsers = await listBrowsers(database.kysely, userId, now, config)
+    const { kysely } = database
+    const browsers = await createBrowsers({ kysely, config, clock: context.clock }).list(userId)
     const rows = browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => [
       id,
       millisToSeconds(lastActiveAt),
@@ -52,15 +52,13 @@ async function end(
   command: Command,
 ) {
   if ((id === undefined) !== (all === true)) command.error('error: give either the ID of a browser, or --all')
-  await withDatabase(context, 'session end', async (database, config) => {
-    const { userId } = await userByEmail(database, config, email)
-    const ended = await endBrowsers(database.kysely, userId, id === undefined ? { except: null } : { id })
+  await withOperator(context, 'session end', async ({ operator, ...accounts }) => {
+    const { userId } = await userByEmail(accounts, accounts.config, email)
+    const ended = await createBrowsers(accounts).end(
+      operator.actingFor(userId),
+      id === undefined ? 'all' : { id },
+    )
     if (ended === 0 && id !== undefined) throw new CommandError(`${email} has no browser ${id}.`)
-    if (ended > 0) {
-      await recordEvent(context, database, userId, 'session ended', {
-        which: id === undefined ? 'all' : 'another',
-      })
-    }
     context.print(id === undefined ? `${email} is logged out everywhere.` : `Logged out ${id}.`)
   })
 }

@@ -1,17 +1,21 @@
 import { Command } from 'commander'
-import { MESSAGES } from '#src/answers/messages.ts'
-import { ABILITIES, ALL_ABILITIES, unknownAbilities } from '#src/auth/ability.ts'
-import { revokedDetails } from '#src/auth/events.ts'
+import { pruneEndedTokens } from '#src/accounts/maintenance.ts'
+import { createTokens } from '#src/accounts/tokens.ts'
+import { HttpError } from '#src/answers/errors.ts'
+import { ABILITIES, unknownAbilities } from '#src/auth/ability.ts'
 import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
 import { visibleTitle } from '#src/auth/name.ts'
-import { HOUR_MS, MINUTE_MS, millisToSeconds } from '#src/auth/time.ts'
-import { mintSecret, PlainToken, parseAbilities } from '#src/auth/token.ts'
-import { lockUser } from '#src/database/authority.ts'
-import { deleteOwnTokens, deleteToken } from '#src/database/token-endings.ts'
-import { pruneTokens } from '#src/database/token-pruning.ts'
-import { findToken, insertToken, listTokens, replaceToken } from '#src/database/tokens.ts'
+import { HOUR_MS, millisToSeconds } from '#src/auth/time.ts'
+import { parseAbilities } from '#src/auth/token.ts'
+import { findToken, listTokens } from '#src/database/tokens.ts'
 import { MAX_TOKEN_NAME } from '#src/input/token.ts'
-import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import {
+  type CommandContext,
+  CommandError,
+  type OperatorContext,
+  withDatabase,
+  withOperator,
+} from './context.ts'
 import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'
 
 /** `token create | list | revoke | rotate | prune`: personal access tokens. */
@@ -86,25 +90,20 @@ async function createToken(
       `--ability ${unknown}: nothing here asks for it, but for ${Object.keys(ABILITIES).join(', ')}.`,
     )
   }
-  await withDatabase(context, 'token create', async (database, config) => {
-    const { userId, types } = await userByEmail(database, config, email)
-    const secret = mintSecret(config.tokenPrefix, context.random)
-    const id = await database.kysely.transaction().execute(async transaction => {
-      await lockUser(transaction, userId)
-      return insertToken(transaction, {
-        userId,
-        userType: types[0],
-        name,
-        digest: secret.digest(),
-        abilities: ability.length === 0 ? [ALL_ABILITIES] : ability,
-        expiresAt: expiresAt ?? null,
-        now,
-      })
+  await withOperator(context, 'token create', async accounts => {
+    const { userId } = await userByEmail(accounts, accounts.config, email)
+    const { plain } = await tokensOf(context, accounts).issue(accounts.operator.actingFor(userId), {
+      name,
+      abilities: ability.length === 0 ? null : ability,
+      expires_at: expiresAt === undefined ? null : new Date(expiresAt).toISOString(),
     })
-    context.print(new PlainToken(id, secret).reveal())
-    await recordEvent(context, database, userId, 'token created', { tokenId: id, name })
+    context.print(plain.reveal())
   })
 }
+
+/** The tokens that the server issues as well, for a command. */
+const tokensOf = ({ random }: CommandContext, { kysely, config, clock }: OperatorContext) =>
+  createTokens({ kysely, config, clock, random })
 
 async function listUsersTokens(context: CommandContext, email: string) {
   await withDatabase(context, 'token list', async (database, config) => {
@@ -143,24 +142,17 @@ async function revokeTokens(
   if (!isOne && !isAll) command.error('error: give either the ID of a token, or --all with --email')
   if (isOne && !/^\d{1,18}$/.test(id))
     command.error(`error: ID ${id}: expected the number before the | of the token`)
-  await withDatabase(context, 'token revoke', async (database, config) => {
+  await withOperator(context, 'token revoke', async accounts => {
+    const { operator, config } = accounts
+    const tokens = tokensOf(context, accounts)
     if (email !== undefined) {
-      const owner = await userByEmail(database, config, email)
-      const ended = await deleteOwnTokens(database.kysely, owner, { except: null })
-      if (ended.length > 0) {
-        const details = { which: 'all', ...revokedDetails(ended) }
-        await recordEvent(context, database, owner.userId, 'token revoked', details)
-      }
-      context.print(`Revoked ${ended.length} token${ended.length === 1 ? '' : 's'} of ${email}.`)
+      const { userId } = await userByEmail(accounts, config, email)
+      const ended = await tokens.revoke(operator.actingFor(userId), { except: null }, 'all')
+      context.print(`Revoked ${ended} token${ended === 1 ? '' : 's'} of ${email}.`)
     } else if (id !== undefined) {
-      const token = await findToken(database.kysely, Number(id), config.tokenableTypes)
-      const ended = await deleteToken(database.kysely, id)
-      if (ended.length === 0) throw new CommandError(`There is no token ${id}.`)
-      if (token !== null) {
-        const details = { which: token.id, ...revokedDetails(ended) }
-        await recordEvent(context, database, token.userId, 'token revoked', details)
-      }
-      const issued = ended.length - 1
+      const ended = await tokens.revokeAny(operator, id)
+      if (ended === 0) throw new CommandError(`There is no token ${id}.`)
+      const issued = ended - 1
       context.print(
         issued === 0
           ? `Revoked token ${id}.`
@@ -171,46 +163,25 @@ async function revokeTokens(
 }
 
 async function rotateToken(context: CommandContext, id: string, grace: number) {
-  const now = context.clock()
-  await withDatabase(context, 'token rotate', async (database, config) => {
-    const types = config.tokenableTypes
-    const token = await findToken(database.kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, types)
-    if (token === null) throw new CommandError(`There is no token ${id} of a user's.`)
-    const owner = { userId: token.userId, types }
-    const secret = mintSecret(config.tokenPrefix, context.random)
-    const newId = await replaceToken(database.kysely, owner, token.id, {
-      successor: ({ name, abilities, allowedIps, expiresAt }) => {
-        if (expiresAt !== null && !(expiresAt > now)) throw new CommandError(MESSAGES.tokenEnded)
-        return {
-          name,
-          abilities: parseAbilities(abilities),
-          allowedIps,
-          expiresAt,
-          userId: owner.userId,
-          userType: types[0],
-          digest: secret.digest(),
-          now,
-        }
-      },
-      graceUntil: grace === 0 ? null : now + grace * 1000,
-      rotatedBy: null,
-      most: null,
-    })
-    if (typeof newId !== 'number') throw new CommandError(`There is no token ${id} of a user's.`)
-    context.print(new PlainToken(newId, secret).reveal())
-    await recordEvent(context, database, owner.userId, 'token rotated', {
-      tokenId: newId,
-      before: token.id,
-      grace,
-    })
+  await withOperator(context, 'token rotate', async accounts => {
+    const { operator, kysely, config } = accounts
+    const token = await findToken(kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, config.tokenableTypes)
+    const missing = new CommandError(`There is no token ${id} of a user's.`)
+    if (token === null) throw missing
+    const { plain } = await tokensOf(context, accounts)
+      .rotate(operator.actingFor(token.userId), token.id, grace)
+      .catch(error => {
+        // It has ended since it was found.
+        throw error instanceof HttpError && error.statusCode === 404 ? missing : error
+      })
+    context.print(plain.reveal())
   })
 }
 
 async function prune(context: CommandContext, hours: number) {
-  await withDatabase(context, 'token prune', async ({ kysely }, { tokenExpiration }) => {
-    const ended = context.clock() - hours * HOUR_MS
-    await pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * MINUTE_MS)
-    if (tokenExpiration === null) context.warn('Expiration value not specified in configuration file.')
+  await withDatabase(context, 'token prune', async ({ kysely }, config) => {
+    await pruneEndedTokens(kysely, config, context.clock() - hours * HOUR_MS)
+    if (config.tokenExpiration === null) context.warn('Expiration value not specified in configuration file.')
     context.print(`Tokens expired for more than [${hours} hours] pruned successfully.`)
   })
 }

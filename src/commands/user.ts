@@ -1,14 +1,17 @@
 import { Command } from 'commander'
+import { createSubjects } from '#src/accounts/subjects.ts'
+import { createUsers } from '#src/accounts/users.ts'
 import { canonicalEmail } from '#src/auth/email.ts'
 import { hashPassword } from '#src/auth/password.ts'
-import { restoreUser } from '#src/database/deleted-users.ts'
-import { changePassword } from '#src/database/passwords.ts'
-import { grant, grantDefaultRoles } from '#src/database/permissions.ts'
-import { removeSecondFactor } from '#src/database/second-factors.ts'
 import { fillUserKeys, findCollisions } from '#src/database/user-keys.ts'
-import { insertUser } from '#src/database/users.ts'
 import { canonicalName, emailErrors, nameErrors } from '#src/input/account.ts'
-import { type CommandContext, CommandError, recordEvent, withDatabase } from './context.ts'
+import {
+  type CommandContext,
+  CommandError,
+  type OperatorContext,
+  withDatabase,
+  withOperator,
+} from './context.ts'
 import {
   newPassword,
   PASSWORD,
@@ -76,27 +79,25 @@ async function setPassword(
   command: Command,
 ) {
   const password = await newPassword(context, source, command)
-  await withDatabase(context, 'user password', async (database, config) => {
-    const { userId, name } = await userByEmail(database, config, email)
+  await withOperator(context, 'user password', async accounts => {
+    const { config } = accounts
+    const { userId, name } = await userByEmail(accounts, config, email)
     await requireGoodPassword(context, config, password, { name, email })
     const hash = await hashPassword(password, config.hashRounds)
-    const isRevoking = revokeTokens === true || config.revokeTokensOnPasswordChange
-    await changePassword(database.kysely, userId, hash, {
-      keep: null,
-      revokeTokens: isRevoking ? config.tokenableTypes : null,
-      now: context.clock(),
-    })
-    await recordEvent(context, database, userId, 'password changed', { revokedTokens: isRevoking })
-    const tokens = isRevoking ? 'and so are all tokens' : 'tokens go on'
+    const revokesTokens = revokeTokens === true || config.revokeTokensOnPasswordChange
+    await usersOf(accounts).setPassword(accounts.operator, userId, { hash, revokesTokens })
+    const tokens = revokesTokens ? 'and so are all tokens' : 'tokens go on'
     context.print(`${email} has a new password. All sessions are over; ${tokens}.`)
   })
 }
 
+const usersOf = (accounts: OperatorContext) =>
+  createUsers({ ...accounts, subjects: createSubjects(accounts) })
+
 async function restore(context: CommandContext, email: string) {
-  await withDatabase(context, 'user restore', async database => {
-    const userId = await restoreUser(database.kysely, email, context.clock())
-    if (userId === null) throw new CommandError(`No user with the e-mail address ${email} was deleted.`)
-    await recordEvent(context, database, userId, 'account restored')
+  await withOperator(context, 'user restore', async accounts => {
+    const isRestored = await usersOf(accounts).restore(accounts.operator, email)
+    if (!isRestored) throw new CommandError(`No user with the e-mail address ${email} was deleted.`)
     context.print(`${email} is back, with all tokens.`)
   })
 }
@@ -117,10 +118,9 @@ async function listCollisions(context: CommandContext) {
 }
 
 async function disableSecondFactor(context: CommandContext, email: string) {
-  await withDatabase(context, 'user two-factor-disable', async (database, config) => {
-    const { userId } = await userByEmail(database, config, email)
-    const isRemoved = await removeSecondFactor(database.kysely, userId, context.clock())
-    if (isRemoved) await recordEvent(context, database, userId, 'second factor removed')
+  await withOperator(context, 'user two-factor-disable', async accounts => {
+    const { userId } = await userByEmail(accounts, accounts.config, email)
+    const isRemoved = await usersOf(accounts).removeSecondFactor(accounts.operator, userId)
     context.print(
       isRemoved
         ? `${email} has no second factor any more: the password alone logs in.`
@@ -149,22 +149,15 @@ async function createUser(
   ]
   if (fault !== undefined) throw new CommandError(fault)
   const password = await newPassword(context, given, command)
-  await withDatabase(context, 'user create', async ({ kysely }, config) => {
+  await withOperator(context, 'user create', async accounts => {
+    const { config } = accounts
     await requireGoodPassword(context, config, password, { name, email })
-    const hash = await hashPassword(password, config.hashRounds)
-    const id = await kysely.transaction().execute(async transaction => {
-      const userId = await insertUser(transaction, {
-        name: name as string,
-        email,
-        password: hash,
-        verified: verified === true,
-        now: context.clock(),
-      })
-      const holder = { userId, types: config.tokenableTypes }
-      if (verified) await grantDefaultRoles(transaction, holder)
-      const absent = await grant(transaction, 'role', holder, role)
-      if (absent.length > 0) throw new CommandError(`There is no role ${absent.join(', ')}.`)
-      return userId
+    const id = await usersOf(accounts).create(accounts.operator, {
+      name: name as string,
+      email,
+      password: await hashPassword(password, config.hashRounds),
+      verified: verified === true,
+      roles: role,
     })
     context.print(`Created user ${id}, ${name} <${email}>.`)
   })

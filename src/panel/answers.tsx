@@ -12,7 +12,7 @@ import { pathOf } from '#src/http/http.ts'
 import { Page, type PageProps, type Section } from './layout.tsx'
 import { PAGE_HEADERS } from './page-headers.ts'
 import { Refused } from './pages/refused.tsx'
-import { isPanelPath, SECOND_FACTOR_PATH } from './paths.ts'
+import { isPanelPath, LOGIN_PATH, SECOND_FACTOR_PATH, TOKENS_PATH } from './paths.ts'
 import { type Done, SAID } from './said.ts'
 
 /** What a page is called, and what it says of what was done. */
@@ -78,8 +78,8 @@ export function panelAnswers({ config, random, sessions }: Needs): PanelAnswers 
       const { statusCode, message, headers } = answer
       const path = pathOf(request.url)
       if (statusCode === 401) {
-        const to = request.method === 'GET' && isPanelPath(path) && path !== '/admin' ? `?to=${path}` : ''
-        return reply.redirect(`/admin/login${to}`, 303)
+        const to = request.method === 'GET' && isPanelPath(path) && path !== TOKENS_PATH ? `?to=${path}` : ''
+        return reply.redirect(`${LOGIN_PATH}${to}`, 303)
       }
       if (answer instanceof SecondFactorRequired && isSafe(request.method)) {
         return reply.redirect(SECOND_FACTOR_PATH, 303)

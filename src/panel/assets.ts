@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { PANEL_PATH } from '#src/config/paths.ts'
 
 /** A file that pages of the panel load. */
 interface Asset {
@@ -9,7 +10,7 @@ interface Asset {
 }
 
 const asset = (name: string, type: string, text: string): Asset => ({
-  url: `/admin/${name}?v=${hash('sha256', text, 'hex').slice(0, 12)}`,
+  url: `${PANEL_PATH}/${name}?v=${hash('sha256', text, 'hex').slice(0, 12)}`,
   type,
   text,
 })

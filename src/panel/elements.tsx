@@ -1,7 +1,6 @@
 import { type ComponentChildren, createContext } from 'preact'
 import { useContext } from 'preact/hooks'
-import { timestampToMillis } from '#src/auth/time.ts'
-import { iso } from './moment.ts'
+import { millisToIso, timestampToMillis } from '#src/auth/time.ts'
 
 /** What is wrong with a form, by the names of its fields. */
 export type Faults = Readonly<Record<string, readonly string[]>>
@@ -228,7 +227,7 @@ export function NewPasswordFields({
 export function Moment({ at }: { at: string | number | null }) {
   const millis = typeof at === 'string' ? timestampToMillis(at) : (at ?? Number.NaN)
   if (!Number.isFinite(millis)) return <span class="hint">never</span>
-  const text = iso(millis)
+  const text = millisToIso(millis)
   return <time dateTime={text}>{`${text.slice(0, 10)} ${text.slice(11, 16)} UTC`}</time>
 }
 

@@ -1,19 +1,28 @@
 import type { ComponentChildren } from 'preact'
 import { SCRIPT, STYLESHEET } from './assets.ts'
 import { Action, FormFields } from './elements.tsx'
-import { SECOND_FACTOR_PATH } from './paths.ts'
+import {
+  ACTIVITY_PATH,
+  DEVICES_PATH,
+  LOGOUT_PATH,
+  PASSWORD_PATH,
+  ROLES_PATH,
+  SECOND_FACTOR_PATH,
+  TOKENS_PATH,
+  USERS_PATH,
+} from './paths.ts'
 
 /** A part of the panel. */
 export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Second factor' | 'Users' | 'Roles'
 
 const ADDRESSES: Record<Section, string> = {
-  Tokens: '/admin',
-  Devices: '/admin/devices',
-  Activity: '/admin/activity',
-  Password: '/admin/password',
+  Tokens: TOKENS_PATH,
+  Devices: DEVICES_PATH,
+  Activity: ACTIVITY_PATH,
+  Password: PASSWORD_PATH,
   'Second factor': SECOND_FACTOR_PATH,
-  Users: '/admin/users',
-  Roles: '/admin/roles',
+  Users: USERS_PATH,
+  Roles: ROLES_PATH,
 }
 
 /** Who looks at a page. */
@@ -58,13 +67,13 @@ export function Page({ place, viewer, title, active, said, problem, children }: 
             Skip to the content
           </a>
           <header>
-            <a class="place" href="/admin">
+            <a class="place" href={TOKENS_PATH}>
               {place}
             </a>
             {viewer.name !== null && (
               <div class="whose">
                 <span>{viewer.name}</span>
-                <Action action="/admin/logout" label="Log out" />
+                <Action action={LOGOUT_PATH} label="Log out" />
               </div>
             )}
           </header>

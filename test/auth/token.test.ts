@@ -5,7 +5,6 @@ import t from 'tap'
 import { containsRanges, includesAddress, isAddressOrRange, parseAllowedIps } from '#src/auth/address-list.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
 import { judgeToken, type StoredToken } from '#src/auth/identity.ts'
-import { notes } from '#src/auth/notes.ts'
 import { equalSecrets, sha256 } from '#src/auth/secret.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import {
@@ -17,6 +16,7 @@ import {
   type TokenCredential,
   TokenSecret,
 } from '#src/auth/token.ts'
+import { writeBehind } from '#src/runtime/write-behind.ts'
 import { MINUTE, NOW } from '../support/app.ts'
 
 t.test('a new secret', async t => {
@@ -384,7 +384,7 @@ t.test('timestamps keep their moment both ways', async t => {
 t.test('notes of last use', async t => {
   t.test('are written once for many uses, in ascending order of id, with the last one', async t => {
     const written: [number, number][][] = []
-    const lastUsed = notes<number, number>(async uses => {
+    const lastUsed = writeBehind<number, number>(async uses => {
       written.push(uses)
     })
     lastUsed.note(9, 1)
@@ -405,7 +405,7 @@ t.test('notes of last use', async t => {
   t.test('survive a failed write', async t => {
     const written: [number, number][][] = []
     let isDown = true
-    const lastUsed = notes<number, number>(async uses => {
+    const lastUsed = writeBehind<number, number>(async uses => {
       if (isDown) throw new Error('down')
       written.push(uses)
     })
@@ -425,7 +425,7 @@ t.test('notes of last use', async t => {
 
   t.test('take bounded memory', async t => {
     const written: [number, number][][] = []
-    const lastUsed = notes<number, number>(async uses => {
+    const lastUsed = writeBehind<number, number>(async uses => {
       written.push(uses)
     }, 2)
     for (const id of [1, 2, 3]) lastUsed.note(id, 1)

@@ -72,8 +72,8 @@ export const ACCESS: readonly Mutant[] = [
     replace: '',
     also: [
       {
-        file: 'plugins/authority.ts',
-        find: '!confirmsPassword && this.owesPassword()',
+        file: 'src/accounts/authority.ts',
+        find: '!confirmsPassword && caller.owesPassword()',
         replace: 'false',
       },
     ],
@@ -284,15 +284,15 @@ export const ACCESS: readonly Mutant[] = [
   },
   {
     name: 'staff do nothing to themselves',
-    file: 'routes/admin/users.tsx',
-    find: 'if (id === identity.user.id) throw forbidden(MESSAGES.notToYourself)',
+    file: 'src/accounts/subjects.ts',
+    find: 'if (id === actor.user.id) throw forbidden(MESSAGES.notToYourself)',
     replace: '',
     tests: ['test/routes/admin/attacks.test.ts'],
   },
   {
     name: 'staff do nothing to those who may do more',
-    file: 'routes/admin/users.tsx',
-    find: 'if (!holds(identity, permissions)) throw forbidden(MESSAGES.outranked)',
+    file: 'src/accounts/subjects.ts',
+    find: 'if (!holds(actor, permissions)) throw forbidden(MESSAGES.outranked)',
     replace: '',
     tests: ['test/routes/admin/attacks.test.ts'],
   },

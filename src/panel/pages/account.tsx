@@ -1,5 +1,6 @@
 import type { KnownBrowser } from '#src/database/browsers.ts'
 import { Action, Agent, Field, Form, Moment, NewPasswordFields, type Returned } from '../elements.tsx'
+import { END_OTHER_DEVICES_PATH, endDevicePath, PASSWORD_PATH } from '../paths.ts'
 
 /** The browsers in which a user is logged in. */
 export function Devices({ browsers, current }: { browsers: readonly KnownBrowser[]; current: string }) {
@@ -20,7 +21,7 @@ export function Devices({ browsers, current }: { browsers: readonly KnownBrowser
             </div>
             {id !== current && (
               <Action
-                action={`/admin/devices/${id}/end`}
+                action={endDevicePath(id)}
                 label="Log out"
                 about={`${userAgent ?? 'unknown program'} at ${address ?? 'an unknown address'}`}
                 isGrave
@@ -29,9 +30,7 @@ export function Devices({ browsers, current }: { browsers: readonly KnownBrowser
           </li>
         ))}
       </ul>
-      {browsers.length > 1 && (
-        <Action action="/admin/devices/end-others" label="Log all others out" isGrave />
-      )}
+      {browsers.length > 1 && <Action action={END_OTHER_DEVICES_PATH} label="Log all others out" isGrave />}
     </>
   )
 }
@@ -97,7 +96,7 @@ export function Password({ returned }: { returned: Returned }) {
   return (
     <section>
       <p>All other browsers have to log in again. Tokens go on unless you say so.</p>
-      <Form action="/admin/password">
+      <Form action={PASSWORD_PATH}>
         <Field
           name="current_password"
           label="Your present password"

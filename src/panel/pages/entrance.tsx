@@ -1,10 +1,11 @@
 import { FaultsOf, Field, Form, NewPasswordFields, type Returned } from '../elements.tsx'
+import { CHALLENGE_PATH, FORGOT_PASSWORD_PATH, LOGIN_PATH, RESET_PASSWORD_PATH } from '../paths.ts'
 
 /** The page on which one logs in; `to` is where that leads. */
 export function Login({ returned, to }: { returned: Returned; to: string | null }) {
   return (
     <section class="narrow">
-      <Form action="/admin/login">
+      <Form action={LOGIN_PATH}>
         {to !== null && <input type="hidden" name="to" value={to} />}
         <Field
           name="email"
@@ -32,7 +33,7 @@ export function Login({ returned, to }: { returned: Returned; to: string | null 
         <button type="submit">Log in</button>
       </Form>
       <p>
-        <a href="/admin/forgot-password">I have forgotten my password</a>
+        <a href={FORGOT_PASSWORD_PATH}>I have forgotten my password</a>
       </p>
     </section>
   )
@@ -42,7 +43,7 @@ export function Login({ returned, to }: { returned: Returned; to: string | null 
 export function Challenge({ returned, to }: { returned: Returned; to: string | null }) {
   return (
     <section class="narrow">
-      <Form action="/admin/two-factor">
+      <Form action={CHALLENGE_PATH}>
         {to !== null && <input type="hidden" name="to" value={to} />}
         <Field
           name="code"
@@ -64,7 +65,7 @@ export function ForgottenPassword({ returned }: { returned: Returned }) {
   return (
     <section class="narrow">
       <p>A mail brings a link to a new password.</p>
-      <Form action="/admin/forgot-password">
+      <Form action={FORGOT_PASSWORD_PATH}>
         <Field
           name="email"
           label="E-mail address"
@@ -77,7 +78,7 @@ export function ForgottenPassword({ returned }: { returned: Returned }) {
         <button type="submit">Send the link</button>
       </Form>
       <p>
-        <a href="/admin/login">Back to the login</a>
+        <a href={LOGIN_PATH}>Back to the login</a>
       </p>
     </section>
   )
@@ -97,7 +98,7 @@ export function NewPassword({
   return (
     <section class="narrow">
       <p>All browsers have to log in again.</p>
-      <Form action="/admin/reset-password">
+      <Form action={RESET_PASSWORD_PATH}>
         {token === null ? (
           <Field name="token" label="Token from the mail" isRequired returned={returned} />
         ) : (
@@ -119,7 +120,7 @@ export function NewPassword({
         <button type="submit">Set the password</button>
       </Form>
       <p>
-        <a href="/admin/forgot-password">Ask for another link</a>
+        <a href={FORGOT_PASSWORD_PATH}>Ask for another link</a>
       </p>
     </section>
   )

@@ -1,4 +1,5 @@
 import { Form } from '../elements.tsx'
+import { FORGOT_PASSWORD_PATH, LOGIN_PATH, NOT_ME_PATH } from '../paths.ts'
 
 /** Asks whether everybody is to be logged out. Opening the page changes nothing: scanners open links. */
 export function NotMe({ name, token }: { name: string; token: string }) {
@@ -9,7 +10,7 @@ export function NotMe({ name, token }: { name: string; token: string }) {
         The button logs all browsers out, those that stay logged in as well, and sends a link to a new
         password to the account's e-mail address.
       </p>
-      <Form action="/admin/not-me">
+      <Form action={NOT_ME_PATH}>
         <input type="hidden" name="token" value={token} />
         <div class="field">
           <label>
@@ -55,7 +56,7 @@ export function Secured({
             'Choose a new password by the link that is on its way to your e-mail address. The old password still opens the account until then.'
           ) : (
             <>
-              <a href="/admin/login">Log in</a> and choose a new password. The old one still opens the account
+              <a href={LOGIN_PATH}>Log in</a> and choose a new password. The old one still opens the account
               until then.
             </>
           )}
@@ -77,7 +78,7 @@ export function NotMeImpossible() {
       </p>
       <p>
         If something in your account is not your doing,{' '}
-        <a href="/admin/forgot-password">ask for a new password</a> now: that logs everybody out.
+        <a href={FORGOT_PASSWORD_PATH}>ask for a new password</a> now: that logs everybody out.
       </p>
     </section>
   )

@@ -2,6 +2,7 @@ import type { KnownBrowser } from '#src/database/browsers.ts'
 import type { Restriction } from '#src/database/restrictions.ts'
 import type { Change, Role } from '#src/database/roles.ts'
 import { Agent, type Faults, Form, Moment } from '../elements.tsx'
+import { DEVICES_PATH, rolePath, TOKENS_PATH, userPath } from '../paths.ts'
 import type { Question } from '../question.ts'
 
 /** Asks before something is done, in a form that sends the same fields once more. */
@@ -84,7 +85,7 @@ export function aboutRevoking(token: NamedToken, ending: readonly NamedToken[]):
         </>
       ),
     button: others.length === 0 ? 'Revoke the token' : `Revoke ${ending.length} tokens`,
-    back: '/admin',
+    back: TOKENS_PATH,
   }
 }
 
@@ -100,7 +101,7 @@ export const aboutRevokingAll = (ending: readonly NamedToken[]): Question => ({
     </>
   ),
   button: 'Revoke all tokens',
-  back: '/admin',
+  back: TOKENS_PATH,
 })
 
 const addressOf = ({ address }: KnownBrowser) => address ?? 'an unknown address'
@@ -127,7 +128,7 @@ export const aboutEnding = (browser: KnownBrowser, isCurrent: boolean): Question
     </>
   ),
   button: 'Log it out',
-  back: '/admin/devices',
+  back: DEVICES_PATH,
 })
 
 /** Asks before all browsers but the one that asks are logged out. */
@@ -147,7 +148,7 @@ export const aboutEndingOthers = (browsers: readonly KnownBrowser[]): Question =
     </>
   ),
   button: 'Log all others out',
-  back: '/admin/devices',
+  back: DEVICES_PATH,
 })
 
 interface Subject {
@@ -190,7 +191,7 @@ function Changes({ change: { granted, revoked } }: { change: Change }) {
   )
 }
 
-const backTo = ({ id }: Subject) => `/admin/users/${id}`
+const backTo = ({ id }: Subject) => userPath(id)
 
 /** Asks before a user's roles are changed. */
 export const aboutRoles = (user: Subject, change: Change): Question => ({
@@ -296,5 +297,5 @@ export const aboutRole = (role: Role, change: Change, holders: number): Question
     <p>{holders === 1 ? 'One user has it now.' : `${holders === 0 ? 'No' : holders} users have it now.`}</p>
   ),
   button: 'Change what it allows',
-  back: `/admin/roles/${role.id}`,
+  back: rolePath(role.id),
 })

@@ -1,3 +1,5 @@
+import { TOKENS_PATH } from '../paths.ts'
+
 const SENTENCES: Record<number, string> = {
   403: 'You may not do that.',
   404: 'There is no such page, or what it was about is gone.',
@@ -16,7 +18,7 @@ export function Refused({ status, message }: { status: number; message: string }
       <p>{SENTENCES[status] ?? 'Something went wrong. The log of the server knows more.'}</p>
       <p class="hint">{`${status} ${message}`}</p>
       <p>
-        <a href="/admin">To the start of the panel</a>
+        <a href={TOKENS_PATH}>To the start of the panel</a>
       </p>
     </section>
   )

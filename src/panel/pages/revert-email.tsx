@@ -1,4 +1,5 @@
 import { Form } from '../elements.tsx'
+import { REVERT_EMAIL_PATH } from '../paths.ts'
 
 /** Asks whether an old e-mail address is to be brought back. Opening the page changes nothing: scanners open links. */
 export function RevertEmail({ email, token }: { email: string; token: string }) {
@@ -9,7 +10,7 @@ export function RevertEmail({ email, token }: { email: string; token: string }) 
         All browsers are logged out, the password counts no more, and a link to a new password is sent to{' '}
         {email}.
       </p>
-      <Form action="/admin/revert-email">
+      <Form action={REVERT_EMAIL_PATH}>
         <input type="hidden" name="token" value={token} />
         <button type="submit" class="grave">
           Bring the address back

@@ -1,5 +1,6 @@
 import type { Role, RoleBook } from '#src/database/roles.ts'
 import { FaultsOf, Form, OwnPassword, type Returned, tickedOf } from '../elements.tsx'
+import { ROLES_PATH, rolePath } from '../paths.ts'
 
 /** Which role allows what. */
 export function Roles({ book: { roles, permissions }, mayUpdate }: { book: RoleBook; mayUpdate: boolean }) {
@@ -13,7 +14,7 @@ export function Roles({ book: { roles, permissions }, mayUpdate }: { book: RoleB
             <th scope="col">Permission</th>
             {roles.map(({ id, name }) => (
               <th scope="col" key={id}>
-                {mayUpdate ? <a href={`/admin/roles/${id}`}>{name}</a> : name}
+                {mayUpdate ? <a href={rolePath(id)}>{name}</a> : name}
               </th>
             ))}
           </tr>
@@ -68,7 +69,7 @@ export function RolePage({
           ))}
         </ul>
         <p>
-          <a href="/admin/roles">Back to all roles</a>
+          <a href={ROLES_PATH}>Back to all roles</a>
         </p>
       </section>
     )
@@ -76,7 +77,7 @@ export function RolePage({
   return (
     <section>
       {role.isDefault && <p>Whoever verifies an e-mail address gets this role.</p>}
-      <Form action={`/admin/roles/${role.id}`}>
+      <Form action={rolePath(role.id)}>
         <input type="hidden" name="version" value={String(version)} />
         <fieldset>
           <legend>What it allows</legend>
@@ -102,7 +103,7 @@ export function RolePage({
         <button type="submit">Set what it allows</button>
       </Form>
       <p>
-        <a href="/admin/roles">Back to all roles</a>
+        <a href={ROLES_PATH}>Back to all roles</a>
       </p>
     </section>
   )

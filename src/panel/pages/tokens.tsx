@@ -1,5 +1,6 @@
 import { ABILITIES, ALL_ABILITIES } from '#src/auth/ability.ts'
 import { parseAllowedIps } from '#src/auth/address-list.ts'
+import { millisToIso } from '#src/auth/time.ts'
 import { parseAbilities } from '#src/auth/token.ts'
 import {
   Action,
@@ -13,7 +14,7 @@ import {
   type Returned,
   Secret,
 } from '../elements.tsx'
-import { iso } from '../moment.ts'
+import { NEW_TOKEN_PATH, REVOKE_ALL_TOKENS_PATH, TOKENS_PATH, tokenPath } from '../paths.ts'
 import type { TokenEnd } from '../token-end.ts'
 import { PRESETS, TICKED } from '../token-scopes.ts'
 
@@ -61,7 +62,7 @@ export function Tokens({
         <h2 id="new-token">New token</h2>
         <NewToken returned={returned} owesPassword={owesPassword} endWithoutDate={endWithoutDate} />
       </section>
-      {tokens.length > 1 && <Action action="/admin/tokens/revoke-all" label="Revoke all tokens" isGrave />}
+      {tokens.length > 1 && <Action action={REVOKE_ALL_TOKENS_PATH} label="Revoke all tokens" isGrave />}
     </>
   )
 }
@@ -71,7 +72,7 @@ function TokenLine({ token }: { token: ShownToken }) {
     <li>
       <div>
         <p class="name">
-          <a href={`/admin/tokens/${token.id}`}>{token.name}</a>
+          <a href={tokenPath(token.id)}>{token.name}</a>
         </p>
         <p class="hint">
           Last used: <Moment at={token.last_used_at} />
@@ -81,7 +82,7 @@ function TokenLine({ token }: { token: ShownToken }) {
           Ends: <Ends end={token.end} />
         </p>
       </div>
-      <Action action={`/admin/tokens/${token.id}/revoke`} label="Revoke" about={token.name} isGrave />
+      <Action action={`${tokenPath(token.id)}/revoke`} label="Revoke" about={token.name} isGrave />
     </li>
   )
 }
@@ -107,7 +108,7 @@ function Ends({ end: { at, isIdle, state } }: { end: TokenEnd }) {
 const endOf = ({ at, isIdle }: TokenEnd): string =>
   at === null
     ? 'it never ends'
-    : `it ends on ${iso(at).slice(0, 10)}${isIdle ? ' if it is not used before' : ''}`
+    : `it ends on ${millisToIso(at).slice(0, 10)}${isIdle ? ' if it is not used before' : ''}`
 
 function NewToken({
   returned,
@@ -123,7 +124,7 @@ function NewToken({
   const scope = entered.scope ?? TICKED
   const isFaulty = faults.scope !== undefined || faults.abilities !== undefined
   return (
-    <Form action="/admin/tokens">
+    <Form action={NEW_TOKEN_PATH}>
       <Field
         name="name"
         label="Name"
@@ -210,7 +211,7 @@ export function IssuedToken({
         </dl>
       )}
       <p>
-        <a class="button quiet" href="/admin">
+        <a class="button quiet" href={TOKENS_PATH}>
           I have copied it
         </a>
       </p>
@@ -257,7 +258,7 @@ export function Token({
   returned: { rename?: Returned; rotate?: Returned }
   owesPassword: boolean
 }) {
-  const path = `/admin/tokens/${token.id}`
+  const path = tokenPath(token.id)
   return (
     <>
       <section aria-labelledby="about">
@@ -309,7 +310,7 @@ export function Token({
         </Form>
       </section>
       <p>
-        <a href="/admin">Back to all tokens</a>
+        <a href={TOKENS_PATH}>Back to all tokens</a>
       </p>
     </>
   )

@@ -11,6 +11,7 @@ import {
   type Returned,
   tickedOf,
 } from '../elements.tsx'
+import { USERS_PATH, userPath } from '../paths.ts'
 import { Events, type ShownEvent } from './account.tsx'
 
 /** The users whom a search has found. */
@@ -29,7 +30,7 @@ export function Users({
     <>
       <section>
         <search>
-          <form method="get" action="/admin/users" class="row">
+          <form method="get" action={USERS_PATH} class="row">
             <Field name="q" label="Name, e-mail address or id" type="search" value={text} />
             <button type="submit">Search</button>
           </form>
@@ -45,7 +46,7 @@ export function Users({
             <li key={id}>
               <div>
                 <p class="name">
-                  <a href={`/admin/users/${id}`}>{name}</a>
+                  <a href={userPath(id)}>{name}</a>
                 </p>
                 <p class="hint">
                   {email}
@@ -98,7 +99,7 @@ interface UserProps {
 
 /** A user, with all that those who run the place can do. */
 export function User({ file, roles, restrictions, choices, events, may, owesPassword, returned }: UserProps) {
-  const path = `/admin/users/${file.id}`
+  const path = userPath(file.id)
   const ticked = tickedOf(returned.roles ?? BLANK, 'roles', file.roles)
   return (
     <>

@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
+import { currentBrowser } from '#src/accounts/browsers.ts'
 import { notFound } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { failure, noContent, success } from '#src/api/responses.ts'
-import type { Identity } from '#src/auth/identity.ts'
-import { listBrowsers } from '#src/database/browsers.ts'
 
 const Session = Type.Object(
   {
@@ -26,9 +25,6 @@ const Params = Type.Object({
 })
 
 const sessions: FastifyPluginAsyncTypebox = async app => {
-  const { config, clock } = app
-  const { kysely } = app.database
-
   app.get(
     '',
     {
@@ -65,10 +61,8 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async request => {
-      const { id: userId } = (request.identity as Identity).user
-      const now = clock()
-      const own = request.currentBrowser()
-      const browsers = await listBrowsers(kysely, userId, now, config)
+      const own = currentBrowser(request.identity)
+      const browsers = await app.browsers.list(request.user().id)
       return {
         sessions: browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => ({
           id,
@@ -99,7 +93,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      if ((await request.endBrowsers({ id: request.params.session })) === 0) throw notFound()
+      if ((await app.browsers.end(request, { id: request.params.session })) === 0) throw notFound()
       return reply.code(204).send(null)
     },
   )
@@ -117,7 +111,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await request.endBrowsers('others')
+      await app.browsers.end(request, 'others')
       return reply.code(204).send(null)
     },
   )

@@ -7,7 +7,6 @@ import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
 import { user as userResource } from '#src/api/resources.ts'
 import { failure, REVOKED_TOKENS, revokedTokens, success } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
-import type { Identity } from '#src/auth/identity.ts'
 import { titleOf } from '#src/input/list.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName } from '#src/input/token.ts'
@@ -61,7 +60,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
 
   /** A user's token as it is shown. @throws {HttpError} 404 when there is no such token */
   const show = async (request: FastifyRequest, id: number, query = parse('')) => {
-    const own = belongingTo(relation, (request.identity as Identity).user.id)
+    const own = belongingTo(relation, request.user().id)
     const found = await finder.one(kysely, myToken.resource, own, id, query)
     if (found === null) throw notFound()
     return render(myToken.resource, found, query)

@@ -1,5 +1,5 @@
-/** Notes of when things were last used, written in batches instead of once a request. */
-export interface Notes<Key extends string | number, Use> {
+/** Keeps when things were last used until that is written, in batches instead of once a request. */
+export interface WriteBehind<Key extends string | number, Use> {
   /** Notes a use, in place of the one before. */
   note(key: Key, use: Use): void
   /** Writes what was noted since the last time. What could not be written is noted again, unless it is out of date. */
@@ -7,16 +7,16 @@ export interface Notes<Key extends string | number, Use> {
 }
 
 /**
- * Keeps notes of uses in memory until they are written together: of each key the latest, by the order of the calls and
- * not by the wall clock, which may be set back between two of them.
+ * Makes a write-behind buffer, which keeps uses in memory until they are written together: of each key the latest, by the
+ * order of the calls and not by the wall clock, which may be set back between two of them.
  *
  * @param write stores uses by key, in ascending order of the keys
  * @param capacity how many keys are remembered between two flushes; the uses of further ones are forgotten
  */
-export function notes<Key extends string | number, Use>(
+export function writeBehind<Key extends string | number, Use>(
   write: (uses: [key: Key, use: Use][]) => Promise<void>,
   capacity = 100_000,
-): Notes<Key, Use> {
+): WriteBehind<Key, Use> {
   let noted = new Map<Key, Use>()
 
   const note = (key: Key, use: Use) => {

@@ -1,0 +1,100 @@
+import { randomBytes } from 'node:crypto'
+import t from 'tap'
+import { createEvents } from '#src/accounts/events.ts'
+import { createOperator, type Grantor } from '#src/accounts/grantor.ts'
+import { createNotifications } from '#src/accounts/notifications.ts'
+import { createSubjects } from '#src/accounts/subjects.ts'
+import { createTokens } from '#src/accounts/tokens.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { AccountEvent } from '#src/auth/events.ts'
+import type { SessionIdentity } from '#src/auth/identity.ts'
+import { addUser, NOW, USER_TYPE } from '../support/app.ts'
+import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
+
+const CONFIG = {
+  tokenableTypes: [USER_TYPE] as const,
+  tokenAbilities: true,
+  tokenPrefix: '',
+  tokensPerUser: 1,
+}
+
+/** The services of one process, with all that they record. */
+function servicesOf({ kysely }: TestDatabase) {
+  const recorded: AccountEvent[] = []
+  const clock = () => NOW
+  const events = createEvents({
+    async store(written) {
+      recorded.push(...written)
+    },
+    onFailure: error => t.fail(error.message),
+    clock,
+    schedule: () => () => {},
+  })
+  const subjects = createSubjects({ kysely, config: CONFIG })
+  return {
+    recorded,
+    events,
+    operator: createOperator({ kysely, events }),
+    tokens: createTokens({ kysely, config: CONFIG, clock, random: randomBytes }),
+    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), subjects }),
+  }
+}
+
+/** A caller with some permissions, whose authority nothing takes away. */
+function staffMember({ kysely }: TestDatabase, id: number, permissions: string[]) {
+  const records: unknown[] = []
+  const identity = {
+    via: 'session',
+    user: { id, emailVerifiedAt: '2026-01-01 00:00:00' },
+    permissions: new Set(permissions),
+    prohibitions: new Set(),
+  } as unknown as SessionIdentity
+  const grantor: Grantor = {
+    authorized: write => kysely.transaction().execute(transaction => write(transaction, identity)),
+    record: (event, details) => records.push([event, details]),
+  }
+  return { grantor, records }
+}
+
+for (const engine of PRODUCTION_ENGINE) {
+  t.test(`requests and operators call the same use-cases on ${engine}`, async t => {
+    const database = await createDatabase(t, engine)
+    t.teardown(() => database.close())
+    const services = servicesOf(database)
+    const { tokens, operator, notifications } = services
+
+    await t.test('a quota bounds a user, and no operator', async t => {
+      const user = await addUser(database)
+      const { grantor } = staffMember(database, user.id, [])
+      await t.rejects(tokens.issue(grantor, { name: 'second' }), { message: MESSAGES.tooManyTokens(1) })
+      const { id } = await tokens.issue(operator.actingFor(user.id), { name: 'second' })
+      t.ok(id > user.tokenId)
+    })
+
+    await t.test('an operator replaces the tokens of one user alone', async t => {
+      const [user, other] = [await addUser(database), await addUser(database)]
+      const rotated = tokens.rotate(operator.actingFor(user.id), other.tokenId, 0)
+      await t.rejects(rotated, { message: MESSAGES.notFound })
+    })
+
+    await t.test('ranks bind staff, and no operator', async t => {
+      const subject = await addUser(database, { permissions: ['view dump'] })
+      const message = { type: 'App\\Notifications\\MessageNotification', data: '{"text":"x"}' }
+      const low = staffMember(database, 1_000_000, ['update user'])
+      await t.rejects(notifications.send(low.grantor, subject.id, message), { message: MESSAGES.outranked })
+      const own = staffMember(database, subject.id, ['view dump'])
+      await t.rejects(notifications.send(own.grantor, subject.id, message), {
+        message: MESSAGES.notToYourself,
+      })
+      t.strictSame([low.records, own.records], [[], []])
+
+      const equal = staffMember(database, 1_000_000, ['view dump'])
+      await notifications.send(equal.grantor, subject.id, message)
+      t.strictSame(equal.records, [['notified', { userId: subject.id, by: 1_000_000, type: message.type }]])
+      await notifications.send(operator.actingFor(subject.id), subject.id, message)
+      await services.events.stored()
+      const last = services.recorded.at(-1)
+      t.strictSame(last?.details, { type: message.type, by: 'command line' })
+    })
+  })
+}

@@ -1,0 +1,87 @@
+import t from 'tap'
+import {
+  successorTerms,
+  type TokenBounds,
+  tokenBounds,
+  type WantedToken,
+  wantedTerms,
+} from '#src/accounts/token-bounds.ts'
+import { HttpError } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import type { Identity } from '#src/auth/identity.ts'
+import { DAY, NOW } from '../support/app.ts'
+
+const { rules } = MESSAGES
+
+const SETTINGS = { tokenAbilities: true, tokensPerUser: 3 }
+const IN_A_DAY = new Date(NOW + DAY).toISOString()
+
+const user = (emailVerifiedAt: string | null) => ({ id: 7, emailVerifiedAt }) as Identity['user']
+
+const boundBy = (token: Partial<NonNullable<TokenBounds['token']>>): TokenBounds => ({
+  token: { id: 1, name: 'bound', abilities: ['*'], endsAt: null, allowedIps: null, ...token },
+  checksAbilities: true,
+  most: 3,
+  allowsUnknownAbilities: false,
+})
+
+/** What is wrong with a token that is asked for, by field. */
+function faultsOf(bounds: TokenBounds, wanted: WantedToken) {
+  try {
+    return wantedTerms(bounds, wanted, NOW)
+  } catch (error) {
+    return error instanceof HttpError ? error.errors : error
+  }
+}
+
+t.test('an operator is bound by nothing', async t => {
+  const bounds = tokenBounds({ via: 'operator', user: { id: 7 } }, SETTINGS)
+  t.strictSame(bounds, { token: null, checksAbilities: false, most: null, allowsUnknownAbilities: true })
+  t.strictSame(wantedTerms(bounds, { name: 'x', abilities: ['reed:me'] }, NOW).abilities, ['reed:me'])
+})
+
+t.test('a user needs a verified address, and has a quota', async t => {
+  const caller = (verifiedAt: string | null) => ({ via: 'session', user: user(verifiedAt) }) as Identity
+  t.throws(() => tokenBounds(caller(null), SETTINGS), { message: MESSAGES.unverifiedEmail })
+  t.match(tokenBounds(caller('2026-01-01 00:00:00'), SETTINGS), { token: null, most: 3 })
+})
+
+t.test('what is left out is as the token that asks has it', async t => {
+  const bounds = boundBy({ abilities: ['read:me', 'odd'], endsAt: NOW + DAY, allowedIps: ['192.0.2.0/24'] })
+  t.strictSame(wantedTerms(bounds, { name: 'x' }, NOW), {
+    name: 'x',
+    abilities: ['read:me', 'odd'],
+    allowedIps: ['192.0.2.0/24'],
+    expiresAt: NOW + DAY,
+  })
+})
+
+t.test('a token gives no more than it has, and every fault is told', async t => {
+  const bounds = boundBy({ abilities: ['read:me'], endsAt: NOW + 1, allowedIps: ['192.0.2.0/24'] })
+  const wanted = { name: 'x', abilities: ['write:me'], allowed_ips: ['0.0.0.0/0'], expires_at: IN_A_DAY }
+  t.strictSame(faultsOf(bounds, wanted), {
+    allowed_ips: [rules.notBeyond('allowed ips')],
+    abilities: [rules.notBeyond('abilities')],
+    expires_at: [rules.notBeyond('expires at')],
+  })
+  t.strictSame(faultsOf(boundBy({}), { name: 'x', abilities: ['reed:me'] }), {
+    abilities: [rules.abilities(['reed:me'])],
+  })
+})
+
+t.test('abilities bound nothing while TOKEN_ABILITIES is off', async t => {
+  const bounds = { ...boundBy({ abilities: ['read:me'] }), checksAbilities: false }
+  t.strictSame(wantedTerms(bounds, { name: 'x', abilities: ['write:me'] }, NOW).abilities, ['write:me'])
+})
+
+t.test('a successor ends with whatever ends first', async t => {
+  const old = { name: 'old', abilities: '["read:me"]', allowedIps: null, expiresAt: NOW + 2 * DAY }
+  t.equal(successorTerms(boundBy({ endsAt: NOW + DAY }), old, NOW).expiresAt, NOW + DAY)
+  t.equal(successorTerms(boundBy({}), old, NOW).expiresAt, NOW + 2 * DAY)
+  t.throws(() => successorTerms(boundBy({}), { ...old, expiresAt: NOW }, NOW), {
+    message: MESSAGES.tokenEnded,
+  })
+  const beyond = { message: MESSAGES.invalidAbility }
+  t.throws(() => successorTerms(boundBy({ abilities: ['write:me'] }), old, NOW), beyond)
+  t.throws(() => successorTerms(boundBy({ allowedIps: ['192.0.2.1'] }), old, NOW), beyond)
+})

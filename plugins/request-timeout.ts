@@ -13,7 +13,11 @@ export default fp(
   async app => {
     const timeouts = requestTimeouts(app.config.requestTimeout * 1_000, app)
     app.decorateRequest('isGivenUp', false)
-    app.addStep('onRequest', { run: (_request, reply) => timeouts.begin(reply) })
+    app.addStep('onRequest', {
+      run(_request, reply) {
+        timeouts.begin(reply)
+      },
+    })
     app.onRequestEnd((_request, reply) => timeouts.end(reply))
     app.addHook('onClose', async () => timeouts.close())
   },

@@ -7,15 +7,7 @@ import type { StoredSession } from '#src/auth/stored-session.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import type { TokenCredential } from '#src/auth/token.ts'
 import type { Database } from './connect.ts'
-import {
-  ownedRowParser,
-  rowParser,
-  SESSION,
-  SESSION_OWNER,
-  TOKEN,
-  USER,
-  widthOf,
-} from './identity-columns.ts'
+import { rowParser, SESSION, SESSION_OWNER, TOKEN, USER, widthOf } from './identity-columns.ts'
 import {
   type Found,
   type RestraintRow,
@@ -62,14 +54,20 @@ const parsedAs = <Stored>(userAt: number, storedOf: RowParser<Stored>['storedOf'
   storedOf,
 })
 
-const TOKEN_ROW = parsedAs<StoredToken>(1 + widthOf(TOKEN), ownedRowParser(TOKEN, 1))
+const tokenOf = rowParser(TOKEN, 1)
 
-const sessionOf = ownedRowParser(SESSION, 1)
+const TOKEN_ROW = parsedAs<StoredToken>(1 + widthOf(TOKEN), (cells, owner) =>
+  Object.assign(tokenOf(cells), { owner }),
+)
+
+const sessionOf = rowParser(SESSION, 1)
 const sessionOwnerOf = rowParser(SESSION_OWNER, 1 + widthOf(SESSION))
 
 const SESSION_ROW = parsedAs<StoredSession>(1 + widthOf(SESSION) + widthOf(SESSION_OWNER), (cells, owner) => {
   const { password } = sessionOwnerOf(cells)
-  return sessionOf(cells, owner === null || password === null ? null : { ...owner, password })
+  return Object.assign(sessionOf(cells), {
+    owner: owner === null || password === null ? null : { ...owner, password },
+  })
 })
 
 const USER_ROW = parsedAs<StoredUser | null>(1, (_cells, owner) => owner)

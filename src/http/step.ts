@@ -27,7 +27,7 @@ export interface Step {
    * server starts; null stands for the requests that no route takes.
    */
   appliesTo?(route: RouteTraits | null): boolean
-  run(request: FastifyRequest, reply: FastifyReply): Verdict | void | Promise<unknown>
+  run(request: FastifyRequest, reply: FastifyReply): Verdict | Promise<unknown>
 }
 
 /** The steps of one route by phase. */

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { HttpError } from '#src/answers/errors.ts'
 import { myNotifications, myPlaylists } from '#src/api/endpoints.ts'
-import { parseQueryString } from '#src/input/querystring.ts'
 import { parseInteger } from '#src/input/integer.ts'
+import { parseQueryString } from '#src/input/querystring.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { parseDate, parseValue } from '#src/query/values.ts'
 

@@ -59,6 +59,7 @@ const SERVICES: readonly FastifyPluginAsync[] = [
   identityChanges, // has the cache of identities follow the database, before changes are answered
   counters, // of request rates in memory or Redis, of attempts in the database
   keys, // APP_KEY and the keys before it
+  mail, // to users; what is under way when the server stops gets a few seconds
   events, // what happens to accounts
 ]
 
@@ -102,7 +103,6 @@ const STEPS: readonly FastifyPluginAsync[] = [
 const USE_CASES: readonly FastifyPluginAsync[] = [
   activity,
   browsers,
-  mail,
   secondFactor,
   login,
   forgottenPassword,

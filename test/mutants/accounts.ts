@@ -18,7 +18,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: 'with REGISTER_REVEALS=false nobody is told that an address is taken',
-    file: 'plugins/screening.ts',
+    file: 'src/accounts/screening.ts',
     find: "taken.has('email') && config.registerReveals",
     replace: "taken.has('email')",
     tests: ['test/routes/web/register-reveals.test.ts'],
@@ -293,7 +293,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: 'names of staff are reserved',
-    file: 'plugins/screening.ts',
+    file: 'src/accounts/screening.ts',
     find: 'isNameWhole && isReservedName(name)',
     replace: 'false',
     tests: ['test/routes/web/names.test.ts'],

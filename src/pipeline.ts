@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import access from '../plugins/access.ts'
+import accounts from '../plugins/accounts.ts'
 import activity from '../plugins/activity.ts'
 import afterAnswer from '../plugins/after-answer.ts'
 import area from '../plugins/area.ts'
@@ -19,7 +20,6 @@ import database from '../plugins/database.ts'
 import errors from '../plugins/errors.ts'
 import events from '../plugins/events.ts'
 import firstParty from '../plugins/first-party.ts'
-import forgottenPassword from '../plugins/forgotten-password.ts'
 import host from '../plugins/host.ts'
 import identify from '../plugins/identify.ts'
 import identityChanges from '../plugins/identity-changes.ts'
@@ -29,8 +29,8 @@ import mail from '../plugins/mail.ts'
 import metrics from '../plugins/metrics.ts'
 import openapi from '../plugins/openapi.ts'
 import overload from '../plugins/overload.ts'
-import ownPassword from '../plugins/own-password.ts'
 import panel from '../plugins/panel.ts'
+import passwords from '../plugins/passwords.ts'
 import preflight from '../plugins/preflight.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import requestEnd from '../plugins/request-end.ts'
@@ -92,7 +92,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   afterAnswer,
   screening,
   credentials,
-  ownPassword, // 422 without the password that a form brings along
+  passwords, // 422 without the password that a form brings along
   confirmation, // asks before a form does what cannot be undone
   userWrites, // 503 when too many writes of one user wait
   rowWrites, // 404, 403 where one statement finds, judges and writes a row
@@ -105,7 +105,7 @@ const USE_CASES: readonly FastifyPluginAsync[] = [
   browsers,
   secondFactor,
   login,
-  forgottenPassword,
+  accounts,
   securityMails,
   tokens,
   userKeys,

@@ -39,14 +39,14 @@ export const MAILS: readonly Mutant[] = [
   },
   {
     name: 'guesses at links',
-    file: 'routes/admin/not-me.tsx',
-    find: 'await app.attempts.guess(request, token.digest(), async () => {',
-    replace: 'await ((_request, _digest, lookUp) => lookUp())(request, token.digest(), async () => {',
+    file: 'src/accounts/accounts.ts',
+    find: 'await attempts.guess(caller, token.digest(), async () => {',
+    replace: 'await ((_caller, _digest, lookUp) => lookUp())(caller, token.digest(), async () => {',
     tests: ['test/routes/admin/not-me.test.ts'],
   },
   {
     name: 'tokens go on unless the box is ticked',
-    file: 'routes/admin/not-me.tsx',
+    file: 'src/accounts/accounts.ts',
     find: 'revokeTokens: revokesTokens ? config.tokenableTypes : null,',
     replace: 'revokeTokens: config.tokenableTypes,',
     tests: ['test/routes/admin/not-me.test.ts'],

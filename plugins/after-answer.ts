@@ -37,5 +37,5 @@ export default fp(
     app.addHook('onClose', later.close)
   },
   // The work needs both, and so they are closed after it: what is registered last is closed first.
-  { name: 'after-answer', dependencies: ['database', 'request-end'] },
+  { name: 'after-answer', dependencies: ['database', 'mail', 'request-end'] },
 )

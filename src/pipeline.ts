@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import access from '../plugins/access.ts'
+import accounts from '../plugins/accounts.ts'
 import activity from '../plugins/activity.ts'
 import afterAnswer from '../plugins/after-answer.ts'
 import area from '../plugins/area.ts'
@@ -19,7 +20,6 @@ import database from '../plugins/database.ts'
 import errors from '../plugins/errors.ts'
 import events from '../plugins/events.ts'
 import firstParty from '../plugins/first-party.ts'
-import forgottenPassword from '../plugins/forgotten-password.ts'
 import host from '../plugins/host.ts'
 import identify from '../plugins/identify.ts'
 import identityChanges from '../plugins/identity-changes.ts'
@@ -29,8 +29,8 @@ import mail from '../plugins/mail.ts'
 import metrics from '../plugins/metrics.ts'
 import openapi from '../plugins/openapi.ts'
 import overload from '../plugins/overload.ts'
-import ownPassword from '../plugins/own-password.ts'
 import panel from '../plugins/panel.ts'
+import passwords from '../plugins/passwords.ts'
 import preflight from '../plugins/preflight.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import requestEnd from '../plugins/request-end.ts'
@@ -60,6 +60,7 @@ const SERVICES: readonly FastifyPluginAsync[] = [
   identityChanges, // has the cache of identities follow the database, before changes are answered
   counters, // of request rates in memory or Redis, of attempts in the database
   keys, // APP_KEY and the keys before it
+  mail, // to users; what is under way when the server stops gets a few seconds
   events, // what happens to accounts
 ]
 
@@ -93,7 +94,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   afterAnswer,
   screening,
   credentials,
-  ownPassword, // 422 without the password that a form brings along
+  passwords, // 422 without the password that a form brings along
   confirmation, // asks before a form does what cannot be undone
   rowWrites, // 404, 403 where one statement finds, judges and writes a row
   requestLog, // one line, once it is over
@@ -103,10 +104,9 @@ const STEPS: readonly FastifyPluginAsync[] = [
 const USE_CASES: readonly FastifyPluginAsync[] = [
   activity,
   browsers,
-  mail,
   secondFactor,
   login,
-  forgottenPassword,
+  accounts,
   securityMails,
   tokens,
   staff,

@@ -117,7 +117,7 @@ const account: FastifyPluginAsyncTypebox = async app => {
         revoke_tokens,
       } = request.body
       const revokeTokens = isYes(revoke_tokens) || app.config.revokeTokensOnPasswordChange
-      await request.changePassword(reply, { current, password, repeated, revokeTokens })
+      await app.passwords.change(request, { current, password, repeated, revokeTokens })
       return reply.done(PASSWORD_PATH, 'password-changed')
     },
   )

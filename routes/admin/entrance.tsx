@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { isPending } from '#src/auth/session.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
 import { isYes, optionalText, Remember } from '#src/input/account.ts'
 import { EnteredPassword, OptionalPassword } from '#src/input/values.ts'
@@ -65,23 +64,21 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { email, password, remember, to } = request.body
       if (isIn(request)) return enter(reply, to)
-      const owed = await request.enter(reply, { email, password, remember: isYes(remember) })
+      const owed = await app.login.enter(request, { email, password, remember: isYes(remember) })
       if (owed === 'nothing') return enter(reply, to)
       const path = destination(to)
       return reply.redirect(`/admin/two-factor${path === null ? '' : `?to=${path}`}`, 303)
     },
   )
 
-  /** Whether the session waits for a second factor. */
-  const isWaiting = ({ session }: FastifyRequest) =>
-    session !== null && session.challenge !== null && isPending(session.challenge, app.clock())
-
   app.get(
     '/two-factor',
     { config: { access: ANYBODY }, schema: { ...HIDDEN, querystring: Type.Object({ to: To }) } },
     async (request, reply) => {
       if (isIn(request)) return enter(reply, request.query.to)
-      return isWaiting(request) ? showChallenge(reply, request.query.to) : reply.redirect('/admin/login', 303)
+      return app.login.isChallenged(request)
+        ? showChallenge(reply, request.query.to)
+        : reply.redirect('/admin/login', 303)
     },
   )
 
@@ -100,8 +97,8 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { code = null, recovery_code: recoveryCode = null, to } = request.body
       if (isIn(request)) return enter(reply, to)
-      if (!isWaiting(request)) return reply.redirect('/admin/login', 303)
-      await request.answerChallenge(reply, { code, recoveryCode })
+      if (!app.login.isChallenged(request)) return reply.redirect('/admin/login', 303)
+      await app.login.answerChallenge(request, { code, recoveryCode })
       return enter(reply, to)
     },
   )
@@ -125,7 +122,11 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       if (isIn(request)) return enter(reply, null)
-      await request.askForPasswordReset(reply, { email: request.body.email, page: resetPage, reveals: false })
+      await app.passwordResets.request(request, {
+        email: request.body.email,
+        page: resetPage,
+        reveals: false,
+      })
       return reply.done('/admin/login', 'reset-asked')
     },
   )
@@ -175,13 +176,13 @@ const entrance: FastifyPluginAsyncTypebox = async app => {
       if (isIn(request)) return enter(reply, null)
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
       const revokeTokens = isYes(revoke_tokens)
-      await request.resetPassword(reply, { token, email, password, repeated, revokeTokens })
+      await app.passwordResets.complete(request, { token, email, password, repeated, revokeTokens })
       return reply.done('/admin/login', 'password-reset')
     },
   )
 
   app.post('/logout', { config: { access: LEAVING }, schema: HIDDEN }, async (request, reply) => {
-    await request.logOut()
+    await app.login.logOut(request)
     return reply.done('/admin/login', 'logged-out')
   })
 }

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import type { SessionIdentity } from '#src/auth/identity.ts'
 import { owesSecondFactor, requiresSecondFactor, totpQrCode } from '#src/auth/second-factor.ts'
 import { isYes, optionalText } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
@@ -42,27 +41,24 @@ const NO_PROOF = proofOf({})
 const factor: FastifyPluginAsyncTypebox = async app => {
   const { config, secondFactor } = app
 
-  const identityOf = (request: FastifyRequest) => request.identity as SessionIdentity
-  const stateOf = (request: FastifyRequest) => secondFactor.state(identityOf(request))
   const isRequiredOf = (request: FastifyRequest) =>
-    requiresSecondFactor(identityOf(request), config.requireSecondFactor)
+    requiresSecondFactor(request.caller(), config.requireSecondFactor)
 
   /** What an app needs of a second factor that is not confirmed; null if it cannot be read. */
-  const pendingOf = async (request: FastifyRequest, reply: FastifyReply): Promise<PendingFactor | null> => {
-    const identity = identityOf(request)
-    const secret = await secondFactor.pendingSecret(identity)
+  const pendingOf = async (request: FastifyRequest): Promise<PendingFactor | null> => {
+    const secret = await secondFactor.pendingSecret(request)
     if (secret === null) return null
-    const qrCode = totpQrCode(secret, { issuer: config.appName, account: identity.user.email })
-    return { secret, qrCode, recoveryCodes: await secondFactor.recoveryCodes(request, reply, NO_PROOF) }
+    const qrCode = totpQrCode(secret, { issuer: config.appName, account: request.user().email })
+    return { secret, qrCode, recoveryCodes: await secondFactor.recoveryCodes(request, NO_PROOF) }
   }
 
-  const content = async (request: FastifyRequest, reply: FastifyReply, returned: Returned) => {
-    const state = await stateOf(request)
+  const content = async (request: FastifyRequest, returned: Returned) => {
+    const state = await secondFactor.state(request)
     const owesPassword = request.owesPassword()
     if (state.status === 'none') return <NoFactor returned={returned} owesPassword={owesPassword} />
     if (owesPassword) return <PasswordFirst returned={returned} />
     if (state.status === 'confirmed') return <ConfirmedFactor {...state} returned={returned} />
-    return <UnconfirmedFactor pending={await pendingOf(request, reply)} returned={returned} />
+    return <UnconfirmedFactor pending={await pendingOf(request)} returned={returned} />
   }
 
   const show = async (
@@ -70,11 +66,11 @@ const factor: FastifyPluginAsyncTypebox = async app => {
     reply: FastifyReply,
     returned: Returned & { problem?: string } = BLANK,
   ) => {
-    const shown = await content(request, reply, returned)
+    const shown = await content(request, returned)
     return reply.page(
       { title: 'Second factor', active: 'Second factor', problem: returned.problem },
       <>
-        {owesSecondFactor(identityOf(request), config.requireSecondFactor) && <Required />}
+        {owesSecondFactor(request.caller(), config.requireSecondFactor) && <Required />}
         {shown}
       </>,
     )
@@ -112,7 +108,7 @@ const factor: FastifyPluginAsyncTypebox = async app => {
 
   const asksToReplace = async (request: FastifyRequest): Promise<Asked> => {
     const { force } = request.body as { force?: unknown }
-    const { status } = await stateOf(request)
+    const { status } = await secondFactor.state(request)
     if (status === 'none') return null
     if (!isYes(force)) return { unchanged: PATH }
     return status === 'confirmed' ? aboutReplacing({ isRequired: isRequiredOf(request) }) : null
@@ -127,7 +123,7 @@ const factor: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const isForced = isYes(request.body.force)
-      await secondFactor.enable(request, reply, { isForced, proof: proofOf(request.body) })
+      await secondFactor.enable(request, { isForced, proof: proofOf(request.body) })
       return reply.done(PATH, 'factor-begun')
     },
   )
@@ -140,13 +136,13 @@ const factor: FastifyPluginAsyncTypebox = async app => {
       errorHandler: backToForm(show),
     },
     async (request, reply) => {
-      await secondFactor.confirm(request, reply, request.body.code ?? null)
+      await secondFactor.confirm(request, request.body.code ?? null)
       return reply.done(PATH, 'factor-confirmed')
     },
   )
 
   const asksToDisable = async (request: FastifyRequest): Promise<Asked> => {
-    const { status } = await stateOf(request)
+    const { status } = await secondFactor.state(request)
     if (status === 'none') return { unchanged: PATH }
     if (status === 'unconfirmed') return ABOUT_GIVING_UP
     return aboutDisabling({
@@ -163,7 +159,7 @@ const factor: FastifyPluginAsyncTypebox = async app => {
       errorHandler: backToQuestion(asksToDisable),
     },
     async (request, reply) => {
-      await secondFactor.disable(request, reply, proofOf(request.body))
+      await secondFactor.disable(request, proofOf(request.body))
       return reply.done(PATH, 'factor-disabled')
     },
   )
@@ -176,11 +172,11 @@ const factor: FastifyPluginAsyncTypebox = async app => {
       errorHandler: backToForm(show),
     },
     async (request, reply) =>
-      showCodes(reply, await secondFactor.recoveryCodes(request, reply, proofOf(request.body))),
+      showCodes(reply, await secondFactor.recoveryCodes(request, proofOf(request.body))),
   )
 
   const asksForNewCodes = async (request: FastifyRequest): Promise<Asked> =>
-    (await stateOf(request)).status === 'confirmed' ? ABOUT_NEW_CODES : { unchanged: PATH }
+    (await secondFactor.state(request)).status === 'confirmed' ? ABOUT_NEW_CODES : { unchanged: PATH }
 
   app.post(
     '/second-factor/recovery-codes/replace',
@@ -190,8 +186,8 @@ const factor: FastifyPluginAsyncTypebox = async app => {
       errorHandler: backToQuestion(asksForNewCodes),
     },
     async (request, reply) => {
-      await secondFactor.replaceRecoveryCodes(request, reply, proofOf(request.body))
-      return showCodes(reply, await secondFactor.recoveryCodes(request, reply, NO_PROOF))
+      await secondFactor.replaceRecoveryCodes(request, proofOf(request.body))
+      return showCodes(reply, await secondFactor.recoveryCodes(request, NO_PROOF))
     },
   )
 }

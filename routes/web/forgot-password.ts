@@ -25,8 +25,8 @@ const forgotPassword: FastifyPluginAsyncTypebox = async app => {
         },
       },
     },
-    async (request, reply) => {
-      await request.askForPasswordReset(reply, { email: request.body.email, page, reveals })
+    async request => {
+      await app.passwordResets.request(request, { email: request.body.email, page, reveals })
       return { message: MESSAGES.resetLinkSent }
     },
   )

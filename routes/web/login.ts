@@ -35,9 +35,9 @@ const login: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(LoggedIn) },
       },
     },
-    async (request, reply) => {
+    async request => {
       const { email, password, remember } = request.body
-      const owed = await request.enter(reply, { email, password, remember: isYes(remember) })
+      const owed = await app.login.enter(request, { email, password, remember: isYes(remember) })
       return { two_factor: owed === 'second factor' }
     },
   )

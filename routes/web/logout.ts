@@ -16,7 +16,7 @@ const logout: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await request.logOut()
+      await app.login.logOut(request)
       return reply.code(204).send(null)
     },
   )

@@ -1,26 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { tellOwner } from '#src/accounts/new-email.ts'
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { emptyJson, sendEmptyJson } from '#src/api/responses.ts'
-import { mintResetToken } from '#src/auth/reset-token.ts'
-import { tokenLink } from '#src/auth/token-link.ts'
-import { keepRegistration } from '#src/database/registrations.ts'
-import { UserExists } from '#src/database/user-keys.ts'
-import { insertUser } from '#src/database/users.ts'
-import {
-  canonicalName,
-  enteredEmail,
-  errorsByField,
-  isYes,
-  optionalText,
-  Remember,
-} from '#src/input/account.ts'
+import { isYes, optionalText, Remember } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
-import { accountKey } from '#src/limits/attempt-limit.ts'
-
-const { rules } = MESSAGES
 
 const Body = Type.Object({
   name: optionalText('newcomer'),
@@ -34,22 +16,6 @@ const Body = Type.Object({
 })
 
 const register: FastifyPluginAsyncTypebox = async app => {
-  const { config, clock, random } = app
-  const { kysely } = app.database
-
-  /**
-   * Keeps a registration until its mail's link is opened, or tells the owner of the address. The password that was
-   * entered is no secret of the owner's if a stranger has registered, and so another one is chosen then. Neither does the
-   * name become anybody's before: whether it is free afterwards would tell whether the address was.
-   */
-  const registerUnseen = async (wanted: { name: string; email: string }) => {
-    if (await tellOwner(app, wanted.email, null)) return
-    if (!(await app.mail.mayReceive('registration', wanted.email))) return
-    const token = mintResetToken(random)
-    await keepRegistration(kysely, { ...wanted, digest: token.digest(), now: clock() })
-    await app.mail.sendRegistration(wanted, tokenLink(config.resetPasswordUrl, token))
-  }
-
   app.post(
     '/register',
     {
@@ -69,37 +35,9 @@ const register: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { password, password_confirmation: repeated, terms, remember } = request.body
-      const name = canonicalName(request.body.name)
-      const email = enteredEmail(request.body.email)
-      await app.attempts.count(request, reply, 'register', accountKey(email ?? ''))
-
-      const errors = errorsByField({
-        ...(await app.screening.profileErrors({ name, email }, null)),
-        password: await app.screening.passwords.errors(password, repeated, { name, email }),
-        terms: terms === undefined || terms === null ? [rules.required('terms')] : [],
-      })
-      if (errors !== null) throw unprocessable(errors)
-
-      await app.attempts.countRegistration(request)
-      if (!config.registerReveals) {
-        const wanted = { name: name as string, email: email as string }
-        // Nothing that depends on the address happens before the answer, which comes after the same time in any case.
-        request.afterAnswer(() => registerUnseen(wanted), 'somebody could not be registered')
-        return sendEmptyJson(reply, 201)
-      }
-      const user = {
-        name: name as string,
-        email: email as string,
-        password: await app.hashPassword(request, password as string),
-      }
-      const userId = await insertUser(kysely, { ...user, verified: false, now: clock() }).catch(error => {
-        if (error instanceof UserExists) throw unprocessable({ [error.field]: [rules.unique(error.field)] })
-        throw error
-      })
-      request.record('registered', { userId })
-      await app.mail.sendVerification({ ...user, id: userId })
-      await request.enterAsNew({ ...user, userId }, { remember: isYes(remember) })
+      const { name, email, password, password_confirmation: repeated, terms, remember } = request.body
+      const entered = { name, email, password, repeated, terms, remember: isYes(remember) }
+      await app.registration.register(request, entered)
       return sendEmptyJson(reply, 201)
     },
   )

@@ -34,10 +34,10 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
       },
       preValidation: reading({ revoke_tokens: booleanOf }),
     },
-    async (request, reply) => {
+    async request => {
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
       const revokeTokens = revoke_tokens ?? config.revokeTokensOnPasswordReset
-      await request.resetPassword(reply, { token, email, password, repeated, revokeTokens })
+      await app.passwordResets.complete(request, { token, email, password, repeated, revokeTokens })
       return { message: MESSAGES.passwordReset }
     },
   )

@@ -25,7 +25,7 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { code = null, recovery_code: recoveryCode = null } = request.body
-      await request.answerChallenge(reply, { code, recoveryCode })
+      await app.login.answerChallenge(request, { code, recoveryCode })
       return reply.code(204).send(null)
     },
   )

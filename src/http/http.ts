@@ -4,15 +4,12 @@ import type { FastifyError, FastifyRequest, FastifyServerOptions } from 'fastify
 import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { validationMessages } from '#src/answers/validation.ts'
-import { browserName } from '#src/auth/browser-name.ts'
 import { HashWorkerLost } from '#src/auth/hash-workers.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Browser } from '#src/database/browsers.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from '#src/database/select/found.ts'
 import { LookupRefused } from '#src/database/shared-lookup.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
-import { toldAddress } from '#src/limits/client-address.ts'
-import type { Happening } from '#src/mail/security-messages.ts'
 import { TurnRefused } from '#src/runtime/fair-queue.ts'
 
 /** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
@@ -164,12 +161,6 @@ export const isUnderWay = ({ headers, complete }: IncomingMessage): boolean =>
 export const browserOf = ({ clientAddress, headers }: FastifyRequest): Browser => ({
   address: clientAddress.ip,
   userAgent: headers['user-agent'],
-})
-
-/** What a mail tells of a request by which something happened, at a moment in milliseconds since the epoch. */
-export const happeningOf = ({ clientAddress, headers }: FastifyRequest, at: number): Happening => ({
-  at,
-  from: { address: toldAddress(clientAddress), program: browserName(headers['user-agent']) },
 })
 
 /** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */

@@ -67,7 +67,7 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'attempts are counted',
-    file: 'plugins/attempts.ts',
+    file: 'src/accounts/attempts.ts',
     find: 'await within(kind, () => limits[kind](attempt))',
     replace: '{ max: 1, remaining: 1 }',
     tests: ['test/routes/web/counted-attempts.test.ts'],
@@ -102,7 +102,7 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'a known address is none for second factors',
-    file: 'plugins/attempts.ts',
+    file: 'src/accounts/attempts.ts',
     find: "kind !== 'two_factor' &&",
     replace: '',
     tests: ['test/routes/web/second-factor.test.ts'],
@@ -116,8 +116,8 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'registrations of an address in an hour',
-    file: 'routes/web/register.ts',
-    find: 'await app.attempts.countRegistration(request)',
+    file: 'src/accounts/registration.ts',
+    find: 'await attempts.countRegistration(caller)',
     replace: '',
     tests: ['test/routes/web/counted-attempts.test.ts', 'test/routes/web/registration.test.ts'],
   },
@@ -158,7 +158,7 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'wrong tokens of wider networks',
-    file: 'plugins/attempts.ts',
+    file: 'src/accounts/attempts.ts',
     find: 'isRight = await guess(wider, digest, lookUp)',
     replace: 'isRight = await lookUp()',
     tests: ['test/plugins/rate-limit.test.ts'],

@@ -93,7 +93,7 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: 'a password that was changed while it was hashed',
-    file: 'plugins/login.ts',
+    file: 'src/accounts/login.ts',
     find: "if (credentials?.password !== verified.password) return 'changed'",
     replace: "if (credentials === null) return 'changed'",
     tests: ['test/routes/web/logins-in-flight.test.ts'],
@@ -115,7 +115,7 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: 'a challenge that another answer took',
-    file: 'plugins/login.ts',
+    file: 'src/accounts/login.ts',
     find: "if (taken?.userId !== userId || credentials === null) return 'over'",
     replace: "if (taken === null || credentials === null) return 'over'",
     tests: ['test/routes/web/second-factor.test.ts'],
@@ -123,14 +123,14 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: 'two confirmations of the password at once',
-    file: 'plugins/own-password.ts',
+    file: 'src/accounts/passwords.ts',
     find: 'if (present?.password !== verified.password) throw wrong',
     replace: '',
     tests: ['test/routes/web/logins-in-flight.test.ts', 'test/routes/web/session-ids.test.ts'],
   },
   {
     name: 'another password was set while the new one was hashed',
-    file: 'plugins/own-password.ts',
+    file: 'src/accounts/passwords.ts',
     find: 'if (present?.password !== (verified as Credentials).password) throw unauthenticated()',
     replace: '',
     tests: ['test/routes/web/account.test.ts', 'test/routes/web/logins-in-flight.test.ts'],

@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.ts'
 export const MAILS: readonly Mutant[] = [
   {
     name: 'a new login whose mail was kept back is told later',
-    file: 'plugins/security-mails.ts',
+    file: 'src/accounts/security-mails.ts',
     find: 'return isTold || forgetNewLogin(kysely, login, isNew)',
     replace: 'return isTold',
     tests: ['test/mail/known-logins.test.ts'],
@@ -39,14 +39,14 @@ export const MAILS: readonly Mutant[] = [
   },
   {
     name: 'guesses at links',
-    file: 'routes/admin/not-me.tsx',
-    find: 'await app.attempts.guess(request, token.digest(), async () => {',
-    replace: 'await ((_request, _digest, lookUp) => lookUp())(request, token.digest(), async () => {',
+    file: 'src/accounts/accounts.ts',
+    find: 'await attempts.guess(caller, token.digest(), async () => {',
+    replace: 'await ((_caller, _digest, lookUp) => lookUp())(caller, token.digest(), async () => {',
     tests: ['test/routes/admin/not-me.test.ts'],
   },
   {
     name: 'tokens go on unless the box is ticked',
-    file: 'routes/admin/not-me.tsx',
+    file: 'src/accounts/accounts.ts',
     find: 'revokeTokens: revokesTokens ? config.tokenableTypes : null,',
     replace: 'revokeTokens: config.tokenableTypes,',
     tests: ['test/routes/admin/not-me.test.ts'],
@@ -74,14 +74,14 @@ export const MAILS: readonly Mutant[] = [
   },
   {
     name: 'nobody is told at an address never verified',
-    file: 'plugins/security-mails.ts',
+    file: 'src/accounts/security-mails.ts',
     find: 'if (!user.isVerified && !TOLD_UNVERIFIED.has(name)) return',
     replace: '',
     tests: ['test/mail/security-mails.test.ts'],
   },
   {
     name: 'nor of a login',
-    file: 'plugins/security-mails.ts',
+    file: 'src/accounts/security-mails.ts',
     find: 'if (noted === null || name === null || !noted.isVerified) return',
     replace: 'if (noted === null || name === null) return',
     tests: ['test/mail/known-logins.test.ts'],
@@ -95,7 +95,7 @@ export const MAILS: readonly Mutant[] = [
   },
   {
     name: 'what is turned off is not sent',
-    file: 'plugins/mail.ts',
+    file: 'src/mail/user-mailer.ts',
     find: 'if (off.has(kind)) return',
     replace: '',
     tests: ['test/mail/security-mails.test.ts'],
@@ -109,7 +109,7 @@ export const MAILS: readonly Mutant[] = [
   },
   {
     name: 'reminders of users who are banned',
-    file: 'plugins/security-mails.ts',
+    file: 'src/accounts/token-reminders.ts',
     find: 'one !== null && one.ban === null ?',
     replace: 'one !== null ?',
     tests: ['test/mail/token-reminders.test.ts'],

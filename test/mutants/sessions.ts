@@ -4,7 +4,7 @@ import type { Mutant } from './mutant.ts'
 export const SESSIONS: readonly Mutant[] = [
   {
     name: 'a changed password gives the session another id',
-    file: 'plugins/own-password.ts',
+    file: 'src/accounts/passwords.ts',
     find: 'await confirmSession(transaction, session, { ...present, password: hash }, fresh)',
     replace: 'session',
     tests: ['test/routes/web/account.test.ts'],

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { noContent } from '#src/api/responses.ts'
-import { deleteUser } from '#src/database/deleted-users.ts'
 
 const account: FastifyPluginAsyncTypebox = async app => {
   app.delete(
@@ -17,13 +16,7 @@ const account: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const userId = await request.authorized(async (transaction, { user }) => {
-        await deleteUser(transaction, user.id, app.clock())
-        return user.id
-      })
-      request.record('account deleted', { userId })
-      app.devices.send(request, null)
-      await app.sessions.start(request)
+      await app.accounts.delete(request)
       return reply.code(204).send(null)
     },
   )

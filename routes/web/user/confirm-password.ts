@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJson, sendEmptyJson, success } from '#src/api/responses.ts'
-import type { SessionIdentity } from '#src/auth/identity.ts'
-import { PASSWORD_TIMEOUT_S, passwordAge } from '#src/auth/session.ts'
+import { PASSWORD_TIMEOUT_S } from '#src/auth/session.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 
 const Body = Type.Object({ password: OptionalPassword })
@@ -23,7 +22,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await request.confirmPassword(reply, request.body.password, 'password')
+      await app.passwords.confirm(request, request.body.password, 'password')
       return sendEmptyJson(reply, 201)
     },
   )
@@ -57,9 +56,8 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const { session } = request.identity as SessionIdentity
       const timeout = Number(request.query.seconds ?? PASSWORD_TIMEOUT_S)
-      const age = passwordAge(session, app.clock())
+      const age = app.passwords.secondsSinceConfirmed(request)
       if (age >= timeout) return { confirmed: false }
       reply.header('x-retry-after', age)
       return { confirmed: true }

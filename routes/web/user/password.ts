@@ -35,7 +35,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
         revoke_tokens,
       } = request.body
       const revokeTokens = revoke_tokens ?? app.config.revokeTokensOnPasswordChange
-      await request.changePassword(reply, { current, password, repeated, revokeTokens })
+      await app.passwords.change(request, { current, password, repeated, revokeTokens })
       return sendEmptyJson(reply)
     },
   )

@@ -3,7 +3,6 @@ import { Type } from 'typebox'
 import { HttpError } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { emptyJson, failure, sendEmptyJson, success } from '#src/api/responses.ts'
-import type { SessionIdentity } from '#src/auth/identity.ts'
 import { totpQrCode } from '#src/auth/second-factor.ts'
 import type { Access } from '#src/http/access.ts'
 import { isYes, optionalText } from '#src/input/account.ts'
@@ -63,7 +62,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const isForced = isYes(request.body.force)
-      await secondFactor.enable(request, reply, { isForced, proof: proofOf(request.body) })
+      await secondFactor.enable(request, { isForced, proof: proofOf(request.body) })
       return sendEmptyJson(reply)
     },
   )
@@ -83,7 +82,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await secondFactor.confirm(request, reply, request.body.code ?? null)
+      await secondFactor.confirm(request, request.body.code ?? null)
       return sendEmptyJson(reply)
     },
   )
@@ -103,7 +102,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await secondFactor.disable(request, reply, proofOf(request.body))
+      await secondFactor.disable(request, proofOf(request.body))
       return sendEmptyJson(reply)
     },
   )
@@ -121,10 +120,9 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async request => {
-      const identity = request.identity as SessionIdentity
-      const secret = await secondFactor.pendingSecret(identity)
+      const secret = await secondFactor.pendingSecret(request)
       if (secret === null) return []
-      return totpQrCode(secret, { issuer: app.config.appName, account: identity.user.email })
+      return totpQrCode(secret, { issuer: app.config.appName, account: request.user().email })
     },
   )
 
@@ -152,7 +150,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async request => {
-      const secret = await secondFactor.pendingSecret(request.identity as SessionIdentity)
+      const secret = await secondFactor.pendingSecret(request)
       if (secret === null) throw new HttpError(404, MESSAGES.secondFactorDisabled)
       return { secretKey: secret }
     },
@@ -179,7 +177,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
         },
       },
     },
-    (request, reply) => secondFactor.recoveryCodes(request, reply, proofOf(request.query)),
+    request => secondFactor.recoveryCodes(request, proofOf(request.query)),
   )
 
   app.post(
@@ -197,7 +195,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      await secondFactor.replaceRecoveryCodes(request, reply, proofOf(request.body))
+      await secondFactor.replaceRecoveryCodes(request, proofOf(request.body))
       return sendEmptyJson(reply)
     },
   )

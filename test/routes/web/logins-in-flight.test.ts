@@ -51,8 +51,8 @@ const member = async (database: TestDatabase, options = {}): Promise<Member> => 
 
 /** Does something each time that a new password was hashed, before anything comes of it. */
 function afterHashing(app: TestApp, act: () => Promise<unknown>) {
-  const { hashPassword: hash } = app
-  app.hashPassword = async (...call) => {
+  const { hash } = app.credentials
+  app.credentials.hash = async (...call) => {
     const hashed = await hash(...call)
     await act()
     return hashed

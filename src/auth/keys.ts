@@ -1,0 +1,37 @@
+import type { AppKey } from '#src/config/app-key.ts'
+import type { Config } from '#src/config/config.ts'
+import { type Encryption, encryption } from './encryption.ts'
+
+/** What APP_KEY and APP_PREVIOUS_KEYS are for: the first key writes, all of them read. */
+export interface Keys {
+  encryption(): Encryption
+  /** The texts of the keys, by which links are signed. */
+  signing(): readonly [string, ...string[]]
+}
+
+/**
+ * The keys of the configuration. A server always has one; without one its routes can be described and not used.
+ *
+ * @param random returns that many random bytes
+ */
+export function createKeys(
+  { appKey, appPreviousKeys }: Pick<Config, 'appKey' | 'appPreviousKeys'>,
+  random: (size: number) => Buffer,
+): Keys {
+  const all = (): readonly [AppKey, ...AppKey[]] => {
+    if (appKey === null) throw new Error('APP_KEY is not set.')
+    return [appKey, ...appPreviousKeys]
+  }
+  let ready: Encryption | null = null
+  return {
+    encryption() {
+      const [first, ...previous] = all()
+      ready ??= encryption([first.bytes, ...previous.map(({ bytes }) => bytes)], random)
+      return ready
+    },
+    signing() {
+      const [first, ...previous] = all()
+      return [first.text, ...previous.map(({ text }) => text)]
+    },
+  }
+}

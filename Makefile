@@ -1,17 +1,18 @@
-# run, test, mutants, check, chaos, bench, bench-scale, openapi, name-tables: each sets up what it needs.
+# run, test, mutants, check, chaos, bench, bench-scale, openapi, rooms, name-tables: each sets up what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test mutants check openapi bench bench-scale chaos name-tables clean FORCE
+.PHONY: help run build test mutants check rooms openapi bench bench-scale chaos name-tables clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
 	@echo 'make test     run the whole suite; FILES="test/config.test.ts" runs some of it'
 	@echo 'make mutants  remove one guard at a time and run its tests, for MUTANTS_MINUTES=30 at most; goes on where it'
 	@echo '              stopped; ONLY=csrf runs one area'
-	@echo 'make check    types, lint, formatting, and whether openapi/openapi.json is up to date'
+	@echo 'make check    types, lint, formatting, import rules, and whether openapi/openapi.json and docs/rooms.md are up to date'
 	@echo 'make openapi  write openapi/openapi.json'
+	@echo 'make rooms    write docs/rooms.md, the picture of which room imports which'
 	@echo 'make build    install and compile to dist/'
 	@echo 'make name-tables CONFUSABLES=confusables.txt  write src/auth/name-tables.ts anew, from the file of that name in the'
 	@echo '              folder of a Unicode version at unicode.org/Public/security/; keys of names need a migration then'
@@ -52,10 +53,19 @@ test: build
 mutants: build
 	node dist/test/mutants/run.js
 
+# What imports what, held against tools/imports/rules.mjs.
+CRUISE = npx --no-install depcruise --config tools/imports/rules.mjs src plugins routes
+ROOMS = $(CRUISE) --output-type json | node tools/imports/picture.mjs
+
 check: build
 	npx --no-install biome check --error-on-warnings .
+	$(CRUISE)
+	$(ROOMS) | diff -u docs/rooms.md - || (echo 'docs/rooms.md is stale: run make rooms' && exit 1)
 	$(OPENAPI) | diff -u openapi/openapi.json - || (echo 'openapi/openapi.json is stale: run make openapi' && exit 1)
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint openapi/openapi.json
+
+rooms: node_modules/.package-lock.json
+	$(ROOMS) > docs/rooms.md.new && mv docs/rooms.md.new docs/rooms.md
 
 openapi: build
 	$(OPENAPI) > openapi/openapi.json.new && mv openapi/openapi.json.new openapi/openapi.json

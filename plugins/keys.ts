@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { createKeys, type Keys } from '#src/auth/keys.ts'
+import { createKeys, type Keys } from '#src/config/keys.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {

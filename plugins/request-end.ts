@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { CLIENT_CLOSED_REQUEST } from '#src/http/http.ts'
+import { CLIENT_CLOSED_REQUEST } from '#src/http/request.ts'
 
 /** What is done when a request is over. Its status is what the client got, or {@link CLIENT_CLOSED_REQUEST}. */
 type OnRequestEnd = (request: FastifyRequest, reply: FastifyReply, status: number) => void

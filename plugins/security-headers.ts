@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { securityHeaders } from '#src/http/http.ts'
+import { securityHeaders } from '#src/http/security-headers.ts'
 
 /** Puts the security headers on every answer, and the request's id. */
 export default fp(

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { routeNotFound } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '#src/api/responses.ts'
-import { pathOf } from '#src/http/http.ts'
+import { pathOf } from '#src/http/request.ts'
 import { SECURITY_TXT_PATH, securityTxt } from '#src/http/security-txt.ts'
 
 /** What programs look for at addresses that are the same on all sites (RFC 8615). */

@@ -3,11 +3,10 @@ import { LRUCache } from 'lru-cache'
 import type { SessionDigest } from '#src/auth/session.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
 import { latestUse, type Activity as Use, writeActivity, writeLastUsed } from '#src/database/activity.ts'
-import type { Browser } from '#src/database/browsers.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { lazy } from '#src/runtime/lazy.ts'
 import { type WriteBehind, writeBehind } from '#src/runtime/write-behind.ts'
-import type { Caller, Origin } from './caller.ts'
+import { browserOf, type Caller, type Origin } from './caller.ts'
 
 /** When and from where tokens and sessions were last used. No request waits for the write. */
 export interface Activity {
@@ -69,8 +68,3 @@ export function createActivity({ kysely, clock, monotonic, onFailure }: Activity
 /** Whether a session's stored time is to be written anew: it is too old, or so late that a wrong clock wrote it. */
 const isOutdated = (storedAt: number, now: number) =>
   now - storedAt >= SESSION_GRAIN_MS || storedAt > latestUse(now)
-
-const browserOf = ({ clientAddress, userAgent }: Origin): Browser => ({
-  address: clientAddress.ip,
-  userAgent,
-})

@@ -2,6 +2,7 @@ import type { Transaction } from 'kysely'
 import type { EventDetails, EventName } from '#src/auth/events.ts'
 import type { Identity, SessionIdentity } from '#src/auth/identity.ts'
 import type { Session } from '#src/auth/session.ts'
+import type { Browser } from '#src/database/browsers.ts'
 import type { Schema } from '#src/database/schema.ts'
 import type { ClientAddress } from '#src/limits/client-address.ts'
 
@@ -26,6 +27,12 @@ export interface Origin {
   readonly clientAddress: ClientAddress
   readonly userAgent: string | undefined
 }
+
+/** What is stored of the browser that somebody asks from. */
+export const browserOf = ({ clientAddress, userAgent }: Origin): Browser => ({
+  address: clientAddress.ip,
+  userAgent,
+})
 
 /** Keeps what happens to accounts. */
 export interface Recorder {

@@ -12,7 +12,7 @@ import type { Config } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
 import { acknowledgeDevice, recognizeDevice } from '#src/database/devices.ts'
 import type { Identities } from '#src/database/identities.ts'
-import type { Recorder } from './caller.ts'
+import { browserOf, type Recorder } from './caller.ts'
 import type { SessionHolder, Sessions } from './sessions.ts'
 
 /** A caller whose browser may be remembered beyond its session. */
@@ -93,7 +93,7 @@ export function createDevices(needs: Needs): Devices {
         next,
         sessionIdOf: nextValidator => deviceSessionId(signingKey(), token, nextValidator),
         old: holder.session?.id.digest() ?? null,
-        browser: { address: holder.clientAddress.ip, userAgent: holder.userAgent },
+        browser: browserOf(holder),
         address: holder.clientAddress.key,
         mayLogIn: async (transaction, userId) =>
           ((await identities.within(transaction).user(userId))?.ban ?? null) === null,

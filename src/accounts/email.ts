@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
 import { forbidden, passwordConfirmationRequired, unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { Keys } from '#src/auth/keys.ts'
 import { hashResetToken, mintResetToken } from '#src/auth/reset-token.ts'
 import { mintRevertToken, parseRevertToken, type RevertToken } from '#src/auth/revert-token.ts'
 import { equalSecrets } from '#src/auth/secret.ts'
 import { emailHash, isSignedLink } from '#src/auth/signed-link.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
+import type { Keys } from '#src/config/keys.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
 import {
   confirmPendingEmail,

@@ -1,7 +1,7 @@
 import type { AccountEvent, EventDetails, EventName } from '#src/auth/events.ts'
 import { browserColumns } from '#src/database/browsers.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import type { Origin } from './caller.ts'
+import { browserOf, type Origin } from './caller.ts'
 
 /** A request by which something happens to an account. */
 export interface EventSource extends Origin {
@@ -133,8 +133,8 @@ const byOperator = (details: EventDetails) => ({
   isByOther: false,
 })
 
-function byRequest({ clientAddress, userAgent }: Origin, details: EventDetails) {
-  const browser = browserColumns({ address: clientAddress.ip, userAgent })
+function byRequest(origin: Origin, details: EventDetails) {
+  const browser = browserColumns(browserOf(origin))
   const isByOther = details.by !== undefined
   return { details, address: browser.ip_address, userAgent: browser.user_agent, isByOther }
 }

@@ -1,7 +1,6 @@
 import type { Transaction } from 'kysely'
 import { unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
-import type { Keys } from '#src/auth/keys.ts'
 import {
   mintRecoveryCodes,
   mintTotpSecret,
@@ -9,6 +8,7 @@ import {
   spendRecoveryCode,
   totpStep,
 } from '#src/auth/second-factor.ts'
+import type { Keys } from '#src/config/keys.ts'
 import type { Schema } from '#src/database/schema.ts'
 import {
   findSecondFactor,

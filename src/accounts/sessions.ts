@@ -14,7 +14,7 @@ import type { Database } from '#src/database/connect.ts'
 import type { Identities } from '#src/database/identities.ts'
 import { type NewSession, replaceSession } from '#src/database/sessions.ts'
 import { lazy } from '#src/runtime/lazy.ts'
-import type { Caller, Origin } from './caller.ts'
+import { browserOf, type Caller, type Origin } from './caller.ts'
 
 /** A caller that may have a session: what a request with cookies is. */
 export interface SessionHolder extends Origin, Pick<Caller, 'session' | 'connection'> {
@@ -143,9 +143,9 @@ export function createSessions({ config, database, identities, clock, monotonic,
         (sessionFailure === 'session_replaced' && !isAskedFor)
       if (session === null && !hasAnother) await sessions.start(holder)
     },
-    next: ({ session, clientAddress, userAgent }) => ({
-      old: session?.id.digest() ?? null,
-      fresh: { id: mintSessionId(random), browser: { address: clientAddress.ip, userAgent }, now: clock() },
+    next: holder => ({
+      old: holder.session?.id.digest() ?? null,
+      fresh: { id: mintSessionId(random), browser: browserOf(holder), now: clock() },
     }),
     adopt(holder, session) {
       if (holder.session !== null) {

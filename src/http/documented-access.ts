@@ -1,9 +1,10 @@
 import type { RouteOptions } from 'fastify'
 import { BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
 import { accessResponses, withLimits } from '#src/api/responses.ts'
+import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Access } from './access.ts'
-import { isHealthCheck, isSafe } from './http.ts'
+import { isHealthCheck } from './request.ts'
 
 /** The schema of a route's answers: its own, and those that follow from who may call it, where it is and what it takes. */
 export function documentedResponses(

@@ -2,7 +2,7 @@ import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } fr
 import { HttpError } from '#src/answers/errors.ts'
 import { countedLog } from '#src/runtime/counted-log.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import { isBusy, isPassing, toHttpError } from './http.ts'
+import { isBusy, isPassing, toHttpError } from './errors.ts'
 
 /** Answers an error in another way than as JSON, such as by a page. */
 export type ErrorRenderer = (

@@ -1,7 +1,8 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { tooManyRequests } from '#src/answers/errors.ts'
+import { toHttpError } from './errors.ts'
 import type { Gate } from './gate.ts'
-import { isUnderWay, toHttpError } from './http.ts'
+import { isUnderWay } from './request.ts'
 
 /** Answers what no hook sees, such as a path that cannot be decoded. It counts for its address all the same. */
 export const answerFrameworkError =

@@ -1,6 +1,6 @@
 import type { HTTPMethods, RouteOptions } from 'fastify'
 import findMyWay from 'find-my-way'
-import { ROUTER_OPTIONS } from './http.ts'
+import { ROUTER_OPTIONS } from './request.ts'
 
 /**
  * Makes the function that tells which methods a path has, in alphabetical order, found as the server itself finds its

@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { serviceUnavailable } from '#src/answers/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import { isHealthCheck, isUnderWay } from './http.ts'
+import { isHealthCheck, isUnderWay } from './request.ts'
 
 /**
  * How long requests may be begun within one phase of a turn of the event loop, in milliseconds. libuv accepts one

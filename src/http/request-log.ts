@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '#src/config/config.ts'
-import { CLIENT_CLOSED_REQUEST, pathOf } from './http.ts'
+import { CLIENT_CLOSED_REQUEST, pathOf } from './request.ts'
 
 /** What adding up shares may be off. */
 const ROUNDING = 1e-6

@@ -1,7 +1,7 @@
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { requestTimeout } from '#src/answers/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import { RequestTimedOut } from './http.ts'
+import { RequestTimedOut } from './errors.ts'
 import { OngoingRequests } from './ongoing-requests.ts'
 
 /** How often it is looked for requests that take too long, in milliseconds. */

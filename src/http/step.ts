@@ -1,5 +1,5 @@
 import type { FastifyContextConfig, FastifyReply, FastifyRequest, RouteOptions } from 'fastify'
-import { isSafe } from './http.ts'
+import { isSafe } from '#src/auth/safe-methods.ts'
 
 /**
  * When a step runs: with the head of a request; as a guard, which is with the head too, but with the body where the CSRF

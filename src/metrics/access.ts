@@ -5,7 +5,8 @@ import { includesAddress } from '#src/auth/address-list.ts'
 import { equalSecrets, sha256 } from '#src/auth/secret.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Gate } from '#src/http/gate.ts'
-import { pathOf, securityHeaders } from '#src/http/http.ts'
+import { pathOf } from '#src/http/request.ts'
+import { securityHeaders } from '#src/http/security-headers.ts'
 
 /** Where the metrics are, on each port that has them. */
 export const METRICS_PATH = '/metrics'

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { render } from 'preact-render-to-string'
-import { pathOf } from '#src/http/http.ts'
+import { pathOf } from '#src/http/request.ts'
 import type { Step, Verdict } from '#src/http/step.ts'
 import type { Faults } from './elements.tsx'
 import { Confirmation } from './pages/questions.tsx'

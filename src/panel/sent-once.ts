@@ -7,7 +7,7 @@ import { isSafe } from '#src/auth/safe-methods.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
 import type { Database } from '#src/database/connect.ts'
 import { finishForm, releaseForm, takeForm } from '#src/database/form-submissions.ts'
-import { pathOf } from '#src/http/http.ts'
+import { pathOf } from '#src/http/request.ts'
 import type { RouteTraits, Step, Verdict } from '#src/http/step.ts'
 import { isConfirmed } from './question.ts'
 

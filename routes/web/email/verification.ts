@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { HttpError } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { emptyJson, failure, noContent, redirection, sendEmptyJson } from '#src/api/responses.ts'
-import { pathOf } from '#src/http/http.ts'
+import { pathOf } from '#src/http/request.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
   const { config } = app

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
 import { methodNotAllowed, routeNotFound } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { type AccessGuard, rowPhase } from '../access.ts'
-import { pathOf } from '../http.ts'
+import { pathOf } from '../request.ts'
 import type { Phase, Step } from '../step.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH, SYSTEM_PATHS } from '#src/config/paths.ts'
-import { pathOf } from '../http.ts'
+import { pathOf } from '../request.ts'
 import type { Step } from '../step.ts'
 
 const isUnder = (path: string, prefix: string) => path === prefix || path.startsWith(`${prefix}/`)

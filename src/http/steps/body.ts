@@ -2,8 +2,8 @@ import { STATUS_CODES } from 'node:http'
 import { searchOf } from '#src/input/querystring.ts'
 import { normalizeInput } from '#src/input/values.ts'
 import { parseForm } from '../form.ts'
-import { isUnderWay } from '../http.ts'
 import { isTooSlow } from '../method-override.ts'
+import { isUnderWay } from '../request.ts'
 import type { Step } from '../step.ts'
 
 /** Answers 408 to a form that was to be read before it was routed, for its method, and did not come in time. */

@@ -1,6 +1,6 @@
 import { tooManyRequests } from '#src/answers/errors.ts'
 import type { Gate } from '../gate.ts'
-import { isHealthCheck } from '../http.ts'
+import { isHealthCheck } from '../request.ts'
 import type { Step } from '../step.ts'
 
 /**

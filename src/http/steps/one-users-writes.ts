@@ -1,6 +1,6 @@
+import { isSafe } from '#src/auth/safe-methods.ts'
 import { keyedSemaphore } from '#src/database/keyed-mutex.ts'
 import { shares } from '#src/runtime/connection-shares.ts'
-import { isSafe } from '../http.ts'
 import type { Step } from '../step.ts'
 
 /** How many requests of one user may wait for others of that user. */

@@ -1,4 +1,4 @@
-import { isSafe } from '../http.ts'
+import { isSafe } from '#src/auth/safe-methods.ts'
 import type { RouteTraits, Step } from '../step.ts'
 
 const mayChange = (route: RouteTraits | null) => route?.isUnsafe === true

@@ -1,6 +1,6 @@
-import type { AppKey } from '#src/config/app-key.ts'
-import type { Config } from '#src/config/config.ts'
-import { type Encryption, encryption } from './encryption.ts'
+import { type Encryption, encryption } from '#src/auth/encryption.ts'
+import type { AppKey } from './app-key.ts'
+import type { Config } from './config.ts'
 
 /** What APP_KEY and APP_PREVIOUS_KEYS are for: the first key writes, all of them read. */
 export interface Keys {

@@ -1,0 +1,20 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import { MESSAGES } from '#src/answers/messages.ts'
+
+/** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */
+export function onClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status =
+    error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
+  const message =
+    status === 400 ? MESSAGES.badRequest : status === 431 ? MESSAGES.headersTooLarge : STATUS_CODES[status]
+  const body = JSON.stringify({ message })
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

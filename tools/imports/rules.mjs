@@ -1,0 +1,99 @@
+/**
+ * Which rooms of src/ may import which: `make check` holds the code against it (dependency-cruiser). Rooms stand in the order
+ * of their layers; no room imports one that comes later.
+ */
+const ROOMS = {
+  runtime: [],
+  auth: ['runtime'],
+  answers: ['auth'],
+  config: ['auth', 'runtime'],
+  input: ['answers', 'auth'],
+  limits: ['answers', 'auth', 'runtime'],
+  screening: ['auth', 'config', 'input'],
+  mail: ['auth', 'config', 'limits', 'runtime'],
+  database: ['auth', 'config', 'input', 'limits', 'runtime'],
+  query: ['answers', 'auth', 'config', 'database', 'input'],
+  api: ['answers', 'auth', 'input', 'query'],
+  accounts: ['answers', 'auth', 'config', 'database', 'input', 'limits', 'mail', 'runtime', 'screening'],
+  lists: ['answers', 'api', 'auth', 'config', 'database', 'input', 'limits', 'query', 'runtime'],
+  http: ['accounts', 'answers', 'api', 'auth', 'config', 'database', 'input', 'limits', 'runtime'],
+  metrics: ['answers', 'auth', 'config', 'http', 'limits', 'mail', 'runtime'],
+  openapi: ['auth', 'config', 'http', 'query', 'runtime'],
+  panel: ['accounts', 'answers', 'auth', 'config', 'database', 'http', 'input'],
+}
+
+/** What the command line does not know: it calls use-cases, and starts the server. */
+const NOT_FOR_COMMANDS = ['lists', 'panel', 'query']
+
+const room = names => `^src/(${names.join('|')})/`
+
+const OURS = '^(src|plugins|routes|test|bench|tools)/'
+
+export default {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'everything-resolves',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    ...Object.entries(ROOMS).map(([name, below]) => ({
+      name: `${name}-imports-what-is-below`,
+      comment: `src/${name} may import ${below.join(', ') || 'no other room'}: see tools/imports/rules.mjs`,
+      severity: 'error',
+      from: { path: room([name]) },
+      to: { path: OURS, pathNot: room([name, ...below]) },
+    })),
+    {
+      name: 'commands-call-use-cases',
+      severity: 'error',
+      from: { path: room(['commands']) },
+      to: { path: [room(NOT_FOR_COMMANDS), '^(plugins|routes|test|bench|tools)/', '^src/pipeline'] },
+    },
+    {
+      name: 'routes-import-no-plugins',
+      severity: 'error',
+      from: { path: '^routes/' },
+      to: { path: '^(plugins|test|bench|tools)/|^src/(commands|config/load|[^/]+\\.ts)' },
+    },
+    {
+      name: 'plugins-import-no-routes',
+      severity: 'error',
+      from: { path: '^plugins/' },
+      to: { path: '^(routes|plugins|test|bench|tools)/|^src/(commands|[^/]+\\.ts)' },
+    },
+    {
+      name: 'only-the-pipeline-imports-plugins',
+      severity: 'error',
+      from: { path: '^(src|routes)/', pathNot: '^src/pipeline\\.ts$' },
+      to: { path: '^plugins/' },
+    },
+    {
+      name: 'only-the-database-has-sql',
+      severity: 'error',
+      comment: 'kysely and pg belong to src/database; others may name their types',
+      from: { path: '^(src|plugins|routes)/', pathNot: '^src/database/' },
+      to: { path: 'node_modules/(kysely|pg|@electric-sql)/', dependencyTypesNot: ['type-only'] },
+    },
+    {
+      name: 'the-domain-knows-no-http',
+      severity: 'error',
+      from: { path: room(['auth', 'answers', 'config', 'input', 'mail', 'database', 'query', 'accounts']) },
+      to: { path: 'node_modules/(fastify|@fastify)[^/]*/', dependencyTypesNot: ['type-only'] },
+    },
+  ],
+  options: {
+    tsPreCompilationDeps: true,
+    doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'] },
+    webpackConfig: { fileName: 'tools/imports/resolve.cjs' },
+    reporterOptions: {
+      archi: {
+        collapsePattern: '^(plugins|routes|src/[^/]+)',
+        theme: { graph: { rankdir: 'TB' } },
+      },
+      mermaid: { minify: false },
+    },
+  },
+}

@@ -31,5 +31,5 @@ export default fp(
       return authority.authorized(this, write, options)
     })
   },
-  { name: 'authority', dependencies: ['access', 'database', 'identify'] },
+  { name: 'authority', dependencies: ['request-caller', 'database', 'identify'] },
 )

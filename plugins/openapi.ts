@@ -1,24 +1,22 @@
 import swagger from '@fastify/swagger'
-import swaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { type CompressedDocument, compressedDocument } from '#src/http/compressed-document.ts'
 import { documentInfo, type OpenApiDocument, securityOf, withQueryParameters } from '#src/openapi/document.ts'
-import { SWAGGER_UI } from '#src/openapi/swagger-ui.ts'
 import { resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The OpenAPI document. */
-    specification: { json: CompressedDocument }
+    specification: { json: CompressedDocument; yaml: CompressedDocument }
   }
 }
 
 /** How long after the start the document is made, in milliseconds, unless somebody asks for it before. */
 const PREPARE_MS = 1_000
 
-/** Makes the OpenAPI document from the routes, and serves Swagger UI under /docs. */
+/** Makes the OpenAPI document from the routes. */
 export default fp(
   async app => {
     const endpoints = new Map<string, Endpoint>()
@@ -47,7 +45,7 @@ export default fp(
       type: 'application/x-yaml; charset=utf-8',
       make: () => app.swagger({ yaml: true }),
     })
-    app.decorate('specification', { json })
+    app.decorate('specification', { json, yaml })
     // Not at once: making it takes a tenth of a second. YAML takes half a one, and waits until somebody wants it.
     let cancel = () => {}
     app.addHook('onListen', async () => {
@@ -56,20 +54,6 @@ export default fp(
       })
     })
     app.addHook('onClose', async () => cancel())
-
-    await app.register(async scope => {
-      scope.addHook('onRoute', route => {
-        route.config = { ...route.config, access: { auth: 'none' } }
-        // Swagger UI's own would write the whole document anew for each request.
-        const document = { '/docs/json': json, '/docs/yaml': yaml }[route.url]
-        if (document !== undefined) route.handler = (request, reply) => document.send(request, reply)
-      })
-      // A page of ours whose requests back to us carry where they come from.
-      scope.addHook('onRequest', async (_request, reply) => {
-        reply.header('referrer-policy', 'same-origin').header('cache-control', 'no-cache')
-      })
-      await scope.register(swaggerUi, SWAGGER_UI)
-    })
   },
   { name: 'openapi', dependencies: ['access'] },
 )

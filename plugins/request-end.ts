@@ -1,9 +1,5 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { CLIENT_CLOSED_REQUEST } from '#src/http/request.ts'
-
-/** What is done when a request is over. Its status is what the client got, or {@link CLIENT_CLOSED_REQUEST}. */
-type OnRequestEnd = (request: FastifyRequest, reply: FastifyReply, status: number) => void
+import { type OnRequestEnd, requestEnds } from '#src/http/request-end.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,40 +17,17 @@ declare module 'fastify' {
   }
 }
 
-/**
- * Adds `app.onRequestEnd()`. Fastify's hook `onResponse` is never called when the client hangs up before the answer,
- * so whoever does that would appear in no log and no metrics, and keep whatever the hook gives back.
- */
+/** Adds `app.onRequestEnd()`. */
 export default fp(
   async app => {
-    const acts: OnRequestEnd[] = []
-    const end = (request: FastifyRequest, reply: FastifyReply, status: number) => {
-      if (request.isOver) return
-      request.isOver = true
-      for (const act of acts) act(request, reply, status)
-    }
-    app.decorate('onRequestEnd', act => {
-      acts.push(act)
-    })
+    const { add, watchStep, answeredStep, sent } = requestEnds()
+    app.decorate('onRequestEnd', add)
     app.decorateRequest('isAnswered', false)
     app.decorateRequest('isOver', false)
-
-    app.addStep('onRequest', {
-      run(request, reply) {
-        reply.raw.once('close', () => {
-          // While its handler still works, the request is not over.
-          if (request.isAnswered) end(request, reply, CLIENT_CLOSED_REQUEST)
-        })
-      },
-    })
-    app.addStep('onSend', {
-      run(request, reply) {
-        request.isAnswered = true
-        if (reply.raw.destroyed) end(request, reply, CLIENT_CLOSED_REQUEST)
-      },
-    })
+    app.addStep('onRequest', watchStep)
+    app.addStep('onSend', answeredStep)
     app.addHook('onResponse', (request, reply, done) => {
-      end(request, reply, reply.statusCode)
+      sent(request, reply)
       done()
     })
   },

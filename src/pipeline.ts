@@ -17,6 +17,7 @@ import counters from '../plugins/counters.ts'
 import credentials from '../plugins/credentials.ts'
 import csrf from '../plugins/csrf.ts'
 import database from '../plugins/database.ts'
+import enteredPassword from '../plugins/entered-password.ts'
 import errors from '../plugins/errors.ts'
 import events from '../plugins/events.ts'
 import firstParty from '../plugins/first-party.ts'
@@ -33,6 +34,7 @@ import panel from '../plugins/panel.ts'
 import passwords from '../plugins/passwords.ts'
 import preflight from '../plugins/preflight.ts'
 import rateLimit from '../plugins/rate-limit.ts'
+import requestCaller from '../plugins/request-caller.ts'
 import requestEnd from '../plugins/request-end.ts'
 import requestLog from '../plugins/request-log.ts'
 import requestTimeout from '../plugins/request-timeout.ts'
@@ -45,6 +47,7 @@ import sentOnce from '../plugins/sent-once.ts'
 import sessions from '../plugins/sessions.ts'
 import staff from '../plugins/staff.ts'
 import steps from '../plugins/steps.ts'
+import swaggerUi from '../plugins/swagger-ui.ts'
 import tokens from '../plugins/tokens.ts'
 import userKeys from '../plugins/user-keys.ts'
 import userWrites from '../plugins/user-writes.ts'
@@ -90,28 +93,31 @@ const STEPS: readonly FastifyPluginAsync[] = [
   panel, // 403 for a form of the panel from a page of another origin
   // With the body, once its schema has accepted it.
   sentOnce, // leads a form of the panel that was sent twice to where it led
-  authority,
-  afterAnswer,
-  screening,
-  credentials,
-  passwords, // 422 without the password that a form brings along
+  enteredPassword, // 422 without the password that a form brings along
   confirmation, // asks before a form does what cannot be undone
   rowWrites, // 404, 403 where one statement finds, judges and writes a row
   requestLog, // one line, once it is over
 ]
 
-/** What routes call. */
+/** What handlers call, and what runs beside requests. */
 const USE_CASES: readonly FastifyPluginAsync[] = [
-  activity,
-  browsers,
+  requestCaller, // what a handler asks of whoever calls
+  authority, // asks again under lock before a write that gives or takes power
+  afterAnswer, // work whose time no answer may tell
+  screening, // of new names, addresses and passwords
+  credentials, // passwords, checked and hashed in turns
+  passwords, // confirming, changing and resetting them
   secondFactor,
   login,
-  accounts,
-  securityMails,
+  accounts, // registering, profile, e-mail addresses, the account's end
   tokens,
-  staff,
-  userKeys,
-  openapi,
+  browsers, // the sessions and devices of a user
+  staff, // users, roles, bans and notifications, for those who run the place
+  securityMails, // tells users what happens to their accounts
+  activity, // when tokens and sessions were last used
+  userKeys, // keys by which names and addresses are compared
+  openapi, // the document, made of the routes
+  swaggerUi,
 ]
 
 /** Registers all plugins, in the order that is written down above: nothing depends on the names of files. */

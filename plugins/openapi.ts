@@ -19,11 +19,16 @@ const PREPARE_MS = 1_000
 /** Makes the OpenAPI document from the routes. */
 export default fp(
   async app => {
+    const declared: Endpoint[] = Object.values(ENDPOINTS)
     const endpoints = new Map<string, Endpoint>()
     app.addHook('onRoute', ({ config, schema }) => {
-      if (config?.endpoint && schema?.operationId) endpoints.set(schema.operationId, config.endpoint)
+      if (!config?.endpoint || !schema?.operationId) return
+      if (!declared.includes(config.endpoint)) {
+        throw new Error(`The endpoint of ${schema.operationId} is not in src/api/endpoints.ts.`)
+      }
+      endpoints.set(schema.operationId, config.endpoint)
     })
-    for (const schema of resourceSchemas(Object.values(ENDPOINTS))) app.addSchema(schema)
+    for (const schema of resourceSchemas(declared)) app.addSchema(schema)
     await app.register(swagger, {
       refResolver: { buildLocalReference: ({ $id }) => String($id) },
       openapi: documentInfo(app.config),

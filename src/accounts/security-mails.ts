@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { mintSecurityLinkToken } from '#src/auth/security-link.ts'
-import { mailAbout, type SecurityMail } from '#src/auth/security-mails.ts'
+import { mailAbout, SECURITY_MAILS, type SecurityMail } from '#src/auth/security-mails.ts'
 import { DAY_MS } from '#src/auth/time.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
@@ -147,12 +147,6 @@ const userNotices =
         const token = { name: event === 'token created' ? String(details.name) : null }
         return mail.notify('tokenCreated', user, async text => text(user, await notice(), token))
       }
-      case 'second-factor-on':
-        return mail.notify('secondFactorConfirmed', user, async text => text(user, await notice()))
-      case 'second-factor-off':
-        return mail.notify('secondFactorRemoved', user, async text => text(user, await notice()))
-      case 'recovery-code-used':
-        return mail.notify('recoveryCodeUsed', user, async text => text(user, await notice()))
       case 'recovery-codes': {
         const change = { areReplaced: event === 'recovery codes replaced' }
         return mail.notify('recoveryCodesSeen', user, async text => text(user, await notice(), change))
@@ -169,7 +163,11 @@ const userNotices =
         const restorable = { days: DELETED_MS / DAY_MS }
         return mail.notify('accountDeleted', user, text => text(user, happening, restorable))
       }
-      default:
+      case 'new-login':
+      case 'token-ending':
+      case 'email-changed':
         return null
+      default:
+        return mail.notify(SECURITY_MAILS[name], user, async text => text(user, await notice()))
     }
   }

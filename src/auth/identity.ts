@@ -5,17 +5,17 @@ import type { Session } from './session.ts'
 import { MINUTE_MS, timestampToMillis } from './time.ts'
 import type { TokenCredential, TokenDigest } from './token.ts'
 
-/** A user, as far as requests need to know. Timestamps are PostgreSQL's text in UTC. */
+/**
+ * A user, as far as this room needs to know. What else requests know of a user is declared with its columns, in
+ * src/database/identity-columns.ts, which extends this type. Timestamps are PostgreSQL's text in UTC.
+ */
 export interface User {
   id: number
   name: string
   email: string
   emailVerifiedAt: string | null
-  twoFactorConfirmedAt: string | null
   /** Whether there is a second factor, and it is confirmed: from then on it is asked for. */
   hasSecondFactor: boolean
-  createdAt: string
-  updatedAt: string
 }
 
 /** The token that a request was made with. */

@@ -8,7 +8,7 @@ import type { Schema } from './schema.ts'
 /*
  * The columns that identities are made of. The look-ups' SQL, the parsers and types of their rows, and the columns that
  * triggers follow for the identity cache are derived from these declarations. A new column takes a migration that adds
- * it and calls `followIdentityColumns`, its line in schema.ts, its line here, and its use.
+ * it and calls `followIdentityColumns`, its line in schema.ts, its line here, and its use: the type `User` follows.
  */
 
 /** The name of a column of a table. */
@@ -117,6 +117,11 @@ export const USER = {
   ),
   createdAt: u.timestamp('created_at'),
   updatedAt: u.timestamp('updated_at'),
+}
+
+declare module '#src/auth/identity.ts' {
+  // Every column above is known of a user: what is declared twice has to agree.
+  interface User extends RowOf<typeof USER> {}
 }
 
 /** What a user holds by a class name and an id. */

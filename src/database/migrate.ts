@@ -1,45 +1,26 @@
-import { type Kysely, Migrator, sql } from 'kysely'
+import { readdirSync } from 'node:fs'
+import { type Kysely, type Migration, Migrator, sql } from 'kysely'
 import type { Database } from './connect.ts'
-import { users } from './migrations/0001_users.ts'
-import { permissions } from './migrations/0002_permissions.ts'
-import { lists } from './migrations/0003_lists.ts'
-import { notifications } from './migrations/0004_notifications.ts'
-import { sessions } from './migrations/0005_sessions.ts'
-import { permissionVersions } from './migrations/0006_permission_versions.ts'
-import { identityChanges } from './migrations/0007_identity_changes.ts'
-import { deletedUsers } from './migrations/0008_deleted_users.ts'
-import { accounts } from './migrations/0009_accounts.ts'
-import { tokensAndEvents } from './migrations/0010_tokens_and_events.ts'
-import { wiki } from './migrations/0011_wiki.ts'
-import { publicLists } from './migrations/0012_public_lists.ts'
-import { accountSecurity } from './migrations/0013_account_security.ts'
-import { attemptCounts } from './migrations/0014_attempt_counts.ts'
-import { namesAndEmails } from './migrations/0015_names_and_emails.ts'
-import { securityMails } from './migrations/0016_security_mails.ts'
-import { pendingRegistrations } from './migrations/0017_pending_registrations.ts'
 import type { Schema } from './schema.ts'
 
-const MIGRATIONS = {
-  '0001_users': users,
-  '0002_permissions': permissions,
-  '0003_lists': lists,
-  '0004_notifications': notifications,
-  '0005_sessions': sessions,
-  '0006_permission_versions': permissionVersions,
-  '0007_identity_changes': identityChanges,
-  '0008_deleted_users': deletedUsers,
-  '0009_accounts': accounts,
-  '0010_tokens_and_events': tokensAndEvents,
-  '0011_wiki': wiki,
-  '0012_public_lists': publicLists,
-  '0013_account_security': accountSecurity,
-  '0014_attempt_counts': attemptCounts,
-  '0015_names_and_emails': namesAndEmails,
-  '0016_security_mails': securityMails,
-  '0017_pending_registrations': pendingRegistrations,
+const FOLDER = new URL('./migrations/', import.meta.url)
+
+/** Every file of the folder that begins with a number is a migration, under its name. */
+const NAMES = readdirSync(FOLDER)
+  .filter(file => /^\d{4}_\w+\.js$/.test(file))
+  .map(file => file.slice(0, -'.js'.length))
+  .sort()
+
+const LATEST = NAMES.at(-1)
+
+/** @throws {Error} when a file exports no migration, or several */
+async function loadMigration(name: string): Promise<[name: string, migration: Migration]> {
+  const [migration, ...others] = Object.values<Migration>(await import(new URL(`${name}.js`, FOLDER).href))
+  if (migration === undefined || others.length > 0) throw new Error(`${name} has to export one migration.`)
+  return [name, migration]
 }
 
-const LATEST = Object.keys(MIGRATIONS).at(-1)
+const getMigrations = async () => Object.fromEntries(await Promise.all(NAMES.map(loadMigration)))
 
 /**
  * Brings the schema up to date and returns the names of the migrations that ran.
@@ -50,7 +31,7 @@ const LATEST = Object.keys(MIGRATIONS).at(-1)
  * @throws the database's error; nothing is changed then
  */
 export async function migrate(db: Kysely<Schema>): Promise<string[]> {
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => MIGRATIONS } })
+  const migrator = new Migrator({ db, provider: { getMigrations } })
   const { error, results = [] } = await migrator.migrateToLatest()
   if (error) throw error
   await alignIdentities(db)

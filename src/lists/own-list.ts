@@ -1,18 +1,19 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { user } from '#src/api/resources.ts'
-import type { Identity } from '#src/auth/identity.ts'
-import { type Endpoint, relationAt, type TableName } from '#src/query/resource.ts'
-import { belongingTo } from '#src/query/scope.ts'
+import type { User } from '#src/auth/identity.ts'
+import type { Endpoint, TableName } from '#src/query/resource.ts'
+import type { ScopeOf } from '#src/query/scope.ts'
 import { listing } from './listing.ts'
 
-/** Makes the handler of a route that lists what the authenticated user has under the name of a relation. */
+/**
+ * Makes the handler of a route that lists what the authenticated user has.
+ *
+ * @param rowsOf which rows are a user's
+ */
 export function ownList<Table extends TableName>(
   app: FastifyInstance,
   endpoint: Endpoint<Table>,
-  name: string,
+  rowsOf: (user: User) => ScopeOf<Table>,
 ) {
   const list = listing(app, endpoint)
-  const relation = relationAt(user, [name])
-  return (request: FastifyRequest) =>
-    list(request, () => belongingTo(relation, (request.identity as Identity).user.id))
+  return (request: FastifyRequest) => list(request, () => rowsOf(request.user()))
 }

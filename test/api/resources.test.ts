@@ -1,6 +1,8 @@
 import t from 'tap'
 import { me } from '#src/api/endpoints.ts'
 import * as resources from '#src/api/resources.ts'
+import type { User } from '#src/auth/identity.ts'
+import { userValues } from '#src/database/identity-columns.ts'
 import {
   belongsTo,
   belongsToMany,
@@ -133,4 +135,13 @@ t.test('what is included below something takes as much', async t => {
     { ability: 'read:me', permission: null },
     { ability: 'read:token', permission: null },
   ])
+})
+
+t.test('all that is shown of a user is known of whoever calls', async t => {
+  // GET /me answers without a statement for the user, by what identities hold.
+  const known = userValues({} as User)
+  for (const [name, { column = name, computed, aggregate }] of Object.entries(resources.user.fields)) {
+    const columns = computed?.columns ?? (aggregate === undefined && column !== null ? [column] : [])
+    for (const one of columns) t.ok(one in known, `${name}: ${one}`)
+  }
 })

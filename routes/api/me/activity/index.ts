@@ -3,6 +3,7 @@ import { myActivities as endpoint } from '#src/api/endpoints.ts'
 import { success } from '#src/api/responses.ts'
 import { ownList } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
+import { where } from '#src/query/scope.ts'
 
 const activity: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -18,7 +19,7 @@ const activity: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of activities.')) },
       },
     },
-    ownList(app, endpoint, 'activities'),
+    ownList(app, endpoint, ({ id }) => where('user_id', '=', id)),
   )
 }
 

@@ -3,10 +3,13 @@ import { Type } from 'typebox'
 import { createNotificationMarks } from '#src/accounts/notification-marks.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { myNotifications as endpoint } from '#src/api/endpoints.ts'
+import { user } from '#src/api/resources.ts'
 import { done, missing, success } from '#src/api/responses.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { ownList } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
+import { relationAt } from '#src/query/resource.ts'
+import { belongingTo } from '#src/query/scope.ts'
 
 const Params = Type.Object({
   notification: Type.String({
@@ -16,6 +19,7 @@ const Params = Type.Object({
 })
 
 const notifications: FastifyPluginAsyncTypebox = async app => {
+  const relation = relationAt(user, ['notifications'])
   const { config, clock, database } = app
   const marks = createNotificationMarks({ kysely: database.kysely, config, clock })
 
@@ -34,7 +38,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of notifications.')) },
       },
     },
-    ownList(app, endpoint, 'notifications'),
+    ownList(app, endpoint, ({ id }) => belongingTo(relation, id)),
   )
 
   for (const method of UPDATE_METHODS) {

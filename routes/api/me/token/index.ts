@@ -78,7 +78,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of tokens.')) },
       },
     },
-    ownList(app, endpoint, 'tokens'),
+    ownList(app, endpoint, ({ id }) => belongingTo(relation, id)),
   )
 
   app.post(

@@ -8,10 +8,10 @@ import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
 import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
-import { aboutRole } from '#src/panel/pages/questions.tsx'
 import { RolePage, Roles } from '#src/panel/pages/roles.tsx'
 import { rolePath } from '#src/panel/paths.ts'
 import type { Asked } from '#src/panel/question.ts'
+import { aboutRole } from '#src/panel/questions/roles.tsx'
 
 const Params = Type.Object({ role: RowId })
 

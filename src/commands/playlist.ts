@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { findBrokenPlaylists, repairPlaylist } from '#src/database/tracks.ts'
+import { findBrokenPlaylists, repairPlaylist } from '#src/database/track-order.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 
 /** `playlist repair`: what may have to be done to lists that somebody else wrote. */

@@ -1,6 +1,7 @@
 import type { RouteOptions } from 'fastify'
 import { BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
-import { accessResponses, withLimits } from '#src/api/responses.ts'
+import { accessResponses } from '#src/api/access-responses.ts'
+import { withLimits } from '#src/api/responses.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Access } from './access.ts'

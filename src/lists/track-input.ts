@@ -2,7 +2,8 @@ import type { Kysely } from 'kysely'
 import { type HttpError, unprocessable } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { findEntryVideo, findTrack, type Place, type TrackRow } from '#src/database/tracks.ts'
+import type { Place } from '#src/database/track-order.ts'
+import { findEntryVideo, findTrack, type TrackRow } from '#src/database/tracks.ts'
 
 const { rules } = MESSAGES
 

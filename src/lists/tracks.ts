@@ -7,11 +7,11 @@ import type { Config } from '#src/config/config.ts'
 import { keyedMutex } from '#src/database/keyed-mutex.ts'
 import type { PlaylistRow } from '#src/database/playlists.ts'
 import type { Schema } from '#src/database/schema.ts'
+import type { Place } from '#src/database/track-order.ts'
 import {
   countTracks,
   deleteTrack,
   insertTrack,
-  type Place,
   type TrackContent,
   type TrackRow,
   updateTrack,

@@ -1,6 +1,9 @@
 /** Who may see and use the panel's own pages: whoever is logged in. */
 export const LOGGED_IN = { auth: 'required', via: 'session' } as const
 
+/** Who may do what asks for the password: whoever confirmed it lately, or enters it in the form itself. */
+export const WITH_PASSWORD = { ...LOGGED_IN, password: 'confirmed or entered' } as const
+
 /** Who may set up a second factor: users who have to, before everything else. */
 export const SETTING_UP = { ...LOGGED_IN, beforeSecondFactor: true } as const
 

@@ -4,7 +4,7 @@ import { render } from 'preact-render-to-string'
 import { pathOf } from '#src/http/request.ts'
 import type { Step, Verdict } from '#src/http/step.ts'
 import type { Faults } from './elements.tsx'
-import { Confirmation } from './pages/questions.tsx'
+import { Confirmation } from './pages/confirmation.tsx'
 import { type Asked, fieldsOf, isConfirmed, type Question } from './question.ts'
 
 /** Says what is asked about a form of the panel; throws for what is wrong with the form. */

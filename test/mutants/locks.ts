@@ -214,7 +214,7 @@ export const LOCKS: readonly Mutant[] = [
   },
   {
     name: "a playlist's tracks are changed one after the other",
-    file: 'src/database/tracks.ts',
+    file: 'src/database/track-order.ts',
     find: '.forNoKeyUpdate()',
     replace: '',
     tests: ['test/routes/api/tracks.test.ts', 'test/routes/api/chain.test.ts'],

@@ -25,6 +25,7 @@ type Guess = <T extends { isRight: boolean }>(
   onExceeded: () => void,
 ) => Promise<T>
 
+/** What the functions of this file need of the server. */
 interface Needs {
   config: Config
   identities: Identities
@@ -57,21 +58,19 @@ export interface Identification {
   identifyAgainStep: Step
 }
 
-/** Makes the {@link Identification} of a server. */
-export function identification(needs: Needs): Identification {
-  const { config, identities, sessions, devices, guess, metrics, clock, monotonic } = needs
-
-  // Programs go on asking with a token that has ended: once an hour is enough to know.
-  const recorded = lazy(
-    () => new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: monotonic } }),
-  )
-  const recordExpired = (request: FastifyRequest, { id, owner }: StoredToken) => {
-    if (recorded().has(id)) return
-    recorded().set(id, true)
-    request.record('expired token used', { userId: owner?.user.id ?? null, tokenId: id })
-  }
-
+/** Finds the owners of tokens. */
+interface TokenLookup {
   /** Looks a credential up, and says whether it is anybody's. */
+  resolve(request: FastifyRequest, credential: TokenCredential): Promise<boolean>
+  /** The same within the bound on wrong credentials, for the one of the `Authorization` header. */
+  authenticate(request: FastifyRequest): Promise<boolean>
+  /** Whether a credential is somebody's of whom that is remembered; a no is the database's to say. */
+  recall(request: FastifyRequest, authorization: string): boolean
+}
+
+function tokenLookup({ config, identities, guess, clock, monotonic }: Needs): TokenLookup {
+  const recordExpired = expiredTokenRecorder(monotonic)
+
   const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
     const now = clock()
     request.authenticationOutcome = 'unavailable'
@@ -84,49 +83,8 @@ export function identification(needs: Needs): Identification {
     return isIdentity
   }
 
-  /** Whether a credential is somebody's of whom that is remembered; a no is the database's to say. */
-  const recall = (request: FastifyRequest, authorization: string): boolean => {
-    if (!config.identityCache) return false
-    const credential = bearerCredential(authorization)
-    const stored = credential && identities.rememberedToken(credential)
-    if (!stored) return false
-    const verdict = judgeToken(credential, stored, clock(), config, request.clientAddress.ip)
-    if (typeof verdict === 'string') return false
-    request.identity = verdict
-    request.authenticationOutcome = 'authenticated'
-    return true
-  }
-
-  /** Who logged in to the request's session, if anybody did. */
-  const resumeSession = async (request: FastifyRequest): Promise<void> => {
-    request.authenticationOutcome = 'unavailable'
-    let resumed: SessionIdentity | SessionFailure | DeviceFailure | null = await sessions.resume(request)
-    if (resumed === null || typeof resumed === 'string') {
-      const recognized = await devices.recognize(request)
-      if (recognized === true) resumed = await sessions.resume(request)
-      else if (typeof recognized === 'string') resumed = recognized
-    }
-    if (typeof resumed === 'string') {
-      request.authenticationOutcome = resumed
-    } else {
-      request.identity = resumed
-      request.authenticationOutcome = resumed === null ? 'anonymous' : 'authenticated'
-    }
-  }
-
-  const identifyAgain = async (request: FastifyRequest): Promise<void> => {
-    if (request.identity?.via === 'session') {
-      const resumed = await sessions.resume(request)
-      request.identity = typeof resumed === 'string' ? null : resumed
-    } else {
-      const credential = bearerCredential(request.headers.authorization ?? '')
-      if (credential !== null) await resolve(request, credential)
-    }
-    if (request.identity === null) throw unauthenticated()
-    request.isIdentifiedAgain = true
-  }
-
   return {
+    resolve,
     async authenticate(request) {
       const credential = bearerCredential(request.headers.authorization ?? '')
       if (credential === null) return false
@@ -140,64 +98,49 @@ export function identification(needs: Needs): Identification {
       )
       return isRight
     },
-    identifyStep(verifyBearer) {
-      const count = (request: FastifyRequest) =>
-        metrics.authentication(request.authenticationOutcome ?? 'anonymous')
-      /** Looks the token of the `Authorization` header up, unless somebody logged in: as with Sanctum, that one counts. */
-      const readToken = (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined => {
-        const isDecided = request.identity !== null || request.routeConfig.access?.via === 'session'
-        const { authorization } = request.headers
-        if (isDecided || authorization === undefined || recall(request, authorization)) {
-          count(request)
-          return undefined
-        }
-        request.authenticationOutcome = 'malformed'
-        return new Promise((resolve, reject) => {
-          // For the bearer plugin a wrong credential is an error, as everything else that goes wrong.
-          verifyBearer(request, reply, error => {
-            // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
-            reply.code(200)
-            count(request)
-            if (error === undefined || REFUSALS.has((error as { code?: string }).code)) resolve()
-            else reject(error)
-          })
-        })
-      }
-      return {
-        appliesTo: route =>
-          route === null ||
-          route.config.isApi === true ||
-          route.config.isWeb === true ||
-          route.config.access?.auth !== 'none',
-        run(request, reply) {
-          const { access } = request.routeConfig
-          const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
-          if (!isAsked && !request.isStateful) return
-          request.authenticationOutcome = 'anonymous'
-          request.identifiedAt = monotonic()
-          if (!request.isStateful) return readToken(request, reply)
-          request.identity = sessions.recall(request)
-          if (request.identity !== null) {
-            request.authenticationOutcome = 'authenticated'
-            count(request)
-            return
-          }
-          return resumeSession(request).then(
-            () => readToken(request, reply),
-            error => {
-              count(request)
-              throw error
-            },
-          )
-        },
-      }
+    recall(request, authorization) {
+      if (!config.identityCache) return false
+      const credential = bearerCredential(authorization)
+      const stored = credential && identities.rememberedToken(credential)
+      if (!stored) return false
+      const verdict = judgeToken(credential, stored, clock(), config, request.clientAddress.ip)
+      if (typeof verdict === 'string') return false
+      request.identity = verdict
+      request.authenticationOutcome = 'authenticated'
+      return true
     },
-    identifyAgainStep: {
-      run(request) {
-        const isLate = request.identity !== null && monotonic() - request.identifiedAt > LATE_MS
-        return isLate ? identifyAgain(request) : undefined
-      },
-    },
+  }
+}
+
+/**
+ * Makes the function that records the use of an expired token. Programs go on asking with a token that has ended: once
+ * an hour is enough to know.
+ */
+function expiredTokenRecorder(monotonic: () => number) {
+  const recorded = lazy(
+    () => new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: monotonic } }),
+  )
+  return (request: FastifyRequest, { id, owner }: StoredToken): void => {
+    if (recorded().has(id)) return
+    recorded().set(id, true)
+    request.record('expired token used', { userId: owner?.user.id ?? null, tokenId: id })
+  }
+}
+
+/** Sets `request.identity` to who logged in to the request's session, if anybody did. */
+async function resumeSession(request: FastifyRequest, { sessions, devices }: Needs): Promise<void> {
+  request.authenticationOutcome = 'unavailable'
+  let resumed: SessionIdentity | SessionFailure | DeviceFailure | null = await sessions.resume(request)
+  if (resumed === null || typeof resumed === 'string') {
+    const recognized = await devices.recognize(request)
+    if (recognized === true) resumed = await sessions.resume(request)
+    else if (typeof recognized === 'string') resumed = recognized
+  }
+  if (typeof resumed === 'string') {
+    request.authenticationOutcome = resumed
+  } else {
+    request.identity = resumed
+    request.authenticationOutcome = resumed === null ? 'anonymous' : 'authenticated'
   }
 }
 
@@ -206,3 +149,97 @@ const REFUSALS = new Set<string | undefined>([
   'FST_BEARER_AUTH_MISSING_AUTHORIZATION_HEADER',
   'FST_BEARER_AUTH_INVALID_AUTHORIZATION_HEADER',
 ])
+
+type Count = (request: FastifyRequest) => void
+
+/**
+ * Makes the function that looks the token of the `Authorization` header up, unless somebody logged in: as with Sanctum,
+ * that one counts.
+ */
+const tokenReader =
+  ({ recall }: TokenLookup, verifyBearer: VerifyBearer, count: Count) =>
+  (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined => {
+    const isDecided = request.identity !== null || request.routeConfig.access?.via === 'session'
+    const { authorization } = request.headers
+    if (isDecided || authorization === undefined || recall(request, authorization)) {
+      count(request)
+      return undefined
+    }
+    request.authenticationOutcome = 'malformed'
+    return new Promise((resolve, reject) => {
+      // For the bearer plugin a wrong credential is an error, as everything else that goes wrong.
+      verifyBearer(request, reply, error => {
+        // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
+        reply.code(200)
+        count(request)
+        if (error === undefined || REFUSALS.has((error as { code?: string }).code)) resolve()
+        else reject(error)
+      })
+    })
+  }
+
+/** See {@link Identification.identifyStep}. */
+function identifyingStep(needs: Needs, tokens: TokenLookup, verifyBearer: VerifyBearer): Step {
+  const { sessions, metrics, monotonic } = needs
+  const count: Count = request => metrics.authentication(request.authenticationOutcome ?? 'anonymous')
+  const readToken = tokenReader(tokens, verifyBearer, count)
+  return {
+    appliesTo: route =>
+      route === null ||
+      route.config.isApi === true ||
+      route.config.isWeb === true ||
+      route.config.access?.auth !== 'none',
+    run(request, reply) {
+      const { access } = request.routeConfig
+      const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
+      if (!isAsked && !request.isStateful) return
+      request.authenticationOutcome = 'anonymous'
+      request.identifiedAt = monotonic()
+      if (!request.isStateful) return readToken(request, reply)
+      request.identity = sessions.recall(request)
+      if (request.identity !== null) {
+        request.authenticationOutcome = 'authenticated'
+        count(request)
+        return
+      }
+      return resumeSession(request, needs).then(
+        () => readToken(request, reply),
+        error => {
+          count(request)
+          throw error
+        },
+      )
+    },
+  }
+}
+
+/** See {@link Identification.identifyAgainStep}. */
+function identifyingAgainStep({ sessions, monotonic }: Needs, { resolve }: TokenLookup): Step {
+  const identifyAgain = async (request: FastifyRequest): Promise<void> => {
+    if (request.identity?.via === 'session') {
+      const resumed = await sessions.resume(request)
+      request.identity = typeof resumed === 'string' ? null : resumed
+    } else {
+      const credential = bearerCredential(request.headers.authorization ?? '')
+      if (credential !== null) await resolve(request, credential)
+    }
+    if (request.identity === null) throw unauthenticated()
+    request.isIdentifiedAgain = true
+  }
+  return {
+    run(request) {
+      const isLate = request.identity !== null && monotonic() - request.identifiedAt > LATE_MS
+      return isLate ? identifyAgain(request) : undefined
+    },
+  }
+}
+
+/** Makes the {@link Identification} of a server. */
+export function identification(needs: Needs): Identification {
+  const tokens = tokenLookup(needs)
+  return {
+    authenticate: tokens.authenticate,
+    identifyStep: verifyBearer => identifyingStep(needs, tokens, verifyBearer),
+    identifyAgainStep: identifyingAgainStep(needs, tokens),
+  }
+}

@@ -1,36 +1,10 @@
-import { ABILITIES, ALL_ABILITIES } from '#src/auth/ability.ts'
-import { parseAllowedIps } from '#src/auth/address-list.ts'
+import { ABILITIES } from '#src/auth/ability.ts'
 import { millisToIso } from '#src/auth/time.ts'
-import { parseAbilities } from '#src/auth/token.ts'
-import {
-  Action,
-  Agent,
-  BLANK,
-  FaultsOf,
-  Field,
-  Form,
-  Moment,
-  OwnPassword,
-  type Returned,
-  Secret,
-} from '../elements.tsx'
-import { NEW_TOKEN_PATH, REVOKE_ALL_TOKENS_PATH, TOKENS_PATH, tokenPath } from '../paths.ts'
+import { Action, FaultsOf, Field, Form, Moment, OwnPassword, type Returned } from '../elements.tsx'
+import { NEW_TOKEN_PATH, REVOKE_ALL_TOKENS_PATH, tokenPath } from '../paths.ts'
 import type { TokenEnd } from '../token-end.ts'
 import { PRESETS, TICKED } from '../token-scopes.ts'
-
-/** A token as its row has it, and when it ends. */
-export interface ShownToken {
-  id: number
-  name: string
-  abilities: string | null
-  allowed_ips: string | null
-  last_used_at: string | null
-  last_used_ip: string | null
-  last_used_agent: string | null
-  expires_at: string | null
-  created_at: string | null
-  end: TokenEnd
-}
+import { Ends, type ShownToken } from './token-terms.tsx'
 
 /** A user's tokens, and the form for another one. */
 export function Tokens({
@@ -87,24 +61,7 @@ function TokenLine({ token }: { token: ShownToken }) {
   )
 }
 
-/** When a token ends, and whether that is past or near. */
-function Ends({ end: { at, isIdle, state } }: { end: TokenEnd }) {
-  if (at === null) return <>never</>
-  return (
-    <>
-      {Number.isFinite(at) ? <Moment at={at} /> : 'at a time that cannot be read'}
-      {isIdle && ' if it is not used before'}
-      {state !== null && (
-        <>
-          {' '}
-          <span class={state === 'expired' ? 'tag grave' : 'tag'}>{state}</span>
-        </>
-      )}
-    </>
-  )
-}
-
-/** The same in words, for a token that is still to be made. */
+/** When a token ends that is still to be issued, in words. */
 const endOf = ({ at, isIdle }: TokenEnd): string =>
   at === null
     ? 'it never ends'
@@ -119,10 +76,6 @@ function NewToken({
   owesPassword: boolean
   endWithoutDate: TokenEnd
 }) {
-  const { entered, faults } = returned
-  const chosen = Array.isArray(entered.abilities) ? entered.abilities : []
-  const scope = entered.scope ?? TICKED
-  const isFaulty = faults.scope !== undefined || faults.abilities !== undefined
   return (
     <Form action={NEW_TOKEN_PATH}>
       <Field
@@ -132,42 +85,7 @@ function NewToken({
         isRequired
         returned={returned}
       />
-      <fieldset aria-describedby={isFaulty ? 'abilities-fault' : undefined}>
-        <legend>What it allows</legend>
-        <FaultsOf id="abilities" faults={[...(faults.scope ?? []), ...(faults.abilities ?? [])]} />
-        {Object.entries(PRESETS).map(([name, { label, about }]) => (
-          <p key={name}>
-            <label>
-              <input type="radio" name="scope" value={name} checked={scope === name} />
-              {label}
-              <span class="hint">: {about}</span>
-            </label>
-          </p>
-        ))}
-        <p>
-          <label>
-            <input type="radio" name="scope" value={TICKED} checked={scope === TICKED} />
-            Only what is ticked here
-            <span class="hint">: with nothing ticked, it can do no more than tell who you are</span>
-          </label>
-        </p>
-        <ul class="choices">
-          {Object.entries(ABILITIES).map(([ability, about]) => (
-            <li key={ability}>
-              <label>
-                <input
-                  type="checkbox"
-                  name="abilities[]"
-                  value={ability}
-                  checked={chosen.includes(ability)}
-                />
-                <code>{ability}</code>
-                <span class="hint"> {about}</span>
-              </label>
-            </li>
-          ))}
-        </ul>
-      </fieldset>
+      <Scope returned={returned} />
       <Field
         name="expires_at"
         label="Ends on"
@@ -188,130 +106,42 @@ function NewToken({
   )
 }
 
-/** A token that was just issued: the only page that ever has its secret. `token` is null if it is revoked already. */
-export function IssuedToken({
-  name,
-  plain,
-  token,
-}: {
-  name: string
-  plain: string
-  token: ShownToken | null
-}) {
+/** What a new token is to allow: one of the presets, or the abilities that are ticked. */
+function Scope({ returned: { entered, faults } }: { returned: Returned }) {
+  const chosen = Array.isArray(entered.abilities) ? entered.abilities : []
+  const scope = entered.scope ?? TICKED
+  const isFaulty = faults.scope !== undefined || faults.abilities !== undefined
   return (
-    <section aria-labelledby="issued">
-      <h2 id="issued">{name}</h2>
-      <p>Copy it now: it is shown this once, and stored nowhere.</p>
-      <Secret id="secret" text={plain} about="the token" />
-      <p>Programs send it with each request:</p>
-      <pre>{`Authorization: Bearer ${plain}`}</pre>
-      {token !== null && (
-        <dl>
-          <Terms token={token} />
-        </dl>
-      )}
+    <fieldset aria-describedby={isFaulty ? 'abilities-fault' : undefined}>
+      <legend>What it allows</legend>
+      <FaultsOf id="abilities" faults={[...(faults.scope ?? []), ...(faults.abilities ?? [])]} />
+      {Object.entries(PRESETS).map(([name, { label, about }]) => (
+        <p key={name}>
+          <label>
+            <input type="radio" name="scope" value={name} checked={scope === name} />
+            {label}
+            <span class="hint">: {about}</span>
+          </label>
+        </p>
+      ))}
       <p>
-        <a class="button quiet" href={TOKENS_PATH}>
-          I have copied it
-        </a>
+        <label>
+          <input type="radio" name="scope" value={TICKED} checked={scope === TICKED} />
+          Only what is ticked here
+          <span class="hint">: with nothing ticked, it can do no more than tell who you are</span>
+        </label>
       </p>
-    </section>
-  )
-}
-
-/** What a token allows, from where and until when. */
-function Terms({ token }: { token: ShownToken }) {
-  const abilities = parseAbilities(token.abilities)
-  const addresses = parseAllowedIps(token.allowed_ips)
-  return (
-    <>
-      <dt>Allows</dt>
-      <dd>
-        {abilities.includes(ALL_ABILITIES)
-          ? 'everything that you may do'
-          : abilities.length === 0
-            ? 'nothing but to tell who you are'
-            : abilities.map(ability => (
-                <span class="tag" key={ability}>
-                  {ability}
-                </span>
-              ))}
-      </dd>
-      <dt>From</dt>
-      <dd>{addresses === null ? 'everywhere' : addresses.join(', ') || 'nowhere'}</dd>
-      <dt>Ends</dt>
-      <dd>
-        <Ends end={token.end} />
-      </dd>
-    </>
-  )
-}
-
-/** One token, with all that can be done to it. */
-export function Token({
-  token,
-  returned,
-  owesPassword,
-}: {
-  token: ShownToken
-  /** What came back, and which of the page's forms it was. */
-  returned: { rename?: Returned; rotate?: Returned }
-  owesPassword: boolean
-}) {
-  const path = tokenPath(token.id)
-  return (
-    <>
-      <section aria-labelledby="about">
-        <h2 id="about">About it</h2>
-        <dl>
-          <dt>Begins with</dt>
-          <dd>
-            <code>{`${token.id}|`}</code>
-          </dd>
-          <Terms token={token} />
-          <dt>Created</dt>
-          <dd>
-            <Moment at={token.created_at} />
-          </dd>
-          <dt>Last used</dt>
-          <dd>
-            <Moment at={token.last_used_at} />
-            {token.last_used_at !== null && (
-              <>
-                {' '}
-                from {token.last_used_ip ?? 'an unknown address'} by <Agent text={token.last_used_agent} />
-              </>
-            )}
-          </dd>
-        </dl>
-        <Action action={`${path}/revoke`} label="Revoke" about={token.name} isGrave />
-      </section>
-      <section aria-labelledby="rename">
-        <h2 id="rename">Rename it</h2>
-        <Form action={`${path}/rename`}>
-          <Field name="name" label="Name" value={token.name} isRequired returned={returned.rename} />
-          <button type="submit">Rename</button>
-        </Form>
-      </section>
-      <section aria-labelledby="rotate">
-        <h2 id="rotate">Replace it</h2>
-        <p>Another token takes over its name, what it allows and when it ends.</p>
-        <Form action={`${path}/rotate`}>
-          <Field
-            name="grace"
-            label="Seconds for which the old one still counts"
-            type="number"
-            value="0"
-            returned={returned.rotate ?? BLANK}
-          />
-          <FaultsOf id="token" faults={returned.rotate?.faults.token ?? []} />
-          {owesPassword && <OwnPassword returned={returned.rotate} />}
-          <button type="submit">Replace it</button>
-        </Form>
-      </section>
-      <p>
-        <a href={TOKENS_PATH}>Back to all tokens</a>
-      </p>
-    </>
+      <ul class="choices">
+        {Object.entries(ABILITIES).map(([ability, about]) => (
+          <li key={ability}>
+            <label>
+              <input type="checkbox" name="abilities[]" value={ability} checked={chosen.includes(ability)} />
+              <code>{ability}</code>
+              <span class="hint"> {about}</span>
+            </label>
+          </li>
+        ))}
+      </ul>
+    </fieldset>
   )
 }

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { HIDDEN, staff } from '#src/panel/access.ts'
-import { aboutCuttingOff } from '#src/panel/pages/questions.tsx'
 import { userPath } from '#src/panel/paths.ts'
 import type { Asked } from '#src/panel/question.ts'
+import { aboutCuttingOff } from '#src/panel/questions/users.tsx'
 import { showingUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 /** A user's account, as staff see it. */

@@ -5,10 +5,10 @@ import type { NamedBan, WantedBan } from '#src/accounts/bans.ts'
 import { isRestrictionKind } from '#src/database/restrictions.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
-import { aboutBan } from '#src/panel/pages/questions.tsx'
 import { EVERYTHING } from '#src/panel/pages/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
 import type { Asked } from '#src/panel/question.ts'
+import { aboutBan } from '#src/panel/questions/users.tsx'
 import { backToUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 const Text = (most: number) =>

@@ -3,9 +3,9 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
-import { aboutRoles } from '#src/panel/pages/questions.tsx'
 import { userPath } from '#src/panel/paths.ts'
 import type { Asked } from '#src/panel/question.ts'
+import { aboutRoles } from '#src/panel/questions/users.tsx'
 import { backToUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 const Body = Type.Object({

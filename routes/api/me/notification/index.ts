@@ -3,13 +3,10 @@ import { Type } from 'typebox'
 import { createNotificationMarks } from '#src/accounts/notification-marks.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { myNotifications as endpoint } from '#src/api/endpoints.ts'
-import { user } from '#src/api/resources.ts'
 import { done, missing, success } from '#src/api/responses.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
-import { ownList } from '#src/lists/own-list.ts'
+import { notificationsOf, ownList } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
-import { relationAt } from '#src/query/resource.ts'
-import { belongingTo } from '#src/query/scope.ts'
 
 const Params = Type.Object({
   notification: Type.String({
@@ -19,7 +16,6 @@ const Params = Type.Object({
 })
 
 const notifications: FastifyPluginAsyncTypebox = async app => {
-  const relation = relationAt(user, ['notifications'])
   const { config, clock, database } = app
   const marks = createNotificationMarks({ kysely: database.kysely, config, clock })
 
@@ -38,7 +34,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of notifications.')) },
       },
     },
-    ownList(app, endpoint, ({ id }) => belongingTo(relation, id)),
+    ownList(app, endpoint, notificationsOf),
   )
 
   for (const method of UPDATE_METHODS) {

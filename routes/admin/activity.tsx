@@ -1,0 +1,34 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { listEvents } from '#src/database/events.ts'
+import { rowId } from '#src/input/row-id.ts'
+import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import { Events } from '#src/panel/pages/account.tsx'
+import { olderActivityPath } from '#src/panel/paths.ts'
+
+const EVENTS_PER_PAGE = 50
+
+/** What happened to the user's account, newest first. */
+const activity: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '/activity',
+    {
+      config: { access: LOGGED_IN },
+      schema: { ...HIDDEN, querystring: Type.Object({ before: Type.Optional(Type.Unknown()) }) },
+    },
+    async (request, reply) => {
+      const { before } = request.query
+      const events = await listEvents(app.database.kysely, request.user().id, {
+        most: EVENTS_PER_PAGE,
+        before: typeof before === 'string' ? rowId(before) : null,
+      })
+      const last = events.length === EVENTS_PER_PAGE ? events.at(-1) : undefined
+      return reply.page(
+        { title: 'Activity', active: 'Activity' },
+        <Events events={events} older={last === undefined ? null : olderActivityPath(last.id)} />,
+      )
+    },
+  )
+}
+
+export default activity

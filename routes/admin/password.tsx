@@ -1,0 +1,46 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
+import { isYes } from '#src/input/account.ts'
+import { OptionalPassword } from '#src/input/values.ts'
+import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import { backToForm } from '#src/panel/back-to-form.ts'
+import { BLANK, type Returned } from '#src/panel/elements.tsx'
+import { Password } from '#src/panel/pages/account.tsx'
+import { PASSWORD_PATH } from '#src/panel/paths.ts'
+
+const Change = Type.Object({
+  current_password: OptionalPassword,
+  password: OptionalPassword,
+  password_confirmation: OptionalPassword,
+  revoke_tokens: Type.Optional(Type.Unknown()),
+})
+
+const show = (reply: FastifyReply, returned: Returned & { problem?: string } = BLANK) =>
+  reply.page(
+    { title: 'Password', active: 'Password', problem: returned.problem },
+    <Password returned={returned} />,
+  )
+
+/** Changing the user's own password. */
+const password: FastifyPluginAsyncTypebox = async app => {
+  app.get('/password', { config: { access: LOGGED_IN }, schema: HIDDEN }, (_request, reply) => show(reply))
+
+  app.post(
+    '/password',
+    {
+      config: { access: LOGGED_IN },
+      schema: { ...HIDDEN, body: Change },
+      errorHandler: backToForm((_request, reply, returned) => show(reply, returned)),
+    },
+    async (request, reply) => {
+      const { current_password: current, password_confirmation: repeated, revoke_tokens } = request.body
+      const revokeTokens = isYes(revoke_tokens) || app.config.revokeTokensOnPasswordChange
+      const entered = { current, password: request.body.password, repeated, revokeTokens }
+      await app.passwords.change(request, entered)
+      return reply.done(PASSWORD_PATH, 'password-changed')
+    },
+  )
+}
+
+export default password

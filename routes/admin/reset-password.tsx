@@ -1,0 +1,59 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyReply } from 'fastify'
+import { Type } from 'typebox'
+import { isYes, optionalText } from '#src/input/account.ts'
+import { OptionalPassword } from '#src/input/values.ts'
+import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
+import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
+import { backToForm } from '#src/panel/back-to-form.ts'
+import { BLANK, type Returned } from '#src/panel/elements.tsx'
+import { NewPassword } from '#src/panel/pages/login.tsx'
+import { LOGIN_PATH } from '#src/panel/paths.ts'
+
+const Link = Type.Object({ token: Type.Optional(Type.Unknown()) })
+
+const Reset = Type.Object({
+  token: optionalText(''),
+  email: optionalText(''),
+  password: OptionalPassword,
+  password_confirmation: OptionalPassword,
+  revoke_tokens: Type.Optional(Type.Unknown()),
+})
+
+/** Setting a new password, by the link of a mail. */
+const resetPassword: FastifyPluginAsyncTypebox = async app => {
+  const show = (reply: FastifyReply, token: unknown, returned: Returned & { problem?: string } = BLANK) =>
+    reply.page(
+      { title: 'New password', problem: returned.problem },
+      <NewPassword
+        returned={returned}
+        token={typeof token === 'string' ? token : null}
+        revokesTokens={app.config.revokeTokensOnPasswordReset}
+      />,
+    )
+
+  app.get(
+    '/reset-password',
+    { config: { access: ANYBODY }, schema: { ...HIDDEN, querystring: Link } },
+    async (request, reply) =>
+      isLoggedIn(request) ? redirectToDestination(reply) : show(reply, request.query.token),
+  )
+
+  app.post(
+    '/reset-password',
+    {
+      config: { access: ANYBODY },
+      schema: { ...HIDDEN, body: Reset },
+      errorHandler: backToForm((_request, reply, returned) => show(reply, returned.entered.token, returned)),
+    },
+    async (request, reply) => {
+      if (isLoggedIn(request)) return redirectToDestination(reply)
+      const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
+      const revokeTokens = isYes(revoke_tokens)
+      await app.passwordResets.complete(request, { token, email, password, repeated, revokeTokens })
+      return reply.done(LOGIN_PATH, 'password-reset')
+    },
+  )
+}
+
+export default resetPassword

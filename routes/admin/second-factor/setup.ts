@@ -1,0 +1,72 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import { requiresSecondFactor } from '#src/auth/second-factor.ts'
+import { isYes } from '#src/input/account.ts'
+import { AppCode, Proof, proofOf } from '#src/input/second-factor.ts'
+import { HIDDEN, SETTING_UP } from '#src/panel/access.ts'
+import { backToForm } from '#src/panel/back-to-form.ts'
+import { aboutReplacing } from '#src/panel/pages/second-factor.tsx'
+import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
+import type { Asked } from '#src/panel/question.ts'
+import { backToQuestion, CHANGING, CurrentPassword, showingFactor } from '#src/panel/second-factor-page.tsx'
+
+const Setup = Type.Object({ force: Type.Optional(Type.Unknown()), ...Proof, ...CurrentPassword })
+
+const Confirmation = Type.Object({ code: AppCode, ...CurrentPassword })
+
+/** The user's second factor, and the forms that set it up. */
+const setup: FastifyPluginAsyncTypebox = async app => {
+  const { config, secondFactor } = app
+  const show = showingFactor(app)
+
+  app.get('', { config: { access: SETTING_UP }, schema: HIDDEN }, (request, reply) => show(request, reply))
+
+  app.post(
+    '/password',
+    {
+      config: { access: CHANGING },
+      schema: { ...HIDDEN, body: Type.Object(CurrentPassword) },
+      errorHandler: backToForm(show),
+    },
+    async (_request, reply) => reply.done(PATH, 'password-confirmed'),
+  )
+
+  const ask = async (request: FastifyRequest): Promise<Asked> => {
+    const { force } = request.body as { force?: unknown }
+    const { status } = await secondFactor.state(request)
+    if (status === 'none') return null
+    if (!isYes(force)) return { unchanged: PATH }
+    const isRequired = requiresSecondFactor(request.caller(), config.requireSecondFactor)
+    return status === 'confirmed' ? aboutReplacing({ isRequired }) : null
+  }
+
+  app.post(
+    '/enable',
+    {
+      config: { access: CHANGING, asks: ask },
+      schema: { ...HIDDEN, body: Setup },
+      errorHandler: backToQuestion(app, ask),
+    },
+    async (request, reply) => {
+      const isForced = isYes(request.body.force)
+      await secondFactor.enable(request, { isForced, proof: proofOf(request.body) })
+      return reply.done(PATH, 'factor-begun')
+    },
+  )
+
+  app.post(
+    '/confirm',
+    {
+      config: { access: CHANGING },
+      schema: { ...HIDDEN, body: Confirmation },
+      errorHandler: backToForm(show),
+    },
+    async (request, reply) => {
+      await secondFactor.confirm(request, request.body.code ?? null)
+      return reply.done(PATH, 'factor-confirmed')
+    },
+  )
+}
+
+export default setup

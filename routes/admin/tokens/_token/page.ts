@@ -1,0 +1,59 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { titleOf } from '#src/input/list.ts'
+import { MAX_GRACE_S, TokenName } from '#src/input/token.ts'
+import { OptionalPassword, reading } from '#src/input/values.ts'
+import { HIDDEN, LOGGED_IN, WITH_PASSWORD } from '#src/panel/access.ts'
+import { backToForm } from '#src/panel/back-to-form.ts'
+import { tokenPath } from '#src/panel/paths.ts'
+import { showingIssued, showingToken, TokenParams, tokenIdOf } from '#src/panel/token-pages.tsx'
+
+const NewName = Type.Object({ name: TokenName })
+
+const Rotation = Type.Object({
+  grace: Type.Optional(Type.Union([Type.String({ pattern: '^\\d{1,6}$' }), Type.Null()])),
+  current_password: OptionalPassword,
+})
+
+/** One of the user's tokens, with the forms that rename and replace it. */
+const token: FastifyPluginAsyncTypebox = async app => {
+  const show = showingToken(app)
+  const showIssued = showingIssued(app)
+  const schema = { ...HIDDEN, params: TokenParams }
+
+  app.get('', { config: { access: LOGGED_IN }, schema }, (request, reply) => show(request, reply))
+
+  app.post(
+    '/rename',
+    {
+      config: { access: LOGGED_IN },
+      schema: { ...schema, body: NewName },
+      preValidation: reading({ name: titleOf }),
+      errorHandler: backToForm((request, reply, returned) =>
+        show(request, reply, { rename: returned, problem: returned.problem }),
+      ),
+    },
+    async (request, reply) => {
+      const id = tokenIdOf(request)
+      await app.tokens.rename(request, id, request.body.name)
+      return reply.done(tokenPath(id), 'token-renamed')
+    },
+  )
+
+  app.post(
+    '/rotate',
+    {
+      config: { access: WITH_PASSWORD },
+      schema: { ...schema, body: Rotation },
+      errorHandler: backToForm((request, reply, returned) =>
+        show(request, reply, { rotate: returned, problem: returned.problem }),
+      ),
+    },
+    async (request, reply) => {
+      const grace = Math.min(Number(request.body.grace ?? 0), MAX_GRACE_S)
+      return showIssued(request, reply, await app.tokens.rotate(request, tokenIdOf(request), grace))
+    },
+  )
+}
+
+export default token

@@ -1,0 +1,31 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { notFound } from '#src/answers/errors.ts'
+import { tokensEndingWith } from '#src/database/token-endings.ts'
+import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import { TOKENS_PATH } from '#src/panel/paths.ts'
+import type { Asked } from '#src/panel/question.ts'
+import { aboutRevoking } from '#src/panel/questions/tokens.tsx'
+import { ownerOf, TokenParams, tokenIdOf } from '#src/panel/token-pages.tsx'
+
+const revoking: FastifyPluginAsyncTypebox = async app => {
+  const ask = async (request: FastifyRequest): Promise<Asked> => {
+    const id = tokenIdOf(request)
+    const ending = await tokensEndingWith(app.database.kysely, ownerOf(request, app), { id })
+    const token = ending.find(each => each.id === id)
+    if (token === undefined) throw notFound()
+    return aboutRevoking(token, ending)
+  }
+
+  app.post(
+    '/revoke',
+    { config: { access: LOGGED_IN, asks: ask }, schema: { ...HIDDEN, params: TokenParams } },
+    async (request, reply) => {
+      const id = tokenIdOf(request)
+      if ((await app.tokens.revoke(request, { id }, id)) === 0) throw notFound()
+      return reply.done(TOKENS_PATH, 'token-revoked')
+    },
+  )
+}
+
+export default revoking

@@ -1,0 +1,26 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import type { FastifyRequest } from 'fastify'
+import { tokensEndingWith } from '#src/database/token-endings.ts'
+import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import { TOKENS_PATH } from '#src/panel/paths.ts'
+import type { Asked } from '#src/panel/question.ts'
+import { aboutRevokingAll } from '#src/panel/questions/tokens.tsx'
+import { ownerOf } from '#src/panel/token-pages.tsx'
+
+const revoking: FastifyPluginAsyncTypebox = async app => {
+  const ask = async (request: FastifyRequest): Promise<Asked> => {
+    const ending = await tokensEndingWith(app.database.kysely, ownerOf(request, app), { except: null })
+    return ending.length === 0 ? { unchanged: TOKENS_PATH } : aboutRevokingAll(ending)
+  }
+
+  app.post(
+    '/revoke-all',
+    { config: { access: LOGGED_IN, asks: ask }, schema: HIDDEN },
+    async (request, reply) => {
+      await app.tokens.revoke(request, { except: null }, 'all')
+      return reply.done(TOKENS_PATH, 'tokens-revoked')
+    },
+  )
+}
+
+export default revoking

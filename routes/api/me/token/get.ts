@@ -1,0 +1,54 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
+import { NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
+import { rowId } from '#src/input/row-id.ts'
+import { TokenPath } from '#src/input/token.ts'
+import { ownList, ownRow, tokensOf } from '#src/lists/own-list.ts'
+import { pageSchema, showSchema } from '#src/query/openapi.ts'
+import { queryParser } from '#src/query/parse.ts'
+
+const listSchema = {
+  operationId: 'me.token.index',
+  tags: ['token'],
+  summary: "List the user's tokens",
+  description: 'Oldest first, and never with their secrets.',
+  response: { 200: success(pageSchema(endpoint, 'A page of tokens.')) },
+}
+
+const oneSchema = {
+  operationId: 'me.token.show',
+  tags: ['token'],
+  summary: 'Show a token',
+  description: 'Without its secret.',
+  params: TokenPath,
+  response: { 200: success(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
+}
+
+/** Lists and shows the user's tokens. */
+const tokens: FastifyPluginAsyncTypebox = async app => {
+  const parse = queryParser(myToken)
+  const show = ownRow(app, myToken, tokensOf)
+
+  app.get(
+    '',
+    {
+      config: { access: { auth: 'required', ability: 'read:token' }, endpoint },
+      schema: listSchema,
+    },
+    ownList(app, endpoint, tokensOf),
+  )
+
+  app.get(
+    '/:token',
+    {
+      config: { access: { auth: 'required', load: 'own', ability: 'read:token' }, endpoint: myToken },
+      schema: oneSchema,
+    },
+    async request => {
+      const query = parse(request.url)
+      return { token: await show(request, rowId(request.params.token), query) }
+    },
+  )
+}
+
+export default tokens

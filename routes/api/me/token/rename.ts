@@ -1,0 +1,43 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { myToken } from '#src/api/endpoints.ts'
+import { NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
+import { titleOf } from '#src/input/list.ts'
+import { rowId } from '#src/input/row-id.ts'
+import { TokenName, TokenPath } from '#src/input/token.ts'
+import { reading } from '#src/input/values.ts'
+import { ownRow, tokensOf } from '#src/lists/own-list.ts'
+import { showSchema } from '#src/query/openapi.ts'
+import { queryParser } from '#src/query/parse.ts'
+
+const renameSchema = {
+  operationId: 'me.token.update',
+  tags: ['token'],
+  summary: 'Rename a token',
+  description: 'Nothing else of a token can be changed: what it may do was decided when it was issued.',
+  params: TokenPath,
+  body: Type.Object({ name: TokenName }),
+  response: { 200: success(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
+}
+
+const renaming: FastifyPluginAsyncTypebox = async app => {
+  const parse = queryParser(myToken)
+  const show = ownRow(app, myToken, tokensOf)
+
+  app.patch(
+    '/:token',
+    {
+      config: { access: { auth: 'required', load: 'own', ability: 'write:token' } },
+      schema: renameSchema,
+      preValidation: reading({ name: titleOf }),
+    },
+    async request => {
+      const id = rowId(request.params.token)
+      const query = parse(request.url)
+      await app.tokens.rename(request, id, request.body.name)
+      return { token: await show(request, id, query) }
+    },
+  )
+}
+
+export default renaming

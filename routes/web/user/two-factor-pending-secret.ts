@@ -1,0 +1,79 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
+import { Type } from 'typebox'
+import { HttpError } from '#src/answers/errors.ts'
+import { MESSAGES } from '#src/answers/messages.ts'
+import { failure, success } from '#src/api/responses.ts'
+import { totpQrCode } from '#src/auth/second-factor.ts'
+import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
+
+const QrCode = Type.Union(
+  [Type.Object({ svg: Type.String(), url: Type.String() }), Type.Array(Type.Never(), { maxItems: 0 })],
+  {
+    description:
+      'The secret as a picture and as a URI, for authenticator apps; an empty list without one, and once it is confirmed.',
+    examples: [
+      {
+        svg: '<svg …>',
+        url: 'otpauth://totp/AnimeThemes:demo%40example.org?issuer=AnimeThemes&secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&algorithm=SHA1&digits=6&period=30',
+      },
+    ],
+  },
+)
+
+const qrCodeSchema = {
+  operationId: 'two-factor.qr-code',
+  tags: ['two-factor'],
+  summary: 'Show the secret as a QR code',
+  description: 'As an SVG, to be scanned by an authenticator app, until it is confirmed.',
+  response: { 200: success(QrCode) },
+}
+
+const secretKeySchema = {
+  operationId: 'two-factor.secret-key',
+  tags: ['two-factor'],
+  summary: 'Show the secret',
+  description: 'For users who cannot scan the QR code, until it is confirmed.',
+  response: {
+    200: success(
+      Type.Object(
+        { secretKey: Type.String() },
+        {
+          description: 'In base32, to be typed into an authenticator app.',
+          examples: [{ secretKey: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ' }],
+        },
+      ),
+    ),
+    404: failure('There is none, or it is confirmed already.', MESSAGES.secondFactorDisabled),
+  },
+}
+
+/** Shows the secret for the authenticator app until a code has confirmed it. */
+const pendingSecret: FastifyPluginAsyncTypebox = async app => {
+  app.get(
+    '/two-factor-qr-code',
+    {
+      config: { access: SECOND_FACTOR_ACCESS },
+      schema: qrCodeSchema,
+    },
+    async request => {
+      const secret = await app.secondFactor.pendingSecret(request)
+      if (secret === null) return []
+      return totpQrCode(secret, { issuer: app.config.appName, account: request.user().email })
+    },
+  )
+
+  app.get(
+    '/two-factor-secret-key',
+    {
+      config: { access: SECOND_FACTOR_ACCESS },
+      schema: secretKeySchema,
+    },
+    async request => {
+      const secret = await app.secondFactor.pendingSecret(request)
+      if (secret === null) throw new HttpError(404, MESSAGES.secondFactorDisabled)
+      return { secretKey: secret }
+    },
+  )
+}
+
+export default pendingSecret

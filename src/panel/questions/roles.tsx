@@ -1,0 +1,47 @@
+import type { Change, Role } from '#src/database/roles.ts'
+import { rolePath } from '../paths.ts'
+import type { Question } from '../question.ts'
+
+/** What a change of roles or permissions adds and takes away. */
+export function Changes({ change: { granted, revoked } }: { change: Change }) {
+  const of = (label: string, names: readonly string[]) =>
+    names.length > 0 && (
+      <>
+        <dt>{label}</dt>
+        <dd>
+          {names.map(name => (
+            <span class="tag" key={name}>
+              {name}
+            </span>
+          ))}
+        </dd>
+      </>
+    )
+  return (
+    <>
+      {of('Gains', granted)}
+      {of('Loses', revoked)}
+    </>
+  )
+}
+
+/** Asks before a role allows other things; `holders` is how many users have it. */
+export const aboutRole = (role: Role, change: Change, holders: number): Question => ({
+  title: `Change what ${role.name} allows?`,
+  active: 'Roles',
+  content: (
+    <>
+      <dl>
+        <dt>Role</dt>
+        <dd class="name">{role.name}</dd>
+        <Changes change={change} />
+      </dl>
+      {role.isDefault && <p>Every user who verifies an e-mail address gets this role.</p>}
+    </>
+  ),
+  aside: (
+    <p>{holders === 1 ? 'One user has it now.' : `${holders === 0 ? 'No' : holders} users have it now.`}</p>
+  ),
+  button: 'Change what it allows',
+  back: rolePath(role.id),
+})

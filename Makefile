@@ -1,9 +1,9 @@
-# run, test, mutants, check, chaos, bench, bench-scale, openapi, rooms, name-tables: each sets up what it needs.
+# run, test, mutants, check, chaos, bench, bench-scale, openapi, rooms, documents, name-tables: each sets up what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test mutants check rooms openapi bench bench-scale chaos name-tables clean FORCE
+.PHONY: help run build test mutants check rooms documents openapi bench bench-scale chaos name-tables clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
@@ -13,6 +13,7 @@ help:
 	@echo 'make check    types, lint, formatting, import rules, and whether openapi/openapi.json and docs/rooms.md are up to date'
 	@echo 'make openapi  write openapi/openapi.json'
 	@echo 'make rooms    write docs/rooms.md, the picture of which room imports which'
+	@echo 'make documents  write the table of settings in README.md, and .env.example'
 	@echo 'make build    install and compile to dist/'
 	@echo 'make name-tables CONFUSABLES=confusables.txt  write src/auth/name-tables.ts anew, from the file of that name in the'
 	@echo '              folder of a Unicode version at unicode.org/Public/security/; keys of names need a migration then'
@@ -66,6 +67,9 @@ check: build
 
 rooms: node_modules/.package-lock.json
 	$(ROOMS) > docs/rooms.md.new && mv docs/rooms.md.new docs/rooms.md
+
+documents: build
+	node dist/tools/write-documents.js
 
 openapi: build
 	$(OPENAPI) > openapi/openapi.json.new && mv openapi/openapi.json.new openapi/openapi.json

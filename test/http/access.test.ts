@@ -156,7 +156,7 @@ t.test('a route of the API with a parameter says how its row is loaded, or stops
   await t.resolves(start('own'))
 })
 
-t.test('a permission that is taken before a late body counts no longer', async t => {
+t.test('a permission or token that is taken before a late body counts no longer', async t => {
   const clock = testClock()
   const called: string[] = []
   const app = await startApp(t, {
@@ -196,6 +196,9 @@ t.test('a permission that is taken before a late body counts no longer', async t
     const take = (id: number) =>
       database.kysely.deleteFrom('model_has_permissions').where('model_id', '=', id).execute()
     t.equal(await late(path, take), 403, path)
+    const revoke = (id: number) =>
+      database.kysely.deleteFrom('personal_access_tokens').where('tokenable_id', '=', id).execute()
+    t.equal(await late(path, revoke), 401, path)
     t.strictSame(called, [])
   }
 })

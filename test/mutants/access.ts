@@ -119,7 +119,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/steps/identify.ts',
     find: 'return isLate ? identifyAgain(request) : undefined',
     replace: 'return undefined',
-    tests: ['test/plugins/counted-before-read.test.ts', 'test/routes/web/session.test.ts'],
+    tests: ['test/http/access.test.ts'],
   },
   {
     name: 'an ability that a token does not have',

@@ -5,10 +5,14 @@ import type { Schema } from './schema.ts'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 
-/** Every file of the folder that begins with a number is a migration, under its name. */
+/** Every file of the folder is a migration, under its name. @throws {Error} for a name that has no number */
 const NAMES = readdirSync(FOLDER)
-  .filter(file => /^\d{4}_\w+\.js$/.test(file))
-  .map(file => file.slice(0, -'.js'.length))
+  .filter(file => file.endsWith('.js'))
+  .map(file => {
+    const name = file.slice(0, -'.js'.length)
+    if (!/^\d{4}_\w+$/.test(name)) throw new Error(`${name}: migrations are called 0001_name.`)
+    return name
+  })
   .sort()
 
 const LATEST = NAMES.at(-1)

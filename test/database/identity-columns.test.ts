@@ -10,7 +10,7 @@ import {
   SELECT_TOKENS_BY_ID,
   SELECT_USERS,
 } from '#src/database/identity-statements.ts'
-import { followIdentityColumns } from '#src/database/migrations/identity-triggers.ts'
+import { followIdentityColumns } from '#src/database/identity-triggers.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
 /** The columns that a table's trigger names: as those whose update fires it, and in both rows that it compares. */

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 const restriction = (subject: 'prohibition' | 'sanction') => [
   `create table model_${subject}s (

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** Playlists with their tracks, external profiles with their entries, and the wiki rows they point to. */
 export const lists: Migration = {

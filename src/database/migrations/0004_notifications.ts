@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** Notifications and feature flags. */
 export const notifications: Migration = {

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** Sessions of browsers, and from where users logged in before. */
 export const sessions: Migration = {

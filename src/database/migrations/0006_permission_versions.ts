@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** The tables that say what roles, permissions, prohibitions and sanctions mean. */
 const TABLES = [

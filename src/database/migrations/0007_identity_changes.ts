@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** Where a table says whose identity its rows belong to, and which of its columns an identity is made of. */
 interface Source {

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** By which users that were deleted are found, among the many who were not. */
 export const deletedUsers: Migration = {

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** Reset tokens as Laravel keeps them, remembered devices, and which codes of second factors were used. */
 export const accounts: Migration = {

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 const DATES = `
       created_at timestamp(6) not null default (now() at time zone 'UTC'),

@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /** By which what is public is listed, and found by its name. */
 export const publicLists: Migration = {

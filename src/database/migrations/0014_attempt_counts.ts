@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /**
  * Counts of attempts in fixed windows, and the function that raises several of them at once or none.

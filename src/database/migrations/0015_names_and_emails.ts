@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /**
  * Keys by which names and e-mail addresses of users are compared. The application computes them, since Unicode's tables

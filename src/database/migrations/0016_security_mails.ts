@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /**
  * From which browsers and networks users logged in, the links by which users say that something was not their doing, and

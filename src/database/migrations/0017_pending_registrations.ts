@@ -1,5 +1,5 @@
 import type { Migration } from 'kysely'
-import { statements } from './statements.ts'
+import { statements } from '../statements.ts'
 
 /**
  * Who has registered with an address, and has not opened its mail's link yet, by the SHA-256 of its token: no name and no

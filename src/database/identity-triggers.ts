@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { IDENTITY_TABLES } from '../identity-columns.ts'
+import { IDENTITY_TABLES } from './identity-columns.ts'
 
 /**
  * A migration step that lets the trigger of a table tell of all columns that identities are made of, for migrations that

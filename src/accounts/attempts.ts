@@ -91,16 +91,10 @@ export interface Attempts {
    * Looks a token up, unless the address has shown too many wrong ones within the minute.
    *
    * @param digest what it is remembered by when it is right
-   * @param onExceeded called before 429 is thrown
    * @returns what `lookUp` found
    * @throws {HttpError} 429 when the limit is used up
    */
-  guess<T extends { isRight: boolean }>(
-    caller: From,
-    digest: string,
-    lookUp: () => Promise<T>,
-    onExceeded?: () => void,
-  ): Promise<T>
+  guess<T extends { isRight: boolean }>(caller: From, digest: string, lookUp: () => Promise<T>): Promise<T>
   /**
    * Counts a new account.
    *
@@ -147,16 +141,11 @@ export function createAttempts({
   )
   const guess = guessing(guessCounters, config.rateLimitFailedAuth, monotonic)
 
-  const within = async <T>(
-    kind: AttemptKind | 'failed_auth',
-    work: () => Promise<T>,
-    onExceeded = () => {},
-  ): Promise<T> => {
+  const within = async <T>(kind: AttemptKind | 'failed_auth', work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
     } catch (error) {
       if (!(error instanceof LimitExceeded)) throw error
-      onExceeded()
       onLimited(kind)
       throw tooManyRequests(error, clock())
     }
@@ -183,7 +172,6 @@ export function createAttempts({
       { clientAddress: { networks, isLocal } }: From,
       digest: string,
       lookUp: () => Promise<T>,
-      onExceeded?: () => void,
     ): Promise<T> {
       if (isLocal) return lookUp()
       const found: T[] = []
@@ -192,7 +180,7 @@ export function createAttempts({
         found.push(one)
         return one.isRight
       }
-      await within('failed_auth', () => guess(networks, digest, lookUpOnce), onExceeded)
+      await within('failed_auth', () => guess(networks, digest, lookUpOnce))
       return found[0] as T
     },
     countRegistration: ({ clientAddress }) => within('register', () => countRegistration(clientAddress)),

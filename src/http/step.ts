@@ -89,7 +89,8 @@ export function runSteps(
       if (pending === undefined) continue
       if (pending !== 'answered') {
         ;(pending as Promise<unknown>).then(verdict => {
-          if (verdict !== 'answered') runFrom(index + 1)
+          // It may have been answered meanwhile, by 503 for what took too long.
+          if (verdict !== 'answered' && !reply.sent) runFrom(index + 1)
         }, done)
       }
       return

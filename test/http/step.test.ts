@@ -80,6 +80,31 @@ for (const [name, steps] of [
   })
 }
 
+t.test('a request that was answered while a step waited passes no further one', async t => {
+  const answered = { sent: false }
+  let isReached = false
+  const steps: Step[] = [
+    {
+      async run() {
+        await null
+        answered.sent = true
+      },
+    },
+    {
+      run() {
+        isReached = true
+      },
+    },
+  ]
+  let isDone = false
+  runSteps(steps, request, answered as FastifyReply, () => {
+    isDone = true
+  })
+  await new Promise(setImmediate)
+  t.notOk(isReached)
+  t.notOk(isDone)
+})
+
 t.test('steps that do not wait run within the call', async t => {
   let isDone = false
   runSteps([{ run() {} }, { run() {} }], request, reply, () => {

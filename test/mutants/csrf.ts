@@ -17,6 +17,13 @@ export const CSRF: readonly Mutant[] = [
     tests: ['test/routes/web/attacks.test.ts'],
   },
   {
+    name: 'a request that was answered meanwhile passes no further step',
+    file: 'src/http/step.ts',
+    find: "if (verdict !== 'answered' && !reply.sent)",
+    replace: "if (verdict !== 'answered')",
+    tests: ['test/http/step.test.ts'],
+  },
+  {
     name: 'all methods of a route count when its steps are chosen',
     file: 'src/http/step.ts',
     find: 'methods.some(one => !isSafe(one))',

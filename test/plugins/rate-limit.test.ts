@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
 import {
   type Answer,
   addToken,
@@ -266,6 +267,39 @@ function guessing(t: Test, database: TestDatabase) {
     clock.advance(MINUTE)
     t.equal((await get(app, '/api/me', newcomer.token, from('198.51.100.7'))).status, 200, 'a minute later')
   })
+
+  t.test(
+    'guesses beyond the bound are told apart from a database that is away, whatever is guessed',
+    async t => {
+      const app = await startApp(t, {
+        database,
+        environment: {
+          ...VIA_PROXY,
+          RATE_LIMIT_FAILED_AUTH: '2',
+          RATE_LIMIT_ANONYMOUS: '1000',
+          LOG_REQUESTS: 'all',
+        },
+      })
+      for (const [address, headersOf] of [
+        ['198.51.100.8', (n: number) => ({ authorization: `Bearer 1|guess${n}` })],
+        [
+          '198.51.100.9',
+          (n: number) => ({
+            cookie: `${REMEMBER_COOKIE}=${'a'.repeat(22)}.${String(n).repeat(43)}`,
+            referer: 'http://localhost:3000/',
+          }),
+        ],
+      ] as const) {
+        for (let n = 0; n < 3; n += 1) {
+          const answer = await get(app, '/api/me', undefined, { ...from(address), ...headersOf(n) })
+          t.equal(answer.status, n < 2 ? 401 : 429, address)
+        }
+        const last = app.logged.findLast(({ msg }) => msg === 'request')
+        t.match(last, { status: 429, authentication: 'throttled' })
+      }
+      t.match((await get(app, '/metrics')).text, 'authentications_total{outcome="throttled"} 2')
+    },
+  )
 
   t.test('a network of IPv6 is one address, and our own machines are none', async t => {
     const app = await startApp(t, { database, environment: { ...VIA_PROXY, RATE_LIMIT_FAILED_AUTH: '3' } })

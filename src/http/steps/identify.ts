@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { LRUCache } from 'lru-cache'
 import type { Devices } from '#src/accounts/devices.ts'
 import type { Sessions } from '#src/accounts/sessions.ts'
-import { unauthenticated } from '#src/answers/errors.ts'
+import { HttpError, unauthenticated } from '#src/answers/errors.ts'
 import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
 import type { DeviceFailure } from '#src/auth/device.ts'
 import { judgeToken, type SessionIdentity, type StoredToken } from '#src/auth/identity.ts'
@@ -22,7 +22,6 @@ type Guess = <T extends { isRight: boolean }>(
   request: FastifyRequest,
   digest: string,
   lookUp: () => Promise<T>,
-  onExceeded: () => void,
 ) => Promise<T>
 
 /** What the functions of this file need of the server. */
@@ -88,14 +87,9 @@ function tokenLookup({ config, identities, guess, clock, monotonic }: Needs): To
     async authenticate(request) {
       const credential = bearerCredential(request.headers.authorization ?? '')
       if (credential === null) return false
-      const { isRight } = await guess(
-        request,
-        credential.digest,
-        async () => ({ isRight: await resolve(request, credential) }),
-        () => {
-          request.authenticationOutcome = 'throttled'
-        },
-      )
+      const { isRight } = await guess(request, credential.digest, async () => ({
+        isRight: await resolve(request, credential),
+      }))
       return isRight
     },
     recall(request, authorization) {
@@ -150,7 +144,8 @@ const REFUSALS = new Set<string | undefined>([
   'FST_BEARER_AUTH_INVALID_AUTHORIZATION_HEADER',
 ])
 
-type Count = (request: FastifyRequest) => void
+/** Counts how it was found out who calls, or that it was not: by an error. */
+type Count = (request: FastifyRequest, error?: unknown) => void
 
 /**
  * Makes the function that looks the token of the `Authorization` header up, unless somebody logged in: as with Sanctum,
@@ -171,7 +166,7 @@ const tokenReader =
       verifyBearer(request, reply, error => {
         // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
         reply.code(200)
-        count(request)
+        count(request, error)
         if (error === undefined || REFUSALS.has((error as { code?: string }).code)) resolve()
         else reject(error)
       })
@@ -181,7 +176,11 @@ const tokenReader =
 /** See {@link Identification.identifyStep}. */
 function identifyingStep(needs: Needs, tokens: TokenLookup, verifyBearer: VerifyBearer): Step {
   const { sessions, metrics, monotonic } = needs
-  const count: Count = request => metrics.authentication(request.authenticationOutcome ?? 'anonymous')
+  const count: Count = (request, error) => {
+    // Whatever credential it is that was guessed too often.
+    if (error instanceof HttpError && error.statusCode === 429) request.authenticationOutcome = 'throttled'
+    metrics.authentication(request.authenticationOutcome ?? 'anonymous')
+  }
   const readToken = tokenReader(tokens, verifyBearer, count)
   return {
     appliesTo: route =>
@@ -205,7 +204,7 @@ function identifyingStep(needs: Needs, tokens: TokenLookup, verifyBearer: Verify
       return resumeSession(request, needs).then(
         () => readToken(request, reply),
         error => {
-          count(request)
+          count(request, error)
           throw error
         },
       )

@@ -34,19 +34,10 @@ export default fp(
     app.addHook('onRequest', (request, reply, done) => {
       request.routeConfig = request.routeOptions.config
       request.steps = lists.of(request.routeConfig)
-      const { onRequest, guard } = request.steps
-      runSteps(onRequest, request, reply, error => {
-        if (error !== undefined || request.awaitsBody) done(error)
-        else runSteps(guard, request, reply, done)
-      })
+      runSteps(request.steps.onRequest, request, reply, done)
     })
     app.addHook('preValidation', (request, reply, done) => {
-      const { preValidation, guard, authorize } = request.steps
-      const goOn = (error?: Error) => (error ? done(error) : runSteps(authorize, request, reply, done))
-      runSteps(preValidation, request, reply, error => {
-        if (error === undefined && request.awaitsBody) runSteps(guard, request, reply, goOn)
-        else goOn(error)
-      })
+      runSteps(request.steps.preValidation, request, reply, done)
     })
     app.addHook('preHandler', (request, reply, done) => {
       runSteps(request.steps.preHandler, request, reply, done)

@@ -1,5 +1,5 @@
 import type { FastifyContextConfig, RouteOptions } from 'fastify'
-import { noSteps, type Phase, type RouteSteps, type Step, stepsFor, traitsOf } from './step.ts'
+import { noRouteSteps, noSteps, type Phase, type RouteSteps, type Step, stepsFor, traitsOf } from './step.ts'
 
 /** All steps of a server, and which of them each route needs. */
 export interface RouteStepLists {
@@ -16,12 +16,12 @@ export interface RouteStepLists {
 /** Makes the {@link RouteStepLists} of a server. */
 export function routeStepLists(): RouteStepLists {
   const all = noSteps()
-  const ofUnknown = noSteps()
+  const ofUnknown = noRouteSteps()
   const routes: RouteOptions[] = []
   return {
     add: (phase, step) => all[phase].push(step),
     addRoute(route) {
-      route.config = { ...route.config, steps: noSteps() }
+      route.config = { ...route.config, steps: noRouteSteps() }
       routes.push(route)
     },
     choose() {

@@ -30,9 +30,6 @@ export interface Step {
   run(request: FastifyRequest, reply: FastifyReply): Verdict | Promise<unknown>
 }
 
-/** The steps of one route by phase. */
-export type RouteSteps = Record<Phase, readonly Step[]>
-
 /** All steps by phase, each phase in the order in which its steps were added. */
 export type AllSteps = Record<Phase, Step[]>
 
@@ -46,6 +43,17 @@ export const noSteps = (): AllSteps => ({
   onSend: [],
 })
 
+/** The steps of one route, by the hook of Fastify's that runs them. */
+export type RouteSteps = Record<'onRequest' | 'preValidation' | 'preHandler' | 'onSend', readonly Step[]>
+
+/** A route without steps. */
+export const noRouteSteps = (): RouteSteps => ({
+  onRequest: [],
+  preValidation: [],
+  preHandler: [],
+  onSend: [],
+})
+
 /** What steps go by of a route's options. */
 export const traitsOf = ({ url, method, config = {} }: RouteOptions): RouteTraits => {
   const methods = [method].flat()
@@ -55,47 +63,63 @@ export const traitsOf = ({ url, method, config = {} }: RouteOptions): RouteTrait
 /** Chooses the steps that a route needs; null for the requests that no route takes. */
 export function stepsFor(all: AllSteps, route: RouteTraits | null): RouteSteps {
   const chosen = (phase: Phase) => all[phase].filter(step => step.appliesTo?.(route) ?? true)
+  const guards = chosen('guard')
+  // Only a change can have its CSRF token in the body.
+  const mayAwaitBody = route?.isUnsafe === true
   return {
-    onRequest: chosen('onRequest'),
-    guard: chosen('guard'),
-    preValidation: chosen('preValidation'),
-    authorize: chosen('authorize'),
+    onRequest: [...chosen('onRequest'), ...(mayAwaitBody ? guards.map(unlessBodyIsAwaited) : guards)],
+    preValidation: [
+      ...chosen('preValidation'),
+      ...(mayAwaitBody ? guards.map(ifBodyWasAwaited) : []),
+      ...chosen('authorize'),
+    ],
     preHandler: chosen('preHandler'),
     onSend: chosen('onSend'),
   }
 }
 
+const unlessBodyIsAwaited = (step: Step): Step => ({
+  run: (request, reply) => (request.awaitsBody ? undefined : step.run(request, reply)),
+})
+
+const ifBodyWasAwaited = (step: Step): Step => ({
+  run: (request, reply) => (request.awaitsBody ? step.run(request, reply) : undefined),
+})
+
 /**
- * Runs steps one after the other until one answers or throws. Steps that are done at once cost no promise: every request
- * comes by here.
+ * Runs steps one after the other until one answers or throws. Steps that are done at once cost neither a promise nor a
+ * closure: every request comes by here.
  *
  * @param done called with the error of a step, or without one when the request goes on; not at all once it is answered
+ * @param first the index of the step to begin with
  */
 export function runSteps(
   steps: readonly Step[],
   request: FastifyRequest,
   reply: FastifyReply,
   done: (error?: Error) => void,
+  first = 0,
 ): void {
-  const runFrom = (first: number): void => {
-    for (let index = first; index < steps.length; index += 1) {
-      let pending: ReturnType<Step['run']>
-      try {
-        pending = (steps[index] as Step).run(request, reply)
-      } catch (error) {
-        done(error as Error)
-        return
-      }
-      if (pending === undefined) continue
-      if (pending !== 'answered') {
-        ;(pending as Promise<unknown>).then(verdict => {
-          // It may have been answered meanwhile, by 503 for what took too long.
-          if (verdict !== 'answered' && !reply.sent) runFrom(index + 1)
-        }, done)
-      }
+  for (let index = first; index < steps.length; index += 1) {
+    let outcome: ReturnType<Step['run']>
+    try {
+      outcome = (steps[index] as Step).run(request, reply)
+    } catch (error) {
+      done(error as Error)
       return
     }
-    done()
+    if (outcome === undefined) continue
+    if (outcome !== 'answered') runAfter(outcome, steps, request, reply, done, index + 1)
+    return
   }
-  runFrom(0)
+  done()
+}
+
+/** Goes on with further steps once one that takes a while is done. */
+function runAfter(pending: Promise<unknown>, ...rest: Parameters<typeof runSteps>): void {
+  const [, , reply, done] = rest
+  pending.then(verdict => {
+    // It may have been answered meanwhile, by 503 for what took too long.
+    if (verdict !== 'answered' && !reply.sent) runSteps(...rest)
+  }, done)
 }

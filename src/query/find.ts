@@ -74,6 +74,11 @@ export function createFinder(config: FinderConfig): Finder {
   }
 }
 
+/** A row of which nothing is included, by values that are known already. */
+export const withoutIncludes = (values: Found['values']): Found => ({ values, related: NOTHING })
+
+const NOTHING: Found['related'] = new Map()
+
 /** Gives rows, and those included in them, the values that are made of their columns. */
 function compute(
   resource: Resource,

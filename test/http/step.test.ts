@@ -114,15 +114,37 @@ t.test('steps that do not wait run within the call', async t => {
 })
 
 t.test('a route has the steps that apply to it, in the order in which they were added', async t => {
-  const always: Step = { run() {} }
-  const forChanges: Step = { appliesTo: route => route?.isUnsafe === true, run() {} }
-  const forUnknown: Step = { appliesTo: route => route === null, run() {} }
-  const all = { ...noSteps(), guard: [forUnknown, always, forChanges] }
-  const guardsOf = (method: string | string[]) =>
-    stepsFor(all, traitsOf({ url: '/x', method, handler() {} })).guard
-  t.strictSame(guardsOf('GET'), [always])
-  t.strictSame(guardsOf(['GET', 'HEAD']), [always])
-  t.strictSame(guardsOf('DELETE'), [always, forChanges])
-  t.strictSame(guardsOf(['GET', 'PUT']), [always, forChanges])
-  t.strictSame(stepsFor(all, null).guard, [forUnknown, always])
+  const done: string[] = []
+  const step = (name: string, appliesTo?: Step['appliesTo']): Step => ({
+    ...(appliesTo && { appliesTo }),
+    run() {
+      done.push(name)
+    },
+  })
+  const all = {
+    ...noSteps(),
+    onRequest: [step('first')],
+    guard: [
+      step('unknown', route => route === null),
+      step('always'),
+      step('changes', route => route?.isUnsafe === true),
+    ],
+    preValidation: [step('body')],
+    authorize: [step('row')],
+  }
+  const passed = (method: string | string[] | null, awaitsBody = false) => {
+    const route = method === null ? null : traitsOf({ url: '/x', method, handler() {} })
+    const { onRequest, preValidation } = stepsFor(all, route)
+    done.length = 0
+    for (const steps of [onRequest, preValidation]) {
+      runSteps(steps, { awaitsBody } as FastifyRequest, reply, () => done.push('|'))
+    }
+    return done.join(' ')
+  }
+  t.equal(passed('GET'), 'first always | body row |')
+  t.equal(passed(['GET', 'HEAD']), 'first always | body row |')
+  t.equal(passed('DELETE'), 'first always changes | body row |')
+  t.equal(passed(['GET', 'PUT']), 'first always changes | body row |')
+  t.equal(passed(null), 'first unknown always | body row |')
+  t.equal(passed('PUT', true), 'first | body always changes row |', 'guards wait for the token in the body')
 })

@@ -74,9 +74,9 @@ export const CSRF: readonly Mutant[] = [
   },
   {
     name: 'guards wait for the token in the body',
-    file: 'plugins/steps.ts',
-    find: 'if (error === undefined && request.awaitsBody) runSteps(guard,',
-    replace: 'if (false) runSteps(guard,',
+    file: 'src/http/step.ts',
+    find: '(request.awaitsBody ? step.run(request, reply) : undefined)',
+    replace: 'undefined',
     tests: ['test/routes/web/attacks.test.ts'],
   },
   {

@@ -2,10 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { MESSAGES } from '#src/answers/messages.ts'
 import { me as endpoint } from '#src/api/endpoints.ts'
 import { failure, success } from '#src/api/responses.ts'
-import type { Identity } from '#src/auth/identity.ts'
 import { userValues } from '#src/database/identity-columns.ts'
 import { listAsker } from '#src/lists/listing.ts'
-import { createFinder } from '#src/query/find.ts'
+import { createFinder, withoutIncludes } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { render } from '#src/query/render.ts'
@@ -36,13 +35,14 @@ const me: FastifyPluginAsyncTypebox = async app => {
     async request => {
       const query = parse(request.url)
       if (query.includes.size > 0) request.requireStanding()
-      const { user } = request.identity as Identity
+      const user = request.user()
       const values = userValues(user)
-      const select = (db: typeof app.database.kysely) =>
-        finder.includes(db, endpoint.resource, user.id, values, query)
-      const found = await (query.includes.size === 0
-        ? select(app.database.kysely)
-        : app.database.list(listAsker(endpoint, request, query), select))
+      const found =
+        query.includes.size === 0
+          ? withoutIncludes(values)
+          : await app.database.list(listAsker(endpoint, request, query), db =>
+              finder.includes(db, endpoint.resource, user.id, values, query),
+            )
       return { user: render(endpoint.resource, found, query) }
     },
   )

@@ -105,8 +105,15 @@ function computeIncluded(
   settings: ComputeSettings,
 ) {
   for (const [name, below] of includes) {
+    const other = relationAt(resource, [name]).resource()
+    if (!hasComputed(other, below, query)) continue
     // Each once, however many rows share it.
     const related = new Set([...rows].flatMap(row => row.related.get(name) ?? []))
-    compute(relationAt(resource, [name]).resource(), related, below, query, settings)
+    compute(other, related, below, query, settings)
   }
 }
+
+/** Whether anything is to be computed in rows of a resource, or in what is included in them: mostly there is nothing. */
+const hasComputed = (resource: Resource, includes: IncludeTree, query: Pick<Query, 'fields'>): boolean =>
+  shownFields(resource, query.fields).some(([, { computed }]) => computed !== undefined) ||
+  [...includes].some(([name, below]) => hasComputed(relationAt(resource, [name]).resource(), below, query))

@@ -5,7 +5,7 @@ import { passwordStamp, SessionId, type SessionPayload } from '#src/auth/session
 import { databaseOver } from '#src/database/connect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import type { Schema } from '#src/database/schema.ts'
 import type { Call } from './load.ts'
 import { APP_URL } from './servers.ts'
@@ -45,7 +45,7 @@ export interface Calls {
 
 /** Fills a database with users and what they have, unless that was done before. */
 export async function fill(url: string): Promise<Calls> {
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   const { migrations: kysely } = database
   await migrate(kysely)
   await seedPermissions(kysely, Date.now())

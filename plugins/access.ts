@@ -1,6 +1,5 @@
 import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
-import { routeNotFound } from '#src/answers/errors.ts'
 import { isFeatureOn } from '#src/database/features.ts'
 import { type Access, type AccessGuard, accessGuard, requireDeclared } from '#src/http/access.ts'
 import { documentedResponses } from '#src/http/documented-access.ts'
@@ -8,6 +7,7 @@ import { knownMethods } from '#src/http/known-methods.ts'
 import { pathOf } from '#src/http/request.ts'
 import { guardAgainStep, guardStep, rowStep } from '#src/http/steps/access.ts'
 import type { Endpoint } from '#src/query/resource.ts'
+import { routeNotFound } from '#src/responses/errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

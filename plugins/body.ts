@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
-import { SMALL_BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
 import { parseBodies } from '#src/http/body-parsers.ts'
 import { inputStep, slowFormStep, unreadBodyStep } from '#src/http/steps/body.ts'
+import { SMALL_BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -1,8 +1,8 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Asks, ask, confirmationStep } from '#src/panel/confirmation.tsx'
+import type { Confirmation } from '#src/panel/confirmation-form.ts'
 import type { Faults } from '#src/panel/elements.tsx'
-import type { Question } from '#src/panel/question.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -11,7 +11,7 @@ declare module 'fastify' {
   }
   interface FastifyReply {
     /** Asks a question about the form of the request; once more, with what was wrong with the answer. */
-    ask(question: Question, wrong?: { problem?: string; faults?: Faults }): Promise<this>
+    ask(question: Confirmation, wrong?: { problem?: string; faults?: Faults }): Promise<this>
   }
 }
 

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { followIdentityChanges } from '#src/database/identity-changes.ts'
-import { noteChangeStep, settleChangesStep } from '#src/http/steps/settle-changes.ts'
+import { noteChangeStep, settleChangesStep } from '#src/http/steps/cache-invalidation.ts'
 import { measureIdentityCache } from '#src/metrics/identity-cache.ts'
 
 declare module 'fastify' {

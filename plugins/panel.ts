@@ -1,16 +1,16 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ComponentChildren } from 'preact'
-import { type PageOptions, panelAnswers } from '#src/panel/answers.tsx'
+import type { FlashMessage } from '#src/panel/flash.ts'
 import { noCorsStep, ownPageStep, withheldCookieStep } from '#src/panel/guards.ts'
-import type { Done } from '#src/panel/said.ts'
+import { type PageOptions, panelResponses } from '#src/panel/responses.tsx'
 
 declare module 'fastify' {
   interface FastifyReply {
     /** Sends a page of the panel. */
     page(page: PageOptions, content: ComponentChildren): Promise<this>
     /** Leads to a page of the panel, which says what was done. */
-    done(path: string, what: Done): this
+    done(path: string, what: FlashMessage): this
     /** Where the same form leads when it is sent once more; null as long as nothing was done. */
     leadsTo: string | null
   }
@@ -20,7 +20,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, random, sessions } = app
-    const { page, refuse } = panelAnswers({ config, random, sessions })
+    const { page, refuse } = panelResponses({ config, random, sessions })
     app.renderErrors(request => request.isPanel, refuse)
     app.decorateReply('page', function (this: FastifyReply, options, content) {
       return page(this, options, content)

@@ -1,8 +1,8 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { unauthenticated } from '#src/answers/errors.ts'
 import type { Ability } from '#src/auth/ability.ts'
 import type { Identity, SessionIdentity, User } from '#src/auth/identity.ts'
+import { unauthenticated } from '#src/responses/errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {

@@ -3,12 +3,12 @@ import fp from 'fastify-plugin'
 import { type Bans, createBans } from '#src/accounts/bans.ts'
 import { createNotifications, type Notifications } from '#src/accounts/notifications.ts'
 import { createRoles, type Roles } from '#src/accounts/roles.ts'
-import { createSubjects, type Subjects } from '#src/accounts/subjects.ts'
+import { createStaffActions, type StaffActions } from '#src/accounts/staff-actions.ts'
 import { createUsers, type Users } from '#src/accounts/users.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    subjects: Subjects
+    subjects: StaffActions
     users: Users
     roles: Roles
     bans: Bans
@@ -21,7 +21,7 @@ export default fp(
   async app => {
     const { config, clock, database, mail } = app
     const { kysely } = database
-    const subjects = createSubjects({ kysely, config })
+    const subjects = createStaffActions({ kysely, config })
     app.decorate('subjects', subjects)
     app.decorate('users', createUsers({ kysely, config, clock, subjects }))
     app.decorate('roles', createRoles({ kysely, config, subjects }))

@@ -1,5 +1,5 @@
 import fp from 'fastify-plugin'
-import { oneUsersWritesStep } from '#src/http/steps/one-users-writes.ts'
+import { serializeUserWritesStep } from '#src/http/steps/serialize-user-writes.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -12,7 +12,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     app.decorateRequest('endWrite', null)
-    app.addStep('authorize', oneUsersWritesStep(app.config.databaseConnections))
+    app.addStep('authorize', serializeUserWritesStep(app.config.databaseConnections))
     app.onRequestEnd(request => request.endWrite?.())
   },
   { name: 'user-writes', dependencies: ['identify', 'request-end', 'steps'] },

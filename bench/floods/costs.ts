@@ -5,7 +5,7 @@
  */
 import { externalProfiles, playlists } from '#src/api/endpoints.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { costOf } from '#src/query/cost.ts'
 import { createFinder } from '#src/query/find.ts'
 import { queryParser } from '#src/query/parse.ts'
@@ -51,7 +51,7 @@ const postgres = given ? null : await startPostgres()
 const url = given || (postgres?.url ?? '')
 await fillLists(url)
 const statementMs = { identity: UNLIMITED_MS, login: UNLIMITED_MS, write: UNLIMITED_MS, list: UNLIMITED_MS }
-const source = postgresSource(url, () => {}, { limits: { statementMs } })
+const source = postgresConnections(url, () => {}, { limits: { statementMs } })
 const database = databaseOver({ ...source, open: async () => {} })
 const finder = createFinder({
   tokenableTypes: ['App\\Models\\Auth\\User'],

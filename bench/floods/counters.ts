@@ -9,7 +9,7 @@ import { hashPassword } from '#src/auth/password.ts'
 import { loadConfig } from '#src/config/load.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { migrate } from '#src/database/migrate.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { insertUser } from '#src/database/users.ts'
 import { TEST_KEY } from '../../test/support/app.ts'
 import { TestBrowser } from '../../test/support/browser.ts'
@@ -33,7 +33,7 @@ const BACKGROUND = /^\s*(with used as|insert into account_events)/
 
 const given = process.env.BENCH_DATABASE_URL
 const postgres = given ? null : await startPostgres()
-const source = postgresSource(given || (postgres?.url ?? ''), () => {})
+const source = postgresConnections(given || (postgres?.url ?? ''), () => {})
 let statements = 0
 const database = databaseOver({
   ...source,

@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { databaseOver } from '#src/database/connect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import type { Schema } from '#src/database/schema.ts'
 
 /** How much there is to list. */
@@ -68,7 +68,7 @@ const FILLING = [
 
 /** Fills a database with lists, unless that was done before. */
 export async function fillLists(url: string): Promise<void> {
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   const db: Kysely<Schema> = database.migrations
   try {
     await migrate(db)

@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { notFound } from '#src/answers/errors.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutEnding, aboutEndingOthers } from '#src/panel/confirmations/devices.tsx'
 import { Devices } from '#src/panel/pages/account.tsx'
 import { DEVICES_PATH } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutEnding, aboutEndingOthers } from '#src/panel/questions/devices.tsx'
+import { notFound } from '#src/responses/errors.ts'
 
 const currentOf = (request: FastifyRequest) => request.sessionCaller().session.id.digest()
 
@@ -21,7 +21,7 @@ const devices: FastifyPluginAsyncTypebox = async app => {
     ),
   )
 
-  const askToEndOthers = async (request: FastifyRequest): Promise<Asked> => {
+  const askToEndOthers = async (request: FastifyRequest): Promise<Confirmable> => {
     const others = (await browsersOf(request)).filter(({ id }) => id !== currentOf(request))
     return others.length === 0 ? { unchanged: DEVICES_PATH } : aboutEndingOthers(others)
   }
@@ -35,7 +35,7 @@ const devices: FastifyPluginAsyncTypebox = async app => {
     },
   )
 
-  const askToEnd = async (request: FastifyRequest): Promise<Asked> => {
+  const askToEnd = async (request: FastifyRequest): Promise<Confirmable> => {
     const { session } = request.params as { session: string }
     const browser = (await browsersOf(request)).find(({ id }) => id === session)
     if (browser === undefined) throw notFound()

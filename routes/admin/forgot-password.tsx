@@ -4,10 +4,10 @@ import { Type } from 'typebox'
 import { optionalText } from '#src/input/account.ts'
 import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
 import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { ForgottenPassword } from '#src/panel/pages/login.tsx'
 import { LOGIN_PATH, RESET_PASSWORD_PATH } from '#src/panel/paths.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 
 const show = (reply: FastifyReply, returned: Returned & { problem?: string } = BLANK) =>
   reply.page(
@@ -29,7 +29,7 @@ const forgotPassword: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: ANYBODY },
       schema: { ...HIDDEN, body: Type.Object({ email: optionalText('') }) },
-      errorHandler: backToForm((_request, reply, returned) => show(reply, returned)),
+      errorHandler: rerenderForm((_request, reply, returned) => show(reply, returned)),
     },
     async (request, reply) => {
       if (isLoggedIn(request)) return redirectToDestination(reply)

@@ -5,10 +5,10 @@ import { isYes, Remember } from '#src/input/account.ts'
 import { EnteredPassword } from '#src/input/values.ts'
 import { ANYBODY, HIDDEN, LEAVING } from '#src/panel/access.ts'
 import { destinationOf, isLoggedIn, redirectToDestination, To } from '#src/panel/after-login.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { Login } from '#src/panel/pages/login.tsx'
 import { CHALLENGE_PATH, LOGIN_PATH } from '#src/panel/paths.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 
 const Credentials = Type.Object({
   email: Type.String({ maxLength: 255 }),
@@ -37,7 +37,7 @@ const login: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: ANYBODY },
       schema: { ...HIDDEN, body: Credentials },
-      errorHandler: backToForm((_request, reply, returned) => show(reply, returned.entered.to, returned)),
+      errorHandler: rerenderForm((_request, reply, returned) => show(reply, returned.entered.to, returned)),
     },
     async (request, reply) => {
       const { email, password, remember, to } = request.body

@@ -4,10 +4,10 @@ import { Type } from 'typebox'
 import { isYes } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { Password } from '#src/panel/pages/account.tsx'
 import { PASSWORD_PATH } from '#src/panel/paths.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 
 const Change = Type.Object({
   current_password: OptionalPassword,
@@ -31,7 +31,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: LOGGED_IN },
       schema: { ...HIDDEN, body: Change },
-      errorHandler: backToForm((_request, reply, returned) => show(reply, returned)),
+      errorHandler: rerenderForm((_request, reply, returned) => show(reply, returned)),
     },
     async (request, reply) => {
       const { current_password: current, password_confirmation: repeated, revoke_tokens } = request.body

@@ -5,10 +5,10 @@ import { isYes, optionalText } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
 import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { NewPassword } from '#src/panel/pages/login.tsx'
 import { LOGIN_PATH } from '#src/panel/paths.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 
 const Link = Type.Object({ token: Type.Optional(Type.Unknown()) })
 
@@ -44,7 +44,9 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: ANYBODY },
       schema: { ...HIDDEN, body: Reset },
-      errorHandler: backToForm((_request, reply, returned) => show(reply, returned.entered.token, returned)),
+      errorHandler: rerenderForm((_request, reply, returned) =>
+        show(reply, returned.entered.token, returned),
+      ),
     },
     async (request, reply) => {
       if (isLoggedIn(request)) return redirectToDestination(reply)

@@ -6,12 +6,12 @@ import { holds, refusal } from '#src/auth/permission.ts'
 import { RowId, rowId } from '#src/input/row-id.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutRole } from '#src/panel/confirmations/roles.tsx'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { RolePage, Roles } from '#src/panel/pages/roles.tsx'
 import { rolePath } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutRole } from '#src/panel/questions/roles.tsx'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 
 const Params = Type.Object({ role: RowId })
 
@@ -62,7 +62,7 @@ const roles: FastifyPluginAsyncTypebox = async app => {
     (request, reply) => showOne(request, reply),
   )
 
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const id = idOf(request)
     const { role, change } = await app.roles.changeOfPermissions(
       request.sessionCaller(),
@@ -82,7 +82,7 @@ const roles: FastifyPluginAsyncTypebox = async app => {
         asks: ask,
       },
       schema: { ...HIDDEN, params: Params, body: Body },
-      errorHandler: backToForm(showOne),
+      errorHandler: rerenderForm(showOne),
     },
     async (request, reply) => {
       const id = idOf(request)

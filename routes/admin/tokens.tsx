@@ -1,14 +1,14 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { titleOf } from '#src/input/list.ts'
 import { MAX_ADDRESSES, TokenName } from '#src/input/token.ts'
 import { OptionalPassword, reading } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN, WITH_PASSWORD } from '#src/panel/access.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 import { showingIssued, showingTokens } from '#src/panel/token-pages.tsx'
 import { PRESETS, SCOPES, TICKED } from '#src/panel/token-scopes.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Text = Type.Optional(Type.Union([Type.String({ maxLength: 4096 }), Type.Null()]))
 
@@ -58,7 +58,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
       config: { access: WITH_PASSWORD },
       schema: { ...HIDDEN, body: Wanted },
       preValidation: reading({ name: titleOf }),
-      errorHandler: backToForm(show),
+      errorHandler: rerenderForm(show),
     },
     async (request, reply) =>
       showIssued(request, reply, await app.tokens.issue(request, wantedToken(request.body))),

@@ -4,10 +4,10 @@ import { Type } from 'typebox'
 import { Proof, proofOf } from '#src/input/second-factor.ts'
 import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
 import { destinationOf, isLoggedIn, redirectToDestination, To } from '#src/panel/after-login.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
 import { BLANK, type Returned } from '#src/panel/elements.tsx'
 import { Challenge } from '#src/panel/pages/login.tsx'
 import { LOGIN_PATH } from '#src/panel/paths.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 
 const show = (reply: FastifyReply, to: unknown, returned: Returned & { problem?: string } = BLANK) =>
   reply.page(
@@ -31,7 +31,7 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: ANYBODY },
       schema: { ...HIDDEN, body: Type.Object({ ...Proof, to: To }) },
-      errorHandler: backToForm((_request, reply, returned) => show(reply, returned.entered.to, returned)),
+      errorHandler: rerenderForm((_request, reply, returned) => show(reply, returned.entered.to, returned)),
     },
     async (request, reply) => {
       const { to } = request.body

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { serviceUnavailable } from '#src/answers/errors.ts'
 import { success, unavailable } from '#src/api/responses.ts'
+import { serviceUnavailable } from '#src/responses/errors.ts'
 
 const Health = (status: string, description: string) =>
   success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }))

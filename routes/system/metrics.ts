@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { failure, success } from '#src/api/responses.ts'
 import { hasMetrics, METRICS_PATH, requireMetricsAccess } from '#src/metrics/access.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const metrics: FastifyPluginAsyncTypebox = async app => {
   const { config } = app

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { routeNotFound } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
 import { SECURITY_TXT_PATH, securityTxt } from '#src/http/security-txt.ts'
+import { routeNotFound } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /** What programs look for at addresses that are the same on all sites (RFC 8615). */
 const wellKnown: FastifyPluginAsyncTypebox = async app => {

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { guestMessage } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({ email: optionalText('demo@example.org') })
 

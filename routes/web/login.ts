@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { success } from '#src/api/responses.ts'
 import { isYes, Remember } from '#src/input/account.ts'
 import { EnteredPassword } from '#src/input/values.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({
   email: Type.String({ maxLength: 255, description: 'In whatever case.', examples: ['demo@example.org'] }),

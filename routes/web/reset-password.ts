@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { guestMessage } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 import { RevokeTokens } from '#src/input/new-password.ts'
 import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({
   token: optionalText('from the mail'),

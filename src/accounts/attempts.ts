@@ -1,5 +1,4 @@
 import type { Kysely } from 'kysely'
-import { tooManyRequests } from '#src/answers/errors.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import { hasLoggedInFrom } from '#src/database/login-addresses.ts'
@@ -14,6 +13,7 @@ import {
 import type { Network } from '#src/limits/client-address.ts'
 import { type Counters, LimitExceeded } from '#src/limits/counters.ts'
 import { guessLimit } from '#src/limits/guess-limit.ts'
+import { tooManyRequests } from '#src/responses/errors.ts'
 import type { Log } from '#src/runtime/log.ts'
 import type { Caller } from './caller.ts'
 

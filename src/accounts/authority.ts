@@ -1,5 +1,4 @@
 import type { Kysely, Transaction } from 'kysely'
-import { passwordConfirmationRequired, unauthenticated } from '#src/answers/errors.ts'
 import { type Identity, judgeToken, type TokenLifetimes } from '#src/auth/identity.ts'
 import type { SessionLifetimes } from '#src/auth/session.ts'
 import { judgeSession } from '#src/auth/stored-session.ts'
@@ -7,6 +6,7 @@ import type { TokenCredential } from '#src/auth/token.ts'
 import { lockAuthority } from '#src/database/authority.ts'
 import type { Identities } from '#src/database/identities.ts'
 import type { Schema } from '#src/database/schema.ts'
+import { passwordConfirmationRequired, unauthenticated } from '#src/responses/errors.ts'
 import type { AuthorizedOptions, AuthorizedWrite, Caller } from './caller.ts'
 
 /** A caller whose authority can be asked again. */

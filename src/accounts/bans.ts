@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { notFound, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { EVERYTHING } from '#src/auth/ban.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { isoToMillis, millisToIso } from '#src/auth/time.ts'
@@ -18,9 +16,11 @@ import type { Schema } from '#src/database/schema.ts'
 import type { UserFile } from '#src/database/user-directory.ts'
 import { isYes } from '#src/input/account.ts'
 import type { Ban as ToldBan } from '#src/mail/account-messages.ts'
-import type { Recipient } from '#src/mail/letter.ts'
+import type { Recipient } from '#src/mail/template.ts'
+import { notFound, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Grantor } from './grantor.ts'
-import type { Subjects } from './subjects.ts'
+import type { StaffActions } from './staff-actions.ts'
 
 /** A prohibition or a sanction, which is a set of them. */
 export interface NamedBan {
@@ -73,7 +73,7 @@ interface BansOptions {
   config: Pick<Config, 'tokenableTypes'>
   /** Milliseconds since the epoch. */
   clock(): number
-  subjects: Subjects
+  subjects: StaffActions
   /** Tells somebody by mail what they are banned from. */
   tellBanned(to: Recipient, ban: ToldBan): Promise<void>
 }

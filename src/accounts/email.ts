@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { forbidden, passwordConfirmationRequired, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { hashResetToken, mintResetToken } from '#src/auth/reset-token.ts'
 import { mintRevertToken, parseRevertToken, type RevertToken } from '#src/auth/revert-token.ts'
 import { equalSecrets } from '#src/auth/secret.ts'
@@ -18,12 +16,14 @@ import {
 import type { Schema } from '#src/database/schema.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { verifyEmail } from '#src/database/users.ts'
-import type { Recipient } from '#src/mail/letter.ts'
+import type { Recipient } from '#src/mail/template.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
-import { type OwnerTold, tellOwner } from './address-owner.ts'
+import { forbidden, passwordConfirmationRequired, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
-import { happeningOf } from './happening.ts'
+import { eventContextOf } from './event-context.ts'
+import { notifyAddressOwner, type OwnerTold } from './notify-address-owner.ts'
 
 /** A link of a mail that shows that an address is its user's, as it was requested. */
 export interface OpenedLink {
@@ -100,7 +100,7 @@ export function createEmail(deps: EmailDeps): Email {
   const sendNewEmail: Email['sendNewEmail'] = async (caller, user) => {
     if (config.registerReveals) return mail.sendNewEmail(user)
     const send = async () => {
-      if (!(await tellOwner(deps, user.email, user))) await mail.sendNewEmail(user)
+      if (!(await notifyAddressOwner(deps, user.email, user))) await mail.sendNewEmail(user)
     }
     caller.afterAnswer(send, 'the mail to a new e-mail address could not be sent')
   }
@@ -174,7 +174,7 @@ const emailChange =
     if (changed === null) throw forbidden()
     const { before, canRevert } = changed
     caller.record('email changed', { userId: before.id })
-    const happening = happeningOf(caller, clock())
+    const happening = eventContextOf(caller, clock())
     if (!canRevert) {
       if (before.email.toLowerCase() !== email.toLowerCase()) {
         await mail.notify('emailChanged', before, text => text(before, happening))

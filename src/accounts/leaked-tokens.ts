@@ -5,7 +5,7 @@ import type { Config } from '#src/config/config.ts'
 import type { Identities } from '#src/database/identities.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { deleteReportedTokens, findReportedToken } from '#src/database/token-endings.ts'
-import type { Recipient } from '#src/mail/letter.ts'
+import type { Recipient } from '#src/mail/template.ts'
 import type { Recorder } from './caller.ts'
 
 interface LeakedTokensOptions<C> {

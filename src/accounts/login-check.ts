@@ -1,6 +1,6 @@
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Identities } from '#src/database/identities.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /**
  * Keeps users who are banned from everything from logging in. To be asked once all that a login takes was right: nobody

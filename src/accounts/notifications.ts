@@ -1,10 +1,10 @@
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Config } from '#src/config/config.ts'
 import { insertNotification } from '#src/database/notifications.ts'
 import { isJsonObject, isShownType } from '#src/input/notification.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Grantor } from './grantor.ts'
-import type { Subjects } from './subjects.ts'
+import type { StaffActions } from './staff-actions.ts'
 
 interface NotificationsOptions {
   config: Pick<Config, 'tokenableTypes'>
@@ -12,7 +12,7 @@ interface NotificationsOptions {
   clock(): number
   /** A new UUID. */
   uuid(): string
-  subjects: Subjects
+  subjects: StaffActions
 }
 
 /** What users are notified of. */

@@ -1,5 +1,3 @@
-import { passwordConfirmationRequired, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { canonicalEmail } from '#src/auth/email.ts'
 import type { SessionIdentity, User } from '#src/auth/identity.ts'
 import type { Config } from '#src/config/config.ts'
@@ -9,10 +7,12 @@ import { type Account, updateProfile } from '#src/database/users.ts'
 import { canonicalName, enteredEmail, errorsByField } from '#src/input/account.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
+import { passwordConfirmationRequired, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import type { Email } from './email.ts'
-import { happeningOf } from './happening.ts'
+import { eventContextOf } from './event-context.ts'
 import type { Screening } from './screening.ts'
 
 const { rules } = MESSAGES
@@ -109,7 +109,7 @@ export function createProfile({ config, clock, attempts, email, mail, screening 
     await mail.sendVerification(to)
     // An address that nobody has shown to be theirs may be a stranger's.
     if (wasVerified) {
-      await mail.notify('emailChanged', before, text => text(before, happeningOf(caller, clock())))
+      await mail.notify('emailChanged', before, text => text(before, eventContextOf(caller, clock())))
     }
   }
 

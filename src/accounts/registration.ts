@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { mintResetToken } from '#src/auth/reset-token.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
@@ -11,11 +9,13 @@ import { insertUser } from '#src/database/users.ts'
 import { canonicalName, enteredEmail, errorsByField } from '#src/input/account.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
-import { tellOwner } from './address-owner.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Attempts } from './attempts.ts'
 import type { BrowserCaller } from './browser-caller.ts'
 import type { PasswordCredentials } from './credentials.ts'
 import type { Login } from './login.ts'
+import { notifyAddressOwner } from './notify-address-owner.ts'
 import type { Screening } from './screening.ts'
 
 type Entered = string | null | undefined
@@ -90,7 +90,7 @@ export function createRegistration({
    * name become anybody's before: whether it is free afterwards would tell whether the address was.
    */
   const registerUnseen = async (wanted: { name: string; email: string }) => {
-    if (await tellOwner({ kysely, mail, screening }, wanted.email, null)) return
+    if (await notifyAddressOwner({ kysely, mail, screening }, wanted.email, null)) return
     if (!(await mail.mayReceive('registration', wanted.email))) return
     const token = mintResetToken(random)
     await keepRegistration(kysely, { ...wanted, digest: token.digest(), now: clock() })

@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { forbidden, HttpError, notFound, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { holds } from '#src/auth/permission.ts'
 import type { Config } from '#src/config/config.ts'
@@ -18,8 +16,10 @@ import {
 } from '#src/database/roles.ts'
 import type { Schema } from '#src/database/schema.ts'
 import type { UserFile } from '#src/database/user-directory.ts'
+import { forbidden, HttpError, notFound, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Grantor, Operator } from './grantor.ts'
-import type { Subjects } from './subjects.ts'
+import type { StaffActions } from './staff-actions.ts'
 
 /** What a role is to allow. */
 export interface RolePermissions {
@@ -79,7 +79,7 @@ export interface Roles {
 interface RolesOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes'>
-  subjects: Subjects
+  subjects: StaffActions
 }
 
 /** Says that there is nothing of some names. */

@@ -1,6 +1,4 @@
 import type { Transaction } from 'kysely'
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import {
   mintRecoveryCodes,
   mintTotpSecret,
@@ -16,6 +14,8 @@ import {
   storeRecoveryCodes,
   useStep,
 } from '#src/database/second-factors.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Log } from '#src/runtime/log.ts'
 
 /** What proves that somebody has the second factor: a code of the authenticator app, or a recovery code. */

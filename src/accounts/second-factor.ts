@@ -1,6 +1,4 @@
 import type { Kysely, Transaction } from 'kysely'
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
@@ -13,6 +11,8 @@ import {
   storeRecoveryCodes,
   storeSecondFactor,
 } from '#src/database/second-factors.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import {

@@ -14,10 +14,10 @@ import { type Addressee, findAddressee } from '#src/database/users.ts'
 import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
 import { ACCOUNTS_PER_ADDRESS, hourlyThreshold } from '#src/limits/attempt-limit.ts'
 import { loginNetwork } from '#src/limits/client-address.ts'
-import type { Happening, Notice } from '#src/mail/security-messages.ts'
+import type { EventContext, Notice } from '#src/mail/security-messages.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import type { Caller } from './caller.ts'
-import { happeningOf } from './happening.ts'
+import { eventContextOf } from './event-context.ts'
 
 /** How many wrong codes within an hour make a mail. */
 const WRONG_CODES = 5
@@ -28,7 +28,7 @@ const TOLD_UNVERIFIED: ReadonlySet<SecurityMail> = new Set(['password-changed', 
 /** An event that is told, with what its request says of who did it. */
 interface Told {
   recorded: AccountEvent
-  happening: Happening
+  happening: EventContext
   program: string
   network: string
 }
@@ -104,7 +104,7 @@ export function createSecurityMails(deps: SecurityMailsDeps): SecurityMails {
       const isTold = name !== null && isOn(name)
       const isNoted = recorded.event === 'login' && isOn('new-login')
       if (!isTold && !isNoted) return null
-      const done = happeningOf(caller, recorded.at)
+      const done = eventContextOf(caller, recorded.at)
       const told: Told = {
         recorded,
         happening: recorded.isByOther ? { ...done, from: null } : done,
@@ -119,7 +119,7 @@ export function createSecurityMails(deps: SecurityMailsDeps): SecurityMails {
 /** Makes what a mail tells, with a new link by which the user says that it was somebody else. */
 const noticesWithLinks =
   ({ config, kysely, clock, random }: SecurityMailsDeps) =>
-  async (userId: number, happening: Happening): Promise<Notice> => {
+  async (userId: number, happening: EventContext): Promise<Notice> => {
     const token = mintSecurityLinkToken(random)
     const link = { token: token.digest(), userId, happenedAt: happening.at, now: clock() }
     await storeSecurityLink(kysely, link)
@@ -135,7 +135,7 @@ const noticesWithLinks =
 const userNotices =
   (
     mail: Pick<UserMailer, 'notify'>,
-    noticeOf: (userId: number, happening: Happening) => Promise<Notice>,
+    noticeOf: (userId: number, happening: EventContext) => Promise<Notice>,
     manyWrong: number,
   ) =>
   async (name: SecurityMail, user: Addressee, { recorded, happening }: Told): Promise<unknown> => {

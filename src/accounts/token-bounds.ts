@@ -1,5 +1,3 @@
-import { forbidden, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { ALL_ABILITIES, covers, unknownAbilities } from '#src/auth/ability.ts'
 import { containsRanges, isAddressOrRange } from '#src/auth/address-list.ts'
 import type { AccessToken } from '#src/auth/identity.ts'
@@ -8,6 +6,8 @@ import { parseAbilities } from '#src/auth/token.ts'
 import type { Config } from '#src/config/config.ts'
 import type { NewToken, Predecessor } from '#src/database/tokens.ts'
 import { errorsByField } from '#src/input/account.ts'
+import { forbidden, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Authority } from './grantor.ts'
 
 /** A token that is asked for; what is null or absent is as whoever asks has it. */

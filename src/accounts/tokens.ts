@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { forbidden, notFound } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { revokedDetails } from '#src/auth/events.ts'
 import { mintSecret, PlainToken, type TokenSecret } from '#src/auth/token.ts'
 import type { Config } from '#src/config/config.ts'
@@ -14,6 +12,8 @@ import {
   renameToken,
   replaceToken,
 } from '#src/database/tokens.ts'
+import { forbidden, notFound } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Recorder } from './caller.ts'
 import type { Authority, Grantor } from './grantor.ts'
 import { successorTerms, tokenBounds, type WantedToken, wantedTerms } from './token-bounds.ts'

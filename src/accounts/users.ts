@@ -1,5 +1,4 @@
 import type { Kysely } from 'kysely'
-import { unprocessable } from '#src/answers/errors.ts'
 import { revokedDetails } from '#src/auth/events.ts'
 import type { PasswordHash } from '#src/auth/password.ts'
 import type { Config } from '#src/config/config.ts'
@@ -11,9 +10,10 @@ import type { Schema } from '#src/database/schema.ts'
 import { removeSecondFactor } from '#src/database/second-factors.ts'
 import { deleteOwnTokens } from '#src/database/token-endings.ts'
 import { insertUser, verifyEmail } from '#src/database/users.ts'
+import { unprocessable } from '#src/responses/errors.ts'
 import type { Grantor, Operator } from './grantor.ts'
 import { unknownNames } from './roles.ts'
-import type { Subjects } from './subjects.ts'
+import type { StaffActions } from './staff-actions.ts'
 
 /** A user to be added; name and address are known to be well formed. */
 export interface NewUser {
@@ -56,7 +56,7 @@ interface UsersOptions {
   config: Pick<Config, 'tokenableTypes'>
   /** Milliseconds since the epoch. */
   clock(): number
-  subjects: Subjects
+  subjects: StaffActions
 }
 
 /** Makes the {@link Users} of a process. */

@@ -1,5 +1,5 @@
 import { type TSchema, Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { COMMON_HEADERS, failure, header, LIMIT_HEADERS, unavailable } from './responses.ts'
 
 const REFUSED_HEADERS = {

@@ -1,6 +1,6 @@
 import type { FastifyReply, RouteGenericInterface } from 'fastify'
 import { type TSchema, Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /** A header of an answer, as the specification describes it. */
 export const header = (description: string, type: 'string' | 'integer' = 'string') => ({ type, description })

@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { createRoles } from '#src/accounts/roles.ts'
-import { createSubjects } from '#src/accounts/subjects.ts'
+import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import type { Grantable } from '#src/database/permissions.ts'
 import { type CommandContext, withOperator } from './context.ts'
 import { userByEmail } from './options.ts'
@@ -22,7 +22,7 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
         withOperator(context, `${kind} ${name}`, async ({ operator, ...accounts }) => {
           const given = options[kind] ?? ''
           const { userId } = await userByEmail(accounts, accounts.config, options.email)
-          const roles = createRoles({ ...accounts, subjects: createSubjects(accounts) })
+          const roles = createRoles({ ...accounts, subjects: createStaffActions(accounts) })
           await roles[name](operator, userId, kind, given)
           context.print(`${name === 'grant' ? 'Granted' : 'Revoked'} ${kind} ${given}: ${options.email}.`)
         }),

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Config } from '#src/config/config.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { type PasswordOwner, passwordScreening } from '#src/screening/new-passwords.ts'
 import { type CommandContext, CommandError } from './context.ts'
 

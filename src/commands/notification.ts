@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import { createNotifications } from '#src/accounts/notifications.ts'
-import { createSubjects } from '#src/accounts/subjects.ts'
+import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '#src/input/notification.ts'
 import { type CommandContext, withOperator } from './context.ts'
 import { userByEmail } from './options.ts'
@@ -43,7 +43,7 @@ function parseData(text: string): string {
 async function send(context: CommandContext, { email, type, data }: SendOptions) {
   await withOperator(context, 'notification send', async ({ operator, ...accounts }) => {
     const { userId } = await userByEmail(accounts, accounts.config, email)
-    const subjects = createSubjects(accounts)
+    const subjects = createStaffActions(accounts)
     const notifications = createNotifications({ ...accounts, uuid: randomUUID, subjects })
     const id = await notifications.send(operator.actingFor(userId), userId, { type, data })
     context.print(`Notified ${email}: ${id}.`)

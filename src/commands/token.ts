@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { pruneEndedTokens } from '#src/accounts/maintenance.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
-import { HttpError } from '#src/answers/errors.ts'
 import { ABILITIES, unknownAbilities } from '#src/auth/ability.ts'
 import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
 import { visibleTitle } from '#src/auth/name.ts'
@@ -9,6 +8,7 @@ import { HOUR_MS, millisToSeconds } from '#src/auth/time.ts'
 import { parseAbilities } from '#src/auth/token.ts'
 import { findToken, listTokens } from '#src/database/tokens.ts'
 import { MAX_TOKEN_NAME } from '#src/input/token.ts'
+import { HttpError } from '#src/responses/errors.ts'
 import {
   type CommandContext,
   CommandError,

@@ -1,5 +1,5 @@
 import { Command } from 'commander'
-import { createSubjects } from '#src/accounts/subjects.ts'
+import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import { createUsers } from '#src/accounts/users.ts'
 import { canonicalEmail } from '#src/auth/email.ts'
 import { hashPassword } from '#src/auth/password.ts'
@@ -92,7 +92,7 @@ async function setPassword(
 }
 
 const usersOf = (accounts: OperatorContext) =>
-  createUsers({ ...accounts, subjects: createSubjects(accounts) })
+  createUsers({ ...accounts, subjects: createStaffActions(accounts) })
 
 async function restore(context: CommandContext, email: string) {
   await withOperator(context, 'user restore', async accounts => {

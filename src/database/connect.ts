@@ -2,17 +2,17 @@ import { Kysely } from 'kysely'
 import type { Config } from '#src/config/config.ts'
 import { DEFAULT_CONNECTIONS, shares } from '#src/runtime/connection-shares.ts'
 import type { Bound } from '#src/runtime/slots.ts'
+import { type Claim, WRITE } from './connection-classes.ts'
 import {
+  type Connection,
+  ConnectionDialect,
+  type ConnectionSource,
   type NotificationEvents,
   type NotificationListener,
-  type Session,
-  SessionDialect,
-  type SessionSource,
   statementNames,
 } from './dialect.ts'
 import { openEmbedded } from './embedded.ts'
-import { type Claim, WRITE } from './lanes.ts'
-import { postgresSource } from './postgres.ts'
+import { postgresConnections } from './postgres.ts'
 import type { Schema } from './schema.ts'
 import { asUnavailable } from './unavailable.ts'
 
@@ -86,7 +86,7 @@ export function connectDatabase(
     databaseUrl === null
       ? lazily(() => openEmbedded({ dataDir, command, share }))
       : {
-          ...postgresSource(databaseUrl, onLostConnection, {
+          ...postgresConnections(databaseUrl, onLostConnection, {
             listenUrl: databaseListenUrl ?? undefined,
             prepares: databasePrepare,
             connections: databaseConnections,
@@ -105,31 +105,33 @@ const LIST_BOUND = { share: 0.5, waiting: 20 }
 
 /** A {@link Database} over sessions from anywhere. */
 export function databaseOver(
-  source: SessionSource & { open(): Promise<void> },
+  source: ConnectionSource & { open(): Promise<void> },
   { connections = DEFAULT_CONNECTIONS }: { connections?: number } = {},
 ): Database {
   const nameOf = statementNames()
   const kyselyFor = (claim?: Claim) =>
-    new Kysely<Schema>({ dialect: new SessionDialect(source, nameOf, claim) })
+    new Kysely<Schema>({ dialect: new ConnectionDialect(source, nameOf, claim) })
   const holding = Math.max(1, Math.floor(shares(connections).list * LIST_BOUND.share))
   const bound = (key: string): Bound => ({ key, holding, waiting: LIST_BOUND.waiting })
   return {
     kysely: kyselyFor(),
-    logins: kyselyFor({ lane: 'login' }),
+    logins: kyselyFor({ connectionClass: 'login' }),
     migrations: kyselyFor({ ...WRITE, isPatient: true }),
     async list({ caller, isHeavy, signal }, work) {
       const session = await source.acquire({
-        lane: 'list',
+        connectionClass: 'list',
         isReadOnly: isHeavy,
         bounds: [...(caller === null ? [] : [bound(caller)]), ...(isHeavy ? [bound('heavy')] : [])],
         ...(signal && { signal }),
       })
-      const held: Session = {
+      const held: Connection = {
         query: (text, parameters, name) => session.query(text, parameters, name),
         release: async () => {},
       }
       try {
-        return await work(new Kysely({ dialect: new SessionDialect({ acquire: async () => held }, nameOf) }))
+        return await work(
+          new Kysely({ dialect: new ConnectionDialect({ acquire: async () => held }, nameOf) }),
+        )
       } finally {
         await session.release()
       }
@@ -137,7 +139,7 @@ export function databaseOver(
     prepare:
       <Row>(name: string, text: string) =>
       async (parameters: readonly unknown[]) => {
-        const session = await source.acquire({ lane: 'identity' })
+        const session = await source.acquire({ connectionClass: 'identity' })
         try {
           return (await session.query(text, parameters, name)).rows as Row[]
         } finally {
@@ -151,8 +153,8 @@ export function databaseOver(
   }
 }
 
-function lazily(open: () => Promise<SessionSource>): SessionSource & { open(): Promise<void> } {
-  let opened: Promise<SessionSource> | undefined
+function lazily(open: () => Promise<ConnectionSource>): ConnectionSource & { open(): Promise<void> } {
+  let opened: Promise<ConnectionSource> | undefined
   const source = () => {
     opened ??= open()
     return opened

@@ -10,7 +10,7 @@ import {
   type QueryResult,
 } from 'kysely'
 import { LRUCache } from 'lru-cache'
-import type { Claim } from './lanes.ts'
+import type { Claim } from './connection-classes.ts'
 
 /** The answer to one statement. `affected` counts the rows that an insert, update or delete touched. */
 export interface StatementResult {
@@ -19,7 +19,7 @@ export interface StatementResult {
 }
 
 /** One PostgreSQL session, held by one caller at a time. */
-export interface Session {
+export interface Connection {
   /** @param name under which the server keeps the statement prepared, where it can */
   query(sql: string, parameters: readonly unknown[], name?: string): Promise<StatementResult>
   release(): Promise<void>
@@ -46,7 +46,7 @@ export interface NotificationListener {
 }
 
 /** Where sessions come from: a database in this process, or one that another process holds. */
-export interface SessionSource {
+export interface ConnectionSource {
   /** What begins a transaction: `begin`, unless told otherwise. */
   readonly beginText?: string
   /**
@@ -55,7 +55,7 @@ export interface SessionSource {
    * @param claim what it is for: to write, unless told otherwise
    * @throws {DatabaseUnavailable} when there is none in time
    */
-  acquire(claim?: Claim): Promise<Session>
+  acquire(claim?: Claim): Promise<Connection>
   /** Has something done whenever a session is lost. The returned function ends that. */
   onLost?(act: (error: Error) => void): () => void
   /** Listens to what is sent by NOTIFY on a channel, by whomever. */
@@ -63,29 +63,29 @@ export interface SessionSource {
   close(): Promise<void>
 }
 
-/** What a dialect needs of a {@link SessionSource}. */
-type Sessions = Pick<SessionSource, 'acquire' | 'beginText'>
+/** What a dialect needs of a {@link ConnectionSource}. */
+type Acquirable = Pick<ConnectionSource, 'acquire' | 'beginText'>
 
 /** Gives a name to the statements that deserve one. */
 export type NameOf = (text: string) => string | undefined
 
 /**
- * A Kysely dialect over a {@link SessionSource}: PostgreSQL's SQL, whoever runs it. Dialects over the same sessions
+ * A Kysely dialect over a {@link ConnectionSource}: PostgreSQL's SQL, whoever runs it. Dialects over the same sessions
  * share what names their statements, since a session knows each name once.
  */
-export class SessionDialect implements Dialect {
-  readonly #source: Sessions
+export class ConnectionDialect implements Dialect {
+  readonly #source: Acquirable
   readonly #nameOf: NameOf
   readonly #claim: Claim | undefined
 
-  constructor(source: Sessions, nameOf: NameOf, claim?: Claim) {
+  constructor(source: Acquirable, nameOf: NameOf, claim?: Claim) {
     this.#source = source
     this.#nameOf = nameOf
     this.#claim = claim
   }
 
   createDriver(): Driver {
-    return new SessionDriver(this.#source, this.#nameOf, this.#claim)
+    return new ConnectionDriver(this.#source, this.#nameOf, this.#claim)
   }
 
   createQueryCompiler() {
@@ -125,12 +125,12 @@ export function statementNames(): NameOf {
   }
 }
 
-class SessionDriver implements Driver {
-  readonly #source: Sessions
+class ConnectionDriver implements Driver {
+  readonly #source: Acquirable
   readonly #nameOf: NameOf
   readonly #claim: Claim | undefined
 
-  constructor(source: Sessions, nameOf: NameOf, claim: Claim | undefined) {
+  constructor(source: Acquirable, nameOf: NameOf, claim: Claim | undefined) {
     this.#source = source
     this.#nameOf = nameOf
     this.#claim = claim
@@ -139,24 +139,24 @@ class SessionDriver implements Driver {
   async init() {}
 
   async acquireConnection() {
-    return new SessionConnection(await this.#source.acquire(this.#claim), this.#nameOf)
+    return new KyselyConnection(await this.#source.acquire(this.#claim), this.#nameOf)
   }
 
-  async beginTransaction(connection: SessionConnection) {
+  async beginTransaction(connection: KyselyConnection) {
     const { beginText = 'begin' } = this.#source
     await connection.executeQuery(CompiledQuery.raw(this.#claim?.isPatient ? 'begin' : beginText))
   }
 
-  async commitTransaction(connection: SessionConnection) {
+  async commitTransaction(connection: KyselyConnection) {
     await connection.executeQuery(CompiledQuery.raw('commit'))
   }
 
-  async rollbackTransaction(connection: SessionConnection) {
+  async rollbackTransaction(connection: KyselyConnection) {
     // Where it fails, the connection is closed, which ends the transaction as well: the first error is what counts.
     await connection.executeQuery(CompiledQuery.raw('rollback')).catch(() => {})
   }
 
-  async releaseConnection(connection: SessionConnection) {
+  async releaseConnection(connection: KyselyConnection) {
     await connection.release()
   }
 
@@ -164,11 +164,11 @@ class SessionDriver implements Driver {
   async destroy() {}
 }
 
-class SessionConnection implements DatabaseConnection {
-  readonly #session: Session
+class KyselyConnection implements DatabaseConnection {
+  readonly #session: Connection
   readonly #nameOf: NameOf
 
-  constructor(session: Session, nameOf: NameOf) {
+  constructor(session: Connection, nameOf: NameOf) {
     this.#session = session
     this.#nameOf = nameOf
   }

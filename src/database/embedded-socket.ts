@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { relative, resolve } from 'node:path'
-import type { NotificationListener, Session, SessionSource, StatementResult } from './dialect.ts'
+import type { Connection, ConnectionSource, NotificationListener, StatementResult } from './dialect.ts'
 
 interface Request {
   sql: string
@@ -98,12 +98,12 @@ export function restoreError(fields: Record<string, unknown>): Error {
  *
  * @param idleLimit milliseconds after which a silent peer is disconnected
  */
-export async function serveSession(
+export async function serveConnection(
   socket: Socket,
-  acquire: () => Promise<Session>,
+  acquire: () => Promise<Connection>,
   idleLimit: number,
 ): Promise<void> {
-  let session: Session | undefined
+  let session: Connection | undefined
   let working = false
   try {
     session = await acquire()
@@ -133,8 +133,8 @@ export async function serveSession(
   }
 }
 
-/** Sessions of a database that another process holds and serves with {@link serveSession}. */
-export class SocketSource implements SessionSource {
+/** Sessions of a database that another process holds and serves with {@link serveConnection}. */
+export class SocketConnections implements ConnectionSource {
   readonly #path: string
   readonly #sockets = new Set<Socket>()
   #closed = false
@@ -149,7 +149,7 @@ export class SocketSource implements SessionSource {
    *
    * @throws Error when this source is closed, or the holder is gone or closing.
    */
-  async acquire(): Promise<Session> {
+  async acquire(): Promise<Connection> {
     if (this.#closed) throw new Error('The embedded database is closed.')
     const socket = connect(this.#path)
     this.#sockets.add(socket)

@@ -3,11 +3,11 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { DataDirError } from '#src/runtime/data-dir.ts'
-import type { SessionSource } from './dialect.ts'
+import { type Claim, WRITE } from './connection-classes.ts'
+import type { ConnectionSource } from './dialect.ts'
 import { type Holder, takeLock } from './embedded-lock.ts'
-import { SocketSource, serveSession, socketPath } from './embedded-socket.ts'
-import { type Claim, WRITE } from './lanes.ts'
-import { PGLITE_OPTIONS, PgliteSource } from './pglite.ts'
+import { SocketConnections, serveConnection, socketPath } from './embedded-socket.ts'
+import { PGLITE_OPTIONS, PgliteConnections } from './pglite.ts'
 
 /** Commands of other processes wait for their turn for as long as it takes. */
 const PATIENT: Claim = { ...WRITE, isPatient: true }
@@ -58,22 +58,22 @@ export class DatabaseDamaged extends Error {
  * @throws {DataDirError} when the directory cannot be used.
  * @throws Error when its path is too long for a unix socket.
  */
-export async function openEmbedded(options: EmbeddedOptions): Promise<SessionSource> {
+export async function openEmbedded(options: EmbeddedOptions): Promise<ConnectionSource> {
   const { dataDir, command, share, idleLimit = 10_000 } = options
   const { holder, listener } = await takeLock(dataDir, command).catch(error => {
     throw DataDirError.from(dataDir, error) ?? error
   })
   if (!listener) {
     if (!share) throw new EmbeddedDatabaseInUse(dataDir, holder)
-    return new SocketSource(socketPath(dataDir, holder.socket))
+    return new SocketConnections(socketPath(dataDir, holder.socket))
   }
   try {
-    const source = new PgliteSource(await openDatabase(dataDir), {
+    const source = new PgliteConnections(await openDatabase(dataDir), {
       before: () => listener.disconnect(),
       // Not before: once nothing listens, another process may open the database.
       after: () => listener.close(),
     })
-    listener.serve(socket => serveSession(socket, () => source.acquire(PATIENT), idleLimit))
+    listener.serve(socket => serveConnection(socket, () => source.acquire(PATIENT), idleLimit))
     return source
   } catch (error) {
     listener.close()

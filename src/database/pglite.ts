@@ -1,13 +1,13 @@
 import { type PGlite, types } from '@electric-sql/pglite'
+import { ConnectionClasses, WRITE } from './connection-classes.ts'
 import type {
+  Connection,
+  ConnectionSource,
   NotificationEvents,
   NotificationListener,
-  Session,
-  SessionSource,
   StatementResult,
 } from './dialect.ts'
 import { describeError, restoreError, toText } from './embedded-socket.ts'
-import { Lanes, WRITE } from './lanes.ts'
 
 /** What happens around the end of a database in this process. */
 interface Closing {
@@ -21,10 +21,10 @@ interface Closing {
  * PGlite is one session: whoever acquires it has it alone until release. The most urgent lane is next, in the order of
  * asking within it, and what waits too long is refused; a statement that runs cannot be cancelled.
  */
-export class PgliteSource implements SessionSource {
+export class PgliteConnections implements ConnectionSource {
   readonly #database: PGlite
   readonly #closing: Closing
-  readonly #lanes = new Lanes({ identity: 1, login: 1, write: 1, list: 1 }, 1)
+  readonly #lanes = new ConnectionClasses({ identity: 1, login: 1, write: 1, list: 1 }, 1)
   #closed: Promise<void> | undefined
 
   /** @param database opened with {@link PGLITE_OPTIONS} */
@@ -33,7 +33,7 @@ export class PgliteSource implements SessionSource {
     this.#closing = closing
   }
 
-  async acquire(claim = WRITE): Promise<Session> {
+  async acquire(claim = WRITE): Promise<Connection> {
     const endTurn = await this.#lanes.take(claim)
     if (this.#closed) {
       endTurn()
@@ -66,7 +66,7 @@ export class PgliteSource implements SessionSource {
 
   async listen(channel: string, { message }: NotificationEvents): Promise<NotificationListener> {
     const inTurn = async <Result>(work: () => Promise<Result>): Promise<Result> => {
-      const endTurn = await this.#lanes.take({ lane: 'identity', isPatient: true })
+      const endTurn = await this.#lanes.take({ connectionClass: 'identity', isPatient: true })
       try {
         return await work()
       } finally {
@@ -90,7 +90,7 @@ export class PgliteSource implements SessionSource {
   async #close(): Promise<void> {
     this.#closing.before()
     // After all that waits already.
-    const endTurn = await this.#lanes.take({ lane: 'list', isPatient: true })
+    const endTurn = await this.#lanes.take({ connectionClass: 'list', isPatient: true })
     try {
       await this.#database.close()
     } finally {

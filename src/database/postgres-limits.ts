@@ -1,11 +1,11 @@
-import type { Lane } from '#src/runtime/connection-shares.ts'
+import type { ConnectionClass } from '#src/runtime/connection-shares.ts'
 
 /** How long things may take, in milliseconds. */
 export interface DatabaseLimits {
   /** To open a connection. */
   connectMs: number
   /** A statement of each lane. The server enforces it in transactions and for lists, this process in any case. */
-  statementMs: Readonly<Record<Lane, number>>
+  statementMs: Readonly<Record<ConnectionClass, number>>
   /** A statement in a transaction that waits for a lock. */
   lockMs: number
   /** A transaction between two statements. */
@@ -15,7 +15,7 @@ export interface DatabaseLimits {
   /** A connection that listens, until it has answered. */
   listenerMs: number
   /** To wait for a connection, where that is not the default. */
-  waitMs: Partial<Record<Lane, number>>
+  waitMs: Partial<Record<ConnectionClass, number>>
 }
 
 /** The limits unless others are given. */

@@ -1,10 +1,10 @@
 import { DEFAULT_CONNECTIONS, shares } from '#src/runtime/connection-shares.ts'
-import type { SessionSource } from './dialect.ts'
-import { Lanes, WRITE } from './lanes.ts'
+import { ConnectionClasses, WRITE } from './connection-classes.ts'
+import type { ConnectionSource } from './dialect.ts'
+import { PostgresConnection } from './postgres-connection.ts'
 import { DATABASE_LIMITS, type DatabaseLimits } from './postgres-limits.ts'
 import { listen } from './postgres-listener.ts'
 import { Pool } from './postgres-pool.ts'
-import { PostgresSession } from './postgres-session.ts'
 import { DatabaseUnavailable } from './unavailable.ts'
 
 export interface PostgresOptions {
@@ -23,7 +23,7 @@ export interface PostgresOptions {
  *
  * @param onLostConnection is called with the error of a connection that broke, or that did not answer in time
  */
-export function postgresSource(
+export function postgresConnections(
   url: string,
   onLostConnection: (error: Error) => void,
   {
@@ -32,9 +32,9 @@ export function postgresSource(
     connections = DEFAULT_CONNECTIONS,
     limits: given = {},
   }: PostgresOptions = {},
-): SessionSource {
+): ConnectionSource {
   const limits = { ...DATABASE_LIMITS, ...given }
-  const lanes = new Lanes(shares(connections), connections, limits.waitMs)
+  const lanes = new ConnectionClasses(shares(connections), connections, limits.waitMs)
   const losses = new Set<(error: Error) => void>([onLostConnection])
   const lost = (error: Error) => {
     for (const act of losses) act(error)
@@ -51,7 +51,7 @@ export function postgresSource(
         // Whatever the server says of a connection, no statement was at fault.
         throw new DatabaseUnavailable(error)
       })
-      const session = new PostgresSession(client, claim, { limits, prepares })
+      const session = new PostgresConnection(client, claim, { limits, prepares })
       const { isReadOnly = false } = claim
       // Sent ahead of the first statement, and answered with it.
       if (isReadOnly) session.frame(beginReading)

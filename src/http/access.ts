@@ -1,12 +1,4 @@
 import type { RouteOptions } from 'fastify'
-import {
-  forbidden,
-  notFound,
-  passwordConfirmationRequired,
-  SecondFactorRequired,
-  unauthenticated,
-} from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { type Ability, allows } from '#src/auth/ability.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { bypassesFeatureFlags, type Refusal, refusal } from '#src/auth/permission.ts'
@@ -17,6 +9,14 @@ import type { Config } from '#src/config/config.ts'
 import type { Feature } from '#src/database/features.ts'
 import type { ClientAddress } from '#src/limits/client-address.ts'
 import { type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import {
+  forbidden,
+  notFound,
+  passwordConfirmationRequired,
+  SecondFactorRequired,
+  unauthenticated,
+} from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { keepRow } from './loaded-row.ts'
 
 /** Who may call a route. */

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */
 export function onClientError(error: Error & { code?: string }, socket: Socket): void {

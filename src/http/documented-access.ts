@@ -1,9 +1,9 @@
 import type { RouteOptions } from 'fastify'
-import { BODY_LIMIT_BYTES } from '#src/answers/errors.ts'
 import { accessResponses } from '#src/api/access-responses.ts'
 import { withLimits } from '#src/api/responses.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Config } from '#src/config/config.ts'
+import { BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
 import type { Access } from './access.ts'
 import { isHealthCheck } from './request.ts'
 

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { HttpError } from '#src/answers/errors.ts'
+import { HttpError } from '#src/responses/errors.ts'
 import { countedLog } from '#src/runtime/counted-log.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
 import { isBusy, isPassing, toHttpError } from './errors.ts'

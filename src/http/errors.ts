@@ -1,11 +1,11 @@
 import type { FastifyError } from 'fastify'
-import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
-import { validationMessages } from '#src/answers/validation.ts'
 import { HashWorkerLost } from '#src/auth/hash-workers.ts'
 import { MOST_INCLUDED, TooMuchIncluded } from '#src/database/select/found.ts'
 import { LookupRefused } from '#src/database/shared-lookup.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
+import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
+import { validationMessages } from '#src/responses/validation.ts'
 import { TurnRefused } from '#src/runtime/fair-queue.ts'
 
 /** A request was not answered within REQUEST_TIMEOUT. */

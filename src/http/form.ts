@@ -1,7 +1,7 @@
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { nest, type Pair, QUERY_LIMITS, QueryTooLarge, splitPairs } from '#src/input/querystring.ts'
 import { withLists } from '#src/input/values.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { MalformedMultipart, readMultipart } from './multipart.ts'
 
 /** The content types in which browsers send forms (HTML §4.10.21.8). */

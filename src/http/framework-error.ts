@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import { tooManyRequests } from '#src/answers/errors.ts'
+import { tooManyRequests } from '#src/responses/errors.ts'
 import { toHttpError } from './errors.ts'
 import type { Gate } from './gate.ts'
 import { isUnderWay } from './request.ts'

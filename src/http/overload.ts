@@ -1,5 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { serviceUnavailable } from '#src/answers/errors.ts'
+import { serviceUnavailable } from '#src/responses/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
 import { isHealthCheck, isUnderWay } from './request.ts'
 

@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
-import { requestTimeout } from '#src/answers/errors.ts'
+import { requestTimeout } from '#src/responses/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
 import { RequestTimedOut } from './errors.ts'
 import { OngoingRequests } from './ongoing-requests.ts'

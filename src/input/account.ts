@@ -1,8 +1,8 @@
 import { disposableEmailBlocklistSet } from 'disposable-email-domains-js'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { canonicalEmail, isEmail } from '#src/auth/email.ts'
 import { showsNothing, withoutInvisible } from '#src/auth/name.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { truthOf } from './boolean.ts'
 
 const { rules } = MESSAGES

@@ -1,5 +1,5 @@
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /**
  * The most values that a JSON body may have: names, elements and containers together. The largest request that means

@@ -1,5 +1,4 @@
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Namesake } from '#src/auth/guessable-password.ts'
 import {
   MIN_PASSWORD_LENGTH,
@@ -7,6 +6,7 @@ import {
   passwordFault,
   passwordWeaknesses,
 } from '#src/auth/password.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const { rules } = MESSAGES
 

@@ -1,4 +1,4 @@
-import { MESSAGES } from '#src/answers/messages.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const { rules } = MESSAGES
 

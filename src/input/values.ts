@@ -1,6 +1,6 @@
 import { Type } from 'typebox'
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { truthOf } from './boolean.ts'
 import { parseInteger } from './integer.ts'
 import type { Parameters } from './querystring.ts'

@@ -1,6 +1,6 @@
-import { forbidden, type HttpError } from '#src/answers/errors.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { bypassesFeatureFlags } from '#src/auth/permission.ts'
+import { forbidden, type HttpError } from '#src/responses/errors.ts'
 
 /** How many rows of a kind there may be. */
 export interface Quota<Row = unknown> {

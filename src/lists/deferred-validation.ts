@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify'
-import { unprocessable } from '#src/answers/errors.ts'
-import { validationMessages } from '#src/answers/validation.ts'
 import { reading } from '#src/input/values.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { validationMessages } from '#src/responses/validation.ts'
 
 /**
  * The options of a route that validates its input itself, by {@link requireValid} in its handler: all faults are told

@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { notFound, unauthenticated } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type {
   EXTERNAL_PROFILE_SITE,
   EXTERNAL_PROFILE_VISIBILITY,
@@ -17,6 +15,8 @@ import {
 import type { Schema } from '#src/database/schema.ts'
 import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { anyOf, type ScopeOf, where } from '#src/query/scope.ts'
+import { notFound, unauthenticated } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { profileSite, profileVisibility } from './stored-labels.ts'
 
 const PUBLIC = where('visibility', '=', profileVisibility('Public'))

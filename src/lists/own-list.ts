@@ -1,5 +1,4 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { notFound } from '#src/answers/errors.ts'
 import { user as userResource } from '#src/api/resources.ts'
 import type { User } from '#src/auth/identity.ts'
 import { createFinder } from '#src/query/find.ts'
@@ -7,7 +6,8 @@ import { queryParser } from '#src/query/parse.ts'
 import { render } from '#src/query/render.ts'
 import { type Endpoint, relationAt, type TableName } from '#src/query/resource.ts'
 import { belongingTo, type ScopeOf } from '#src/query/scope.ts'
-import { listing } from './listing.ts'
+import { notFound } from '#src/responses/errors.ts'
+import { pageHandler } from './handlers.ts'
 
 /** Which rows are a user's. */
 export type RowsOf<Table extends TableName> = (user: User) => ScopeOf<Table>
@@ -26,7 +26,7 @@ export function ownList<Table extends TableName>(
   endpoint: Endpoint<Table>,
   rowsOf: RowsOf<Table>,
 ) {
-  const list = listing(app, endpoint)
+  const list = pageHandler(app, endpoint)
   return (request: FastifyRequest) => list(request, () => rowsOf(request.user()))
 }
 

@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { notFound, unauthenticated } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
 import type { Identity } from '#src/auth/identity.ts'
@@ -16,6 +14,8 @@ import {
 import type { Schema } from '#src/database/schema.ts'
 import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { type ScopeOf, where } from '#src/query/scope.ts'
+import { notFound, unauthenticated } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { playlistVisibility } from './stored-labels.ts'
 
 const UNLISTED = playlistVisibility('Unlisted')

@@ -1,9 +1,9 @@
 import type { Kysely } from 'kysely'
-import { type HttpError, unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Schema } from '#src/database/schema.ts'
 import type { Place } from '#src/database/track-order.ts'
 import { findEntryVideo, findTrack, type TrackRow } from '#src/database/tracks.ts'
+import { type HttpError, unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const { rules } = MESSAGES
 

@@ -1,6 +1,4 @@
 import type { Kysely } from 'kysely'
-import { notFound } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import type { Config } from '#src/config/config.ts'
@@ -17,6 +15,8 @@ import {
   updateTrack,
 } from '#src/database/tracks.ts'
 import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import { notFound } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { PlacedTrack } from './playlist-access.ts'
 import {
   contentFaults,

@@ -1,6 +1,6 @@
-import type { Recipient, Write } from './letter.ts'
 import type { Mail } from './mailer.ts'
-import { factsOf, type Happening } from './security-messages.ts'
+import { type EventContext, factsOf } from './security-messages.ts'
+import type { Recipient, Write } from './template.ts'
 
 /** What somebody is banned from. */
 export interface Ban {
@@ -24,7 +24,7 @@ export interface AccountMessages {
   /** Asks a user to show that a new e-mail address is theirs, before it becomes the account's. */
   newEmail(to: Recipient, url: string): Mail
   /** Tells at the old address that there is a new one, with the link that brings the old one back. */
-  emailReplaced(to: Recipient, url: string, happening: Happening): Mail
+  emailReplaced(to: Recipient, url: string, happening: EventContext): Mail
   /** Brings the link to a new password after an old address was brought back. */
   emailReverted(to: Recipient, url: string): Mail
   /** Brings the link to a new password after a user said that something was somebody else's doing. */

@@ -1,6 +1,6 @@
 import { type AccountMessages, accountMessages } from './account-messages.ts'
-import { letterhead } from './letter.ts'
 import { type SecurityMessages, securityMessages } from './security-messages.ts'
+import { mailTemplate } from './template.ts'
 
 /** The mails of one place. */
 export type Messages = AccountMessages & SecurityMessages
@@ -12,7 +12,7 @@ export type Messages = AccountMessages & SecurityMessages
  * @param contact where its operators are reached, as SECURITY_CONTACT has it; null for nowhere that is known
  */
 export function messages(place: string, contact: string | null = null): Messages {
-  const write = letterhead(place)
+  const write = mailTemplate(place)
   const reached = contact === null ? '' : ` (${contact.replace(/^(mailto|tel):/i, '')})`
   return { ...accountMessages(place, write), ...securityMessages(place, write, reached) }
 }

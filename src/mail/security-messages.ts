@@ -1,8 +1,8 @@
-import type { Block, Recipient, Write } from './letter.ts'
 import type { Mail } from './mailer.ts'
+import type { Block, Recipient, Write } from './template.ts'
 
 /** When something happened to an account, and from where. */
-export interface Happening {
+export interface EventContext {
   /** Milliseconds since the epoch. */
   at: number
   /** The address, and the program in words; null when another user did it, whose address is not for the user. */
@@ -10,7 +10,7 @@ export interface Happening {
 }
 
 /** The same, with the page on which the user says that it was somebody else. */
-export interface Notice extends Happening {
+export interface Notice extends EventContext {
   notMeUrl: string
 }
 
@@ -46,9 +46,9 @@ export interface SecurityMessages {
   /** Tells that the password was changed. */
   passwordChanged(to: Recipient, notice: Notice, change: { revokedTokens: boolean }): Mail
   /** Tells at the old address that there is a new one, which cannot be taken back. */
-  emailChanged(to: Recipient, happening: Happening): Mail
+  emailChanged(to: Recipient, happening: EventContext): Mail
   /** Tells that the account is deleted, and how it can come back. */
-  accountDeleted(to: Recipient, happening: Happening, restorable: { days: number }): Mail
+  accountDeleted(to: Recipient, happening: EventContext, restorable: { days: number }): Mail
 }
 
 /** How many tokens a mail names. */
@@ -183,7 +183,7 @@ export function securityMessages(place: string, write: Write, reached: string): 
 }
 
 /** When and from where something happened. */
-export function factsOf({ at, from }: Happening, label = 'When'): Block {
+export function factsOf({ at, from }: EventContext, label = 'When'): Block {
   const when = [label, momentOf(at)] as const
   if (from === null) return { facts: [when, ['By', 'those who run the place']] }
   return {

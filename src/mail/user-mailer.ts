@@ -8,11 +8,11 @@ import { hourlyLimit } from '#src/limits/attempt-limit.ts'
 import { LimitExceeded } from '#src/limits/counters.ts'
 import type { Log } from '#src/runtime/log.ts'
 import type { Ban } from './account-messages.ts'
-import type { Recipient } from './letter.ts'
 import { type Deliver, type Mail, type MailOutcome, mailer } from './mailer.ts'
 import { type Messages, messages } from './messages.ts'
-import type { Happening, SecurityMessages } from './security-messages.ts'
+import type { EventContext, SecurityMessages } from './security-messages.ts'
 import { smtpDelivery } from './smtp.ts'
+import type { Recipient } from './template.ts'
 
 /** Mails of one kind that an address gets in an hour. */
 const HOURLY = 5
@@ -38,7 +38,7 @@ export interface UserMailer {
   /** Sends the link that makes a new e-mail address a user's, to that address. */
   sendNewEmail(user: Recipient & { id: number }): Promise<void>
   /** Sends the link that brings an old e-mail address back, to that address, however many mails it has had. */
-  sendEmailReplaced(to: Recipient, url: string, happening: Happening): Promise<void>
+  sendEmailReplaced(to: Recipient, url: string, happening: EventContext): Promise<void>
   /** Sends the link to a new password after an old e-mail address was brought back. */
   sendEmailReverted(to: Recipient, url: string): Promise<void>
   /** Sends the link to a new password after a user said that something was somebody else's doing. */

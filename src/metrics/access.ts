@@ -1,12 +1,12 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http'
-import { HttpError, routeNotFound, tooManyRequests, unauthenticated } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { includesAddress } from '#src/auth/address-list.ts'
 import { equalSecrets, sha256 } from '#src/auth/secret.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Gate } from '#src/http/gate.ts'
 import { pathOf } from '#src/http/request.ts'
 import { securityHeaders } from '#src/http/security-headers.ts'
+import { HttpError, routeNotFound, tooManyRequests, unauthenticated } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /** Where the metrics are, on each port that has them. */
 export const METRICS_PATH = '/metrics'

@@ -3,24 +3,24 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { render } from 'preact-render-to-string'
 import { pathOf } from '#src/http/request.ts'
 import type { Step, Verdict } from '#src/http/step.ts'
+import { type Confirmable, type Confirmation, fieldsOf, isConfirmed } from './confirmation-form.ts'
 import type { Faults } from './elements.tsx'
-import { Confirmation } from './pages/confirmation.tsx'
-import { type Asked, fieldsOf, isConfirmed, type Question } from './question.ts'
+import { ConfirmationPage } from './pages/confirmation.tsx'
 
 /** Says what is asked about a form of the panel; throws for what is wrong with the form. */
-export type Asks = (request: FastifyRequest) => Promise<Asked>
+export type Asks = (request: FastifyRequest) => Promise<Confirmable>
 
 const CHANGED = 'Something has changed since you were asked. This is what would happen now.'
 
 /** Asks a question about the form of a request; once more, with what was wrong with the answer. */
 export const ask = (
   reply: FastifyReply,
-  question: Question,
+  question: Confirmation,
   { problem, faults = {} }: { problem?: string; faults?: Faults } = {},
 ) =>
   reply.page(
     { title: question.title, active: question.active, problem },
-    <Confirmation
+    <ConfirmationPage
       question={question}
       action={pathOf(reply.request.url)}
       fields={fieldsOf(reply.request.body)}
@@ -61,5 +61,5 @@ async function judge(
 }
 
 /** What tells one question from another. */
-const digestOf = ({ title, content }: Question): string =>
+const digestOf = ({ title, content }: Confirmation): string =>
   hash('sha256', render(<div>{[title, content]}</div>))

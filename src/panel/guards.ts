@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import type { Sessions } from '#src/accounts/sessions.ts'
-import { forbidden } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import type { RouteTraits, Step } from '#src/http/step.ts'
+import { forbidden } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { PAGE_HEADERS } from './page-headers.ts'
 
 const ASK_AGAIN = '<!doctype html><title>One moment</title><meta http-equiv="refresh" content="0">'

@@ -3,7 +3,7 @@ import { owesSecondFactor, totpQrCode } from '#src/auth/second-factor.ts'
 import { proofOf } from '#src/input/second-factor.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { SETTING_UP } from './access.ts'
-import { backToForm } from './back-to-form.ts'
+import { type Confirmable, isConfirmed } from './confirmation-form.ts'
 import { BLANK, type Returned } from './elements.tsx'
 import {
   ConfirmedFactor,
@@ -13,7 +13,7 @@ import {
   Required,
   UnconfirmedFactor,
 } from './pages/second-factor.tsx'
-import { type Asked, isConfirmed } from './question.ts'
+import { rerenderForm } from './rerender-form.ts'
 
 /** Who may change the second factor, or see its codes. */
 export const CHANGING = { ...SETTING_UP, password: 'confirmed or entered' } as const
@@ -68,9 +68,9 @@ export const showingFactor =
  * Makes the error handler of a form that asks first: what is wrong is said on the page that it was entered on, that of
  * the question or the first one.
  */
-export function backToQuestion(services: Services, ask: (request: FastifyRequest) => Promise<Asked>) {
+export function backToQuestion(services: Services, ask: (request: FastifyRequest) => Promise<Confirmable>) {
   const show = showingFactor(services)
-  return backToForm(async (request, reply, returned) => {
+  return rerenderForm(async (request, reply, returned) => {
     const isOfQuestion = isConfirmed(request.body) && !request.owesPassword()
     const asked = isOfQuestion ? await ask(request) : null
     return asked === null || 'unchanged' in asked

@@ -3,9 +3,9 @@ import { Type } from 'typebox'
 import { refusal } from '#src/auth/permission.ts'
 import { listEvents } from '#src/database/events.ts'
 import { RowId, rowId } from '#src/input/row-id.ts'
-import { backToForm } from './back-to-form.ts'
 import type { Returned } from './elements.tsx'
 import { User } from './pages/users.tsx'
+import { rerenderForm } from './rerender-form.ts'
 
 const EVENTS = 25
 
@@ -55,5 +55,5 @@ export const showingUser =
 /** Makes the error handler of a form of that page. */
 export function backToUser(services: Services, form: Refused['form']) {
   const show = showingUser(services)
-  return backToForm((request, reply, returned) => show(request, reply, { form, returned }))
+  return rerenderForm((request, reply, returned) => show(request, reply, { form, returned }))
 }

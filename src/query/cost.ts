@@ -1,5 +1,5 @@
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Condition, Order, Query } from './query.ts'
 import { type Endpoint, type IncludeTree, type Resource, relationAt } from './resource.ts'
 

@@ -1,5 +1,5 @@
-import { unprocessable } from '#src/answers/errors.ts'
 import { type Parameters, parseQueryString, QueryTooLarge, searchOf } from '#src/input/querystring.ts'
+import { unprocessable } from '#src/responses/errors.ts'
 import { readFields, readInclude } from './parse/fields.ts'
 import { readFilter } from './parse/filter.ts'
 import { readPage, readSearch } from './parse/page.ts'

@@ -1,7 +1,7 @@
-import { MESSAGES } from '#src/answers/messages.ts'
-import { typeMessage } from '#src/answers/validation.ts'
 import { parseBoolean } from '#src/input/boolean.ts'
 import { parseInteger } from '#src/input/integer.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
+import { typeMessage } from '#src/responses/validation.ts'
 import type { Comparison, Value } from './query.ts'
 import type { Field, Kind } from './resource.ts'
 

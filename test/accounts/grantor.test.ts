@@ -3,11 +3,11 @@ import t from 'tap'
 import { createEvents } from '#src/accounts/events.ts'
 import { createOperator, type Grantor } from '#src/accounts/grantor.ts'
 import { createNotifications } from '#src/accounts/notifications.ts'
-import { createSubjects } from '#src/accounts/subjects.ts'
+import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { addUser, NOW, USER_TYPE } from '../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 
@@ -30,7 +30,7 @@ function servicesOf({ kysely }: TestDatabase) {
     clock,
     schedule: () => () => {},
   })
-  const subjects = createSubjects({ kysely, config: CONFIG })
+  const subjects = createStaffActions({ kysely, config: CONFIG })
   return {
     recorded,
     events,

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { HttpError } from '#src/answers/errors.ts'
 import * as endpoints from '#src/api/endpoints.ts'
 import { costOf, isHeavy, MOST_COST, requireAffordable } from '#src/query/cost.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
+import { HttpError } from '#src/responses/errors.ts'
 import { addUser, get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { HttpError } from '#src/answers/errors.ts'
 import { multipartPairs, parseForm } from '#src/http/form.ts'
 import { MAX_JSON_VALUES, requireFewValues } from '#src/input/json-size.ts'
 import { parseQueryString } from '#src/input/querystring.ts'
+import { HttpError } from '#src/responses/errors.ts'
 
 /** An error of this class and status. */
 const BAD_REQUEST = new HttpError(400, '')

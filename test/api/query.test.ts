@@ -1,10 +1,10 @@
 import t from 'tap'
-import { HttpError } from '#src/answers/errors.ts'
 import { myNotifications, myPlaylists } from '#src/api/endpoints.ts'
 import { parseInteger } from '#src/input/integer.ts'
 import { parseQueryString } from '#src/input/querystring.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { parseDate, parseValue } from '#src/query/values.ts'
+import { HttpError } from '#src/responses/errors.ts'
 
 const parse = queryParser(myPlaylists)
 const ask = (query: string) => parse(`/me/playlist?${query}`)

@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { addUser, TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run, serve } from '../support/processes.ts'
@@ -18,7 +18,7 @@ const me = (base: string, token: string) =>
   fetch(`${base}/api/me`, { headers: { authorization: `Bearer ${token}` } })
 
 const connect = (t: Test, url: string) => {
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   t.teardown(() => database.close())
   return database
 }

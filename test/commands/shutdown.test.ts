@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { addUser, TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { type RunningServer, serve } from '../support/processes.ts'
@@ -15,7 +15,7 @@ const MAIN = join(import.meta.dirname, '../../src/main.js')
 /** A server in a process of its own, a user, and a connection that can keep requests waiting. */
 async function start(t: Test, environment: Record<string, string> = {}) {
   const url = await createPostgresDatabase(t)
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   t.teardown(() => database.close())
   const { token } = await addUser(database, { permissions: ['view playlist', 'create playlist'] })
   const server = await serve(t, { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', ...environment })

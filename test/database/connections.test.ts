@@ -1,8 +1,8 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { type Database, databaseOver } from '#src/database/connect.ts'
-import type { Session } from '#src/database/dialect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import type { Connection } from '#src/database/dialect.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { shares } from '#src/runtime/connection-shares.ts'
@@ -15,7 +15,7 @@ const SOON = 100
 /** PostgreSQL alone: the embedded database has one session, and nothing that waits for locks or can be cancelled. */
 async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}, connections = 5) {
   const lost: Error[] = []
-  const source = postgresSource(url, error => lost.push(error), { limits, connections })
+  const source = postgresConnections(url, error => lost.push(error), { limits, connections })
   const database: Database = databaseOver({ ...source, open: async () => {} }, { connections })
   t.teardown(() => source.close())
   return { source, database, lost }
@@ -29,7 +29,7 @@ async function connectTo(t: Test, url: string) {
   return client
 }
 
-const pidOf = async (session: Session) =>
+const pidOf = async (session: Connection) =>
   (await session.query('select pg_backend_pid() as pid', [])).rows[0]?.pid
 
 /** Returns once the server runs no statement that matches, or has begun to run one. */
@@ -62,10 +62,13 @@ t.test('the one session of the embedded database goes to the most urgent', async
   const held = await source.acquire()
   const order: string[] = []
   const gone = new AbortController()
-  const given = t.rejects(source.acquire({ lane: 'identity', signal: () => gone.signal }), DatabaseBusy)
+  const given = t.rejects(
+    source.acquire({ connectionClass: 'identity', signal: () => gone.signal }),
+    DatabaseBusy,
+  )
   const all = (['list', 'write', 'login', 'identity', 'list', 'identity'] as const).map(
     async (lane, index) => {
-      const session = await source.acquire({ lane })
+      const session = await source.acquire({ connectionClass: lane })
       order.push(`${lane} ${index}`)
       await session.query('select 1', [])
       await session.release()
@@ -80,9 +83,9 @@ t.test('the one session of the embedded database goes to the most urgent', async
 t.test('lists leave connections to everything else', async t => {
   const url = await createPostgresDatabase(t)
   const { source, database } = await open(t, url, { waitMs: { list: SOON } })
-  const held = await source.acquire({ lane: 'list' })
+  const held = await source.acquire({ connectionClass: 'list' })
   await t.rejects(
-    source.acquire({ lane: 'list' }),
+    source.acquire({ connectionClass: 'list' }),
     DatabaseBusy,
     'the second list waits no longer than it may',
   )
@@ -91,7 +94,7 @@ t.test('lists leave connections to everything else', async t => {
     t.equal((await kysely.selectFrom('users').select('id').execute()).length, 0)
   }
   await held.release()
-  const freed = await source.acquire({ lane: 'list' })
+  const freed = await source.acquire({ connectionClass: 'list' })
   t.match(await freed.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'and the next is free for lists')
   await freed.release()
 })
@@ -127,7 +130,7 @@ t.test('a dear list reads, within its time, on one core', async t => {
   const { source } = await open(t, url, {
     statementMs: { identity: 1e4, login: 1e4, write: 1e4, list: SOON },
   })
-  const session = await source.acquire({ lane: 'list', isReadOnly: true })
+  const session = await source.acquire({ connectionClass: 'list', isReadOnly: true })
   const { rows } = await session.query(
     `select current_setting('transaction_read_only') as "readOnly",
       current_setting('max_parallel_workers_per_gather') as workers, current_setting('jit') as jit`,
@@ -140,7 +143,7 @@ t.test('a dear list reads, within its time, on one core', async t => {
     message: /timeout/,
   })
   await session.release()
-  const next = await source.acquire({ lane: 'list' })
+  const next = await source.acquire({ connectionClass: 'list' })
   t.equal(await pidOf(next), pid, 'the connection goes on')
   await next.release()
   const other = await source.acquire()
@@ -155,12 +158,12 @@ t.test('a statement that takes too long is cancelled', async t => {
   const { source, database, lost } = await open(t, url, limits)
   const other = await connectTo(t, url)
   for (const lane of ['identity', 'login', 'write', 'list'] as const) {
-    const session = await source.acquire({ lane })
+    const session = await source.acquire({ connectionClass: lane })
     const pid = await pidOf(session)
     await t.rejects(session.query('select pg_sleep(60)', []), DatabaseUnavailable, lane)
     await untilActive(other, '%pg_sleep%', false)
     await session.release()
-    const next = await source.acquire({ lane })
+    const next = await source.acquire({ connectionClass: lane })
     t.equal(await pidOf(next), pid, 'its connection is used again')
     for (let round = 0; round < 20; round += 1) await next.query('select 1', [])
     await next.release()
@@ -182,12 +185,15 @@ t.test('whoever hangs up has the statement cancelled', async t => {
   )
   const refused = t.rejects(list, DatabaseBusy)
   await untilActive(other, '%pg_sleep%', true)
-  const waiting = t.rejects(source.acquire({ lane: 'list', signal: () => hangUp.signal }), DatabaseBusy)
+  const waiting = t.rejects(
+    source.acquire({ connectionClass: 'list', signal: () => hangUp.signal }),
+    DatabaseBusy,
+  )
   hangUp.abort()
   await Promise.all([refused, waiting])
   await untilActive(other, '%pg_sleep%', false)
   for (let round = 0; round < 20; round += 1) {
-    const session = await source.acquire({ lane: 'list' })
+    const session = await source.acquire({ connectionClass: 'list' })
     t.match(await session.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'nobody else is cancelled')
     await session.release()
   }
@@ -271,7 +277,7 @@ t.test('a process that stalls believes what has arrived meanwhile', async t => {
   const limits = { listenerMs: SOON, statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON } }
   const { source, lost } = await open(t, url, limits)
   for (const lane of ['identity', 'list'] as const) {
-    const session = await source.acquire({ lane })
+    const session = await source.acquire({ connectionClass: lane })
     await session.query('select 1', [])
     const answer = session.query('select 1 as one', [])
     stall(3 * SOON)

@@ -15,9 +15,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { withAppKey } from '#src/config/kept-key.ts'
 import { loadConfig } from '#src/config/load.ts'
-import type { SessionSource } from '#src/database/dialect.ts'
+import { withAppKey } from '#src/config/persisted-key.ts'
+import type { ConnectionSource } from '#src/database/dialect.ts'
 import { EmbeddedDatabaseInUse, openEmbedded } from '#src/database/embedded.ts'
 import { socketPath } from '#src/database/embedded-socket.ts'
 
@@ -86,7 +86,7 @@ async function startProcess(command: string, more: { share?: boolean; idleLimit?
   }
 }
 
-async function run(source: SessionSource, sql: string, parameters: unknown[] = []) {
+async function run(source: ConnectionSource, sql: string, parameters: unknown[] = []) {
   const session = await source.acquire()
   try {
     return await session.query(sql, parameters)
@@ -95,11 +95,11 @@ async function run(source: SessionSource, sql: string, parameters: unknown[] = [
   }
 }
 
-const countOf = async (source: SessionSource, note: string) =>
+const countOf = async (source: ConnectionSource, note: string) =>
   (await run(source, 'select count(*) from notes where note = $1', [note])).rows[0]?.count
 
 /** What node-postgres answers with this project's settings. */
-async function checkValues(t: Test, source: SessionSource) {
+async function checkValues(t: Test, source: ConnectionSource) {
   const { rows } = await run(
     source,
     `select 9007199254740991::bigint as big, 7 as small, 1.5::float8 as float, '12.50'::numeric as exact,

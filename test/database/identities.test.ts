@@ -7,7 +7,7 @@ import { databaseOver } from '#src/database/connect.ts'
 import { statementNames } from '#src/database/dialect.ts'
 import { identities } from '#src/database/identities.ts'
 import { permissionMaps } from '#src/database/permission-map.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { sharedLookup } from '#src/database/shared-lookup.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import {
@@ -233,7 +233,7 @@ t.test('two hundred revocations under load count at once, on each of two instanc
   const open = () => {
     const database = databaseOver(
       Object.assign(
-        postgresSource(url, () => {}),
+        postgresConnections(url, () => {}),
         { open: async () => {} },
       ),
     )

@@ -4,10 +4,10 @@ import t, { type Test } from 'tap'
 import { HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { type SessionDigest, SessionId } from '#src/auth/session.ts'
-import { writeActivity, writeLastUsed } from '#src/database/activity.ts'
 import { type Database, databaseOver } from '#src/database/connect.ts'
+import { writeSessionUses, writeTokenUses } from '#src/database/last-use.ts'
 import { changePassword } from '#src/database/passwords.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
 import {
   addRevocation,
@@ -201,8 +201,8 @@ async function messages(t: Test, database: TestDatabase) {
     await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 1)`.execute(
       kysely,
     )
-    await writeLastUsed(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]], NOW)
-    await writeActivity(
+    await writeTokenUses(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]], NOW)
+    await writeSessionUses(
       kysely,
       [['s3' as SessionDigest, { at: NOW, address: '::1', userAgent: 'curl' }]],
       NOW,
@@ -429,7 +429,7 @@ async function sessions(t: Test, database: TestDatabase) {
     await browser.logIn(user)
     const digest = new SessionId(browser.sessionId).digest()
     const noted = async () => {
-      await app.activity.flush()
+      await app.lastUse.flush()
       const row = await kysely
         .selectFrom('sessions')
         .select('last_activity')
@@ -450,7 +450,10 @@ async function sessions(t: Test, database: TestDatabase) {
 t.test('two servers', async t => {
   const url = await createPostgresDatabase(t)
   const open = (listenUrl = url) => {
-    const database = databaseOver({ ...postgresSource(url, () => {}, { listenUrl }), open: async () => {} })
+    const database = databaseOver({
+      ...postgresConnections(url, () => {}, { listenUrl }),
+      open: async () => {},
+    })
     t.teardown(() => database.close())
     return database
   }

@@ -1,21 +1,21 @@
 import pg from 'pg'
 import t from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
-import type { Session } from '#src/database/dialect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import type { Connection } from '#src/database/dialect.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 
 t.test('a connection that the server ends', async t => {
   const url = await createPostgresDatabase(t)
   const lost: Error[] = []
-  const source = postgresSource(url, error => lost.push(error))
+  const source = postgresConnections(url, error => lost.push(error))
   t.teardown(() => source.close())
   const admin = new pg.Client(url)
   await admin.connect()
   t.teardown(() => admin.end())
 
-  const pidOf = async (session: Session) => {
+  const pidOf = async (session: Connection) => {
     const { rows } = await session.query('select pg_backend_pid() as pid', [])
     return rows[0]?.pid
   }
@@ -73,10 +73,10 @@ t.test('a connection that the server ends', async t => {
 })
 
 t.test("transactions that stand in each other's way", async t => {
-  const source = postgresSource(await createPostgresDatabase(t), () => {})
+  const source = postgresConnections(await createPostgresDatabase(t), () => {})
   t.teardown(() => source.close())
   const sessions = [await source.acquire(), await source.acquire()] as const
-  const lock = (session: Session, id: number) =>
+  const lock = (session: Connection, id: number) =>
     session.query('select from permissions where id = $1 for update', [id])
   for (const [index, session] of sessions.entries()) {
     await session.query('begin', [])
@@ -97,7 +97,7 @@ t.test("transactions that stand in each other's way", async t => {
 t.test('what is deleted in batches waits for nobody', async t => {
   const database = databaseOver(
     Object.assign(
-      postgresSource(await createPostgresDatabase(t), () => {}),
+      postgresConnections(await createPostgresDatabase(t), () => {}),
       { open: async () => {} },
     ),
   )
@@ -118,7 +118,7 @@ t.test('statements are prepared, unless a pooler does not keep them', async t =>
     [true, ['one']],
     [false, []],
   ] as const) {
-    const source = postgresSource(url, () => {}, { prepares })
+    const source = postgresConnections(url, () => {}, { prepares })
     const session = await source.acquire()
     t.match(await session.query('select $1::int as n', [7], 'one'), { rows: [{ n: 7 }] })
     const { rows } = await session.query('select name from pg_prepared_statements', [])
@@ -132,7 +132,7 @@ t.test('statements are prepared, unless a pooler does not keep them', async t =>
 })
 
 t.test('a server that is not there', async t => {
-  const source = postgresSource('postgres://nobody@127.0.0.1:1/nothing', () => {})
+  const source = postgresConnections('postgres://nobody@127.0.0.1:1/nothing', () => {})
   t.teardown(() => source.close())
   await t.rejects(source.acquire(), { name: 'DatabaseUnavailable', message: /ECONNREFUSED/ })
 })

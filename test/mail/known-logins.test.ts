@@ -220,7 +220,7 @@ async function pruned(t: Test, database: TestDatabase) {
     app.clock.advance(300 * DAY)
     await logIn(t, app, user, CHROME, HOME)
     app.clock.advance(101 * DAY)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await rows(database, user), [
       { kind: 'browser', value: 'Chrome on Windows' },
       { kind: 'network', value: '198.51.100.0/24' },

@@ -119,7 +119,7 @@ async function reminded(t: Test, database: TestDatabase) {
 
     await deleteToken(database.kysely, String(week))
     const { app: pruning } = await startMailing(t, database, { mails })
-    await pruning.activity.prune()
+    await pruning.lastUse.prune()
     t.notOk((await claims(database)).some(({ token_id }) => token_id === week))
     await clear(database)
   })

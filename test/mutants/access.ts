@@ -39,14 +39,14 @@ export const ACCESS: readonly Mutant[] = [
   },
   {
     name: 'an include asks for the ability of what it leads to',
-    file: 'src/lists/listing.ts',
+    file: 'src/lists/handlers.ts',
     find: 'request.requireAbility(ability)',
     replace: '',
     tests: ['test/routes/api/token.test.ts'],
   },
   {
     name: 'an include asks whether the caller is banned from what it leads to',
-    file: 'src/lists/listing.ts',
+    file: 'src/lists/handlers.ts',
     find: "refusal(request.identity, permission) === 'prohibited'",
     replace: 'false',
     tests: ['test/routes/web/banned.test.ts'],
@@ -284,14 +284,14 @@ export const ACCESS: readonly Mutant[] = [
   },
   {
     name: 'staff do nothing to themselves',
-    file: 'src/accounts/subjects.ts',
+    file: 'src/accounts/staff-actions.ts',
     find: 'if (id === actor.user.id) throw forbidden(MESSAGES.notToYourself)',
     replace: '',
     tests: ['test/routes/admin/attacks.test.ts'],
   },
   {
     name: 'staff do nothing to those who may do more',
-    file: 'src/accounts/subjects.ts',
+    file: 'src/accounts/staff-actions.ts',
     find: 'if (!holds(actor, permissions)) throw forbidden(MESSAGES.outranked)',
     replace: '',
     tests: ['test/routes/admin/attacks.test.ts'],

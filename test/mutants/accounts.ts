@@ -342,7 +342,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   },
   {
     name: 'a form of the panel that is sent twice',
-    file: 'src/panel/sent-once.ts',
+    file: 'src/panel/idempotent-forms.ts',
     find: 'return id === null ? undefined : take(',
     replace: 'return true ? undefined : take(',
     tests: ['test/routes/admin/once.test.ts'],

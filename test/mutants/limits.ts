@@ -284,7 +284,7 @@ export const LIMITS: readonly Mutant[] = [
   },
   {
     name: 'writes of one user at once',
-    file: 'src/http/steps/one-users-writes.ts',
+    file: 'src/http/steps/serialize-user-writes.ts',
     find: 'if (isSafe(method) || identity === null) return',
     replace: 'if (true) return',
     tests: ['test/plugins/time-limits.test.ts'],

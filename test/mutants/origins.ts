@@ -151,7 +151,7 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'links are built on hosts of ours',
-    file: 'src/lists/listing.ts',
+    file: 'src/lists/handlers.ts',
     find: 'if (!gate.isLinked(host) ||',
     replace: 'if (',
     tests: ['test/routes/api/lists.test.ts'],

@@ -139,7 +139,7 @@ export const SESSIONS: readonly Mutant[] = [
   },
   {
     name: 'a notice of use wakes no session that is over',
-    file: 'src/database/activity.ts',
+    file: 'src/database/last-use.ts',
     find: 'where s.id = used.id and s.payload not like \'%"replaced_at"%\'',
     replace: 'where s.id = used.id',
     tests: ['test/routes/web/session.test.ts', 'test/routes/web/session-ids.test.ts'],

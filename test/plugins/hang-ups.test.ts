@@ -159,7 +159,7 @@ t.test('a token is noted as used, though its client hangs up', async t => {
   await client.closed
   await unblock()
   await until(async () => (await counted(app, 499)) === 1)
-  await app.activity.flush()
+  await app.lastUse.flush()
   const token = await database.kysely
     .selectFrom('personal_access_tokens')
     .select('last_used_at')

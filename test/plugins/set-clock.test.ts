@@ -167,7 +167,7 @@ async function uses(t: Test, database: TestDatabase) {
         .executeTakeFirstOrThrow()
     const use = async (agent: string) => {
       await get(app, '/api/me', token, { 'user-agent': agent })
-      await app.activity.flush()
+      await app.lastUse.flush()
     }
     for (const [ms, isPutRight] of [
       [HOUR, true],
@@ -196,7 +196,7 @@ async function uses(t: Test, database: TestDatabase) {
     await get(app, '/api/me', token)
     app.clock.advance(-HOUR)
     await get(app, '/api/me', token)
-    await app.activity.flush()
+    await app.lastUse.flush()
     t.match(
       await database.kysely
         .selectFrom('personal_access_tokens')
@@ -226,7 +226,7 @@ async function uses(t: Test, database: TestDatabase) {
     const use = async () => {
       monotonic.advance(MINUTE)
       await browser.get('/api/me')
-      await app.activity.flush()
+      await app.lastUse.flush()
     }
     for (const [seconds, expected] of [
       [3600, 0],
@@ -244,7 +244,7 @@ async function uses(t: Test, database: TestDatabase) {
     // Within a minute it is not written again, whatever the clock shows.
     clock.advance(HOUR)
     await browser.get('/api/me')
-    await app.activity.flush()
+    await app.lastUse.flush()
     t.equal(await lastActivity(), -3600)
     await use()
     t.equal(await lastActivity(), 0)

@@ -5,7 +5,7 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { type Database, databaseOver } from '#src/database/connect.ts'
 import { keyedMutex } from '#src/database/keyed-mutex.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
 import { addUser, get, send, startApp } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
@@ -25,7 +25,7 @@ const IMPATIENT: Partial<DatabaseLimits> = {
 
 async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}) {
   const lost: Error[] = []
-  const source = postgresSource(url, error => lost.push(error), { limits })
+  const source = postgresConnections(url, error => lost.push(error), { limits })
   const database: Database = databaseOver({ ...source, open: async () => {} })
   t.teardown(() => database.close())
   return { database, lost }

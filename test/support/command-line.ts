@@ -3,14 +3,14 @@ import type { Test } from 'tap'
 import type { CommandContext } from '#src/commands/context.ts'
 import { program } from '#src/commands/program.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { NOW, TEST_KEY } from './app.ts'
 import { createPostgresDatabase } from './databases.ts'
 
 /** A database, and a way to run commands on it in this process. */
 export async function commandLine(test: Test, settings: Record<string, string> = {}) {
   const url = await createPostgresDatabase(test)
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   test.teardown(() => database.close())
   const environment = {
     DATABASE_URL: url,

@@ -5,12 +5,12 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { type Database, databaseOver } from '#src/database/connect.ts'
-import type { Session, SessionSource } from '#src/database/dialect.ts'
-import type { Claim } from '#src/database/lanes.ts'
+import type { Claim } from '#src/database/connection-classes.ts'
+import type { Connection, ConnectionSource } from '#src/database/dialect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
-import { PGLITE_OPTIONS, PgliteSource } from '#src/database/pglite.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { PGLITE_OPTIONS, PgliteConnections } from '#src/database/pglite.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 
 const ALL_ENGINES = ['postgres', 'pglite'] as const
 export type Engine = (typeof ALL_ENGINES)[number]
@@ -62,10 +62,10 @@ export interface TestDatabase extends Database {
   statements: string[]
   /** The same with their parameters, and their names if they have one. */
   queries: { text: string; parameters: readonly unknown[]; name: string | undefined }[]
-  source: SessionSource
+  source: ConnectionSource
 }
 
-function over(source: SessionSource): TestDatabase {
+function over(source: ConnectionSource): TestDatabase {
   const statements: string[] = []
   const queries: TestDatabase['queries'] = []
   const database = databaseOver({
@@ -100,13 +100,13 @@ export function beforeStatement(
   t: Test,
   { source }: TestDatabase,
   pattern: RegExp,
-  act: (other: Session) => Promise<unknown>,
+  act: (other: Connection) => Promise<unknown>,
 ): () => boolean {
   const acquire = source.acquire.bind(source)
   t.teardown(() => Object.assign(source, { acquire }))
   let hasCome = false
   Object.assign(source, {
-    acquire: async (claim?: Claim): Promise<Session> => {
+    acquire: async (claim?: Claim): Promise<Connection> => {
       const session = await acquire(claim)
       return {
         async query(text, parameters, name) {
@@ -138,13 +138,13 @@ export function afterStatement(
   t: Test,
   { source }: TestDatabase,
   pattern: RegExp,
-  act: (other: Session) => Promise<unknown>,
+  act: (other: Connection) => Promise<unknown>,
 ): () => boolean {
   const acquire = source.acquire.bind(source)
   t.teardown(() => Object.assign(source, { acquire }))
   let hasCome = false
   Object.assign(source, {
-    acquire: async (claim?: Claim): Promise<Session> => {
+    acquire: async (claim?: Claim): Promise<Connection> => {
       const session = await acquire(claim)
       let isIt = false
       return {
@@ -169,8 +169,8 @@ export function afterStatement(
   return () => hasCome
 }
 
-const onPostgres = (url: string) => over(postgresSource(url, () => {}))
-const onPglite = (pglite: PGlite) => over(new PgliteSource(pglite))
+const onPostgres = (url: string) => over(postgresConnections(url, () => {}))
+const onPglite = (pglite: PGlite) => over(new PgliteConnections(pglite))
 
 /** Makes the database on the server that those of the tests are copies of: migrated, with roles and permissions. */
 export async function makeTemplate(server: string): Promise<void> {

@@ -4,15 +4,15 @@ import { Type } from 'typebox'
 import { requiresSecondFactor } from '#src/auth/second-factor.ts'
 import { Proof, proofOf } from '#src/input/second-factor.ts'
 import { HIDDEN } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { ABOUT_GIVING_UP, aboutDisabling } from '#src/panel/pages/second-factor.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
 import { backToQuestion, CHANGING, CurrentPassword } from '#src/panel/second-factor-page.tsx'
 
 const disabling: FastifyPluginAsyncTypebox = async app => {
   const { config, secondFactor } = app
 
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const { status } = await secondFactor.state(request)
     if (status === 'none') return { unchanged: PATH }
     if (status === 'unconfirmed') return ABOUT_GIVING_UP

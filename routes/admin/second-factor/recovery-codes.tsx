@@ -3,10 +3,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { Proof, proofOf } from '#src/input/second-factor.ts'
 import { HIDDEN } from '#src/panel/access.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { ABOUT_NEW_CODES, RecoveryCodes } from '#src/panel/pages/second-factor.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 import {
   backToQuestion,
   CHANGING,
@@ -28,12 +28,12 @@ const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
 
   app.post(
     '/recovery-codes',
-    { config: { access: CHANGING }, schema, errorHandler: backToForm(showingFactor(app)) },
+    { config: { access: CHANGING }, schema, errorHandler: rerenderForm(showingFactor(app)) },
     async (request, reply) =>
       showCodes(reply, await secondFactor.recoveryCodes(request, proofOf(request.body))),
   )
 
-  const ask = async (request: FastifyRequest): Promise<Asked> =>
+  const ask = async (request: FastifyRequest): Promise<Confirmable> =>
     (await secondFactor.state(request)).status === 'confirmed' ? ABOUT_NEW_CODES : { unchanged: PATH }
 
   app.post(

@@ -5,10 +5,10 @@ import { requiresSecondFactor } from '#src/auth/second-factor.ts'
 import { isYes } from '#src/input/account.ts'
 import { AppCode, Proof, proofOf } from '#src/input/second-factor.ts'
 import { HIDDEN, SETTING_UP } from '#src/panel/access.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { aboutReplacing } from '#src/panel/pages/second-factor.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 import { backToQuestion, CHANGING, CurrentPassword, showingFactor } from '#src/panel/second-factor-page.tsx'
 
 const Setup = Type.Object({ force: Type.Optional(Type.Unknown()), ...Proof, ...CurrentPassword })
@@ -27,12 +27,12 @@ const setup: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: CHANGING },
       schema: { ...HIDDEN, body: Type.Object(CurrentPassword) },
-      errorHandler: backToForm(show),
+      errorHandler: rerenderForm(show),
     },
     async (_request, reply) => reply.done(PATH, 'password-confirmed'),
   )
 
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const { force } = request.body as { force?: unknown }
     const { status } = await secondFactor.state(request)
     if (status === 'none') return null
@@ -60,7 +60,7 @@ const setup: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: CHANGING },
       schema: { ...HIDDEN, body: Confirmation },
-      errorHandler: backToForm(show),
+      errorHandler: rerenderForm(show),
     },
     async (request, reply) => {
       await secondFactor.confirm(request, request.body.code ?? null)

@@ -2,13 +2,13 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { tokensEndingWith } from '#src/database/token-endings.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutRevokingAll } from '#src/panel/confirmations/tokens.tsx'
 import { TOKENS_PATH } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutRevokingAll } from '#src/panel/questions/tokens.tsx'
 import { ownerOf } from '#src/panel/token-pages.tsx'
 
 const revoking: FastifyPluginAsyncTypebox = async app => {
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const ending = await tokensEndingWith(app.database.kysely, ownerOf(request, app), { except: null })
     return ending.length === 0 ? { unchanged: TOKENS_PATH } : aboutRevokingAll(ending)
   }

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { searchUsers } from '#src/database/user-directory.ts'
 import { rowId } from '#src/input/row-id.ts'
-import { callerOf, hangUp } from '#src/lists/listing.ts'
+import { callerOf, disconnectSignal } from '#src/lists/handlers.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
 import { Users } from '#src/panel/pages/users.tsx'
 import { usersPath } from '#src/panel/paths.ts'
@@ -28,7 +28,7 @@ const directory: FastifyPluginAsyncTypebox = async app => {
       const { q, page: number } = request.query
       const text = typeof q === 'string' ? q.trim().slice(0, 255) : ''
       const page = Math.min(Math.max(rowId(String(number ?? 1)), 1), MAX_PAGE)
-      const asker = { caller: callerOf(request), isHeavy: false, signal: hangUp(request) }
+      const asker = { caller: callerOf(request), isHeavy: false, signal: disconnectSignal(request) }
       // One more than is shown tells whether there is a next page.
       const search = { text, types, offset: (page - 1) * USERS_PER_PAGE, most: USERS_PER_PAGE + 1 }
       const found = await app.database.list(asker, db => searchUsers(db, search))

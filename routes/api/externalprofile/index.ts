@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
@@ -12,9 +11,10 @@ import { ProfilePath } from '#src/input/list-paths.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
 import { createExternalProfiles, listedProfiles } from '#src/lists/external-profiles.ts'
-import { listing, showing } from '#src/lists/listing.ts'
+import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Site = Label(
   EXTERNAL_PROFILE_SITE,
@@ -109,8 +109,8 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
     localOnly,
     feature: 'externalprofiles',
   } as const
-  const list = listing(app, endpoint)
-  const showRow = showing(app, oneExternalProfile)
+  const list = pageHandler(app, endpoint)
+  const showRow = rowHandler(app, oneExternalProfile)
   const show = (id: number, request?: FastifyRequest) => showRow(where('profile_id', '=', id), id, request)
 
   app.get(

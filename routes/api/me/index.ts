@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { me as endpoint } from '#src/api/endpoints.ts'
 import { failure, success } from '#src/api/responses.ts'
 import { userValues } from '#src/database/identity-columns.ts'
-import { listAsker } from '#src/lists/listing.ts'
+import { listAsker } from '#src/lists/handlers.ts'
 import { createFinder, withoutIncludes } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { render } from '#src/query/render.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const me: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(endpoint)

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
@@ -11,11 +10,12 @@ import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
 import { PlaylistPath } from '#src/input/list-paths.ts'
 import { booleanOf } from '#src/input/values.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
-import { listing, showing } from '#src/lists/listing.ts'
+import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { createPlaylists, LISTED_PLAYLISTS } from '#src/lists/playlists.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Name = Text(192, 'The name.', 'Best OPs')
 const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])
@@ -107,8 +107,8 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   const { kysely } = app.database
   const { playlistToSee, playlistToChange } = playlistLoaders({ kysely, config })
   const playlists = createPlaylists({ kysely, config, clock, random })
-  const list = listing(app, endpoint)
-  const showRow = showing(app, onePlaylist)
+  const list = pageHandler(app, endpoint)
+  const showRow = rowHandler(app, onePlaylist)
   const show = (id: number, request?: FastifyRequest) => showRow(where('playlist_id', '=', id), id, request)
 
   app.get(

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { emptyJson, failure, noContent, redirection, sendEmptyJson } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
   const { config } = app

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { failure, success } from '#src/api/responses.ts'
 import { totpQrCode } from '#src/auth/second-factor.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const QrCode = Type.Union(
   [Type.Object({ svg: Type.String(), url: Type.String() }), Type.Array(Type.Never(), { maxItems: 0 })],

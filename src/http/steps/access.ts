@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, HTTPMethods } from 'fastify'
-import { methodNotAllowed, routeNotFound } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { methodNotAllowed, routeNotFound } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { type AccessGuard, rowPhase } from '../access.ts'
 import { pathOf } from '../request.ts'
 import type { Phase, Step } from '../step.ts'

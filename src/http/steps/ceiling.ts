@@ -1,4 +1,4 @@
-import { tooManyRequests } from '#src/answers/errors.ts'
+import { tooManyRequests } from '#src/responses/errors.ts'
 import type { Gate } from '../gate.ts'
 import { isHealthCheck } from '../request.ts'
 import type { Step } from '../step.ts'

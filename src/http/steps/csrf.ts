@@ -1,9 +1,9 @@
 import type { FastifyRequest } from 'fastify'
-import { csrfMismatch, forbidden } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Session } from '#src/auth/session.ts'
 import type { Config } from '#src/config/config.ts'
+import { csrfMismatch, forbidden } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { RouteTraits, Step } from '../step.ts'
 
 /** Sessions are for the website's routes and, on first-party pages, for the API's. */

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { tooManyRequests } from '#src/answers/errors.ts'
 import { BYPASS_API_RATE_LIMITER } from '#src/auth/permission.ts'
+import { tooManyRequests } from '#src/responses/errors.ts'
 import type { Step, Verdict } from '../step.ts'
 
 /** What @fastify/rate-limit says of a request. */

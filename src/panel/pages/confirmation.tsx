@@ -1,15 +1,15 @@
+import type { Confirmation } from '../confirmation-form.ts'
 import { type Faults, Form } from '../elements.tsx'
-import type { Question } from '../question.ts'
 
 /** Asks before something is done, in a form that sends the same fields once more. */
-export function Confirmation({
+export function ConfirmationPage({
   question: { content, aside, fields: entry, button, back },
   action,
   fields,
   seen,
   faults,
 }: {
-  question: Question
+  question: Confirmation
   action: string
   fields: readonly [name: string, value: string][]
   /** What tells the question that was read. */

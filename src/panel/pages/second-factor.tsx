@@ -1,4 +1,5 @@
 import type { TotpQrCode } from '#src/auth/second-factor.ts'
+import type { Confirmation } from '../confirmation-form.ts'
 import {
   Action,
   BLANK,
@@ -11,7 +12,6 @@ import {
   Secret,
 } from '../elements.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '../paths.ts'
-import type { Question } from '../question.ts'
 
 /** What is shown of a second factor that waits to be confirmed. */
 export interface PendingFactor {
@@ -227,7 +227,7 @@ const IS_REQUIRED = (
 )
 
 /** Asks before a second factor that is not confirmed is given up. */
-export const ABOUT_GIVING_UP: Question = {
+export const ABOUT_GIVING_UP: Confirmation = {
   title: 'Give the second factor up?',
   active: 'Second factor',
   content: (
@@ -245,7 +245,7 @@ export const aboutDisabling = ({
   /** Whether the account has to have one. */
   isRequired: boolean
   takesCode: boolean
-}): Question => ({
+}): Confirmation => ({
   title: 'Disable the second factor?',
   active: 'Second factor',
   content: (
@@ -263,7 +263,7 @@ export const aboutDisabling = ({
 })
 
 /** Asks before a confirmed second factor gives way to another one. */
-export const aboutReplacing = ({ isRequired }: { isRequired: boolean }): Question => ({
+export const aboutReplacing = ({ isRequired }: { isRequired: boolean }): Confirmation => ({
   title: 'Replace the second factor?',
   active: 'Second factor',
   content: (
@@ -281,7 +281,7 @@ export const aboutReplacing = ({ isRequired }: { isRequired: boolean }): Questio
 })
 
 /** Asks before the recovery codes give way to others. */
-export const ABOUT_NEW_CODES: Question = {
+export const ABOUT_NEW_CODES: Confirmation = {
   title: 'Make new recovery codes?',
   active: 'Second factor',
   content: (

@@ -1,5 +1,5 @@
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Parameter } from '#src/input/querystring.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Condition } from '../query.ts'
 import type { Field, Resource } from '../resource.ts'
 import { parseValue, valueMessage } from '../values.ts'

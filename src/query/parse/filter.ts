@@ -1,5 +1,5 @@
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Parameter } from '#src/input/querystring.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Condition, Query } from '../query.ts'
 import type { Resource } from '../resource.ts'
 import { readConditions } from './condition.ts'

@@ -1,6 +1,6 @@
-import { MESSAGES } from '#src/answers/messages.ts'
 import { parseInteger } from '#src/input/integer.ts'
 import type { Parameter } from '#src/input/querystring.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Query } from '../query.ts'
 import { PAGE_SIZE, VALUE_LIMITS } from './limits.ts'
 import { type Faults, prohibit, readByType, readText } from './parameter.ts'

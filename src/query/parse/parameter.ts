@@ -1,6 +1,6 @@
-import { unprocessable } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Parameter } from '#src/input/querystring.ts'
+import { unprocessable } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { VALUE_LIMITS } from './limits.ts'
 
 const { rules } = MESSAGES

@@ -1,5 +1,5 @@
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Parameter } from '#src/input/querystring.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Order, Query } from '../query.ts'
 import { isSortable, type Resource } from '../resource.ts'
 import { type Faults, prohibit, readByType, readList, spoken } from './parameter.ts'

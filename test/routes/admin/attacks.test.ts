@@ -499,7 +499,7 @@ async function injection(t: Test, database: TestDatabase) {
     const agent = { 'user-agent': evil }
     await new PanelBrowser(app).bare('GET', '/admin', { headers: agent })
     await get(app, '/api/me', user.token, agent)
-    await app.activity.flush()
+    await app.lastUse.flush()
     await kysely.updateTable('sessions').set({ user_agent: evil, ip_address: '<b>1</b>' }).execute()
     await kysely
       .updateTable('personal_access_tokens')

@@ -224,7 +224,7 @@ async function refusing(t: Test, database: TestDatabase) {
     const csrf = /name="_token" value="([^"]+)"/.exec(form.text)?.[1] ?? ''
     t.equal((await late.post('/admin/not-me', { _token: csrf, token })).status, 404)
     t.ok(await isIn(owner))
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await links(database, user), [])
   })
 

@@ -255,10 +255,10 @@ async function storage(t: Test, database: TestDatabase) {
     t.strictSame(more, [])
     t.match(row, { id: /^[0-9a-f]{64}$/, created_at: '2026-03-01 12:00:00' })
     app.clock.advance(DAY - MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal((await rows()).length, 1)
     app.clock.advance(2 * MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal((await rows()).length, 0)
   })
 }

@@ -191,7 +191,7 @@ async function tokens(t: Test, database: TestDatabase) {
       expires_at: /^2027-01-31/,
     })
 
-    await app.activity.flush()
+    await app.lastUse.flush()
     const list = await browser.open('/admin')
     t.match(
       textOf(list),

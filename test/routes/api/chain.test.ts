@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Database } from '#src/database/connect.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { type Answer, addUser, get, send, startApp, type TestApp, type TestUser } from '../../support/app.ts'
 import { createDatabase, createPostgresDatabase, ENGINES } from '../../support/databases.ts'
 import { addEntryVideo, addPlaylist, chainOf } from '../../support/rows.ts'
@@ -195,7 +195,7 @@ async function atOnce(
 t.test('a thousand changes at once by two instances', async t => {
   const url = await createPostgresDatabase(t)
   const [one, other] = [0, 1].map(() =>
-    databaseOver({ ...postgresSource(url, () => {}), open: async () => {} }),
+    databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} }),
   ) as [Database, Database]
   t.teardown(() => Promise.all([one.close(), other.close()]))
   const apps = [

@@ -359,11 +359,11 @@ async function lifetimes(t: Test, database: Database) {
     clock.advance(90_000)
     await get(app, '/api/me', token)
     await get(app, '/api/me', other.token)
-    await app.activity.flush()
+    await app.lastUse.flush()
     t.strictSame(await lastUsed(), ['2026-03-01 12:01:30', '2026-03-01 12:01:30'])
 
-    app.activity.tokens.note(tokenId, { at: NOW, address: '::1', userAgent: 'curl' })
-    await app.activity.flush()
+    app.lastUse.tokens.note(tokenId, { at: NOW, address: '::1', userAgent: 'curl' })
+    await app.lastUse.flush()
     t.equal((await lastUsed())[0], '2026-03-01 12:01:30')
 
     clock.advance(60_000)

@@ -251,7 +251,7 @@ async function ending(t: Test, database: TestDatabase) {
     })
     app.clock.advance(30 * MINUTE)
     await get(app, '/api/me', user.token)
-    await app.activity.flush()
+    await app.lastUse.flush()
     const { json } = await browser.get(`/api/me/token/${user.tokenId}`)
     t.equal(json.token.ends_at, '2026-03-01T13:30:00.000000Z')
   })

@@ -97,7 +97,7 @@ t.test('tokens in the hands of two instances', async t => {
         .set({ expires_at: '2026-02-01 00:00:00' })
         .where('id', '=', middle.token.id)
         .execute()
-      await Promise.all([first.activity.prune(), ask(second, other, 'DELETE', `/${top.id}`)])
+      await Promise.all([first.lastUse.prune(), ask(second, other, 'DELETE', `/${top.id}`)])
       t.strictSame(await tokenNames(database, user), ['other'])
       await ask(first, other, 'DELETE', '/current')
     }

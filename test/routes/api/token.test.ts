@@ -82,7 +82,7 @@ async function issuing(t: Test, database: TestDatabase) {
       issued_by: null,
     })
     t.equal((await get(app, '/api/me', plain)).json.user.id, user.id)
-    await app.activity.flush()
+    await app.lastUse.flush()
     const { json, text } = await browser.get('/api/me/token')
     t.match(json.tokens, [
       {
@@ -543,7 +543,7 @@ async function handling(t: Test, database: TestDatabase) {
     for (let n = 0; n < 3; n += 1) {
       app.clock.advance(50 * MINUTE)
       t.equal((await get(app, '/api/me', used.token)).status, 200)
-      await app.activity.flush()
+      await app.lastUse.flush()
     }
     t.equal((await get(app, '/api/me', unused.token)).status, 401)
     app.clock.advance(61 * MINUTE)
@@ -753,10 +753,10 @@ async function handling(t: Test, database: TestDatabase) {
     await browser.post('/api/me/token', { name: 'long' })
     const left = async () => names((await browser.get('/api/me/token')).json)
     app.clock.advance(24 * 60 * MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await left(), ['short', 'long'])
     app.clock.advance(61 * MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await left(), ['long'])
   })
 }
@@ -921,10 +921,10 @@ async function activity(t: Test, database: TestDatabase) {
       ).length
     await app.events.stored()
     app.clock.advance(365 * DAY)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal(await count(), 2)
     app.clock.advance(1)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal(await count(), 0)
   })
 

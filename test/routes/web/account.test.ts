@@ -259,10 +259,10 @@ async function deletion(t: Test, database: TestDatabase) {
       ]
     }
     app.clock.advance(30 * DAY)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await counts(user.id), [1, 1, 1, 2])
     app.clock.advance(1)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await counts(user.id), [0, 0, 0, 0])
     t.strictSame(await counts(stays.id), [1, 0, 0, 1])
     const roles = kysely.selectFrom('model_has_roles').select('role_id').where('model_id', '=', stays.id)

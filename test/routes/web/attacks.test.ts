@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { hashPassword } from '#src/auth/password.ts'
 import { mintSessionId, passwordStamp, SessionId } from '#src/auth/session.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import {
   addToken,
@@ -1038,7 +1038,7 @@ t.test('49 a session that is over does not come back', async t => {
   const late = await slow
   t.equal(late.status, 200, 'a request that was under way ends as it began')
   t.strictSame(late.setCookies, [], 'and does not put its cookies in the place of the new ones')
-  await app.activity.flush()
+  await app.lastUse.flush()
   t.equal(await whoIs(before), null)
   t.match(await rowOf(before), { user_id: null, ip_address: null, payload: /replaced_at/ })
 })
@@ -1178,7 +1178,7 @@ t.test('52 other ways to write a path', async t => {
 t.test('a database that is gone', async t => {
   const gone = databaseOver(
     Object.assign(
-      postgresSource('postgres://127.0.0.1:1/gone', () => {}),
+      postgresConnections('postgres://127.0.0.1:1/gone', () => {}),
       { open: async () => {} },
     ),
   )

@@ -251,10 +251,10 @@ async function reserving(t: Test, database: TestDatabase) {
         .sort()
     t.strictSame(await kinds(), ['failed-login', 'login:account', 'login:address'])
     app.clock.advance(MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await kinds(), ['failed-login'])
     app.clock.advance(HOUR)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await kinds(), [])
   })
 }

@@ -305,7 +305,7 @@ async function reverting(t: Test, database: TestDatabase) {
     t.equal((await get(app, link.pathname + link.search)).status, 200)
     app.clock.advance(2 * MINUTE)
     t.equal((await get(app, link.pathname + link.search)).status, 404)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(
       await database.kysely.selectFrom('email_reverts').select('id').where('user_id', '=', user.id).execute(),
       [],

@@ -426,10 +426,10 @@ async function resetting(t: Test, database: TestDatabase) {
           .where('email', '=', user.email)
           .execute()
       ).length
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal(await left(), 1)
     app.clock.advance(DAY)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal(await left(), 0)
   })
 

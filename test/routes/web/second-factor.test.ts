@@ -954,7 +954,7 @@ async function devices(t: Test, database: TestDatabase) {
     t.ok(await isIn(browser))
     app.clock.advance(24 * 60 * MINUTE)
     t.notOk(await isIn(browser))
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(
       await database.kysely
         .selectFrom('remembered_devices')
@@ -967,10 +967,10 @@ async function devices(t: Test, database: TestDatabase) {
 
   await t.test('what is over is deleted', async t => {
     const { app, user } = await remembered(t)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal((await rows(user.id)).length, 1)
     app.clock.advance(401 * 24 * 60 * MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await rows(user.id), [])
   })
 

@@ -99,14 +99,14 @@ async function ids(t: Test, database: TestDatabase) {
     const before = browser.clone()
     await browser.post('/logout')
     for (let n = 0; n < 3; n += 1) {
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame((await before.clone().get('/api/me')).setCookies, [], 'no answer brings other cookies')
       app.clock.advance(20_000)
     }
     app.clock.advance(1_000)
     t.equal((await before.clone().get('/api/me')).setCookies.length, 2, 'and then it begins anew')
     app.clock.advance(121 * MINUTE)
-    await app.activity.prune()
+    await app.lastUse.prune()
     const row = database.kysely.selectFrom('sessions').select('id').where('id', '=', sha256(before.sessionId))
     t.strictSame(await row.execute(), [], 'it is deleted in time')
   })

@@ -5,8 +5,8 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { hashPassword, verifyPassword } from '#src/auth/password.ts'
 import { mintSessionId, SessionId } from '#src/auth/session.ts'
-import { writeActivity } from '#src/database/activity.ts'
 import type { Database } from '#src/database/connect.ts'
+import { writeSessionUses } from '#src/database/last-use.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
 import {
   type Answer,
@@ -345,7 +345,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
 
     clock.advance(30_000)
     await browser.get('/api/me')
-    await app.activity.flush()
+    await app.lastUse.flush()
     t.equal(await lastActivity(), NOW / 1000, 'what is less than a minute is not written')
     clock.advance(30_000)
     database.statements.length = 0
@@ -355,19 +355,19 @@ async function lifetimes(t: Test, database: TestDatabase) {
       /\b(update|insert|delete)\b/,
       'and never by the request itself',
     )
-    await app.activity.flush()
+    await app.lastUse.flush()
     const stored = await row(database, browser.sessionId)
     t.equal(stored?.last_activity, NOW / 1000 + 60)
     t.equal(stored?.user_agent, 'x'.repeat(500))
     const late = { at: NOW + 30_000, address: '127.0.0.1', userAgent: 'x' }
-    await writeActivity(database.kysely, [[new SessionId(browser.sessionId).digest(), late]], clock())
+    await writeSessionUses(database.kysely, [[new SessionId(browser.sessionId).digest(), late]], clock())
     t.equal(await lastActivity(), NOW / 1000 + 60, 'a note that comes late turns nothing back')
 
     clock.advance(119 * MINUTE)
     const me = await browser.get('/api/me')
     t.equal(me.status, 200)
     t.match(me.setCookies[1], 'Max-Age=7200; Path=/; Expires=Sun, 01 Mar 2026 16:00:00 GMT')
-    await app.activity.flush()
+    await app.lastUse.flush()
     clock.advance(121 * MINUTE)
     const id = browser.sessionId
     t.strictSame((await browser.get('/api/me')).json, UNAUTHENTICATED)
@@ -401,7 +401,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
     clock.advance(100 * MINUTE)
     const me = await browser.get('/api/me')
     t.match(me.setCookies[1], /Max-Age=3000; /, 'the cookie lasts no longer')
-    await app.activity.flush()
+    await app.lastUse.flush()
     clock.advance(10 * MINUTE)
     t.match((await browser.get('/api/me')).setCookies[1], /Max-Age=2400; /, 'with each answer')
     clock.advance(40 * MINUTE - 1)
@@ -435,7 +435,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
     t.ok((await count(database, 'sessions')) > 12_000)
     t.ok((await count(database, 'login_addresses')) > 1)
     database.statements.length = 0
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal(database.statements.filter(text => /delete from "sessions"/.test(text)).length, 3)
     t.equal(
       await count(database, 'sessions'),
@@ -449,7 +449,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
     clock.advance(80 * DAY)
     await browser.logIn({ email: user.email, password: PASSWORD })
     clock.advance(20 * DAY)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.equal(await count(database, 'login_addresses'), 1, 'of addresses the last login counts')
   })
 

@@ -4,8 +4,8 @@ import { titleOf } from '#src/input/list.ts'
 import { MAX_GRACE_S, TokenName } from '#src/input/token.ts'
 import { OptionalPassword, reading } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN, WITH_PASSWORD } from '#src/panel/access.ts'
-import { backToForm } from '#src/panel/back-to-form.ts'
 import { tokenPath } from '#src/panel/paths.ts'
+import { rerenderForm } from '#src/panel/rerender-form.ts'
 import { showingIssued, showingToken, TokenParams, tokenIdOf } from '#src/panel/token-pages.tsx'
 
 const NewName = Type.Object({ name: TokenName })
@@ -29,7 +29,7 @@ const token: FastifyPluginAsyncTypebox = async app => {
       config: { access: LOGGED_IN },
       schema: { ...schema, body: NewName },
       preValidation: reading({ name: titleOf }),
-      errorHandler: backToForm((request, reply, returned) =>
+      errorHandler: rerenderForm((request, reply, returned) =>
         show(request, reply, { rename: returned, problem: returned.problem }),
       ),
     },
@@ -45,7 +45,7 @@ const token: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: WITH_PASSWORD },
       schema: { ...schema, body: Rotation },
-      errorHandler: backToForm((request, reply, returned) =>
+      errorHandler: rerenderForm((request, reply, returned) =>
         show(request, reply, { rotate: returned, problem: returned.problem }),
       ),
     },

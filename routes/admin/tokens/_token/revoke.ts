@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { notFound } from '#src/answers/errors.ts'
 import { tokensEndingWith } from '#src/database/token-endings.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutRevoking } from '#src/panel/confirmations/tokens.tsx'
 import { TOKENS_PATH } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutRevoking } from '#src/panel/questions/tokens.tsx'
 import { ownerOf, TokenParams, tokenIdOf } from '#src/panel/token-pages.tsx'
+import { notFound } from '#src/responses/errors.ts'
 
 const revoking: FastifyPluginAsyncTypebox = async app => {
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const id = tokenIdOf(request)
     const ending = await tokensEndingWith(app.database.kysely, ownerOf(request, app), { id })
     const token = ending.find(each => each.id === id)

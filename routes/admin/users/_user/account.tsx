@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { HIDDEN, staff } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutCuttingOff } from '#src/panel/confirmations/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutCuttingOff } from '#src/panel/questions/users.tsx'
 import { showingUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 /** A user's account, as staff see it. */
@@ -23,7 +23,7 @@ const account: FastifyPluginAsyncTypebox = async app => {
     },
   )
 
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const subject = await app.subjects.judged(request.sessionCaller(), userIdOf(request))
     const { length: browsers } = await app.browsers.list(subject.id)
     return subject.tokens + browsers === 0

@@ -5,10 +5,10 @@ import type { NamedBan, WantedBan } from '#src/accounts/bans.ts'
 import { isRestrictionKind } from '#src/database/restrictions.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutBan } from '#src/panel/confirmations/users.tsx'
 import { EVERYTHING } from '#src/panel/pages/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutBan } from '#src/panel/questions/users.tsx'
 import { backToUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 const Text = (most: number) =>
@@ -36,7 +36,7 @@ function wantedBan({ body }: FastifyRequest): WantedBan {
 
 /** The bans of a user. */
 const bans: FastifyPluginAsyncTypebox = async app => {
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const wanted = wantedBan(request)
     const { subject, name, until, present } = await app.bans.plan(
       request.sessionCaller(),

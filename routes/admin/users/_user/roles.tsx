@@ -3,9 +3,9 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, staff } from '#src/panel/access.ts'
+import type { Confirmable } from '#src/panel/confirmation-form.ts'
+import { aboutRoles } from '#src/panel/confirmations/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
-import type { Asked } from '#src/panel/question.ts'
-import { aboutRoles } from '#src/panel/questions/users.tsx'
 import { backToUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 const Body = Type.Object({
@@ -15,7 +15,7 @@ const Body = Type.Object({
 
 /** The roles of a user. */
 const roles: FastifyPluginAsyncTypebox = async app => {
-  const ask = async (request: FastifyRequest): Promise<Asked> => {
+  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
     const { roles: names = [] } = request.body as Type.Static<typeof Body>
     const { subject, change } = await app.roles.changeForUser(
       request.sessionCaller(),

@@ -1,12 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { createNotificationMarks } from '#src/accounts/notification-marks.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { myNotifications as endpoint } from '#src/api/endpoints.ts'
 import { done, missing, success } from '#src/api/responses.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { notificationsOf, ownList } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Params = Type.Object({
   notification: Type.String({

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { currentBrowser } from '#src/accounts/browsers.ts'
-import { notFound } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { failure, noContent, success } from '#src/api/responses.ts'
+import { notFound } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Session = Type.Object(
   {

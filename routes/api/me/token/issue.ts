@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { myToken } from '#src/api/endpoints.ts'
 import { failure, NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
@@ -9,6 +8,7 @@ import { rowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName, TokenPath } from '#src/input/token.ts'
 import { integerOf, reading } from '#src/input/values.ts'
 import { ownRow, tokensOf } from '#src/lists/own-list.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const MAX_ABILITIES = 100
 

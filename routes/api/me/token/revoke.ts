@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { notFound } from '#src/answers/errors.ts'
 import { NO_SUCH_TOKEN, REVOKED_TOKENS, revokedTokens } from '#src/api/responses.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { TokenPath } from '#src/input/token.ts'
+import { notFound } from '#src/responses/errors.ts'
 
 const revokeCurrentSchema = {
   operationId: 'me.token.destroy-current',

@@ -4,7 +4,7 @@ import { playlist as playlistResource } from '#src/api/resources.ts'
 import { missing, success } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
-import { listing } from '#src/lists/listing.ts'
+import { pageHandler } from '#src/lists/handlers.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
@@ -37,7 +37,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
       rest: 'that come before a track, nearest first',
     },
   ] as const) {
-    const list = listing(app, endpoint)
+    const list = pageHandler(app, endpoint)
     const page = { 200: success(pageSchema(endpoint, 'A page of tracks.')) }
 
     app.get(

@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { forbidden } from '#src/answers/errors.ts'
 import { externalEntries as endpoint, oneExternalEntry } from '#src/api/endpoints.ts'
 import { externalProfile } from '#src/api/resources.ts'
 import { missing, success } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { EntryPath, ProfilePath } from '#src/input/list-paths.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
-import { listing, showing } from '#src/lists/listing.ts'
+import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
 import { belongingTo } from '#src/query/scope.ts'
+import { forbidden } from '#src/responses/errors.ts'
 
 const entries: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
@@ -26,8 +26,8 @@ const entries: FastifyPluginAsyncTypebox = async app => {
     localOnly,
   } as const
   const relation = relationAt(externalProfile, ['externalentries'])
-  const list = listing(app, endpoint)
-  const show = showing(app, oneExternalEntry)
+  const list = pageHandler(app, endpoint)
+  const show = rowHandler(app, oneExternalEntry)
 
   app.get(
     '',

@@ -1,7 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources.ts'
 import { done, failure, missing, success } from '#src/api/responses.ts'
@@ -10,12 +9,13 @@ import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
 import { integerOf } from '#src/input/values.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
-import { listing, showing } from '#src/lists/listing.ts'
+import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
 import { createTracks } from '#src/lists/tracks.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { relationAt } from '#src/query/resource.ts'
 import { belongingTo } from '#src/query/scope.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const Id = (description: string, example: number) => Type.Integer({ description, examples: [example] })
 const Neighbour = (where: string) =>
@@ -107,8 +107,8 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   const { playlistToSee, playlistToChange, trackToSee, trackToChange } = playlistLoaders({ kysely, config })
   const tracks = createTracks({ kysely, config, clock })
   const relation = relationAt(playlistResource, ['tracks'])
-  const list = listing(app, endpoint)
-  const showRow = showing(app, oneTrack)
+  const list = pageHandler(app, endpoint)
+  const showRow = rowHandler(app, oneTrack)
   const show = (playlistId: number, id: number, request?: FastifyRequest) =>
     showRow(belongingTo(relation, playlistId), id, request)
 

@@ -1,6 +1,4 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { forbidden, HttpError, notFound, unauthenticated } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import { refusal } from '#src/auth/permission.ts'
 import type { ListAsker } from '#src/database/connect.ts'
 import { costOf, isHeavy, requireAffordable } from '#src/query/cost.ts'
@@ -10,6 +8,8 @@ import type { Query } from '#src/query/query.ts'
 import { render, renderPage } from '#src/query/render.ts'
 import { type Endpoint, includeGuards, type TableName } from '#src/query/resource.ts'
 import type { ScopeOf } from '#src/query/scope.ts'
+import { forbidden, HttpError, notFound, unauthenticated } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 /**
  * The origin that links of an answer are built on: the host that the request names, with APP_URL's scheme.
@@ -31,7 +31,7 @@ export function callerOf({ identity, clientAddress }: FastifyRequest): string | 
 }
 
 /** Makes the signal that aborts when the client hangs up, or has done so already. */
-export const hangUp = (request: FastifyRequest) => (): AbortSignal =>
+export const disconnectSignal = (request: FastifyRequest) => (): AbortSignal =>
   request.raw.socket.destroyed ? AbortSignal.abort() : request.signal
 
 /**
@@ -59,14 +59,17 @@ export function listAsker(endpoint: Endpoint, request: FastifyRequest, query: Qu
   requireIncludes(endpoint, request, query)
   const cost = costOf(endpoint, query)
   requireAffordable(cost, request.identity === null ? 'guest' : 'user')
-  return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: hangUp(request) }
+  return { caller: callerOf(request), isHeavy: isHeavy(cost), signal: disconnectSignal(request) }
 }
 
 /**
  * Makes the function that answers with a page of an endpoint's list: of the rows in a scope, as the request's query
  * asks for them. It throws 422 for a query that is not valid, or costs too much.
  */
-export function listing<Table extends TableName>({ config, database }: Server, endpoint: Endpoint<Table>) {
+export function pageHandler<Table extends TableName>(
+  { config, database }: Server,
+  endpoint: Endpoint<Table>,
+) {
   const parse = queryParser(endpoint)
   const finder = createFinder(config)
   return async (request: FastifyRequest, scopeFor: (query: Query) => ScopeOf<Table>) => {
@@ -84,7 +87,7 @@ export function listing<Table extends TableName>({ config, database }: Server, e
  * default fields, for a request that has written it. It throws 422 for a query that is not valid, or costs too much,
  * and 404 when there is no such row.
  */
-export function showing<Table extends TableName>({ config, database }: Server, endpoint: Endpoint<Table>) {
+export function rowHandler<Table extends TableName>({ config, database }: Server, endpoint: Endpoint<Table>) {
   const { resource } = endpoint
   const parse = queryParser(endpoint)
   const finder = createFinder(config)

@@ -1,5 +1,5 @@
+import type { Confirmation } from '../confirmation-form.ts'
 import { TOKENS_PATH } from '../paths.ts'
-import type { Question } from '../question.ts'
 
 /** Of so many tokens the names are told. */
 const TOLD = 50
@@ -25,7 +25,7 @@ function TokenNames({ tokens }: { tokens: readonly NamedToken[] }) {
 const REFUSED = 'Programs that use them are refused from then on. This cannot be undone.'
 
 /** Asks before a token is revoked, with which others may end. */
-export function aboutRevoking(token: NamedToken, ending: readonly NamedToken[]): Question {
+export function aboutRevoking(token: NamedToken, ending: readonly NamedToken[]): Confirmation {
   const others = ending.filter(({ id }) => id !== token.id)
   return {
     title: `Revoke “${token.name}”?`,
@@ -46,7 +46,7 @@ export function aboutRevoking(token: NamedToken, ending: readonly NamedToken[]):
 }
 
 /** Asks before all tokens of the user who asks are revoked. */
-export const aboutRevokingAll = (ending: readonly NamedToken[]): Question => ({
+export const aboutRevokingAll = (ending: readonly NamedToken[]): Confirmation => ({
   title: 'Revoke all tokens?',
   active: 'Tokens',
   content: (

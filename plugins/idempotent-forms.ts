@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import fp from 'fastify-plugin'
-import { sentOnceSteps } from '#src/panel/sent-once.ts'
+import { idempotentFormSteps } from '#src/panel/idempotent-forms.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -13,7 +13,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     app.decorateRequest('takenForm', null)
-    const { take, finish } = sentOnceSteps({ database: app.database, clock: app.clock, delay })
+    const { take, finish } = idempotentFormSteps({ database: app.database, clock: app.clock, delay })
     app.addStep('preHandler', take)
     app.addStep('onSend', finish)
   },

@@ -1,12 +1,12 @@
 import type { KnownBrowser } from '#src/database/browsers.ts'
+import type { Confirmation } from '../confirmation-form.ts'
 import { Agent } from '../elements.tsx'
 import { DEVICES_PATH } from '../paths.ts'
-import type { Question } from '../question.ts'
 
 const addressOf = ({ address }: KnownBrowser) => address ?? 'an unknown address'
 
 /** Asks before a browser is logged out; it may be the one that asks. */
-export const aboutEnding = (browser: KnownBrowser, isCurrent: boolean): Question => ({
+export const aboutEnding = (browser: KnownBrowser, isCurrent: boolean): Confirmation => ({
   title: 'Log this browser out?',
   active: 'Devices',
   content: (
@@ -31,7 +31,7 @@ export const aboutEnding = (browser: KnownBrowser, isCurrent: boolean): Question
 })
 
 /** Asks before all browsers but the one that asks are logged out. */
-export const aboutEndingOthers = (browsers: readonly KnownBrowser[]): Question => ({
+export const aboutEndingOthers = (browsers: readonly KnownBrowser[]): Confirmation => ({
   title: 'Log all other browsers out?',
   active: 'Devices',
   content: (

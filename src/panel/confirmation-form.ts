@@ -4,7 +4,7 @@ import type { Faults } from './elements.tsx'
 import type { Section } from './layout.tsx'
 
 /** What is asked before something is done that cannot be undone. */
-export interface Question {
+export interface Confirmation {
   title: string
   active: Section
   /** What happens, and to whom. */
@@ -23,7 +23,7 @@ export interface Question {
  * What a form comes to before it is confirmed: a question, or the page that shows that nothing would change; null for
  * what needs no question.
  */
-export type Asked = Question | { unchanged: string } | null
+export type Confirmable = Confirmation | { unchanged: string } | null
 
 /** Whether a form says that its user was asked. */
 export const isConfirmed = (body: unknown): boolean =>

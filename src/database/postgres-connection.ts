@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { deadline } from '#src/runtime/deadline.ts'
 import { cancelStatement } from './cancel.ts'
-import type { Claim } from './lanes.ts'
+import type { Claim } from './connection-classes.ts'
 import { bytesRead } from './postgres-client.ts'
 import type { DatabaseLimits } from './postgres-limits.ts'
 import { asUnavailable, DatabaseBusy, DatabaseUnavailable, isSurvived } from './unavailable.ts'
@@ -10,7 +10,7 @@ import { asUnavailable, DatabaseBusy, DatabaseUnavailable, isSurvived } from './
 const SERVER_FIRST_MS = 500
 
 /** One connection in the hands of one caller. */
-export class PostgresSession {
+export class PostgresConnection {
   readonly #client: pg.Client
   readonly #claim: Claim
   readonly #options: { limits: DatabaseLimits; prepares: boolean }
@@ -29,7 +29,7 @@ export class PostgresSession {
     const { statementMs } = options.limits
     this.#statementMs = claim.isPatient
       ? Number.POSITIVE_INFINITY
-      : statementMs[claim.lane] + (claim.lane === 'list' ? SERVER_FIRST_MS : 0)
+      : statementMs[claim.connectionClass] + (claim.connectionClass === 'list' ? SERVER_FIRST_MS : 0)
   }
 
   /** Begins or ends the session's transaction. What goes wrong shows at the next statement, or in {@link isReusable}. */

@@ -12,7 +12,7 @@ const WAITING = 50
  *
  * @param connections DATABASE_CONNECTIONS
  */
-export function oneUsersWritesStep(connections: number): Step {
+export function serializeUserWritesStep(connections: number): Step {
   const holding = Math.max(2, Math.floor(shares(connections).write / 2))
   const take = keyedSemaphore({ what: 'too many writes of one user', holding, waiting: WAITING })
   return {

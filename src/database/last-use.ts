@@ -7,7 +7,7 @@ import type { Schema } from './schema.ts'
 const seconds = (millis: number) => Math.floor(millis / 1000)
 
 /** When a session was used, and by which browser; `at` in milliseconds since the epoch. */
-export interface Activity extends Browser {
+export interface LastUseNote extends Browser {
   at: number
 }
 
@@ -24,9 +24,9 @@ export const latestUse = (now: number): number => now + 5 * MINUTE_MS
  *
  * @param now milliseconds since the epoch
  */
-export async function writeActivity(
+export async function writeSessionUses(
   db: Kysely<Schema>,
-  uses: readonly (readonly [id: SessionDigest, activity: Activity])[],
+  uses: readonly (readonly [id: SessionDigest, activity: LastUseNote])[],
   now: number,
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
@@ -58,9 +58,9 @@ export async function writeActivity(
  *
  * @param now milliseconds since the epoch
  */
-export async function writeLastUsed(
+export async function writeTokenUses(
   db: Kysely<Schema>,
-  uses: readonly (readonly [id: number, use: Activity])[],
+  uses: readonly (readonly [id: number, use: LastUseNote])[],
   now: number,
 ): Promise<void> {
   const ids = uses.map(([id]) => id)

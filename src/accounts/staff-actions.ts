@@ -1,11 +1,11 @@
 import type { Kysely, Transaction } from 'kysely'
-import { forbidden, notFound } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { holds } from '#src/auth/permission.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { findUserFile, type UserFile } from '#src/database/user-directory.ts'
+import { forbidden, notFound } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Authority, Grantor } from './grantor.ts'
 
 /** What was done to a user. */
@@ -21,7 +21,7 @@ export interface Done<T> {
  * Users to whom somebody else does something. Staff act on users who may do nothing that they may not do themselves, and
  * not on themselves.
  */
-export interface Subjects {
+export interface StaffActions {
   /** @throws {HttpError} 404 when there is no such user */
   find(userId: number): Promise<UserFile>
   /** Whether staff may act on a user at all. */
@@ -44,14 +44,14 @@ export interface Subjects {
   ): Promise<Done<T>>
 }
 
-/** Makes the {@link Subjects} of a process. */
-export function createSubjects({
+/** Makes the {@link StaffActions} of a process. */
+export function createStaffActions({
   kysely,
   config,
 }: {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes'>
-}): Subjects {
+}): StaffActions {
   const find = async (userId: number, db = kysely): Promise<UserFile> => {
     const file = await findUserFile(db, userId, config.tokenableTypes)
     if (file === null) throw notFound()

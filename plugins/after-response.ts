@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { serviceUnavailable } from '#src/answers/errors.ts'
+import { serviceUnavailable } from '#src/responses/errors.ts'
 import { background } from '#src/runtime/background.ts'
 
 declare module 'fastify' {

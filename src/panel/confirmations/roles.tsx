@@ -1,6 +1,6 @@
 import type { Change, Role } from '#src/database/roles.ts'
+import type { Confirmation } from '../confirmation-form.ts'
 import { rolePath } from '../paths.ts'
-import type { Question } from '../question.ts'
 
 /** What a change of roles or permissions adds and takes away. */
 export function Changes({ change: { granted, revoked } }: { change: Change }) {
@@ -26,7 +26,7 @@ export function Changes({ change: { granted, revoked } }: { change: Change }) {
 }
 
 /** Asks before a role allows other things; `holders` is how many users have it. */
-export const aboutRole = (role: Role, change: Change, holders: number): Question => ({
+export const aboutRole = (role: Role, change: Change, holders: number): Confirmation => ({
   title: `Change what ${role.name} allows?`,
   active: 'Roles',
   content: (

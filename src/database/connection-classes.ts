@@ -1,10 +1,10 @@
-import { LANES, type Lane } from '#src/runtime/connection-shares.ts'
+import { CONNECTION_CLASSES, type ConnectionClass } from '#src/runtime/connection-shares.ts'
 import { type Bound, type Refusal, type SlotLimits, type SlotRequest, Slots } from '#src/runtime/slots.ts'
 import { DatabaseBusy } from './unavailable.ts'
 
 /** What a session is wanted for. */
 export interface Claim {
-  lane: Lane
+  connectionClass: ConnectionClass
   /** How many of those who share a key may hold connections of the lane. */
   bounds?: readonly Bound[]
   /**
@@ -19,10 +19,10 @@ export interface Claim {
 }
 
 /** What is wanted unless told otherwise. */
-export const WRITE: Claim = { lane: 'write' }
+export const WRITE: Claim = { connectionClass: 'write' }
 
 /** How many may wait for a connection in each lane, and for how many milliseconds. */
-const QUEUES: Readonly<Record<Lane, Omit<SlotLimits, 'slots'>>> = {
+const QUEUES: Readonly<Record<ConnectionClass, Omit<SlotLimits, 'slots'>>> = {
   // Each is the question of up to 250 callers.
   identity: { waiting: 1_000, waitMs: 3_000 },
   login: { waiting: 1_000, waitMs: 5_000 },
@@ -37,8 +37,8 @@ const REFUSALS: Readonly<Record<Refusal, string>> = {
 }
 
 /** Shares connections out among the lanes. */
-export class Lanes {
-  readonly #slots: Slots<Lane>
+export class ConnectionClasses {
+  readonly #slots: Slots<ConnectionClass>
 
   /**
    * @param slots how many connections each lane may hold
@@ -46,16 +46,16 @@ export class Lanes {
    * @param waitMs how long one may wait, in milliseconds, where that is not the default
    */
   constructor(
-    slots: Readonly<Record<Lane, number>>,
+    slots: Readonly<Record<ConnectionClass, number>>,
     total: number,
-    waitMs: Partial<Record<Lane, number>> = {},
+    waitMs: Partial<Record<ConnectionClass, number>> = {},
   ) {
     const limits = Object.fromEntries(
-      LANES.map(lane => [
+      CONNECTION_CLASSES.map(lane => [
         lane,
         { ...QUEUES[lane], slots: slots[lane], waitMs: waitMs[lane] ?? QUEUES[lane].waitMs },
       ]),
-    ) as Record<Lane, SlotLimits>
+    ) as Record<ConnectionClass, SlotLimits>
     this.#slots = new Slots(
       limits,
       total,
@@ -69,7 +69,7 @@ export class Lanes {
    * @returns a function that gives it back
    * @throws {DatabaseBusy} when there is none in time
    */
-  take({ lane, ...claim }: Claim): Promise<() => void> {
-    return this.#slots.take({ ...claim, kind: lane } satisfies SlotRequest<Lane>)
+  take({ connectionClass, ...claim }: Claim): Promise<() => void> {
+    return this.#slots.take({ ...claim, kind: connectionClass } satisfies SlotRequest<ConnectionClass>)
   }
 }

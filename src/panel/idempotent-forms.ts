@@ -1,7 +1,5 @@
 import { hash } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
@@ -9,7 +7,9 @@ import type { Database } from '#src/database/connect.ts'
 import { finishForm, releaseForm, takeForm } from '#src/database/form-submissions.ts'
 import { pathOf } from '#src/http/request.ts'
 import type { RouteTraits, Step, Verdict } from '#src/http/step.ts'
-import { isConfirmed } from './question.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
+import { isConfirmed } from './confirmation-form.ts'
 
 /** How long a second sending waits for what becomes of the first one, in milliseconds: some seconds in all. */
 const WAITS_MS = [50, 100, 200, 400, 800, 1_600, 3_200]
@@ -30,7 +30,10 @@ interface Needs {
  * The steps by which forms of the panel that are sent twice, by a double click or after going back, do once what they do:
  * the first takes a form on, or leads to where it led before (409 when that is not known); the second stores where it led.
  */
-export function sentOnceSteps({ database: { kysely }, clock, delay }: Needs): { take: Step; finish: Step } {
+export function idempotentFormSteps({ database: { kysely }, clock, delay }: Needs): {
+  take: Step
+  finish: Step
+} {
   const take = async (request: FastifyRequest, reply: FastifyReply, id: string): Promise<Verdict> => {
     for (const wait of [...WAITS_MS, null]) {
       const before = await takeForm(kysely, id, clock())

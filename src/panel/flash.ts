@@ -1,5 +1,5 @@
 /** What a page says of what was just done, by the name that its address carries. */
-export const SAID = {
+export const FLASH_MESSAGES = {
   'token-renamed': 'The token has its new name.',
   'token-revoked': 'The token is revoked: from now on it opens nothing.',
   'tokens-revoked': 'All tokens are revoked.',
@@ -29,4 +29,4 @@ export const SAID = {
 } as const
 
 /** Something that was done. */
-export type Done = keyof typeof SAID
+export type FlashMessage = keyof typeof FLASH_MESSAGES

@@ -2,24 +2,24 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ComponentChildren } from 'preact'
 import { render } from 'preact-render-to-string'
 import type { Sessions } from '#src/accounts/sessions.ts'
-import { type HttpError, SecondFactorRequired } from '#src/answers/errors.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { refusal } from '#src/auth/permission.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import { owesSecondFactor } from '#src/auth/second-factor.ts'
 import type { Config } from '#src/config/config.ts'
 import { pathOf } from '#src/http/request.ts'
+import { type HttpError, SecondFactorRequired } from '#src/responses/errors.ts'
+import { FLASH_MESSAGES, type FlashMessage } from './flash.ts'
 import { Page, type PageProps, type Section } from './layout.tsx'
 import { PAGE_HEADERS } from './page-headers.ts'
 import { Refused } from './pages/refused.tsx'
 import { isPanelPath, LOGIN_PATH, SECOND_FACTOR_PATH, TOKENS_PATH } from './paths.ts'
-import { type Done, SAID } from './said.ts'
 
 /** What a page is called, and what it says of what was done. */
 export type PageOptions = Pick<PageProps, 'title' | 'active' | 'said' | 'problem'>
 
 /** How the panel answers. */
-export interface PanelAnswers {
+export interface PanelResponses {
   /** Sends a page. */
   page(reply: FastifyReply, page: PageOptions, content: ComponentChildren): Promise<FastifyReply>
   /** Answers a request that went wrong: by a page, or by the way to where one logs in. */
@@ -43,8 +43,8 @@ interface Needs {
   sessions: Sessions
 }
 
-/** Makes the {@link PanelAnswers} of a server. */
-export function panelAnswers({ config, random, sessions }: Needs): PanelAnswers {
+/** Makes the {@link PanelResponses} of a server. */
+export function panelResponses({ config, random, sessions }: Needs): PanelResponses {
   /** The sections that are open to a user. */
   const sectionsOf = (identity: Identity | null): readonly Section[] => {
     if (identity === null || identity.ban !== null) return []
@@ -60,13 +60,14 @@ export function panelAnswers({ config, random, sessions }: Needs): PanelAnswers 
     sections: sectionsOf(identity),
   })
 
-  const answers: PanelAnswers = {
+  const answers: PanelResponses = {
     async page(reply, page, content) {
       const { request } = reply
       // A form has to name its session. What was refused before anybody looked at it begins none.
       const hasForms = reply.statusCode < 400 || reply.statusCode === 422
       if (hasForms && request.isStateful) await sessions.offer(request)
-      const said = page.said ?? SAID[(request.query as { done?: Done }).done ?? ('' as Done)]
+      const said =
+        page.said ?? FLASH_MESSAGES[(request.query as { done?: FlashMessage }).done ?? ('' as FlashMessage)]
       const html = render(
         <Page {...page} said={said} place={config.appName} viewer={viewerOf(request)}>
           {content}

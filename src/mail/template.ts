@@ -21,20 +21,20 @@ export type Block =
   | { link: Link }
 
 /** What a mail says, in this order, between the greeting and the name of the place. */
-export interface Letter {
+export interface MailBody {
   subject: string
   blocks: readonly Block[]
 }
 
 /** Makes a mail of what it says, as text and as HTML. */
-export type Write = (to: Recipient, letter: Letter) => Mail
+export type Write = (to: Recipient, letter: MailBody) => Mail
 
 /**
  * Makes the {@link Write} of a place.
  *
  * @param place what the server calls itself
  */
-export const letterhead =
+export const mailTemplate =
   (place: string): Write =>
   (to, { subject, blocks }) => ({
     to: { name: to.name, address: to.email },

@@ -1,8 +1,8 @@
 import type { Restriction } from '#src/database/restrictions.ts'
 import type { Change } from '#src/database/roles.ts'
+import type { Confirmation } from '../confirmation-form.ts'
 import { Moment } from '../elements.tsx'
 import { userPath } from '../paths.ts'
-import type { Question } from '../question.ts'
 import { Changes } from './roles.tsx'
 
 interface Subject {
@@ -26,7 +26,7 @@ function Named({ user: { name, email } }: { user: Subject }) {
 const backTo = ({ id }: Subject) => userPath(id)
 
 /** Asks before a user's roles are changed. */
-export const aboutRoles = (user: Subject, change: Change): Question => ({
+export const aboutRoles = (user: Subject, change: Change): Confirmation => ({
   title: `Change the roles of ${user.name}?`,
   active: 'Users',
   content: (
@@ -43,7 +43,7 @@ const numberOf = (count: number, one: string) =>
   `${count === 0 ? 'no' : count} ${one}${count === 1 ? '' : 's'}`
 
 /** Asks before a user's tokens and sessions end. */
-export const aboutCuttingOff = (user: Subject, browsers: number): Question => ({
+export const aboutCuttingOff = (user: Subject, browsers: number): Confirmation => ({
   title: `Revoke all tokens and sessions of ${user.name}?`,
   active: 'Users',
   content: (
@@ -75,7 +75,7 @@ export const aboutBan = (
     /** The ban whose place it takes; null for none. */
     present: Restriction | null
   },
-): Question => ({
+): Confirmation => ({
   title: `Ban ${user.name}?`,
   active: 'Users',
   content: (

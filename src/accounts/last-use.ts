@@ -2,14 +2,19 @@ import type { Kysely } from 'kysely'
 import { LRUCache } from 'lru-cache'
 import type { SessionDigest } from '#src/auth/session.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
-import { latestUse, type Activity as Use, writeActivity, writeLastUsed } from '#src/database/activity.ts'
+import {
+  latestUse,
+  type LastUseNote as Use,
+  writeSessionUses,
+  writeTokenUses,
+} from '#src/database/last-use.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { lazy } from '#src/runtime/lazy.ts'
 import { type WriteBehind, writeBehind } from '#src/runtime/write-behind.ts'
 import { browserOf, type Caller, type Origin } from './caller.ts'
 
 /** When and from where tokens and sessions were last used. No request waits for the write. */
-export interface Activity {
+export interface LastUse {
   /** By the ids of their rows. */
   tokens: WriteBehind<number, Use>
   sessions: WriteBehind<SessionDigest, Use>
@@ -19,7 +24,7 @@ export interface Activity {
   flush(): Promise<void>
 }
 
-interface ActivityOptions {
+interface LastUseOptions {
   kysely: Kysely<Schema>
   /** Milliseconds since the epoch. */
   clock(): number
@@ -30,15 +35,15 @@ interface ActivityOptions {
 }
 
 /** A session's time is written once in this time at most, in milliseconds. */
-const SESSION_GRAIN_MS = MINUTE_MS
+const SESSION_INTERVAL_MS = MINUTE_MS
 
 /** How many sessions are known to have been noted within that time. */
 const NOTED_CAPACITY = 10_000
 
-/** Makes the {@link Activity} of a server. */
-export function createActivity({ kysely, clock, monotonic, onFailure }: ActivityOptions): Activity {
-  const tokens = writeBehind<number, Use>(uses => writeLastUsed(kysely, uses, clock()))
-  const sessions = writeBehind<SessionDigest, Use>(uses => writeActivity(kysely, uses, clock()))
+/** Makes the {@link LastUse} of a server. */
+export function createLastUse({ kysely, clock, monotonic, onFailure }: LastUseOptions): LastUse {
+  const tokens = writeBehind<number, Use>(uses => writeTokenUses(kysely, uses, clock()))
+  const sessions = writeBehind<SessionDigest, Use>(uses => writeSessionUses(kysely, uses, clock()))
 
   // When each was noted, in milliseconds of the monotonic clock.
   const noted = lazy(() => new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY }))
@@ -54,7 +59,7 @@ export function createActivity({ kysely, clock, monotonic, onFailure }: Activity
       const digest = session.id.digest()
       const now = monotonic()
       // What the request knew of the session may be from before the last note.
-      if (now - (noted().get(digest) ?? Number.NEGATIVE_INFINITY) < SESSION_GRAIN_MS) return
+      if (now - (noted().get(digest) ?? Number.NEGATIVE_INFINITY) < SESSION_INTERVAL_MS) return
       noted().set(digest, now)
       sessions.note(digest, { at, ...browserOf(caller) })
     },
@@ -67,4 +72,4 @@ export function createActivity({ kysely, clock, monotonic, onFailure }: Activity
 
 /** Whether a session's stored time is to be written anew: it is too old, or so late that a wrong clock wrote it. */
 const isOutdated = (storedAt: number, now: number) =>
-  now - storedAt >= SESSION_GRAIN_MS || storedAt > latestUse(now)
+  now - storedAt >= SESSION_INTERVAL_MS || storedAt > latestUse(now)

@@ -1,12 +1,12 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
-import type { HttpError } from '#src/answers/errors.ts'
 import { toHttpError } from '#src/http/errors.ts'
+import type { HttpError } from '#src/responses/errors.ts'
 
 /**
  * Makes the error handler of a form: what is wrong with it is said on the page that it came from, with what was
  * entered.
  */
-export const backToForm =
+export const rerenderForm =
   (
     show: (
       request: FastifyRequest,

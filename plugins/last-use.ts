@@ -1,10 +1,10 @@
 import fp from 'fastify-plugin'
-import { type Activity, createActivity } from '#src/accounts/activity.ts'
+import { createLastUse, type LastUse } from '#src/accounts/last-use.ts'
 import { pruneExpired } from '#src/accounts/maintenance.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    activity: Activity & {
+    lastUse: LastUse & {
       /** Deletes what is over. */
       prune(): Promise<void>
     }
@@ -22,7 +22,7 @@ export default fp(
     const onFailure = (error: Error, sentence: string) => {
       if (!app.noteOutage(error)) log.warn({ err: error }, sentence)
     }
-    const activity = createActivity({ kysely, clock, monotonic, onFailure })
+    const activity = createLastUse({ kysely, clock, monotonic, onFailure })
     const prune = () => pruneExpired({ kysely, config, attemptCounts, onFailure }, clock())
     app.decorate('activity', { ...activity, prune })
     app.onRequestEnd(request => activity.note(request))

@@ -18,7 +18,7 @@ export interface OwnerTold {
  * @param own the user who has entered it; null for a new one
  * @returns whether it is taken
  */
-export async function tellOwner(
+export async function notifyAddressOwner(
   { kysely, mail, screening }: OwnerTold,
   email: string,
   own: { id: number } | null,

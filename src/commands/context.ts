@@ -7,6 +7,7 @@ import { connectDatabase } from '#src/database/connect.ts'
 import { insertEvents } from '#src/database/events.ts'
 import { isUnmigrated } from '#src/database/unavailable.ts'
 import { scheduleTimer } from '#src/runtime/schedule.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 
 /** What a command has of the world around it. */
 export interface CommandContext {
@@ -19,10 +20,8 @@ export interface CommandContext {
   readInput(): Promise<string>
   /** Asks on the terminal for a line that is not shown; null when standard input is no terminal. */
   askSecretly: ((question: string) => Promise<string>) | null
-  /** Milliseconds since the epoch. */
-  clock(): number
-  /** That many random bytes. */
-  random(size: number): Buffer
+  clock(): EpochMillis
+  random(size: Bytes): Buffer
   /** Leaves signals that end a server to the command, from now on. */
   handleSignals?(): void
 }

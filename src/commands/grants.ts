@@ -4,6 +4,7 @@ import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import type { Grantable } from '#src/database/permissions.ts'
 import { type CommandContext, withOperator } from './context.ts'
 import { userByEmail } from './options.ts'
+import { requireName } from './role-names.ts'
 
 interface Options {
   email: string
@@ -11,7 +12,7 @@ interface Options {
   permission?: string
 }
 
-/** `<kind> grant | revoke`: what a user is given by name. */
+/** `<kind> grant | revoke`: gives a user a role or permission by name, or takes it away. */
 export function grantsCommand(context: CommandContext, kind: Grantable, about: string): Command {
   const verb = (name: 'grant' | 'revoke', description: string) =>
     new Command(name)
@@ -22,6 +23,7 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
         withOperator(context, `${kind} ${name}`, async ({ operator, ...accounts }) => {
           const given = options[kind] ?? ''
           const { userId } = await userByEmail(accounts, accounts.config, options.email)
+          await requireName(accounts.kysely, kind, given)
           const roles = createRoles({ ...accounts, subjects: createStaffActions(accounts) })
           await roles[name](operator, userId, kind, given)
           context.print(`${name === 'grant' ? 'Granted' : 'Revoked'} ${kind} ${given}: ${options.email}.`)

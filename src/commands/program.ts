@@ -2,8 +2,10 @@ import { Command } from 'commander'
 import { VERSION } from '#src/runtime/version.ts'
 import { activityCommand } from './activity.ts'
 import type { CommandContext } from './context.ts'
+import { demoCommand } from './demo.ts'
 import { doctorCommand } from './doctor.ts'
 import { featureCommand } from './feature.ts'
+import { keyCommand } from './key.ts'
 import { migrateCommand } from './migrate.ts'
 import { notificationCommand } from './notification.ts'
 import { openapiCommand } from './openapi.ts'
@@ -24,6 +26,8 @@ export function program(context: CommandContext): Command {
     .addCommand(serveCommand(context))
     .addCommand(migrateCommand(context))
     .addCommand(seedCommand(context))
+    .addCommand(demoCommand(context))
+    .addCommand(keyCommand(context))
     .addCommand(userCommand(context))
     .addCommand(tokenCommand(context))
     .addCommand(sessionCommand(context))

@@ -1,10 +1,11 @@
 import { Command } from 'commander'
 import type { Kysely } from 'kysely'
 import type { Config } from '#src/config/config.ts'
-import { type DemoAccess, seedDemo } from '#src/database/demo.ts'
+import { seedDemo } from '#src/database/demo.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { type CommandContext, withDatabase } from './context.ts'
+import { type ShownDemoAccess, storeDemoAccess } from './demo-access.ts'
 
 /** `seed`: adds roles and permissions, and on request users to play with. */
 export const seedCommand = (context: CommandContext) =>
@@ -19,19 +20,19 @@ export const seedCommand = (context: CommandContext) =>
         const access = await addDemo(database.kysely, config, context)
         context.print(
           access === null
-            ? 'The demo users are there already.'
-            : `Demo user ${access.email}, password ${access.password}, token ${access.token.reveal()}`,
+            ? 'The demo users exist already. "demo" shows how to log in as one.'
+            : `Demo user ${access.email}, password ${access.password}, token ${access.token}`,
         )
       }),
     )
 
-/** Adds the demo data; null when it is there already. */
-export const addDemo = (
+/** Adds the demo data, and stores how to log in where that can be; null if the demo users exist already. */
+export async function addDemo(
   db: Kysely<Schema>,
   config: Config,
   { clock, random }: Pick<CommandContext, 'clock' | 'random'>,
-): Promise<DemoAccess | null> =>
-  seedDemo(db, {
+): Promise<ShownDemoAccess | null> {
+  const access = await seedDemo(db, {
     now: clock(),
     random,
     hashRounds: config.hashRounds,
@@ -39,3 +40,5 @@ export const addDemo = (
     userTypes: config.tokenableTypes,
     tokenPrefix: config.tokenPrefix,
   })
+  return access && storeDemoAccess(config, access)
+}

@@ -7,15 +7,15 @@ import { buildApp } from '#src/app.ts'
 import { loadConfig } from '#src/config/load.ts'
 import { withAppKey } from '#src/config/persisted-key.ts'
 import { configWarnings } from '#src/config/warnings.ts'
-import { clockSkew } from '#src/database/clock-skew.ts'
+import { measureClockSkew } from '#src/database/clock-skew.ts'
 import { connectDatabase } from '#src/database/connect.ts'
-import type { DemoAccess } from '#src/database/demo.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { hasPermissions, seedPermissions } from '#src/database/permissions.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { LogOutput } from '#src/http/log-output.ts'
 import { scheduleTimer } from '#src/runtime/schedule.ts'
 import { type CommandContext, CommandError } from './context.ts'
+import { findDemoToken, type ShownDemoAccess } from './demo-access.ts'
 import { addDemo } from './seed.ts'
 
 /** How long requests under way may take once the server was told to stop, and then the rest, in milliseconds. */
@@ -86,7 +86,10 @@ async function serve(context: CommandContext) {
     void server.fillUserKeys()
     await warnOfSkew(server)
     const demo = await seedWhenNew(server)
-    if (config.appEnv === 'local') for (const line of welcome(server, demo)) log.write(`${line}\n`)
+    if (config.appEnv === 'local') {
+      const token = demo?.token ?? (await findDemoToken(database, config))
+      for (const line of welcome(server, demo, token)) log.write(`${line}\n`)
+    }
   } catch (error) {
     // Whatever failed then, it is because the database is closed.
     if (stopped.signal.aborted) return
@@ -116,7 +119,7 @@ const MAX_SKEW_MS = 5_000
 
 /** Instances share windows of limits in the database: a clock that is ahead ends those that others began. */
 async function warnOfSkew({ database, clock, monotonic, log }: FastifyInstance) {
-  const skew = await clockSkew(database.kysely, clock, monotonic)
+  const skew = await measureClockSkew(database.kysely, clock, monotonic)
   if (Math.abs(skew) <= MAX_SKEW_MS) return
   const seconds = Math.round(Math.abs(skew) / 1_000)
   log.warn(
@@ -159,7 +162,7 @@ async function seedWhenNew({
   log,
   clock,
   random,
-}: FastifyInstance): Promise<DemoAccess | null> {
+}: FastifyInstance): Promise<ShownDemoAccess | null> {
   if (await hasPermissions(database.kysely)) return null
   if (config.databaseUrl !== null) {
     log.warn('there are no permissions in the database: run the command "seed" once')
@@ -187,28 +190,29 @@ async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
   }
 }
 
-/** What somebody who has just started the server wants to do next. */
-function welcome({ config, server }: FastifyInstance, demo: DemoAccess | null): string[] {
+/** The addresses, how to log in, and a request that works. */
+function welcome(
+  { config, server }: FastifyInstance,
+  demo: ShownDemoAccess | null,
+  token: string | null,
+): string[] {
   const address = server.address()
   const base = new URL(config.appUrl)
   // With PORT=0 only the listening socket knows the port.
   if (base.port === '0' && typeof address === 'object' && address !== null) base.port = String(address.port)
   const origin = base.href.replace(/\/$/, '')
-  const token = demo?.token.reveal() ?? 'TOKEN'
   return [
     '',
     `  AnimeThemes user API   ${origin}`,
     `  Documentation          ${origin}/docs`,
     `  Panel                  ${origin}/admin`,
-    ...(demo === null
-      ? ['  A token                node dist/src/main.js token create --email demo@example.org --name mine']
-      : [
-          `  Demo user              ${demo.email}, password ${demo.password}`,
-          `  Demo token             ${token}`,
-          '                         (both are shown this once)',
-        ]),
+    ...(demo === null ? [] : [`  Demo user              ${demo.email}, password ${demo.password}`]),
+    ...(token === null ? [] : [`  Demo token             ${token}`]),
+    token === null
+      ? '  Get a token            node dist/src/main.js token create --email demo@example.org --name mine'
+      : '  Shown again by         node dist/src/main.js demo',
     '',
-    `  curl -H 'Authorization: Bearer ${token}' ${origin}${config.apiPath}/me`,
+    `  curl -H 'Authorization: Bearer ${token ?? 'TOKEN'}' ${origin}${config.apiPath}/me`,
     '',
   ]
 }

@@ -9,6 +9,7 @@ import { parseAbilities } from '#src/auth/token.ts'
 import { findToken, listTokens } from '#src/database/tokens.ts'
 import { MAX_TOKEN_NAME } from '#src/input/token.ts'
 import { HttpError } from '#src/responses/errors.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import {
   type CommandContext,
   CommandError,
@@ -124,7 +125,7 @@ async function listUsersTokens(context: CommandContext, email: string) {
 }
 
 /** When a token ends, by whatever date comes first, and whether it has. */
-function endOf(token: TokenDateColumns, lifetimes: TokenLifetimes, now: number): string {
+function endOf(token: TokenDateColumns, lifetimes: TokenLifetimes, now: EpochMillis): string {
   const end = tokenEnd(tokenDates(token), lifetimes)
   if (end === null) return 'never'
   const moment = Number.isFinite(end) ? millisToSeconds(end) : 'unknown'

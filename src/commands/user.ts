@@ -20,11 +20,15 @@ import {
   requireGoodPassword,
 } from './new-password.ts'
 import { collect, columns, userByEmail } from './options.ts'
+import { requireRole } from './role-names.ts'
+import { userListCommand, userShowCommand } from './user-list.ts'
 
 /** `user`: adds users, and does for them what they cannot do themselves. */
 export const userCommand = (context: CommandContext) =>
   new Command('user')
     .description('manage users')
+    .addCommand(userListCommand(context))
+    .addCommand(userShowCommand(context))
     .addCommand(
       new Command('create')
         .description('add a user')
@@ -151,6 +155,7 @@ async function createUser(
   const password = await newPassword(context, given, command)
   await withOperator(context, 'user create', async accounts => {
     const { config } = accounts
+    for (const given of role) await requireRole(accounts.kysely, given)
     await requireGoodPassword(context, config, password, { name, email })
     const id = await usersOf(accounts).create(accounts.operator, {
       name: name as string,

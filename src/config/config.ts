@@ -12,11 +12,17 @@ export interface Config extends Omit<Values, keyof Derived>, Derived {}
 /** The configuration that some values of settings make. */
 export const configOf = (values: Values): Config => ({ ...values, ...derivedFrom(values) })
 
-/**
- * Sanctum's default. A page on a developer's own machine is a first party of a server there, and of no other: programs
- * that somebody has installed can serve pages from localhost as well.
- */
+/** Sanctum's default. */
 const LOCAL_FIRST_PARTIES = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
+
+/**
+ * The first parties unless SANCTUM_STATEFUL_DOMAINS is set: pages on this machine, for a server on this machine, which
+ * has several names. For any other server there are none: installed programs can serve pages from localhost, too.
+ */
+const localFirstParties = (appUrl: URL): string[] =>
+  isLoopback(appUrl)
+    ? [...new Set([...LOCAL_FIRST_PARTIES, `127.0.0.1:${appUrl.port}`, `localhost:${appUrl.port}`])]
+    : []
 
 function derivedFrom(values: Values) {
   const appEnv = values.appEnv ?? (values.databaseUrl === null ? 'local' : 'production')
@@ -29,7 +35,7 @@ function derivedFrom(values: Values) {
     loginUrl: values.loginUrl ?? pageOf(frontendUrl, 'login'),
     resetPasswordUrl: values.resetPasswordUrl ?? pageOf(frontendUrl, 'reset-password'),
     changePasswordUrl: values.changePasswordUrl ?? new URL(CHANGE_PASSWORD_PATH, appUrl),
-    statefulDomains: values.statefulDomains ?? Object.freeze(isLoopback(appUrl) ? LOCAL_FIRST_PARTIES : []),
+    statefulDomains: values.statefulDomains ?? Object.freeze(localFirstParties(appUrl)),
     sessionSecure: values.sessionSecure ?? appUrl.protocol === 'https:',
   }
 }
@@ -41,8 +47,11 @@ function pageOf(site: URL, page: string) {
   return address
 }
 
-/** A host as it stands in a URL. A wildcard address is nobody's address: the local name stands in. */
+/** The addresses that `localhost` reaches: cookies go by names, and pages on this machine use that one. */
+const LOCALHOST = ['127.0.0.1', '::1', '0.0.0.0', '::']
+
+/** The host name of APP_URL, by the address to listen on. */
 function urlHost(host: string) {
-  if (host === '0.0.0.0' || host === '::') return 'localhost'
+  if (LOCALHOST.includes(host)) return 'localhost'
   return isIP(host) === 6 ? `[${host}]` : host
 }

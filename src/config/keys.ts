@@ -1,4 +1,5 @@
 import { type Encryption, encryption } from '#src/auth/encryption.ts'
+import type { Bytes } from '#src/runtime/units.ts'
 import type { AppKey } from './app-key.ts'
 import type { Config } from './config.ts'
 
@@ -11,12 +12,10 @@ export interface Keys {
 
 /**
  * The keys of the configuration. A server always has one; without one its routes can be described and not used.
- *
- * @param random returns that many random bytes
  */
 export function createKeys(
   { appKey, appPreviousKeys }: Pick<Config, 'appKey' | 'appPreviousKeys'>,
-  random: (size: number) => Buffer,
+  random: (size: Bytes) => Buffer,
 ): Keys {
   const all = (): readonly [AppKey, ...AppKey[]] => {
     if (appKey === null) throw new Error('APP_KEY is not set.')

@@ -17,7 +17,7 @@ export interface ListedUser {
 }
 
 /** The columns of a {@link ListedUser}, of the table `u`. */
-const listed = (types: readonly string[]) => sql`
+const listedUserColumns = (types: readonly string[]) => sql`
   u.id, u.name, u.email, u.email_verified_at is not null as "isVerified", u.created_at::text as "createdAt",
   array(
     select r.name from model_has_roles m join roles r on r.id = m.role_id and r.guard_name = any(${GUARDS}::text[])
@@ -30,21 +30,31 @@ const listed = (types: readonly string[]) => sql`
  * it is in whatever form, or whose id it is; newest first.
  *
  * @param search.text nothing for all users
+ * @param search.role the name of a role that they have; null for any
  * @param search.types the class names that mean a user
  */
 export async function searchUsers(
   db: Kysely<Schema>,
-  { text, types, offset, most }: { text: string; types: readonly string[]; offset: number; most: number },
+  {
+    text,
+    role = null,
+    types,
+    offset,
+    limit,
+  }: { text: string; role?: string | null; types: readonly string[]; offset: number; limit: number },
 ): Promise<ListedUser[]> {
   // No text of PostgreSQL's has a NUL, and asking for one is an error.
   if (text.includes('\0')) return []
   const pattern = `%${escapeLike(text)}%`
   const { rows } = await sql<ListedUser>`
-    select ${listed(types)} from users u
+    select ${listedUserColumns(types)} from users u
     where u.deleted_at is null and (
       u.name ilike ${pattern} or u.email ilike ${pattern} or u.email_key = ${emailKey(text)} or u.id::text = ${text}
-    )
-    order by u.id desc offset ${offset} limit ${most}`.execute(db)
+    ) and (${role}::text is null or exists (
+      select from model_has_roles m join roles r on r.id = m.role_id and r.guard_name = any(${GUARDS}::text[])
+      where m.model_id = u.id and m.model_type = any(${types}::text[]) and r.name = ${role}
+    ))
+    order by u.id desc offset ${offset} limit ${limit}`.execute(db)
   return rows
 }
 
@@ -59,7 +69,7 @@ interface StoredNotification {
 }
 
 /** All that those who run the place see of a user. */
-export interface UserFile extends ListedUser {
+export interface UserDetails extends ListedUser {
   hasSecondFactor: boolean
   /** The names of all permissions that it has, by roles or directly. */
   permissions: string[]
@@ -72,15 +82,15 @@ export interface UserFile extends ListedUser {
 const SHOWN_NOTIFICATIONS = 20
 
 /** What there is to know of a user who is not deleted; null if there is no such user. */
-export async function findUserFile(
+export async function findUserDetails(
   db: Kysely<Schema>,
   userId: number,
   types: readonly string[],
-): Promise<UserFile | null> {
+): Promise<UserDetails | null> {
   const isGiven = (table: string) => sql`
     ${sql.ref(`${table}.model_id`)} = u.id and ${sql.ref(`${table}.model_type`)} = any(${types}::text[])`
-  const { rows } = await sql<UserFile>`
-    select ${listed(types)},
+  const { rows } = await sql<UserDetails>`
+    select ${listedUserColumns(types)},
       u.two_factor_secret is not null and u.two_factor_confirmed_at is not null as "hasSecondFactor",
       array(
         select p.name from permissions p where p.guard_name = any(${GUARDS}::text[]) and (

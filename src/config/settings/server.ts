@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { DEFAULT_CONNECTIONS, LEAST_CONNECTIONS } from '#src/runtime/connection-shares.ts'
+import { DEFAULT_CONNECTIONS, MIN_CONNECTIONS } from '#src/runtime/connection-shares.ts'
 import { AppKey } from '../app-key.ts'
 import {
   list,
@@ -43,7 +43,7 @@ export const SERVER = {
   appUrl: setting<URL | null>({
     name: 'APP_URL',
     fallback: null,
-    defaultNote: '`http://HOST:PORT`',
+    defaultNote: '`http://localhost:PORT` on this machine, else `http://HOST:PORT`',
     about: 'The address under which the outside world reaches this server.',
     parse: webAddress,
   }),
@@ -138,7 +138,7 @@ export const SERVER = {
     fallback: String(DEFAULT_CONNECTIONS),
     about:
       'The most connections to `DATABASE_URL` at once; `IDENTITY_CACHE` takes one more. A fifth is kept for finding out who calls, a fifth for logins, and three tenths are the most that lists may take.',
-    parse: wholeNumber(LEAST_CONNECTIONS, 1_000),
+    parse: wholeNumber(MIN_CONNECTIONS, 1_000),
   }),
   requestTimeout: setting({
     name: 'REQUEST_TIMEOUT',

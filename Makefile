@@ -1,27 +1,27 @@
-# run, test, mutants, check, chaos, bench, bench-scale, openapi, rooms, documents, name-tables: each sets up what it needs.
+# Each target installs and builds what it needs.
 
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test mutants check rooms documents openapi bench bench-scale chaos name-tables clean FORCE
+.PHONY: help run dev build test mutants check docs screenshots bench bench-scale chaos name-tables clean FORCE
 
 help:
-	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
-	@echo 'make test     run the whole suite; FILES="test/config.test.ts" runs some of it'
-	@echo 'make mutants  remove one guard at a time and run its tests, for MUTANTS_MINUTES=30 at most; goes on where it'
-	@echo '              stopped; ONLY=csrf runs one area'
-	@echo 'make check    types, lint, formatting, import rules, and whether openapi/openapi.json and docs/rooms.md are up to date'
-	@echo 'make openapi  write openapi/openapi.json'
-	@echo 'make rooms    write docs/rooms.md, the picture of which room imports which'
-	@echo 'make documents  write the table of settings in README.md, and .env.example'
+	@echo 'make run      install, build and serve on http://localhost:8000 with demo data'
+	@echo 'make dev      the same; compiles and restarts after each change'
+	@echo 'make test     run the whole suite; FILES="test/config/config.test.ts" runs some of it'
+	@echo 'make check    types, lint, formatting, words, import rules, and whether generated documents are up to date'
+	@echo 'make docs     write the generated documents: openapi/openapi.json, .env.example, pages in docs/'
 	@echo 'make build    install and compile to dist/'
-	@echo 'make name-tables CONFUSABLES=confusables.txt  write src/auth/name-tables.ts anew, from the file of that name in the'
-	@echo '              folder of a Unicode version at unicode.org/Public/security/; keys of names need a migration then'
+	@echo 'make mutants  remove one guard at a time and run its tests, for at most MUTANTS_MINUTES=30; continues where it'
+	@echo '              stopped; ONLY=csrf runs one area'
+	@echo 'make chaos    make databases, Redis, servers and clocks fail under load, and print the results;'
+	@echo '              QUICK=1 runs half of it, ONLY=redis,clock only those faults'
 	@echo 'make bench    compare with other servers, and measure logins, lists, start-up and memory;'
 	@echo '              BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
-	@echo 'make chaos    make databases, Redis, servers and clocks fail under load, and print how that went;'
-	@echo '              QUICK=1 runs half of it, ONLY=redis,clock what has such a name'
 	@echo 'make bench-scale  measure one instance and two, with their database and Redis'
+	@echo 'make screenshots  write docs/screenshots; needs Chromium'
+	@echo 'make name-tables CONFUSABLES=confusables.txt  write src/auth/name-tables.ts from the file of that name in the'
+	@echo '              folder of a Unicode version at unicode.org/Public/security/; keys of names need a migration then'
 
 # Not npm ci: it insists on the binaries of every platform, and not every registry has them all.
 node_modules/.package-lock.json: package.json package-lock.json
@@ -48,31 +48,35 @@ build: dist/.built
 run: build
 	node dist/src/main.js serve
 
+dev: build
+	node tools/dev.mjs
+
 test: build
 	node dist/test/support/runner.js $(FILES)
 
 mutants: build
 	node dist/test/mutants/run.js
 
-# What imports what, held against tools/imports/rules.mjs.
+# What imports what, checked against tools/imports/rules.mjs.
 CRUISE = npx --no-install depcruise --config tools/imports/rules.mjs src plugins routes
-ROOMS = $(CRUISE) --output-type json | node tools/imports/picture.mjs
+MODULES = $(CRUISE) --output-type json | node tools/imports/picture.mjs
 
 check: build
 	npx --no-install biome check --error-on-warnings .
+	node dist/tools/words.js
 	$(CRUISE)
-	$(ROOMS) | diff -u docs/rooms.md - || (echo 'docs/rooms.md is stale: run make rooms' && exit 1)
-	$(OPENAPI) | diff -u openapi/openapi.json - || (echo 'openapi/openapi.json is stale: run make openapi' && exit 1)
+	node dist/tools/write-docs.js --check
+	$(MODULES) | diff -u docs/modules.md - || (echo 'docs/modules.md is outdated: run make docs' && exit 1)
+	$(OPENAPI) | diff -u openapi/openapi.json - || (echo 'openapi/openapi.json is outdated: run make docs' && exit 1)
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint openapi/openapi.json
 
-rooms: node_modules/.package-lock.json
-	$(ROOMS) > docs/rooms.md.new && mv docs/rooms.md.new docs/rooms.md
-
-documents: build
-	node dist/tools/write-documents.js
-
-openapi: build
+docs: build
+	node dist/tools/write-docs.js
+	$(MODULES) > docs/modules.md.new && mv docs/modules.md.new docs/modules.md
 	$(OPENAPI) > openapi/openapi.json.new && mv openapi/openapi.json.new openapi/openapi.json
+
+screenshots: build
+	node dist/tools/screenshots.js
 
 name-tables: build
 	node dist/tools/name-tables.js $(CONFUSABLES) > dist/name-tables.new && mv dist/name-tables.new src/auth/name-tables.ts

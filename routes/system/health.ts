@@ -22,29 +22,31 @@ const health: FastifyPluginAsyncTypebox = async app => {
     async () => ({ status: 'live' }),
   )
 
-  app.get(
-    '/health/ready',
-    {
-      config: { access: { auth: 'none' }, anyHost: true },
-      schema: {
-        operationId: 'health.ready',
-        tags: ['system'],
-        summary: 'Tell whether requests can be served',
-        description:
-          'Returns 200 once the database can be reached and all migrations have run, until the server is told to stop.',
-        response: {
-          200: Health('ready', 'Requests can be served.'),
-          503: unavailable(
-            'The database cannot be reached, migrations have not run yet, or the server is stopping.',
-          ),
+  for (const path of ['/health', '/health/ready'] as const) {
+    app.get(
+      path,
+      {
+        config: { access: { auth: 'none' }, anyHost: true },
+        schema: {
+          operationId: path === '/health' ? 'health.show' : 'health.ready',
+          tags: ['system'],
+          summary: 'Tell whether requests can be served',
+          description:
+            'Returns 200 once the database can be reached and all migrations have run, until the server is told to stop.',
+          response: {
+            200: Health('ready', 'Requests can be served.'),
+            503: unavailable(
+              'The database cannot be reached, migrations have not run yet, or the server is stopping.',
+            ),
+          },
         },
       },
-    },
-    async () => {
-      if (app.drain.hasBegun || !(await app.readiness.isReady())) throw serviceUnavailable()
-      return { status: 'ready' }
-    },
-  )
+      async () => {
+        if (app.drain.hasBegun || !(await app.readiness.isReady())) throw serviceUnavailable()
+        return { status: 'ready' }
+      },
+    )
+  }
 }
 
 export default health

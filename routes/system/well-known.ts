@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
-import { SECURITY_TXT_PATH, securityTxt } from '#src/http/security-txt.ts'
+import { renderSecurityTxt, SECURITY_TXT_PATH } from '#src/http/security-txt.ts'
 import { routeNotFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -32,7 +32,7 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const text = securityTxt(config, clock())
+      const text = renderSecurityTxt(config, clock())
       if (text === null) throw routeNotFound(pathOf(request.url))
       return reply.type('text/plain; charset=utf-8').header('cache-control', CACHED_FOR_A_DAY).send(text)
     },

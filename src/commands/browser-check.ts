@@ -20,9 +20,18 @@ const problem = (text: string): Finding => ({ isProblem: true, text })
  */
 export function examine(config: Config, origin: URL, api: URL): Finding[] {
   const relation = { config, origin, api, isSameOrigin: origin.origin === api.origin }
-  return [host, statefulness, scheme, cors, site, cookieDomain, secureCookie, csrf].flatMap(
-    check => check(relation) ?? [],
-  )
+  return [
+    host,
+    statefulness,
+    scheme,
+    cors,
+    site,
+    cookieDomain,
+    secureCookie,
+    csrf,
+    mailLinks,
+    landing,
+  ].flatMap(check => check(relation) ?? [])
 }
 
 /**
@@ -174,4 +183,27 @@ function csrf({ config, origin, api, isSameOrigin }: Relation): Finding {
   return problem(
     `Its scripts cannot read the cookie ${CSRF_COOKIE}, which belongs to ${api.hostname}: every change is answered 419. ${remedy}`,
   )
+}
+
+/** Links in mails lead to APP_URL, and need the session that the browser has at the address that the page calls. */
+function mailLinks({ config, api }: Relation): Finding | null {
+  const { appUrl } = config
+  const domain = domainOf(config)
+  if (appUrl.hostname === api.hostname) return null
+  if (domain !== null && isWithin(appUrl, domain) && isWithin(api, domain)) return null
+  return problem(
+    `Links in mails lead to APP_URL, ${appUrl.origin}, where the browser does not have the session of ${api.hostname}: opening them asks for a login. Let the page call ${appUrl.origin}, or set APP_URL=${api.origin}.`,
+  )
+}
+
+/** A verified address sends the browser to FRONTEND_URL, which should be this page's website. */
+function landing({ config, origin }: Relation): Finding | null {
+  const { frontendUrl } = config
+  if (frontendUrl.origin === origin.origin) return null
+  const text = `After links in mails the browser lands on FRONTEND_URL, ${frontendUrl.origin}, not on ${origin.origin}`
+  return isLoopback(frontendUrl) && isLoopback(origin) && frontendUrl.hostname !== origin.hostname
+    ? problem(
+        `${text}: two names of this machine, whose cookies are separate. Set FRONTEND_URL=${origin.origin}, or open the page there.`,
+      )
+    : fine(`${text}. Set FRONTEND_URL if that is wrong.`)
 }

@@ -24,7 +24,7 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
           const given = options[kind] ?? ''
           const { userId } = await userByEmail(accounts, accounts.config, options.email)
           await requireName(accounts.kysely, kind, given)
-          const roles = createRoles({ ...accounts, subjects: createStaffActions(accounts) })
+          const roles = createRoles({ ...accounts, staffActions: createStaffActions(accounts) })
           await roles[name](operator, userId, kind, given)
           context.print(`${name === 'grant' ? 'Granted' : 'Revoked'} ${kind} ${given}: ${options.email}.`)
         }),

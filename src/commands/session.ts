@@ -55,7 +55,7 @@ async function end(
   await withOperator(context, 'session end', async ({ operator, ...accounts }) => {
     const { userId } = await userByEmail(accounts, accounts.config, email)
     const ended = await createBrowsers(accounts).end(
-      operator.actingFor(userId),
+      operator.actAs(userId),
       id === undefined ? 'all' : { id },
     )
     if (ended === 0 && id !== undefined) throw new CommandError(`${email} has no browser ${id}.`)

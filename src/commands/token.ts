@@ -93,7 +93,7 @@ async function createToken(
   }
   await withOperator(context, 'token create', async accounts => {
     const { userId } = await userByEmail(accounts, accounts.config, email)
-    const { plain } = await tokensOf(context, accounts).issue(accounts.operator.actingFor(userId), {
+    const { plain } = await tokensOf(context, accounts).issue(accounts.operator.actAs(userId), {
       name,
       abilities: ability.length === 0 ? null : ability,
       expires_at: expiresAt === undefined ? null : new Date(expiresAt).toISOString(),
@@ -148,7 +148,7 @@ async function revokeTokens(
     const tokens = tokensOf(context, accounts)
     if (email !== undefined) {
       const { userId } = await userByEmail(accounts, config, email)
-      const ended = await tokens.revoke(operator.actingFor(userId), { except: null }, 'all')
+      const ended = await tokens.revoke(operator.actAs(userId), { except: null }, 'all')
       context.print(`Revoked ${ended} token${ended === 1 ? '' : 's'} of ${email}.`)
     } else if (id !== undefined) {
       const ended = await tokens.revokeAny(operator, id)
@@ -170,7 +170,7 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
     const missing = new CommandError(`There is no token ${id} of a user's.`)
     if (token === null) throw missing
     const { plain } = await tokensOf(context, accounts)
-      .rotate(operator.actingFor(token.userId), token.id, grace)
+      .rotate(operator.actAs(token.userId), token.id, grace)
       .catch(error => {
         // It has ended since it was found.
         throw error instanceof HttpError && error.statusCode === 404 ? missing : error

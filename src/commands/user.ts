@@ -96,7 +96,7 @@ async function setPassword(
 }
 
 const usersOf = (accounts: OperatorContext) =>
-  createUsers({ ...accounts, subjects: createStaffActions(accounts) })
+  createUsers({ ...accounts, staffActions: createStaffActions(accounts) })
 
 async function restore(context: CommandContext, email: string) {
   await withOperator(context, 'user restore', async accounts => {

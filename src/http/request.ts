@@ -7,15 +7,15 @@ export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000
 export const CLIENT_CLOSED_REQUEST = 499
 
 /** Whether a route, by its URL, is a health check: those answer however many requests there are. */
-export const isHealthCheck = (url = ''): boolean => url.startsWith('/health/')
+export const isHealthCheck = (url = ''): boolean => /^\/health(?:[/?]|$)/.test(url)
 
 /** The path of a request, without its query string. */
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
 
 /** What is received of an unread body, in bytes, to keep a connection: a new one would cost more. */
-const DISCARDED_BYTES = 65_536
+const MAX_DISCARDED_BYTES = 65_536
 
 /** Whether so much of a request's body may be still to come that its connection is better closed. */
-export const isUnderWay = ({ headers, complete }: IncomingMessage): boolean =>
+export const hasUnreadBody = ({ headers, complete }: IncomingMessage): boolean =>
   !complete &&
-  (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > DISCARDED_BYTES)
+  (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > MAX_DISCARDED_BYTES)

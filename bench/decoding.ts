@@ -1,7 +1,7 @@
-import { multipartPairs, parseForm, valuesOf } from '#src/http/form.ts'
+import { parseMultipartPairs, parseForm, nestPairs } from '#src/http/form.ts'
 import { requireFewValues } from '#src/input/json-size.ts'
 import { requestCeiling } from '#src/limits/ceiling.ts'
-import { clientAddresses } from '#src/limits/client-address.ts'
+import { clientAddressResolver } from '#src/limits/client-address.ts'
 
 const KILOBYTE = 1024
 const SIZES = [256, 512, 1024] as const
@@ -17,7 +17,7 @@ const part = (value: string) => `--x\r\nContent-Disposition: form-data; name="a"
 const fill = (text: string, size: number) => text.repeat(Math.ceil(size / text.length))
 
 const readForm = (text: string) => parseForm(text)
-const readMultipart = (text: string) => valuesOf(multipartPairs(MULTIPART, Buffer.from(text, 'latin1')))
+const readMultipart = (text: string) => nestPairs(parseMultipartPairs(MULTIPART, Buffer.from(text, 'latin1')))
 
 /** Bodies that cost the most for their size, by what they are read with. */
 const BODIES: [name: string, read: (text: string) => unknown, body: (size: number) => string][] = [
@@ -68,7 +68,7 @@ export function measureDecoding() {
 
 /** What counting a request for its address takes. */
 export function measureCeiling() {
-  const clientOf = clientAddresses([])
+  const clientOf = clientAddressResolver([])
   return ['198.51.100.7', '2001:db8:1:2::1'].map(address => {
     const ceiling = requestCeiling(Number.MAX_SAFE_INTEGER, () => performance.now())
     const { networks } = clientOf(address, undefined)

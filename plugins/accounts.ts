@@ -13,7 +13,7 @@ declare module 'fastify' {
   }
 }
 
-/** Adds how accounts begin, change their names and addresses, and end. */
+/** Adds the use-cases of accounts: registration, profile, e-mail address and deletion. */
 export default fp(
   async app => {
     const { config, clock, random, keys, attempts, credentials, login, mail, screening } = app
@@ -28,6 +28,6 @@ export default fp(
   },
   {
     name: 'accounts',
-    dependencies: ['after-answer', 'authority', 'keys', 'login', 'mail', 'screening', 'sessions'],
+    dependencies: ['after-response', 'authority', 'keys', 'login', 'mail', 'screening', 'sessions'],
   },
 )

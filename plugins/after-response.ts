@@ -1,41 +1,41 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { serviceUnavailable } from '#src/responses/errors.ts'
-import { background } from '#src/runtime/background.ts'
+import { backgroundQueue } from '#src/runtime/background-queue.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /**
-     * Has something done once the request is answered, one after the other: what must not be told by the time that an
-     * answer takes. It is lost when the server is killed before.
+     * Runs work after the response, one after the other. For work whose duration would reveal a secret (timing attack).
+     * It is lost if the process is killed before.
      *
-     * @param failure what is logged when it fails
-     * @throws {HttpError} 503 when too much waits already
+     * @param failure the log message for errors of the work
+     * @throws {HttpError} 503 if the queue is full
      */
-    afterAnswer(work: () => Promise<unknown>, failure: string): void
+    afterResponse(work: () => Promise<unknown>, failure: string): void
   }
 }
 
-/** Requests that wait for their work to be done, after their answer. */
-const WAITING = 1_000
+/** The capacity of the queue. */
+const MAX_WAITING = 1_000
 
-/** Adds `request.afterAnswer()`. */
+/** Adds `request.afterResponse()`. */
 export default fp(
   async app => {
-    const later = background(WAITING)
-    const promised = new WeakMap<FastifyRequest, { work: () => Promise<unknown>; failure: string }>()
+    const queue = backgroundQueue(MAX_WAITING)
+    const scheduled = new WeakMap<FastifyRequest, { work: () => Promise<unknown>; failure: string }>()
 
-    app.decorateRequest('afterAnswer', function (this: FastifyRequest, work, failure) {
-      if (later.isFull) throw serviceUnavailable()
-      promised.set(this, { work, failure })
+    app.decorateRequest('afterResponse', function (this: FastifyRequest, work, failure) {
+      if (queue.isFull) throw serviceUnavailable()
+      scheduled.set(this, { work, failure })
     })
     app.onRequestEnd(request => {
-      const found = promised.get(request)
+      const found = scheduled.get(request)
       if (found === undefined) return
-      later.run(found.work).catch(error => request.log.error({ err: error }, found.failure))
+      queue.run(found.work).catch(error => request.log.error({ err: error }, found.failure))
     })
-    app.addHook('onClose', later.close)
+    app.addHook('onClose', queue.close)
   },
-  // The work needs both, and so they are closed after it: what is registered last is closed first.
-  { name: 'after-answer', dependencies: ['database', 'mail', 'request-end'] },
+  // The work needs database and mail. Plugins are closed in reverse order of registration, so both are closed after it.
+  { name: 'after-response', dependencies: ['database', 'mail', 'request-end'] },
 )

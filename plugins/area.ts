@@ -3,12 +3,12 @@ import { areaStep } from '#src/http/steps/area.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** What all routes of an encapsulated part of the server are: its key in their config. */
+    /** The area of all routes of an encapsulated context: the key that is set in their config. */
     area?: 'isApi' | 'isWeb' | 'isPanel'
   }
 
   interface FastifyRequest {
-    /** Whether the request belongs to the API: to one of its routes, or to an unknown path under API_PATH. */
+    /** Whether the request belongs to the API, unknown paths under API_PATH included. */
     isApi: boolean
     /** Whether the request belongs to the panel, unknown paths included. */
     isPanel: boolean
@@ -17,14 +17,14 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Whether the route belongs to the API. */
     isApi?: boolean
-    /** Whether the route is for browsers alone: it has a session, whatever page the request comes from. */
+    /** Whether the route is for browsers: it has a session, regardless of the request's origin. */
     isWeb?: boolean
-    /** Whether the route is a page of the panel, or a form's: it is for browsers alone as well. */
+    /** Whether the route belongs to the panel. Implies {@link FastifyContextConfig.isWeb}. */
     isPanel?: boolean
   }
 }
 
-/** Marks the routes of the API and those for browsers, and requests as what they belong to. */
+/** Marks routes and requests by area: API, web and panel. */
 export default fp(
   async app => {
     app.addHook('onRoute', function (route) {

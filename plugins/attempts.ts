@@ -7,14 +7,14 @@ declare module 'fastify' {
     attempts: Attempts
   }
   interface FastifyRequest {
-    /** What is left of the limit that the request was counted for last; null when it was for none. */
-    attemptsLeft: { max: number; remaining: number } | null
-    /** Has the answer's headers tell how many attempts are left of a limit. */
-    tellAttempts(limit: { max: number; remaining: number }): void
+    /** The remaining attempts of the last limit that counted the request; null if none did. */
+    remainingAttempts: { max: number; remaining: number } | null
+    /** Sets the headers of the response to the remaining attempts of a limit. */
+    reportRemainingAttempts(limit: { max: number; remaining: number }): void
   }
 }
 
-/** Adds `app.attempts`, and tells callers in headers what is left. */
+/** Adds `app.attempts`, and reports remaining attempts in response headers. */
 export default fp(
   async app => {
     const { config, clock, monotonic, attemptCounts, metrics, log } = app
@@ -31,15 +31,15 @@ export default fp(
         log,
       }),
     )
-    app.decorateRequest('attemptsLeft', null)
-    app.decorateRequest('tellAttempts', function (this: FastifyRequest, limit) {
-      this.attemptsLeft = limit
+    app.decorateRequest('remainingAttempts', null)
+    app.decorateRequest('reportRemainingAttempts', function (this: FastifyRequest, limit) {
+      this.remainingAttempts = limit
     })
     app.addStep('onSend', {
-      run({ attemptsLeft: left }, reply) {
-        // A refusal tells of the limit that refused.
-        if (left === null || reply.statusCode === 429) return
-        reply.headers({ 'x-ratelimit-limit': left.max, 'x-ratelimit-remaining': left.remaining })
+      run({ remainingAttempts: limit }, reply) {
+        // The error already has the headers of the limit that refused.
+        if (limit === null || reply.statusCode === 429) return
+        reply.headers({ 'x-ratelimit-limit': limit.max, 'x-ratelimit-remaining': limit.remaining })
       },
     })
   },

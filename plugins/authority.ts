@@ -6,14 +6,14 @@ import { bearerCredential, type TokenCredential } from '#src/auth/token.ts'
 
 declare module 'fastify' {
   interface FastifyRequest extends Pick<Caller, 'authorized'> {
-    /** The token that came along, if the header has the form of one. */
+    /** Returns the token of the `Authorization` header; null if it is not well-formed. */
     bearerCredential(): TokenCredential | null
-    /** Whether the route asks for a password that was confirmed. */
-    readonly asksPassword: boolean
+    /** Whether the route requires password confirmation. */
+    readonly requiresPassword: boolean
   }
 }
 
-/** Adds `request.authorized()`, in which the caller's authority is asked again under lock. */
+/** Adds `request.authorized()`, which reads the caller's authority again under lock before a write. */
 export default fp(
   async app => {
     const { config, clock, database, identities } = app
@@ -22,7 +22,7 @@ export default fp(
     app.decorateRequest('bearerCredential', function (this: FastifyRequest) {
       return bearerCredential(this.headers.authorization ?? '')
     })
-    app.decorateRequest('asksPassword', {
+    app.decorateRequest('requiresPassword', {
       getter(this: FastifyRequest) {
         return this.routeConfig.access?.password !== undefined
       },

@@ -7,7 +7,7 @@ declare module 'fastify' {
   }
 }
 
-/** Adds `app.browsers`: those in which users are logged in. */
+/** Adds `app.browsers`: sessions and remembered devices of users. */
 export default fp(
   async app => {
     const { config, clock, database } = app

@@ -3,14 +3,14 @@ import type { ClientAddress } from '#src/limits/client-address.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whom the request is counted for while nobody is known to be calling. */
+    /** The client address to which limits count the requests of guests. */
     clientAddress: ClientAddress
     readonly userAgent: string | undefined
     readonly connection: { readonly destroyed: boolean }
   }
 }
 
-/** Adds where a request comes from: `request.clientAddress`, what limits by address go by, and its program and connection. */
+/** Adds `request.clientAddress`, which limits by address use, `request.userAgent` and `request.connection`. */
 export default fp(
   async app => {
     app.decorateRequest('clientAddress')

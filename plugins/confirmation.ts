@@ -1,25 +1,28 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { type Asks, ask, confirmationStep } from '#src/panel/confirmation.tsx'
+import { type ConfirmationBuilder, confirmationStep, sendConfirmation } from '#src/panel/confirmation.tsx'
 import type { Confirmation } from '#src/panel/confirmation-form.ts'
-import type { Faults } from '#src/panel/elements.tsx'
+import type { FieldErrors } from '#src/panel/elements.tsx'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** What is asked before a form of the panel is acted upon, unless its field `confirmed` says that it was. */
-    asks?: Asks
+    /** Builds the confirmation of the route's form, which is shown unless the form has the field `confirmed`. */
+    confirmation?: ConfirmationBuilder
   }
   interface FastifyReply {
-    /** Asks a question about the form of the request; once more, with what was wrong with the answer. */
-    ask(question: Confirmation, wrong?: { problem?: string; faults?: Faults }): Promise<this>
+    /** Sends the confirmation page for the form of the request; again with the errors of its own fields. */
+    askConfirmation(
+      confirmation: Confirmation,
+      errors?: { problem?: string; errors?: FieldErrors },
+    ): Promise<this>
   }
 }
 
-/** Asks before a route does what cannot be undone. */
+/** Asks for confirmation before actions that cannot be undone. */
 export default fp(
   async app => {
-    app.decorateReply('ask', function (this: FastifyReply, question, wrong) {
-      return ask(this, question, wrong)
+    app.decorateReply('askConfirmation', function (this: FastifyReply, confirmation, errors) {
+      return sendConfirmation(this, confirmation, errors)
     })
     app.addStep('preHandler', confirmationStep)
   },

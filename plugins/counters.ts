@@ -7,16 +7,16 @@ import { steadyClock } from '#src/runtime/steady-clock.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The counters of a kind: for what may be forgotten when memory runs out. */
+    /** Returns the counters of a kind. They may be lost when memory runs out. */
     countersOf(kind: string): Counters
-    /** Those of request rates. */
+    /** The counters of request rates. */
     counters: Counters
-    /** Counts what opens an account or reaches a person, in the database, where nothing is forgotten. */
+    /** Durable counters in the database, for attempts on accounts and for mails. */
     attemptCounts: AttemptCounts
   }
 }
 
-/** Adds what limits count with: in Redis if REDIS_URL is set and in memory otherwise, and in the database. */
+/** Adds the counters of limits: in Redis, or in memory without REDIS_URL, and durable ones in the database. */
 export default fp(
   async app => {
     const { config, clock, monotonic, log, database } = app

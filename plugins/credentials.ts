@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { Gauge } from 'prom-client'
 import { createCredentials, type PasswordCredentials } from '#src/accounts/credentials.ts'
-import { hashWorkers } from '#src/auth/hash-workers.ts'
+import { createHashWorkers } from '#src/auth/hash-workers.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
 
 declare module 'fastify' {
@@ -10,11 +10,11 @@ declare module 'fastify' {
   }
 }
 
-/** Adds `app.credentials`, whose work is done by threads of their own. */
+/** Adds `app.credentials`, which hashes passwords on worker threads. */
 export default fp(
   async app => {
     const { config, attempts, schedule, monotonic, metrics } = app
-    const workers = app.passwordWork === null ? hashWorkers() : null
+    const workers = app.passwordWork === null ? createHashWorkers() : null
     app.addHook('onClose', () => workers?.close())
     const credentials = createCredentials({
       config,
@@ -28,7 +28,7 @@ export default fp(
     app.decorate('credentials', credentials)
     new Gauge({
       name: 'passwords_waiting',
-      help: 'Requests that wait for their password to be checked or hashed, by lane.',
+      help: 'Requests that wait for a password to be verified or hashed, by lane.',
       labelNames: ['lane'],
       registers: [metrics.registry],
       collect() {

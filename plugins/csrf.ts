@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { bodyTokenStep, csrfStep } from '#src/http/steps/csrf.ts'
 
-/** Refuses changes in the name of a session that no page of ours can be shown to have asked for. */
+/** CSRF protection of unsafe requests with a session. */
 export default fp(
   async app => {
     app.addStep('onRequest', csrfStep(app.config))

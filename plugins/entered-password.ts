@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 
-/** Confirms the password that a form brings along instead of a confirmation, before anything else that it asks for. */
+/** Verifies the `current_password` of forms with `password: 'confirmed or entered'`, if it was not confirmed recently. */
 export default fp(
   async app => {
     app.addStep('preHandler', {

@@ -1,15 +1,15 @@
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { type ErrorRenderer, errorHandler } from '#src/http/error-handler.ts'
+import { createErrorHandler, type ErrorRenderer } from '#src/http/error-handler.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Has the errors of some requests answered in another way than as JSON. */
-    renderErrors(isFor: (request: FastifyRequest) => boolean, render: ErrorRenderer): void
+    /** Renders the errors of matching requests in another format than JSON. */
+    renderErrors(handles: (request: FastifyRequest) => boolean, render: ErrorRenderer): void
   }
 }
 
-/** Renders every error as Laravel's JSON, unless somebody else is to. */
+/** Renders errors as Laravel's JSON, unless another renderer handles the request. */
 export default fp(
   async app => {
     const renderers: [isFor: (request: FastifyRequest) => boolean, render: ErrorRenderer][] = []
@@ -18,7 +18,7 @@ export default fp(
     })
     const rendererOf = (request: FastifyRequest) => renderers.find(([isFor]) => isFor(request))?.[1] ?? null
     const { log, schedule, noteOutage } = app
-    app.setErrorHandler(errorHandler({ log, schedule, noteOutage, rendererOf }))
+    app.setErrorHandler(createErrorHandler({ log, schedule, noteOutage, rendererOf }))
   },
   { name: 'errors' },
 )

@@ -19,7 +19,7 @@ export default fp(
       store: events => insertEvents(app.database.kysely, events),
       onFailure(error, waiting) {
         if (!app.noteOutage(error))
-          log.warn({ err: error, events: waiting }, 'events could not be stored yet')
+          log.warn({ err: error, events: waiting }, 'events could not be stored, and will be retried')
       },
       clock,
       schedule,
@@ -28,7 +28,7 @@ export default fp(
     app.decorateRequest('record', function (this: FastifyRequest, event, details) {
       events.record(this, event, details)
     })
-    // After the answer, so that it takes the same time whether there is something to store or not.
+    // After the response, so that its duration does not reveal whether an event was recorded.
     app.onRequestEnd(() => events.flush())
     app.addHook('onClose', () => events.close())
   },

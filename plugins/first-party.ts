@@ -3,14 +3,14 @@ import { firstPartyStep } from '#src/http/steps/first-party.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whether the request has a session: one of ours in a browser, or a route that is for browsers alone. */
+    /** Whether the request may use a session: it is from a first party, or its route is for browsers. */
     isStateful: boolean
-    /** Why a request to the API is not stateful, for the log; null when it is, and where nobody asked. */
+    /** Why a request to the API is not stateful, for the log; null if it is, or was not checked. */
     notStatefulBecause: string | null
   }
 }
 
-/** Decides which requests have a session. */
+/** Decides which requests may use a session. */
 export default fp(
   async app => {
     app.decorateRequest('isStateful', false)

@@ -3,12 +3,12 @@ import { hostStep } from '#src/http/steps/host.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Whether the route answers whatever host the request names. */
+    /** Whether the route accepts any host. */
     anyHost?: boolean
   }
 }
 
-/** Refuses requests that name two hosts, and in production those that name another than ours. */
+/** Refuses requests with an ambiguous host, and in production those with an unknown host. */
 export default fp(async app => app.addStep('onRequest', hostStep(app)), {
   name: 'host',
   dependencies: ['steps'],

@@ -4,18 +4,18 @@ import { idempotentFormSteps } from '#src/panel/idempotent-forms.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** What the form of this request is known by while it is done; null for one that may be done twice. */
-    takenForm: string | null
+    /** The id of the form submission that this request is processing; null for other requests. */
+    formSubmission: string | null
   }
 }
 
-/** Has forms of the panel that are sent twice do once what they do. */
+/** Makes forms of the panel idempotent: a form that is submitted twice takes effect once. */
 export default fp(
   async app => {
-    app.decorateRequest('takenForm', null)
+    app.decorateRequest('formSubmission', null)
     const { take, finish } = idempotentFormSteps({ database: app.database, clock: app.clock, delay })
     app.addStep('preHandler', take)
     app.addStep('onSend', finish)
   },
-  { name: 'sent-once', dependencies: ['database', 'identify', 'panel', 'steps'] },
+  { name: 'idempotent-forms', dependencies: ['database', 'identify', 'panel', 'steps'] },
 )

@@ -2,34 +2,35 @@ import bearerAuth from '@fastify/bearer-auth'
 import fp from 'fastify-plugin'
 import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { identification } from '#src/http/steps/identify.ts'
+import { createIdentification } from '#src/http/steps/identify.ts'
+import type { MonotonicMillis } from '#src/runtime/units.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who is calling; null when nobody is known to. */
+    /** The authenticated caller; null for a guest. */
     identity: Identity | null
-    /** How that was found out, for the log and the metrics only; null when nobody asked. */
+    /** The outcome of authentication, for log and metrics; null if the route needs none. */
     authenticationOutcome: AuthenticationOutcome | null
-    /** When that began to be found out, in milliseconds of `app.monotonic`. */
-    identifiedAt: number
-    /** Whether it was found out once more, since the body came late. */
-    isIdentifiedAgain: boolean
+    /** When authentication started. */
+    identifiedAt: MonotonicMillis
+    /** Whether the caller was authenticated again after a late body. */
+    isReidentified: boolean
   }
 }
 
-/** Finds out who is calling, with the head of a request and once more when its body came late. */
+/** Authenticates requests in `onRequest`, and again if the body arrives late. */
 export default fp(
   async app => {
     app.decorateRequest('identity', null)
     app.decorateRequest('authenticationOutcome', null)
     app.decorateRequest('identifiedAt', 0)
-    app.decorateRequest('isIdentifiedAgain', false)
-    const { authenticate, identifyStep, identifyAgainStep } = identification({
+    app.decorateRequest('isReidentified', false)
+    const { authenticate, identifyStep, reidentifyStep } = createIdentification({
       config: app.config,
       identities: app.identities,
       sessions: app.sessions,
       devices: app.devices,
-      guess: app.attempts.guess,
+      guess: app.attempts.lookUpToken,
       metrics: app.metrics,
       clock: app.clock,
       monotonic: app.monotonic,
@@ -43,7 +44,7 @@ export default fp(
     })
     const verifyBearer = app.verifyBearerAuth as NonNullable<typeof app.verifyBearerAuth>
     app.addStep('onRequest', identifyStep(verifyBearer))
-    app.addStep('preValidation', identifyAgainStep)
+    app.addStep('preValidation', reidentifyStep)
   },
   {
     name: 'identify',

@@ -1,35 +1,32 @@
 import fp from 'fastify-plugin'
 import { followIdentityChanges } from '#src/database/identity-changes.ts'
-import { noteChangeStep, settleChangesStep } from '#src/http/steps/cache-invalidation.ts'
+import { awaitInvalidationStep, markChangeStep } from '#src/http/steps/cache-invalidation.ts'
 import { measureIdentityCache } from '#src/metrics/identity-cache.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whether a handler was called that may change something. */
+    /** Whether the handler may have changed something. */
     mayHaveChanged: boolean
   }
 }
 
-/** Has the cache of identities follow the database's changes, those of our own requests before they are answered. */
+/** Invalidates the identity cache on changes in the database, for writes of this server before their responses. */
 export default fp(
   async app => {
     const { database, monotonic, log, identityCache: cache } = app
     if (cache === null) return
-    /** Null before the first try. */
+    /** Null before the first attempt. */
     let isFollowing: boolean | null = null
     let changes: ReturnType<typeof followIdentityChanges> | undefined
     app.addHook('onReady', async () => {
       changes = followIdentityChanges(database, cache, monotonic, {
-        following() {
+        connected() {
           isFollowing = true
-          log.info('identities are remembered')
+          log.info('the identity cache is on')
         },
         interrupted(error) {
           if (isFollowing !== false) {
-            log.warn(
-              { err: error },
-              'identities are not remembered, since changes of them cannot be followed',
-            )
+            log.warn({ err: error }, 'the identity cache is off: changes in the database cannot be followed')
           }
           isFollowing = false
           app.readiness.forget()
@@ -39,10 +36,10 @@ export default fp(
     })
     app.addHook('onClose', () => changes?.close())
     app.decorateRequest('mayHaveChanged', false)
-    app.addStep('preHandler', noteChangeStep)
+    app.addStep('preHandler', markChangeStep)
     app.addStep(
       'onSend',
-      settleChangesStep(async () => changes?.settle()),
+      awaitInvalidationStep(async () => changes?.settle()),
     )
     measureIdentityCache(app.metrics.registry, cache, () => isFollowing === true)
   },

@@ -1,10 +1,11 @@
 import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
-import { type CompressedDocument, compressedDocument } from '#src/http/compressed-document.ts'
+import { type CompressedDocument, createCompressedDocument } from '#src/http/compressed-document.ts'
 import { documentInfo, type OpenApiDocument, securityOf, withQueryParameters } from '#src/openapi/document.ts'
 import { resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
+import type { Millis } from '#src/runtime/units.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -13,10 +14,10 @@ declare module 'fastify' {
   }
 }
 
-/** How long after the start the document is made, in milliseconds, unless somebody asks for it before. */
-const PREPARE_MS = 1_000
+/** The delay after the start before the document is rendered, unless a request needs it earlier. */
+const PREPARE_MS: Millis = 1_000
 
-/** Makes the OpenAPI document from the routes. */
+/** Builds the OpenAPI document from the routes. */
 export default fp(
   async app => {
     const declared: Endpoint[] = Object.values(ENDPOINTS)
@@ -42,20 +43,22 @@ export default fp(
           endpoints,
         ) as never,
     })
-    const json = compressedDocument({
+    const json = createCompressedDocument({
       type: 'application/json; charset=utf-8',
-      make: () => JSON.stringify(app.swagger()),
+      render: () => JSON.stringify(app.swagger()),
     })
-    const yaml = compressedDocument({
+    const yaml = createCompressedDocument({
       type: 'application/x-yaml; charset=utf-8',
-      make: () => app.swagger({ yaml: true }),
+      render: () => app.swagger({ yaml: true }),
     })
     app.decorate('specification', { json, yaml })
-    // Not at once: making it takes a tenth of a second. YAML takes half a one, and waits until somebody wants it.
+    // Not during the start, since it takes 0.1 s. YAML takes 0.5 s, and is rendered with its first request.
     let cancel = () => {}
     app.addHook('onListen', async () => {
       cancel = app.schedule(PREPARE_MS, () => {
-        json.prepare().catch(error => app.log.error({ err: error }, 'the specification was not made'))
+        json
+          .prepare()
+          .catch(error => app.log.error({ err: error }, 'the OpenAPI document could not be rendered'))
       })
     })
     app.addHook('onClose', async () => cancel())

@@ -1,14 +1,14 @@
 import fp from 'fastify-plugin'
 import { measureOverload } from '#src/metrics/overload.ts'
-import { countedLog } from '#src/runtime/counted-log.ts'
+import { throttledLog } from '#src/runtime/throttled-log.ts'
 
-/** Publishes how many requests wait to be begun and how many were shed, and logs the latter once a second. */
+/** Publishes queued and shed requests as metrics, and logs shed ones once a second. */
 export default fp(
   async app => {
     const { admission, metrics, schedule, log } = app
-    const shedding = countedLog<undefined>(schedule, {
-      first: () => log.warn('requests are shed: more come in than can be answered'),
-      further: (_kind, count) => log.warn({ count }, 'requests were shed within a second'),
+    const shedding = throttledLog<undefined>(schedule, {
+      first: () => log.warn('requests are shed: the server is overloaded'),
+      repeated: (_kind, count) => log.warn({ count }, 'further requests were shed within a second'),
     })
     admission.onShed(() => shedding('shed', undefined))
     measureOverload(metrics.registry, admission)

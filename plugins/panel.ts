@@ -2,36 +2,36 @@ import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ComponentChildren } from 'preact'
 import type { FlashMessage } from '#src/panel/flash.ts'
-import { noCorsStep, ownPageStep, withheldCookieStep } from '#src/panel/guards.ts'
-import { type PageOptions, panelResponses } from '#src/panel/responses.tsx'
+import { noCorsStep, sameOriginStep, withheldCookieStep } from '#src/panel/guards.ts'
+import { createPanelResponses, type PageOptions } from '#src/panel/responses.tsx'
 
 declare module 'fastify' {
   interface FastifyReply {
     /** Sends a page of the panel. */
-    page(page: PageOptions, content: ComponentChildren): Promise<this>
-    /** Leads to a page of the panel, which says what was done. */
-    done(path: string, what: FlashMessage): this
-    /** Where the same form leads when it is sent once more; null as long as nothing was done. */
-    leadsTo: string | null
+    sendPage(page: PageOptions, content: ComponentChildren): Promise<this>
+    /** Redirects to a page of the panel, which shows a flash message. */
+    redirectWithFlash(path: string, message: FlashMessage): this
+    /** Where a repeated submission of the form is redirected; null if the form had no effect. */
+    repeatLocation: string | null
   }
 }
 
-/** Draws the panel's pages and errors, and keeps pages of other origins away from them. */
+/** Renders the pages and errors of the panel, and protects it from other origins. */
 export default fp(
   async app => {
     const { config, random, sessions } = app
-    const { page, refuse } = panelResponses({ config, random, sessions })
+    const { page, refuse } = createPanelResponses({ config, random, sessions })
     app.renderErrors(request => request.isPanel, refuse)
-    app.decorateReply('page', function (this: FastifyReply, options, content) {
+    app.decorateReply('sendPage', function (this: FastifyReply, options, content) {
       return page(this, options, content)
     })
-    app.decorateReply('leadsTo', null)
-    app.decorateReply('done', function (this: FastifyReply, path, what) {
-      this.leadsTo = `${path}?done=sent-before`
-      return this.redirect(`${path}?done=${what}`, 303)
+    app.decorateReply('repeatLocation', null)
+    app.decorateReply('redirectWithFlash', function (this: FastifyReply, path, message) {
+      this.repeatLocation = `${path}?done=sent-before`
+      return this.redirect(`${path}?done=${message}`, 303)
     })
     app.addStep('guard', withheldCookieStep(sessions))
-    app.addStep('guard', ownPageStep(config.appUrl.host))
+    app.addStep('guard', sameOriginStep(config.appUrl.host))
     app.addStep('onSend', noCorsStep)
   },
   { name: 'panel', dependencies: ['area', 'errors', 'sessions', 'steps'] },

@@ -1,7 +1,7 @@
 import fp from 'fastify-plugin'
 import { preflightStep } from '#src/http/steps/cors.ts'
 
-/** Answers preflights, which have their headers by then. */
+/** Responds to preflights. The headers are set by plugins/cors.ts. */
 export default fp(async app => app.addStep('onRequest', preflightStep), {
   name: 'preflight',
   dependencies: ['cors', 'steps'],

@@ -3,12 +3,12 @@ import fp from 'fastify-plugin'
 import { MINUTE_MS } from '#src/auth/time.ts'
 import { rateLimitStep } from '#src/http/steps/rate-limit.ts'
 
-/** Limits how often a caller uses the API, the login and the panel in a minute. */
+/** Limits the requests of a caller per minute. */
 export default fp(
   async app => {
     const { config, counters, clock, metrics } = app
 
-    /** What the limiter counts with: its own memory and Redis know neither our clock nor how to go on alone. */
+    /** Replaces the plugin's stores, which support neither an injected clock nor a fallback without Redis. */
     class Store implements FastifyRateLimitStore {
       incr(key: string, callback: (error: Error | null, result?: { current: number; ttl: number }) => void) {
         counters.hit(`api:${key}`, MINUTE_MS).then(

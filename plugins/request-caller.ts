@@ -6,24 +6,24 @@ import { unauthenticated } from '#src/responses/errors.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who calls. Throws 401 where nobody is known to. */
+    /** Returns the authenticated caller. Throws 401 for guests. */
     caller(): Identity
-    /** Who calls in a session. Throws 401 for everybody else. */
+    /** Returns the caller of a session. Throws 401 for guests and tokens. */
     sessionCaller(): SessionIdentity
-    /** The user who calls. Throws 401 where nobody is known to. */
+    /** Returns the authenticated user. Throws 401 for guests. */
     user(): User
-    /** Asks again whether the route lets its caller, as the caller is known by now. Throws 401, 403 or 423. */
+    /** Checks the route's access again, for the current identity. Throws 401, 403 or 423. */
     requireAccess(): void
-    /** Lets only those go on who are neither banned from everything nor owe a second factor. Throws 403. */
-    requireStanding(): void
-    /** Lets only those go on whose token allows something. Throws 403. */
+    /** Refuses users who are banned from everything or must set up a second factor first. Throws 403. */
+    requireUnrestricted(): void
+    /** Refuses tokens without an ability. Throws 403. */
     requireAbility(ability: Ability): void
-    /** Whether the user of the request's session has not confirmed the password lately. A token owes none. */
+    /** Whether the caller must confirm the password first. Always false for tokens. */
     owesPassword(): boolean
   }
 }
 
-/** Adds what handlers and use-cases ask of a request's caller. */
+/** Adds the checks of a request's caller that handlers and use-cases use. */
 export default fp(
   async app => {
     const { accessGuard: guard } = app
@@ -41,8 +41,8 @@ export default fp(
     app.decorateRequest('requireAccess', function (this: FastifyRequest) {
       guard.requireAccess(this)
     })
-    app.decorateRequest('requireStanding', function (this: FastifyRequest) {
-      guard.requireStanding(this.identity)
+    app.decorateRequest('requireUnrestricted', function (this: FastifyRequest) {
+      guard.requireUnrestricted(this.identity)
     })
     app.decorateRequest('requireAbility', function (this: FastifyRequest, ability: Ability) {
       guard.requireAbility(this.identity, ability)

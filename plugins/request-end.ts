@@ -1,31 +1,31 @@
 import fp from 'fastify-plugin'
-import { type OnRequestEnd, requestEnds } from '#src/http/request-end.ts'
+import { createRequestEnds, type RequestEndListener } from '#src/http/request-end.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Has something done once for each request that has a reply, after its answer was sent, or its client has hung up
-     * and there is nothing more to do for it.
+     * Calls a listener once for each request: after its response was sent, or after a client disconnect, when its handler
+     * is done.
      */
-    onRequestEnd(act: OnRequestEnd): void
+    onRequestEnd(listener: RequestEndListener): void
   }
   interface FastifyRequest {
-    /** Whether the answer is decided, and on its way. */
-    isAnswered: boolean
-    /** Whether the answer was sent, or there is nobody left to send it to. */
-    isOver: boolean
+    /** Whether the handler is done and the response is being sent. */
+    isResponding: boolean
+    /** Whether the response was sent, or the client has disconnected. */
+    isEnded: boolean
   }
 }
 
 /** Adds `app.onRequestEnd()`. */
 export default fp(
   async app => {
-    const { add, watchStep, answeredStep, sent } = requestEnds()
+    const { add, watchStep, respondedStep, sent } = createRequestEnds()
     app.decorate('onRequestEnd', add)
-    app.decorateRequest('isAnswered', false)
-    app.decorateRequest('isOver', false)
+    app.decorateRequest('isResponding', false)
+    app.decorateRequest('isEnded', false)
     app.addStep('onRequest', watchStep)
-    app.addStep('onSend', answeredStep)
+    app.addStep('onSend', respondedStep)
     app.addHook('onResponse', (request, reply, done) => {
       sent(request, reply)
       done()

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
-import { requestLog } from '#src/http/request-log.ts'
+import { createRequestLog } from '#src/http/request-log.ts'
 
-/** Writes one line for each request that LOG_REQUESTS asks for. */
-export default fp(async app => app.onRequestEnd(requestLog(app.config)), {
+/** Logs requests, as configured by LOG_REQUESTS. */
+export default fp(async app => app.onRequestEnd(createRequestLog(app.config)), {
   name: 'request-log',
   dependencies: ['client-address', 'identify', 'request-end'],
 })

@@ -1,18 +1,18 @@
 import fp from 'fastify-plugin'
-import { requestTimeouts } from '#src/http/request-timeout.ts'
+import { createRequestTimeouts } from '#src/http/request-timeout.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Whether it was answered 503 since it took too long: nothing else is to be waited for. */
-    isGivenUp: boolean
+    /** Whether the request has timed out: no step needs to delay its response. */
+    isTimedOut: boolean
   }
 }
 
-/** Answers requests 503 that are not answered within REQUEST_TIMEOUT. */
+/** Responds with 503 to requests that take longer than REQUEST_TIMEOUT. */
 export default fp(
   async app => {
-    const timeouts = requestTimeouts(app.config.requestTimeout * 1_000, app)
-    app.decorateRequest('isGivenUp', false)
+    const timeouts = createRequestTimeouts(app.config.requestTimeout * 1_000, app)
+    app.decorateRequest('isTimedOut', false)
     app.addStep('onRequest', {
       run(_request, reply) {
         timeouts.begin(reply)

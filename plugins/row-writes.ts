@@ -1,10 +1,10 @@
 import fp from 'fastify-plugin'
-import { rowStep } from '#src/http/steps/access.ts'
+import { loadRowStep } from '#src/http/steps/access.ts'
 
-/** Has the row of a path judged and written in one statement, where a route's loader does that. */
+/** Runs loaders that find, authorize and write a row in one statement. */
 export default fp(
   async app => {
-    app.addStep('preHandler', rowStep(app.accessGuard, 'preHandler'))
+    app.addStep('preHandler', loadRowStep(app.accessGuard, 'preHandler'))
   },
   { name: 'row-writes', dependencies: ['access', 'user-writes'] },
 )

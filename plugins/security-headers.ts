@@ -1,10 +1,10 @@
 import fp from 'fastify-plugin'
-import { securityHeaders } from '#src/http/security-headers.ts'
+import { buildSecurityHeaders } from '#src/http/security-headers.ts'
 
-/** Puts the security headers on every answer, and the request's id. */
+/** Sets the security headers and `X-Request-Id` of every response. */
 export default fp(
   async app => {
-    const headers = securityHeaders(app.config)
+    const headers = buildSecurityHeaders(app.config)
     app.addStep('onRequest', {
       run(request, reply) {
         reply.headers(headers).header('x-request-id', request.id)

@@ -2,42 +2,42 @@ import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createSecurityMails } from '#src/accounts/security-mails.ts'
 import { createTokenReminders } from '#src/accounts/token-reminders.ts'
-import { background } from '#src/runtime/background.ts'
+import { backgroundQueue } from '#src/runtime/background-queue.ts'
 
-/** Events that wait to be told. */
-const WAITING = 1_000
+/** The capacity of the queue. */
+const MAX_WAITING = 1_000
 
 /**
- * Tells users by mail what happens to their accounts, after the answer: `request.record()` is where all of it passes.
- * Users are reminded of tokens that end soon.
+ * Sends security mails about recorded events, after the response: all events pass `request.record()`. Also sends reminders
+ * of tokens that expire soon.
  */
 export default fp(
   async app => {
     const { config, clock, random, log, attemptCounts, identities, schedule, mail } = app
     const { kysely } = app.database
-    const later = background(WAITING)
+    const queue = backgroundQueue(MAX_WAITING)
     const mails = createSecurityMails({ config, kysely, clock, random, attemptCounts, mail })
 
-    const promised = new WeakMap<FastifyRequest, (() => Promise<void>)[]>()
-    const begin = (request: FastifyRequest, work: () => Promise<void>) => {
-      if (later.isFull) {
-        request.log.warn('a mail about an account was not sent: too many wait to be written')
+    const scheduled = new WeakMap<FastifyRequest, (() => Promise<void>)[]>()
+    const enqueue = (request: FastifyRequest, work: () => Promise<void>) => {
+      if (queue.isFull) {
+        request.log.warn('a security mail was not sent: the queue is full')
         return
       }
-      later.run(work).catch(error => {
+      queue.run(work).catch(error => {
         if (!app.noteOutage(error)) {
-          request.log.error({ err: error }, 'a mail about an account could not be sent')
+          request.log.error({ err: error }, 'a security mail could not be sent')
         }
       })
     }
     app.onRequestEnd(request => {
-      for (const work of promised.get(request) ?? []) begin(request, work)
+      for (const work of scheduled.get(request) ?? []) enqueue(request, work)
     })
     app.events.onRecorded((recorded, request) => {
-      const work = mails.about(recorded, request)
+      const work = mails.notificationOf(recorded, request)
       if (work === null) return
-      if (request.isOver) begin(request, work)
-      else promised.set(request, [...(promised.get(request) ?? []), work])
+      if (request.isEnded) enqueue(request, work)
+      else scheduled.set(request, [...(scheduled.get(request) ?? []), work])
     })
 
     const reminders = createTokenReminders({
@@ -47,16 +47,16 @@ export default fp(
       clock,
       schedule,
       mail,
-      run: later.run,
+      run: queue.run,
       onFailure(error) {
         if (!app.noteOutage(error))
-          log.error({ err: error }, 'users could not be reminded of tokens that end')
+          log.error({ err: error }, 'reminders of expiring tokens could not be sent')
       },
     })
     if (config.mailSecurityEvents.has('token-ending')) app.addHook('onReady', async () => reminders.start())
     app.addHook('onClose', async () => {
       reminders.stop()
-      await later.close()
+      await queue.close()
     })
   },
   {

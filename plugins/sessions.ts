@@ -13,7 +13,7 @@ declare module 'fastify' {
     devices: Devices
   }
   interface FastifyRequest {
-    /** The session that a stateful request came with, or was given; null as long as there is none. */
+    /** The session of a stateful request, existing or new; null if there is none yet. */
     session: Session | null
     sessionFailure: SessionFailure | null
     sessionReadAt: number
@@ -40,21 +40,21 @@ export default fp(
     app.decorate('sessions', createSessions({ config, database, identities, clock, monotonic, random }))
     const { sessions } = app
     const signingKey = () => keys.signing()[0]
-    const guess: Parameters<typeof createDevices>[0]['guess'] = (holder, digest, lookUp) =>
-      app.attempts.guess(holder as FastifyRequest, digest, lookUp)
+    const lookUpToken: Parameters<typeof createDevices>[0]['lookUpToken'] = (holder, digest, lookUp) =>
+      app.attempts.lookUpToken(holder as FastifyRequest, digest, lookUp)
     app.decorate(
       'devices',
-      createDevices({ config, database, identities, sessions, signingKey, guess, clock, random }),
+      createDevices({ config, database, identities, sessions, signingKey, lookUpToken, clock, random }),
     )
-    // No answer waits for that to be written.
+    // After the response: no response waits for this write.
     app.onRequestEnd(request => {
       app.devices
         .acknowledge(request)
         .catch(error =>
-          request.log.warn({ err: error }, 'it could not be stored that a device has its token'),
+          request.log.warn({ err: error }, 'the acknowledgement of a device token could not be stored'),
         )
     })
-    // Values are ours and need no encoding: what the plugin writes is the rest.
+    // The plugin only serializes attributes: cookie values need no encoding.
     await app.register(cookie, { hook: false })
     const { serializeCookie } = app
     app.addStep('onSend', sessionCookieStep({ config, sessions, serializeCookie, noteOutage, clock, delay }))

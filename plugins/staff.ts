@@ -8,7 +8,7 @@ import { createUsers, type Users } from '#src/accounts/users.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    subjects: StaffActions
+    staffActions: StaffActions
     users: Users
     roles: Roles
     bans: Bans
@@ -16,17 +16,17 @@ declare module 'fastify' {
   }
 }
 
-/** Adds what staff do to users and roles. */
+/** Adds the use-cases of staff: users, roles, bans and notifications. */
 export default fp(
   async app => {
     const { config, clock, database, mail } = app
     const { kysely } = database
-    const subjects = createStaffActions({ kysely, config })
-    app.decorate('subjects', subjects)
-    app.decorate('users', createUsers({ kysely, config, clock, subjects }))
-    app.decorate('roles', createRoles({ kysely, config, subjects }))
-    app.decorate('bans', createBans({ kysely, config, clock, subjects, tellBanned: mail.sendBan }))
-    app.decorate('notifications', createNotifications({ config, clock, uuid: randomUUID, subjects }))
+    const staffActions = createStaffActions({ kysely, config })
+    app.decorate('staffActions', staffActions)
+    app.decorate('users', createUsers({ kysely, config, clock, staffActions }))
+    app.decorate('roles', createRoles({ kysely, config, staffActions }))
+    app.decorate('bans', createBans({ kysely, config, clock, staffActions, sendBanMail: mail.sendBan }))
+    app.decorate('notifications', createNotifications({ config, clock, uuid: randomUUID, staffActions }))
   },
   { name: 'staff', dependencies: ['authority', 'database', 'events', 'mail'] },
 )

@@ -1,39 +1,39 @@
 import fp from 'fastify-plugin'
-import { routeStepLists } from '#src/http/route-steps.ts'
+import { createRouteStepLists } from '#src/http/route-steps.ts'
 import { type Phase, type RouteSteps, runSteps, type Step } from '#src/http/step.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Adds a step to the pipeline, behind those that its phase has already. */
+    /** Appends a step to a phase of the pipeline. */
     addStep(phase: Phase, step: Step): void
   }
   interface FastifyContextConfig {
-    /** The steps that requests to the route pass: filled in when the server starts. */
+    /** The steps of the route, selected when the server starts. */
     steps?: RouteSteps
   }
   interface FastifyRequest {
-    /** What the route says of itself. Fastify makes it anew each time that it is asked. */
+    /** The config of the route. Cached, since Fastify creates the object on each access. */
     routeConfig: FastifyContextConfig & { url?: string }
     steps: RouteSteps
-    /** Whether the guards wait for the body, since the CSRF token can only be there. */
+    /** Whether the guards run after the body is read, since the CSRF token can only be there. */
     awaitsBody: boolean
   }
 }
 
-/** Adds `app.addStep()`, and runs for each request the steps that its route needs, chosen once when the server starts. */
+/** Adds `app.addStep()`, and runs the steps of each request's route. They are selected once, when the server starts. */
 export default fp(
   async app => {
-    const lists = routeStepLists()
-    app.decorate('addStep', lists.add)
-    app.addHook('onRoute', lists.addRoute)
-    // Not sooner: encapsulated parts of the server complete the options of their routes.
-    app.addHook('onReady', async () => lists.choose())
+    const stepLists = createRouteStepLists()
+    app.decorate('addStep', stepLists.add)
+    app.addHook('onRoute', stepLists.addRoute)
+    // Not earlier: encapsulated contexts complete the options of their routes.
+    app.addHook('onReady', async () => stepLists.choose())
     app.decorateRequest('routeConfig')
     app.decorateRequest('steps')
     app.decorateRequest('awaitsBody', false)
     app.addHook('onRequest', (request, reply, done) => {
       request.routeConfig = request.routeOptions.config
-      request.steps = lists.of(request.routeConfig)
+      request.steps = stepLists.of(request.routeConfig)
       runSteps(request.steps.onRequest, request, reply, done)
     })
     app.addHook('preValidation', (request, reply, done) => {

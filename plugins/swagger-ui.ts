@@ -9,11 +9,11 @@ export default fp(
     await app.register(async scope => {
       scope.addHook('onRoute', route => {
         route.config = { ...route.config, access: { auth: 'none' } }
-        // Swagger UI's own would write the whole document anew for each request.
+        // Swagger UI's handler would serialize the document for each request.
         const document = { '/docs/json': json, '/docs/yaml': yaml }[route.url]
         if (document !== undefined) route.handler = (request, reply) => document.send(request, reply)
       })
-      // A page of ours whose requests back to us carry where they come from.
+      // Its requests to the API need a referrer to count as first-party.
       scope.addHook('onRequest', async (_request, reply) => {
         reply.header('referrer-policy', 'same-origin').header('cache-control', 'no-cache')
       })

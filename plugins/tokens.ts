@@ -6,7 +6,7 @@ import { createTokens, type Tokens } from '#src/accounts/tokens.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     tokens: Tokens
-    /** Revokes the token that somebody has found, if it is one, and tells its user. Throws 429. */
+    /** Revokes a leaked token if it is valid, and notifies its user. Throws 429. */
     reportLeakedToken(reporter: FastifyRequest, text: string): Promise<void>
   }
 }
@@ -24,7 +24,7 @@ export default fp(
         identities,
         config,
         attempts,
-        tellOwner: owner => app.mail.notify('tokenLeaked', owner, text => text(owner)),
+        notifyOwner: owner => app.mail.notify('tokenLeaked', owner, text => text(owner)),
       }),
     )
   },

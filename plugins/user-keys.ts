@@ -5,8 +5,8 @@ import { fillUserKeys } from '#src/database/user-keys.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Fills in the keys by which names and e-mail addresses are compared, for users that others added or renamed. What
-     * cannot be written yet is written the next time.
+     * Fills in the normalized keys of names and e-mail addresses, for users that other programs added or renamed. Failed
+     * writes are retried with the next call.
      */
     fillUserKeys(): Promise<void>
   }
@@ -21,15 +21,15 @@ export default fp(
     app.decorate('fillUserKeys', async () => {
       try {
         const { filled, collisions } = await fillUserKeys(app.database.kysely)
-        if (filled > 0) log.info({ users: filled }, 'names and e-mail addresses have got their keys')
+        if (filled > 0) log.info({ users: filled }, 'keys of names and e-mail addresses were filled in')
         if (collisions.length > 0) {
           log.warn(
             { collisions },
-            'users have e-mail addresses that are forms of one: each logs in with the exact one; see "user collisions"',
+            'users have equivalent e-mail addresses: each logs in with the exact one; see "user collisions"',
           )
         }
       } catch (error) {
-        if (!app.noteOutage(error)) log.warn({ err: error }, 'keys of users could not be written yet')
+        if (!app.noteOutage(error)) log.warn({ err: error }, 'keys of users could not be written')
       }
     })
     let timer: NodeJS.Timeout | undefined

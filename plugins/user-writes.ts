@@ -1,19 +1,19 @@
 import fp from 'fastify-plugin'
-import { serializeUserWritesStep } from '#src/http/steps/serialize-user-writes.ts'
+import { userWriteBulkheadStep } from '#src/http/steps/user-write-bulkhead.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Ends the request's share in what its user may write at once; null while it has none. */
-    endWrite: (() => void) | null
+    /** Releases the request's slot for concurrent writes of its user; null if it has none. */
+    releaseWriteSlot: (() => void) | null
   }
 }
 
-/** Bounds how many requests of one user change something at the same time. */
+/** Limits the concurrent write requests of one user (bulkhead). */
 export default fp(
   async app => {
-    app.decorateRequest('endWrite', null)
-    app.addStep('authorize', serializeUserWritesStep(app.config.databaseConnections))
-    app.onRequestEnd(request => request.endWrite?.())
+    app.decorateRequest('releaseWriteSlot', null)
+    app.addStep('authorize', userWriteBulkheadStep(app.config.databaseConnections))
+    app.onRequestEnd(request => request.releaseWriteSlot?.())
   },
   { name: 'user-writes', dependencies: ['identify', 'request-end', 'steps'] },
 )

@@ -8,51 +8,50 @@ import type { PasswordWork } from '#src/auth/password.ts'
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
 import type { Database } from '#src/database/connect.ts'
-import { type NoteOutage, outages } from '#src/database/outages.ts'
+import { type LogOutage, outageLog } from '#src/database/outages.ts'
 import { onClientError } from '#src/http/client-error.ts'
-import { type Drain, drain } from '#src/http/drain.ts'
-import { forwardedBy } from '#src/http/forwarded.ts'
-import { answerFrameworkError } from '#src/http/framework-error.ts'
-import { type Gate, requestGate } from '#src/http/gate.ts'
+import { createDrain, type Drain } from '#src/http/drain.ts'
+import { createForwardedReader } from '#src/http/forwarded.ts'
+import { createFrameworkErrorHandler } from '#src/http/framework-error.ts'
+import { createGate, type Gate } from '#src/http/gate.ts'
 import { loggerOptions } from '#src/http/logger.ts'
 import { withMethodOverride } from '#src/http/method-override.ts'
-import { type Admission, admission, withAdmission } from '#src/http/overload.ts'
+import { type Admission, createAdmission, withAdmission } from '#src/http/overload.ts'
 import { ROUTER_OPTIONS } from '#src/http/request.ts'
 import { requestLogger } from '#src/http/request-logger.ts'
 import { withOriginForm } from '#src/http/request-target.ts'
-import { securityHeaders } from '#src/http/security-headers.ts'
-import { httpServer } from '#src/http/server.ts'
+import { buildSecurityHeaders } from '#src/http/security-headers.ts'
+import { createHttpServer } from '#src/http/server.ts'
 import { lazyValidators } from '#src/http/validators.ts'
 import type { Deliver } from '#src/mail/mailer.ts'
 import { BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
 import { type Schedule, scheduleTimer } from '#src/runtime/schedule.ts'
+import type { Bytes, EpochMillis, Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { pipeline } from './pipeline.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     database: Database
-    /** What is decided by the head of a request. */
+    /** Checks of a request's head that run before routing. */
     gate: Gate
-    /** Milliseconds since the epoch. */
-    clock: () => number
-    /** Milliseconds since a moment that does not change: for durations, which go on when the clock is set. */
-    monotonic: () => number
-    /** Does something once some milliseconds have passed. */
+    clock: () => EpochMillis
+    /** For durations, which must not change when the system clock is set. */
+    monotonic: () => MonotonicMillis
+    /** Runs a function after a delay. */
     schedule: Schedule
-    /** Which requests are begun, and when. */
+    /** Starts, queues or sheds requests. */
     admission: Admission
-    /** Has an outage of the database logged now and then, whoever notices it. */
-    noteOutage: NoteOutage
-    /** Ends the service of requests before the server is closed. */
+    /** Logs an outage of the database, throttled. Returns whether the error is one. */
+    noteOutage: LogOutage
+    /** Drains connections before the server is closed. */
     drain: Drain
-    /** That many random bytes. */
-    random: (size: number) => Buffer
-    /** Waits for some milliseconds. */
-    delay: (ms: number) => Promise<unknown>
-    /** Brings mails on their way, if not MAIL_URL does. */
+    /** Returns cryptographically random bytes. */
+    random: (size: Bytes) => Buffer
+    delay: (ms: Millis) => Promise<unknown>
+    /** Delivers mails instead of MAIL_URL; null to use MAIL_URL. */
     deliverMail: Deliver | null
-    /** Checks and hashes passwords, if not threads of the server's own do. */
+    /** Verifies and hashes passwords instead of worker threads; null to use worker threads. */
     passwordWork: PasswordWork | null
   }
 }
@@ -60,25 +59,25 @@ declare module 'fastify' {
 export interface AppOptions {
   config: Config
   database: Database
-  clock?: () => number
-  monotonic?: () => number
+  clock?: () => EpochMillis
+  monotonic?: () => MonotonicMillis
   schedule?: Schedule
-  random?: (size: number) => Buffer
-  delay?: (ms: number) => Promise<unknown>
-  /** Brings mails on their way; MAIL_URL does unless given. */
+  random?: (size: Bytes) => Buffer
+  delay?: (ms: Millis) => Promise<unknown>
+  /** Delivers mails. MAIL_URL by default. */
   deliverMail?: Deliver
-  /** Checks and hashes passwords; threads of the server's own do unless given. */
+  /** Verifies and hashes passwords. Worker threads by default. */
   passwordWork?: PasswordWork
-  /** Where the log goes; standard output unless given. */
+  /** The output of the log. Standard output by default. */
   logStream?: { write(line: string): void }
 }
 
-/** The longest that a part of the server may take to load, in milliseconds: a busy machine takes its time. */
-const START_TIMEOUT_MS = 120_000
+/** The timeout for loading a plugin. Long, since machines may be busy. */
+const START_TIMEOUT_MS: Millis = 120_000
 
 /**
- * The server, complete but not listening: plugins/ and then routes/ are loaded by the first `ready()`,
- * `inject()` or `listen()`. The database is closed with it.
+ * Builds the server without listening. Plugins and routes are loaded by the first `ready()`, `inject()` or `listen()`.
+ * Closing the server closes the database.
  */
 export function buildApp({
   config,
@@ -92,11 +91,11 @@ export function buildApp({
   passwordWork,
   logStream,
 }: AppOptions): FastifyInstance {
-  const headers = securityHeaders(config)
-  const forwarded = forwardedBy(config.trustedProxies)
-  const gate = requestGate(config, forwarded, monotonic)
-  const admissions = admission({ monotonic })
-  const draining = drain({ schedule, monotonic })
+  const headers = buildSecurityHeaders(config)
+  const forwarded = createForwardedReader(config.trustedProxies)
+  const gate = createGate(config, forwarded, monotonic)
+  const admission = createAdmission({ monotonic })
+  const drain = createDrain({ schedule, monotonic })
   const app = fastify({
     logger: loggerOptions(config.logLevel, logStream),
     logController: new LogController({ disableRequestLogging: true }),
@@ -105,14 +104,14 @@ export function buildApp({
     requestIdHeader: false,
     trustProxy: forwarded.trustProxy,
     bodyLimit: BODY_LIMIT_BYTES,
-    // With what comes before Fastify's router.
+    // Wraps Fastify's handler with the layers that run before its router.
     serverFactory: handle =>
-      httpServer(
+      createHttpServer(
         config.requestTimeout * 1_000,
-        draining,
+        drain,
         withOriginForm(
           withAdmission(
-            admissions,
+            admission,
             { headers, admits: gate.admits, monotonic, schedule },
             withMethodOverride(handle, { admits: gate.admits, schedule }),
           ),
@@ -120,15 +119,14 @@ export function buildApp({
       ),
     pluginTimeout: START_TIMEOUT_MS,
     routerOptions: ROUTER_OPTIONS,
-    // Laravel tells of every fault at once; bodies are bounded, and so is the work.
+    // Laravel reports all validation errors at once. The work is bounded, since bodies are.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     schemaController: { compilersFactory: { buildValidator: lazyValidators } },
     clientErrorHandler: onClientError,
-    frameworkErrors: answerFrameworkError({ headers, gate, clock }),
+    frameworkErrors: createFrameworkErrorHandler({ headers, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
-  // Schemas of answers describe them. What is in an answer was chosen by then, and a serializer made of each schema
-  // would take seconds of every start.
+  // Response schemas are documentation only. Compiling a serializer from each would add seconds to every start.
   app.setSerializerCompiler(() => JSON.stringify)
 
   app.decorate('config', config)
@@ -137,9 +135,9 @@ export function buildApp({
   app.decorate('gate', gate)
   app.decorate('monotonic', monotonic)
   app.decorate('schedule', schedule)
-  app.decorate('admission', admissions)
-  app.decorate('drain', draining)
-  app.decorate('noteOutage', outages(schedule, app.log))
+  app.decorate('admission', admission)
+  app.decorate('drain', drain)
+  app.decorate('noteOutage', outageLog(schedule, app.log))
   app.decorate('random', random)
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)
@@ -156,7 +154,7 @@ export function buildApp({
   ] as const) {
     app.register(async scope => {
       scope.decorate('area', area)
-      // A folder `_name` is a parameter of the path.
+      // A folder `_name` becomes the path parameter `:name`.
       await scope.register(autoload, { dir: join(root, folder), options: { prefix }, routeParams: true })
     })
   }

@@ -4,18 +4,18 @@ import { readFileSync } from 'node:fs'
 import { text } from 'node:stream/consumers'
 import { parseEnv } from 'node:util'
 
-/** Loading the server takes seconds on a busy machine. Until it handles signals itself, it has nothing to finish. */
+/** Loading the server may take seconds. Until it handles these signals itself, there is nothing to drain. */
 const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const
-const stopAtOnce = () => process.exit(0)
-// Process 1 of a container ignores signals that it does not handle.
-if (process.argv[2] === 'serve') for (const signal of STOP_SIGNALS) process.once(signal, stopAtOnce)
+const exit = () => process.exit(0)
+// The kernel ignores signals to process 1 of a container that have no handler.
+if (process.argv[2] === 'serve') for (const signal of STOP_SIGNALS) process.once(signal, exit)
 
 const { CommanderError } = await import('commander')
 const { program } = await import('#src/commands/program.ts')
 const { askSecretly } = await import('#src/commands/terminal.ts')
 
-/** The variables of `.env`, if there is one, under those of the environment. */
-function environment(): Record<string, string | undefined> {
+/** Returns the variables of the environment and of `.env`. The environment takes precedence. */
+function readEnvironment(): Record<string, string | undefined> {
   try {
     return { ...parseEnv(readFileSync('.env', 'utf8')), ...process.env }
   } catch (error) {
@@ -24,14 +24,14 @@ function environment(): Record<string, string | undefined> {
   }
 }
 
-const oneLine = (message: string) => message.trim().replace(/\s*\n\s*/g, '; ')
+const toOneLine = (message: string) => message.trim().replace(/\s*\n\s*/g, '; ')
 
-// Whoever reads the output may stop, as in `serve | head`: without these an error would end the process.
+// Without a listener, EPIPE of a closed reader (`serve | head`) would end the process.
 for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
 
 try {
   const command = program({
-    environment: environment(),
+    environment: readEnvironment(),
     print: line => process.stdout.write(`${line}\n`),
     warn: line => process.stderr.write(`${line}\n`),
     readInput: () => text(process.stdin),
@@ -41,7 +41,7 @@ try {
     clock: Date.now,
     random: randomBytes,
     handleSignals() {
-      for (const signal of STOP_SIGNALS) process.off(signal, stopAtOnce)
+      for (const signal of STOP_SIGNALS) process.off(signal, exit)
     },
   })
   await command.parseAsync()
@@ -49,7 +49,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : 2
   } else {
-    process.stderr.write(`error: ${oneLine(error instanceof Error ? error.message : String(error))}\n`)
+    process.stderr.write(`error: ${toOneLine(error instanceof Error ? error.message : String(error))}\n`)
     process.exitCode = 1
   }
 }

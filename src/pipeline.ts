@@ -2,7 +2,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import access from '../plugins/access.ts'
 import accounts from '../plugins/accounts.ts'
-import afterAnswer from '../plugins/after-response.ts'
+import afterResponse from '../plugins/after-response.ts'
 import area from '../plugins/area.ts'
 import attempts from '../plugins/attempts.ts'
 import authority from '../plugins/authority.ts'
@@ -21,11 +21,11 @@ import errors from '../plugins/errors.ts'
 import events from '../plugins/events.ts'
 import firstParty from '../plugins/first-party.ts'
 import host from '../plugins/host.ts'
-import sentOnce from '../plugins/idempotent-forms.ts'
+import idempotentForms from '../plugins/idempotent-forms.ts'
 import identify from '../plugins/identify.ts'
 import identityChanges from '../plugins/identity-changes.ts'
 import keys from '../plugins/keys.ts'
-import activity from '../plugins/last-use.ts'
+import lastUse from '../plugins/last-use.ts'
 import login from '../plugins/login.ts'
 import mail from '../plugins/mail.ts'
 import metrics from '../plugins/metrics.ts'
@@ -52,78 +52,78 @@ import tokens from '../plugins/tokens.ts'
 import userKeys from '../plugins/user-keys.ts'
 import userWrites from '../plugins/user-writes.ts'
 
-/** What steps stand on: they come first, and are closed last. */
+/** Services that steps depend on. They are registered first, and closed last. */
 const SERVICES: readonly FastifyPluginAsync[] = [
-  steps, // runs for each request the steps that its route needs
-  errors, // answers errors in Laravel's JSON
-  requestEnd, // tells when a request is over, also when its client hung up
-  metrics, // counts and measures
-  overload, // publishes what waits and what was shed
+  steps, // runs the steps of each request's route
+  errors, // renders errors as Laravel's JSON
+  requestEnd, // calls listeners after the response or a client disconnect
+  metrics, // counts and measures requests
+  overload, // publishes queued and shed requests
   database, // identities and readiness
-  identityChanges, // has the cache of identities follow the database, before changes are answered
-  counters, // of request rates in memory or Redis, of attempts in the database
-  keys, // APP_KEY and the keys before it
-  mail, // to users; what is under way when the server stops gets a few seconds
-  events, // what happens to accounts
+  identityChanges, // invalidates the identity cache, before the responses to writes
+  counters, // request rates in memory or Redis, attempts in the database
+  keys, // APP_KEY and its previous keys
+  mail, // to users; at shutdown, mails in progress get a few seconds
+  events, // the audit log
 ]
 
 /**
- * The steps that every request passes, in this order. A step may have parts in later phases (src/http/step.ts), which run in
- * the same order.
+ * The steps of every request, in this order. A plugin may add steps to later phases too (src/http/step.ts), which run in the
+ * same order.
  */
 const STEPS: readonly FastifyPluginAsync[] = [
-  // With the head of the request. What refuses comes behind the headers that every answer has.
-  requestTimeout, // 503 when it is not answered in time
-  area, // marks what it belongs to: API, website, panel
-  securityHeaders, // on every answer
-  host, // 400 for two hosts, or for one that is not ours
-  clientAddress, // whom limits count it for while nobody is known to call
-  cors, // which pages of other origins may read the answer
-  ceiling, // 429 for far more than any limit allows, before anything is looked up
-  body, // 408 for a form that was read for its method and came too slowly; reads bodies, and makes Laravel's input of them
-  preflight, // 204 for a browser that asks what it may send
-  firstParty, // whether its cookies count
-  attempts, // bounds on tries of passwords, codes and tokens, which the next steps ask
-  sessions, // sends the cookies of sessions and remembered browsers with the answer
-  identify, // who calls: by session, remembered browser or bearer token; once more when the body came late
+  // In onRequest. Steps that refuse come after those that set the headers of every response.
+  requestTimeout, // 503 after REQUEST_TIMEOUT
+  area, // API, website or panel
+  securityHeaders, // of every response
+  host, // 400 for an ambiguous or unknown host
+  clientAddress, // the address that limits count
+  cors, // which other origins may read the response
+  ceiling, // 429 over the ceiling of an address, before any lookup
+  body, // 408 for a slow form with a method override; parses and normalizes bodies
+  preflight, // 204 for CORS preflights
+  firstParty, // whether the request may use a session
+  attempts, // attempt limits for passwords, codes and tokens, which the next steps use
+  sessions, // cookies of sessions and remembered devices
+  identify, // authenticates by session, remembered device or bearer token; again after a late body
   rateLimit, // 429 for too many requests of a user or an address
-  csrf, // 419 for a change in a session that no page of ours asked for; its guards may wait for the body's token
-  userWrites, // 503 when too many writes of one user wait, before any row is read
-  access, // 401, 403, 404, 405 as the route declares; then loads the row that the path names: 404, 403
-  panel, // 403 for a form of the panel from a page of another origin
-  // With the body, once its schema has accepted it.
-  sentOnce, // leads a form of the panel that was sent twice to where it led
-  enteredPassword, // 422 without the password that a form brings along
-  confirmation, // asks before a form does what cannot be undone
-  rowWrites, // 404, 403 where one statement finds, judges and writes a row
-  requestLog, // one line, once it is over
+  csrf, // 419 without proof of origin; may run the guards after the body is read
+  userWrites, // 503 for too many concurrent writes of one user, before any row is read
+  access, // 401, 403, 404, 405 as the route declares; then loads the row of the path: 404, 403
+  panel, // 403 for a form of the panel from another origin
+  // In preHandler, after validation.
+  idempotentForms, // redirects repeated submissions of a form to the first one's target
+  enteredPassword, // 422 for a missing or wrong password in a form
+  confirmation, // the confirmation page, before actions that cannot be undone
+  rowWrites, // 404, 403 where one statement finds, authorizes and writes a row
+  requestLog, // one line per request, after it has ended
 ]
 
-/** What handlers call, and what runs beside requests. */
-const USE_CASES: readonly FastifyPluginAsync[] = [
-  requestCaller, // what a handler asks of whoever calls
-  authority, // asks again under lock before a write that gives or takes power
-  afterAnswer, // work whose time no answer may tell
+/** Use-cases that handlers call, and background work. */
+const USE_CASE_PLUGINS: readonly FastifyPluginAsync[] = [
+  requestCaller, // checks of a request's caller
+  authority, // reads the caller's authority again under lock, before a write
+  afterResponse, // work whose duration must not be observable
   screening, // of new names, addresses and passwords
-  credentials, // passwords, checked and hashed in turns
-  passwords, // confirming, changing and resetting them
+  credentials, // verifies and hashes passwords, within a queue
+  passwords, // confirms, changes and resets passwords
   secondFactor,
   login,
-  accounts, // registering, profile, e-mail addresses, the account's end
+  accounts, // registration, profile, e-mail address, deletion
   tokens,
   browsers, // the sessions and devices of a user
-  staff, // users, roles, bans and notifications, for those who run the place
-  securityMails, // tells users what happens to their accounts
-  activity, // when tokens and sessions were last used
-  userKeys, // keys by which names and addresses are compared
-  openapi, // the document, made of the routes
+  staff, // users, roles, bans and notifications
+  securityMails, // notifies users of events of their accounts
+  lastUse, // last-use notes of tokens and sessions
+  userKeys, // normalized keys of names and e-mail addresses
+  openapi, // the OpenAPI document
   swaggerUi,
 ]
 
-/** Registers all plugins, in the order that is written down above: nothing depends on the names of files. */
+/** Registers all plugins in the order of the lists above, not by file name. */
 export const pipeline = fp(
   async app => {
-    for (const plugin of [...SERVICES, ...STEPS, ...USE_CASES]) await app.register(plugin)
+    for (const plugin of [...SERVICES, ...STEPS, ...USE_CASE_PLUGINS]) await app.register(plugin)
   },
   { name: 'pipeline' },
 )

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import fastify from 'fastify'
 import t from 'tap'
-import { canonicalAddress } from '#src/auth/address-list.ts'
-import { forwardedBy } from '#src/http/forwarded.ts'
+import { canonicalizeAddress } from '#src/auth/address-list.ts'
+import { createForwardedReader } from '#src/http/forwarded.ts'
 
 const address = fc.constantFrom('127.0.0.1', '10.0.0.1', '198.51.100.7', '::ffff:10.0.0.2', 'fc00::1')
 const host = fc.constantFrom('a.test', 'b.test:8000', '[::1]:80', '', ' ')
@@ -16,11 +16,11 @@ t.test('who sent a request, and to where, is what Fastify says', async t => {
     ['loopback', 'uniquelocal'],
     ['10.0.0.0/8', '127.0.0.0/8'],
   ]) {
-    const forwarded = forwardedBy(proxies)
+    const forwarded = createForwardedReader(proxies)
     const app = fastify({ trustProxy: forwarded.trustProxy })
     t.teardown(() => app.close())
     app.get('/', async request => ({
-      fastify: [canonicalAddress(request.ip), request.host],
+      fastify: [canonicalizeAddress(request.ip), request.host],
       ours: [forwarded.addressOf(request.raw), forwarded.hostOf(request.raw)],
     }))
     const headers = fc.record(
@@ -73,12 +73,12 @@ t.test('an address has one spelling', async t => {
     ['\0', null],
     ["127.0.0.1' or 1=1", null],
   ] as const) {
-    t.equal(canonicalAddress(spelled), address, spelled)
+    t.equal(canonicalizeAddress(spelled), address, spelled)
   }
 })
 
 t.test('X-Forwarded-For in any spelling, and what is no address in it', async t => {
-  const { addressOf } = forwardedBy(['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
+  const { addressOf } = createForwardedReader(['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
   for (const [forwarded, address] of [
     ['198.51.100.7', '198.51.100.7'],
     ['203.0.113.9, 198.51.100.7:5000', '198.51.100.7'],
@@ -103,7 +103,7 @@ t.test('X-Forwarded-For in any spelling, and what is no address in it', async t 
 t.test('of a connection that has ended already there is no address', async t => {
   const ended = { socket: {}, headers: { 'x-forwarded-for': '10.0.0.1', host: 'a' } }
   for (const proxies of [[], ['*'], ['10.0.0.1']]) {
-    const { addressOf, hostOf } = forwardedBy(proxies)
+    const { addressOf, hostOf } = createForwardedReader(proxies)
     t.equal(addressOf(ended as never), '')
     t.equal(hostOf(ended as never), 'a')
   }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
-import { admission, withAdmission } from '#src/http/overload.ts'
+import { createAdmission, withAdmission } from '#src/http/overload.ts'
 import { testClock } from './support/app.ts'
 
 /** One turn of the event loop. */
@@ -14,7 +14,7 @@ const turns = async (count: number) => {
 
 t.test('requests are begun in slices of time', async t => {
   const clock = testClock()
-  const { admit, ...counts } = admission({ monotonic: clock })
+  const { admit, ...counts } = createAdmission({ monotonic: clock })
   t.ok(counts)
   const begun: number[] = []
   /** A request whose synchronous part takes half a slice. */
@@ -37,7 +37,7 @@ t.test('requests are begun in slices of time', async t => {
 
 t.test('what promises have left to do counts as the work of their request', async t => {
   const clock = testClock()
-  const { admit } = admission({ monotonic: clock })
+  const { admit } = createAdmission({ monotonic: clock })
   const begun: number[] = []
   admit(() => clock.advance(2))
   for (let id = 1; id <= 4; id++) {
@@ -53,7 +53,7 @@ t.test('what promises have left to do counts as the work of their request', asyn
 
 t.test('load is shed once the first in the queue has waited for too long', async t => {
   const clock = testClock()
-  const gate = admission({ monotonic: clock })
+  const gate = createAdmission({ monotonic: clock })
   let heard = 0
   gate.onShed(() => {
     heard += 1
@@ -88,7 +88,7 @@ t.test('load is shed once the first in the queue has waited for too long', async
 
 t.test('a queue of thousands keeps its order', async t => {
   const clock = testClock()
-  const gate = admission({ monotonic: clock })
+  const gate = createAdmission({ monotonic: clock })
   const begun: number[] = []
   gate.admit(() => clock.advance(2))
   for (let id = 0; id < 5_000; id++) gate.admit(() => begun.push(id))
@@ -101,7 +101,7 @@ t.test('a queue of thousands keeps its order', async t => {
 
 t.test('over HTTP', async t => {
   const clock = testClock()
-  const gate = admission({ monotonic: clock })
+  const gate = createAdmission({ monotonic: clock })
   const handled: string[] = []
   const handle = ({ url = '' }: IncomingMessage, response: ServerResponse) => {
     handled.push(url)

@@ -6,7 +6,7 @@
 import { externalProfiles, playlists } from '#src/api/endpoints.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
-import { costOf } from '#src/query/cost.ts'
+import { estimateCost } from '#src/query/cost.ts'
 import { createFinder } from '#src/query/find.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
@@ -74,7 +74,7 @@ for (const [endpoint, question] of QUESTIONS) {
     )
     best = Math.min(best, performance.now() - begun)
   }
-  const { total } = costOf(endpoint, query)
+  const { total } = estimateCost(endpoint, query)
   console.log(
     `| ${best.toFixed(1)} | ${Math.round(total)} | ${endpoint.resource.type} ${question.slice(0, 80)} |`,
   )

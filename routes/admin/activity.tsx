@@ -8,7 +8,7 @@ import { olderActivityPath } from '#src/panel/paths.ts'
 
 const EVENTS_PER_PAGE = 50
 
-/** What happened to the user's account, newest first. */
+/** Lists the events of the user's account, newest first. */
 const activity: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/activity',
@@ -19,11 +19,11 @@ const activity: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { before } = request.query
       const events = await listEvents(app.database.kysely, request.user().id, {
-        most: EVENTS_PER_PAGE,
+        limit: EVENTS_PER_PAGE,
         before: typeof before === 'string' ? rowId(before) : null,
       })
       const last = events.length === EVENTS_PER_PAGE ? events.at(-1) : undefined
-      return reply.page(
+      return reply.sendPage(
         { title: 'Activity', active: 'Activity' },
         <Events events={events} older={last === undefined ? null : olderActivityPath(last.id)} />,
       )

@@ -3,9 +3,9 @@ import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { isYes, Remember } from '#src/input/account.ts'
 import { EnteredPassword } from '#src/input/values.ts'
-import { ANYBODY, HIDDEN, LEAVING } from '#src/panel/access.ts'
+import { HIDDEN, LOGOUT, PUBLIC } from '#src/panel/access.ts'
 import { destinationOf, isLoggedIn, redirectToDestination, To } from '#src/panel/after-login.ts'
-import { BLANK, type Returned } from '#src/panel/elements.tsx'
+import { EMPTY_FORM, type FormState } from '#src/panel/elements.tsx'
 import { Login } from '#src/panel/pages/login.tsx'
 import { CHALLENGE_PATH, LOGIN_PATH } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
@@ -17,17 +17,17 @@ const Credentials = Type.Object({
   to: To,
 })
 
-const show = (reply: FastifyReply, to: unknown, returned: Returned & { problem?: string } = BLANK) =>
-  reply.page(
-    { title: 'Log in', problem: returned.problem },
-    <Login returned={returned} to={destinationOf(to)} />,
+const show = (reply: FastifyReply, to: unknown, formState: FormState & { problem?: string } = EMPTY_FORM) =>
+  reply.sendPage(
+    { title: 'Log in', problem: formState.problem },
+    <Login formState={formState} to={destinationOf(to)} />,
   )
 
-/** Logging in and out. */
+/** Logs users in and out. */
 const login: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/login',
-    { config: { access: ANYBODY }, schema: { ...HIDDEN, querystring: Type.Object({ to: To }) } },
+    { config: { access: PUBLIC }, schema: { ...HIDDEN, querystring: Type.Object({ to: To }) } },
     async (request, reply) =>
       isLoggedIn(request) ? redirectToDestination(reply, request.query.to) : show(reply, request.query.to),
   )
@@ -35,23 +35,23 @@ const login: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/login',
     {
-      config: { access: ANYBODY },
+      config: { access: PUBLIC },
       schema: { ...HIDDEN, body: Credentials },
-      errorHandler: rerenderForm((_request, reply, returned) => show(reply, returned.entered.to, returned)),
+      errorHandler: rerenderForm((_request, reply, formState) => show(reply, formState.values.to, formState)),
     },
     async (request, reply) => {
       const { email, password, remember, to } = request.body
       if (isLoggedIn(request)) return redirectToDestination(reply, to)
-      const owed = await app.login.enter(request, { email, password, remember: isYes(remember) })
+      const owed = await app.login.logIn(request, { email, password, remember: isYes(remember) })
       if (owed === 'nothing') return redirectToDestination(reply, to)
       const path = destinationOf(to)
       return reply.redirect(`${CHALLENGE_PATH}${path === null ? '' : `?to=${path}`}`, 303)
     },
   )
 
-  app.post('/logout', { config: { access: LEAVING }, schema: HIDDEN }, async (request, reply) => {
+  app.post('/logout', { config: { access: LOGOUT }, schema: HIDDEN }, async (request, reply) => {
     await app.login.logOut(request)
-    return reply.done(LOGIN_PATH, 'logged-out')
+    return reply.redirectWithFlash(LOGIN_PATH, 'logged-out')
   })
 }
 

@@ -2,16 +2,16 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { isYes } from '#src/input/account.ts'
-import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
-import { NotMe, NotMeImpossible, Secured } from '#src/panel/pages/not-me.tsx'
+import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
+import { InvalidSecurityLink, NotMe, Secured } from '#src/panel/pages/not-me.tsx'
 
-/** Users who may do nothing else can end what is not theirs as well: what counts is the token. */
-const access = { ...ANYBODY, whileBanned: true, beforeSecondFactor: true } as const
+/** Open to banned users as well: the token authorizes the action. */
+const access = { ...PUBLIC, whileBanned: true, beforeSecondFactor: true } as const
 
 const TITLE = 'This was not me'
 
 const notMe: FastifyPluginAsyncTypebox = async app => {
-  const refuse = (reply: FastifyReply) => reply.code(404).page({ title: TITLE }, <NotMeImpossible />)
+  const refuse = (reply: FastifyReply) => reply.code(404).sendPage({ title: TITLE }, <InvalidSecurityLink />)
 
   app.get(
     '/not-me',
@@ -22,7 +22,7 @@ const notMe: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const link = await app.accounts.findSecurityLink(request, request.query.token)
       if (link === null) return refuse(reply)
-      return reply.page({ title: TITLE }, <NotMe name={link.name} token={link.token.reveal()} />)
+      return reply.sendPage({ title: TITLE }, <NotMe name={link.name} token={link.token.reveal()} />)
     },
   )
 
@@ -43,7 +43,7 @@ const notMe: FastifyPluginAsyncTypebox = async app => {
       const secured = await app.accounts.secure(request, request.body.token, { revokesTokens })
       if (secured === null) return refuse(reply)
       const { tokens, isMailed } = secured
-      return reply.page(
+      return reply.sendPage(
         { title: TITLE },
         <Secured tokens={revokesTokens ? tokens : null} isMailed={isMailed} />,
       )

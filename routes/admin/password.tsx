@@ -4,7 +4,7 @@ import { Type } from 'typebox'
 import { isYes } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
-import { BLANK, type Returned } from '#src/panel/elements.tsx'
+import { EMPTY_FORM, type FormState } from '#src/panel/elements.tsx'
 import { Password } from '#src/panel/pages/account.tsx'
 import { PASSWORD_PATH } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
@@ -16,13 +16,13 @@ const Change = Type.Object({
   revoke_tokens: Type.Optional(Type.Unknown()),
 })
 
-const show = (reply: FastifyReply, returned: Returned & { problem?: string } = BLANK) =>
-  reply.page(
-    { title: 'Password', active: 'Password', problem: returned.problem },
-    <Password returned={returned} />,
+const show = (reply: FastifyReply, formState: FormState & { problem?: string } = EMPTY_FORM) =>
+  reply.sendPage(
+    { title: 'Password', active: 'Password', problem: formState.problem },
+    <Password formState={formState} />,
   )
 
-/** Changing the user's own password. */
+/** Changes the user's password. */
 const password: FastifyPluginAsyncTypebox = async app => {
   app.get('/password', { config: { access: LOGGED_IN }, schema: HIDDEN }, (_request, reply) => show(reply))
 
@@ -31,14 +31,14 @@ const password: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: LOGGED_IN },
       schema: { ...HIDDEN, body: Change },
-      errorHandler: rerenderForm((_request, reply, returned) => show(reply, returned)),
+      errorHandler: rerenderForm((_request, reply, formState) => show(reply, formState)),
     },
     async (request, reply) => {
       const { current_password: current, password_confirmation: repeated, revoke_tokens } = request.body
       const revokeTokens = isYes(revoke_tokens) || app.config.revokeTokensOnPasswordChange
       const entered = { current, password: request.body.password, repeated, revokeTokens }
       await app.passwords.change(request, entered)
-      return reply.done(PASSWORD_PATH, 'password-changed')
+      return reply.redirectWithFlash(PASSWORD_PATH, 'password-changed')
     },
   )
 }

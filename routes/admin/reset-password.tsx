@@ -3,9 +3,9 @@ import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
 import { isYes, optionalText } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
-import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
+import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
 import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
-import { BLANK, type Returned } from '#src/panel/elements.tsx'
+import { EMPTY_FORM, type FormState } from '#src/panel/elements.tsx'
 import { NewPassword } from '#src/panel/pages/login.tsx'
 import { LOGIN_PATH } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
@@ -20,13 +20,17 @@ const Reset = Type.Object({
   revoke_tokens: Type.Optional(Type.Unknown()),
 })
 
-/** Setting a new password, by the link of a mail. */
+/** Sets a new password with the link of a mail. */
 const resetPassword: FastifyPluginAsyncTypebox = async app => {
-  const show = (reply: FastifyReply, token: unknown, returned: Returned & { problem?: string } = BLANK) =>
-    reply.page(
-      { title: 'New password', problem: returned.problem },
+  const show = (
+    reply: FastifyReply,
+    token: unknown,
+    formState: FormState & { problem?: string } = EMPTY_FORM,
+  ) =>
+    reply.sendPage(
+      { title: 'Set a new password', problem: formState.problem },
       <NewPassword
-        returned={returned}
+        formState={formState}
         token={typeof token === 'string' ? token : null}
         revokesTokens={app.config.revokeTokensOnPasswordReset}
       />,
@@ -34,7 +38,7 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
 
   app.get(
     '/reset-password',
-    { config: { access: ANYBODY }, schema: { ...HIDDEN, querystring: Link } },
+    { config: { access: PUBLIC }, schema: { ...HIDDEN, querystring: Link } },
     async (request, reply) =>
       isLoggedIn(request) ? redirectToDestination(reply) : show(reply, request.query.token),
   )
@@ -42,10 +46,10 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/reset-password',
     {
-      config: { access: ANYBODY },
+      config: { access: PUBLIC },
       schema: { ...HIDDEN, body: Reset },
-      errorHandler: rerenderForm((_request, reply, returned) =>
-        show(reply, returned.entered.token, returned),
+      errorHandler: rerenderForm((_request, reply, formState) =>
+        show(reply, formState.values.token, formState),
       ),
     },
     async (request, reply) => {
@@ -53,7 +57,7 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
       const revokeTokens = isYes(revoke_tokens)
       await app.passwordResets.complete(request, { token, email, password, repeated, revokeTokens })
-      return reply.done(LOGIN_PATH, 'password-reset')
+      return reply.redirectWithFlash(LOGIN_PATH, 'password-reset')
     },
   )
 }

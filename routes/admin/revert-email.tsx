@@ -1,21 +1,21 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { ANYBODY, HIDDEN } from '#src/panel/access.ts'
-import { EmailReverted, RevertEmail, RevertImpossible } from '#src/panel/pages/revert-email.tsx'
+import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
+import { EmailReverted, RevertEmail, RevertRefused } from '#src/panel/pages/revert-email.tsx'
 
-/** Users who may do nothing else can bring their address back as well: what counts is the token. */
-const access = { ...ANYBODY, whileBanned: true, beforeSecondFactor: true } as const
+/** Open to banned users as well: the token authorizes the action. */
+const access = { ...PUBLIC, whileBanned: true, beforeSecondFactor: true } as const
 
-const TITLE = 'Your old e-mail address'
+const TITLE = 'Restore your e-mail address'
 
-const OVER =
-  'This link counts no more: it was used, is older than seven days, or was replaced by a later revert.'
-const TAKEN = 'Another account uses this address by now. Tell those who run the place.'
+const INVALID =
+  'This link is no longer valid: it was used, is older than seven days, or a later change was reverted.'
+const TAKEN = 'Another account now uses this address. Please contact the site staff.'
 
 const revert: FastifyPluginAsyncTypebox = async app => {
   const refuse = (reply: FastifyReply, status: number, reason: string) =>
-    reply.code(status).page({ title: TITLE }, <RevertImpossible reason={reason} />)
+    reply.code(status).sendPage({ title: TITLE }, <RevertRefused reason={reason} />)
 
   app.get(
     '/revert-email',
@@ -25,8 +25,11 @@ const revert: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const found = await app.email.findRevert(request.query.token)
-      if (found === null) return refuse(reply, 404, OVER)
-      return reply.page({ title: TITLE }, <RevertEmail email={found.email} token={found.token.reveal()} />)
+      if (found === null) return refuse(reply, 404, INVALID)
+      return reply.sendPage(
+        { title: TITLE },
+        <RevertEmail email={found.email} token={found.token.reveal()} />,
+      )
     },
   )
 
@@ -38,9 +41,9 @@ const revert: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const reverted = await app.email.revert(request, request.body.token)
-      if (reverted === 'over') return refuse(reply, 404, OVER)
+      if (reverted === 'over') return refuse(reply, 404, INVALID)
       if (reverted === 'taken') return refuse(reply, 409, TAKEN)
-      return reply.page({ title: TITLE }, <EmailReverted email={reverted.email} />)
+      return reply.sendPage({ title: TITLE }, <EmailReverted email={reverted.email} />)
     },
   )
 }

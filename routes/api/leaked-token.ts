@@ -5,7 +5,7 @@ import { noContent } from '#src/api/responses.ts'
 const Body = Type.Object({
   token: Type.String({
     maxLength: 4096,
-    description: 'As it was found, `{id}|{secret}` or the secret alone.',
+    description: 'The token as found: `{id}|{secret}`, or the secret alone.',
     examples: ['42|gkeZ2Vk1TzAVksSA9sQEkyM9EaEvyDaTaK4eEBPk0eeb2480'],
   }),
 })
@@ -20,12 +20,14 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'leaked-token',
         tags: ['token'],
-        summary: 'Revoke a token that was found',
+        summary: 'Revoke a leaked token',
         description:
-          'For scanners of leaked secrets, and whoever else finds one. Its user is told by mail. The answer is the same whether it was a token or not.',
+          'For secret scanners, and for anyone who finds a token. Its user is notified by mail. The response is the same for valid and invalid tokens.',
         body: Body,
         response: {
-          204: noContent('If it was a token, it is revoked, with its successor and all that they issued.'),
+          204: noContent(
+            'If the token was valid, it was revoked, with its successor and all tokens that they issued.',
+          ),
         },
       },
     },

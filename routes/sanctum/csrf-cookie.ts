@@ -9,14 +9,14 @@ const csrfCookie: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'sanctum.csrf-cookie',
         tags: ['session'],
-        summary: 'Get the cookies of a session',
+        summary: 'Get the session cookies',
         description:
-          'Sets the session cookie and `XSRF-TOKEN`, whose value every change has to send back as the header `X-XSRF-TOKEN`. Browsers ask for it once, before they log in; other answers refresh both.',
-        response: { 204: noContent('The cookies are set.') },
+          'Sets the session cookie and `XSRF-TOKEN`. Unsafe requests must send the value of the latter in the header `X-XSRF-TOKEN`. Needed once, before login; later responses refresh both cookies.',
+        response: { 204: noContent('The cookies were set.') },
       },
     },
     async (request, reply) => {
-      await app.sessions.offer(request, true)
+      await app.sessions.ensureSession(request, true)
       return reply.code(204).send(null)
     },
   )

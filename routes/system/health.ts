@@ -14,9 +14,9 @@ const health: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'health.live',
         tags: ['system'],
-        summary: 'Tell whether the process runs',
-        description: 'Answers as long as the process can answer at all, whatever the database does.',
-        response: { 200: Health('live', 'The process runs.') },
+        summary: 'Check whether the process is running',
+        description: 'Responds regardless of the state of the database.',
+        response: { 200: Health('live', 'The process is running.') },
       },
     },
     async () => ({ status: 'live' }),
@@ -30,13 +30,13 @@ const health: FastifyPluginAsyncTypebox = async app => {
         schema: {
           operationId: path === '/health' ? 'health.show' : 'health.ready',
           tags: ['system'],
-          summary: 'Tell whether requests can be served',
+          summary: 'Check whether requests can be served',
           description:
-            'Returns 200 once the database can be reached and all migrations have run, until the server is told to stop.',
+            'Returns 200 if the database is reachable and migrated, until the server begins to shut down.',
           response: {
             200: Health('ready', 'Requests can be served.'),
             503: unavailable(
-              'The database cannot be reached, migrations have not run yet, or the server is stopping.',
+              'The database is not reachable or not migrated, or the server is shutting down.',
             ),
           },
         },

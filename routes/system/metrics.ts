@@ -6,7 +6,7 @@ import { MESSAGES } from '#src/responses/messages.ts'
 
 const metrics: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
-  // Where nobody may see them there is no such path.
+  // Without access for any client the route does not exist.
   if (!hasMetrics(config)) return
 
   app.get(
@@ -18,7 +18,7 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
         tags: ['system'],
         summary: 'Show the metrics',
         description:
-          'Durations of requests by route, authentications by outcome, and requests over a limit, in the text format of Prometheus. With `METRICS_TOKEN` it takes that as a bearer token. Without, it is there for the machine itself in `APP_ENV=local`, and for nobody otherwise. `METRICS_PORT` moves it to a port of its own.',
+          'Returns request durations by route, authentications by outcome, requests over a limit and more, in the text format of Prometheus. Requires `METRICS_TOKEN` as a bearer token. Without `METRICS_TOKEN` it is available only with `APP_ENV=local`, from the machine itself. With `METRICS_PORT` it is served on that port instead.',
         produces: ['text/plain'],
         response: {
           200: success(

@@ -10,9 +10,9 @@ const openapi: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'openapi.show',
         tags: ['system'],
-        summary: 'Show this specification',
+        summary: 'Show the OpenAPI document',
         description:
-          'Returns the OpenAPI document, made from the routes that run: compressed for those who accept that, and not at all for those who have it.',
+          'Returns the OpenAPI document of the routes of this server. Supports compression and conditional requests.',
         response: {
           200: cachedDocument(
             Type.Object(

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { SCRIPT, STYLESHEET } from '#src/panel/assets.ts'
 
-/** What the panel's pages load. Not pages themselves, so that caches may keep them and nobody's session comes along. */
+/** Serves the static files of the panel. Not in the panel's area: they are cacheable and have no session. */
 const assets: FastifyPluginAsyncTypebox = async app => {
   for (const { url, type, text } of [STYLESHEET, SCRIPT]) {
     const [path = ''] = url.split('?')
@@ -9,7 +9,7 @@ const assets: FastifyPluginAsyncTypebox = async app => {
       path,
       { config: { access: { auth: 'none' } }, schema: { hide: true } },
       async (request, reply) => {
-        // Another version may be asked for while some instances have it and this one does not yet.
+        // During a deployment another version may be requested, which must not be cached under this content.
         if (request.url === url) reply.header('cache-control', 'public, max-age=31536000, immutable')
         return reply.type(type).send(text)
       },

@@ -6,7 +6,7 @@ import { renderSecurityTxt, SECURITY_TXT_PATH } from '#src/http/security-txt.ts'
 import { routeNotFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
-/** What programs look for at addresses that are the same on all sites (RFC 8615). */
+/** Well-known URIs (RFC 8615). */
 const wellKnown: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
 
@@ -17,7 +17,7 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'securityTxt.show',
         tags: ['system'],
-        summary: 'Show whom to tell of security faults',
+        summary: 'Show the contacts for security reports',
         description: 'Returns `security.txt` (RFC 9116) with the contacts of `SECURITY_CONTACT`.',
         produces: ['text/plain'],
         response: {
@@ -45,10 +45,10 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'changePassword.find',
         tags: ['system'],
-        summary: 'Lead to the page where users change their passwords',
+        summary: 'Redirect to the page for changing the password',
         description:
-          "Redirects to `WIKI_CHANGE_PASSWORD`, the panel's page by default (W3C, A Well-Known URL for Changing Passwords).",
-        response: { 302: redirection('To that page.') },
+          "Redirects to `WIKI_CHANGE_PASSWORD`, by default the panel's page (W3C, A Well-Known URL for Changing Passwords).",
+        response: { 302: redirection('The page for changing the password.') },
       },
     },
     async (_request, reply) => reply.redirect(config.changePasswordUrl.href, 302),

@@ -16,12 +16,12 @@ const forgotPassword: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'forgot-password',
         tags: ['account'],
-        summary: 'Ask for a link to a new password',
+        summary: 'Request a link to set a new password',
         description:
-          'Sends a mail, if there is an account with the address, once a minute at most. The answer is the same in any case, and comes after the same time; with REVEAL_UNKNOWN_EMAIL it tells. FORGOT_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'Sends a mail if there is an account with the address, at most once a minute. The response and its timing do not reveal whether there is one, unless REVEAL_UNKNOWN_EMAIL is set. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
         response: {
-          200: guestMessage('It is seen to.', MESSAGES.resetLinkSent),
+          200: guestMessage('The request was accepted.', MESSAGES.resetLinkSent),
         },
       },
     },

@@ -6,7 +6,7 @@ import { EnteredPassword } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({
-  email: Type.String({ maxLength: 255, description: 'In whatever case.', examples: ['demo@example.org'] }),
+  email: Type.String({ maxLength: 255, description: 'Case-insensitive.', examples: ['demo@example.org'] }),
   password: EnteredPassword,
   remember: Remember,
 })
@@ -15,7 +15,7 @@ const LoggedIn = Type.Union(
   [Type.Object({ two_factor: Type.Boolean() }), Type.Object({ error: Type.String() })],
   {
     description:
-      "The session is the user's; or it waits for a second factor, for ten minutes; or it was somebody's already: then `error` says so.",
+      'The user is logged in, or must enter the second factor within ten minutes (`two_factor`), or the session was already authenticated (`error`).',
     examples: [{ two_factor: false }, { two_factor: true }, { error: MESSAGES.alreadyAuthenticated }],
   },
 )
@@ -30,14 +30,14 @@ const login: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log in',
         description:
-          "Gives the browser a new session, which is the user's, or with a second factor becomes the user's by `POST /two-factor-challenge`. LOGIN_RATE_LIMIT attempts a minute, right ones included; the headers tell what is left.",
+          'Starts a new session. With a second factor the login must be completed with `POST /two-factor-challenge`. Limited to LOGIN_RATE_LIMIT attempts per minute, successful ones included; the headers report the remaining ones.',
         body: Body,
         response: { 200: success(LoggedIn) },
       },
     },
     async request => {
       const { email, password, remember } = request.body
-      const owed = await app.login.enter(request, { email, password, remember: isYes(remember) })
+      const owed = await app.login.logIn(request, { email, password, remember: isYes(remember) })
       return { two_factor: owed === 'second factor' }
     },
   )

@@ -11,8 +11,8 @@ const logout: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log out',
         description:
-          "Ends the session, forgets the browser if it was remembered, and gives it a new session of nobody's. Other sessions, other browsers and tokens go on.",
-        response: { 204: noContent('The session is over.') },
+          'Ends the session, forgets the browser if it is remembered, and starts a new guest session. Other sessions, browsers and tokens remain valid.',
+        response: { 204: noContent('The session was ended.') },
       },
     },
     async (request, reply) => {

@@ -10,7 +10,10 @@ const Body = Type.Object({
   password: OptionalPassword,
   password_confirmation: OptionalPassword,
   terms: Type.Optional(
-    Type.Unknown({ description: 'Whether the terms were read: whatever is not empty.', examples: [true] }),
+    Type.Unknown({
+      description: 'Whether the user accepts the terms: any non-empty value.',
+      examples: [true],
+    }),
   ),
   remember: Remember,
 })
@@ -25,11 +28,11 @@ const register: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Register',
         description:
-          "Makes an account, gives the browser a new session, which is the user's, and sends a mail with a link that verifies the address. With REGISTER_REVEALS=false nobody is logged in: a mail brings the link to the page on which the password is chosen, and an address that has an account gets a mail that says so. REGISTER_RATE_LIMIT attempts a minute; the headers tell what is left.",
+          'Creates an account, logs the user in with a new session, and sends a mail with a link to verify the address. With REGISTER_REVEALS=false the user is not logged in: the mail contains a link to the page for setting the password, or, if the address has an account, a notice. Limited to REGISTER_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
         response: {
           201: emptyJson(
-            'The account is made, and its user logged in. With REGISTER_REVEALS=false: a mail is on its way.',
+            'The account was created, and the user logged in. With REGISTER_REVEALS=false: a mail was sent.',
           ),
         },
       },

@@ -24,12 +24,12 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'reset-password',
         tags: ['account'],
-        summary: 'Set a new password with the token of a mail',
+        summary: 'Set a new password with the token from a mail',
         description:
-          'All sessions and remembered browsers of the user end at once, tokens as well unless REVOKE_TOKENS_ON_PASSWORD_RESET is false, and nobody is logged in. For an account whose address was never verified everything ends, its second factor included. A token counts once, and for an hour. FORGOT_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'Ends all sessions of the user and forgets all remembered browsers immediately. Revokes all tokens too, unless REVOKE_TOKENS_ON_PASSWORD_RESET is false. Does not log the user in. For an account with an unverified address all access is revoked, including the second factor. A token is valid once, for one hour. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
         response: {
-          200: guestMessage('It is set.', MESSAGES.passwordReset),
+          200: guestMessage('The password was set.', MESSAGES.passwordReset),
         },
       },
       preValidation: reading({ revoke_tokens: booleanOf }),

@@ -18,14 +18,14 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log in with the second factor',
         description:
-          "After a login that answered `two_factor: true`, within ten minutes: with a code of the authenticator app, or with a recovery code, which counts once. Gives the browser a new session, which is the user's. TWO_FACTOR_RATE_LIMIT attempts a minute; the headers tell what is left.",
+          'Completes a login that returned `two_factor: true`, within ten minutes, with a code from the authenticator app or a recovery code, which is valid once. Starts a new session. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
-        response: { 204: noContent("The session is the user's.") },
+        response: { 204: noContent('The user is logged in.') },
       },
     },
     async (request, reply) => {
       const { code = null, recovery_code: recoveryCode = null } = request.body
-      await app.login.answerChallenge(request, { code, recoveryCode })
+      await app.login.completeChallenge(request, { code, recoveryCode })
       return reply.code(204).send(null)
     },
   )

@@ -8,29 +8,30 @@ import { deleteUser } from '#src/database/deleted-users.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { findSecurityLink, secureAccount } from '#src/database/security-links.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { BrowserCaller, DeviceTokens, SessionReplacement } from './browser-caller.ts'
 
-/** What ends all that is open of an account. */
+/** Use-cases that end all access to an account. */
 export interface Accounts {
-  /** Deletes the account of the session's user, which ends all of its sessions, remembered browsers and tokens. */
+  /** Deletes the account of the session's user. All its sessions, remembered devices and tokens end. */
   delete(caller: BrowserCaller): Promise<void>
   /**
-   * Whose account the link of a security mail secures; null for a link that counts no more. It counts as a guess of the
-   * caller's address.
+   * Finds the account of a security mail's link; null for a link that is unknown or expired. A wrong token counts
+   * against the limit of the caller's address.
    *
-   * @throws {HttpError} 429 after too many wrong ones
+   * @throws {HttpError} 429 after too many wrong tokens
    */
   findSecurityLink(
     caller: Pick<BrowserCaller, 'clientAddress'>,
     token: unknown,
   ): Promise<{ name: string; token: SecurityLinkToken } | null>
   /**
-   * Secures an account whose user says by the link of a mail that something was somebody else's doing: ends all sessions
-   * and remembered browsers, tokens as well if that is wanted, and mails a link to a new password to a verified address.
+   * Secures an account by the link of a security mail: ends all sessions, forgets all remembered devices, optionally
+   * revokes all tokens, and mails a password reset link to a verified address.
    *
-   * @returns how many tokens ended, and whether a link was mailed; null for a link that counts no more
-   * @throws {HttpError} 429 after too many wrong ones
+   * @returns the number of revoked tokens and whether a link was mailed; null for a link that is unknown or expired
+   * @throws {HttpError} 429 after too many wrong tokens
    */
   secure(
     caller: BrowserCaller,
@@ -39,21 +40,19 @@ export interface Accounts {
   ): Promise<{ tokens: number; isMailed: boolean } | null>
 }
 
-/** What {@link createAccounts} works with. */
+/** Dependencies of {@link createAccounts}. */
 export interface AccountsDeps {
   config: Pick<Config, 'resetPasswordUrl' | 'tokenableTypes'>
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  random: (size: Bytes) => Buffer
   attempts: Attempts
   mail: UserMailer
   sessions: SessionReplacement
   devices: DeviceTokens
 }
 
-/** Makes the {@link Accounts} of a server. */
+/** Creates the {@link Accounts} of a server. */
 export function createAccounts({
   config,
   kysely,
@@ -64,19 +63,19 @@ export function createAccounts({
   sessions,
   devices,
 }: AccountsDeps): Accounts {
-  const find: Accounts['findSecurityLink'] = async (caller, text) => {
+  const findLink: Accounts['findSecurityLink'] = async (caller, text) => {
     const token = parseSecurityLinkToken(text)
     if (token === null) return null
-    const { link } = await attempts.guess(caller, token.digest(), async () => {
+    const { link } = await attempts.lookUpToken(caller, token.digest(), async () => {
       const link = await findSecurityLink(kysely, token.digest(), clock())
       return { isRight: link !== null, link }
     })
     return link && { name: link.name, token }
   }
 
-  /** Gives the caller's browser a session of no user, in the place of the one that has ended. */
-  const leave = async (caller: BrowserCaller) => {
-    devices.send(caller, null)
+  /** Gives the caller's browser a guest session instead of the one that has ended. */
+  const startGuestSession = async (caller: BrowserCaller) => {
+    devices.sendCookie(caller, null)
     await sessions.start(caller)
   }
 
@@ -87,11 +86,11 @@ export function createAccounts({
         return user.id
       })
       caller.record('account deleted', { userId })
-      await leave(caller)
+      await startGuestSession(caller)
     },
-    findSecurityLink: find,
+    findSecurityLink: findLink,
     async secure(caller, text, { revokesTokens }) {
-      const found = await find(caller, text)
+      const found = await findLink(caller, text)
       if (found === null) return null
       const resetToken = mintResetToken(random)
       const secured = await secureAccount(kysely, found.token.digest(), {
@@ -109,8 +108,8 @@ export function createAccounts({
         await mail.sendAccountSecured({ name, email }, tokenLink(config.resetPasswordUrl, resetToken))
       }
       if (caller.identity?.user.id === userId) {
-        // The session of this very browser is over as well.
-        await leave(caller)
+        // The caller's own session ended as well.
+        await startGuestSession(caller)
         caller.identity = null
       }
       return { tokens: tokens.length, isMailed: email !== null }

@@ -12,23 +12,24 @@ import {
 } from '#src/limits/attempt-limit.ts'
 import type { Network } from '#src/limits/client-address.ts'
 import { type Counters, LimitExceeded } from '#src/limits/counters.ts'
-import { guessLimit } from '#src/limits/guess-limit.ts'
+import { wrongCredentialLimit } from '#src/limits/wrong-credential-limit.ts'
 import { tooManyRequests } from '#src/responses/errors.ts'
 import type { Log } from '#src/runtime/log.ts'
+import type { EpochMillis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Caller } from './caller.ts'
 
-/** Laravel's limit for links that verify an e-mail address and for asking for one. */
-const VERIFICATIONS = 6
+/** Per minute: Laravel's throttle for opening and requesting verification links. */
+const VERIFICATION_RATE_LIMIT = 6
 
-/** How often a minute each of these may be tried for an account from an address. */
-const MAX = {
+/** Attempts per minute, for one account from one address. */
+const MAX_PER_MINUTE = {
   login: ({ loginRateLimit }: Settings) => loginRateLimit,
   confirm_password: ({ confirmPasswordRateLimit }: Settings) => confirmPasswordRateLimit,
   two_factor: ({ twoFactorRateLimit }: Settings) => twoFactorRateLimit,
   register: ({ registerRateLimit }: Settings) => registerRateLimit,
   forgot_password: ({ forgotPasswordRateLimit }: Settings) => forgotPasswordRateLimit,
   reset_password: ({ forgotPasswordRateLimit }: Settings) => forgotPasswordRateLimit,
-  verification: () => VERIFICATIONS,
+  verification: () => VERIFICATION_RATE_LIMIT,
 } as const
 
 type Settings = Pick<
@@ -42,84 +43,87 @@ type Settings = Pick<
   | 'rateLimitFailedAuth'
 >
 
-/** What counts as an attempt. */
-export type AttemptKind = keyof typeof MAX
+export type AttemptKind = keyof typeof MAX_PER_MINUTE
 
-/** What of these opens something, and what it is counted as when it is wrong. */
-const SECRETS = {
+/** The attempts that verify a secret, and the counters of their failures. */
+const FAILURE_COUNTERS = {
   login: 'failed-login',
-  // Nobody can shut out who is logged in by guessing from outside.
+  // Counted apart from logins: guesses from outside must not lock out a user who is already logged in.
   confirm_password: 'failed-confirmation',
   two_factor: 'failed-code',
 } as const satisfies Partial<Record<AttemptKind, string>>
 
-type SecretKind = keyof typeof SECRETS
+type SecretKind = keyof typeof FAILURE_COUNTERS
 
-/** A password or a code that somebody enters. */
+/** A password or a code that a caller entered. */
 export interface EnteredSecret {
-  /** What its account is counted under. */
+  /** The key under which attempts on the account are counted. */
   account: string
-  /** Whose account it is; null for nobody's. */
+  /** Null when no user has the account. */
   userId: number | null
-  /** Whether it is right. */
   verify(): Promise<boolean>
 }
 
-/** Where an attempt comes from. */
-type From = Pick<Caller, 'clientAddress'>
+type AttemptOrigin = Pick<Caller, 'clientAddress'>
 
 /**
- * Bounds how often people try what opens something or reaches somebody. Wrong tokens are counted in memory or in Redis,
- * since nobody guesses them; all else in the database.
+ * Attempt limits on passwords, codes, tokens and mails. Wrong tokens are counted in memory or in Redis, because a
+ * token cannot be guessed in practice; everything else is counted in the database.
  */
 export interface Attempts {
   /**
-   * Counts an attempt for an account, and tells the caller what is left.
+   * Counts an attempt on an account and reports the remaining attempts to the caller.
    *
    * @throws {HttpError} 429 when the limit is used up
    */
-  count(caller: From & Pick<Caller, 'tellAttempts'>, kind: AttemptKind, account: string): Promise<void>
+  count(
+    caller: AttemptOrigin & Pick<Caller, 'reportRemainingAttempts'>,
+    kind: AttemptKind,
+    account: string,
+  ): Promise<void>
   /**
-   * Tries a password or a code, unless the account has seen too many wrong ones within the hour. Those of a login, of
-   * who is logged in already, and of second factors are counted apart.
+   * Verifies a secret unless the account had too many wrong ones within the hour. Failed logins, failed password
+   * confirmations and failed codes have separate counters.
    *
-   * @returns whether it was right
+   * @returns whether the secret is right
    * @throws {HttpError} 429 when the limit is used up
    */
-  judge(caller: From, kind: SecretKind, secret: EnteredSecret): Promise<boolean>
+  verifySecret(caller: AttemptOrigin, kind: SecretKind, secret: EnteredSecret): Promise<boolean>
   /**
-   * Looks a token up, unless the address has shown too many wrong ones within the minute.
+   * Looks a token up unless the address presented too many wrong tokens within the minute.
    *
-   * @param digest what it is remembered by when it is right
-   * @returns what `lookUp` found
+   * @param digest the key under which a right token is remembered
+   * @returns the result of `lookUp`
    * @throws {HttpError} 429 when the limit is used up
    */
-  guess<T extends { isRight: boolean }>(caller: From, digest: string, lookUp: () => Promise<T>): Promise<T>
+  lookUpToken<T extends { isRight: boolean }>(
+    caller: AttemptOrigin,
+    digest: string,
+    lookUp: () => Promise<T>,
+  ): Promise<T>
   /**
-   * Counts a new account.
+   * Counts a registration.
    *
-   * @throws {HttpError} 429 when its address has made too many within the hour
+   * @throws {HttpError} 429 when the address registered too many accounts within the hour
    */
-  countRegistration(caller: From): Promise<void>
+  countRegistration(caller: AttemptOrigin): Promise<void>
 }
 
-/** What {@link createAttempts} works with. */
+/** Dependencies of {@link createAttempts}. */
 export interface AttemptsDeps {
   config: Settings
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** Milliseconds since a moment that does not change. */
-  monotonic: () => number
+  clock: () => EpochMillis
+  monotonic: () => MonotonicMillis
   kysely: Kysely<Schema>
   attemptCounts: AttemptCounts
-  /** Counts wrong tokens. */
+  /** Counters of wrong tokens. */
   guessCounters: Counters
-  /** Hears of each attempt that is refused. */
+  /** Called for each attempt that a limit refuses. */
   onLimited: (kind: AttemptKind | 'failed_auth') => void
   log: Pick<Log, 'warn'>
 }
 
-/** Makes the {@link Attempts} of a server. */
+/** Creates the {@link Attempts} of a server. */
 export function createAttempts({
   config,
   clock,
@@ -132,16 +136,16 @@ export function createAttempts({
 }: AttemptsDeps): Attempts {
   const limits = attemptLimits(config, attemptCounts, monotonic)
   const failures = failureLimits(config, attemptCounts, error =>
-    log.warn({ err: error }, 'an attempt that was not wrong could not be given back, and stays counted'),
+    log.warn({ err: error }, 'a successful attempt could not be refunded and stays counted'),
   )
   const countRegistration = hourlyAddressLimit(
     attemptCounts,
     { name: 'registered', max: config.registerRateLimit * ACCOUNTS_PER_ADDRESS },
     monotonic,
   )
-  const guess = guessing(guessCounters, config.rateLimitFailedAuth, monotonic)
+  const guess = createTokenLookup(guessCounters, config.rateLimitFailedAuth, monotonic)
 
-  const within = async <T>(kind: AttemptKind | 'failed_auth', work: () => Promise<T>): Promise<T> => {
+  const withinLimit = async <T>(kind: AttemptKind | 'failed_auth', work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
     } catch (error) {
@@ -154,22 +158,23 @@ export function createAttempts({
   return {
     async count(caller, kind, account) {
       const attempt = { account, address: caller.clientAddress }
-      caller.tellAttempts(await within(kind, () => limits[kind](attempt)))
+      caller.reportRemainingAttempts(await withinLimit(kind, () => limits[kind](attempt)))
     },
-    judge: ({ clientAddress }, kind, { account, userId, verify }) =>
-      within(kind, () =>
+    verifySecret: ({ clientAddress }, kind, { account, userId, verify }) =>
+      withinLimit(kind, () =>
         failures[kind]({
           account,
           verify,
-          // Whoever guesses codes has the password already: to shut out such a one is right.
+          // No exception for codes: a caller who guesses codes already has the password, so locking it out is
+          // intended.
           isKnownAddress: async () =>
             kind !== 'two_factor' &&
             userId !== null &&
             (await hasLoggedInFrom(kysely, userId, clientAddress.key)),
         }),
       ),
-    async guess<T extends { isRight: boolean }>(
-      { clientAddress: { networks, isLocal } }: From,
+    async lookUpToken<T extends { isRight: boolean }>(
+      { clientAddress: { networks, isLocal } }: AttemptOrigin,
       digest: string,
       lookUp: () => Promise<T>,
     ): Promise<T> {
@@ -180,30 +185,30 @@ export function createAttempts({
         found.push(one)
         return one.isRight
       }
-      await within('failed_auth', () => guess(networks, digest, lookUpOnce))
+      await withinLimit('failed_auth', () => guess(networks, digest, lookUpOnce))
       return found[0] as T
     },
-    countRegistration: ({ clientAddress }) => within('register', () => countRegistration(clientAddress)),
+    countRegistration: ({ clientAddress }) => withinLimit('register', () => countRegistration(clientAddress)),
   }
 }
 
-/** The limits of a minute, right attempts included. */
-const attemptLimits = (config: Settings, counts: AttemptCounts, monotonic: () => number) =>
+/** Limits per minute. Right attempts count, too. */
+const attemptLimits = (config: Settings, counts: AttemptCounts, monotonic: () => MonotonicMillis) =>
   Object.fromEntries(
-    Object.entries(MAX).map(([kind, maxOf]) => [
+    Object.entries(MAX_PER_MINUTE).map(([kind, maxOf]) => [
       kind,
       attemptLimit(counts, { name: kind, max: maxOf(config) }, monotonic),
     ]),
   ) as Record<AttemptKind, ReturnType<typeof attemptLimit>>
 
-/** The limits of an hour for wrong secrets of an account. */
+/** Limits per hour on wrong secrets of an account. */
 function failureLimits(
   config: Settings,
   counts: AttemptCounts,
-  onNotGivenBack: (error: unknown) => void,
+  onRefundFailure: (error: unknown) => void,
 ): Record<SecretKind, ReturnType<typeof failureLimit>> {
   const limitOf = (kind: SecretKind, max: number) =>
-    failureLimit(counts, { name: SECRETS[kind], max }, onNotGivenBack)
+    failureLimit(counts, { name: FAILURE_COUNTERS[kind], max }, onRefundFailure)
   return {
     login: limitOf('login', config.loginFailureLimit),
     confirm_password: limitOf('confirm_password', config.loginFailureLimit),
@@ -212,15 +217,17 @@ function failureLimits(
 }
 
 /**
- * Makes a function that tries a token within the bound of each network that its address is in, the narrowest first.
+ * Creates a function that looks a token up within the limit of every network of the address, from the narrowest to
+ * the widest.
  *
- * @param perCustomer how many wrong tokens one customer may show in a minute
+ * @param maxPerShare wrong tokens per minute for a network of share 1
  */
-function guessing(counters: Counters, perCustomer: number, monotonic: () => number) {
-  const limits = new Map<number, ReturnType<typeof guessLimit>>()
+function createTokenLookup(counters: Counters, maxPerShare: number, monotonic: () => MonotonicMillis) {
+  const limits = new Map<number, ReturnType<typeof wrongCredentialLimit>>()
   const limitOf = (share: number) => {
     const limit =
-      limits.get(share) ?? guessLimit(counters, { max: perCustomer * share, windowMs: MINUTE_MS }, monotonic)
+      limits.get(share) ??
+      wrongCredentialLimit(counters, { max: maxPerShare * share, windowMs: MINUTE_MS }, monotonic)
     limits.set(share, limit)
     return limit
   }

@@ -1,42 +1,45 @@
 import type { Kysely, Transaction } from 'kysely'
-import { type Identity, judgeToken, type TokenLifetimes } from '#src/auth/identity.ts'
+import { type Identity, type TokenLifetimes, validateToken } from '#src/auth/identity.ts'
 import type { SessionLifetimes } from '#src/auth/session.ts'
-import { judgeSession } from '#src/auth/stored-session.ts'
+import { validateSession } from '#src/auth/stored-session.ts'
 import type { TokenCredential } from '#src/auth/token.ts'
 import { lockAuthority } from '#src/database/authority.ts'
 import type { Identities } from '#src/database/identities.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { passwordConfirmationRequired, unauthenticated } from '#src/responses/errors.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { AuthorizedOptions, AuthorizedWrite, Caller } from './caller.ts'
 
-/** A caller whose authority can be asked again. */
-export interface Claimant extends Pick<Caller, 'identity' | 'session' | 'clientAddress' | 'owesPassword'> {
-  /** The token that the request came with, if its header has the form of one. */
+/** A caller whose authority can be checked again. */
+export interface AuthorizableCaller
+  extends Pick<Caller, 'identity' | 'session' | 'clientAddress' | 'owesPassword'> {
+  /** The token of the request's Authorization header; null if it is absent or malformed. */
   bearerCredential(): TokenCredential | null
   /**
-   * Asks whether the caller, as known by now, may do what is asked for.
+   * Checks the route's access against the caller's identity.
    *
    * @throws {HttpError} 401, 403 or 423
    */
   requireAccess(): void
-  /** Whether what is asked for takes a password that was confirmed, or comes along. */
-  readonly asksPassword: boolean
+  /** Whether the route requires a confirmed password, or the password in the request. */
+  readonly requiresPassword: boolean
 }
 
-/** Asks callers' authority again where it is used. */
+/** Checks the caller's authority again at the moment of the write. */
 export interface AuthorityGuard {
   /**
-   * Runs a write that gives or takes power: roles, permissions, bans, tokens, sessions, devices, second factors, passwords,
-   * e-mail addresses. In one transaction it locks the users, finds out once more who calls and whether the route lets
-   * them, and then writes: nothing that was revoked before the commit gives anything, however long the request waited for
-   * a password hash, a mail, another service or its own body.
+   * Runs a security-relevant write (roles, permissions, bans, tokens, sessions, devices, second factors, passwords,
+   * e-mail addresses) in one transaction. It locks the users, authenticates the caller again, checks the route's
+   * access again, and then writes. So a token, session or permission that was revoked before the commit grants
+   * nothing, even if the request waited for a password hash, a mail, another service or its own body (time of check
+   * to time of use).
    *
-   * Inside, only the transaction may be used. What is kept in memory, recorded or sent comes after it.
+   * `write` may use only the given transaction. Caches, events and mails are updated after it.
    *
-   * @throws {HttpError} 401 when the session or token is over by now, 403 and 423 as the route's access says
+   * @throws {HttpError} 401 when the session or token has ended; 403 and 423 according to the route's access
    */
   authorized<T, I extends Identity>(
-    caller: Claimant,
+    caller: AuthorizableCaller,
     write: AuthorizedWrite<T, I>,
     options?: AuthorizedOptions,
   ): Promise<T>
@@ -46,55 +49,56 @@ interface AuthorityOptions {
   kysely: Kysely<Schema>
   identities: Pick<Identities, 'within'>
   config: TokenLifetimes & SessionLifetimes & { tokenableTypes: readonly string[] }
-  /** Milliseconds since the epoch. */
-  clock(): number
+  clock(): EpochMillis
 }
 
-/** Makes the {@link AuthorityGuard} of a server. */
+/** Creates the {@link AuthorityGuard} of a server. */
 export function createAuthority({ kysely, identities, config, clock }: AuthorityOptions): AuthorityGuard {
-  /** Who calls, by what the transaction sees. */
-  const identifyWithin = async (
-    caller: Claimant,
+  /** Authenticates the caller again, by the rows that the transaction sees. */
+  const reauthenticate = async (
+    caller: AuthorizableCaller,
     transaction: Transaction<Schema>,
-    known: Identity,
+    previous: Identity,
   ): Promise<Identity | null> => {
-    const present = identities.within(transaction)
-    if (known.via === 'session') {
-      const { id } = known.session
-      const verdict = judgeSession(id, await present.session(id.digest()), clock(), config)
-      if (typeof verdict === 'string') return null
-      caller.session = verdict.session
-      return verdict.identity
+    const rows = identities.within(transaction)
+    if (previous.via === 'session') {
+      const { id } = previous.session
+      const outcome = validateSession(id, await rows.session(id.digest()), clock(), config)
+      if (typeof outcome === 'string') return null
+      caller.session = outcome.session
+      return outcome.identity
     }
     const credential = caller.bearerCredential()
     if (credential === null) return null
-    const stored = await present.token(credential)
-    const verdict = judgeToken(credential, stored, clock(), config, caller.clientAddress.ip)
-    return typeof verdict === 'string' ? null : verdict
+    const stored = await rows.token(credential)
+    const outcome = validateToken(credential, stored, clock(), config, caller.clientAddress.ip)
+    return typeof outcome === 'string' ? null : outcome
   }
 
   return {
     async authorized<T, I extends Identity>(
-      caller: Claimant,
+      caller: AuthorizableCaller,
       write: AuthorizedWrite<T, I>,
-      { subjectId, changesRoles, confirmsPassword = false }: AuthorizedOptions = {},
+      { targetUserId, changesRoles, confirmsPassword = false }: AuthorizedOptions = {},
     ) {
-      const known = caller.identity
-      if (known === null) throw unauthenticated()
+      const previous = caller.identity
+      if (previous === null) throw unauthenticated()
       return kysely.transaction().execute(async transaction => {
         await lockAuthority(transaction, {
-          userId: known.user.id,
+          userId: previous.user.id,
           credential:
-            known.via === 'session' ? { session: known.session.id.digest() } : { tokenId: known.token.id },
-          subjectId,
+            previous.via === 'session'
+              ? { session: previous.session.id.digest() }
+              : { tokenId: previous.token.id },
+          targetUserId,
           changesRoles,
           types: config.tokenableTypes,
         })
-        const identity = await identifyWithin(caller, transaction, known)
-        if (identity === null || identity.user.id !== known.user.id) throw unauthenticated()
+        const identity = await reauthenticate(caller, transaction, previous)
+        if (identity === null || identity.user.id !== previous.user.id) throw unauthenticated()
         caller.identity = identity
         caller.requireAccess()
-        if (caller.asksPassword && !confirmsPassword && caller.owesPassword()) {
+        if (caller.requiresPassword && !confirmsPassword && caller.owesPassword()) {
           throw passwordConfirmationRequired()
         }
         return write(transaction, identity as I)

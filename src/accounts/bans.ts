@@ -4,84 +4,90 @@ import type { Identity } from '#src/auth/identity.ts'
 import { isoToMillis, millisToIso } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import {
-  ensureBan,
-  lift,
+  addRestriction,
+  ensureFullBan,
+  liftRestriction,
   listRestrictionChoices,
   listRestrictions,
   type Restriction,
   type RestrictionKind,
-  restrict,
 } from '#src/database/restrictions.ts'
 import type { Schema } from '#src/database/schema.ts'
-import type { UserFile } from '#src/database/user-directory.ts'
+import type { UserDetails } from '#src/database/user-directory.ts'
 import { isYes } from '#src/input/account.ts'
-import type { Ban as ToldBan } from '#src/mail/account-messages.ts'
+import type { Ban as MailedBan } from '#src/mail/account-messages.ts'
 import type { Recipient } from '#src/mail/template.ts'
 import { notFound, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Grantor } from './grantor.ts'
 import type { StaffActions } from './staff-actions.ts'
 
-/** A prohibition or a sanction, which is a set of them. */
+/** A prohibition, or a sanction (a set of prohibitions). */
 export interface NamedBan {
   kind: RestrictionKind
   id: number
 }
 
-/** A ban that is asked for. */
+/** A ban that staff entered. */
 export interface WantedBan {
-  /** What to ban from; null for what has no form of one. */
+  /** Null for input that is malformed. */
   from: NamedBan | 'everything' | null
   reason: string | null
-  /** ISO 8601, in UTC unless an offset is given; null if there is to be no end. */
+  /** ISO 8601, in UTC unless it has an offset; null for a permanent ban. */
   expires_at: string | null
-  /** Whether it is to have no end. */
   permanent: unknown
 }
 
-/** What somebody is about to be banned from. */
+/** The effect of a ban, for the confirmation page. */
 export interface PlannedBan {
-  subject: UserFile
-  /** What it is called. */
+  target: UserDetails
+  /** The name of the prohibition or sanction. */
   name: string
-  /** Milliseconds since the epoch; null for good. */
-  until: number | null
-  /** The ban by the same that the user has, and that is replaced. */
-  present: Restriction | null
+  /** Null for a permanent ban. */
+  until: EpochMillis | null
+  /** The user's ban with the same prohibition or sanction, which the new one replaces. */
+  replaced: Restriction | null
 }
 
-/** Bans of users. */
 export interface Bans {
-  /** What a user is banned from at the moment. */
+  /** Lists the current bans of a user. */
   ofUser(userId: number): Promise<Restriction[]>
-  /** What there is to ban somebody from. */
+  /** Lists the prohibitions and sanctions. */
   choices(): Promise<(NamedBan & { name: string })[]>
-  /** What a ban would come to. @throws {HttpError} as `ban`, which judges it again */
+  /**
+   * Computes the effect of a ban. Nothing is locked: `ban` checks everything again.
+   *
+   * @throws {HttpError} as `ban`
+   */
   plan(actor: Identity, userId: number, wanted: WantedBan): Promise<PlannedBan>
   /**
-   * Bans a user, and tells that user by mail.
+   * Bans a user and notifies the user by mail.
    *
-   * @throws {HttpError} 422 for what is not valid, and as `Subjects.act()`
+   * @throws {HttpError} 422 for input that is not valid, and as {@link StaffActions.act}
    */
   ban(staff: Grantor<Identity>, userId: number, wanted: WantedBan): Promise<void>
-  /** Lifts a ban. @throws {HttpError} 404 when the user has no such ban, and as `Subjects.act()` */
+  /**
+   * Lifts a ban.
+   *
+   * @throws {HttpError} 404 when the user has no such ban, and as {@link StaffActions.act}
+   */
   lift(staff: Grantor<Identity>, userId: number, ban: NamedBan | null): Promise<void>
 }
 
 interface BansOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes'>
-  /** Milliseconds since the epoch. */
-  clock(): number
-  subjects: StaffActions
-  /** Tells somebody by mail what they are banned from. */
-  tellBanned(to: Recipient, ban: ToldBan): Promise<void>
+  clock(): EpochMillis
+  staffActions: StaffActions
+  /** Notifies a user of a ban by mail. */
+  sendBanMail(to: Recipient, ban: MailedBan): Promise<void>
 }
 
 const { rules } = MESSAGES
 
-/** Makes the {@link Bans} of a server. */
-export function createBans({ kysely, config, clock, subjects, tellBanned }: BansOptions): Bans {
+/** Creates the {@link Bans} of a server. */
+export function createBans({ kysely, config, clock, staffActions, sendBanMail }: BansOptions): Bans {
   const types = config.tokenableTypes
   const ofUser = (userId: number) => listRestrictions(kysely, { userId, types }, clock())
   const choices = () => listRestrictionChoices(kysely)
@@ -90,62 +96,70 @@ export function createBans({ kysely, config, clock, subjects, tellBanned }: Bans
     choices,
 
     async plan(actor, userId, { from, expires_at, permanent }) {
-      const subject = await subjects.judged(actor, userId)
+      const target = await staffActions.findTarget(actor, userId)
       const until = banEnd({ expires_at, permanent }, clock())
       const named = from === 'everything' ? null : from
       const choice = (await choices()).find(({ kind, id }) => kind === named?.kind && id === named.id)
       const name = from === 'everything' ? EVERYTHING : choice?.name
       if (name === undefined) throw unprocessable({ ban: [MESSAGES.unknownRestriction] })
-      const held = await ofUser(userId)
+      const current = await ofUser(userId)
       const kind = named?.kind ?? 'sanction'
       return {
-        subject,
+        target,
         name,
         until,
-        present: held.find(one => one.name === name && one.kind === kind) ?? null,
+        replaced: current.find(one => one.name === name && one.kind === kind) ?? null,
       }
     },
 
     async ban(staff, userId, { from, reason, expires_at, permanent }) {
       const now = clock()
       const expiresAt = banEnd({ expires_at, permanent }, now)
-      // Before the transaction that relies on what sanctions mean.
+      // In a transaction of its own, before the one that locks the sanction's prohibitions.
       const ban =
-        from === 'everything' ? ({ kind: 'sanction', id: await ensureBan(kysely, now) } as const) : from
+        from === 'everything' ? ({ kind: 'sanction', id: await ensureFullBan(kysely, now) } as const) : from
       const {
-        subject,
-        who,
+        target,
+        eventUsers,
         result: name,
-      } = await subjects.act(
+      } = await staffActions.act(
         staff,
         userId,
-        async (transaction, _subject, { user }) =>
+        async (transaction, _target, { user }) =>
           ban &&
-          restrict(transaction, { userId, types }, ban, { reason, expiresAt, moderatorId: user.id, now }),
+          addRestriction(transaction, { userId, types }, ban, {
+            reason,
+            expiresAt,
+            moderatorId: user.id,
+            now,
+          }),
       )
       if (name === null) throw unprocessable({ ban: [MESSAGES.unknownRestriction] })
-      staff.record('banned', { ...who, name, reason })
-      await tellBanned(subject, { name, reason, until: expiresAt === null ? null : millisToIso(expiresAt) })
+      staff.record('banned', { ...eventUsers, name, reason })
+      await sendBanMail(target, { name, reason, until: expiresAt === null ? null : millisToIso(expiresAt) })
     },
 
     async lift(staff, userId, ban) {
-      const { who, result: name } = await subjects.act(
+      const { eventUsers, result: name } = await staffActions.act(
         staff,
         userId,
-        async transaction => ban && lift(transaction, { userId, types }, ban),
+        async transaction => ban && liftRestriction(transaction, { userId, types }, ban),
       )
       if (name === null) throw notFound()
-      staff.record('ban lifted', { ...who, name })
+      staff.record('ban lifted', { ...eventUsers, name })
     },
   }
 }
 
 /**
- * When a ban is to end, in milliseconds since the epoch; null for never, which has to be said as such.
+ * The end of a ban; null for a permanent one, which has to be requested explicitly.
  *
  * @throws {HttpError} 422
  */
-function banEnd({ expires_at: until, permanent }: Pick<WantedBan, 'expires_at' | 'permanent'>, now: number) {
+function banEnd(
+  { expires_at: until, permanent }: Pick<WantedBan, 'expires_at' | 'permanent'>,
+  now: EpochMillis,
+) {
   if ((until === null) !== isYes(permanent)) {
     throw unprocessable({ expires_at: [until === null ? MESSAGES.banWithoutEnd : MESSAGES.banWithTwoEnds] })
   }

@@ -6,66 +6,67 @@ import type { Browser } from '#src/database/browsers.ts'
 import type { Schema } from '#src/database/schema.ts'
 import type { ClientAddress } from '#src/limits/client-address.ts'
 
-/** What else has to be known before a write that gives or takes power. */
+/** Options of a security-relevant write. */
 export interface AuthorizedOptions {
-  /** The id of somebody else to whom something is done. */
-  subjectId?: number
-  /** Whether the write changes what roles mean. */
+  /** The id of another user whom the write affects, and whose row is locked as well. */
+  targetUserId?: number
+  /** Whether the write changes the permissions of roles. */
   changesRoles?: boolean
-  /** Whether it confirms the password that the route asks for, and so cannot need it. */
+  /** Whether the write itself confirms the password, so that the route's password requirement does not apply to it. */
   confirmsPassword?: boolean
 }
 
-/** A write that needs the caller's authority, with that as it is under lock. */
+/** A write that needs the caller's authority. It receives the identity that was read under lock. */
 export type AuthorizedWrite<T, I extends Identity> = (
   transaction: Transaction<Schema>,
   identity: I,
 ) => Promise<T>
 
-/** Where somebody asks from. */
+/** Where a request comes from. */
 export interface Origin {
   readonly clientAddress: ClientAddress
   readonly userAgent: string | undefined
 }
 
-/** What is stored of the browser that somebody asks from. */
+/** The caller's browser, as it is stored. */
 export const browserOf = ({ clientAddress, userAgent }: Origin): Browser => ({
   address: clientAddress.ip,
   userAgent,
 })
 
-/** Keeps what happens to accounts. */
+/** Records events of accounts. */
 export interface Recorder {
   /**
-   * Records what happened to an account, and from where.
+   * Records an event, and where it came from.
    *
-   * @param details whose account it is, null for nobody's; `by`, the id of whoever did it, if that is somebody else; and
-   *   what else there is to know: never a secret
+   * @param details `userId` is the account's user, null if there is none; `by` is the id of the user who caused the
+   *   event, if that is another user; further details must not contain a secret
    */
   record(event: EventName, details: EventDetails & { userId: number | null; by?: number }): void
 }
 
-/**
- * Whoever asks for a use-case by HTTP: every request is one. Use-cases know requests by this alone, so that they depend on
- * nothing of Fastify's.
- */
+/** A caller of use-cases over HTTP. Requests implement it, so that use-cases do not depend on Fastify. */
 export interface Caller extends Origin, Recorder {
-  /** Who calls; null when nobody is known to. Replaced when a use-case changes it. */
+  /** The authenticated caller; null for a guest. Use-cases replace it when they change it. */
   identity: Identity | null
-  /** The session that the request came with, or was given; null as long as there is none. */
+  /** The session of the request, or the one that it was given; null for none. */
   session: Session | null
-  /** The connection, while which lives the caller waits. */
+  /** The client's connection: work for a client that has disconnected can be skipped. */
   readonly connection: { readonly destroyed: boolean }
   /** Tells the caller how many attempts are left of a limit. */
-  tellAttempts(limit: { max: number; remaining: number }): void
-  /** Who calls in a session. Throws 401 for everybody else. */
+  reportRemainingAttempts(limit: { max: number; remaining: number }): void
+  /**
+   * Returns the identity of a session.
+   *
+   * @throws {HttpError} 401 for a guest and for a token
+   */
   sessionCaller(): SessionIdentity
-  /** Whether the user of the session has not confirmed the password lately. A token owes none. */
+  /** Whether the session's user has not confirmed the password recently. Always false for a token. */
   owesPassword(): boolean
   /**
-   * Runs a write that gives or takes power, in one transaction that finds out under lock who calls and whether they may.
+   * Runs a security-relevant write in a transaction that checks the caller's identity and access again under lock.
    *
-   * @throws {HttpError} 401 when the session or token is over by now, 403 and 423 as the route's access says
+   * @throws {HttpError} 401 when the session or token has ended; 403 and 423 according to the route's access
    */
   authorized<T, I extends Identity = Identity>(
     write: AuthorizedWrite<T, I>,
@@ -77,5 +78,5 @@ export interface Caller extends Origin, Recorder {
    * @param failure what is logged when it fails
    * @throws {HttpError} 503 when too much waits already
    */
-  afterAnswer(work: () => Promise<unknown>, failure: string): void
+  afterResponse(work: () => Promise<unknown>, failure: string): void
 }

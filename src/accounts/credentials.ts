@@ -1,11 +1,11 @@
 import { availableParallelism } from 'node:os'
 import type { Kysely } from 'kysely'
 import {
-  isWeaker,
+  createPasswordHashing,
+  needsRehash,
   type PasswordHash,
   type PasswordWork,
   passwordFault,
-  passwords,
 } from '#src/auth/password.ts'
 import type { Config } from '#src/config/config.ts'
 import { hasLoggedInFrom } from '#src/database/login-addresses.ts'
@@ -19,84 +19,86 @@ import {
   type Lane,
   type QueuedCaller,
   type RefusalReason,
-  TurnRefused,
+  SlotRefused,
 } from '#src/runtime/fair-queue.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 
-/** Passwords that are worked on at once: one processor is left for the event loop and the database. */
+/** Concurrent password hashes. One processor stays free for the event loop and the database. */
 const CONCURRENCY = Math.max(1, Math.min(3, availableParallelism() - 1))
 
-/** Callers that can wait for a turn. What they wait is bounded by the deadline, these bound the memory. */
-const PLACES = { known: 50, stranger: 100 }
+/** Queue capacity. The deadline limits the waiting time; these limit the memory. */
+const QUEUE_CAPACITY = { known: 50, stranger: 100 }
 
-/** Callers of one network that can wait. */
-const PLACES_PER_NETWORK = 4
+/** Queue capacity of one client network. */
+const QUEUE_CAPACITY_PER_NETWORK = 4
 
 /**
- * Turns for which a network's last one counts. Among strangers a flood of fewer networks is to delay no new one. Known
- * callers are seldom a flood, and those who log in twice are not to wait for others who log in once.
+ * For how many slots a network's last slot is remembered by the round-robin. A flood from fewer stranger networks
+ * than this cannot delay a new network. Known callers rarely flood, and a second login of one must not wait for first
+ * logins of others.
  */
-const MEMORY = { known: 0, stranger: 128 }
+const NETWORK_MEMORY = { known: 0, stranger: 128 }
 
-/** The longest wait for a turn, in milliseconds: some twenty turns of one processor at cost 12. */
-const DEADLINE_MS = 5_000
+/** The longest wait in the queue: about twenty slots of one processor at bcrypt cost 12. */
+const DEADLINE_MS: Millis = 5_000
 
-/** The id of no user. */
-const NOBODY = 0
+/** An id that no user has. */
+const NO_USER_ID = 0
 
-/** Who waits for a turn. */
-type Waiting = Pick<Caller, 'clientAddress' | 'identity' | 'connection'>
+/** What the queue needs to know of a caller. */
+type HashingCaller = Pick<Caller, 'clientAddress' | 'identity' | 'connection'>
 
 /**
- * The only place where a password opens something. Work on passwords is done in turns that go round by client network,
- * see {@link fairQueue}.
+ * The only code that verifies passwords. Hashing is limited to {@link CONCURRENCY} slots, distributed round-robin
+ * over client networks: see {@link fairQueue}.
  */
 export interface PasswordCredentials {
   /**
-   * Checks an account's password, within the limits for logins or for those who are logged in and enter it again,
-   * which it tells the caller. A right one is hashed anew if its hash is weaker than those of today.
+   * Verifies the password of an account, within the attempt limit of logins or of password confirmations. The
+   * remaining attempts are reported to the caller. The hash of a right password is upgraded if it is weaker than new
+   * ones.
    *
-   * @returns the account's credentials; null for a wrong password and for no account, after the same time
+   * @returns the account's credentials; null for a wrong password and for an unknown account, after the same time
    * @throws {HttpError} 429 when a limit is used up
-   * @throws {TurnRefused} when the caller gets no turn, which counts as no wrong password
+   * @throws {TurnRefused} when the queue refuses the caller, which does not count as a wrong password
    */
   check(
-    caller: Waiting & Pick<Caller, 'tellAttempts' | 'record'>,
+    caller: HashingCaller & Pick<Caller, 'reportRemainingAttempts' | 'record'>,
     entered: { email: string; password: string; as: 'login' | 'confirm_password' },
   ): Promise<Credentials | null>
   /**
    * Hashes a new password.
    *
-   * @throws {TurnRefused} when the caller gets no turn
+   * @throws {TurnRefused} when the queue refuses the caller
    */
-  hash(caller: Waiting, password: string): Promise<PasswordHash>
+  hash(caller: HashingCaller, password: string): Promise<PasswordHash>
   /**
-   * Whether a reset token belongs to a hash. Without a hash it takes as long.
+   * Whether a reset token matches a hash. Without a hash it takes the same time.
    *
-   * @throws {TurnRefused} when the caller gets no turn
+   * @throws {TurnRefused} when the queue refuses the caller
    */
-  verifyResetToken(caller: Waiting, token: string, hash: PasswordHash | null): Promise<boolean>
-  /** How many wait for a turn. */
+  verifyResetToken(caller: HashingCaller, token: string, hash: PasswordHash | null): Promise<boolean>
+  /** The number of waiting callers. */
   waiting(lane: Lane): number
 }
 
-/** What {@link createCredentials} works with. */
+/** Dependencies of {@link createCredentials}. */
 export interface CredentialsDeps {
   config: Pick<Config, 'hashRounds'>
   kysely: Kysely<Schema>
   attempts: Attempts
-  /** Checks and hashes passwords, off the event loop. */
+  /** Verifies and hashes passwords off the event loop. */
   work: PasswordWork
   schedule: Schedule
-  /** Milliseconds since a moment that does not change. */
-  monotonic: () => number
-  /** Hears of each caller that gets no turn. */
+  monotonic: () => MonotonicMillis
+  /** Called for each caller that the queue refuses. */
   onRefusal: (reason: RefusalReason) => void
 }
 
-/** Makes the {@link PasswordCredentials} of a server. */
+/** Creates the {@link PasswordCredentials} of a server. */
 export function createCredentials({
   config,
   kysely,
@@ -108,57 +110,62 @@ export function createCredentials({
 }: CredentialsDeps): PasswordCredentials {
   const queue = fairQueue({
     concurrency: CONCURRENCY,
-    places: PLACES,
-    perNetwork: PLACES_PER_NETWORK,
-    memory: MEMORY,
+    capacity: QUEUE_CAPACITY,
+    maxPerNetwork: QUEUE_CAPACITY_PER_NETWORK,
+    slotMemory: NETWORK_MEMORY,
     deadlineMs: DEADLINE_MS,
     schedule,
     monotonic,
     onRefusal,
   })
-  const { verify, hash } = passwords({ rounds: config.hashRounds, queue, work })
+  const { verify, hash } = createPasswordHashing({ rounds: config.hashRounds, queue, work })
 
-  /** Callers that have shown a right password or token. */
-  const proven = new WeakSet<Waiting>()
+  /** Callers that presented a right password or token. */
+  const provenCallers = new WeakSet<HashingCaller>()
 
-  const queued = (caller: Waiting, isKnown = false): QueuedCaller => {
+  const toQueuedCaller = (caller: HashingCaller, isKnown = false): QueuedCaller => {
     const { networks, isLocal } = caller.clientAddress
     return {
       network: (networks.at(-1) as Network).key,
-      lane: isKnown || caller.identity !== null || proven.has(caller) ? 'known' : 'stranger',
+      lane: isKnown || caller.identity !== null || provenCallers.has(caller) ? 'known' : 'stranger',
       isUnbounded: isLocal,
       connection: caller.connection,
     }
   }
 
-  const proves = async (caller: Waiting, turn: QueuedCaller, secret: string, against: string | null) => {
+  const verifyOf = async (
+    caller: HashingCaller,
+    turn: QueuedCaller,
+    secret: string,
+    against: string | null,
+  ) => {
     const isRight = await verify(secret, against, turn)
-    if (isRight) proven.add(caller)
+    if (isRight) provenCallers.add(caller)
     return isRight
   }
 
-  /** Asks the same of the database for accounts that do not exist: the time tells nothing. */
-  const isKnownAddress = ({ clientAddress }: Waiting, userId: number | null) =>
-    hasLoggedInFrom(kysely, userId ?? NOBODY, clientAddress.key)
+  /** Queries the database for unknown accounts as well, so that the time does not reveal which accounts exist. */
+  const isKnownAddress = ({ clientAddress }: HashingCaller, userId: number | null) =>
+    hasLoggedInFrom(kysely, userId ?? NO_USER_ID, clientAddress.key)
 
-  /** The credentials with a hash as strong as those of today; null when the password was changed meanwhile. */
-  const strengthened = async (
-    caller: Waiting,
+  /** Upgrades the hash if it is weaker than new ones. Null when the password was changed concurrently. */
+  const upgradeHash = async (
+    caller: HashingCaller,
     credentials: Credentials,
     password: string,
   ): Promise<Credentials | null> => {
     const { userId, password: from } = credentials
-    if (!isWeaker(from, config.hashRounds) || passwordFault(password) !== null) return credentials
-    const to = await hash(password, queued(caller)).catch(error => {
-      if (error instanceof TurnRefused) return null
+    if (!needsRehash(from, config.hashRounds) || passwordFault(password) !== null) return credentials
+    const to = await hash(password, toQueuedCaller(caller)).catch(error => {
+      if (error instanceof SlotRefused) return null
       throw error
     })
-    // The next login hashes it.
+    // The next login upgrades it.
     if (to === null) return credentials
     if (await rehashPassword(kysely, userId, { from, to })) return { ...credentials, password: to }
-    // Another login has done so meanwhile, or somebody has set another password.
+    // A concurrent login upgraded the hash, or the password was changed.
     const present = await findCredentialsById(kysely, userId)
-    const isRight = present !== null && (await verify(password, present.password, queued(caller)))
+    const isRight = present !== null && (await verify(password, present.password, toQueuedCaller(caller)))
     return isRight ? present : null
   }
 
@@ -168,22 +175,22 @@ export function createCredentials({
       await attempts.count(caller, as, account)
       const credentials = await findCredentials(kysely, email)
       const userId = credentials?.userId ?? null
-      const isRight = await attempts.judge(caller, as, {
+      const isRight = await attempts.verifySecret(caller, as, {
         account,
         userId,
         verify: async () => {
           const isKnown = caller.identity === null && !queue.isFree && (await isKnownAddress(caller, userId))
-          return proves(caller, queued(caller, isKnown), password, credentials?.password ?? null)
+          return verifyOf(caller, toQueuedCaller(caller, isKnown), password, credentials?.password ?? null)
         },
       })
       if (!isRight || credentials === null) {
         caller.record('wrong password', { userId, cause: as })
         return null
       }
-      return strengthened(caller, credentials, password)
+      return upgradeHash(caller, credentials, password)
     },
-    hash: (caller, password) => hash(password, queued(caller)),
-    verifyResetToken: (caller, token, against) => proves(caller, queued(caller), token, against),
+    hash: (caller, password) => hash(password, toQueuedCaller(caller)),
+    verifyResetToken: (caller, token, against) => verifyOf(caller, toQueuedCaller(caller), token, against),
     waiting: lane => queue.waiting(lane),
   }
 }

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import { hashResetToken, mintResetToken } from '#src/auth/reset-token.ts'
 import { mintRevertToken, parseRevertToken, type RevertToken } from '#src/auth/revert-token.ts'
-import { equalSecrets } from '#src/auth/secret.ts'
+import { constantTimeEqual } from '#src/auth/secret.ts'
 import { emailHash, isSignedLink } from '#src/auth/signed-link.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
@@ -20,75 +20,75 @@ import type { Recipient } from '#src/mail/template.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { forbidden, passwordConfirmationRequired, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import { eventContextOf } from './event-context.ts'
-import { notifyAddressOwner, type OwnerTold } from './notify-address-owner.ts'
+import { type AddressOwnerDeps, notifyAddressOwner } from './notify-address-owner.ts'
 
-/** A link of a mail that shows that an address is its user's, as it was requested. */
+/** A verification link of a mail, as it was requested. */
 export interface OpenedLink {
-  /** The path and the query string, without the question mark: both are signed. */
+  /** Path and query string (without the question mark), as they were signed. */
   path: string
   query: string
-  /** The user's id and the hash of the address, as they stand in the path. */
+  /** The user's id and the hash of the address, from the path. */
   id: string
   hash: string
 }
 
-/** How e-mail addresses come to count as their users', and how they are brought back. */
+/** Verification, change and reversion of e-mail addresses. */
 export interface Email {
   /**
-   * Opens a link of a mail: counts the user's address as verified, or makes the one that waits for it the user's.
+   * Opens a verification link: marks the user's address as verified, or replaces it by the pending one.
    *
-   * @throws {HttpError} 403 for a link that was changed, is too old or not the user's, 423 when a new address takes a
-   *   confirmed password, 422 when another user has it by now, 429 when the limit is used up
+   * @throws {HttpError} 403 for a link that was tampered with, has expired or belongs to another user; 423 when a new
+   *   address requires a confirmed password; 422 when another user has taken the address meanwhile; 429 when the
+   *   limit is used up
    */
   openLink(caller: Caller, link: OpenedLink): Promise<void>
   /**
-   * Sends the link of the address that waits to be the user's, or else of the one that the user has.
+   * Sends the link of the pending address, or of the user's own address.
    *
-   * @returns whether there was one to send, and the address is not verified already
+   * @returns false when no address is pending and the user's address is already verified
    * @throws {HttpError} 429 when the limit is used up
    */
   sendLinkAgain(caller: Caller): Promise<boolean>
   /**
-   * Sends the link that makes a new address a user's, to that address. With REGISTER_REVEALS=false its owner is told in
-   * the place of that if it is another user's, after the answer, whose time tells nothing.
+   * Sends the confirmation link of a new address to that address. With REGISTER_REVEALS=false the mail is sent after
+   * the response, whose time reveals nothing, and if the address is taken, its owner is notified instead.
    */
-  sendNewEmail(caller: Pick<Caller, 'afterAnswer'>, user: Recipient & { id: number }): Promise<void>
-  /** The address that a link brings back; null for a link that counts no more. */
+  sendNewEmail(caller: Pick<Caller, 'afterResponse'>, user: Recipient & { id: number }): Promise<void>
+  /** Finds the address that a revert link restores; null for a link that is unknown or expired. */
   findRevert(token: unknown): Promise<{ email: string; token: RevertToken } | null>
   /**
-   * Brings an old address back by the link that was mailed there, ends all sessions, and mails a link to a new password.
+   * Restores an old address by the link that was mailed to it, ends all sessions, and mails a password reset link.
    *
-   * @returns the address; 'over' for a link that counts no more, and 'taken' when another user has the address by now
+   * @returns the address; 'over' for a link that is unknown or expired, 'taken' when another user has the address
    */
   revert(caller: Pick<Caller, 'record'>, token: unknown): Promise<{ email: string } | 'over' | 'taken'>
 }
 
-/** What {@link createEmail} works with. */
+/** Dependencies of {@link createEmail}. */
 export interface EmailDeps {
   config: Pick<
     Config,
     'appUrl' | 'registerReveals' | 'resetPasswordUrl' | 'revokeTokensOnPasswordReset' | 'tokenableTypes'
   >
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  random: (size: Bytes) => Buffer
   keys: Pick<Keys, 'signing'>
   attempts: Attempts
   mail: UserMailer
-  screening: OwnerTold['screening']
+  screening: AddressOwnerDeps['screening']
 }
 
-/** Makes the {@link Email} of a server. */
+/** Creates the {@link Email} use-cases of a server. */
 export function createEmail(deps: EmailDeps): Email {
   const { config, kysely, clock, random, keys, attempts, mail } = deps
-  const changeEmail = emailChange(deps)
+  const replaceEmail = createEmailReplacement(deps)
 
-  /** Counts the address of the caller's user as verified. */
+  /** Marks the address of the caller's user as verified. */
   const verify = async (caller: Caller) => {
     const { id, isNew } = await caller.authorized(async (transaction, { user }) => {
       const account = { userId: user.id, email: user.email, types: config.tokenableTypes }
@@ -102,7 +102,7 @@ export function createEmail(deps: EmailDeps): Email {
     const send = async () => {
       if (!(await notifyAddressOwner(deps, user.email, user))) await mail.sendNewEmail(user)
     }
-    caller.afterAnswer(send, 'the mail to a new e-mail address could not be sent')
+    caller.afterResponse(send, 'the mail to a new e-mail address could not be sent')
   }
 
   return {
@@ -110,14 +110,15 @@ export function createEmail(deps: EmailDeps): Email {
     async openLink(caller, { path, query, id, hash }) {
       const { user } = caller.sessionCaller()
       await attempts.count(caller, 'verification', String(user.id))
-      // By the address as configured, whatever host the request names.
+      // Links are signed for APP_URL, whatever host the request names.
       if (!isSignedLink(config.appUrl.origin + path, query, clock(), keys.signing())) {
         throw forbidden(MESSAGES.invalidSignature)
       }
       if (id !== String(user.id)) throw forbidden()
       const pending = await findPendingEmail(kysely, user.id, clock())
-      if (equalSecrets(hash, emailHash(user.email))) await verify(caller)
-      else if (pending !== null && equalSecrets(hash, emailHash(pending))) await changeEmail(caller, pending)
+      if (constantTimeEqual(hash, emailHash(user.email))) await verify(caller)
+      else if (pending !== null && constantTimeEqual(hash, emailHash(pending)))
+        await replaceEmail(caller, pending)
       else throw forbidden()
     },
     async sendLinkAgain(caller) {
@@ -156,14 +157,14 @@ export function createEmail(deps: EmailDeps): Email {
   }
 }
 
-/** Makes what makes an address that waits for it the one of the caller's user, and tells the old one. */
-const emailChange =
+/** Creates the function that replaces the address of the caller's user by the pending one and notifies the old one. */
+const createEmailReplacement =
   ({ config, clock, random, mail }: EmailDeps) =>
   async (caller: Caller, email: string): Promise<void> => {
     const token = mintRevertToken(random)
     const changed = await caller
       .authorized(async (transaction, { user }) => {
-        // A page of another site can lead a user to a link that a thief has asked for.
+        // Another site can lead a user to a link that an attacker has requested for the user's session.
         if (caller.owesPassword()) throw passwordConfirmationRequired()
         return confirmPendingEmail(transaction, user.id, { email, token: token.digest(), now: clock() })
       })
@@ -174,13 +175,13 @@ const emailChange =
     if (changed === null) throw forbidden()
     const { before, canRevert } = changed
     caller.record('email changed', { userId: before.id })
-    const happening = eventContextOf(caller, clock())
+    const context = eventContextOf(caller, clock())
     if (!canRevert) {
       if (before.email.toLowerCase() !== email.toLowerCase()) {
-        await mail.notify('emailChanged', before, text => text(before, happening))
+        await mail.notify('emailChanged', before, text => text(before, context))
       }
       return
     }
     const page = new URL(`${PANEL_PATH}/revert-email`, config.appUrl)
-    await mail.sendEmailReplaced(before, tokenLink(page, token), happening)
+    await mail.sendEmailReplaced(before, tokenLink(page, token), context)
   }

@@ -1,57 +1,60 @@
 import type { AccountEvent, EventDetails, EventName } from '#src/auth/events.ts'
 import { browserColumns } from '#src/database/browsers.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { browserOf, type Origin } from './caller.ts'
 
-/** A request by which something happens to an account. */
+/** A request that causes an event. */
 export interface EventSource extends Origin {
   readonly log: { info(fields: object, message: string): void }
 }
 
-/** What `record` is told of an event, beside its name; see `Recorder`. */
+/** Details of an event: see {@link Recorder.record}. */
 export type RecordedDetails = EventDetails & { userId: number | null; by?: number }
 
-/** Is told of an event of an account, with the request that made it. It must not throw. */
+/** Receives each event with its request. It must not throw. */
 export type EventListener<S extends EventSource> = (event: AccountEvent, source: S) => void
 
-/** Records what happens to accounts: in the log at once, and in the database soon. `S` is what requests are here. */
+/** Records events of accounts: in the log immediately, in the database write-behind. `S` is the type of requests. */
 export interface Events<S extends EventSource = EventSource> {
   /**
-   * Records an event and returns at once. From where another user did something to an account is stored for staff alone.
+   * Records an event and returns immediately. The address of an event that another user caused is shown to staff
+   * only.
    *
-   * @param source the request that made it; an operator's command has no address, no log and no listeners
-   * @param details whose account it is, null for nobody's; `by`, the id of whoever did it, if that is somebody else; and
-   *   what else there is to know: never a secret
+   * @param source the request; a command has no address, is not logged and has no listeners
+   * @param details `userId` is the account's user, null if there is none; `by` is the id of the user who caused the
+   *   event, if that is another user; further details must not contain a secret
    */
   record(source: S | 'command line', event: EventName, details: RecordedDetails): void
-  /** Has something done with each event that a request makes. */
+  /** Registers a listener for the events of requests. */
   onRecorded(listener: EventListener<S>): void
-  /** Begins to write what waits, unless the last write failed a moment ago: its next attempt takes everything along. */
+  /** Starts writing the queued events. While a retry is scheduled it does nothing: the retry writes them. */
   flush(): void
-  /** Resolves when what was recorded is stored, as far as that is possible. */
-  stored(): Promise<void>
-  /** Stores what it can, and makes no further attempt. */
+  /** Resolves when the queued events are stored, or when storing them failed. */
+  drain(): Promise<void>
+  /** Writes the queued events and cancels retries. */
   close(): Promise<void>
 }
 
 interface EventsOptions {
   /** Stores events in one statement, in their order. */
   store(events: readonly AccountEvent[]): Promise<void>
-  /** Told of an error of `store`, and of how many events wait. There will be another attempt. */
-  onFailure(error: Error, waiting: number): void
-  /** Milliseconds since the epoch. */
-  clock(): number
+  /** Called for a failure of `store` with the number of queued events. A retry follows. */
+  onFailure(error: Error, queued: number): void
+  clock(): EpochMillis
   schedule: Schedule
 }
 
-/** How many wait while the database is away, are written at once, and for how long a failure is let rest. */
-export const WAITING = 10_000
-export const AT_ONCE = 500
-export const RETRY_MS = 5_000
+/** The length of the queue: beyond it the oldest event is dropped. */
+export const QUEUE_CAPACITY = 10_000
+/** Events per statement. */
+export const BATCH_SIZE = 500
+/** The delay after a failed write. */
+export const RETRY_MS: Millis = 5_000
 
 /**
- * Makes the {@link Events} of a process. Writing is apart from recording, so that no answer waits for it: all that happens
- * meanwhile is written in one statement.
+ * Creates the write-behind queue of events. No response waits for a write: events that arrive during a write are
+ * batched into the next statement.
  */
 export function createEvents<S extends EventSource>({
   store,
@@ -59,30 +62,30 @@ export function createEvents<S extends EventSource>({
   clock,
   schedule,
 }: EventsOptions): Events<S> {
-  const waiting: AccountEvent[] = []
+  const queue: AccountEvent[] = []
   const listeners: EventListener<S>[] = []
   let writing: Promise<void> | null = null
   let cancelRetry: (() => void) | null = null
 
   const enqueue = (event: AccountEvent) => {
-    waiting.push(event)
-    if (waiting.length > WAITING) waiting.shift()
+    queue.push(event)
+    if (queue.length > QUEUE_CAPACITY) queue.shift()
   }
 
   const writeAll = async () => {
-    while (waiting.length > 0) {
-      const events = waiting.slice(0, AT_ONCE)
+    while (queue.length > 0) {
+      const events = queue.slice(0, BATCH_SIZE)
       await store(events)
-      // Some may have been pushed out meanwhile.
-      const left = waiting.findIndex(event => !events.includes(event))
-      waiting.splice(0, left === -1 ? waiting.length : left)
+      // The queue may have dropped events during the write.
+      const firstUnwritten = queue.findIndex(event => !events.includes(event))
+      queue.splice(0, firstUnwritten === -1 ? queue.length : firstUnwritten)
     }
   }
 
   const write = (): Promise<void> => {
     writing ??= writeAll()
       .catch(error => {
-        onFailure(error, waiting.length)
+        onFailure(error, queue.length)
         cancelRetry ??= schedule(RETRY_MS, () => {
           cancelRetry = null
           void write()
@@ -94,7 +97,7 @@ export function createEvents<S extends EventSource>({
     return writing
   }
 
-  const stored = async () => {
+  const drain = async () => {
     await writing
     await write()
   }
@@ -102,12 +105,12 @@ export function createEvents<S extends EventSource>({
   return {
     record(source, event, { userId, ...details }) {
       if (source === 'command line') {
-        if (userId !== null) enqueue({ userId, event, ...byOperator(details), at: clock() })
+        if (userId !== null) enqueue({ userId, event, ...operatorColumns(details), at: clock() })
         return
       }
       source.log.info({ userId, ...details, address: source.clientAddress.ip }, event)
       if (userId === null) return
-      const recorded = { userId, event, ...byRequest(source, details), at: clock() }
+      const recorded = { userId, event, ...requestColumns(source, details), at: clock() }
       enqueue(recorded)
       for (const listener of listeners) listener(recorded, source)
     },
@@ -115,25 +118,25 @@ export function createEvents<S extends EventSource>({
       listeners.push(listener)
     },
     flush() {
-      if (waiting.length > 0 && cancelRetry === null) void write()
+      if (queue.length > 0 && cancelRetry === null) void write()
     },
-    stored,
+    drain,
     async close() {
-      await stored()
+      await drain()
       cancelRetry?.()
       cancelRetry = null
     },
   }
 }
 
-const byOperator = (details: EventDetails) => ({
+const operatorColumns = (details: EventDetails) => ({
   details: { ...details, by: 'command line' },
   address: null,
   userAgent: null,
   isByOther: false,
 })
 
-function byRequest(origin: Origin, details: EventDetails) {
+function requestColumns(origin: Origin, details: EventDetails) {
   const browser = browserColumns(browserOf(origin))
   const isByOther = details.by !== undefined
   return { details, address: browser.ip_address, userAgent: browser.user_agent, isByOther }

@@ -7,27 +7,26 @@ import type { Events } from './events.ts'
 /** The authority of an operator who acts for a user. */
 export interface OperatorAuthority {
   via: 'operator'
-  /** Whose account it is. */
+  /** The account's user. */
   user: { readonly id: number }
 }
 
-/** On whose authority something is written: a caller's, as it is under lock, or an operator's. */
+/** The authority of a write: the caller's identity, read under lock, or an operator's. */
 export type Authority = Identity | OperatorAuthority
 
 /**
- * Whoever may give or take power over accounts. A request is one by `authorized()`, which asks once more, in the
- * transaction of the write and under lock, who calls and whether they may. An operator who acts for a user is one who is
- * asked nothing.
+ * Runs security-relevant writes. A request checks the caller's identity and access again, in the transaction of the
+ * write and under lock. An operator who acts for a user is not checked.
  *
- * Use-cases that take a Grantor serve routes and commands alike. What an operator is free of (ranks, quotas, a verified
- * address, the bounds of a token) follows from the {@link Authority} alone, so that a use-case has one body and one order
- * of checks. Those that take a `Grantor<Identity>` are for requests alone.
+ * Use-cases that take a Grantor serve both routes and commands. The exemptions of an operator (ranks, quotas,
+ * verified address, bounds of a token) depend only on the {@link Authority}, so a use-case has one body and one order
+ * of checks. A `Grantor<Identity>` is always a request.
  */
 export interface Grantor<A extends Authority = Authority> extends Recorder {
   /**
    * Runs a write in a transaction.
    *
-   * @throws {HttpError} 401, 403 and 423 when a caller may not, or may no longer
+   * @throws {HttpError} 401, 403 and 423 when a request's caller may not write, or may no longer
    */
   authorized<T>(
     write: (transaction: Transaction<Schema>, authority: A) => Promise<T>,
@@ -36,15 +35,15 @@ export interface Grantor<A extends Authority = Authority> extends Recorder {
 }
 
 /**
- * Somebody who can run commands, and so may do everything to every account. Use-cases that take an Operator ask for no
- * authority: no request is one.
+ * The person at the command line, who may do everything to every account. Use-cases that take an Operator check no
+ * authority; a request never is an Operator.
  */
 export interface Operator extends Recorder {
-  /** As whom a user's own things are done. */
-  actingFor(userId: number): Grantor
+  /** A Grantor that acts for a user. */
+  actAs(userId: number): Grantor
 }
 
-/** Makes the {@link Operator} of a command. What it records says that the command line did it. */
+/** Creates the {@link Operator} of a command. Its events are recorded as done by the command line. */
 export function createOperator({
   kysely,
   events,
@@ -55,7 +54,7 @@ export function createOperator({
   const record: Operator['record'] = (event, details) => events.record('command line', event, details)
   return {
     record,
-    actingFor: userId => ({
+    actAs: userId => ({
       record,
       authorized: write =>
         kysely

@@ -10,43 +10,42 @@ import {
 } from '#src/database/last-use.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { lazy } from '#src/runtime/lazy.ts'
+import type { EpochMillis, Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { type WriteBehind, writeBehind } from '#src/runtime/write-behind.ts'
 import { browserOf, type Caller, type Origin } from './caller.ts'
 
-/** When and from where tokens and sessions were last used. No request waits for the write. */
+/** Last-use notes of tokens and sessions, written behind: no request waits for the write. */
 export interface LastUse {
-  /** By the ids of their rows. */
+  /** By row id. */
   tokens: WriteBehind<number, Use>
   sessions: WriteBehind<SessionDigest, Use>
-  /** Notes the token or the session that a request came with. */
+  /** Notes the use of the request's token or session. */
   note(caller: Origin & Pick<Caller, 'identity' | 'session'>): void
-  /** Writes both. What cannot be written yet is written the next time. */
+  /** Writes the notes. Those that cannot be written stay for the next time. */
   flush(): Promise<void>
 }
 
 interface LastUseOptions {
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock(): number
-  /** Milliseconds since a moment that does not change. */
-  monotonic(): number
-  /** Told of a write that failed, with a sentence for the log. */
+  clock(): EpochMillis
+  monotonic(): MonotonicMillis
+  /** Called for a failed write, with a sentence for the log. */
   onFailure(error: Error, sentence: string): void
 }
 
-/** A session's time is written once in this time at most, in milliseconds. */
-const SESSION_INTERVAL_MS = MINUTE_MS
+/** A session's last use is written at most once in this time. */
+const SESSION_INTERVAL_MS: Millis = MINUTE_MS
 
-/** How many sessions are known to have been noted within that time. */
+/** How many sessions are remembered as noted within that time. */
 const NOTED_CAPACITY = 10_000
 
-/** Makes the {@link LastUse} of a server. */
+/** Creates the {@link LastUse} of a server. */
 export function createLastUse({ kysely, clock, monotonic, onFailure }: LastUseOptions): LastUse {
   const tokens = writeBehind<number, Use>(uses => writeTokenUses(kysely, uses, clock()))
   const sessions = writeBehind<SessionDigest, Use>(uses => writeSessionUses(kysely, uses, clock()))
 
-  // When each was noted, in milliseconds of the monotonic clock.
-  const noted = lazy(() => new LRUCache<SessionDigest, number>({ max: NOTED_CAPACITY }))
+  // When each session was last noted.
+  const lastNotedAt = lazy(() => new LRUCache<SessionDigest, MonotonicMillis>({ max: NOTED_CAPACITY }))
 
   return {
     tokens,
@@ -58,9 +57,9 @@ export function createLastUse({ kysely, clock, monotonic, onFailure }: LastUseOp
       if (session === null || !isOutdated(session.lastActivityAt, at)) return
       const digest = session.id.digest()
       const now = monotonic()
-      // What the request knew of the session may be from before the last note.
-      if (now - (noted().get(digest) ?? Number.NEGATIVE_INFINITY) < SESSION_INTERVAL_MS) return
-      noted().set(digest, now)
+      // The request may have read the session before its last note.
+      if (now - (lastNotedAt().get(digest) ?? Number.NEGATIVE_INFINITY) < SESSION_INTERVAL_MS) return
+      lastNotedAt().set(digest, now)
       sessions.note(digest, { at, ...browserOf(caller) })
     },
     async flush() {
@@ -70,6 +69,6 @@ export function createLastUse({ kysely, clock, monotonic, onFailure }: LastUseOp
   }
 }
 
-/** Whether a session's stored time is to be written anew: it is too old, or so late that a wrong clock wrote it. */
-const isOutdated = (storedAt: number, now: number) =>
+/** Whether a session's stored time must be written: it is too old, or in the future because of a wrong clock. */
+const isOutdated = (storedAt: EpochMillis, now: EpochMillis) =>
   now - storedAt >= SESSION_INTERVAL_MS || storedAt > latestUse(now)

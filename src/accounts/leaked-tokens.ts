@@ -12,39 +12,43 @@ interface LeakedTokensOptions<C> {
   kysely: Kysely<Schema>
   identities: Pick<Identities, 'user'>
   config: Pick<Config, 'tokenableTypes'>
-  /** Looks a secret up within the bound of wrong guesses that the reporter's address has. */
+  /** Looks a token up within the limit of wrong tokens of the reporter's address. */
   attempts: {
-    guess<T extends { isRight: boolean }>(reporter: C, digest: string, lookUp: () => Promise<T>): Promise<T>
+    lookUpToken<T extends { isRight: boolean }>(
+      reporter: C,
+      digest: string,
+      lookUp: () => Promise<T>,
+    ): Promise<T>
   }
-  /** Tells a user by mail that a token was found, and is revoked. */
-  tellOwner(owner: Recipient): Promise<unknown>
+  /** Notifies a user by mail that a token was found and revoked. */
+  notifyOwner(owner: Recipient): Promise<unknown>
 }
 
 /**
- * Makes the function that takes reports of leaked tokens: one that is found is revoked, with its successor and all that
- * they issued, and its user is told. Nothing that it returns tells whether there was one.
+ * Creates the function that handles reports of leaked tokens. A known token is revoked together with its successor
+ * and all tokens that these issued, and its user is notified. The result does not reveal whether the token exists.
  *
- * @throws {HttpError} 429 when the reporter's address has shown too many wrong ones
+ * @throws {HttpError} 429 when the reporter's address presented too many wrong tokens
  */
 export const createLeakReport =
-  <C extends Recorder>({ kysely, identities, config, attempts, tellOwner }: LeakedTokensOptions<C>) =>
+  <C extends Recorder>({ kysely, identities, config, attempts, notifyOwner }: LeakedTokensOptions<C>) =>
   async (reporter: C, text: string): Promise<void> => {
     const credential = parseToken(text)
     if (credential === null) return
     const { digest } = credential
-    const { reported } = await attempts.guess(reporter, digest, async () => {
+    const { reported } = await attempts.lookUpToken(reporter, digest, async () => {
       const reported = await findReportedToken(kysely, digest, config.tokenableTypes)
       return { isRight: reported !== null, reported }
     })
     if (reported === null) return
-    const ended = await deleteReportedTokens(kysely, reported.ownerId, digest)
-    if (ended.length === 0) return
+    const revoked = await deleteReportedTokens(kysely, reported.ownerId, digest)
+    if (revoked.length === 0) return
     const user = (reported.isUsers && (await identities.user(reported.ownerId))?.user) || null
     reporter.record('token revoked', {
       userId: user?.id ?? null,
       which: reported.id,
-      ...revokedDetails(ended),
+      ...revokedDetails(revoked),
       cause: 'leaked',
     })
-    if (user !== null) await tellOwner(user)
+    if (user !== null) await notifyOwner(user)
   }

@@ -3,13 +3,13 @@ import { unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 /**
- * Keeps users who are banned from everything from logging in. To be asked once all that a login takes was right: nobody
- * else is told of a ban.
+ * Refuses the login of a user who is banned from everything. Call it after all credentials of the login were
+ * verified, so that only the user learns of the ban.
  *
- * @param identities as the login's transaction sees them, which holds the user's lock
+ * @param identities those of the login's transaction, which holds the user's lock
  * @throws {HttpError} 422 with the ban's reason and end
  */
-export async function refuseBanned(identities: Pick<Identities, 'user'>, userId: number): Promise<void> {
+export async function requireNotBanned(identities: Pick<Identities, 'user'>, userId: number): Promise<void> {
   const ban = (await identities.user(userId))?.ban ?? null
   if (ban !== null) throw unprocessable({ email: [MESSAGES.banned(ban)] })
 }

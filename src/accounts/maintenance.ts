@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely'
-import { liveSince, type SessionLifetimes } from '#src/auth/session.ts'
+import { liveThresholds, type SessionLifetimes } from '#src/auth/session.ts'
 import { DAY_MS, MINUTE_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
-import { DELETED_MS, pruneUsers } from '#src/database/deleted-users.ts'
+import { pruneUsers, RESTORABLE_MS } from '#src/database/deleted-users.ts'
 import { pruneDevices } from '#src/database/devices.ts'
 import { pruneEmailChanges } from '#src/database/email-changes.ts'
 import { pruneEvents } from '#src/database/events.ts'
@@ -17,43 +17,42 @@ import { pruneSessions } from '#src/database/sessions.ts'
 import { pruneTokens } from '#src/database/token-pruning.ts'
 import { pruneTokenReminders } from '#src/database/token-reminders.ts'
 import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 
-/** How long it is remembered that somebody logged in from an address, in milliseconds. */
-const ADDRESS_MEMORY_MS = 90 * DAY_MS
+/** Retention of the addresses from which a user logged in. */
+const LOGIN_ADDRESSES_MS: Millis = 90 * DAY_MS
 
-/** How long the browsers and networks are known from which a user logs in, in milliseconds. */
-const KNOWN_LOGINS_MS = 400 * DAY_MS
+/** Retention of the browsers and networks from which a user logged in. */
+const KNOWN_LOGINS_MS: Millis = 400 * DAY_MS
 
-/** How long a token that has ended is still listed, in milliseconds, as with Sanctum's own command. */
-const ENDED_TOKENS_MS = DAY_MS
+/** Retention of expired tokens, as in Sanctum's `sanctum:prune-expired`. */
+const ENDED_TOKENS_MS: Millis = DAY_MS
 
-/** How long it is remembered what happened to accounts, in milliseconds. */
-const EVENTS_MS = 365 * DAY_MS
+/** Retention of account events. */
+const EVENTS_MS: Millis = 365 * DAY_MS
 
-/** How long it is known that a form was sent, in milliseconds. */
-const SENT_FORMS_MS = DAY_MS
+/** Retention of the idempotency keys of forms. */
+const SENT_FORMS_MS: Millis = DAY_MS
 
 interface PruningOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes' | 'tokenExpiration'> & SessionLifetimes
   attemptCounts: Pick<AttemptCounts, 'prune'>
-  /** Told of what could not be deleted, with a sentence for the log: it keeps nothing else waiting. */
+  /** Called for each failed deletion, with a sentence for the log. The other deletions still run. */
   onFailure(error: Error, sentence: string): void
 }
 
 /**
- * Deletes what is over: sessions, tokens, remembered devices, reset tokens, links of mails, browsers and networks that
- * nobody uses, forms sent a day ago, old events, users deleted a month ago, counts of attempts.
- *
- * @param now milliseconds since the epoch
+ * Deletes expired rows: sessions, tokens, remembered devices, reset tokens, links of mails, unused browsers and
+ * networks, keys of forms, old events, users deleted a month ago, attempt counts.
  */
 export async function pruneExpired(
   { kysely, config, attemptCounts, onFailure }: PruningOptions,
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   for (const prune of [
-    () => pruneSessions(kysely, liveSince(now, config).used),
-    () => pruneLoginAddresses(kysely, now - ADDRESS_MEMORY_MS),
+    () => pruneSessions(kysely, liveThresholds(now, config).used),
+    () => pruneLoginAddresses(kysely, now - LOGIN_ADDRESSES_MS),
     () => pruneKnownLogins(kysely, now - KNOWN_LOGINS_MS),
     () => pruneSecurityLinks(kysely, now),
     () => pruneEndedTokens(kysely, config, now - ENDED_TOKENS_MS),
@@ -64,21 +63,17 @@ export async function pruneExpired(
     () => pruneRegistrations(kysely, now),
     () => pruneFormSubmissions(kysely, now - SENT_FORMS_MS),
     () => pruneEmailChanges(kysely, now),
-    () => pruneUsers(kysely, now - DELETED_MS, config.tokenableTypes),
+    () => pruneUsers(kysely, now - RESTORABLE_MS, config.tokenableTypes),
     () => attemptCounts.prune(),
   ]) {
-    await prune().catch(error => onFailure(error, 'what is over could not be deleted'))
+    await prune().catch(error => onFailure(error, 'expired rows could not be deleted'))
   }
 }
 
-/**
- * Deletes the tokens that ended before a moment, by their own date or by their age.
- *
- * @param ended milliseconds since the epoch
- */
+/** Deletes the tokens that expired before `ended`, by their own date or by their age. */
 export const pruneEndedTokens = (
   kysely: Kysely<Schema>,
   { tokenExpiration }: Pick<Config, 'tokenExpiration'>,
-  ended: number,
+  ended: EpochMillis,
 ): Promise<void> =>
   pruneTokens(kysely, ended, tokenExpiration === null ? null : ended - tokenExpiration * MINUTE_MS)

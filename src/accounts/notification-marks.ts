@@ -1,24 +1,28 @@
 import type { Kysely } from 'kysely'
 import type { Identity } from '#src/auth/identity.ts'
-import { type Loader, rowLoader } from '#src/auth/row-loader.ts'
+import { createRowLoader, type Loader } from '#src/auth/row-loader.ts'
 import type { Config } from '#src/config/config.ts'
 import { markAllRead, markNotification } from '#src/database/notifications.ts'
 import type { Schema } from '#src/database/schema.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
-/** Whose a notification is to whoever asks. */
-type Whose = 'own' | "somebody else's"
+/** Whether a notification belongs to the caller or to another user. */
+type Ownership = 'own' | 'foreign'
 
-/** Marks the notifications of users as read or unread. */
+/** Marks notifications as read or unread. */
 export interface NotificationMarks {
-  /** Marks all of the caller's that are unread. */
-  readAll(caller: Identity): Promise<void>
-  /** Loads the notification that a path names, and marks it if the caller is permitted to and it is the caller's. */
-  toMark(isRead: boolean): Loader<Whose>
+  /** Marks all unread notifications of the caller. */
+  markAllRead(caller: Identity): Promise<void>
+  /**
+   * A row loader that marks the notification of the path, if it is the caller's and the caller has the route's
+   * permission.
+   */
+  markingLoader(isRead: boolean): Loader<Ownership>
 }
 
-/** Makes the use-cases of marking notifications. */
+/** Creates the {@link NotificationMarks} of a server. */
 export function createNotificationMarks({
   kysely,
   config: { tokenableTypes: userTypes },
@@ -26,14 +30,13 @@ export function createNotificationMarks({
 }: {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
 }): NotificationMarks {
   return {
-    readAll: ({ user }) => markAllRead(kysely, { userId: user.id, userTypes, now: clock() }),
-    toMark: isRead =>
-      rowLoader({
-        // One statement finds the row, says whose it is, and marks it: a look-up before would be a second one.
+    markAllRead: ({ user }) => markAllRead(kysely, { userId: user.id, userTypes, now: clock() }),
+    markingLoader: isRead =>
+      createRowLoader({
+        // One statement finds the row, checks its owner and marks it, without a query before.
         isWrite: true,
         find: async ({ notification: id }: { notification: string }, identity, isPermitted) =>
           identity !== null && UUID.test(id)

@@ -4,22 +4,22 @@ import { findUserByEmail } from '#src/database/users.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import type { Screening } from './screening.ts'
 
-/** What it takes to tell the owner of an address. */
-export interface OwnerTold {
+/** Dependencies of {@link notifyAddressOwner}. */
+export interface AddressOwnerDeps {
   kysely: Kysely<Schema>
   mail: Pick<UserMailer, 'sendAddressInUse'>
   screening: Pick<Screening, 'isEmailTaken'>
 }
 
 /**
- * Tells the owner of an address that somebody has entered it, if it is another user's or reserved for one. A deleted
- * user is not told.
+ * Notifies the owner of an address that another user has entered it, if the address is taken or reserved. A deleted
+ * owner is not notified.
  *
- * @param own the user who has entered it; null for a new one
- * @returns whether it is taken
+ * @param own the user who has entered it; null for a registration
+ * @returns whether the address is taken
  */
 export async function notifyAddressOwner(
-  { kysely, mail, screening }: OwnerTold,
+  { kysely, mail, screening }: AddressOwnerDeps,
   email: string,
   own: { id: number } | null,
 ): Promise<boolean> {

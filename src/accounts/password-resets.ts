@@ -5,7 +5,7 @@ import { hashResetToken, mintResetToken, ResetToken } from '#src/auth/reset-toke
 import { randomAlphanumerics } from '#src/auth/secret.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
-import { findResetToken, keepResetToken } from '#src/database/password-resets.ts'
+import { findResetToken, storeResetTokenIfDue } from '#src/database/password-resets.ts'
 import { resetPassword } from '#src/database/passwords.ts'
 import { completeRegistration, findRegistration } from '#src/database/registrations.ts'
 import type { Schema } from '#src/database/schema.ts'
@@ -16,6 +16,7 @@ import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 import type { PasswordScreening } from '#src/screening/new-passwords.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
@@ -32,58 +33,56 @@ export interface EnteredReset {
   revokeTokens: boolean
 }
 
-/** What users do who have forgotten their passwords, on the website and in the panel. */
+/** Resets of forgotten passwords, on the website and in the panel. */
 export interface PasswordResets {
   /**
-   * Sends a link to a new password if there is an account with an address, once a minute at most.
+   * Mails a password reset link to the account of an address, once a minute at most.
    *
-   * @param asked.page where the link leads, with the token as `?token=`
-   * @param asked.reveals whether it may be told that there is no such account, or that it was asked for just now
-   * @throws {HttpError} 422 for what is no address, and for what may be told; 429 when the limit is used up
+   * @param options.page the URL that the link opens, with the token as `?token=`
+   * @param options.reveals whether the response may reveal that there is no such account or that a link was just sent
+   * @throws {HttpError} 422 for a malformed address, and for what may be revealed; 429 when the limit is used up
    */
-  request(caller: Caller, asked: { email: Entered; page: URL; reveals: boolean }): Promise<void>
+  request(caller: Caller, options: { email: Entered; page: URL; reveals: boolean }): Promise<void>
   /**
-   * Gives a user a new password with the token of a mail, which ends all of the user's sessions and remembered
-   * browsers. With that of a registration it makes the account.
+   * Sets a new password by the token of a mail. All sessions and remembered devices of the user end. The token of a
+   * registration creates the account.
    *
-   * @throws {HttpError} 422 for a wrong token and for a password that nobody can have; 429 when the limit is used up
+   * @throws {HttpError} 422 for a wrong token and for an unacceptable password; 429 when the limit is used up
    */
   complete(caller: Caller, entered: EnteredReset): Promise<void>
 }
 
-/** What {@link createPasswordResets} works with. */
+/** Dependencies of {@link createPasswordResets}. */
 export interface PasswordResetsDeps {
   config: Pick<Config, 'revealUnknownEmail' | 'tokenableTypes'>
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  random: (size: Bytes) => Buffer
   attempts: Attempts
   credentials: PasswordCredentials
   mail: UserMailer
   screening: { passwords: PasswordScreening }
 }
 
-/** Makes the {@link PasswordResets} of a server. */
+/** Creates the {@link PasswordResets} of a server. */
 export const createPasswordResets = (deps: PasswordResetsDeps): PasswordResets => ({
-  request: requestingResets(deps),
-  complete: completingResets(deps),
+  request: createResetRequest(deps),
+  complete: createResetCompletion(deps),
 })
 
-/** Makes {@link PasswordResets.request}. */
-function requestingResets({
+/** Creates {@link PasswordResets.request}. */
+function createResetRequest({
   kysely,
   clock,
   random,
   attempts,
   mail,
 }: PasswordResetsDeps): PasswordResets['request'] {
-  /** Sends a link, and says whether: not within a minute of the last one, which stays good. */
+  /** Sends a link and returns true, unless one was sent within the last minute, which stays valid. */
   const sendLink = async (user: Account, page: URL): Promise<boolean> => {
     if (!(await mail.mayReceive('passwordReset', user.email))) return false
     const token = mintResetToken(random)
-    const isKept = await keepResetToken(kysely, {
+    const isKept = await storeResetTokenIfDue(kysely, {
       email: user.email,
       token: await hashResetToken(token),
       now: clock(),
@@ -98,37 +97,37 @@ function requestingResets({
     await attempts.count(caller, 'forgot_password', accountKey(email ?? ''))
     if (email === null || !isEmail(email)) throw unprocessable({ email: emailErrors(email) })
 
-    const work = async (): Promise<'sent' | 'unknown' | 'throttled'> => {
-      // As it was entered: of two accounts with forms of one address, each has its own.
+    const requestReset = async (): Promise<'sent' | 'unknown' | 'throttled'> => {
+      // By the exact address: two accounts may have forms of one address.
       const user = await findUserByEmail(kysely, entered as string)
       const isSent = user !== null && (await sendLink(user, page))
       const outcome = user === null ? 'unknown' : isSent ? 'sent' : 'throttled'
       caller.record('password reset asked for', { userId: user?.id ?? null, cause: outcome })
       return outcome
     }
-    // Nothing that depends on the account happens before the answer: so it takes no time that could be told apart.
-    if (!reveals) return caller.afterAnswer(work, 'a link to a new password could not be sent')
-    const outcome = await work()
+    // All work that depends on the account runs after the response, so that its time reveals nothing.
+    if (!reveals) return caller.afterResponse(requestReset, 'a password reset link could not be sent')
+    const outcome = await requestReset()
     if (outcome === 'unknown') throw unprocessable({ email: [MESSAGES.unknownEmail] })
     if (outcome === 'throttled') throw unprocessable({ email: [MESSAGES.resetThrottled] })
   }
 }
 
-/** What was entered, once it is known that it can be anybody's. */
+/** Validated input of a reset. */
 interface ValidReset {
   token: string
-  /** The address as it is kept, and as it was entered. */
+  /** The canonical address, and the address as entered. */
   email: string
   exactEmail: string
   password: string
 }
 
-/** Makes {@link PasswordResets.complete}. */
-function completingResets(deps: PasswordResetsDeps): PasswordResets['complete'] {
+/** Creates {@link PasswordResets.complete}. */
+function createResetCompletion(deps: PasswordResetsDeps): PasswordResets['complete'] {
   const { config, kysely, clock, attempts, credentials, screening } = deps
 
-  /** @throws {HttpError} 422 for what can be nobody's */
-  const validated = async ({
+  /** @throws {HttpError} 422 for input that is not valid */
+  const validate = async ({
     token,
     email: entered,
     password,
@@ -151,16 +150,17 @@ function completingResets(deps: PasswordResetsDeps): PasswordResets['complete'] 
 
   return async (caller, entered) => {
     await attempts.count(caller, 'reset_password', accountKey(enteredEmail(entered.email) ?? ''))
-    const reset = await validated(entered)
+    const reset = await validate(entered)
     const { user, stored, registration, key } = await findOwner(deps, caller, reset)
-    // Compared with the user's name only now: without the token it would tell whether there is one with that name.
+    // Compared with the user's name after the token was verified: before, it would reveal whether a user has that
+    // name.
     const owner = user ?? { email: reset.email, name: registration?.name }
-    const ofOwner = errorsByField({ password: screening.passwords.ownerErrors(reset.password, owner) })
-    if (ofOwner !== null) throw unprocessable(ofOwner)
+    const ownerErrors = errorsByField({ password: screening.passwords.ownerErrors(reset.password, owner) })
+    if (ownerErrors !== null) throw unprocessable(ownerErrors)
 
     const hash = await credentials.hash(caller, reset.password)
     if (user === null || stored === null) return finishRegistration(deps, caller, { ...key, hash })
-    const done = await resetPassword(kysely, user, {
+    const resetResult = await resetPassword(kysely, user, {
       token: stored,
       hash,
       revokeTokens: entered.revokeTokens,
@@ -168,15 +168,15 @@ function completingResets(deps: PasswordResetsDeps): PasswordResets['complete'] 
       address: caller.clientAddress.key,
       now: clock(),
     })
-    if (done === null) throw wrongToken()
-    caller.record('password reset', { userId: user.id, ...done })
+    if (resetResult === null) throw wrongToken()
+    caller.record('password reset', { userId: user.id, ...resetResult })
   }
 }
 
 /**
- * Finds whose a token is: a user's with the stored hash, or a registration's.
+ * Finds the owner of a token: a user by the stored hash, or a registration.
  *
- * @throws {HttpError} 422 when it is nobody's
+ * @throws {HttpError} 422 for a wrong token
  */
 async function findOwner(
   { config, kysely, clock, credentials }: PasswordResetsDeps,
@@ -185,7 +185,7 @@ async function findOwner(
 ) {
   const user = await findUserByEmail(kysely, exactEmail)
   const stored = user && (await findResetToken(kysely, user.email, clock()))
-  // Without a user the token may be that of a registration.
+  // Without a user the token may belong to a registration.
   const key = { email, digest: new ResetToken(token).digest() }
   const registration = user === null ? await findRegistration(kysely, key, clock()) : null
   if (user === null && registration === null && config.revealUnknownEmail)
@@ -195,7 +195,11 @@ async function findOwner(
   return { user, stored, registration, key }
 }
 
-/** Makes the account of a registration. @throws {HttpError} 422 when it is over by now */
+/**
+ * Creates the account of a registration.
+ *
+ * @throws {HttpError} 422 when the registration has ended meanwhile
+ */
 async function finishRegistration(
   { config, kysely, clock, random }: PasswordResetsDeps,
   caller: Caller,
@@ -203,7 +207,7 @@ async function finishRegistration(
 ): Promise<void> {
   const userId = await completeRegistration(kysely, {
     ...registration,
-    nameElse: withSuffix(random),
+    alternativeName: withSuffix(random),
     types: config.tokenableTypes,
     address: caller.clientAddress.key,
     now: clock(),
@@ -216,6 +220,6 @@ async function finishRegistration(
 
 const wrongToken = () => unprocessable({ email: [MESSAGES.wrongResetToken] })
 
-/** Makes a name that nobody has of one that somebody has: its beginning, and a random end. */
-const withSuffix = (random: (size: number) => Buffer) => (name: string) =>
+/** Creates the function that makes a taken name unique: its beginning, and a random suffix. */
+const withSuffix = (random: (size: Bytes) => Buffer) => (name: string) =>
   `${[...name].slice(0, MAX_NAME - 9).join('')}-${randomAlphanumerics(8, random)}`

@@ -7,30 +7,31 @@ import { type Credentials, findCredentialsById } from '#src/database/users.ts'
 import { errorsByField } from '#src/input/account.ts'
 import { unauthenticated, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis, Seconds } from '#src/runtime/units.ts'
 import type { PasswordScreening } from '#src/screening/new-passwords.ts'
 import type { BrowserCaller, SessionReplacement } from './browser-caller.ts'
 import type { PasswordCredentials } from './credentials.ts'
 
 type Entered = string | null | undefined
 
-/** What users do with their own passwords in a session. */
+/** Use-cases of a session's user with the user's own password. */
 export interface Passwords {
   /**
-   * Remembers in the session that its user has just entered the password. The session gets a new id: one that was
-   * stolen before opens nothing more (session fixation, OWASP ASVS 3.2.1).
+   * Marks the password as confirmed in the session, which gets a new id: one that was stolen before becomes useless
+   * (session fixation, OWASP ASVS 3.2.1).
    *
-   * @param field what the password is called where it was entered
-   * @throws {HttpError} 422 for a wrong one, and as {@link PasswordCredentials.check}
+   * @param field the name of the password field in the request
+   * @throws {HttpError} 422 for a wrong password, and as {@link PasswordCredentials.check}
    */
   confirm(caller: BrowserCaller, password: Entered, field: string): Promise<void>
-  /** Seconds since the password was confirmed in the caller's session; infinite when it was not. */
-  secondsSinceConfirmed(caller: Pick<BrowserCaller, 'sessionCaller'>): number
+  /** Time since the password was confirmed in the caller's session; infinite for never. */
+  secondsSinceConfirmed(caller: Pick<BrowserCaller, 'sessionCaller'>): Seconds
   /**
-   * Gives the session's user a new password, which ends all of the user's other sessions. This one gets a new id, as
-   * by {@link Passwords.confirm}: a copy of its cookie opens nothing more.
+   * Sets a new password for the session's user and ends all other sessions. This session gets a new id, as by {@link
+   * Passwords.confirm}: a copy of its cookie becomes useless.
    *
-   * @throws {HttpError} 422 for a wrong present one and for a new one that nobody can have, and as
-   *   {@link PasswordCredentials.check}
+   * @throws {HttpError} 422 for a wrong current password and for an unacceptable new one, and as {@link
+   *   PasswordCredentials.check}
    */
   change(
     caller: BrowserCaller,
@@ -38,17 +39,16 @@ export interface Passwords {
   ): Promise<void>
 }
 
-/** What {@link createPasswords} works with. */
+/** Dependencies of {@link createPasswords}. */
 export interface PasswordsDeps {
   config: Pick<Config, 'tokenableTypes'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
   sessions: SessionReplacement
   credentials: PasswordCredentials
   screening: { passwords: PasswordScreening }
 }
 
-/** Makes the {@link Passwords} of a server. */
+/** Creates the {@link Passwords} of a server. */
 export function createPasswords({
   config,
   clock,
@@ -56,7 +56,7 @@ export function createPasswords({
   credentials,
   screening,
 }: PasswordsDeps): Passwords {
-  /** The credentials of the session's user; null for a wrong password. */
+  /** Verifies the password of the session's user; null for a wrong password. */
   const check = (caller: BrowserCaller, password: string) => {
     const { email } = caller.sessionCaller().user
     return credentials.check(caller, { email, password, as: 'confirm_password' })
@@ -67,7 +67,7 @@ export function createPasswords({
       const wrong = unprocessable({ [field]: [MESSAGES.wrongPassword] })
       const verified = await check(caller, password ?? '')
       if (verified === null) throw wrong
-      const { fresh } = sessions.next(caller)
+      const { fresh } = sessions.prepareReplacement(caller)
       const { identity, confirmed } = await caller.authorized(
         async (transaction, identity: SessionIdentity) => {
           const present = await findCredentialsById(transaction, identity.user.id)
@@ -87,21 +87,21 @@ export function createPasswords({
     async change(caller, { current, password, repeated, revokeTokens }) {
       const isEntered = typeof current === 'string'
       const verified = isEntered ? await check(caller, current) : null
-      const ofCurrent = [
+      const currentErrors = [
         ...(isEntered ? [] : [MESSAGES.rules.required('current password')]),
         ...(verified === null ? [MESSAGES.wrongCurrentPassword] : []),
       ]
       const { user: owner } = caller.sessionCaller()
-      const ofNew = await screening.passwords.errors(password, repeated, owner)
-      const errors = errorsByField({ current_password: ofCurrent, password: ofNew })
+      const newErrors = await screening.passwords.errors(password, repeated, owner)
+      const errors = errorsByField({ current_password: currentErrors, password: newErrors })
       if (errors !== null) throw unprocessable(errors)
       const hash = await credentials.hash(caller, password as string)
-      const { fresh } = sessions.next(caller)
+      const { fresh } = sessions.prepareReplacement(caller)
       const { identity, changed } = await caller.authorized(
         async (transaction, identity: SessionIdentity) => {
           const { user, session } = identity
           const present = await findCredentialsById(transaction, user.id)
-          // Another change of the password was made while this one was hashed.
+          // The password was changed concurrently, while this one was hashed.
           if (present?.password !== (verified as Credentials).password) throw unauthenticated()
           await changePassword(transaction, user.id, hash, {
             keep: session.id.digest(),

@@ -1,7 +1,7 @@
-import { canonicalEmail } from '#src/auth/email.ts'
+import { canonicalizeEmail } from '#src/auth/email.ts'
 import type { SessionIdentity, User } from '#src/auth/identity.ts'
 import type { Config } from '#src/config/config.ts'
-import { dropPendingEmail, keepPendingEmail } from '#src/database/email-changes.ts'
+import { deletePendingEmail, storePendingEmail } from '#src/database/email-changes.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { type Account, updateProfile } from '#src/database/users.ts'
 import { canonicalName, enteredEmail, errorsByField } from '#src/input/account.ts'
@@ -9,6 +9,7 @@ import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { passwordConfirmationRequired, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import type { Email } from './email.ts'
@@ -17,68 +18,67 @@ import type { Screening } from './screening.ts'
 
 const { rules } = MESSAGES
 
-const OWES_PASSWORD = { email: [MESSAGES.emailChangeNeedsPassword] }
+const PASSWORD_REQUIRED = { email: [MESSAGES.emailChangeNeedsPassword] }
 
-/** A name and an address as they were entered; either may be missing. */
+/** Name and e-mail address as entered. Either may be missing. */
 export interface EnteredProfile {
   name?: string | null
   email?: string | null
 }
 
-/** What users call themselves. */
 export interface Profile {
   /**
-   * Changes the name or the e-mail address of the session's user. A verified address is replaced once the link that is
-   * mailed to the new one is opened; any other at once.
+   * Changes the name or the e-mail address of the session's user. A verified address is replaced when the link mailed
+   * to the new one is opened; any other address is replaced at once.
    *
-   * @throws {HttpError} 422 for input that is not valid, and for a password that was not confirmed; 423 for the latter
-   *   where the address would change at once; 429 when the limit is used up
+   * @throws {HttpError} 422 for input that is not valid and for an unconfirmed password; 423 for an unconfirmed
+   *   password when the address would change at once; 429 when the limit is used up
    */
   update(caller: Caller, entered: EnteredProfile): Promise<void>
 }
 
-/** What {@link createProfile} works with. */
+/** Dependencies of {@link createProfile}. */
 export interface ProfileDeps {
   config: Pick<Config, 'confirmEmailChange' | 'emailChange' | 'registerReveals'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
   attempts: Attempts
   email: Pick<Email, 'sendNewEmail'>
   mail: UserMailer
   screening: Screening
 }
 
-/** Makes the {@link Profile} of a server. */
+/** Creates the {@link Profile} of a server. */
 export function createProfile({ config, clock, attempts, email, mail, screening }: ProfileDeps): Profile {
-  /** Whether a user's new address waits until its mail's link is opened. */
-  const waits = ({ emailVerifiedAt }: User) => config.emailChange === 'confirmed' && emailVerifiedAt !== null
+  /** Whether a user's new address stays pending until its link is opened. */
+  const needsLink = ({ emailVerifiedAt }: User) =>
+    config.emailChange === 'confirmed' && emailVerifiedAt !== null
 
-  /** @throws {HttpError} 422 for what cannot be the user's */
+  /** @throws {HttpError} 422 for input that is not valid */
   const requireValid = async (caller: Caller, { name, email, isNewName }: WantedProfile, user: User) => {
-    const found = await screening.profileErrors(
+    const profileErrors = await screening.profileErrors(
       { name: isNewName ? name : undefined, email: email ?? undefined },
       user,
     )
-    const needsPassword = email !== null && waits(user) && caller.owesPassword()
-    // It would change at once, and tell by that whether it was free.
-    const needsVerification = email !== null && !waits(user) && !config.registerReveals
+    const needsPassword = email !== null && needsLink(user) && caller.owesPassword()
+    // An address that is replaced at once would reveal whether it was free.
+    const needsVerification = email !== null && !needsLink(user) && !config.registerReveals
     const errors = errorsByField({
-      name: found.name,
+      name: profileErrors.name,
       email: [
-        ...found.email,
-        ...(needsPassword ? OWES_PASSWORD.email : []),
+        ...profileErrors.email,
+        ...(needsPassword ? PASSWORD_REQUIRED.email : []),
         ...(needsVerification ? [MESSAGES.emailChangeNeedsVerification] : []),
       ],
     })
     if (errors !== null) throw unprocessable(errors)
   }
 
-  /** Stores what is wanted, of which an address may have to wait. */
+  /** Stores the changes, a new address as pending if it needs confirmation. */
   const store = (caller: Caller, { name, email, entersEmail }: WantedProfile): Promise<Stored> =>
     caller
       .authorized(async (transaction, identity: SessionIdentity) => {
-        const isPending = email !== null && waits(identity.user)
-        if (isPending && caller.owesPassword()) throw unprocessable(OWES_PASSWORD)
+        const isPending = email !== null && needsLink(identity.user)
+        if (isPending && caller.owesPassword()) throw unprocessable(PASSWORD_REQUIRED)
         if (email !== null && !isPending && config.confirmEmailChange && caller.owesPassword()) {
           throw passwordConfirmationRequired()
         }
@@ -86,9 +86,9 @@ export function createProfile({ config, clock, attempts, email, mail, screening 
         const change = { name, email: isPending ? null : email }
         const before = await updateProfile(transaction, identity.user.id, change, now)
         const { hasSecondFactor: hadSecondFactor } = identity.user
-        if (isPending) await keepPendingEmail(transaction, before.id, { email, hadSecondFactor, now })
-        // Entering the present address, or one that counts at once, takes back what was asked for before.
-        else if (entersEmail) await dropPendingEmail(transaction, before.id)
+        if (isPending) await storePendingEmail(transaction, before.id, { email, hadSecondFactor, now })
+        // Entering the current address, or one that is replaced at once, cancels a pending change.
+        else if (entersEmail) await deletePendingEmail(transaction, before.id)
         return { before, isPending, wasVerified: identity.user.emailVerifiedAt !== null }
       })
       .catch(error => {
@@ -96,8 +96,8 @@ export function createProfile({ config, clock, attempts, email, mail, screening 
         throw error
       })
 
-  /** Sends a new address its link, and tells the old one unless it stays for now. */
-  const mailAbout = async (
+  /** Mails the new address its link, and notifies the old one when it was replaced. */
+  const sendMails = async (
     caller: Caller,
     to: Account,
     { before, isPending, wasVerified }: Stored,
@@ -107,7 +107,7 @@ export function createProfile({ config, clock, attempts, email, mail, screening 
       return email.sendNewEmail(caller, to)
     }
     await mail.sendVerification(to)
-    // An address that nobody has shown to be theirs may be a stranger's.
+    // An unverified address may belong to a stranger.
     if (wasVerified) {
       await mail.notify('emailChanged', before, text => text(before, eventContextOf(caller, clock())))
     }
@@ -118,7 +118,7 @@ export function createProfile({ config, clock, attempts, email, mail, screening 
       const { user } = caller.sessionCaller()
       const wanted = wantedProfile(entered, user)
       const { name, email } = wanted
-      // Whoever asks for addresses learns which are taken, as by registering.
+      // Entering addresses reveals which are taken, as registering does.
       if (email !== null) await attempts.count(caller, 'register', accountKey(email))
       await requireValid(caller, wanted, user)
       const stored = await store(caller, wanted)
@@ -130,22 +130,22 @@ export function createProfile({ config, clock, attempts, email, mail, screening 
           email: email !== null && !isPending,
         })
       }
-      if (email !== null) await mailAbout(caller, { id: before.id, name: name ?? before.name, email }, stored)
+      if (email !== null) await sendMails(caller, { id: before.id, name: name ?? before.name, email }, stored)
     },
   }
 }
 
-/** What a user wants to change: null for what stays. */
+/** The changes that a user entered: null for no change. */
 interface WantedProfile {
   name: string | null
-  /** Whether a name was entered that is not the present one; it is null when it shows nothing. */
+  /** Whether a name other than the current one was entered. `name` is null when it has no visible character. */
   isNewName: boolean
   email: string | null
-  /** Whether an address was entered, be it the present one. */
+  /** Whether an address was entered, the current one included. */
   entersEmail: boolean
 }
 
-/** What was stored: whose it was before, and whether the address waits. */
+/** The result of a write: the account before it, and whether the new address is pending. */
 interface Stored {
   before: Account
   isPending: boolean
@@ -163,10 +163,10 @@ function wantedProfile({ name, email }: EnteredProfile, user: User): WantedProfi
       email: [rules.requiredWithout('email', 'name')],
     })
   }
-  // Names from before there were rules for them stay, and so do those that are like another's.
+  // An unchanged name is not validated: it may predate the rules, or resemble another user's.
   const isSameName = name === user.name || enteredName === user.name.normalize('NFC')
-  // Rows from elsewhere may hold another form of the same address.
-  const isSameEmail = email === user.email || entered === canonicalEmail(user.email)
+  // Rows that another program wrote may hold another form of the same address.
+  const isSameEmail = email === user.email || entered === canonicalizeEmail(user.email)
   return {
     name: isSameName ? null : enteredName,
     isNewName: isNamed && !isSameName,

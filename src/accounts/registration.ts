@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { mintResetToken } from '#src/auth/reset-token.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
-import { keepRegistration } from '#src/database/registrations.ts'
+import { storePendingRegistration } from '#src/database/registrations.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { insertUser } from '#src/database/users.ts'
@@ -11,6 +11,7 @@ import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { BrowserCaller } from './browser-caller.ts'
 import type { PasswordCredentials } from './credentials.ts'
@@ -22,36 +23,34 @@ type Entered = string | null | undefined
 
 const { rules } = MESSAGES
 
-/** What somebody enters who registers. */
+/** The input of a registration. */
 export interface EnteredRegistration {
   name: Entered
   email: Entered
   password: Entered
   repeated: Entered
-  /** Whether the terms were read: whatever is neither null nor missing. */
+  /** Whether the terms were accepted: any value except null and undefined. */
   terms: unknown
   remember: boolean
 }
 
-/** The way to an account of one's own. */
 export interface Registration {
   /**
-   * Makes an account, logs its user in, and sends a link that verifies the address. With REGISTER_REVEALS=false a mail
-   * brings a link to the page on which the password is chosen, or tells the owner of the address; nobody is logged in.
+   * Creates an account, logs its user in, and mails a link that verifies the address. With REGISTER_REVEALS=false the
+   * mail carries a link to the page where the password is chosen, or notifies the owner of a taken address; the
+   * caller is not logged in.
    *
    * @throws {HttpError} 422 for input that is not valid, 429 when a limit is used up
    */
   register(caller: BrowserCaller, entered: EnteredRegistration): Promise<void>
 }
 
-/** What {@link createRegistration} works with. */
+/** Dependencies of {@link createRegistration}. */
 export interface RegistrationDeps {
   config: Pick<Config, 'registerReveals' | 'resetPasswordUrl'>
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  random: (size: Bytes) => Buffer
   attempts: Attempts
   credentials: PasswordCredentials
   login: Login
@@ -59,7 +58,7 @@ export interface RegistrationDeps {
   screening: Screening
 }
 
-/** Makes the {@link Registration} of a server. */
+/** Creates the {@link Registration} of a server. */
 export function createRegistration({
   config,
   kysely,
@@ -71,7 +70,11 @@ export function createRegistration({
   mail,
   screening,
 }: RegistrationDeps): Registration {
-  /** What was entered, if it can be a user's. @throws {HttpError} 422 otherwise */
+  /**
+   * Validates the input.
+   *
+   * @throws {HttpError} 422 for input that is not valid
+   */
   const validUser = async ({ password, repeated, terms, ...entered }: EnteredRegistration) => {
     const name = canonicalName(entered.name)
     const email = enteredEmail(entered.email)
@@ -85,15 +88,16 @@ export function createRegistration({
   }
 
   /**
-   * Keeps a registration until its mail's link is opened, or tells the owner of the address. The password that was
-   * entered is no secret of the owner's if a stranger has registered, and so another one is chosen then. Neither does the
-   * name become anybody's before: whether it is free afterwards would tell whether the address was.
+   * Stores a registration until the link of its mail is opened, or notifies the owner of a taken address. The entered
+   * password is dropped and chosen again then: the address may belong to another person, who must not get an account
+   * whose password a stranger knows. The name is not reserved before that, because a reserved name would reveal that
+   * the address was free.
    */
-  const registerUnseen = async (wanted: { name: string; email: string }) => {
+  const registerByMail = async (wanted: { name: string; email: string }) => {
     if (await notifyAddressOwner({ kysely, mail, screening }, wanted.email, null)) return
     if (!(await mail.mayReceive('registration', wanted.email))) return
     const token = mintResetToken(random)
-    await keepRegistration(kysely, { ...wanted, digest: token.digest(), now: clock() })
+    await storePendingRegistration(kysely, { ...wanted, digest: token.digest(), now: clock() })
     await mail.sendRegistration(wanted, tokenLink(config.resetPasswordUrl, token))
   }
 
@@ -103,8 +107,8 @@ export function createRegistration({
       const { password: plain, ...wanted } = await validUser(entered)
       await attempts.countRegistration(caller)
       if (!config.registerReveals) {
-        // Nothing that depends on the address happens before the answer, which comes after the same time in any case.
-        return caller.afterAnswer(() => registerUnseen(wanted), 'somebody could not be registered')
+        // All work that depends on the address runs after the response, so that its time reveals nothing.
+        return caller.afterResponse(() => registerByMail(wanted), 'a registration failed')
       }
       const user = { ...wanted, password: await credentials.hash(caller, plain) }
       const userId = await insertUser(kysely, { ...user, verified: false, now: clock() }).catch(error => {
@@ -113,7 +117,7 @@ export function createRegistration({
       })
       caller.record('registered', { userId })
       await mail.sendVerification({ ...user, id: userId })
-      await login.enterAsNew(caller, { ...user, userId }, { remember: entered.remember })
+      await login.logInNewUser(caller, { ...user, userId }, { remember: entered.remember })
     },
   }
 }

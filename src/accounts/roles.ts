@@ -1,93 +1,106 @@
 import type { Kysely } from 'kysely'
 import type { Identity } from '#src/auth/identity.ts'
-import { holds } from '#src/auth/permission.ts'
+import { hasAllPermissions } from '#src/auth/permission.ts'
 import type { Config } from '#src/config/config.ts'
 import { lockUser } from '#src/database/authority.ts'
 import { type Grantable, grant, revoke } from '#src/database/permissions.ts'
 import {
   type Change,
-  changeOf,
   countHolders,
+  diffNames,
   listRoles,
   type Role,
-  type RoleBook,
+  type RoleSnapshot,
   setRolePermissions,
   setUserRoles,
 } from '#src/database/roles.ts'
 import type { Schema } from '#src/database/schema.ts'
-import type { UserFile } from '#src/database/user-directory.ts'
+import type { UserDetails } from '#src/database/user-directory.ts'
 import { forbidden, HttpError, notFound, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Grantor, Operator } from './grantor.ts'
 import type { StaffActions } from './staff-actions.ts'
 
-/** What a role is to allow. */
+/** The permissions that a role shall have. */
 export interface RolePermissions {
-  /** The names of permissions; what is none is left out. */
+  /** Names of permissions. Unknown names are ignored. */
   names: readonly string[]
-  /** That of the {@link RoleBook} that was looked at. */
+  /** The version of the {@link RoleBook} that the page was rendered from (optimistic lock). */
   version: number
 }
 
-/** Who has which roles, and what these allow. Nobody gives or takes what they may not do themselves. */
+/** Roles of users and permissions of roles. Staff can grant and revoke only permissions that they hold themselves. */
 export interface Roles {
-  /** All roles and permissions. */
-  book(): Promise<RoleBook>
-  /** One role of the book. @throws {HttpError} 404 when there is no such role */
-  find(roleId: number): Promise<{ book: RoleBook; role: Role }>
+  /** Returns all roles and permissions. */
+  book(): Promise<RoleSnapshot>
   /**
-   * What would change if a user had exactly some roles.
+   * Returns one role.
    *
-   * @throws {HttpError} as `setForUser`, which judges it again
+   * @throws {HttpError} 404 when there is no such role
    */
-  changeForUser(
+  find(roleId: number): Promise<{ book: RoleSnapshot; role: Role }>
+  /**
+   * Computes which roles a user would gain and lose. Nothing is locked: `setForUser` checks everything again.
+   *
+   * @throws {HttpError} as `setForUser`
+   */
+  previewUserRoles(
     actor: Identity,
     userId: number,
     names: readonly string[],
-  ): Promise<{ subject: UserFile; change: Change }>
+  ): Promise<{ target: UserDetails; change: Change }>
   /**
-   * Gives a user exactly some roles, by their names; what is none is left out.
+   * Sets a user's roles by name. Unknown names are ignored.
    *
-   * @throws {HttpError} 403 for a role that allows more than whoever asks may do, and as `Subjects.act()`
+   * @throws {HttpError} 403 for a role with permissions that the actor does not hold, and as {@link StaffActions.act}
    */
   setForUser(staff: Grantor<Identity>, userId: number, names: readonly string[]): Promise<void>
   /**
-   * What would change if a role allowed exactly some things, and for how many users.
+   * Computes which permissions a role would gain and lose. Nothing is locked: `setPermissions` checks everything
+   * again.
    *
-   * @throws {HttpError} as `setPermissions`, which judges it again
+   * @throws {HttpError} as `setPermissions`
    */
-  changeOfPermissions(
+  previewPermissions(
     actor: Identity,
     roleId: number,
     wanted: RolePermissions,
   ): Promise<{ role: Role; change: Change }>
-  /** How many users have a role. */
+  /** Counts the users who have a role. */
   countHolders(roleId: number): Promise<number>
   /**
-   * Has a role allow exactly some things.
+   * Sets a role's permissions.
    *
-   * @throws {HttpError} 404 when there is no such role, 403 when it allows or would allow more than whoever asks may do,
-   *   409 when roles have changed since they were looked at
+   * @throws {HttpError} 404 when there is no such role, 403 when its old or new permissions include one that the
+   *   actor does not hold, 409 when roles have changed since `version`
    */
   setPermissions(staff: Grantor<Identity>, roleId: number, wanted: RolePermissions): Promise<void>
-  /** Gives a user a role or a permission. @throws {HttpError} 422 when there is none of that name */
+  /**
+   * Grants a user a role or a permission.
+   *
+   * @throws {HttpError} 422 for an unknown name
+   */
   grant(operator: Operator, userId: number, kind: Grantable, name: string): Promise<void>
-  /** Takes it from the user. @throws {HttpError} 422 when there is none of that name */
+  /**
+   * Revokes a role or a permission from a user.
+   *
+   * @throws {HttpError} 422 for an unknown name
+   */
   revoke(operator: Operator, userId: number, kind: Grantable, name: string): Promise<void>
 }
 
 interface RolesOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes'>
-  subjects: StaffActions
+  staffActions: StaffActions
 }
 
-/** Says that there is nothing of some names. */
+/** The error message for unknown names. */
 export const unknownNames = (kind: Grantable, names: readonly string[]): string =>
   `There is no ${kind} ${names.join(', ')}.`
 
-/** Makes the {@link Roles} of a process. */
-export function createRoles({ kysely, config, subjects }: RolesOptions): Roles {
+/** Creates the {@link Roles} of a process. */
+export function createRoles({ kysely, config, staffActions }: RolesOptions): Roles {
   const types = config.tokenableTypes
 
   const find = async (roleId: number) => {
@@ -97,54 +110,57 @@ export function createRoles({ kysely, config, subjects }: RolesOptions): Roles {
     return { book, role }
   }
 
-  /** Gives or takes by name, under the user's lock: forms of staff wait, and see it. */
+  /** Grants or revokes by name, under the user's lock: concurrent forms of staff wait and see the change. */
   const applyByName = (apply: typeof grant, userId: number, kind: Grantable, name: string) =>
     kysely.transaction().execute(async transaction => {
       await lockUser(transaction, userId)
-      const absent = await apply(transaction, kind, { userId, types }, [name])
-      if (absent.length > 0) throw unprocessable({ [kind]: [unknownNames(kind, absent)] })
+      const unknown = await apply(transaction, kind, { userId, types }, [name])
+      if (unknown.length > 0) throw unprocessable({ [kind]: [unknownNames(kind, unknown)] })
     })
 
   return {
     book: () => listRoles(kysely),
     find,
 
-    async changeForUser(actor, userId, names) {
-      const subject = await subjects.judged(actor, userId)
+    async previewUserRoles(actor, userId, names) {
+      const target = await staffActions.findTarget(actor, userId)
       const { roles } = await listRoles(kysely)
       const namesOf = (all: readonly string[]) =>
         roles.filter(({ name }) => all.includes(name)).map(({ name }) => name)
-      const change = changeOf(namesOf(subject.roles), namesOf(names))
+      const change = diffNames(namesOf(target.roles), namesOf(names))
       const changed = [...change.granted, ...change.revoked]
       const mayChange = roles.every(
-        ({ name, permissions }) => !changed.includes(name) || holds(actor, permissions),
+        ({ name, permissions }) => !changed.includes(name) || hasAllPermissions(actor, permissions),
       )
       if (!mayChange) throw forbidden(MESSAGES.outranked)
-      return { subject, change }
+      return { target, change }
     },
 
     async setForUser(staff, userId, names) {
-      const { who, result: changed } = await subjects.act(staff, userId, (transaction, _subject, identity) =>
-        setUserRoles(
-          transaction,
-          { userId, types },
-          {
-            names,
-            mayChange: role => holds(identity, role.permissions),
-          },
-        ),
+      const { eventUsers, result: changed } = await staffActions.act(
+        staff,
+        userId,
+        (transaction, _target, identity) =>
+          setUserRoles(
+            transaction,
+            { userId, types },
+            {
+              names,
+              mayChange: role => hasAllPermissions(identity, role.permissions),
+            },
+          ),
       )
       if (changed === 'not allowed') throw forbidden(MESSAGES.outranked)
-      for (const name of changed.granted) staff.record('role granted', { ...who, name })
-      for (const name of changed.revoked) staff.record('role revoked', { ...who, name })
+      for (const name of changed.granted) staff.record('role granted', { ...eventUsers, name })
+      for (const name of changed.revoked) staff.record('role revoked', { ...eventUsers, name })
     },
 
-    async changeOfPermissions(actor, roleId, { names, version }) {
+    async previewPermissions(actor, roleId, { names, version }) {
       const { book, role } = await find(roleId)
       const wanted = book.permissions.filter(name => names.includes(name))
-      if (!holds(actor, [...role.permissions, ...wanted])) throw forbidden(MESSAGES.outranked)
+      if (!hasAllPermissions(actor, [...role.permissions, ...wanted])) throw forbidden(MESSAGES.outranked)
       if (book.version !== version) throw new HttpError(409, MESSAGES.changedMeanwhile)
-      return { role, change: changeOf(role.permissions, wanted) }
+      return { role, change: diffNames(role.permissions, wanted) }
     },
 
     countHolders: roleId => countHolders(kysely, roleId, types),
@@ -156,7 +172,7 @@ export function createRoles({ kysely, config, subjects }: RolesOptions): Roles {
           changed: await setRolePermissions(transaction, roleId, {
             names,
             version,
-            holdsAll: permissions => holds(identity, permissions),
+            holdsAll: permissions => hasAllPermissions(identity, permissions),
           }),
         }),
         { changesRoles: true },

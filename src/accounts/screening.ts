@@ -4,62 +4,62 @@ import { isReservedName } from '#src/auth/reserved-names.ts'
 import { MINUTE_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { takenFields } from '#src/database/user-keys.ts'
+import { findTakenFields } from '#src/database/user-keys.ts'
 import { emailErrors, nameErrors } from '#src/input/account.ts'
 import type { Counters } from '#src/limits/counters.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Log } from '#src/runtime/log.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { type PasswordScreening, passwordScreening } from '#src/screening/new-passwords.ts'
 import { isFlagged } from '#src/screening/user-names.ts'
 
 const { rules } = MESSAGES
 
-/** How many names a minute the service for moderation is asked about. */
-const MODERATIONS = 60
-const WINDOW_MS = MINUTE_MS
+/** Names per minute that the moderation service is queried for. */
+const MAX_MODERATIONS = 60
+const WINDOW_MS: Millis = MINUTE_MS
 
 /**
- * Says what is wrong with what people want to be called and with their passwords. It asks others about that if it is
- * told whom, and does without an answer.
+ * Validates user names, e-mail addresses and new passwords against the rules, other users and, if configured,
+ * external services. When a service fails, its check is skipped.
  */
 export interface Screening {
-  /** What is wrong with new passwords. */
   passwords: PasswordScreening
   /**
-   * What is wrong with a name and an e-mail address. Undefined is one that is not asked for, and null one that is
-   * missing.
+   * Validates a name and an e-mail address. `undefined` skips a field, `null` is a missing one.
    *
-   * That an address is taken is no error with REGISTER_REVEALS=false: whoever asks is not told.
+   * With REGISTER_REVEALS=false a taken address is no error, because it would reveal that the address has an account.
    *
-   * @param own the user who wants them, and is not compared with; null for a new one
+   * @param own the user whose profile it is, who is excluded from comparisons; null for a registration
    */
   profileErrors(
     profile: { name: string | null | undefined; email: string | null | undefined },
     own: { id: number; name: string } | null,
   ): Promise<{ name: string[]; email: string[] }>
-  /** Whether another user has an address, deleted ones included, or it is reserved for one. */
+  /** Whether another user, a deleted one included, has an address, or the address is reserved for one. */
   isEmailTaken(email: string, own: { id: number } | null): Promise<boolean>
 }
 
-/** What {@link createScreening} works with. */
+/** Dependencies of {@link createScreening}. */
 export interface ScreeningDeps {
   config: Pick<Config, 'moderationUrl' | 'moderationToken' | 'registerReveals'> &
     Parameters<typeof passwordScreening>[0]
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** Counts the names that the service for moderation is asked about. */
+  clock: () => EpochMillis
+  /** Counts queries of the moderation service. */
   moderations: Counters
   log: Pick<Log, 'warn'>
 }
 
-/** Makes the {@link Screening} of a server. */
+/** Creates the {@link Screening} of a server. */
 export function createScreening({ config, kysely, clock, moderations, log }: ScreeningDeps): Screening {
-  const flagged = async (name: string) => {
+  const isNameFlagged = async (name: string) => {
     if (config.moderationUrl === null) return false
     try {
       const { current } = await moderations.hit('all', WINDOW_MS)
-      return current <= MODERATIONS && (await isFlagged(config.moderationUrl, config.moderationToken, name))
+      return (
+        current <= MAX_MODERATIONS && (await isFlagged(config.moderationUrl, config.moderationToken, name))
+      )
     } catch (error) {
       log.warn({ err: error }, 'a user name could not be moderated')
       return false
@@ -68,32 +68,35 @@ export function createScreening({ config, kysely, clock, moderations, log }: Scr
 
   return {
     passwords: passwordScreening(config, error =>
-      log.warn({ err: error }, 'a new password could not be looked for among the leaked ones'),
+      log.warn({ err: error }, 'a new password could not be checked against the leaked ones'),
     ),
     async profileErrors({ name, email }, own) {
-      const ofName = name === undefined ? [] : nameErrors(name)
-      const ofEmail = email === undefined ? [] : emailErrors(email)
-      const isNameWhole = typeof name === 'string' && ofName.length === 0
-      const taken = await takenFields(
+      const nameFaults = name === undefined ? [] : nameErrors(name)
+      const emailFaults = email === undefined ? [] : emailErrors(email)
+      const isNameValid = typeof name === 'string' && nameFaults.length === 0
+      const taken = await findTakenFields(
         kysely,
-        { name: isNameWhole ? name : null, email: ofEmail.length === 0 ? (email ?? null) : null },
+        { name: isNameValid ? name : null, email: emailFaults.length === 0 ? (email ?? null) : null },
         own?.id ?? null,
         clock(),
       )
-      const isReserved = isNameWhole && isReservedName(name) && !isSameName(name, own?.name)
+      const isReserved = isNameValid && isReservedName(name) && !isSameName(name, own?.name)
       const isTaken = taken.has('name') || isReserved
-      const isUnfit = isNameWhole && (await flagged(name))
+      const isModerated = isNameValid && (await isNameFlagged(name))
       return {
         name: [
-          ...ofName,
+          ...nameFaults,
           ...(isTaken ? [rules.unique('name')] : []),
-          ...(isUnfit ? [rules.moderated('name')] : []),
+          ...(isModerated ? [rules.moderated('name')] : []),
         ],
-        email: [...ofEmail, ...(taken.has('email') && config.registerReveals ? [rules.unique('email')] : [])],
+        email: [
+          ...emailFaults,
+          ...(taken.has('email') && config.registerReveals ? [rules.unique('email')] : []),
+        ],
       }
     },
     async isEmailTaken(email, own) {
-      const taken = await takenFields(kysely, { name: null, email }, own?.id ?? null, clock())
+      const taken = await findTakenFields(kysely, { name: null, email }, own?.id ?? null, clock())
       return taken.has('email')
     },
   }

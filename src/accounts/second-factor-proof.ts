@@ -1,53 +1,52 @@
 import type { Transaction } from 'kysely'
 import {
+  consumeRecoveryCode,
   mintRecoveryCodes,
   mintTotpSecret,
   parseRecoveryCodes,
-  spendRecoveryCode,
   totpStep,
 } from '#src/auth/second-factor.ts'
 import type { Keys } from '#src/config/keys.ts'
 import type { Schema } from '#src/database/schema.ts'
 import {
+  consumeStep,
   findSecondFactor,
   type StoredSecondFactor,
   storeRecoveryCodes,
-  useStep,
 } from '#src/database/second-factors.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Log } from '#src/runtime/log.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 
-/** What proves that somebody has the second factor: a code of the authenticator app, or a recovery code. */
+/** Proof of the second factor: a code of the authenticator app, or a recovery code. */
 export interface SecondFactorProof {
   code: string | null
   recoveryCode: string | null
 }
 
-/** 422 for a proof that is not right, said of what was entered. */
+/** Returns a 422 error for a wrong proof, under the field that was entered. */
 export const wrongProof = ({ recoveryCode }: SecondFactorProof) =>
   unprocessable(
     recoveryCode === null ? { code: [MESSAGES.wrongCode] } : { recovery_code: [MESSAGES.wrongRecoveryCode] },
   )
 
-/** What the events of an account call a proof. */
+/** The name of a proof in account events. */
 export const proofName = ({ recoveryCode }: SecondFactorProof) =>
   recoveryCode === null ? 'code' : 'recovery code'
 
-/** What {@link createSecondFactorSecrets} works with. */
+/** Dependencies of {@link createSecondFactorSecrets}. */
 export interface SecondFactorSecretsDeps {
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  random: (size: Bytes) => Buffer
   keys: Pick<Keys, 'encryption'>
   log: Pick<Log, 'error'>
 }
 
-/** Reads and writes the secrets of second factors, encrypted as Laravel does, and judges proofs by them. */
+/** Reads, writes and verifies the secrets of second factors, which are encrypted as Laravel does. */
 export function createSecondFactorSecrets({ clock, random, keys, log }: SecondFactorSecretsDeps) {
-  /** A column's text; null for none, and for one that no key of ours opens. */
-  const open = (userId: number, column: string, payload: string | null): string | null => {
+  /** Decrypts a column; null when it is empty, or encrypted with an unknown key. */
+  const decrypt = (userId: number, column: string, payload: string | null): string | null => {
     if (payload === null) return null
     const text = keys.encryption().decrypt(payload)
     if (text === null) {
@@ -58,25 +57,28 @@ export function createSecondFactorSecrets({ clock, random, keys, log }: SecondFa
     }
     return text
   }
-  const openSecret = (userId: number, { secret }: StoredSecondFactor) =>
-    open(userId, 'two_factor_secret', secret)
-  const openCodes = (userId: number, { recoveryCodes }: StoredSecondFactor) =>
-    parseRecoveryCodes(open(userId, 'two_factor_recovery_codes', recoveryCodes) ?? '[]') ?? []
-  const seal = (codes: readonly string[]) => keys.encryption().encrypt(JSON.stringify(codes))
+  const decryptSecret = (userId: number, { secret }: StoredSecondFactor) =>
+    decrypt(userId, 'two_factor_secret', secret)
+  const decryptCodes = (userId: number, { recoveryCodes }: StoredSecondFactor) =>
+    parseRecoveryCodes(decrypt(userId, 'two_factor_recovery_codes', recoveryCodes) ?? '[]') ?? []
+  const encryptCodes = (codes: readonly string[]) => keys.encryption().encrypt(JSON.stringify(codes))
 
-  /** Whether a code is right, and was not used before; it is used then. */
+  /** Whether a code is right and was not used before. A right code is marked as used. */
   const acceptsCode = async (
     transaction: Transaction<Schema>,
     userId: number,
     stored: StoredSecondFactor,
     code: string,
   ): Promise<boolean> => {
-    const secret = openSecret(userId, stored)
+    const secret = decryptSecret(userId, stored)
     const step = secret === null ? null : totpStep(secret, code, clock())
-    return step !== null && (await useStep(transaction, userId, step))
+    return step !== null && (await consumeStep(transaction, userId, step))
   }
 
-  /** Whether a proof is right, and was not used before; it is used then. The caller holds the user's lock. */
+  /**
+   * Whether a proof is right and was not used before. A right proof is marked as used. The caller holds the user's
+   * lock.
+   */
   const accepts = async (
     transaction: Transaction<Schema>,
     userId: number,
@@ -87,18 +89,18 @@ export function createSecondFactorSecrets({ clock, random, keys, log }: SecondFa
     if (recoveryCode === null) {
       return code !== null && (await acceptsCode(transaction, userId, stored, code))
     }
-    const left = spendRecoveryCode(openCodes(userId, stored), recoveryCode, random)
-    if (left !== null) await storeRecoveryCodes(transaction, userId, seal(left), null)
-    return left !== null
+    const remaining = consumeRecoveryCode(decryptCodes(userId, stored), recoveryCode, random)
+    if (remaining !== null) await storeRecoveryCodes(transaction, userId, encryptCodes(remaining), null)
+    return remaining !== null
   }
 
   return {
-    openSecret,
-    openCodes,
-    /** A new secret for an authenticator app, encrypted. */
+    decryptSecret,
+    decryptCodes,
+    /** A new TOTP secret, encrypted. */
     mintSecret: () => keys.encryption().encrypt(mintTotpSecret(random)),
     /** New recovery codes, encrypted. */
-    mintCodes: () => seal(mintRecoveryCodes(random)),
+    mintCodes: () => encryptCodes(mintRecoveryCodes(random)),
     acceptsCode,
     accepts,
   }

@@ -1,12 +1,12 @@
 import type { Kysely } from 'kysely'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { mintSecurityLinkToken } from '#src/auth/security-link.ts'
-import { mailAbout, SECURITY_MAILS, type SecurityMail } from '#src/auth/security-mails.ts'
+import { SECURITY_MAILS, type SecurityMail, selectSecurityMail } from '#src/auth/security-mails.ts'
 import { DAY_MS } from '#src/auth/time.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
-import { DELETED_MS } from '#src/database/deleted-users.ts'
+import { RESTORABLE_MS } from '#src/database/deleted-users.ts'
 import { forgetNewLogin, noteKnownLogin } from '#src/database/known-logins.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { storeSecurityLink } from '#src/database/security-links.ts'
@@ -16,132 +16,140 @@ import { ACCOUNTS_PER_ADDRESS, hourlyThreshold } from '#src/limits/attempt-limit
 import { loginNetwork } from '#src/limits/client-address.ts'
 import type { EventContext, Notice } from '#src/mail/security-messages.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
+import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 import type { Caller } from './caller.ts'
 import { eventContextOf } from './event-context.ts'
 
-/** How many wrong codes within an hour make a mail. */
+/** How many wrong codes within an hour trigger a mail. */
 const WRONG_CODES = 5
 
-/** What mails about accounts never verified tell of: somebody may have registered with the address of another. */
-const TOLD_UNVERIFIED: ReadonlySet<SecurityMail> = new Set(['password-changed', 'second-factor-off'])
+/**
+ * The mails that are sent to unverified addresses, too. Others are not: a stranger may have registered with the
+ * address.
+ */
+const SENT_TO_UNVERIFIED: ReadonlySet<SecurityMail> = new Set(['password-changed', 'second-factor-off'])
 
-/** An event that is told, with what its request says of who did it. */
-interface Told {
+/** An event with what the mail shows of its request. */
+interface ReportedEvent {
   recorded: AccountEvent
-  happening: EventContext
+  context: EventContext
   program: string
   network: string
 }
 
-/** Tells users by mail what happens to their accounts. */
+/** Notifies users by mail of security events of their accounts. */
 export interface SecurityMails {
   /**
-   * What has to be done to tell a user of an event; null for nothing. It is for after the answer, which so takes the
-   * same time and succeeds whatever becomes of the mail.
+   * Returns the work that notifies a user of an event; null for none. Run it after the response, so that neither the
+   * response time nor its status depends on the mail.
    */
-  about(
+  notificationOf(
     event: AccountEvent,
     caller: Pick<Caller, 'clientAddress' | 'userAgent' | 'identity'>,
   ): (() => Promise<void>) | null
 }
 
-/** What {@link createSecurityMails} works with. */
+/** Dependencies of {@link createSecurityMails}. */
 export interface SecurityMailsDeps {
   config: Pick<Config, 'appUrl' | 'mailSecurityEvents' | 'twoFactorRateLimit'>
   kysely: Kysely<Schema>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  random: (size: Bytes) => Buffer
   attemptCounts: AttemptCounts
   mail: Pick<UserMailer, 'notify'>
 }
 
-/** Makes the {@link SecurityMails} of a server. */
+/** Creates the {@link SecurityMails} of a server. */
 export function createSecurityMails(deps: SecurityMailsDeps): SecurityMails {
   const { config, kysely, attemptCounts, mail } = deps
   const isOn = (name: SecurityMail) => config.mailSecurityEvents.has(name)
 
-  // No more than are judged at all.
-  const manyWrong = Math.min(WRONG_CODES, config.twoFactorRateLimit * ACCOUNTS_PER_ADDRESS)
-  const isManyWrongCodes = hourlyThreshold(attemptCounts, { name: 'told-wrong-codes', count: manyWrong })
+  // At most as many codes as the attempt limit lets through.
+  const wrongCodeThreshold = Math.min(WRONG_CODES, config.twoFactorRateLimit * ACCOUNTS_PER_ADDRESS)
+  const isManyWrongCodes = hourlyThreshold(attemptCounts, {
+    name: 'told-wrong-codes',
+    count: wrongCodeThreshold,
+  })
 
-  const noticeOf = noticesWithLinks(deps)
-  const tellUser = userNotices(mail, noticeOf, manyWrong)
+  const noticeOf = createNoticeBuilder(deps)
+  const notifyUser = createUserNotifier(mail, noticeOf, wrongCodeThreshold)
 
-  /** Notes from where a user logged in, and tells of it if that is new, unless another mail tells of this login. */
-  const tellLogin = async (name: SecurityMail | null, told: Told): Promise<unknown> => {
-    const { recorded, happening, program, network } = told
+  /**
+   * Stores from where a user logged in, and notifies the user if the browser or the network is new, unless another
+   * mail reports this login.
+   */
+  const notifyLogin = async (name: SecurityMail | null, reported: ReportedEvent): Promise<unknown> => {
+    const { recorded, context, program, network } = reported
     const { userId, at } = recorded
     const login = { userId, browser: program, network, now: at }
     const noted = isOn('new-login') ? await noteKnownLogin(kysely, login) : null
     if (name === 'recovery-code-used' && isOn(name)) {
       const user = noted ?? (await findAddressee(kysely, userId, { evenIfDeleted: false }))
-      return user && tellUser(name, user, told)
+      return user && notifyUser(name, user, reported)
     }
     if (noted === null || name === null || !noted.isVerified) return null
     const { isNew } = noted
     if (!isNew.browser && !isNew.network) return null
-    const isTold = await mail.notify('newLogin', noted, async text =>
-      text(noted, await noticeOf(userId, happening), isNew),
+    const isSent = await mail.notify('newLogin', noted, async text =>
+      text(noted, await noticeOf(userId, context), isNew),
     )
-    // What its user was not told of is told when it comes again.
-    return isTold || forgetNewLogin(kysely, login, isNew)
+    // An unsent notification is repeated at the next login from there.
+    return isSent || forgetNewLogin(kysely, login, isNew)
   }
 
-  const tell = async (name: SecurityMail | null, told: Told): Promise<void> => {
-    const { event, userId } = told.recorded
-    if (event === 'login') return void (await tellLogin(name, told))
+  const notify = async (name: SecurityMail | null, reported: ReportedEvent): Promise<void> => {
+    const { event, userId } = reported.recorded
+    if (event === 'login') return void (await notifyLogin(name, reported))
     if (name === null) return
     if (name === 'wrong-codes' && !(await isManyWrongCodes(String(userId)))) return
     const user = await findAddressee(kysely, userId, { evenIfDeleted: name === 'account-deleted' })
-    if (user !== null) await tellUser(name, user, told)
+    if (user !== null) await notifyUser(name, user, reported)
   }
 
   return {
-    about(recorded, caller) {
-      const name = mailAbout(recorded.event, recorded.details, caller.identity?.via ?? null)
-      const isTold = name !== null && isOn(name)
+    notificationOf(recorded, caller) {
+      const name = selectSecurityMail(recorded.event, recorded.details, caller.identity?.via ?? null)
+      const isMailed = name !== null && isOn(name)
       const isNoted = recorded.event === 'login' && isOn('new-login')
-      if (!isTold && !isNoted) return null
-      const done = eventContextOf(caller, recorded.at)
-      const told: Told = {
+      if (!isMailed && !isNoted) return null
+      const context = eventContextOf(caller, recorded.at)
+      const reported: ReportedEvent = {
         recorded,
-        happening: recorded.isByOther ? { ...done, from: null } : done,
-        program: done.from?.program ?? '',
+        context: recorded.isByOther ? { ...context, from: null } : context,
+        program: context.from?.program ?? '',
         network: loginNetwork(caller.clientAddress),
       }
-      return () => tell(name, told)
+      return () => notify(name, reported)
     },
   }
 }
 
-/** Makes what a mail tells, with a new link by which the user says that it was somebody else. */
-const noticesWithLinks =
+/** Creates the function that builds the content of a mail, with a new security link ("this was not me"). */
+const createNoticeBuilder =
   ({ config, kysely, clock, random }: SecurityMailsDeps) =>
-  async (userId: number, happening: EventContext): Promise<Notice> => {
+  async (userId: number, context: EventContext): Promise<Notice> => {
     const token = mintSecurityLinkToken(random)
-    const link = { token: token.digest(), userId, happenedAt: happening.at, now: clock() }
+    const link = { token: token.digest(), userId, happenedAt: context.at, now: clock() }
     await storeSecurityLink(kysely, link)
     const page = new URL(`${PANEL_PATH}/not-me`, config.appUrl)
-    return { ...happening, notMeUrl: tokenLink(page, token) }
+    return { ...context, notMeUrl: tokenLink(page, token) }
   }
 
 /**
- * Makes what sends a user the mail about an event.
+ * Creates the function that mails a user about an event.
  *
- * @param manyWrong how many wrong codes a mail tells of
+ * @param wrongCodes the number of wrong codes that the mail reports
  */
-const userNotices =
+const createUserNotifier =
   (
     mail: Pick<UserMailer, 'notify'>,
-    noticeOf: (userId: number, happening: EventContext) => Promise<Notice>,
-    manyWrong: number,
+    noticeOf: (userId: number, context: EventContext) => Promise<Notice>,
+    wrongCodes: number,
   ) =>
-  async (name: SecurityMail, user: Addressee, { recorded, happening }: Told): Promise<unknown> => {
-    if (!user.isVerified && !TOLD_UNVERIFIED.has(name)) return null
+  async (name: SecurityMail, user: Addressee, { recorded, context }: ReportedEvent): Promise<unknown> => {
+    if (!user.isVerified && !SENT_TO_UNVERIFIED.has(name)) return null
     const { event, details } = recorded
-    const notice = () => noticeOf(user.id, happening)
+    const notice = () => noticeOf(user.id, context)
     switch (name) {
       case 'token-created': {
         const token = { name: event === 'token created' ? String(details.name) : null }
@@ -152,7 +160,7 @@ const userNotices =
         return mail.notify('recoveryCodesSeen', user, async text => text(user, await notice(), change))
       }
       case 'wrong-codes': {
-        const tries = { count: manyWrong }
+        const tries = { count: wrongCodes }
         return mail.notify('wrongCodes', user, async text => text(user, await notice(), tries))
       }
       case 'password-changed': {
@@ -160,8 +168,8 @@ const userNotices =
         return mail.notify('passwordChanged', user, async text => text(user, await notice(), change))
       }
       case 'account-deleted': {
-        const restorable = { days: DELETED_MS / DAY_MS }
-        return mail.notify('accountDeleted', user, text => text(user, happening, restorable))
+        const restorable = { days: RESTORABLE_MS / DAY_MS }
+        return mail.notify('accountDeleted', user, text => text(user, context, restorable))
       }
       case 'new-login':
       case 'token-ending':

@@ -8,142 +8,159 @@ import {
   type SessionId,
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
-import { judgeSession, type SessionFailure, type StoredSession } from '#src/auth/stored-session.ts'
+import { type SessionFailure, type StoredSession, validateSession } from '#src/auth/stored-session.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
 import type { Identities } from '#src/database/identities.ts'
 import { type NewSession, replaceSession } from '#src/database/sessions.ts'
 import { lazy } from '#src/runtime/lazy.ts'
+import type { Bytes, EpochMillis, Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { browserOf, type Caller, type Origin } from './caller.ts'
 
-/** A caller that may have a session: what a request with cookies is. */
+/** A caller that may have a session: a request with cookies. */
 export interface SessionHolder extends Origin, Pick<Caller, 'session' | 'connection'> {
   readonly headers: { readonly cookie?: string; readonly 'sec-fetch-site'?: string | string[] }
-  /** Why the session's cookie opened none; null if it did, or there was none. */
+  /** Why the session cookie was refused; null if it was accepted or absent. */
   sessionFailure: SessionFailure | null
-  /** When the session was first looked for, on the monotonic clock in milliseconds; 0 before that. */
-  sessionReadAt: number
-  /** Whether it was given one. */
+  /** When the session was first looked up; 0 before that. */
+  sessionReadAt: MonotonicMillis
+  /** Whether the request was given a new session. */
   hasNewSession: boolean
-  /** Whether that came in the place of one that other requests of the browser may have been sent with. */
+  /** Whether the new session replaced one that concurrent requests of the browser may carry. */
   replacesSession: boolean
 }
 
-/** Finds the sessions of browsers, and replaces them. */
+/** Finds and replaces the sessions of browsers. */
 export interface Sessions {
-  /** The same as `resume`, without asking the database; null unless it is remembered who logged in. */
-  recall(holder: SessionHolder): SessionIdentity | null
+  /**
+   * Like `resume`, but from the identity cache only; null for a miss, and for a session that is not valid by the
+   * cache.
+   */
+  resumeFromCache(holder: SessionHolder): SessionIdentity | null
   /**
    * Finds the session that the caller was given or that its cookie names, and sets `session`.
    *
-   * @returns who logged in to it; null for nobody; otherwise why it opens nothing
+   * @returns the identity of a logged-in user, null for a guest, or why the cookie was refused
    */
   resume(holder: SessionHolder): Promise<SessionIdentity | null | SessionFailure>
-  /** Whether the browser may keep the cookie to itself, since the way here began on a page of another site. */
-  isWithheld(holder: SessionHolder): boolean
   /**
-   * Gives the caller a session of nobody's if it has none, unless that would take the place of one that counts.
-   *
-   * @param isAskedFor whether a browser wants it whose last one was replaced a moment ago
+   * Whether the browser may have withheld the cookie (SameSite=Strict), because a page of another site started the
+   * request.
    */
-  offer(holder: SessionHolder, isAskedFor?: boolean): Promise<void>
-  /** What a new session of the caller begins with, and the one in whose place it comes; null for none. */
-  next(holder: SessionHolder): {
+  isCookieWithheld(holder: SessionHolder): boolean
+  /**
+   * Starts a guest session if the caller has none, unless its cookie would overwrite that of a valid session.
+   *
+   * @param isAskedFor whether to start one even if the browser's session was replaced a moment ago
+   */
+  ensureSession(holder: SessionHolder, isAskedFor?: boolean): Promise<void>
+  /** The digest of the caller's session (null for none), and the id and browser of the session that replaces it. */
+  prepareReplacement(holder: SessionHolder): {
     old: SessionDigest | null
     fresh: Pick<NewSession, 'id' | 'browser' | 'now'>
   }
-  /** Makes a session that was stored in place of the caller's own the caller's: its answer brings the cookies. */
+  /** Sets a session that was stored instead of the caller's. The response carries its cookies. */
   adopt(holder: SessionHolder, session: Session): void
-  /** Has the caller's cookie be another one from now on, of a session that another request has begun. */
+  /** Switches the caller to a session that a concurrent request has started. */
   join(holder: SessionHolder, id: SessionId): Promise<SessionIdentity | null | SessionFailure>
-  /** Gives the caller a new session of no user, and ends the one that it had. */
+  /** Starts a guest session and ends the caller's one. */
   start(holder: SessionHolder): Promise<void>
   /**
-   * Whether the caller's session has ended since it was looked for: its cookie would take the place of a newer one. Asked
-   * of the database again after {@link SLOW_MS}.
+   * Whether the caller's session has ended since it was looked up, so that its cookie must not overwrite the newer
+   * one. Queries the database again after {@link SLOW_MS}.
    */
-  isOver(holder: SessionHolder): Promise<boolean>
+  hasEnded(holder: SessionHolder): Promise<boolean>
 }
 
-/** How many ended sessions are remembered, for requests that were under way in them. */
+/** How many ended sessions are remembered for concurrent requests. */
 const ENDED_CAPACITY = 10_000
 
 /**
- * How long an answer may take, in milliseconds, before it is asked again whether its session is over; and how long an
- * answer waits that brings a session in the place of another one. So on whichever instance they are, answers with the
- * cookies of the old session are sent before the one with the new cookies: those that began before the old session ended
- * are either quick enough, or ask again.
+ * How long a response may take before the end of its session is checked again, and how long a response that replaces
+ * a session is delayed. So across all instances, responses with cookies of the old session are sent before the
+ * response with the new cookies: a request that began before the old session ended is either fast enough, or checks
+ * again.
  */
-export const SLOW_MS = 20
+export const SLOW_MS: Millis = 20
 
-interface Needs {
+interface SessionsDeps {
   config: Config
   database: Pick<Database, 'logins'>
   identities: Identities
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** Milliseconds since a moment that does not change. */
-  monotonic: () => number
-  random: (size: number) => Buffer
+  clock: () => EpochMillis
+  monotonic: () => MonotonicMillis
+  random: (size: Bytes) => Buffer
 }
 
-/** Makes the {@link Sessions} of a server. */
-export function createSessions({ config, database, identities, clock, monotonic, random }: Needs): Sessions {
+/** Creates the {@link Sessions} of a server. */
+export function createSessions({
+  config,
+  database,
+  identities,
+  clock,
+  monotonic,
+  random,
+}: SessionsDeps): Sessions {
   const cookies = sessionCookies(config)
   const ended = lazy(() => new LRUCache<SessionDigest, true>({ max: ENDED_CAPACITY }))
 
-  const idOf = ({ headers }: SessionHolder): SessionId | null | SessionFailure => {
+  const readSessionId = ({ headers }: SessionHolder): SessionId | null | SessionFailure => {
     const values = cookies.session.read(headers.cookie)
     if (values.length === 0) return null
     const [id, ...more] = values.map(parseSessionId).filter(id => id !== null)
     if (id === undefined) return 'session_malformed'
-    // Another host of the domain has set one as well, and nothing tells which of them is ours.
+    // Another host of the domain has set a cookie of the same name, and the two cannot be told apart.
     return more.length === 0 ? id : 'session_ambiguous'
   }
 
-  /** Makes a stored session the caller's, if it is valid; otherwise says why it is not. */
-  const judge = (holder: SessionHolder, id: SessionId, stored: StoredSession | null, now: number) => {
-    const verdict = judgeSession(id, stored, now, config)
+  /** Validates a stored session and sets it as the caller's; otherwise returns why it is refused. */
+  const acceptIfValid = (
+    holder: SessionHolder,
+    id: SessionId,
+    stored: StoredSession | null,
+    now: EpochMillis,
+  ) => {
+    const verdict = validateSession(id, stored, now, config)
     if (typeof verdict === 'string') return verdict
     holder.session = verdict.session
     return verdict.identity
   }
 
   const sessions: Sessions = {
-    recall(holder) {
+    resumeFromCache(holder) {
       holder.sessionReadAt = monotonic()
       if (!config.identityCache) return null
-      const id = idOf(holder)
+      const id = readSessionId(holder)
       if (id === null || typeof id === 'string') return null
       const stored = identities.rememberedSession(id.digest())
       if (stored === undefined) return null
-      const judged = judge(holder, id, stored, clock())
-      // What is remembered says yes alone: a no is the database's to say.
+      const judged = acceptIfValid(holder, id, stored, clock())
+      // A cached row can only accept: a refusal needs the database.
       return typeof judged === 'string' ? null : judged
     },
     async resume(holder) {
-      const id = holder.session?.id ?? idOf(holder)
+      const id = holder.session?.id ?? readSessionId(holder)
       if (id === null) return null
       const now = clock()
       const resumed =
         typeof id === 'string'
           ? id
-          : judge(holder, id, await identities.session(id.digest(), holder.connection), now)
+          : acceptIfValid(holder, id, await identities.session(id.digest(), holder.connection), now)
       holder.sessionFailure = typeof resumed === 'string' ? resumed : null
       return resumed
     },
-    isWithheld: ({ headers, session }) =>
+    isCookieWithheld: ({ headers, session }) =>
       session === null && config.sessionSameSite === 'strict' && headers['sec-fetch-site'] === 'cross-site',
-    async offer(holder, isAskedFor = false) {
+    async ensureSession(holder, isAskedFor = false) {
       const { session, sessionFailure } = holder
-      // A replaced session's browser already received the cookie of the other one, or will in a moment.
+      // A replaced session's browser already received the new cookie, or will in a moment: do not send another.
       const hasAnother =
-        sessions.isWithheld(holder) ||
+        sessions.isCookieWithheld(holder) ||
         sessionFailure === 'session_ambiguous' ||
         (sessionFailure === 'session_replaced' && !isAskedFor)
       if (session === null && !hasAnother) await sessions.start(holder)
     },
-    next: holder => ({
+    prepareReplacement: holder => ({
       old: holder.session?.id.digest() ?? null,
       fresh: { id: mintSessionId(random), browser: browserOf(holder), now: clock() },
     }),
@@ -157,16 +174,16 @@ export function createSessions({ config, database, identities, clock, monotonic,
     },
     async join(holder, id) {
       const stored = await identities.session(id.digest(), holder.connection)
-      const joined = judge(holder, id, stored, clock())
+      const joined = acceptIfValid(holder, id, stored, clock())
       holder.sessionFailure = typeof joined === 'string' ? joined : null
       return joined
     },
     async start(holder) {
-      const { old, fresh } = sessions.next(holder)
+      const { old, fresh } = sessions.prepareReplacement(holder)
       const session = await replaceSession(database.logins, old, { ...fresh, login: null, challenge: null })
       sessions.adopt(holder, session)
     },
-    async isOver(holder) {
+    async hasEnded(holder) {
       if (holder.hasNewSession || holder.session === null) return false
       if (ended().has(holder.session.id.digest())) return true
       if (monotonic() - holder.sessionReadAt <= SLOW_MS) return false

@@ -8,26 +8,27 @@ import type { NewToken, Predecessor } from '#src/database/tokens.ts'
 import { errorsByField } from '#src/input/account.ts'
 import { forbidden, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Authority } from './grantor.ts'
 
-/** A token that is asked for; what is null or absent is as whoever asks has it. */
+/** The input for a new token. Null or absent fields are inherited from the issuing token. */
 export interface WantedToken {
   name: string
   abilities?: readonly string[] | null
   allowed_ips?: readonly string[] | null
-  /** ISO 8601, in UTC unless an offset is given. */
+  /** ISO 8601, in UTC unless it has an offset. */
   expires_at?: string | null
 }
 
-/** What bounds the tokens that somebody has issued. */
+/** The bounds of the tokens that a caller may issue. */
 export interface TokenBounds {
-  /** The token that asks, beyond which no other one may go; null for a session and for an operator. */
+  /** The issuing token, which bounds its successors; null for a session and for an operator. */
   token: AccessToken | null
-  /** Whether abilities count, and so may not go beyond those of the token that asks. */
+  /** Whether abilities are enforced, so that a new token's must be covered by those of the issuing token. */
   checksAbilities: boolean
-  /** How many tokens the user may have; null for any number. */
-  most: number | null
-  /** Whether abilities are stored that nothing here asks for. */
+  /** The maximum number of tokens of the user; null for unlimited. */
+  maxTokens: number | null
+  /** Whether abilities that no route requires may be stored. */
   allowsUnknownAbilities: boolean
 }
 
@@ -36,7 +37,7 @@ type Terms = Pick<NewToken, 'name' | 'abilities' | 'allowedIps' | 'expiresAt'>
 const { rules } = MESSAGES
 
 /**
- * What bounds the tokens that somebody has issued: nothing those of an operator.
+ * Returns the bounds of the tokens that a caller may issue. An operator's are unbounded.
  *
  * @throws {HttpError} 403 for a user whose e-mail address is not verified
  */
@@ -45,33 +46,32 @@ export function tokenBounds(
   { tokenAbilities, tokensPerUser }: Pick<Config, 'tokenAbilities' | 'tokensPerUser'>,
 ): TokenBounds {
   if (authority.via === 'operator') {
-    return { token: null, checksAbilities: false, most: null, allowsUnknownAbilities: true }
+    return { token: null, checksAbilities: false, maxTokens: null, allowsUnknownAbilities: true }
   }
   const { user } = authority
   if (user.emailVerifiedAt === null) throw forbidden(MESSAGES.unverifiedEmail)
   return {
     token: authority.via === 'token' ? authority.token : null,
     checksAbilities: tokenAbilities,
-    most: tokensPerUser,
+    maxTokens: tokensPerUser,
     allowsUnknownAbilities: false,
   }
 }
 
 /**
- * What a new token is.
+ * Validates the input for a new token against the bounds.
  *
- * @param now milliseconds since the epoch
- * @throws {HttpError} 422 for what is not valid, or goes beyond the bounds
+ * @throws {HttpError} 422 for input that is not valid or exceeds the bounds
  */
 export function wantedTerms(
   bounds: TokenBounds,
-  { name, abilities: asked, allowed_ips: addresses, expires_at: until }: WantedToken,
-  now: number,
+  { name, abilities: enteredAbilities, allowed_ips: addresses, expires_at: until }: WantedToken,
+  now: EpochMillis,
 ): Terms {
   const { token: bound, allowsUnknownAbilities } = bounds
-  const abilities = [...new Set(asked ?? bound?.abilities ?? [ALL_ABILITIES])]
-  // A token that Laravel issued may have others, and passes them on.
-  const unknown = allowsUnknownAbilities ? [] : unknownAbilities(asked ?? [])
+  const abilities = [...new Set(enteredAbilities ?? bound?.abilities ?? [ALL_ABILITIES])]
+  // Only entered abilities are checked: a token that Laravel issued may have others, and passes them on.
+  const unknown = allowsUnknownAbilities ? [] : unknownAbilities(enteredAbilities ?? [])
   const allowedIps = addresses ?? bound?.allowedIps ?? null
   const end = until === undefined || until === null ? null : isoToMillis(until)
   const expiresAt = end ?? bound?.endsAt ?? null
@@ -79,13 +79,13 @@ export function wantedTerms(
     allowed_ips:
       allowedIps !== null && !allowedIps.every(isAddressOrRange)
         ? [rules.addresses('allowed ips')]
-        : isWithin(bound, allowedIps)
+        : coversAddresses(bound, allowedIps)
           ? []
           : [rules.notBeyond('allowed ips')],
     abilities:
       unknown.length > 0
         ? [rules.abilities(unknown)]
-        : mayGive(bounds, abilities)
+        : coversAbilities(bounds, abilities)
           ? []
           : [rules.notBeyond('abilities')],
     expires_at: Number.isNaN(expiresAt)
@@ -101,30 +101,30 @@ export function wantedTerms(
 }
 
 /**
- * What may be put in the place of a token.
+ * Returns the terms of the token that replaces another one.
  *
- * @param now milliseconds since the epoch
- * @throws {HttpError} 403 for a token that goes beyond the bounds, 422 for one that has ended
+ * @throws {HttpError} 403 for a token that exceeds the bounds, 422 for one that has ended
  */
 export function successorTerms(
   bounds: TokenBounds,
   { name, abilities: stored, allowedIps, expiresAt }: Predecessor,
-  now: number,
+  now: EpochMillis,
 ): Terms {
   const { token: bound } = bounds
   const abilities = parseAbilities(stored)
-  if (!mayGive(bounds, abilities) || !isWithin(bound, allowedIps)) throw forbidden(MESSAGES.invalidAbility)
+  if (!coversAbilities(bounds, abilities) || !coversAddresses(bound, allowedIps))
+    throw forbidden(MESSAGES.invalidAbility)
   const end = Math.min(expiresAt ?? Number.POSITIVE_INFINITY, bound?.endsAt ?? Number.POSITIVE_INFINITY)
   if (!(end > now)) throw unprocessable({ token: [MESSAGES.tokenEnded] })
   return { name, abilities, allowedIps, expiresAt: end === Number.POSITIVE_INFINITY ? null : end }
 }
 
-/** Whether a token may have abilities. */
-const mayGive = ({ token, checksAbilities }: TokenBounds, abilities: readonly string[]): boolean =>
+/** Whether the bounds cover a token's abilities. */
+const coversAbilities = ({ token, checksAbilities }: TokenBounds, abilities: readonly string[]): boolean =>
   token === null || !checksAbilities || covers(token.abilities, abilities)
 
-/** Whether a token may be used from nowhere else than the one that bounds it. */
-const isWithin = (bound: AccessToken | null, allowedIps: readonly string[] | null): boolean =>
+/** Whether the bounds cover the addresses of a token. */
+const coversAddresses = (bound: AccessToken | null, allowedIps: readonly string[] | null): boolean =>
   bound === null ||
   bound.allowedIps === null ||
   (allowedIps !== null && containsRanges(bound.allowedIps, allowedIps))

@@ -7,37 +7,37 @@ import type { Schema } from '#src/database/schema.ts'
 import { claimReminders, findUsersToRemind } from '#src/database/token-reminders.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 
-/** When tokens that end soon are first looked for, and then again, in milliseconds. */
-const FIRST_LOOK_MS = MINUTE_MS
-const LOOK_MS = HOUR_MS
+/** When the first run starts, and the interval of further runs. */
+const FIRST_RUN_MS: Millis = MINUTE_MS
+const INTERVAL_MS: Millis = HOUR_MS
 
-/** How many users are reminded at once, and when the next ones are, so that mails are not dropped. */
-const REMINDED_AT_ONCE = 100
-const NEXT_LOOK_MS = MINUTE_MS
+/** Users per batch, and the delay before the next batch, so that the mail queue does not overflow. */
+const BATCH_SIZE = 100
+const NEXT_BATCH_MS: Millis = MINUTE_MS
 
-/** Reminds users once an hour of tokens that end soon. */
+/** Reminds users of tokens that end soon, once an hour. */
 export interface TokenReminders {
   start(): void
   stop(): void
 }
 
-/** What {@link createTokenReminders} works with. */
+/** Dependencies of {@link createTokenReminders}. */
 export interface TokenRemindersDeps {
   config: Pick<Config, 'appUrl' | 'tokenableTypes' | 'tokenExpiration'>
   kysely: Kysely<Schema>
   identities: Pick<Identities, 'user'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
   schedule: Schedule
   mail: Pick<UserMailer, 'notify'>
-  /** Does something in the background, once all before is done. */
+  /** Runs work in the background, after the work queued before. */
   run: <T>(work: () => Promise<T>) => Promise<T>
-  /** Hears why users could not be reminded. */
+  /** Called for each failure. */
   onFailure: (error: unknown) => void
 }
 
-/** Makes the {@link TokenReminders} of a server. */
+/** Creates the {@link TokenReminders} of a server. */
 export function createTokenReminders({
   config,
   kysely,
@@ -49,44 +49,44 @@ export function createTokenReminders({
   onFailure,
 }: TokenRemindersDeps): TokenReminders {
   /**
-   * Reminds some users of tokens that end soon.
+   * Reminds one batch of users.
    *
-   * @param after the id of the user behind whom to begin
-   * @returns the id of the last one; null when there are no more
+   * @param after the last user id of the batch before
+   * @returns the last user id of this batch; null after the last batch
    */
-  const remind = async (after: number): Promise<number | null> => {
+  const remindBatch = async (after: number): Promise<number | null> => {
     const { tokenableTypes: types, tokenExpiration } = config
-    const reminding = { types, tokenExpiration, now: clock() }
-    const ids = await findUsersToRemind(kysely, reminding, { after, most: REMINDED_AT_ONCE })
+    const criteria = { types, tokenExpiration, now: clock() }
+    const ids = await findUsersToRemind(kysely, criteria, { after, limit: BATCH_SIZE })
     const known = await Promise.all(ids.map(id => identities.user(id)))
-    // Those who are banned from everything cannot replace a token.
+    // A user who is banned from everything cannot replace a token.
     const reachable = known.flatMap(one => (one !== null && one.ban === null ? [one.user.id] : []))
-    const reminders = reachable.length === 0 ? [] : await claimReminders(kysely, reminding, reachable)
+    const reminders = reachable.length === 0 ? [] : await claimReminders(kysely, criteria, reachable)
     const page = { tokensUrl: new URL(PANEL_PATH, config.appUrl).href }
     for (const reminder of reminders) {
       await mail
         .notify('tokensEnding', reminder, text => text(reminder, reminder.tokens, page))
         .catch(onFailure)
     }
-    return ids.length < REMINDED_AT_ONCE ? null : (ids.at(-1) ?? null)
+    return ids.length < BATCH_SIZE ? null : (ids.at(-1) ?? null)
   }
 
   let isStopped = false
   let cancel = () => {}
-  const planLook = (ms: number, after: number) => {
+  const scheduleRun = (ms: number, after: number) => {
     if (isStopped) return
     cancel = schedule(ms, () => {
-      void run(() => remind(after))
+      void run(() => remindBatch(after))
         .catch(error => {
           onFailure(error)
           return null
         })
-        .then(last => planLook(last === null ? LOOK_MS : NEXT_LOOK_MS, last ?? 0))
+        .then(last => scheduleRun(last === null ? INTERVAL_MS : NEXT_BATCH_MS, last ?? 0))
     })
   }
 
   return {
-    start: () => planLook(FIRST_LOOK_MS, 0),
+    start: () => scheduleRun(FIRST_RUN_MS, 0),
     stop() {
       isStopped = true
       cancel()

@@ -14,43 +14,49 @@ import {
 } from '#src/database/tokens.ts'
 import { forbidden, notFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { Bytes, EpochMillis, Seconds } from '#src/runtime/units.ts'
 import type { Recorder } from './caller.ts'
 import type { Authority, Grantor } from './grantor.ts'
 import { successorTerms, tokenBounds, type WantedToken, wantedTerms } from './token-bounds.ts'
 
-/** A new token, with the only copy of its secret. */
+/** A new token with its plain text, which is not stored. */
 export interface IssuedToken {
   id: number
   plain: PlainToken
 }
 
 /**
- * Personal access tokens: users have their own issued, replaced and revoked in a session or by a token, which bounds what
- * comes of it, and operators have those of others.
+ * Personal access tokens. Users manage their own in a session or by a token, which bounds the tokens that it issues.
+ * Operators manage those of all users.
  */
 export interface Tokens {
   /**
-   * Issues a token. A token that asks is its issuer, and ends it when it is revoked.
+   * Issues a token. If the caller is a token, it becomes the issuer, and revoking it revokes the new one as well.
    *
-   * @throws {HttpError} 422 for input that is not valid or gives more than the caller has, 403 when the user has too
-   *   many or an e-mail address that is not verified, 401 when the caller's session or token is over by now
+   * @throws {HttpError} 422 for input that is not valid or exceeds the bounds; 403 when the user has too many tokens
+   *   or an unverified e-mail address; 401 when the caller's session or token has ended
    */
   issue(grantor: Grantor, wanted: WantedToken): Promise<IssuedToken>
   /**
-   * Puts a new token in the place of one, which still counts for some seconds.
+   * Replaces a token by a new one. The old one stays valid for `graceSeconds`.
    *
-   * @throws {HttpError} 404 when there is no such token, 403 when it may do more than whoever asks, and as `issue`
+   * @throws {HttpError} 404 when there is no such token, 403 when it exceeds the caller's bounds, and as `issue`
    */
-  rotate(grantor: Grantor, id: number, graceSeconds: number): Promise<IssuedToken>
-  /** Gives a token another name. @throws {HttpError} 404 when there is no such token */
+  rotate(grantor: Grantor, id: number, graceSeconds: Seconds): Promise<IssuedToken>
+  /**
+   * Renames a token.
+   *
+   * @throws {HttpError} 404 when there is no such token
+   */
   rename(grantor: Grantor, id: number, name: string): Promise<void>
   /**
-   * Revokes one token, or all but one, with all that they issued, and returns how many ended; `what` is what the record
-   * calls them.
+   * Revokes one token, or all but one, with all tokens that these issued. Returns how many ended.
+   *
+   * @param what the name of the revoked tokens in the event
    */
   revoke(grantor: Grantor, which: RevokedTokens, what: string | number): Promise<number>
   /**
-   * Revokes a token for an operator, whoever owns it, and returns how many ended. It is recorded if the owner is a user.
+   * Revokes the token of any owner. Returns how many ended. The event is recorded only if the owner is a user.
    *
    * @param id a number of at most 18 digits
    */
@@ -60,19 +66,22 @@ export interface Tokens {
 interface TokensOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes' | 'tokenAbilities' | 'tokenPrefix' | 'tokensPerUser'>
-  /** Milliseconds since the epoch. */
-  clock(): number
-  random(size: number): Buffer
+  clock(): EpochMillis
+  random(size: Bytes): Buffer
 }
 
-/** Makes the {@link Tokens} of a process. */
+/** Creates the {@link Tokens} of a process. */
 export function createTokens({ kysely, config, clock, random }: TokensOptions): Tokens {
   const types = config.tokenableTypes
 
   const ownerOf = ({ user }: Authority) => ({ userId: user.id, types })
 
-  /** The id of a token that was issued. @throws {HttpError} for the reason why none was */
-  const issued = (result: number | NotIssued): number => {
+  /**
+   * The id of an issued token.
+   *
+   * @throws {HttpError} for the reason why none was issued
+   */
+  const requireIssued = (result: number | NotIssued): number => {
     if (result === 'too many') throw forbidden(MESSAGES.tooManyTokens(config.tokensPerUser))
     if (result === 'no such token') throw notFound()
     return result
@@ -93,8 +102,8 @@ export function createTokens({ kysely, config, clock, random }: TokensOptions): 
           ...wantedTerms(bounds, wanted, clock()),
           issuers: bounds.token === null ? [] : [bounds.token.id],
         })
-        const issuing = { types, most: bounds.most }
-        return { id: issued(await issueToken(transaction, token, issuing)), userId: token.userId }
+        const issuing = { types, max: bounds.maxTokens }
+        return { id: requireIssued(await issueToken(transaction, token, issuing)), userId: token.userId }
       })
       grantor.record('token created', { userId, tokenId: id, name: wanted.name })
       return { id, plain: new PlainToken(id, secret) }
@@ -109,9 +118,9 @@ export function createTokens({ kysely, config, clock, random }: TokensOptions): 
           successor: old => newToken(authority, secret, successorTerms(bounds, old, clock())),
           graceUntil: grace === 0 ? null : clock() + grace * 1000,
           rotatedBy: bounds.token?.id ?? null,
-          most: bounds.most,
+          max: bounds.maxTokens,
         })
-        return { newId: issued(replaced), userId: owner.userId }
+        return { newId: requireIssued(replaced), userId: owner.userId }
       })
       grantor.record('token rotated', { userId, tokenId: newId, before: id, grace })
       return { id: newId, plain: new PlainToken(newId, secret) }

@@ -11,73 +11,75 @@ import { removeSecondFactor } from '#src/database/second-factors.ts'
 import { deleteOwnTokens } from '#src/database/token-endings.ts'
 import { insertUser, verifyEmail } from '#src/database/users.ts'
 import { unprocessable } from '#src/responses/errors.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Grantor, Operator } from './grantor.ts'
 import { unknownNames } from './roles.ts'
 import type { StaffActions } from './staff-actions.ts'
 
-/** A user to be added; name and address are known to be well formed. */
+/** A user to create. Name and address are already validated. */
 export interface NewUser {
   name: string
   email: string
   password: PasswordHash
-  /** Whether the address counts as verified, which gives the default roles. */
+  /** Whether the address counts as verified, which grants the default roles. */
   verified: boolean
-  /** The names of further roles. */
+  /** Names of additional roles. */
   roles: readonly string[]
 }
 
-/** What staff and operators do to users' accounts. Those that take a Grantor throw as `Subjects.act()`. */
+/** Actions of staff and operators on accounts. Methods that take a Grantor throw as {@link StaffActions.act}. */
 export interface Users {
-  /** Counts the e-mail address of a user as verified. */
+  /** Marks the e-mail address of a user as verified. */
   verifyEmail(grantor: Grantor, userId: number): Promise<void>
   /** Ends all tokens and sessions of a user. */
   endAccess(grantor: Grantor, userId: number): Promise<void>
   /**
-   * Adds a user, and returns the id.
+   * Creates a user. Returns the id.
    *
-   * @throws {HttpError} 422 when there is no such role
+   * @throws {HttpError} 422 for an unknown role
    * @throws {UserExists} when name or address are taken
    */
   create(operator: Operator, user: NewUser): Promise<number>
-  /** Gives a user a new password, which ends all sessions, and all tokens if they are to be revoked. */
+  /** Sets a user's password and ends all sessions, and optionally all tokens. */
   setPassword(
     operator: Operator,
     userId: number,
     change: { hash: PasswordHash; revokesTokens: boolean },
   ): Promise<void>
-  /** Brings back the user who was deleted under an address; false if there is none. */
+  /** Restores the deleted user of an address. Returns false if there is none. */
   restore(operator: Operator, email: string): Promise<boolean>
-  /** Takes a user's second factor away; false if there is none. */
+  /** Removes a user's second factor. Returns false if there is none. */
   removeSecondFactor(operator: Operator, userId: number): Promise<boolean>
 }
 
 interface UsersOptions {
   kysely: Kysely<Schema>
   config: Pick<Config, 'tokenableTypes'>
-  /** Milliseconds since the epoch. */
-  clock(): number
-  subjects: StaffActions
+  clock(): EpochMillis
+  staffActions: StaffActions
 }
 
-/** Makes the {@link Users} of a process. */
-export function createUsers({ kysely, config, clock, subjects }: UsersOptions): Users {
+/** Creates the {@link Users} of a process. */
+export function createUsers({ kysely, config, clock, staffActions }: UsersOptions): Users {
   const types = config.tokenableTypes
   return {
     async verifyEmail(grantor, userId) {
-      const { who, result: isNew } = await subjects.act(grantor, userId, (transaction, { email }) =>
-        verifyEmail(transaction, { userId, email, types }, clock()),
+      const { eventUsers, result: isNew } = await staffActions.act(
+        grantor,
+        userId,
+        (transaction, { email }) => verifyEmail(transaction, { userId, email, types }, clock()),
       )
-      if (isNew) grantor.record('email verified', who)
+      if (isNew) grantor.record('email verified', eventUsers)
     },
 
     async endAccess(grantor, userId) {
-      const { who, result: ended } = await subjects.act(grantor, userId, async transaction => {
+      const { eventUsers, result: ended } = await staffActions.act(grantor, userId, async transaction => {
         await endBrowsers(transaction, userId, { except: null })
         return deleteOwnTokens(transaction, { userId, types }, { except: null })
       })
       if (ended.length > 0)
-        grantor.record('token revoked', { ...who, which: 'all', ...revokedDetails(ended) })
-      grantor.record('session ended', { ...who, which: 'all' })
+        grantor.record('token revoked', { ...eventUsers, which: 'all', ...revokedDetails(ended) })
+      grantor.record('session ended', { ...eventUsers, which: 'all' })
     },
 
     create: (_operator, { name, email, password, verified, roles }) =>
@@ -85,8 +87,8 @@ export function createUsers({ kysely, config, clock, subjects }: UsersOptions): 
         const userId = await insertUser(transaction, { name, email, password, verified, now: clock() })
         const holder = { userId, types }
         if (verified) await grantDefaultRoles(transaction, holder)
-        const absent = await grant(transaction, 'role', holder, roles)
-        if (absent.length > 0) throw unprocessable({ roles: [unknownNames('role', absent)] })
+        const unknown = await grant(transaction, 'role', holder, roles)
+        if (unknown.length > 0) throw unprocessable({ roles: [unknownNames('role', unknown)] })
         return userId
       }),
 

@@ -55,7 +55,7 @@ export const playlists: Endpoint<'playlists'> = {
   kind: 'index',
   includes: PLAYLIST_INCLUDES,
   search: 'names',
-  isForAll: true,
+  listsAllUsers: true,
 }
 
 /** GET /playlist/{playlist}, and whatever else answers with one */
@@ -112,7 +112,7 @@ export const externalProfiles: Endpoint<'external_profiles'> = {
   kind: 'index',
   includes: PROFILE_INCLUDES,
   search: 'names',
-  isForAll: true,
+  listsAllUsers: true,
 }
 
 /** GET /externalprofile/{externalprofile}, and whatever else answers with one */

@@ -1,4 +1,4 @@
-/** What a token can be allowed to do here. A session may do all of it, and `*` allows everything. */
+/** The abilities of tokens, with what they allow. A session has all of them; `*` stands for all. */
 export const ABILITIES = {
   'read:me': "the user's sessions and activity",
   'write:me': "end the user's sessions",
@@ -12,23 +12,22 @@ export const ABILITIES = {
   'write:token': 'create, rename, rotate and revoke tokens',
 } as const
 
-/** An ability that a route of ours asks for. */
+/** An ability that a route requires. */
 export type Ability = keyof typeof ABILITIES
 
-/** What stands for all of them. */
+/** The wildcard: all abilities. */
 export const ALL_ABILITIES = '*'
 
-/** The abilities that have a meaning here. */
 export const KNOWN_ABILITIES: readonly string[] = [ALL_ABILITIES, ...Object.keys(ABILITIES)]
 
-/** The abilities that nothing here asks for. */
+/** The abilities that no route requires. */
 export const unknownAbilities = (abilities: readonly string[]): string[] =>
   abilities.filter(ability => !KNOWN_ABILITIES.includes(ability))
 
-/** Whether abilities allow one: exactly, or all of them. */
+/** Whether abilities include one, or the wildcard. */
 export const allows = (abilities: readonly string[], ability: string): boolean =>
   abilities.includes(ALL_ABILITIES) || abilities.includes(ability)
 
-/** Whether abilities allow everything that others allow. */
+/** Whether abilities include all others. */
 export const covers = (abilities: readonly string[], others: readonly string[]): boolean =>
   others.every(ability => allows(abilities, ability))

@@ -1,16 +1,16 @@
 import { BlockList, isIP, SocketAddress } from 'node:net'
 import { LRUCache } from 'lru-cache'
 
-/** The text in brackets, or the IPv4 address before a port. */
+/** The address in brackets, or the IPv4 address before a port. */
 const BRACKETS_OR_PORT = /^\[(.+)\](?::\d+)?$|^(\d+\.\d+\.\d+\.\d+):\d+$/
 
 /**
- * The one way to write an IP address: IPv6 as RFC 5952 has it, and IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) as IPv4. Brackets,
- * a port behind it, as some proxies write it, and a zone are left out.
+ * Canonicalizes an IP address: IPv6 as in RFC 5952, IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) as IPv4. Brackets, a port
+ * (as some proxies append it) and a zone are removed.
  *
- * @returns null for what is no address
+ * @returns null for text that is not an address
  */
-export function canonicalAddress(text: string): string | null {
+export function canonicalizeAddress(text: string): string | null {
   const trimmed = text.trim()
   const [, inBrackets, beforePort] = BRACKETS_OR_PORT.exec(trimmed) ?? []
   const [address = ''] = (inBrackets ?? beforePort ?? trimmed).split('%', 1)
@@ -20,17 +20,17 @@ export function canonicalAddress(text: string): string | null {
   return new SocketAddress({ address, family: 'ipv6' }).address.replace(/^::ffff:(?=\d+\.)/, '')
 }
 
-/** Whether a text is an IP address, or a range in CIDR notation such as 10.0.0.0/8. */
+/** Whether text is an IP address, or a range in CIDR notation such as 10.0.0.0/8. */
 export const isAddressOrRange = (text: string): boolean => parseRange(text) !== null
 
-/** An address with how many of its bits count. */
+/** An address and its prefix length. */
 function parseRange(text: string): { address: string; family: 4 | 6; bits: number } | null {
   const [address = '', bits, ...rest] = text.split('/')
   const family = isIP(address)
   if ((family !== 4 && family !== 6) || rest.length > 0) return null
-  const most = family === 4 ? 32 : 128
-  if (bits === undefined) return { address, family, bits: most }
-  return /^\d{1,3}$/.test(bits) && Number(bits) <= most ? { address, family, bits: Number(bits) } : null
+  const maxBits = family === 4 ? 32 : 128
+  if (bits === undefined) return { address, family, bits: maxBits }
+  return /^\d{1,3}$/.test(bits) && Number(bits) <= maxBits ? { address, family, bits: Number(bits) } : null
 }
 
 const nameOf = (family: 4 | 6) => (family === 4 ? 'ipv4' : 'ipv6')
@@ -44,20 +44,20 @@ function blockListOf(items: readonly string[]): BlockList {
   return list
 }
 
-/** Whether an address is in a list of addresses and ranges. An IPv4 address may come in IPv6's clothes. */
+/** Whether a list of addresses and ranges includes an address. The address may be IPv4-mapped IPv6. */
 export function includesAddress(items: readonly string[], address: string): boolean {
-  const plain = canonicalAddress(address) ?? ''
+  const plain = canonicalizeAddress(address) ?? ''
   const family = isIP(plain)
   const key = items.join(',')
-  const list = LISTS.get(key) ?? blockListOf(items)
-  LISTS.set(key, list)
+  const list = PARSED_LISTS.get(key) ?? blockListOf(items)
+  PARSED_LISTS.set(key, list)
   return (family === 4 || family === 6) && list.check(plain, nameOf(family))
 }
 
-/** The same lists are asked again and again. */
-const LISTS = new LRUCache<string, BlockList>({ max: 1_000 })
+/** Cache of parsed lists. */
+const PARSED_LISTS = new LRUCache<string, BlockList>({ max: 1_000 })
 
-/** Whether all addresses of some ranges are in others, too: each range in one of them as a whole. */
+/** Whether each inner range lies within one of the outer ranges. */
 export const containsRanges = (outer: readonly string[], inner: readonly string[]): boolean =>
   inner.every(item => {
     const range = parseRange(item)
@@ -73,7 +73,7 @@ export const containsRanges = (outer: readonly string[], inner: readonly string[
     })
   })
 
-/** Reads the column `allowed_ips`, a JSON array of texts. What is no such array lets nobody in. */
+/** Parses the column `allowed_ips`, a JSON array of strings. Malformed content allows no address. */
 export function parseAllowedIps(json: string | null): readonly string[] | null {
   if (json === null) return null
   try {

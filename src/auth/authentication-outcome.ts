@@ -2,7 +2,7 @@ import type { DeviceFailure } from './device.ts'
 import type { AuthenticationFailure } from './identity.ts'
 import type { SessionFailure } from './stored-session.ts'
 
-/** How an attempt to find out who is calling ended: for the log and the metrics, never for the client. */
+/** The outcome of authentication, for the log and the metrics. Clients never see it. */
 export type AuthenticationOutcome =
   | AuthenticationFailure
   | SessionFailure

@@ -1,38 +1,41 @@
-/** The sanction that bans from everything, whatever permissions there are. */
+import type { EpochMillis } from '#src/runtime/units.ts'
+/** The sanction that bans from everything, independent of permissions. */
 export const EVERYTHING = 'Banned'
 
-/** What a user is told of a ban from everything. */
+/** A ban from everything, as its user sees it. */
 export interface Ban {
   reason: string | null
-  /** Milliseconds since the epoch; null without an end. */
-  until: number | null
+  /** Null for a permanent ban. */
+  until: EpochMillis | null
 }
 
-/** A sanction or prohibition under which a user is at the moment. */
+/** An active sanction or prohibition of a user. */
 export interface Restraint extends Ban {
-  /** Whether it bans from everything by its name. */
-  isWhole: boolean
-  /** The names of the permissions that it bans from. */
+  /** Whether its name bans from everything. */
+  bansEverything: boolean
+  /** The names of the prohibited permissions. */
   names: readonly string[]
 }
 
 const endOf = ({ until }: Ban) => until ?? Number.POSITIVE_INFINITY
 
 /**
- * The ban that decides until when a user is banned from everything: of those that ban from a permission the last one
- * to end counts, and of all permissions the first one to be free.
+ * Returns the ban that determines when a user's ban from everything ends. For each permission, the last prohibition
+ * to end counts; of all permissions, the first to become free does.
  *
  * @param restraints those of a user who is banned from everything
  * @param permissions the names of all permissions
  */
-export function decidingBan(restraints: readonly Restraint[], permissions: readonly string[]): Ban {
+export function findDecidingBan(restraints: readonly Restraint[], permissions: readonly string[]): Ban {
   const longest = permissions.flatMap(name => {
-    const [first, ...others] = restraints.filter(({ isWhole, names }) => isWhole || names.includes(name))
+    const [first, ...others] = restraints.filter(
+      ({ bansEverything, names }) => bansEverything || names.includes(name),
+    )
     return first === undefined
       ? []
       : [others.reduce((last, one) => (endOf(one) > endOf(last) ? one : last), first)]
   })
-  const [first = UNKNOWN, ...others] = longest
+  const [first = UNKNOWN_BAN, ...others] = longest
   const { reason, until } = others.reduce<Ban>(
     (soonest, one) => (endOf(one) < endOf(soonest) ? one : soonest),
     first,
@@ -40,5 +43,5 @@ export function decidingBan(restraints: readonly Restraint[], permissions: reado
   return { reason, until }
 }
 
-/** A ban that was lifted since it was seen. */
-const UNKNOWN: Ban = { reason: null, until: null }
+/** For a ban that was lifted since it was read. */
+const UNKNOWN_BAN: Ban = { reason: null, until: null }

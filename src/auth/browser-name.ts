@@ -1,4 +1,4 @@
-/** Programs by what stands in their `User-Agent`, the more special ones first: most browsers also name others. */
+/** Programs by patterns of `User-Agent`, specific ones first: most browsers also name other browsers. */
 const PROGRAMS: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/\bEdg(e|A|iOS)?\//, 'Edge'],
   [/\b(OPR|OPT|Opera)\b/, 'Opera'],
@@ -26,19 +26,19 @@ const SYSTEMS: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/\bLinux\b/, 'Linux'],
 ]
 
-const nameIn = (text: string, names: typeof PROGRAMS) => names.find(([pattern]) => pattern.test(text))?.[1]
+const findName = (text: string, names: typeof PROGRAMS) => names.find(([pattern]) => pattern.test(text))?.[1]
 
-/** What of a `User-Agent` is looked at: a client may send as much as headers may hold. */
-const MOST = 500
+/** How much of a `User-Agent` is matched: a client may send a header of any allowed length. */
+const MAX_LENGTH = 500
 
 /**
- * A program in words, by what it sends as its `User-Agent` (RFC 9110 §10.1.5): `Firefox on Linux`. It names no version,
- * so that it stays the same over updates, and is one of a fixed set of texts, whatever the client sends.
+ * Names a program by its `User-Agent` (RFC 9110 §10.1.5), for example `Firefox on Linux`. The name has no version, so
+ * that it survives updates, and is one of a fixed set of texts, whatever the client sends.
  */
 export function browserName(userAgent: string | undefined): string {
-  const text = (userAgent ?? '').slice(0, MOST)
-  const program = nameIn(text, PROGRAMS)
-  const system = nameIn(text, SYSTEMS)
+  const text = (userAgent ?? '').slice(0, MAX_LENGTH)
+  const program = findName(text, PROGRAMS)
+  const system = findName(text, SYSTEMS)
   if (program === undefined) return system === undefined ? 'an unknown program' : `a program on ${system}`
   return system === undefined ? program : `${program} on ${system}`
 }

@@ -1,50 +1,50 @@
 import { domainToASCII } from 'node:url'
 import { indexKey } from './index-key.ts'
-import { withoutInvisible } from './name.ts'
+import { removeInvisible } from './name.ts'
 
 const MAX_LOCAL = 64
 
 /** RFC 5321 §4.5.3.1 allows 64 characters, an @ and 255 more. */
 const MAX_ADDRESS = 320
 
-/** More characters than this are no address, whatever stands around one. */
-const MAX_TYPED = 1_000
+/** Input beyond this length is no address, even with whitespace around it. */
+const MAX_INPUT = 1_000
 
-/** What cannot be seen and comes along when an address is copied: spaces, controls, marks of order and of direction. */
-const UNSEEN = '[\\s\\p{Z}\\p{Cc}\\p{Cf}\\p{Default_Ignorable_Code_Point}\\u2800]'
-const AROUND = new RegExp(`^${UNSEEN}+|(?<!${UNSEEN})${UNSEEN}+$`, 'gu')
+/** Invisible characters that are copied along with an address: spaces, controls, byte order and directional marks. */
+const INVISIBLE = '[\\s\\p{Z}\\p{Cc}\\p{Cf}\\p{Default_Ignorable_Code_Point}\\u2800]'
+const SURROUNDING_INVISIBLE = new RegExp(`^${INVISIBLE}+|(?<!${INVISIBLE})${INVISIBLE}+$`, 'gu')
 
-/** An e-mail address as it was typed, without what cannot be seen before and after it. */
-export const typedEmail = (text: string): string =>
-  text.length > MAX_TYPED ? text : text.replace(AROUND, '')
+/** Trims invisible characters around an e-mail address. */
+export const trimEmail = (text: string): string =>
+  text.length > MAX_INPUT ? text : text.replace(SURROUNDING_INVISIBLE, '')
 
-/** RFC 5321's dot-string, with letters of whatever script (RFC 6531). */
+/** RFC 5321's dot-string, with letters of all scripts (RFC 6531). */
 const DOT_STRING =
   /^[^\s\p{C}\p{Default_Ignorable_Code_Point}"(),.:;<>@[\\\]]+(\.[^\s\p{C}\p{Default_Ignorable_Code_Point}"(),.:;<>@[\\\]]+)*$/u
 
-/** A quoted word of a local part (RFC 5322 §4.4), the whole of it or between dots. */
+/** A quoted word of a local part (RFC 5322 §4.4): all of it, or between dots. */
 const QUOTED = /(?<=^|\.)"((?:[^"\\]|\\.)*)"(?=\.|$)/gs
 
-/** A local part without quotation marks that change nothing (RFC 5321 §4.1.2): "jane" is jane, and "j.d" is j.d. */
-const unquoted = (local: string) =>
+/** Removes redundant quotation marks of a local part (RFC 5321 §4.1.2): "jane" is jane, and "j.d" is j.d. */
+const unquoteLocal = (local: string) =>
   local.replace(QUOTED, (whole, content: string) => {
-    const meant = content.replace(/\\(.)/gs, '$1')
-    return DOT_STRING.test(meant) ? meant : whole
+    const unescaped = content.replace(/\\(.)/gs, '$1')
+    return DOT_STRING.test(unescaped) ? unescaped : whole
   })
 
 /**
- * An e-mail address in the form in which new ones are kept, so that one mailbox has one account: without what cannot be
- * seen around it and without needless quotation marks, Unicode in its composed form, the domain in lower case and in
- * ASCII (RFC 5890), without a dot at its end. Letters beyond ASCII become lower case as well, since not every database
- * folds them. What is no address stays as it is.
+ * Canonicalizes an e-mail address, so that one mailbox has one account: without invisible characters around it and
+ * redundant quotation marks, in Unicode NFKC, the domain in lower case and ASCII (RFC 5890) without a trailing dot. A
+ * local part with letters beyond ASCII is lower-cased as well, because not every database folds them. Text that is
+ * not an address is returned unchanged.
  */
-export function canonicalEmail(text: string): string {
-  const typed = typedEmail(text)
-  if (typed.length > MAX_ADDRESS) return text
-  const address = typed.normalize('NFKC')
+export function canonicalizeEmail(text: string): string {
+  const trimmed = trimEmail(text)
+  if (trimmed.length > MAX_ADDRESS) return text
+  const address = trimmed.normalize('NFKC')
   const at = address.lastIndexOf('@')
-  const [local, host] = [unquoted(address.slice(0, at)), address.slice(at + 1).replace(/\.$/, '')]
-  // URLs know other forms of hosts, and parts behind them, of which mail knows nothing.
+  const [local, host] = [unquoteLocal(address.slice(0, at)), address.slice(at + 1).replace(/\.$/, '')]
+  // The URL parser accepts other forms of hosts, and suffixes, that are invalid in mail.
   if (at < 1 || /[^a-z0-9.\u0080-\uffff-]/i.test(host) || NUMERIC_HOST.test(host)) return address
   const domain = domainToASCII(host)
   if (domain === '') return address
@@ -52,23 +52,23 @@ export function canonicalEmail(text: string): string {
 }
 
 /**
- * The key by which e-mail addresses are compared: the same for all forms of one. It is the canonical address in lower
+ * The key that e-mail addresses are compared by, equal for all forms of one address: the canonical address in lower
  * case, without invisible characters.
  */
 export function emailKey(text: string): string {
-  const address = canonicalEmail(text)
+  const address = canonicalizeEmail(text)
   const at = Math.max(address.lastIndexOf('@'), 0)
-  const local = unquoted(withoutInvisible(address.slice(0, at)).normalize('NFKC'))
-  // A sigma at the end of a word is a letter of its own in lower case alone.
+  const local = unquoteLocal(removeInvisible(address.slice(0, at)).normalize('NFKC'))
+  // Final sigma is a separate letter in lower case only.
   return indexKey(`${local}${address.slice(at)}`.toLowerCase().replaceAll('ς', 'σ'))
 }
 
-/** What URLs take for an IPv4 address: its last label is a number. */
+/** What the URL parser reads as an IPv4 address: the last label is a number. */
 const NUMERIC_HOST = /(^|\.)(\d+|0x[\da-f]*)$/i
 
 /**
- * Whether a text is an e-mail address that mail can be sent to: RFC 5321's dot-string, and letters of whatever
- * script (RFC 6531), before a domain name. Quoted forms are refused: programs disagree about where such mail goes.
+ * Whether text is an e-mail address that mail can be sent to: RFC 5321's dot-string with letters of all scripts (RFC
+ * 6531), and a domain name. Quoted forms are refused, because programs disagree about where such mail goes.
  */
 export function isEmail(text: string): boolean {
   const at = text.lastIndexOf('@')

@@ -1,4 +1,5 @@
-/** What happens to accounts. */
+import type { EpochMillis } from '#src/runtime/units.ts'
+/** The events of accounts. */
 export type EventName =
   | 'registered'
   | 'login'
@@ -38,29 +39,28 @@ export type EventName =
   | 'account restored'
   | 'account secured'
 
-/** What else there is to know of an event, such as its cause: never a secret. */
+/** Details of an event, such as its cause. They must not contain a secret. */
 export type EventDetails = Readonly<Record<string, string | number | boolean | null>>
 
-/** Something that happened to an account, from where and when. */
+/** An event of an account. */
 export interface AccountEvent {
   userId: number
   event: EventName
   details: EventDetails
-  /** From where it happened; null for the command line. */
+  /** The address that it came from; null for the command line. */
   address: string | null
   userAgent: string | null
-  /** Whether another user did it, whose address is for those who run the place alone. */
+  /** Whether another user caused it. Then the address is shown to staff only. */
   isByOther: boolean
-  /** Milliseconds since the epoch. */
-  at: number
+  at: EpochMillis
 }
 
-/** How many tokens the record of a revocation names. */
-const MOST_NAMED = 20
+/** How many tokens the event of a revocation names. */
+const MAX_NAMED = 20
 
-/** What the event `token revoked` tells of the tokens that ended: how many, and their names with their ids. */
+/** Details of the event `token revoked`: the number of tokens, and their names and ids. */
 export function revokedDetails(ended: readonly { id: number; name: string }[]) {
-  const named = ended.slice(0, MOST_NAMED).map(({ id, name }) => `${name} (${id})`)
+  const named = ended.slice(0, MAX_NAMED).map(({ id, name }) => `${name} (${id})`)
   const more = ended.length - named.length
   const tokens = `${named.join(', ')}${more > 0 ? ` and ${more} more` : ''}`
   return { count: ended.length, tokens }

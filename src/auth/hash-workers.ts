@@ -1,18 +1,18 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { assertPossible, type PasswordHash, type PasswordWork } from './password.ts'
+import { assertHashable, type PasswordHash, type PasswordWork } from './password.ts'
 
-/** What a worker does: it checks a password against a hash, or hashes it. */
+/** A job of a worker: verify a password against a hash, or hash it. */
 export type HashJob = { password: string; hash: string } | { password: string; rounds: number }
 
-/** Starts of a worker for one job: a worker that dies may have died of something else. */
+/** Attempts per job, each in another worker: a worker may die of a cause outside the job. */
 const ATTEMPTS = 2
 
-/** Starts a thread that does {@link HashJob}s one by one, and answers each with its result. */
+/** Starts a thread that processes {@link HashJob}s one by one and posts their results. */
 export const startHashWorker = (): Worker =>
   new Worker(join(import.meta.dirname, 'hash-worker.js'), { execArgv: [] })
 
-/** The threads that worked on a password ended, or the server is closing. */
+/** The worker thread ended, or the server is closing. */
 export class HashWorkerLost extends Error {
   constructor(cause?: unknown) {
     super('The thread that worked on a password ended.', { cause })
@@ -20,27 +20,25 @@ export class HashWorkerLost extends Error {
   }
 }
 
-/** Threads that check and hash passwords. */
+/** Threads that verify and hash passwords. */
 export interface HashWorkers extends PasswordWork {
-  /** Ends the threads. What they work on is rejected. */
+  /** Terminates the threads and rejects their jobs. */
   close(): Promise<void>
 }
 
 /**
- * Checks and hashes passwords in threads of a lower priority than the event loop's (on Linux), so that requests
- * without a password hardly wait for those with one. libuv's own threads have the priority of the process.
+ * Verifies and hashes passwords in threads with a lower priority than the event loop (on Linux), so that other
+ * requests are hardly delayed. libuv's own threads have the priority of the process.
  *
- * A thread is started when a job finds none idle, and stays: the caller bounds the jobs at the same time. Threads keep
- * no process alive, and end with it.
- *
- * @param options.start starts a thread
+ * A thread is started when a job finds none idle, and is kept. The caller limits the number of concurrent jobs.
+ * Threads do not keep the process alive.
  */
-export function hashWorkers({ start = startHashWorker } = {}): HashWorkers {
+export function createHashWorkers({ start = startHashWorker } = {}): HashWorkers {
   const workers = new Set<Worker>()
   const idle: Worker[] = []
   let isClosed = false
 
-  const add = () => {
+  const startWorker = () => {
     const worker = start()
     workers.add(worker)
     // Without a listener an error ends this process. An exit follows.
@@ -53,8 +51,8 @@ export function hashWorkers({ start = startHashWorker } = {}): HashWorkers {
     return worker
   }
 
-  /** Does a job in a worker. Rejects with what ended the worker, if something did. */
-  const workOn = (worker: Worker, job: HashJob) =>
+  /** Runs a job in a worker. Rejects when the worker ends. */
+  const runIn = (worker: Worker, job: HashJob) =>
     new Promise<unknown>((resolve, reject) => {
       const settle = (settleBy: () => void) => {
         worker.off('message', onMessage).off('error', onError).off('exit', onExit).unref()
@@ -75,7 +73,7 @@ export function hashWorkers({ start = startHashWorker } = {}): HashWorkers {
     for (let attempt = 1; ; attempt++) {
       if (isClosed) throw new HashWorkerLost()
       try {
-        return await workOn(idle.pop() ?? add(), job)
+        return await runIn(idle.pop() ?? startWorker(), job)
       } catch (error) {
         if (attempt === ATTEMPTS) throw error
       }
@@ -85,7 +83,7 @@ export function hashWorkers({ start = startHashWorker } = {}): HashWorkers {
   return {
     verify: (password, hash) => run({ password, hash }) as Promise<boolean>,
     async hash(password, rounds) {
-      assertPossible(password)
+      assertHashable(password)
       return run({ password, rounds }) as Promise<PasswordHash>
     },
     async close() {

@@ -1,12 +1,13 @@
 import Hashids from 'hashids'
+import type { Bytes } from '#src/runtime/units.ts'
 import { randomAlphanumerics } from './secret.ts'
 
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ1234567890'
 
 /**
- * The public ids of playlists and tracks, as AnimeThemes makes them.
+ * Encodes the public ids of playlists and tracks as AnimeThemes does.
  *
- * @param salt Laravel's HASHIDS_SALT_PLAYLISTS, for the same numbers to give the same ids
+ * @param salt Laravel's HASHIDS_SALT_PLAYLISTS, so that both encode the same ids
  */
 export function hashidEncoder(salt: string) {
   const hashids = new Hashids(salt, 0, ALPHABET)
@@ -16,13 +17,9 @@ export function hashidEncoder(salt: string) {
   }
 }
 
-/** 131 bits: nobody finds one by guessing. */
+/** 131 bits: not guessable. */
 const RANDOM_LENGTH = 22
 
-/**
- * A public id that does not follow from any numbers, for what only those may find who were told where it is.
- *
- * @param random returns that many random bytes
- */
-export const randomHashid = (random: (size: number) => Buffer): string =>
+/** A random public id, for rows that can only be found by users who were given the link. */
+export const randomHashid = (random: (size: Bytes) => Buffer): string =>
   randomAlphanumerics(RANDOM_LENGTH, random)

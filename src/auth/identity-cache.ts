@@ -1,78 +1,77 @@
 import { LRUCache } from 'lru-cache'
+import type { EpochMillis, Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { StoredToken, StoredUser } from './identity.ts'
 import type { SessionDigest } from './session.ts'
 import type { StoredSession } from './stored-session.ts'
 import { MINUTE_MS } from './time.ts'
 import type { TokenDigest } from './token.ts'
 
-/** For how long an answered heartbeat vouches for what is remembered, in milliseconds. */
-export const HEARTBEAT_LIMIT_MS = 2_000
+/** How long the cache stays valid after the last answered heartbeat. */
+export const HEARTBEAT_LIMIT_MS: Millis = 2_000
 
-/** How long anything is remembered, whatever is heard of it, in milliseconds. */
-const MAX_AGE_MS = MINUTE_MS
+/** The maximum age of an entry. */
+const MAX_AGE_MS: Millis = MINUTE_MS
 
-/** A moment at which a row began to be asked for. */
+/** The state of the cache when a query began. */
 export interface Fill {
-  /** Milliseconds of the monotonic clock. */
-  readonly at: number
+  readonly at: MonotonicMillis
   readonly epoch: number
 }
 
-/** Rows of one kind, by the digest of the credential that leads to them. */
-export interface Remembered<Key, Stored> {
-  /** What is remembered, if it still holds. */
+/** Cached rows of one kind, by the digest of their credential. */
+export interface CachedRows<Key, Stored> {
+  /** The cached row, if it is still valid. */
   get(key: Key): Stored | undefined
-  /** Remembers a row of a user's that was asked for since `fill`, unless anything has changed meanwhile. */
-  keep(fill: Fill, key: Key, stored: Stored): void
+  /** Caches a row whose query began at `fill`, unless a change was reported since. */
+  put(fill: Fill, key: Key, stored: Stored): void
   readonly size: number
 }
 
+/** A cache of the rows behind credentials. */
 export interface IdentityCache {
-  readonly tokens: Remembered<TokenDigest, StoredToken>
-  readonly sessions: Remembered<SessionDigest, StoredSession>
-  /** How often what was looked for was there, and was not. */
+  readonly tokens: CachedRows<TokenDigest, StoredToken>
+  readonly sessions: CachedRows<SessionDigest, StoredSession>
+  /** Counts of hits and misses. */
   readonly found: { readonly hits: number; readonly misses: number }
-  /** To be called before a row is asked for. */
+  /** Returns the state to pass to `put`. Call it before the query. */
   begin(): Fill
-  /** Forgets what is remembered of users, by their ids, or of everybody (null): something of theirs has changed. */
+  /** Invalidates the entries of users, or all entries (null). */
   forget(userIds: readonly number[] | null): void
-  /** Every change that was committed before a moment, in milliseconds of the monotonic clock, has been told to `forget`. */
-  heard(at: number): void
-  /** Changes are not told any more. Nothing is remembered until they are again. */
-  lost(): void
+  /** Reports a heartbeat: all changes committed before `at` have been passed to `forget`. */
+  reportHeartbeat(at: MonotonicMillis): void
+  /** Reports that notifications of changes are lost. The cache is cleared and stays empty until the next heartbeat. */
+  reportLoss(): void
 }
 
 interface Entry<Stored> {
   stored: Stored
   userId: number
-  /** Milliseconds of the monotonic clock. */
-  at: number
-  /** Milliseconds since the epoch. */
-  until: number
+  at: MonotonicMillis
+  until: EpochMillis
 }
 
 /**
- * Remembers to whom credentials lead, as long as it is told of all changes. It knows digests, and no secret.
+ * Caches the rows that credentials lead to, while notifications of all changes arrive. It holds digests, not secrets.
  *
- * What it gives must still be judged: it holds rows with their dates of expiry, not verdicts. A row that was read
- * before a change is never remembered after it; nothing is for longer than a minute, or than the earliest end of a
- * prohibition of its user's; and all is forgotten when no heartbeat was {@link IdentityCache.heard} for two seconds.
+ * Cached rows must still be validated: they carry dates of expiry. A row that was read before a change is never
+ * cached after it. An entry lives for a minute at most, and not beyond the earliest end of its user's prohibitions.
+ * All entries are dropped when no heartbeat was {@link IdentityCache.reportHeartbeat} for two seconds.
  *
- * @param time.clock milliseconds since the epoch, for the ends of prohibitions
- * @param time.monotonic milliseconds since a moment that does not change, for all durations
- * @param capacity of each kind; the least recently used are forgotten beyond it
+ * @param time.clock for the ends of prohibitions
+ * @param time.monotonic for all durations
+ * @param capacity of each kind; least recently used entries are evicted
  */
-export function identityCache(
-  { clock, monotonic }: { clock: () => number; monotonic: () => number },
+export function createIdentityCache(
+  { clock, monotonic }: { clock: () => EpochMillis; monotonic: () => MonotonicMillis },
   capacity = 100_000,
 ): IdentityCache {
   let epoch = 0
-  let heardAt = Number.NaN
+  let heartbeatAt = Number.NaN
   const found = { hits: 0, misses: 0 }
 
-  const isVouchedFor = (now: number) => now - heardAt <= HEARTBEAT_LIMIT_MS
+  const isFresh = (now: number) => now - heartbeatAt <= HEARTBEAT_LIMIT_MS
 
-  const shelf = <Key extends string, Stored extends { owner: StoredUser | null }>() => {
+  const createRowCache = <Key extends string, Stored extends { owner: StoredUser | null }>() => {
     const keysOf = new Map<number, Set<Key>>()
     const entries = new LRUCache<Key, Entry<Stored>>({
       max: capacity,
@@ -87,7 +86,7 @@ export function identityCache(
         const entry = entries.get(key)
         if (entry !== undefined) {
           const now = monotonic()
-          if (!isVouchedFor(now)) empty()
+          if (!isFresh(now)) clearAll()
           else if (now - entry.at <= MAX_AGE_MS && clock() < entry.until) {
             found.hits += 1
             return entry.stored
@@ -96,11 +95,11 @@ export function identityCache(
         found.misses += 1
         return undefined
       },
-      keep(fill: Fill, key: Key, stored: Stored) {
-        if (fill.epoch !== epoch || stored.owner === null || !isVouchedFor(monotonic())) return
+      put(fill: Fill, key: Key, stored: Stored) {
+        if (fill.epoch !== epoch || stored.owner === null || !isFresh(monotonic())) return
         const userId = stored.owner.user.id
         const until = stored.owner.changesAt ?? Number.POSITIVE_INFINITY
-        // What stood there leaves the index before what comes enters it.
+        // The old entry leaves the index of keys (dispose) before the new one enters it.
         entries.delete(key)
         entries.set(key, { stored, userId, at: fill.at, until })
         const keys = keysOf.get(userId)
@@ -119,10 +118,10 @@ export function identityCache(
     }
   }
 
-  const tokens = shelf<TokenDigest, StoredToken>()
-  const sessions = shelf<SessionDigest, StoredSession>()
+  const tokens = createRowCache<TokenDigest, StoredToken>()
+  const sessions = createRowCache<SessionDigest, StoredSession>()
 
-  const empty = () => {
+  const clearAll = () => {
     epoch += 1
     tokens.clear()
     sessions.clear()
@@ -134,20 +133,20 @@ export function identityCache(
     found,
     begin: () => ({ at: monotonic(), epoch }),
     forget(userIds) {
-      if (userIds === null) return empty()
+      if (userIds === null) return clearAll()
       epoch += 1
       for (const userId of userIds) {
         tokens.forget(userId)
         sessions.forget(userId)
       }
     },
-    heard(at) {
-      if (!isVouchedFor(monotonic())) empty()
-      heardAt = at
+    reportHeartbeat(at) {
+      if (!isFresh(monotonic())) clearAll()
+      heartbeatAt = at
     },
-    lost() {
-      heardAt = Number.NaN
-      empty()
+    reportLoss() {
+      heartbeatAt = Number.NaN
+      clearAll()
     },
   }
 }

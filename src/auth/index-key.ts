@@ -3,8 +3,9 @@ import { hash } from 'node:crypto'
 const MAX_LENGTH = 500
 
 /**
- * A key by which rows are found, or the SHA-256 of a long one: PostgreSQL's B-trees take 2,704 bytes, and a character of
- * UTF-8 has four at most. What PostgreSQL keeps in no text, a NUL or half a surrogate pair, becomes U+FFFD.
+ * Returns a key for a B-tree index, or the SHA-256 of a long one: index rows are limited to 2,704 bytes, and a
+ * character has four bytes at most in UTF-8. Characters that PostgreSQL cannot store (NUL, lone surrogates) become
+ * U+FFFD.
  */
 export function indexKey(key: string): string {
   const whole = key.replace(/[\0\p{Cs}]/gu, '\ufffd')

@@ -1,93 +1,98 @@
 import { LRUCache } from 'lru-cache'
 import { getDomain } from 'tldts'
 
-/** What a request says of the page that it comes from. */
+/** The headers of a request that describe the page it comes from. */
 export interface RequestSource {
-  /** The `Referer` headers; there should be one at most. */
+  /** The `Referer` headers: one at most in a valid request. */
   referers: readonly string[]
   origin: string | undefined
-  /** The `Host` that the request names, with its port unless that is the scheme's own. */
+  /** The `Host` header, with a port unless it is the scheme's default. */
   host: string
-  /** What the browser itself says of it, the header `Sec-Fetch-Site` of Fetch Metadata. */
+  /** The header `Sec-Fetch-Site` (Fetch Metadata), which only the browser can set. */
   fetchSite: string | undefined
 }
 
-/** Whether a request comes from a page of ours; if not, `reason` says why, in words for whoever sets it up. */
+/** Whether a request comes from a first party; if not, `reason` explains it to the operator. */
 export type FirstPartyVerdict = { isFirstParty: true } | { isFirstParty: false; reason: string }
 
-/** Stands in the list of domains for the host that the request itself names, as Sanctum has it. */
+/** Sanctum's placeholder for the host of the request. */
 const CURRENT_HOST = '__SANCTUM_CURRENT_REQUEST_HOST__'
 
-/** RFC 1035 §3.1 allows 253 characters, a port takes six more, and a longer text is not worth matching. */
+/** The longest host that is matched: 253 characters (RFC 1035 §3.1) and a port of six. */
 const MAX_HOST = 260
 
-/** How many verdicts about pages are remembered, of addresses of how many characters at most. */
-const REMEMBERED = 1_000
-const MAX_REMEMBERED = 500
+/** The capacity of the cache of decisions, and the longest page URL that is cached. */
+const CACHE_CAPACITY = 1_000
+const MAX_CACHED_LENGTH = 500
 
-/** The names of this machine itself, as URLs have them. */
+/** The loopback hosts, as URLs write them. */
 export const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'])
 
-/** Whether a URL names this machine itself: what it sends there, nobody else reads (RFC 6761 §6.3, RFC 1122 §3.2.1.3). */
+/**
+ * Whether a URL is on the loopback interface, where no third party can read traffic (RFC 6761 §6.3, RFC 1122
+ * §3.2.1.3).
+ */
 export const isLoopback = ({ hostname }: URL): boolean =>
   LOOPBACK.has(hostname) || /^127(\.\d{1,3}){3}$/.test(hostname) || hostname.endsWith('.localhost')
 
-/** Which origins are pages of ours. */
 export interface FirstParty {
-  /** Whether an origin, or the URL of a page, is one of ours; `host` is the one that the request names. */
+  /** Whether an origin, or the URL of a page, is a first party; `host` is the request's. */
   includes(page: string, host: string): boolean
-  /** Decides by `Referer`, else by `Origin`, and by what the browser says of a page of this very origin. */
-  judge(source: RequestSource): FirstPartyVerdict
+  /**
+   * Decides by `Referer`, otherwise by `Origin`; `Sec-Fetch-Site: same-origin` covers pages of the request's own
+   * host.
+   */
+  check(source: RequestSource): FirstPartyVerdict
 }
 
 /**
- * Knows which origins are first parties.
+ * Decides which origins are first parties.
  *
- * A pattern is `host[:port]`, where `*` stands for any run of characters, with a scheme before it if that is another
- * than APP_URL's: over plain HTTP anybody on the way could write such a page. It is compared with the host and port of the page alone: neither a path nor a user name in its URL
- * can satisfy it. A URL counts only if it is written as browsers write it; what merely parses like one of ours
- * does not (upper case, a port that goes without saying, an IDN in Unicode, line breaks).
+ * A pattern is `[scheme://]host[:port]`, where `*` matches any run of characters. Without a scheme it means
+ * APP_URL's: over plain HTTP a network attacker could forge the page. A pattern is compared with host and port of the
+ * page only, so neither path nor user name of a URL can satisfy it. URLs must be in the form that browsers serialize;
+ * other forms that parse to a first party (upper case, a default port, an IDN in Unicode, line breaks) are refused.
  *
  * @param patterns SANCTUM_STATEFUL_DOMAINS
- * @param own APP_URL, whose origin is always one of ours; a name of this machine stands for all of them
+ * @param own APP_URL, whose origin is always a first party; a loopback host stands for all loopback hosts
  */
-export function firstParty(patterns: readonly string[], own: URL): FirstParty {
+export function createFirstParty(patterns: readonly string[], own: URL): FirstParty {
   const origins = new Set(ownOrigins(own))
-  const isOurs = patterns.map(pattern => matcher(pattern, own.protocol))
+  const matchers = patterns.map(pattern => createMatcher(pattern, own.protocol))
   const listed = patterns.join(',')
 
   const decide = (page: string, host: string) => {
     const url = parsePage(page, own.protocol)
-    return url !== null && (origins.has(url.origin) || isOurs.some(matches => matches(url, host)))
+    return url !== null && (origins.has(url.origin) || matchers.some(matches => matches(url, host)))
   }
 
-  // The same pages send request after request, and reading a URL takes longer than all the rest.
-  const decided = new LRUCache<string, boolean>({ max: REMEMBERED })
+  // Pages send many requests, and parsing a URL is the most expensive part of the decision.
+  const decisions = new LRUCache<string, boolean>({ max: CACHE_CAPACITY })
   const includes = (page: string, host: string) => {
-    if (page.length > MAX_REMEMBERED) return decide(page, host)
+    if (page.length > MAX_CACHED_LENGTH) return decide(page, host)
     const key = `${host} ${page}`
-    let isIncluded = decided.get(key)
+    let isIncluded = decisions.get(key)
     if (isIncluded === undefined) {
       isIncluded = decide(page, host)
-      decided.set(key, isIncluded)
+      decisions.set(key, isIncluded)
     }
     return isIncluded
   }
 
   return {
     includes,
-    judge({ referers, origin, host, fetchSite }) {
+    check({ referers, origin, host, fetchSite }) {
       const [referer = '', ...more] = referers
-      if (more.length > 0) return refused('it has two Referer headers')
+      if (more.length > 0) return refuse('it has two Referer headers')
       const isSameOrigin = fetchSite === 'same-origin'
       const [name, page] = referer === '' ? ['Origin', origin ?? ''] : ['Referer', referer]
       if (page === '') {
-        return isSameOrigin ? FIRST_PARTY : refused('it has neither a Referer nor an Origin header')
+        return isSameOrigin ? FIRST_PARTY : refuse('it has neither a Referer nor an Origin header')
       }
-      // A page of the very host that was asked is one that we served, under whatever name.
+      // A same-origin page of the requested host was served by this server, under any name.
       if (includes(page, host) || (isSameOrigin && isHost(parsePage(page), host))) return FIRST_PARTY
-      return refused(
-        `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed}), where ${own.protocol}// is meant unless a scheme is given`,
+      return refuse(
+        `its ${name} ${describePage(page)} is neither APP_URL's nor in SANCTUM_STATEFUL_DOMAINS (${listed}), where ${own.protocol}// applies unless a pattern has a scheme`,
       )
     },
   }
@@ -96,11 +101,11 @@ export function firstParty(patterns: readonly string[], own: URL): FirstParty {
 const FIRST_PARTY: FirstPartyVerdict = { isFirstParty: true }
 
 /**
- * Whether a request's `Host` is ours.
+ * Returns a predicate for the server's own `Host` headers.
  *
  * @param own the host of APP_URL, and APP_HOSTS: names, and domains as `*.example.org`
  */
-export function ownHosts(own: readonly string[]): (named: string) => boolean {
+export function createHostCheck(own: readonly string[]): (named: string) => boolean {
   const names = new Set(own.map(host => host.toLowerCase()))
   const domains = [...names].filter(host => host.startsWith('*.')).map(host => host.slice(1))
   return named => {
@@ -109,8 +114,11 @@ export function ownHosts(own: readonly string[]): (named: string) => boolean {
   }
 }
 
-/** Whether hosts that anybody can have meet a pattern: no domain of somebody's stands behind its last wildcard. */
-export function isOpenToAnybody(pattern: string): boolean {
+/**
+ * Whether hosts under a public suffix match a pattern, so that a stranger can register one: no registrable domain
+ * follows its last wildcard.
+ */
+export function matchesPublicSuffix(pattern: string): boolean {
   const host = parsePattern(pattern).host.replace(/:[\d*]*$/, '')
   if (!host.includes('*')) return false
   const rest = host.slice(host.lastIndexOf('*') + 1)
@@ -119,10 +127,10 @@ export function isOpenToAnybody(pattern: string): boolean {
 }
 
 /**
- * Whether a browser can be on a page that meets a pattern: it is written as browsers write hosts, without the port that
- * goes without saying, and with IPv6 addresses in their shortest form.
+ * Whether a pattern can match the host that a browser serializes: without the default port, and with IPv6 addresses
+ * in their shortest form.
  */
-export function isWritten(pattern: string): boolean {
+export function isCanonicalPattern(pattern: string): boolean {
   const { scheme, host } = parsePattern(pattern)
   if (host === CURRENT_HOST || host.includes('*')) return true
   return (scheme === '' ? ['http:', 'https:'] : [scheme]).every(
@@ -130,7 +138,7 @@ export function isWritten(pattern: string): boolean {
   )
 }
 
-const refused = (reason: string): FirstPartyVerdict => ({ isFirstParty: false, reason })
+const refuse = (reason: string): FirstPartyVerdict => ({ isFirstParty: false, reason })
 
 function ownOrigins(own: URL): string[] {
   const { protocol, port, origin } = own
@@ -138,7 +146,7 @@ function ownOrigins(own: URL): string[] {
   return [...LOOPBACK].map(name => `${protocol}//${name}${port && `:${port}`}`)
 }
 
-/** The URL of a page, if it is written as browsers write it. Without a scheme it is a host, as Sanctum allows. */
+/** Parses the URL of a page; null unless browsers serialize it so. Without a scheme it is a host, as in Sanctum. */
 function parsePage(page: string, scheme = 'http:'): URL | null {
   const text = page.includes('://') ? page : `${scheme}//${page}`
   if (page === 'null' || !URL.canParse(text)) return null
@@ -149,12 +157,14 @@ function parsePage(page: string, scheme = 'http:'): URL | null {
   return isWeb && isCanonical && url.host.length <= MAX_HOST ? url : null
 }
 
-/** The origin of a page for the log: its path and query are nobody's business. */
+/** The origin of a page for the log. Path and query may be private. */
 const describePage = (page: string) => parsePage(page)?.origin ?? '(not a URL that a browser writes)'
 
 type Matcher = (page: URL, requestHost: string) => boolean
 
-/** The scheme of a pattern, empty without one, and its host in lower case: an IPv6 address without brackets has no port. */
+/**
+ * The scheme of a pattern (empty for none) and its host in lower case. An IPv6 address without brackets has no port.
+ */
 function parsePattern(pattern: string): { scheme: string; host: string } {
   const [, scheme = '', rest = ''] = /^(?:(https?:)\/\/)?(.*)$/i.exec(pattern) ?? []
   const host = rest === CURRENT_HOST ? rest : rest.toLowerCase()
@@ -162,7 +172,7 @@ function parsePattern(pattern: string): { scheme: string; host: string } {
   return { scheme: scheme.toLowerCase(), host: hasPort ? host : `[${host}]` }
 }
 
-function matcher(pattern: string, ownScheme: string): Matcher {
+function createMatcher(pattern: string, ownScheme: string): Matcher {
   const { scheme, host } = parsePattern(pattern)
   const allows = ({ protocol }: URL) => protocol === (scheme || ownScheme)
   if (host === CURRENT_HOST) return (page, requestHost) => allows(page) && isHost(page, requestHost)
@@ -171,7 +181,7 @@ function matcher(pattern: string, ownScheme: string): Matcher {
   return page => allows(page) && glob.test(page.host)
 }
 
-/** Whether a page is of the host that a request names, with or without the port that goes without saying. */
+/** Whether a page is on the request's host, with or without the default port. */
 function isHost(page: URL | null, host: string): boolean {
   const named = `${page?.protocol}//${host}`
   return page !== null && URL.canParse(named) && new URL(named).host === page.host

@@ -22,8 +22,8 @@ const WIKI = [
   'video script',
 ] as const
 
-/** What belongs to users, and what every role but the administrators' may do with all of it. */
-const OWN = [
+/** Models of users' own rows, with full permissions in all seeded roles. */
+const OWNED_MODELS = [
   'external profile',
   'playlist',
   'playlist track',
@@ -43,7 +43,7 @@ const MODELS = new Map<string, readonly Verb[]>([
       'sanction',
       'external entry',
       'submission',
-      ...OWN,
+      ...OWNED_MODELS,
     ] as const
   ).map(model => [model, CRUD] as const),
   ['permission', ['view']],
@@ -51,16 +51,16 @@ const MODELS = new Map<string, readonly Verb[]>([
   ...(['user', ...WIKI] as const).map(model => [model, ALL] as const),
 ])
 
-/** Its holder may enter the panel, and counts as staff. */
+/** Grants access to the panel. Its holders are staff. */
 export const VIEW_PANEL = 'view filament'
 
-/** Its holder may do everything that a policy decides. No seeded role has it. */
+/** Grants everything that a policy decides. No seeded role has it. */
 export const BYPASS_AUTHORIZATION = 'bypass authorization'
 
-/** Its holder's requests are not counted. */
+/** Exempts from the rate limit. */
 export const BYPASS_API_RATE_LIMITER = 'bypass api rate limiter'
 
-/** For its holder every feature is on, and there are no limits of how many. */
+/** Enables all features and lifts all quotas. */
 const BYPASS_FEATURE_FLAGS = 'bypass feature flags'
 
 const SPECIAL = [
@@ -74,28 +74,28 @@ const SPECIAL = [
   'view pulse',
 ] as const
 
-const grant = (verbs: readonly Verb[], models: readonly string[]) =>
+const permissionNames = (verbs: readonly Verb[], models: readonly string[]) =>
   models.flatMap(model => verbs.map(verb => `${verb} ${model}`))
 
-/** The names of all permissions, as AnimeThemes seeds them. */
+/** All permissions, as AnimeThemes seeds them. */
 export const PERMISSIONS: readonly string[] = [
-  ...[...MODELS].flatMap(([model, verbs]) => grant(verbs, [model])),
+  ...[...MODELS].flatMap(([model, verbs]) => permissionNames(verbs, [model])),
   ...SPECIAL,
 ]
 
-/** The guards whose roles and permissions count for a user. New ones are given to the first. */
+/** The guards whose roles and permissions apply to users. New ones get the first. */
 export const GUARDS = ['web', 'api'] as const
 
 export interface SeededRole {
   name: string
   color: string | null
   priority: number
-  /** Whether a user receives it when the e-mail address is verified. */
+  /** Whether users receive it when their e-mail address is verified. */
   default: boolean
   permissions: readonly string[]
 }
 
-const BASE = ['view external entry', ...grant(CRUD, OWN)]
+const BASE = ['view external entry', ...permissionNames(CRUD, OWNED_MODELS)]
 const EDIT = [...CRUD, 'restore'] as const
 
 const panelRole = (name: string, color: string, priority: number, ...permissions: string[]): SeededRole => ({
@@ -106,7 +106,7 @@ const panelRole = (name: string, color: string, priority: number, ...permissions
   permissions: [...BASE, ...permissions, VIEW_PANEL],
 })
 
-/** AnimeThemes' roles, highest priority first. */
+/** AnimeThemes' roles, by descending priority. */
 export const ROLES: readonly SeededRole[] = [
   {
     name: 'Admin',
@@ -114,42 +114,42 @@ export const ROLES: readonly SeededRole[] = [
     priority: 250_000,
     default: false,
     permissions: [
-      ...grant(CRUD, ['external entry', ...OWN, 'submission']),
-      ...grant(CRUD, ['announcement', 'dump', 'featured theme', 'role', 'sanction']),
-      ...grant(['view', 'update'], ['feature', 'prohibition']),
-      ...grant(['view'], ['permission']),
-      ...grant(ALL, ['user', ...WIKI]),
+      ...permissionNames(CRUD, ['external entry', ...OWNED_MODELS, 'submission']),
+      ...permissionNames(CRUD, ['announcement', 'dump', 'featured theme', 'role', 'sanction']),
+      ...permissionNames(['view', 'update'], ['feature', 'prohibition']),
+      ...permissionNames(['view'], ['permission']),
+      ...permissionNames(ALL, ['user', ...WIKI]),
       ...SPECIAL.filter(name => name !== BYPASS_AUTHORIZATION),
     ],
   },
-  panelRole('Encoder', '#FFC107', 150_000, ...grant(EDIT, WIKI)),
-  panelRole('Developer', '#FF69B4', 125_000, ...grant(['view'], WIKI)),
+  panelRole('Encoder', '#FFC107', 150_000, ...permissionNames(EDIT, WIKI)),
+  panelRole('Developer', '#FF69B4', 125_000, ...permissionNames(['view'], WIKI)),
   panelRole(
     'Content Moderator',
     '#2E5A88',
     100_000,
-    ...grant(
+    ...permissionNames(
       EDIT,
       WIKI.filter(model => !['audio', 'video', 'video script'].includes(model)),
     ),
-    ...grant(['view', 'update'], ['audio', 'video']),
-    ...grant(['view'], ['video script']),
+    ...permissionNames(['view', 'update'], ['audio', 'video']),
+    ...permissionNames(['view'], ['video script']),
   ),
-  panelRole('Patron', '#E74C3C', 75_000, ...grant(['view'], WIKI), 'bypass feature flags'),
-  panelRole('Contributor', '#052C41', 50_000, ...grant(['view'], WIKI)),
-  panelRole('Panel Viewer', '#2596D1', 25_000, ...grant(['view'], WIKI)),
+  panelRole('Patron', '#E74C3C', 75_000, ...permissionNames(['view'], WIKI), 'bypass feature flags'),
+  panelRole('Contributor', '#052C41', 50_000, ...permissionNames(['view'], WIKI)),
+  panelRole('Panel Viewer', '#2596D1', 25_000, ...permissionNames(['view'], WIKI)),
   { name: 'Verified', color: null, priority: 0, default: true, permissions: BASE },
 ]
 
-/** Why an action is refused: the permission is missing, or the user is banned from it. */
+/** Why an action is refused: the permission is missing, or prohibited. */
 export type Refusal = 'missing' | 'prohibited'
 
 /**
- * Whether somebody with these permissions and prohibitions may do what `permission` names; null when so.
+ * Returns why a holder may not use a permission; null if it may.
  *
- * `bypass authorization` allows everything, and a prohibition outweighs every other permission.
+ * `bypass authorization` overrules everything else; a prohibition overrules other permissions.
  */
-export function refusal(
+export function findRefusal(
   holder: { permissions: ReadonlySet<string>; prohibitions: ReadonlySet<string> },
   permission: string,
 ): Refusal | null {
@@ -158,21 +158,23 @@ export function refusal(
   return holder.permissions.has(permission) ? null : 'missing'
 }
 
-/** Whether a holder may do all that some permissions name, and so may give and take them. */
-export const holds = (holder: Parameters<typeof refusal>[0], names: readonly string[]): boolean =>
-  names.every(name => refusal(holder, name) === null)
+/** Whether a holder has all permissions of a list, and so may grant and revoke them. */
+export const hasAllPermissions = (
+  holder: Parameters<typeof findRefusal>[0],
+  names: readonly string[],
+): boolean => names.every(name => findRefusal(holder, name) === null)
 
-/** Whether somebody owns a row, by the owner's id, or is one whom no policy stops. */
-export const owns = (
+/** Whether the caller owns a row, or has `bypass authorization`. */
+export const isOwner = (
   identity: { user: { id: number }; permissions: ReadonlySet<string> } | null,
   ownerId: number | null,
 ): boolean =>
   identity !== null && (identity.user.id === ownerId || identity.permissions.has(BYPASS_AUTHORIZATION))
 
-/** Whether neither feature flags nor quotas stop somebody with these permissions. */
+/** Whether feature flags and quotas do not apply. */
 export const bypassesFeatureFlags = ({ permissions }: { permissions: ReadonlySet<string> }): boolean =>
   permissions.has(BYPASS_FEATURE_FLAGS)
 
-/** Whether a user with these permissions counts as staff, whatever the bans. */
+/** Whether a user with these permissions counts as staff. Bans do not matter. */
 export const isStaff = (permissions: ReadonlySet<string>): boolean =>
   permissions.has(VIEW_PANEL) || permissions.has(BYPASS_AUTHORIZATION)

@@ -2,7 +2,7 @@ import anyAscii from 'any-ascii'
 import { lazy } from '#src/runtime/lazy.ts'
 import { isAscii, nameKeys } from './name.ts'
 
-/** Names under which a user could pass for those who run the place, for a program or for a page of the site. */
+/** Names that could impersonate staff, a program or a page of the site. */
 const RESERVED = [
   ...['abuse', 'account', 'accounts', 'admin', 'administrator', 'admins', 'all', 'animethemes', 'anonymous'],
   ...['api', 'auth', 'billing', 'bot', 'contact', 'contact-us', 'deleted', 'dmca', 'docs', 'everyone', 'ftp'],
@@ -21,11 +21,11 @@ const keys = lazy(() => ({
 }))
 
 /**
- * Whether a user name is kept from users, or cannot be told from one that is: by its key, and by its looks if it has
- * characters beyond ASCII. Neither hyphens and underscores nor another script make it another one.
+ * Whether a user name is reserved, or confusable with a reserved one: by its key, and by its skeleton if it has
+ * characters beyond ASCII. Hyphens and underscores are ignored, and other scripts are transliterated.
  */
 export function isReservedName(name: string): boolean {
-  // Letters with strokes and hooks, turned ones, and names as other scripts write them look like none of Unicode's table.
+  // Unicode's table has no entries for letters with strokes and hooks, turned letters, and transliterations.
   const written = isAscii(name) ? name : anyAscii(name)
   return [name, name.replace(/[-_]/g, ''), written.replace(/[^a-z0-9]/gi, '')].some(form => {
     const { key, skeleton } = nameKeys(form)

@@ -1,27 +1,23 @@
+import type { Bytes } from '#src/runtime/units.ts'
 import { hashPassword, type PasswordHash } from './password.ts'
 import { Secret, sha256 } from './secret.ts'
 
 const BYTES = 32
 
-/** bcrypt's least: with 256 random bits there is nothing to guess, and bcrypt is what Laravel reads and writes. */
+/** bcrypt's minimum: 256 random bits cannot be guessed, and bcrypt is what Laravel reads and writes. */
 const ROUNDS = 4
 
-/** What a mail brings to whoever forgot a password: 256 random bits in hex, as many as Laravel's. */
+/** The token of a password reset mail: 256 random bits in hex, as long as Laravel's. */
 export class ResetToken extends Secret {
-  /** The lowercase hex SHA-256 of the token, by which a registration that waits for it is stored and found. */
+  /** The lowercase hex SHA-256, which identifies a pending registration. */
   digest(): string {
     return sha256(this.reveal())
   }
 }
 
-/**
- * A new reset token.
- *
- * @param random returns that many random bytes
- */
-export const mintResetToken = (random: (size: number) => Buffer): ResetToken =>
+export const mintResetToken = (random: (size: Bytes) => Buffer): ResetToken =>
   new ResetToken(random(BYTES).toString('hex'))
 
-/** The form in which a reset token is stored. */
+/** Hashes a reset token for storage. */
 export const hashResetToken = (token: ResetToken): Promise<PasswordHash> =>
   hashPassword(token.reveal(), ROUNDS)

@@ -1,41 +1,41 @@
 import type { Identity } from './identity.ts'
 
-/** Finds the row that a route's path names, and judges who may use it. Made by {@link rowLoader}. */
+/** Finds the row of a route's path and decides who may use it. Created by {@link createRowLoader}. */
 export interface RowLoader {
   /**
-   * Whether callers are kept from learning which rows exist (HIDE_PRIVATE): all conditions that do not depend on the row
-   * are judged before it is looked for.
+   * Whether callers must not learn which rows exist (HIDE_PRIVATE): then all conditions that do not depend on the row
+   * are checked before it is looked up.
    */
   readonly hidesRows?: boolean
   /**
-   * Whether {@link find} is the write as well, in one statement that touches the row of its owner alone. It then runs
-   * after validation and in its user's share of writes, right before the handler.
+   * Whether {@link find} also writes, in one statement on its owner's row. It then runs after validation, within the
+   * user's limit of concurrent writes, right before the handler.
    */
   readonly isWrite?: boolean
   /**
-   * Finds the row; null when there is none, or none that the caller may learn of.
+   * Finds the row; null if there is none, or none that the caller may know of.
    *
    * @param params the path's parameters
-   * @param isPermitted whether the caller holds the route's permission, for a loader that writes
+   * @param isPermitted whether the caller has the route's permission, for a loader that writes
    */
   find(params: never, identity: Identity | null, isPermitted: boolean): Promise<unknown>
-  /** Whether a caller who holds the route's permission may use the row: the policy of its owner and visibility. */
+  /** Whether a caller with the route's permission may use the row: the policy of owner and visibility. */
   allows(row: never, identity: Identity | null): boolean
 }
 
-/** Carries a row's type only; no value has it. */
+/** Carries the type of the rows; no value has it. */
 declare const ROW: unique symbol
 
 /**
- * A {@link RowLoader} with the type of its rows. The type stands on a property of its own, since that of `find` could not be
- * inferred from what Fastify makes of a route's config: the intersection of the declared and the given one.
+ * A {@link RowLoader} with the type of its rows, as a phantom property: the type of `find` cannot be inferred from
+ * Fastify's intersection of the declared and the given route config.
  */
 export interface Loader<Row> extends RowLoader {
   readonly [ROW]: Row
 }
 
-/** Makes a loader of its parts, which agree on the types of parameters and row. */
-export const rowLoader = <Params, Row>(
+/** Creates a loader. */
+export const createRowLoader = <Params, Row>(
   parts: Pick<RowLoader, 'hidesRows' | 'isWrite'> & {
     find(params: Params, identity: Identity | null, isPermitted: boolean): Promise<Row | null>
     allows(row: Row, identity: Identity | null): boolean

@@ -1,4 +1,4 @@
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
-/** Whether a method asks for nothing to be changed (RFC 9110 §9.2.1). */
+/** Whether a method is safe (RFC 9110 §9.2.1). */
 export const isSafe = (method: string): boolean => SAFE_METHODS.has(method)

@@ -1,11 +1,12 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import { renderSVG } from 'uqr'
-import type { Known } from './identity.ts'
+import type { Bytes, EpochMillis, Seconds } from '#src/runtime/units.ts'
+import type { Principal } from './identity.ts'
 import { isStaff } from './permission.ts'
-import { equalSecrets, randomAlphanumerics } from './secret.ts'
+import { constantTimeEqual, randomAlphanumerics } from './secret.ts'
 
-/** Seconds for which a code counts (RFC 6238 §4.1), and how many steps a clock may be off. */
-const PERIOD_S = 30
+/** The period of a code (RFC 6238 §4.1), and the tolerated clock skew in periods. */
+const PERIOD_S: Seconds = 30
 const WINDOW = 1
 
 /** 160 bits, as RFC 4226 §4 recommends. */
@@ -14,42 +15,40 @@ const SECRET_BYTES = 20
 const RECOVERY_CODES = 8
 const RECOVERY_HALF = 10
 
-/** How large the QR code is shown, in pixels, as Laravel has it. */
+/** The size of the QR code in pixels, as in Laravel. */
 const QR_SIZE = 192
 
-/** Of whom REQUIRE_SECOND_FACTOR wants a second factor. */
-type Required = 'none' | 'staff' | 'all'
+/** Values of REQUIRE_SECOND_FACTOR. */
+type Requirement = 'none' | 'staff' | 'all'
 
-/** Whether a user has to have a second factor, by REQUIRE_SECOND_FACTOR. */
+/** Whether REQUIRE_SECOND_FACTOR applies to a user. */
 export const requiresSecondFactor = (
-  { permissions }: Pick<Known, 'permissions'>,
-  required: Required,
+  { permissions }: Pick<Principal, 'permissions'>,
+  required: Requirement,
 ): boolean => required === 'all' || (required === 'staff' && isStaff(permissions))
 
-/** Whether a user has to have one, and has not yet confirmed it. */
-export const owesSecondFactor = (known: Pick<Known, 'user' | 'permissions'>, required: Required): boolean =>
-  !known.user.hasSecondFactor && requiresSecondFactor(known, required)
+/** Whether a user must still confirm a required second factor. */
+export const lacksRequiredSecondFactor = (
+  known: Pick<Principal, 'user' | 'permissions'>,
+  required: Requirement,
+): boolean => !known.user.hasSecondFactor && requiresSecondFactor(known, required)
 
-/**
- * A new secret for an authenticator app, in base32.
- *
- * @param random returns that many random bytes
- */
-export const mintTotpSecret = (random: (size: number) => Buffer): string =>
+/** Returns a new secret for an authenticator app, in base32. */
+export const mintTotpSecret = (random: (size: Bytes) => Buffer): string =>
   new OneTimeSecret({ buffer: new Uint8Array(random(SECRET_BYTES)).buffer }).base32
 
 /**
- * The time step that a code belongs to (RFC 6238 §4.2: SHA-1, six digits, thirty seconds), if that is the present
- * one or the one before or after it; null for a wrong code. Spaces in the code do not matter.
+ * Verifies a code (RFC 6238 §4.2: SHA-1, six digits, 30 seconds) of the current time step or an adjacent one. Spaces
+ * are ignored.
  *
  * @param secret base32
- * @param now milliseconds since the epoch
+ * @returns the time step of the code; null for a wrong code
  */
-export function totpStep(secret: string, code: string, now: number): number | null {
+export function totpStep(secret: string, code: string, now: EpochMillis): number | null {
   const digits = code.replace(/\s/g, '')
   if (!/^\d{6}$/.test(digits)) return null
   try {
-    const delta = totp(secret).validate({ token: digits, timestamp: now, window: WINDOW })
+    const delta = createTotp(secret).validate({ token: digits, timestamp: now, window: WINDOW })
     return delta === null ? null : Math.floor(now / 1000 / PERIOD_S) + delta
   } catch {
     // What is stored need not be base32.
@@ -57,58 +56,50 @@ export function totpStep(secret: string, code: string, now: number): number | nu
   }
 }
 
-/** A secret as authenticator apps take it. */
+/** A secret for an authenticator app. */
 export interface TotpQrCode {
-  /** The QR code. */
   svg: string
-  /** The URI that is in it. */
+  /** The `otpauth:` URI that the QR code encodes. */
   url: string
 }
 
-/** The QR code from which an authenticator app reads a secret, and the URI that is in it. */
+/** Renders the QR code for an authenticator app. */
 export function totpQrCode(
   secret: string,
   { issuer, account }: { issuer: string; account: string },
 ): TotpQrCode {
-  const url = totp(secret, { issuer, label: account }).toString()
+  const url = createTotp(secret, { issuer, label: account }).toString()
   return { svg: renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
 }
 
-const totp = (secret: string, names: { issuer?: string; label?: string } = {}) =>
+const createTotp = (secret: string, names: { issuer?: string; label?: string } = {}) =>
   new TOTP({ ...names, secret: OneTimeSecret.fromBase32(secret), period: PERIOD_S })
 
-/**
- * Codes that stand in for an authenticator app that is lost, once each.
- *
- * @param random returns that many random bytes
- */
-export const mintRecoveryCodes = (random: (size: number) => Buffer): string[] =>
+/** Returns new recovery codes: each replaces a code of the authenticator app once. */
+export const mintRecoveryCodes = (random: (size: Bytes) => Buffer): string[] =>
   Array.from({ length: RECOVERY_CODES }, () => mintRecoveryCode(random))
 
-const mintRecoveryCode = (random: (size: number) => Buffer) =>
+const mintRecoveryCode = (random: (size: Bytes) => Buffer) =>
   [1, 2].map(() => randomAlphanumerics(RECOVERY_HALF, random)).join('-')
 
-/**
- * The codes that are left when one is used: it gives way to a fresh one. Null when it is none of them.
- *
- * @param random returns that many random bytes
- */
-export function spendRecoveryCode(
+/** Uses a recovery code up: it is replaced by a new one in the returned list. Null for a wrong code. */
+export function consumeRecoveryCode(
   codes: readonly string[],
   code: string,
-  random: (size: number) => Buffer,
+  random: (size: Bytes) => Buffer,
 ): string[] | null {
-  // Each is compared, so that the time does not tell which it was.
-  const used = codes.map(candidate => equalSecrets(candidate, code.trim())).indexOf(true)
+  // Compares with every code, so that the time does not reveal which one matched.
+  const used = codes.map(candidate => constantTimeEqual(candidate, code.trim())).indexOf(true)
   return used === -1 ? null : codes.with(used, mintRecoveryCode(random))
 }
 
-/** Reads the list of recovery codes as it is encrypted: a JSON array of texts. Null for anything else. */
+/** Parses the decrypted list of recovery codes, a JSON array of strings; null for anything else. */
 export function parseRecoveryCodes(json: string): string[] | null {
   try {
     const value: unknown = JSON.parse(json)
     return Array.isArray(value) && value.every(item => typeof item === 'string') ? value : null
   } catch {
+    // The stored secret may not be base32.
     return null
   }
 }

@@ -1,7 +1,8 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import { inspect } from 'node:util'
+import type { Bytes } from '#src/runtime/units.ts'
 
-/** A text that is in memory only: it prints as its own name, in JSON and in logs too. */
+/** A secret text. Printing, JSON and logs show only its class name. */
 export abstract class Secret {
   readonly #text: string
 
@@ -9,7 +10,7 @@ export abstract class Secret {
     this.#text = text
   }
 
-  /** The text, for the one answer that hands it out. */
+  /** Returns the text. */
   reveal(): string {
     return this.#text
   }
@@ -28,23 +29,23 @@ export abstract class Secret {
 }
 
 /**
- * The lowercase hex SHA-256 of a secret, the form in which it is stored. Headers reach Node as latin1, and so
- * the bytes are those that were sent.
+ * The lowercase hex SHA-256 of a secret, for storage. Headers reach Node as latin1, so text is encoded as such to
+ * restore the bytes that were sent.
  */
 export const sha256 = (secret: string): string =>
-  // ASCII is the same in UTF-8, as which texts are hashed.
+  // ASCII has the same bytes in UTF-8, which `hash` uses.
   hash('sha256', IS_ASCII.test(secret) ? secret : Buffer.from(secret, 'latin1'))
 
 const IS_ASCII = /^[ -~]*$/
 
-/** Room for two texts of a length that most have: making buffers takes longer than comparing them. */
-const ROOM = 128
-const [LEFT, RIGHT] = [Buffer.alloc(2 * ROOM), Buffer.alloc(2 * ROOM)]
+/** Preallocated buffers for texts of common length: allocation takes longer than the comparison. */
+const BUFFER_LENGTH = 128
+const [LEFT, RIGHT] = [Buffer.alloc(2 * BUFFER_LENGTH), Buffer.alloc(2 * BUFFER_LENGTH)]
 
-/** Compares two texts in a time that depends on their lengths alone. */
-export function equalSecrets(a: string, b: string): boolean {
+/** Compares two texts in constant time: it depends on their lengths only. */
+export function constantTimeEqual(a: string, b: string): boolean {
   if (a.length !== b.length) return false
-  if (a.length > ROOM) return timingSafeEqual(Buffer.from(a, 'utf16le'), Buffer.from(b, 'utf16le'))
+  if (a.length > BUFFER_LENGTH) return timingSafeEqual(Buffer.from(a, 'utf16le'), Buffer.from(b, 'utf16le'))
   LEFT.fill(0).write(a, 'utf16le')
   RIGHT.fill(0).write(b, 'utf16le')
   return timingSafeEqual(LEFT, RIGHT)
@@ -52,16 +53,13 @@ export function equalSecrets(a: string, b: string): boolean {
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
-/**
- * A text of random letters and digits, 5.95 bits each.
- *
- * @param random returns that many random bytes
- */
-export function randomAlphanumerics(length: number, random: (size: number) => Buffer): string {
+/** Returns random letters and digits, 5.95 bits each. */
+export function randomAlphanumerics(length: number, random: (size: Bytes) => Buffer): string {
   let text = ''
   while (text.length < length) {
     for (const byte of random(length)) {
-      // 248 is the highest multiple of 62 in a byte: beyond it the first letters would come up more often.
+      // 248 is the highest multiple of 62 in a byte. Higher bytes are rejected, because they would favour some
+      // letters.
       if (byte < 248 && text.length < length) text += ALPHABET[byte % 62]
     }
   }

@@ -1,7 +1,7 @@
 import type { EventDetails, EventName } from './events.ts'
 import type { Identity } from './identity.ts'
 
-/** The mails about the security of an account, by their names in MAIL_SECURITY_EVENTS: each a message of the catalogue. */
+/** The security mails, by their names in MAIL_SECURITY_EVENTS, with their messages in the catalogue. */
 export const SECURITY_MAILS = {
   'new-login': 'newLogin',
   'token-created': 'tokenCreated',
@@ -16,40 +16,39 @@ export const SECURITY_MAILS = {
   'account-deleted': 'accountDeleted',
 } as const
 
-/** The name of such a mail. */
+/** The name of a security mail. */
 export type SecurityMail = keyof typeof SECURITY_MAILS
 
-/** All of their names. */
 export const SECURITY_MAIL_NAMES = Object.keys(SECURITY_MAILS) as readonly SecurityMail[]
 
-/** How a caller was known when something happened; null for nobody. */
+/** How the caller of an event was authenticated; null for a guest. */
 type Via = Identity['via'] | null
 
-type Verdict = (details: EventDetails, via: Via) => SecurityMail | null
+type MailRule = (details: EventDetails, via: Via) => SecurityMail | null
 
-const whenConfirmed =
-  (name: SecurityMail): Verdict =>
+const ifConfirmed =
+  (name: SecurityMail): MailRule =>
   ({ confirmed }) =>
     confirmed === true ? name : null
 
 /**
- * Which mail tells of which event. What is not here is told by no mail, by one of its own (such as the links of e-mail
- * addresses and bans), or by none because it happens all the time.
+ * The mail of each event. Events that are absent have no mail, or one that the use-case sends itself (such as links
+ * of e-mail addresses, and bans), or happen too often.
  */
-const TOLD: { readonly [E in EventName]?: Verdict } = {
+const MAIL_RULES: { readonly [E in EventName]?: MailRule } = {
   login: ({ cause }) =>
     cause === 'registration' ? null : cause === 'recovery code' ? 'recovery-code-used' : 'new-login',
   'token created': () => 'token-created',
-  // Programs replace their own tokens by themselves, as often as every day.
+  // Programs rotate their own tokens automatically, for example daily.
   'token rotated': (_details, via) => (via === 'session' ? 'token-created' : null),
   'second factor confirmed': () => 'second-factor-on',
-  'second factor removed': whenConfirmed('second-factor-off'),
-  // Another one takes the place of the one that counted, and counts only once it is confirmed.
-  'second factor enabled': whenConfirmed('second-factor-off'),
-  // Whoever sets a second factor up looks at its recovery codes.
+  'second factor removed': ifConfirmed('second-factor-off'),
+  // A new secret replaces the confirmed one, and is in effect only after its confirmation.
+  'second factor enabled': ifConfirmed('second-factor-off'),
+  // Viewing the codes is part of setting a second factor up.
   'recovery codes shown': ({ confirmed, fresh }) =>
     confirmed === true && fresh !== true ? 'recovery-codes' : null,
-  'recovery codes replaced': whenConfirmed('recovery-codes'),
+  'recovery codes replaced': ifConfirmed('recovery-codes'),
   'wrong code': () => 'wrong-codes',
   'password changed': () => 'password-changed',
   'password reset': () => 'password-changed',
@@ -57,9 +56,9 @@ const TOLD: { readonly [E in EventName]?: Verdict } = {
 }
 
 /**
- * The mail that tells a user of an event; null for none.
+ * Returns the mail for an event; null for none.
  *
- * @param via how whoever did it was known
+ * @param via how the caller of the event was authenticated
  */
-export const mailAbout = (event: EventName, details: EventDetails, via: Via): SecurityMail | null =>
-  TOLD[event]?.(details, via) ?? null
+export const selectSecurityMail = (event: EventName, details: EventDetails, via: Via): SecurityMail | null =>
+  MAIL_RULES[event]?.(details, via) ?? null

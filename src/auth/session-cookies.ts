@@ -1,29 +1,29 @@
-/** The name under which scripts look for the CSRF token. */
+/** The cookie from which scripts read the CSRF token. */
 export const CSRF_COOKIE = 'XSRF-TOKEN'
 
-/** What is configured of our cookies. */
+/** The settings of the server's cookies. */
 export interface CookieSettings {
   sessionCookie: string
-  /** The domain whose hosts all get the cookies; null for our own host alone. */
+  /** The domain whose hosts all receive the cookies; null for a host-only cookie. */
   sessionDomain: string | null
   sessionSecure: boolean
   sessionSameSite: 'lax' | 'strict' | 'none'
   sessionPartitioned: boolean
 }
 
-/** A cookie of ours that only the browser itself sees. */
-interface HiddenCookie {
+/** An HttpOnly cookie. */
+interface HttpOnlyCookie {
   name: string
-  /** Its different values in a `Cookie` header: more than one if another host has set one, too. */
+  /** Returns its distinct values in a `Cookie` header: several if another host has set a cookie of the same name. */
   read(header: string | undefined): string[]
 }
 
-/** How our cookies are named and what they are restricted to. */
+/** Names and attributes of the server's cookies. */
 export interface SessionCookies {
-  session: HiddenCookie
-  /** What remembers the browser beyond its session. */
-  remember: HiddenCookie
-  /** The attributes of all of them, but for their age and whether scripts see them. */
+  session: HttpOnlyCookie
+  /** The cookie of a remembered device. */
+  remember: HttpOnlyCookie
+  /** The attributes of all cookies, except max age and HttpOnly. */
   attributes: {
     path: string
     domain?: string
@@ -33,12 +33,12 @@ export interface SessionCookies {
   }
 }
 
-/** The name of the cookie that remembers a browser. */
+/** The name of the cookie of a remembered device. */
 export const REMEMBER_COOKIE = 'remember_web'
 
 /**
- * Our cookies as configured. One for HTTPS that belongs to no wider domain has the prefix `__Host-`, so that no
- * other host can set it (RFC 6265bis §4.1.3.2).
+ * Returns the cookies as configured. Over HTTPS and without a domain they get the prefix `__Host-`, so that no other
+ * host can set them (RFC 6265bis §4.1.3.2).
  */
 export function sessionCookies({
   sessionCookie,
@@ -49,8 +49,8 @@ export function sessionCookies({
 }: CookieSettings): SessionCookies {
   const prefix = sessionSecure && sessionDomain === null ? '__Host-' : ''
   return {
-    session: hiddenCookie(prefix + sessionCookie),
-    remember: hiddenCookie(prefix + REMEMBER_COOKIE),
+    session: createCookie(prefix + sessionCookie),
+    remember: createCookie(prefix + REMEMBER_COOKIE),
     attributes: {
       path: '/',
       ...(sessionDomain !== null && { domain: sessionDomain }),
@@ -61,7 +61,7 @@ export function sessionCookies({
   }
 }
 
-function hiddenCookie(name: string): HiddenCookie {
+function createCookie(name: string): HttpOnlyCookie {
   const start = `${name}=`
   return {
     name,

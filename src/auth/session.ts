@@ -1,158 +1,156 @@
 import { hash } from 'node:crypto'
+import type { Bytes, EpochMillis, EpochSeconds, Millis, Seconds } from '#src/runtime/units.ts'
 import type { PasswordHash } from './password.ts'
-import { equalSecrets, Secret, sha256 } from './secret.ts'
+import { constantTimeEqual, Secret, sha256 } from './secret.ts'
 import { DAY_MS, MINUTE_MS } from './time.ts'
 
 declare const digest: unique symbol
 declare const stamp: unique symbol
 
-/** The lowercase hex SHA-256 of a session's id: all of it that is stored. */
+/** The lowercase hex SHA-256 of a session's id. Only the digest is stored. */
 export type SessionDigest = string & { readonly [digest]: true }
 
-/** What a session remembers of the password that it was opened with. */
+/** A digest of the password hash that the session was opened with, to detect password changes. */
 export type PasswordStamp = string & { readonly [stamp]: true }
 
 const ID_BYTES = 32
 
-/** A session's id as its cookie has it: 256 random bits in base64url. */
+/** The session id in the cookie: 256 random bits in base64url. */
 export class SessionId extends Secret {
   #digest: SessionDigest | undefined
   #csrfToken: string | undefined
 
-  /** The form in which the id is stored: the SHA-256 of its text. */
+  /** The SHA-256 of the id's text. */
   digest(): SessionDigest {
     this.#digest ??= sha256(this.reveal()) as SessionDigest
     return this.#digest
   }
 
-  /**
-   * The token that proves that a page of ours sent a request. It follows from the id, so that it belongs to this
-   * session alone and changes whenever the id does, and the id does not follow from it.
-   */
+  /** The CSRF token, derived one-way from the id. It belongs to this session and changes with the id. */
   csrfToken(): string {
     this.#csrfToken ??= hash('sha256', `csrf-token:${this.reveal()}`, 'base64url')
     return this.#csrfToken
   }
 
-  /** Whether a text is this session's CSRF token. */
+  /** Whether text is this session's CSRF token. */
   accepts(csrfToken: string): boolean {
-    return equalSecrets(csrfToken, this.csrfToken())
+    return constantTimeEqual(csrfToken, this.csrfToken())
   }
 }
 
-/**
- * A new session id.
- *
- * @param random returns that many random bytes
- */
-export const mintSessionId = (random: (size: number) => Buffer): SessionId =>
+export const mintSessionId = (random: (size: Bytes) => Buffer): SessionId =>
   new SessionId(random(ID_BYTES).toString('base64url'))
 
-/** Reads a session cookie's value; null when no session of ours can have it. */
+/** Parses a session cookie's value; null for another format. */
 export const parseSessionId = (value: string): SessionId | null =>
   /^[\w-]{42}[AEIMQUYcgkosw048]$/.test(value) ? new SessionId(value) : null
 
 /**
- * What a password hash is remembered by. The hash has 128 random bits of its own, and so its digest tells
- * nobody more than the hash does.
+ * Returns the stamp of a password hash. The hash contains 128 random bits of salt, so its digest reveals nothing
+ * more.
  */
 export const passwordStamp = (hash: PasswordHash | string): PasswordStamp => sha256(hash) as PasswordStamp
 
-/** A session that is valid. Times are milliseconds since the epoch. */
+/** A valid session. */
 export interface Session {
   id: SessionId
-  /** Null while nobody has logged in. */
+  /** Null for a guest session. */
   userId: number | null
-  createdAt: number
-  /** When it was last used, as far as that is stored: up to a minute may be missing. */
-  lastActivityAt: number
-  /** When its user last entered the password to log in: for a remembered device, when that was first remembered. */
-  enteredAt: number
+  createdAt: EpochMillis
+  /** The stored last use. It lags by up to a minute. */
+  lastActivityAt: EpochMillis
+  /**
+   * When its user last entered the password to log in. For a remembered device: when the device was first remembered.
+   */
+  enteredAt: EpochMillis
   /** When its user last confirmed the password. */
-  passwordConfirmedAt: number | null
-  /** The selector of the remembered device that it belongs to; null for none. */
+  passwordConfirmedAt: EpochMillis | null
+  /** The selector of its remembered device; null for none. */
   device: string | null
-  /** Whether a new token of the device came with it, which the browser has not shown yet. */
+  /** Whether it was stored with a new device token that the browser has not presented yet. */
   isDeviceUnseen: boolean
-  /** Whose second factor it waits for; null for nobody's. */
+  /** Its pending second-factor challenge; null for none. */
   challenge: Challenge | null
 }
 
-/** Somebody who entered the right password and still owes the second factor. It opens nothing. */
+/** A user who entered the right password and must still prove the second factor. It grants nothing. */
 export interface Challenge {
   userId: number
   /** The stamp of the password that was entered. */
   password: PasswordStamp
-  /** Whether the browser is to be remembered after that. */
+  /** Whether to remember the device after the login. */
   remember: boolean
-  /** When the password was entered, in milliseconds since the epoch. */
-  at: number
+  /** When the password was entered. */
+  at: EpochMillis
 }
 
-/** Milliseconds for which a second factor is waited for. */
-const CHALLENGE_MS = 600_000
+/** How long a challenge can be completed. */
+const CHALLENGE_MS: Millis = 600_000
 
-/** Whether a second factor is still waited for; `now` in milliseconds since the epoch. */
-export const isPending = ({ at }: Challenge, now: number): boolean => now - at <= CHALLENGE_MS
+/** Whether a challenge can still be completed. */
+export const isPending = ({ at }: Challenge, now: EpochMillis): boolean => now - at <= CHALLENGE_MS
 
-/** What the column `payload` holds. Times are seconds since the epoch. */
+/** The content of the column `payload`. */
 export interface SessionPayload {
-  created_at: number
-  /** When another session took its place, and it ended. */
-  replaced_at?: number
-  /** When the password was entered to log in; `created_at` unless given. */
-  entered_at?: number
-  /** Absent while nobody has logged in. */
+  created_at: EpochSeconds
+  /** When another session replaced it, which ended it. */
+  replaced_at?: EpochSeconds
+  /** When the password was entered to log in; `created_at` by default. */
+  entered_at?: EpochSeconds
+  /** Absent in a guest session. */
   password?: PasswordStamp
-  password_confirmed_at?: number
+  password_confirmed_at?: EpochSeconds
   device?: string
   device_unseen?: true
-  challenge?: { user_id: number; password: PasswordStamp; remember: boolean; at: number }
+  challenge?: { user_id: number; password: PasswordStamp; remember: boolean; at: EpochSeconds }
 }
 
-/** Milliseconds for which a login counts at most after its password was last entered, by remembered devices as well. */
-export const LOGIN_LIFETIME_MS = 400 * DAY_MS
+/** The maximum age of a password entry, after which sessions and remembered devices end. */
+export const LOGIN_LIFETIME_MS: Millis = 400 * DAY_MS
 
-/** How long sessions live, in minutes. */
+/** Lifetimes of sessions, in minutes. */
 export interface SessionLifetimes {
   sessionLifetime: number
   sessionAbsoluteLifetime: number | null
 }
 
-/** Whose second factor a session waits for; null for nobody's. */
-export function challengeOf({ challenge }: SessionPayload): Challenge | null {
+/** Returns the pending challenge of a payload; null for none. */
+export function readChallenge({ challenge }: SessionPayload): Challenge | null {
   if (challenge === undefined) return null
   const { user_id, password, remember, at } = challenge
   return { userId: user_id, password, remember, at: at * 1000 }
 }
 
-/** Seconds for which a password that was entered counts as confirmed. */
-export const PASSWORD_TIMEOUT_S = 10_800
+/** How long an entered password counts as confirmed. */
+export const PASSWORD_TIMEOUT_S: Seconds = 10_800
 
-/** Whole seconds since a session's user last entered the password; infinite for never. */
-export const passwordAge = ({ passwordConfirmedAt }: Session, now: number): number =>
+/** Whole seconds since a session's user last confirmed the password; infinite for never. */
+export const passwordAge = ({ passwordConfirmedAt }: Session, now: EpochMillis): Seconds =>
   passwordConfirmedAt === null ? Number.POSITIVE_INFINITY : Math.floor((now - passwordConfirmedAt) / 1000)
 
-/** Whether a session's user has entered the password lately. */
-export const hasConfirmedPassword = (session: Session, now: number): boolean =>
+/** Whether a session's user has confirmed the password recently. */
+export const hasConfirmedPassword = (session: Session, now: EpochMillis): boolean =>
   passwordAge(session, now) <= PASSWORD_TIMEOUT_S
 
-/** Since when sessions that go on were used, and after when they began; milliseconds since the epoch, as is `now`. */
-export const liveSince = (now: number, { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes) => ({
+/** The earliest last use and the earliest start of sessions that are still valid. */
+export const liveThresholds = (
+  now: EpochMillis,
+  { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes,
+) => ({
   used: now - sessionLifetime * MINUTE_MS,
   begun: sessionAbsoluteLifetime === null ? 0 : now - sessionAbsoluteLifetime * MINUTE_MS,
 })
 
-/** Milliseconds that a session may last from now on, if it is not used again. */
+/** The remaining lifetime of a session that is not used again. */
 export function remainingMs(
   {
     createdAt,
     enteredAt,
     passwordConfirmedAt,
   }: Pick<Session, 'createdAt' | 'enteredAt' | 'passwordConfirmedAt'>,
-  now: number,
+  now: EpochMillis,
   { sessionLifetime, sessionAbsoluteLifetime }: SessionLifetimes,
-): number {
+): Millis {
   const absolute =
     sessionAbsoluteLifetime === null
       ? Number.POSITIVE_INFINITY
@@ -161,7 +159,7 @@ export function remainingMs(
   return Math.min(sessionLifetime * MINUTE_MS, absolute, sinceEntered)
 }
 
-/** Reads a session's column `payload`; null for what is not ours, such as a session of Laravel's. */
+/** Parses the column `payload`; null for other content, such as Laravel's. */
 export function parseSessionPayload(text: string): SessionPayload | null {
   try {
     const value: unknown = JSON.parse(text)

@@ -1,9 +1,10 @@
+import type { EpochMillis, EpochSeconds, Millis } from '#src/runtime/units.ts'
 import type { SessionIdentity, StoredUser } from './identity.ts'
-import { equalSecrets } from './secret.ts'
+import { constantTimeEqual } from './secret.ts'
 import {
-  challengeOf,
-  liveSince,
+  liveThresholds,
   type PasswordStamp,
+  readChallenge,
   remainingMs,
   type Session,
   type SessionId,
@@ -12,17 +13,16 @@ import {
 } from './session.ts'
 import { MINUTE_MS } from './time.ts'
 
-/** A stored session together with its user, if there is one who still exists. */
+/** A stored session with its user, null if that is not an existing user. */
 export interface StoredSession {
   userId: number | null
-  /** Null for what is no session of ours. */
+  /** Null for another program's session. */
   payload: SessionPayload | null
-  /** Seconds since the epoch. */
-  lastActivity: number
+  lastActivity: EpochSeconds
   owner: (StoredUser & { password: PasswordStamp }) | null
 }
 
-/** Why a session cookie opened nothing. It goes to the log and to a metric, and never to the client. */
+/** Why a session cookie was refused, for the log and a metric. Clients never see it. */
 export type SessionFailure =
   | 'session_malformed'
   | 'session_ambiguous'
@@ -32,22 +32,21 @@ export type SessionFailure =
   | 'session_no_owner'
   | 'session_password_changed'
 
-/** Milliseconds within which a browser has the session that replaced another one. */
-const REPLACEMENT_MS = MINUTE_MS
+/** How long after a replacement the browser may still send the old cookie, concurrently with the response. */
+const REPLACEMENT_MS: Millis = MINUTE_MS
 
 /**
- * Decides what a session id is worth, given the row that it led to: a session, and whose it is if somebody
- * logged in.
+ * Validates a session id against the row that it led to. Returns the session, and its identity if a user is logged
+ * in.
  *
- * It must have been used within its lifetime and be younger than the absolute one, the password must have been entered
- * within {@link LOGIN_LIFETIME_MS}, and its user must exist and still have the password that the session was opened with.
- *
- * @param now milliseconds since the epoch
+ * The session must have been used within its lifetime and be younger than the absolute lifetime. The password must
+ * have been entered within {@link LOGIN_LIFETIME_MS}. The user must exist and still have the password that the
+ * session was opened with.
  */
-export function judgeSession(
+export function validateSession(
   id: SessionId,
   stored: StoredSession | null,
-  now: number,
+  now: EpochMillis,
   lifetimes: SessionLifetimes,
 ): { session: Session; identity: SessionIdentity | null } | SessionFailure {
   const payload = stored?.payload ?? null
@@ -65,13 +64,13 @@ export function judgeSession(
       payload.password_confirmed_at === undefined ? null : payload.password_confirmed_at * 1000,
     device: payload.device ?? null,
     isDeviceUnseen: payload.device_unseen === true,
-    challenge: challengeOf(payload),
+    challenge: readChallenge(payload),
   }
   if (!(remainingMs(session, now, lifetimes) > 0)) return 'session_expired'
-  if (session.lastActivityAt < liveSince(now, lifetimes).used) return 'session_expired'
+  if (session.lastActivityAt < liveThresholds(now, lifetimes).used) return 'session_expired'
   if (stored.userId === null) return { session, identity: null }
   if (stored.owner === null) return 'session_no_owner'
-  if (payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)) {
+  if (payload.password === undefined || !constantTimeEqual(payload.password, stored.owner.password)) {
     return 'session_password_changed'
   }
   const { user, permissions, prohibitions, ban } = stored.owner

@@ -1,45 +1,44 @@
-/** Milliseconds of a minute, of an hour and of a day. */
-export const MINUTE_MS = 60_000
-export const HOUR_MS = 60 * MINUTE_MS
-export const DAY_MS = 24 * HOUR_MS
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
+export const MINUTE_MS: Millis = 60_000
+export const HOUR_MS: Millis = 60 * MINUTE_MS
+export const DAY_MS: Millis = 24 * HOUR_MS
 
 /**
- * A `timestamp without time zone` in UTC as PostgreSQL prints it, `2026-03-01 12:34:56[.123456]`,
- * in milliseconds since the epoch. `infinity` and `-infinity` keep their meaning; anything that
- * cannot be read is NaN, which no comparison lets through.
+ * Parses a `timestamp without time zone` in UTC as PostgreSQL prints it: `2026-03-01 12:34:56[.123456]`. `infinity`
+ * and `-infinity` become infinite. Other text becomes NaN, which fails all comparisons.
  */
-export function timestampToMillis(text: string): number {
+export function timestampToMillis(text: string): EpochMillis {
   if (text === 'infinity') return Number.POSITIVE_INFINITY
   if (text === '-infinity') return Number.NEGATIVE_INFINITY
   return Date.parse(text.replace(' ', 'T') + 'Z')
 }
 
-/** Milliseconds since the epoch as a UTC timestamp that PostgreSQL reads: `2026-03-01 12:34:56.123`. */
-export function millisToTimestamp(millis: number): string {
+/** Formats a UTC timestamp for PostgreSQL: `2026-03-01 12:34:56.123`. */
+export function millisToTimestamp(millis: EpochMillis): string {
   return new Date(millis).toISOString().slice(0, -1).replace('T', ' ')
 }
 
-/** The same in whole seconds, for columns that hold no more: PostgreSQL would round up, Laravel cuts off. */
-export const millisToSeconds = (millis: number): string =>
+/**
+ * Like {@link millisToTimestamp}, truncated to seconds for columns of that precision: PostgreSQL would round, Laravel
+ * truncates.
+ */
+export const millisToSeconds = (millis: EpochMillis): string =>
   millisToTimestamp(millis - (millis % 1000)).slice(0, 19)
 
-/** A moment in ISO 8601, in UTC and whole seconds; `millis` since the epoch. */
-export const millisToIso = (millis: number): string => `${new Date(millis).toISOString().slice(0, 19)}Z`
+/** Formats a time in ISO 8601, in UTC and whole seconds. */
+export const millisToIso = (millis: EpochMillis): string => `${new Date(millis).toISOString().slice(0, 19)}Z`
 
 const FIRST_YEAR = Date.parse('0001-01-01T00:00Z')
 const YEAR_10000 = Date.parse('+010000-01-01T00:00Z')
 
-/**
- * A moment in ISO 8601, in milliseconds since the epoch; NaN for anything else. A date alone is its midnight, and
- * without an offset it is UTC.
- */
-export function isoToMillis(text: string): number {
+/** Parses a time in ISO 8601; NaN for other text. A date alone is its midnight; without an offset it is UTC. */
+export function isoToMillis(text: string): EpochMillis {
   const [, date, time = 'T00:00', offset = 'Z'] =
     /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?$/.exec(text) ?? []
-  // Some days that no month has would be those of the next.
+  // Date.parse accepts days such as February 30 and moves them to the next month.
   const midnight = Date.parse(`${date}T00:00Z`)
   if (Number.isNaN(midnight) || !new Date(midnight).toISOString().startsWith(`${date}T`)) return Number.NaN
   const moment = Date.parse(`${date}${time}${offset}`)
-  // The others are written in other ways, or not at all.
+  // PostgreSQL and ISO 8601 write years outside of this range differently.
   return moment >= FIRST_YEAR && moment < YEAR_10000 ? moment : Number.NaN
 }

@@ -1,6 +1,6 @@
 import type { Secret } from './secret.ts'
 
-/** The link of a mail: a page, with the token that opens something as `?token=`. */
+/** Returns the URL of a page with a token as `?token=`, for a mail. */
 export function tokenLink(page: URL, token: Secret): string {
   const url = new URL(page)
   url.searchParams.set('token', token.reveal())

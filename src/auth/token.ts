@@ -1,22 +1,23 @@
 import { crc32 } from 'node:zlib'
+import type { Bytes } from '#src/runtime/units.ts'
 import { ALL_ABILITIES } from './ability.ts'
 import { randomAlphanumerics, Secret, sha256 } from './secret.ts'
 
 declare const digest: unique symbol
 
-/** The lowercase hex SHA-256 of a token's secret: all of it that is stored. */
+/** The lowercase hex SHA-256 of a token's secret. Only the digest is stored. */
 export type TokenDigest = string & { readonly [digest]: true }
 
-/** A token as its owner holds it, `{id}|{secret}`. */
+/** A token as its owner receives it, `{id}|{secret}`. */
 export class PlainToken extends Secret {
   constructor(id: number | string, secret: TokenSecret) {
     super(`${id}|${secret.reveal()}`)
   }
 }
 
-/** A token's secret, the part behind the `|`. */
+/** The secret of a token, after the `|`. */
 export class TokenSecret extends Secret {
-  /** The form in which the secret is stored: SHA-256 of all of it, prefix and checksum included. */
+  /** SHA-256 of the whole secret, prefix and checksum included. */
   digest() {
     return sha256(this.reveal()) as TokenDigest
   }
@@ -25,19 +26,17 @@ export class TokenSecret extends Secret {
 const ENTROPY_LENGTH = 40
 
 /**
- * A new secret as Sanctum makes it: the prefix, 40 random alphanumerics (238 bits), and the CRC-32 of those
- * 40 as eight hex digits, by which scanners recognise a leaked token. Nobody checks it on the way in.
- *
- * @param random returns that many random bytes
+ * Returns a new secret in Sanctum's format: the prefix, 40 random alphanumerics (238 bits) and their CRC-32 as eight
+ * hex digits, by which scanners recognise leaked tokens. The server does not verify the checksum.
  */
-export function mintSecret(prefix: string, random: (size: number) => Buffer): TokenSecret {
+export function mintSecret(prefix: string, random: (size: Bytes) => Buffer): TokenSecret {
   const entropy = randomAlphanumerics(ENTROPY_LENGTH, random)
   return new TokenSecret(`${prefix}${entropy}${crc32(entropy).toString(16).padStart(8, '0')}`)
 }
 
-/** What a presented token asks to be looked up by. Without an id, the digest itself is the key. */
+/** The lookup key of a presented token. Without an id, the digest is the key. */
 export interface TokenCredential {
-  /** Decimal digits within bigint's range, or null. */
+  /** Decimal digits within the range of bigint; null for none. */
   id: string | null
   digest: TokenDigest
 }
@@ -45,10 +44,10 @@ export interface TokenCredential {
 const MAX_BIGINT = '9223372036854775807'
 
 /**
- * Reads a presented token, with or without its `{id}|`; null when no token can look like that.
+ * Parses a presented token, with or without its `{id}|`; null for malformed tokens.
  *
- * The id is one or more ASCII digits, leading zeros allowed, up to bigint's end; what follows the first `|`
- * is the secret, neither empty nor `0`, which PHP takes for empty.
+ * The id is one or more ASCII digits, leading zeros allowed, within the range of bigint. The rest after the first `|`
+ * is the secret. It is neither empty nor `0`, which PHP treats as empty.
  */
 export function parseToken(presented: string): TokenCredential | null {
   const pipe = presented.indexOf('|')
@@ -61,17 +60,15 @@ export function parseToken(presented: string): TokenCredential | null {
 }
 
 /**
- * The credential of an `Authorization` header: the scheme `Bearer` in any case (RFC 9110 §11.1), one space,
- * and one token. Null for another scheme, and for empty, doubled, padded or comma-joined credentials.
+ * Parses an `Authorization` header: the scheme `Bearer` in any case (RFC 9110 §11.1), one space, one token. Null for
+ * another scheme, and for empty, repeated, padded or comma-joined credentials.
  */
 export function bearerCredential(authorization: string): TokenCredential | null {
   const presented = /^bearer ([^\s,]+)$/i.exec(authorization)?.[1]
   return presented === undefined ? null : parseToken(presented)
 }
 
-/**
- * Reads the `abilities` column, a JSON array of strings. NULL, and whatever is not such an array, grants none.
- */
+/** Parses the `abilities` column, a JSON array of strings. NULL and malformed content grant none. */
 export function parseAbilities(json: string | null): readonly string[] {
   if (json === null) return NONE
   if (json === ALL_JSON) return ALL
@@ -84,6 +81,6 @@ export function parseAbilities(json: string | null): readonly string[] {
 }
 
 const ALL: readonly string[] = Object.freeze([ALL_ABILITIES])
-/** What the column holds in most rows. */
+/** The content of the column in most rows. */
 const ALL_JSON = JSON.stringify(ALL)
 const NONE: readonly string[] = Object.freeze([])

@@ -14,7 +14,7 @@ export const activityCommand = (context: CommandContext) =>
 async function list(context: CommandContext, { email, most }: { email: string; most: number }) {
   await withDatabase(context, 'activity', async (database, config) => {
     const { userId } = await userByEmail(database, config, email)
-    const events = await listEvents(database.kysely, userId, { limit, withActors: true })
+    const events = await listEvents(database.kysely, userId, { limit: most, withActors: true })
     const rows = events.map(({ created_at, event, details, ip_address, user_agent }) => [
       created_at,
       event,

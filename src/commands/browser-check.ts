@@ -1,5 +1,5 @@
 import { getDomain } from 'tldts'
-import { firstParty, isLoopback, ownHosts } from '#src/auth/origin.ts'
+import { createFirstParty, isLoopback, createHostCheck } from '#src/auth/origin.ts'
 import { CSRF_COOKIE, sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 
@@ -53,7 +53,7 @@ interface Relation {
 
 function host({ config, api }: Relation): Finding | null {
   const { appEnv, appUrl, appHosts } = config
-  if (appEnv !== 'production' || ownHosts([appUrl.hostname, ...appHosts])(api.host)) return null
+  if (appEnv !== 'production' || createHostCheck([appUrl.hostname, ...appHosts])(api.host)) return null
   return problem(
     `${api.hostname} is neither APP_URL's host nor in APP_HOSTS: in production every call there is answered 400. Add it to APP_HOSTS.`,
   )
@@ -62,7 +62,7 @@ function host({ config, api }: Relation): Finding | null {
 function statefulness({ config, origin, api }: Relation): Finding[] {
   const { statefulDomains, appUrl, apiPath } = config
   const where = apiPath === '' ? 'the API' : apiPath
-  if (!firstParty(statefulDomains, appUrl).includes(origin.origin, api.host)) {
+  if (!createFirstParty(statefulDomains, appUrl).includes(origin.origin, api.host)) {
     return [
       problem(
         `${origin.origin} is not a first party: what it sends to ${where} has no session, and is answered 401 unless it carries a token. Add ${origin.protocol === appUrl.protocol ? origin.host : origin.origin} to SANCTUM_STATEFUL_DOMAINS, which is ${statefulDomains.join(',') || 'empty'}.`,
@@ -73,7 +73,7 @@ function statefulness({ config, origin, api }: Relation): Finding[] {
     fine(`${origin.origin} is a first party: what it sends to ${where} has the session of its cookie.`),
   ]
   const plain = `http://${origin.host}`
-  if (origin.protocol === 'https:' && firstParty(statefulDomains, appUrl).includes(plain, api.host)) {
+  if (origin.protocol === 'https:' && createFirstParty(statefulDomains, appUrl).includes(plain, api.host)) {
     found.push(
       fine(
         `${plain} is one as well, and anybody on the way could write such a page: take it out of SANCTUM_STATEFUL_DOMAINS.`,
@@ -95,7 +95,7 @@ function cors({ config, origin, api, isSameOrigin }: Relation): Finding {
   const { statefulDomains, appUrl, corsAllowedOrigins } = config
   if (
     corsAllowedOrigins.includes(origin.origin) ||
-    firstParty(statefulDomains, appUrl).includes(origin.origin, api.host)
+    createFirstParty(statefulDomains, appUrl).includes(origin.origin, api.host)
   ) {
     return fine('CORS lets its scripts read answers, with cookies: calls need `credentials: "include"`.')
   }

@@ -43,7 +43,7 @@ function parseData(text: string): string {
 async function send(context: CommandContext, { email, type, data }: SendOptions) {
   await withOperator(context, 'notification send', async ({ operator, ...accounts }) => {
     const { userId } = await userByEmail(accounts, accounts.config, email)
-    const subjects = createStaffActions(accounts)
+    const staffActions = createStaffActions(accounts)
     const notifications = createNotifications({ ...accounts, uuid: randomUUID, staffActions })
     const id = await notifications.send(operator.actAs(userId), userId, { type, data })
     context.print(`Notified ${email}: ${id}.`)

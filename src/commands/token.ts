@@ -3,7 +3,7 @@ import { pruneEndedTokens } from '#src/accounts/maintenance.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
 import { ABILITIES, unknownAbilities } from '#src/auth/ability.ts'
 import { type TokenDateColumns, type TokenLifetimes, tokenDates, tokenEnd } from '#src/auth/identity.ts'
-import { visibleTitle } from '#src/auth/name.ts'
+import { normalizeTitle } from '#src/auth/name.ts'
 import { HOUR_MS, millisToSeconds } from '#src/auth/time.ts'
 import { parseAbilities } from '#src/auth/token.ts'
 import { findToken, listTokens } from '#src/database/tokens.ts'
@@ -82,7 +82,7 @@ async function createToken(
   if (expiresAt !== undefined && expiresAt <= now) {
     throw new CommandError('--expires-at lies in the past: the token would never work.')
   }
-  const name = visibleTitle(given)
+  const name = normalizeTitle(given)
   if (name === '' || [...name].length > MAX_TOKEN_NAME) {
     throw new CommandError(`--name ${given}: expected 1 to ${MAX_TOKEN_NAME} characters that can be seen.`)
   }

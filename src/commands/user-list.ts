@@ -34,7 +34,7 @@ async function list(context: CommandContext, { search, role, most }: ListOptions
       role: role ?? null,
       types: config.tokenableTypes,
       offset: 0,
-      limit,
+      limit: most,
     })
     if (users.length === 0) throw new CommandError('No user matches.')
     const rows = users.map(({ id, name, email, isVerified, roles }) => [

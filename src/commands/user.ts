@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import { createUsers } from '#src/accounts/users.ts'
-import { canonicalEmail } from '#src/auth/email.ts'
+import { canonicalizeEmail } from '#src/auth/email.ts'
 import { hashPassword } from '#src/auth/password.ts'
 import { fillUserKeys, findCollisions } from '#src/database/user-keys.ts'
 import { canonicalName, emailErrors, nameErrors } from '#src/input/account.ts'
@@ -146,7 +146,7 @@ async function createUser(
   command: Command,
 ) {
   const name = canonicalName(given.name)
-  const email = canonicalEmail(given.email)
+  const email = canonicalizeEmail(given.email)
   const [fault] = [
     ...nameErrors(name).map(sentence => `--name ${given.name}: ${sentence}`),
     ...emailErrors(email).map(sentence => `--email ${email}: ${sentence}`),

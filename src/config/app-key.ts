@@ -1,10 +1,10 @@
 import { Expected } from './setting.ts'
 
-/** APP_KEY as Laravel writes it: `base64:` before 32 bytes in base64, or 32 plain characters. */
+/** APP_KEY in Laravel's format: `base64:` and 32 bytes in base64, or 32 plain characters. */
 export class AppKey {
-  /** The text as configured: what Laravel signs URLs with. */
+  /** The text as configured, with which Laravel signs URLs. */
   readonly #text: string
-  /** The 32 bytes behind it: what Laravel encrypts with. */
+  /** The 32 bytes, with which Laravel encrypts. */
   readonly #bytes: Buffer
 
   constructor(text: string) {
@@ -24,7 +24,7 @@ export class AppKey {
     return this.#bytes
   }
 
-  /** Whether it repeats itself as no random key does: 32 random bytes hold about 30 different ones. */
+  /** Whether it has too few distinct bytes for a random key: 32 random bytes have about 30. */
   get isWeak() {
     return new Set(this.#bytes).size < 12
   }

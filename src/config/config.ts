@@ -3,21 +3,21 @@ import { isLoopback } from '#src/auth/origin.ts'
 import { CHANGE_PASSWORD_PATH } from './paths.ts'
 import type { Values } from './settings.ts'
 
-/** The settings that have a value in any case: their defaults follow from other settings. */
+/** Settings that always have a value: their defaults derive from other settings. */
 type Derived = ReturnType<typeof derivedFrom>
 
-/** The environment, validated. `apiPath` and `authPath` are prefixes: the root is the empty string. */
+/** The validated environment. `apiPath` and `authPath` are prefixes: the root is the empty string. */
 export interface Config extends Omit<Values, keyof Derived>, Derived {}
 
-/** The configuration that some values of settings make. */
+/** Adds derived defaults to the values of settings. */
 export const configOf = (values: Values): Config => ({ ...values, ...derivedFrom(values) })
 
 /** Sanctum's default. */
 const LOCAL_FIRST_PARTIES = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
 
 /**
- * The first parties unless SANCTUM_STATEFUL_DOMAINS is set: pages on this machine, for a server on this machine, which
- * has several names. For any other server there are none: installed programs can serve pages from localhost, too.
+ * The default of SANCTUM_STATEFUL_DOMAINS: local development servers if APP_URL is local, otherwise none, because any
+ * installed program can serve pages from localhost.
  */
 const localFirstParties = (appUrl: URL): string[] =>
   isLoopback(appUrl)
@@ -40,17 +40,20 @@ function derivedFrom(values: Values) {
   }
 }
 
-/** A page below an address. */
+/** The URL of a page below a base URL. */
 function pageOf(site: URL, page: string) {
   const address = new URL(site)
   address.pathname = `${site.pathname.replace(/\/$/, '')}/${page}`
   return address
 }
 
-/** The addresses that `localhost` reaches: cookies go by names, and pages on this machine use that one. */
+/**
+ * Addresses that `localhost` reaches. The default APP_URL names it, because cookies belong to host names and local
+ * pages use that one.
+ */
 const LOCALHOST = ['127.0.0.1', '::1', '0.0.0.0', '::']
 
-/** The host name of APP_URL, by the address to listen on. */
+/** The host of the default APP_URL, by the address to listen on. */
 function urlHost(host: string) {
   if (LOCALHOST.includes(host)) return 'localhost'
   return isIP(host) === 6 ? `[${host}]` : host

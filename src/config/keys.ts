@@ -1,18 +1,16 @@
-import { type Encryption, encryption } from '#src/auth/encryption.ts'
+import { createEncryption, type Encryption } from '#src/auth/encryption.ts'
 import type { Bytes } from '#src/runtime/units.ts'
 import type { AppKey } from './app-key.ts'
 import type { Config } from './config.ts'
 
-/** What APP_KEY and APP_PREVIOUS_KEYS are for: the first key writes, all of them read. */
+/** The keys from APP_KEY and APP_PREVIOUS_KEYS: the first encrypts and signs, all decrypt and verify. */
 export interface Keys {
   encryption(): Encryption
-  /** The texts of the keys, by which links are signed. */
+  /** The texts of the keys, which sign links. */
   signing(): readonly [string, ...string[]]
 }
 
-/**
- * The keys of the configuration. A server always has one; without one its routes can be described and not used.
- */
+/** Creates the {@link Keys}. Without APP_KEY its methods throw; then routes can only be described. */
 export function createKeys(
   { appKey, appPreviousKeys }: Pick<Config, 'appKey' | 'appPreviousKeys'>,
   random: (size: Bytes) => Buffer,
@@ -25,7 +23,7 @@ export function createKeys(
   return {
     encryption() {
       const [first, ...previous] = all()
-      ready ??= encryption([first.bytes, ...previous.map(({ bytes }) => bytes)], random)
+      ready ??= createEncryption([first.bytes, ...previous.map(({ bytes }) => bytes)], random)
       return ready
     },
     signing() {

@@ -3,7 +3,7 @@ import { contradictions, dangers } from './rules.ts'
 import { Expected, type Setting } from './setting.ts'
 import { SETTINGS, type Values } from './settings.ts'
 
-/** One line for each variable that keeps the server from starting. */
+/** Invalid configuration, with one line per problem. */
 export class ConfigError extends Error {
   constructor(problems: readonly string[]) {
     super(problems.join('\n'))
@@ -12,9 +12,9 @@ export class ConfigError extends Error {
 }
 
 /**
- * Validates environment variables into one frozen object.
+ * Validates environment variables and returns a frozen configuration.
  *
- * @throws {ConfigError} naming every variable at fault, its value (unless it is a secret) and what is expected
+ * @throws {ConfigError} naming every invalid variable, its value (unless it is secret) and what is expected
  */
 export function loadConfig(environment: Record<string, string | undefined>): Config {
   const problems: string[] = []

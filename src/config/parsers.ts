@@ -1,6 +1,6 @@
 import { Expected } from './setting.ts'
 
-/** One of some words. */
+/** Parses one of some words. */
 export const oneOf =
   <T extends string>(...values: T[]) =>
   (text: string): T => {
@@ -9,33 +9,33 @@ export const oneOf =
     return value
   }
 
-/** A whole number, within bounds. */
+/** Parses an integer within bounds. */
 export const wholeNumber = (least: number, most: number) => (text: string) => {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
   if (!(value >= least && value <= most)) throw new Expected(`a whole number from ${least} to ${most}`)
   return value
 }
 
-/** What stands between commas, without the spaces around it. */
+/** Splits at commas and trims. */
 export const list = (text: string) =>
   text
     .split(',')
     .map(item => item.trim())
     .filter(item => item !== '')
 
-/** What may be `null` as well. */
+/** Also accepts `null`. */
 export const nullable =
   <T>(parse: (text: string) => T) =>
   (text: string): T | null =>
     text === 'null' ? null : parse(text)
 
-/** `true` or `false`. */
+/** Parses `true` or `false`. */
 export const yesOrNo = (text: string) => oneOf('true', 'false')(text) === 'true'
 
-/** `on` or `off`. */
+/** Parses `on` or `off`. */
 export const onOrOff = (text: string) => oneOf('on', 'off')(text) === 'on'
 
-/** Comma-separated items, all of which are accepted. */
+/** Parses comma-separated items and validates each. */
 export const listOf =
   (expectation: string, accepts: (item: string) => boolean) =>
   (text: string): readonly string[] => {
@@ -53,7 +53,7 @@ function url(text: string, protocols: readonly string[]) {
   return parsed
 }
 
-/** A URL that others read, and stays the text that it is. */
+/** Validates a URL and returns its text, for libraries that parse it themselves. */
 export const urlText =
   (...protocols: string[]) =>
   (text: string): string => {
@@ -61,10 +61,10 @@ export const urlText =
     return text
   }
 
-/** The address of a page or a site. */
+/** Parses an HTTP URL. */
 export const webAddress = (text: string) => url(text, ['http:', 'https:'])
 
-/** A URL path without its trailing slash: the root is the empty string, ready to be a prefix. */
+/** Parses a URL path and removes its trailing slash: the root becomes the empty string. */
 export function pathPrefix(text: string) {
   if (!/^(\/[\w.~-]+)*\/?$/.test(text) || text === '') {
     throw new Expected('a path such as /api, or / for the root')

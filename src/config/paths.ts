@@ -1,10 +1,10 @@
-/** Where the panel is. */
+/** The path prefix of the panel. */
 export const PANEL_PATH = '/admin'
 
-/** The panel's page on which users change their own passwords. */
+/** The panel's page for changing one's own password. */
 export const CHANGE_PASSWORD_PATH = `${PANEL_PATH}/password`
 
-/** What the server serves beside the API and the login, always at the root. */
+/** Paths besides API and login, always below the root. */
 export const SYSTEM_PATHS: readonly string[] = [
   '/health',
   '/metrics',

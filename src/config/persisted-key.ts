@@ -6,10 +6,10 @@ import { AppKey } from './app-key.ts'
 import type { Config } from './config.ts'
 
 /**
- * The configuration with its key: the one from APP_KEY, or else the one kept in DATA_DIR, which is made at
- * the first start and readable by its owner only.
+ * Adds the key to the configuration: APP_KEY, or the key persisted in DATA_DIR, which is generated at the first start
+ * and readable only by its owner.
  *
- * @throws when the file cannot be read or written, or holds something else
+ * @throws when the file cannot be read or written, or has other content
  */
 export async function withAppKey(config: Config): Promise<Config & { appKey: AppKey }> {
   return Object.freeze({ ...config, appKey: config.appKey ?? (await keptKey(config.dataDir)) })
@@ -23,11 +23,11 @@ async function keptKey(dataDir: string) {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw DataDirError.from(dataDir, error) ?? error
   }
-  // Under another name first: a process that is killed meanwhile leaves no half of a key.
+  // Written under another name first, so that a killed process leaves no partial key.
   const unfinished = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
   try {
     await writeFile(unfinished, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
-    // Unlike a rename this leaves a key alone that another process has made meanwhile.
+    // Unlike a rename, a link does not overwrite a key that another process has created concurrently.
     await link(unfinished, path).catch(ignoreExisting)
   } catch (error) {
     throw DataDirError.from(dataDir, error) ?? error

@@ -1,10 +1,11 @@
+import type { Seconds } from '#src/runtime/units.ts'
 import { isIP } from 'node:net'
 import { getDomain } from 'tldts'
-import { isLoopback, isOpenToAnybody } from '#src/auth/origin.ts'
+import { isLoopback, matchesPublicSuffix } from '#src/auth/origin.ts'
 import type { Config } from './config.ts'
 import { SYSTEM_PATHS } from './paths.ts'
 
-/** Settings that contradict each other, in any environment: a line for each. */
+/** Yields a line for each contradiction between settings, in any environment. */
 export function* contradictions(config: Config) {
   const { apiPath, authPath, databaseUrl, appKey, appUrl } = config
   for (const [name, path] of [
@@ -55,14 +56,17 @@ export function* contradictions(config: Config) {
   }
 }
 
-/** What the lists of browsers ask for, in seconds. */
-const LEAST_PRELOAD_MAX_AGE = 31_536_000
+/** The minimum max-age of the browsers' preload lists. */
+const LEAST_PRELOAD_MAX_AGE: Seconds = 31_536_000
 
-/** Whether browsers take cookies for all of a domain that a host is in: not of public suffixes, nor parts of addresses. */
+/**
+ * Whether browsers accept cookies for a parent domain of a host: it is neither a public suffix nor part of an IP
+ * address.
+ */
 const isSomebodys = (domain: string, { hostname }: URL) =>
   isIP(hostname) === 0 && getDomain(domain, { allowPrivateDomains: true }) !== null
 
-/** Settings that are unsafe in production: a line for each. */
+/** Yields a line for each setting that is unsafe in production. */
 export function* dangers({
   allowInsecureHttp,
   appKey,
@@ -78,7 +82,7 @@ export function* dangers({
   if (appKey?.isWeak) {
     yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
   }
-  const open = statefulDomains.find(isOpenToAnybody)
+  const open = statefulDomains.find(matchesPublicSuffix)
   if (open !== undefined) {
     yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected a domain of yours behind each * in production, as in *.example.org, since ${open} is met by websites of anybody`
   }

@@ -1,20 +1,20 @@
-/** What a value may be. Thrown by a setting's parser, turned into one line of a ConfigError. */
+/** Thrown by a setting's parser with the expected form, which becomes a line of ConfigError. */
 export class Expected extends Error {}
 
-/** One environment variable: how it is documented, and how its text becomes a value. */
+/** An environment variable: its documentation and its parser. */
 export interface Setting<T> {
   name: string
-  /** The text that stands in for an absent variable; null when there is none, and then the value may be null. */
+  /** The text for an absent variable; null for a null value. */
   fallback: null extends T ? string | null : string
-  /** The default as documented, where it is not simply `fallback`. */
+  /** The documented default, where it differs from `fallback`. */
   defaultNote?: string
   about: string
-  /** Its value is never printed. */
+  /** Whether the value is never printed. */
   secret?: boolean
-  /** Whether `NAME=` with nothing behind it is a value of its own, and not the same as absent. */
+  /** Whether an empty variable is a value, instead of absent. */
   emptyIsValue?: boolean
   parse(text: string): T
 }
 
-/** Declares a setting; its parser types its value. */
+/** Declares a setting. The parser determines the type of its value. */
 export const setting = <T>(definition: Setting<T>) => definition

@@ -8,7 +8,7 @@ import { SERVER } from './settings/server.ts'
 import { SESSIONS } from './settings/sessions.ts'
 import { TOKENS } from './settings/tokens.ts'
 
-/** Every variable that the server reads, in the order of the documentation. */
+/** All variables that the server reads, in the order of the documentation. */
 export const SETTINGS = {
   ...SERVER,
   ...PAGES_AND_MAIL,
@@ -22,5 +22,5 @@ export const SETTINGS = {
 
 type SettingName = keyof typeof SETTINGS
 
-/** What the environment says, each variable by itself. */
+/** The values of the settings, without derived defaults. */
 export type Values = { [K in SettingName]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never }

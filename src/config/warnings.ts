@@ -5,26 +5,26 @@ import { SETTINGS } from './settings.ts'
 const NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name)
 const KNOWN: ReadonlySet<string> = new Set(NAMES)
 
-/** Names that are shorter are too much like others, such as PATH like PORT. */
+/** Shorter names are too similar to others, for example PATH and PORT. */
 const LEAST_LENGTH = 6
 
-/** How many letters of how long a name may be wrong, missing or too many: API_URL is another name than APP_URL. */
+/** The allowed edit distance by the length of a name. For short names it is 0: API_URL is not a misspelt APP_URL. */
 const mistakesIn = (name: string) => (name.length < 8 ? 0 : name.length < 15 ? 1 : name.length < 18 ? 2 : 3)
 
-/** Parts of names that are shorter stand in others as well. */
+/** Shorter parts occur in many names. */
 const LEAST_PART = 12
 
-/** The letters of a name, in whatever order, without what stands between its words. */
+/** The sorted letters of a name, to compare names with swapped words. */
 const lettersOf = (name: string) => [...name.replaceAll('_', '')].sort().join('')
 
-/** A name with each of its words in the singular, as far as spelling tells. */
+/** A name with each word in the singular, by spelling. */
 const singular = (name: string) =>
   name
     .split('_')
     .map(word => word.replace(/IES$/, 'Y').replace(/(?<=[^S])S$/, ''))
     .join('_')
 
-/** The setting that was probably meant by the name of a variable; null when none was, or it is right. */
+/** The setting that a name probably misspells; null for none, and for a correct name. */
 function meantBy(name: string): string | null {
   if (name.length < LEAST_LENGTH || KNOWN.has(name)) return null
   const written = name.toUpperCase()
@@ -42,10 +42,10 @@ function meantBy(name: string): string | null {
 }
 
 /**
- * What whoever runs the server should know of its settings, in sentences: variables that look like settings and are
- * none, and in production what is missing for safety, though the server runs without.
+ * Warnings for the operator: variables that look like misspelt settings, and in production missing settings that
+ * matter for security but are not required.
  *
- * @param environment the variables that the settings were read from; their values are not told
+ * @param environment the variables of the settings; their values are not printed
  */
 export function configWarnings(
   config: Config,
@@ -54,27 +54,27 @@ export function configWarnings(
   const warnings: string[] = []
   for (const name of Object.keys(environment)) {
     const known = meantBy(name)
-    if (known !== null) warnings.push(`${name} is no setting of this server: did you mean ${known}?`)
+    if (known !== null) warnings.push(`${name} is not a setting of this server: did you mean ${known}?`)
   }
   if (config.appEnv !== 'production') return warnings
   if (!environment.APP_URL) {
     warnings.push(
-      `APP_URL is not set, and so it is ${config.appUrl.origin}: links in mails lead there, and requests that name another host are refused. Set it to the address that browsers use.`,
+      `APP_URL is not set and defaults to ${config.appUrl.origin}: links in mails lead there, and requests for other hosts are refused. Set it to the public URL.`,
     )
   }
   if (config.hashidsSalt === '') {
     warnings.push(
-      'HASHIDS_SALT_PLAYLISTS is empty: ids of playlists that were not unlisted from the beginning can be guessed. Set it to a random text, or to the salt that Laravel has; ids that exist stay as they are.',
+      "HASHIDS_SALT_PLAYLISTS is empty: ids of playlists that were not created as unlisted can be guessed. Set it to a random text, or to Laravel's salt. Existing ids do not change.",
     )
   }
   if (config.mailUrl === null) {
     warnings.push(
-      'MAIL_URL is not set: no mail is sent, so that nobody can verify an e-mail address, set a forgotten password, or hear of a stolen account.',
+      'MAIL_URL is not set: no mail is sent, so users cannot verify an e-mail address, reset a password, or be notified of a stolen account.',
     )
   }
   if (config.appUrl.protocol === 'http:' && config.allowInsecureHttp) {
     warnings.push(
-      `ALLOW_INSECURE_HTTP=true and APP_URL=${config.appUrl.href}: anybody on the way can read passwords, tokens and cookies.`,
+      `ALLOW_INSECURE_HTTP=true and APP_URL=${config.appUrl.href}: the network can read passwords, tokens and cookies.`,
     )
   }
   return warnings

@@ -1,18 +1,19 @@
 import { type Kysely, sql } from 'kysely'
 import { DAY_MS } from '#src/auth/time.ts'
-import type { AttemptCounts, Bound, TakenAttempt } from '#src/limits/attempt-counts.ts'
+import type { AttemptCounts, AttemptKeyLimit, TakenAttempt } from '#src/limits/attempt-counts.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-/** A window that ends so much later than now was stored by a clock that was wrong. */
-const IMPOSSIBLE_MS = DAY_MS
+/** A window that ends later than this was stored by a process whose clock was wrong. */
+const IMPOSSIBLE_MS: Millis = DAY_MS
 
 /**
- * {@link AttemptCounts} in a database.
+ * {@link AttemptCounts} in PostgreSQL, by the function `take_attempts`.
  *
- * @param now milliseconds since the epoch, by a clock that nobody sets: that of the process that stores a window
+ * @param now a clock that is never set back, since windows are stored: see `steadyClock`
  */
-export function attemptCounts(db: Kysely<Schema>, now: () => number): AttemptCounts {
+export function attemptCounts(db: Kysely<Schema>, now: () => EpochMillis): AttemptCounts {
   return {
     async take(stages, windowMs) {
       const bounds = stages.flatMap(stage => stage.toSorted((a, b) => (a.key < b.key ? -1 : 1)))
@@ -24,7 +25,7 @@ export function attemptCounts(db: Kysely<Schema>, now: () => number): AttemptCou
         )`.execute(db)
       const taken: TakenAttempt[] = []
       for (const { place, taken: attempts, until: endsAt } of rows) {
-        const bound = bounds[place - 1] as Bound
+        const bound = bounds[place - 1] as AttemptKeyLimit
         if (attempts === null) return { refusal: { ...bound, ttl: endsAt - at } }
         taken.push({ ...bound, attempts, endsAt })
       }
@@ -39,7 +40,7 @@ export function attemptCounts(db: Kysely<Schema>, now: () => number): AttemptCou
         .where('attempts', '>', 0)
         .execute()
     },
-    async isUsedUp({ key, max }, windowMs) {
+    async isExhausted({ key, max }, windowMs) {
       const at = now()
       const row = await db
         .selectFrom('attempt_counts')
@@ -47,7 +48,7 @@ export function attemptCounts(db: Kysely<Schema>, now: () => number): AttemptCou
         .where('key', '=', key)
         .where('attempts', '>=', max)
         .where('ends_at', '>', at)
-        // One that ends later is cut when somebody takes an attempt.
+        // A window that ends later is shortened by the next attempt.
         .where('ends_at', '<=', at + windowMs)
         .executeTakeFirst()
       return row !== undefined

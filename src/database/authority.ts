@@ -2,31 +2,32 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { SessionDigest } from '#src/auth/session.ts'
 import type { Schema } from './schema.ts'
 
-/** Whose rows a write that gives or takes power touches, and what allows it. */
+/** What a write that grants or revokes permissions has to lock. */
 export interface AuthorityLock {
-  /** Who asks. */
+  /** The caller. */
   userId: number
-  /** The credential by which that is known: its row stays what it is until the transaction ends. */
+  /** The caller's credential, whose row is locked until the transaction ends. */
   credential: { session: SessionDigest } | { tokenId: number }
-  /** Somebody else to whom something is done; null for nobody. */
-  subjectId?: number | null
-  /** Whether the write changes what roles mean. */
+  /** The user on whom the action acts; null when there is none. */
+  targetUserId?: number | null
+  /** Whether the write changes the permissions of roles. */
   changesRoles?: boolean
-  /** The class names that mean a user. */
+  /** The `model_type` values of users. */
   types: readonly string[]
 }
 
 /**
- * Locks all that a caller's authority follows from until the transaction ends, so that whoever takes it away waits for
- * this write, and is seen by the next one: the users' rows in ascending order of id (two transactions about the same
- * two users cannot deadlock), their sessions or the token, and what the caller has been given. READ COMMITTED gives each
- * later statement a new snapshot, and so what is read after this is what holds at commit.
+ * Locks every row that a caller's authority depends on until the transaction ends: the users' rows in ascending order
+ * of id (so that two transactions about the same two users cannot deadlock), their sessions or the token, and the
+ * caller's grants. A concurrent revocation waits for this write, and the next write sees it.
+ *
+ * At READ COMMITTED each later statement has a new snapshot, so what is read after this call holds at commit.
  */
 export async function lockAuthority(
   transaction: Transaction<Schema>,
-  { userId, credential, subjectId = null, changesRoles = false, types }: AuthorityLock,
+  { userId, credential, targetUserId = null, changesRoles = false, types }: AuthorityLock,
 ): Promise<void> {
-  const userIds = subjectId === null ? [userId] : [userId, subjectId]
+  const userIds = targetUserId === null ? [userId] : [userId, targetUserId]
   await lockUsers(transaction, userIds)
   if ('session' in credential) {
     await sql`
@@ -40,7 +41,7 @@ export async function lockAuthority(
   const given = (table: string) => sql`
     select 1 from ${sql.table(table)}
     where model_id = ${userId}::bigint and model_type = any(${types}::text[]) for share`
-  // What is inserted meanwhile is kept out by the user's lock, which all writers of grants and bans take.
+  // Concurrent inserts wait for the user's row lock, which every writer of grants and bans takes.
   await sql`
     with version as (
         select 1 from permission_versions ${changesRoles ? sql`for update` : sql`for share`}
@@ -51,10 +52,10 @@ export async function lockAuthority(
 }
 
 /**
- * Locks users' rows until the transaction ends, in ascending order of id: all who give something to these users or take
- * something away wait for each other. Rows that point at them can still be inserted (FOR NO KEY UPDATE).
+ * Locks users' rows until the transaction ends, in ascending order of id, so that writes that grant or revoke
+ * serialize. `FOR NO KEY UPDATE` still admits inserts of rows that reference the users.
  *
- * @returns the ids of those who exist and are not deleted
+ * @returns the ids of the users that exist and are not deleted
  */
 export async function lockUsers(db: Kysely<Schema>, ids: readonly number[]): Promise<Set<number>> {
   const { rows } = await sql<{ id: number }>`
@@ -63,6 +64,6 @@ export async function lockUsers(db: Kysely<Schema>, ids: readonly number[]): Pro
   return new Set(rows.map(({ id }) => id))
 }
 
-/** Locks one user as {@link lockUsers} does; false when there is no such user any more. */
+/** Locks one user as {@link lockUsers} does; returns false when the user does not exist or is deleted. */
 export const lockUser = async (transaction: Kysely<Schema>, id: number): Promise<boolean> =>
   (await lockUsers(transaction, [id])).has(id)

@@ -1,9 +1,15 @@
 import { type Kysely, sql } from 'kysely'
-import { LOGIN_LIFETIME_MS, liveSince, type SessionDigest, type SessionLifetimes } from '#src/auth/session.ts'
+import {
+  LOGIN_LIFETIME_MS,
+  liveThresholds,
+  type SessionDigest,
+  type SessionLifetimes,
+} from '#src/auth/session.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 
-/** What is stored of the browser that a session belongs to, for its user to recognise it by. */
+/** What a session stores about its browser, shown to its user. */
 export interface Browser {
   address: string
   userAgent: string | undefined
@@ -12,38 +18,35 @@ export interface Browser {
 const MAX_ADDRESS = 45
 const MAX_USER_AGENT = 500
 
-/** The columns that hold it. */
+/** A {@link Browser} as its columns, truncated to their lengths. */
 export const browserColumns = ({ address, userAgent }: Browser) => ({
   ip_address: address.slice(0, MAX_ADDRESS),
   user_agent: userAgent?.slice(0, MAX_USER_AGENT) ?? null,
 })
 
-/** What a device is known by: whoever has the selector itself can have the device forgotten. */
+/**
+ * The public id of a device: a hash of its selector, since knowing the selector is enough to make the server forget it.
+ */
 const DEVICE_ID = `encode(sha256(convert_to(selector, 'UTF8')), 'hex')`
 
-/** A browser in which a user is logged in, or stays so. */
+/** A browser in which a user is logged in or remembered. */
 export interface KnownBrowser {
-  /** The session's digest; or that of the device's selector, when it is remembered and has no session. */
+  /** The session's digest; for a remembered device without a session, the digest of its selector. */
   id: string
   address: string | null
   userAgent: string | null
-  /** Milliseconds since the epoch. */
-  lastActiveAt: number
+  lastActiveAt: EpochMillis
   isRemembered: boolean
 }
 
-/**
- * The browsers of a user, last used first.
- *
- * @param now milliseconds since the epoch
- */
+/** Lists a user's browsers, most recently used first. */
 export async function listBrowsers(
   db: Kysely<Schema>,
   userId: number,
-  now: number,
+  now: EpochMillis,
   lifetimes: SessionLifetimes,
 ): Promise<KnownBrowser[]> {
-  const { used, begun } = liveSince(now, lifetimes)
+  const { used, begun } = liveThresholds(now, lifetimes)
   const { rows } = await sql<{
     id: string
     ip_address: string | null
@@ -78,11 +81,12 @@ export async function listBrowsers(
 }
 
 /**
- * Ends one of a user's browsers, or all but the session at hand: sessions, and what would begin them anew. With a device
- * every session ends that it began; with all of them an e-mail address that one of them may have asked for waits no more.
+ * Ends one of a user's browsers, or all except one session: deletes sessions and the remembered devices that could
+ * start new ones. Ending a device ends every session that it started. Ending all also deletes a pending e-mail change,
+ * which one of them may have requested.
  *
- * @param which the id that {@link listBrowsers} gives it, or the session that goes on; null for none
- * @returns how many there were
+ * @param which the `id` of {@link listBrowsers}, or the session to keep; null keeps none
+ * @returns how many browsers were ended
  */
 export async function endBrowsers(
   db: Kysely<Schema>,

@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import type pg from 'pg'
 
-/** What a cancel request needs of a connection: node-postgres keeps these, and its types do not tell. */
+/** What a cancel request needs of a connection: private fields of node-postgres that its types do not declare. */
 interface Cancellable {
   host: string
   port: number
@@ -14,11 +14,11 @@ interface Cancellable {
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 4, 210, 22, 47])
 
 /**
- * Asks the server, on a connection of its own, to cancel what another connection is running. Poolers such as PgBouncer
- * pass the request on.
+ * Sends a cancel request for a connection's running statement, over a new connection. Poolers such as PgBouncer forward
+ * it.
  *
- * @returns once the server has closed the connection, by which it tells that the signal was sent
- * @throws when there is no such connection
+ * @returns once the server has closed the connection, which means that the signal was sent
+ * @throws {Error} when the connection has no cancel key or the server is not reached
  * @see https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
  */
 export async function cancelStatement(client: pg.Client, signal: AbortSignal): Promise<void> {
@@ -33,29 +33,29 @@ export async function cancelStatement(client: pg.Client, signal: AbortSignal): P
   const abort = () => socket.destroy(new Error('The cancel request took too long.'))
   signal.addEventListener('abort', abort)
   try {
-    const way = ssl ? await encrypted(socket, host, ssl === true ? {} : ssl) : socket
-    way.end(request)
-    way.resume()
-    await closed(way)
+    const stream = ssl ? await upgradeToTls(socket, host, ssl === true ? {} : ssl) : socket
+    stream.end(request)
+    stream.resume()
+    await waitForClose(stream)
   } finally {
     signal.removeEventListener('abort', abort)
     socket.destroy()
   }
 }
 
-/** The same connection within TLS, as the server's other connections are. */
-async function encrypted(socket: Socket, host: string, options: ConnectionOptions): Promise<Socket> {
+/** Upgrades a connection to TLS by PostgreSQL's SSLRequest. */
+async function upgradeToTls(socket: Socket, host: string, options: ConnectionOptions): Promise<Socket> {
   socket.write(SSL_REQUEST)
-  const answer = await new Promise<Buffer>((resolve, reject) => {
+  const reply = await new Promise<Buffer>((resolve, reject) => {
     socket.once('error', reject)
     socket.once('close', () => reject(new Error('The connection was closed.')))
     socket.once('data', resolve)
   })
-  if (answer.toString() !== 'S') throw new Error('The server does not support SSL connections.')
+  if (reply.toString() !== 'S') throw new Error('The server does not support SSL connections.')
   return connectTls({ ...options, socket, host })
 }
 
-const closed = (socket: Socket) =>
+const waitForClose = (socket: Socket) =>
   new Promise<void>((resolve, reject) => {
     socket.once('error', reject)
     socket.once('close', () => resolve())

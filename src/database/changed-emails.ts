@@ -1,12 +1,13 @@
 import type { Kysely, Transaction } from 'kysely'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 
-/** Remembers that a user's address is not the one that was registered; `now` in milliseconds since the epoch. */
+/** Records that a user's e-mail address is no longer the one that was registered. */
 export async function noteEmailChange(
   transaction: Transaction<Schema>,
   userId: number,
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   const changed_at = millisToSeconds(now)
   await transaction
@@ -16,7 +17,7 @@ export async function noteEmailChange(
     .execute()
 }
 
-/** Whether a user's address was changed since the user registered. */
+/** Returns whether a user's e-mail address was changed since registration. */
 export async function hasChangedEmail(db: Kysely<Schema>, userId: number): Promise<boolean> {
   const row = db.selectFrom('changed_emails').select('user_id').where('user_id', '=', userId)
   return (await row.executeTakeFirst()) !== undefined

@@ -1,18 +1,16 @@
 import { type Kysely, sql } from 'kysely'
+import type { EpochMillis, Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 
 /**
- * By how many milliseconds a clock is ahead of the database server's; negative when it is behind. Half of the round
- * trip is taken for the way there.
- *
- * @param clock milliseconds since the epoch
- * @param monotonic milliseconds since a moment that does not change
+ * Measures by how much a clock is ahead of the database server's; negative when it is behind. Assumes that half of the
+ * round trip passes before the server reads its clock.
  */
-export async function clockSkew(
+export async function measureClockSkew(
   db: Kysely<Schema>,
-  clock: () => number,
-  monotonic: () => number,
-): Promise<number> {
+  clock: () => EpochMillis,
+  monotonic: () => MonotonicMillis,
+): Promise<Millis> {
   const start = monotonic()
   const { rows } = await sql<{ now: number }>`
     select (extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(db)

@@ -1,74 +1,72 @@
 import { Kysely } from 'kysely'
 import type { Config } from '#src/config/config.ts'
-import { DEFAULT_CONNECTIONS, shares } from '#src/runtime/connection-shares.ts'
-import type { Bound } from '#src/runtime/slots.ts'
-import { type Claim, WRITE } from './connection-classes.ts'
+import { connectionShares, DEFAULT_CONNECTIONS } from '#src/runtime/connection-shares.ts'
+import type { KeyLimit } from '#src/runtime/slots.ts'
+import { type ConnectionRequest, WRITE_REQUEST } from './connection-classes.ts'
 import {
   type Connection,
   ConnectionDialect,
   type ConnectionSource,
   type NotificationEvents,
   type NotificationListener,
-  statementNames,
+  statementNamer,
 } from './dialect.ts'
 import { openEmbedded } from './embedded.ts'
 import { postgresConnections } from './postgres.ts'
 import type { Schema } from './schema.ts'
-import { asUnavailable } from './unavailable.ts'
+import { toUnavailable } from './unavailable.ts'
 
-/** Who asks for a list, and until when. */
-export interface ListAsker {
-  /** Whose share of the connections it takes; null for one who is not bounded. */
+/** The caller of a list query. */
+export interface ListCaller {
+  /** The key of the caller's share of the list connections; null for no limit. */
   caller: string | null
   /**
-   * Whether the answer is known to be much work: such questions never occupy all connections for lists, and run in a
-   * read-only transaction whose statements the server itself ends when they take too long.
+   * Whether the query is known to be expensive. Heavy queries never occupy all list connections, and run in a read-only
+   * transaction whose statements the server cancels at a timeout.
    */
   isHeavy: boolean
-  /** Cancels the statements when it aborts. It is asked for when something takes long. */
+  /** Cancels the statements when it aborts. Created only for statements that take long. */
   signal: (() => AbortSignal) | undefined
 }
 
-/** The database as the rest of the program sees it, each part of it with connections of its own. */
+/** The database as the other modules use it, with separate connections for each connection class. */
 export interface Database {
-  /** What writes, and whatever else is short. Transactions and their waiting for locks are limited in time. */
+  /** Writes and other short statements. Transactions and lock waits have timeouts. */
   kysely: Kysely<Schema>
-  /** What a login needs: passwords, counters of attempts, sessions. */
+  /** Statements of logins: passwords, attempt counters, sessions. */
   logins: Kysely<Schema>
-  /** What takes as long as it takes: migrations. */
+  /** Migrations: no timeouts. */
   migrations: Kysely<Schema>
   /**
-   * Runs the statements of a list, one after the other.
+   * Runs the statements of a list sequentially on one connection.
    *
-   * @throws {DatabaseBusy} when too many lists are under way, or the asker gives up
+   * @throws {DatabaseBusy} when too many list queries are running, or the caller disconnects
    */
-  list<T>(asker: ListAsker, work: (db: Kysely<Schema>) => Promise<T>): Promise<T>
+  list<T>(caller: ListCaller, work: (db: Kysely<Schema>) => Promise<T>): Promise<T>
   /**
-   * A statement that finds out who is calling, under a name of its own. Each call runs it with its parameters.
+   * Prepares an identity lookup under its own name. The returned function runs it with parameters.
    *
-   * @throws {DatabaseUnavailable} when the database does not answer
+   * @throws {DatabaseUnavailable} when the database does not respond
    */
   prepare<Row>(name: string, text: string): (parameters: readonly unknown[]) => Promise<Row[]>
-  /** Listens to what is sent by NOTIFY on a channel, by whomever. */
+  /** Listens for NOTIFY on a channel. */
   listen(channel: string, events: NotificationEvents): Promise<NotificationListener>
-  /** Has something done whenever a connection is lost. The returned function ends that. */
-  onLost(act: (error: Error) => void): () => void
-  /** Opens the embedded database, which the first statement does otherwise. */
+  /** Registers a listener for lost connections. The returned function removes it. */
+  onLost(listener: (error: Error) => void): () => void
+  /** Opens the embedded database; otherwise the first statement does. */
   open(): Promise<void>
   close(): Promise<void>
 }
 
 export interface ConnectOptions {
-  /** What the process is called, in the sentence for somebody who finds the embedded database taken. */
+  /** The name of this process in the error that others get while it holds the embedded database. */
   command: string
-  /** Whether to work through the process that holds the embedded database, if one does. */
+  /** Whether to run statements in the process that holds the embedded database, if there is one. */
   share: boolean
   onLostConnection(error: Error): void
 }
 
-/**
- * The database that DATABASE_URL names, or the embedded one in DATA_DIR. Nothing is opened before it is needed.
- */
+/** Returns the database of DATABASE_URL, or the embedded one in DATA_DIR. Connects on first use. */
 export function connectDatabase(
   {
     databaseUrl,
@@ -84,7 +82,7 @@ export function connectDatabase(
 ): Database {
   return databaseOver(
     databaseUrl === null
-      ? lazily(() => openEmbedded({ dataDir, command, share }))
+      ? openLazily(() => openEmbedded({ dataDir, command, share }))
       : {
           ...postgresConnections(databaseUrl, onLostConnection, {
             listenUrl: databaseListenUrl ?? undefined,
@@ -98,30 +96,30 @@ export function connectDatabase(
 }
 
 /**
- * How many statements of lists one caller may have under way, and heavy ones all callers together, as shares of the
- * connections for lists; and how many of them may wait.
+ * Bulkhead of list queries: which share of the list connections one caller may hold, and all heavy queries together,
+ * and how many queries may wait under each of these keys.
  */
-const LIST_BOUND = { share: 0.5, waiting: 20 }
+const LIST_LIMITS = { share: 0.5, maxWaiting: 20 }
 
-/** A {@link Database} over sessions from anywhere. */
+/** Makes a {@link Database} over any source of connections. */
 export function databaseOver(
   source: ConnectionSource & { open(): Promise<void> },
   { connections = DEFAULT_CONNECTIONS }: { connections?: number } = {},
 ): Database {
-  const nameOf = statementNames()
-  const kyselyFor = (claim?: Claim) =>
-    new Kysely<Schema>({ dialect: new ConnectionDialect(source, nameOf, claim) })
-  const holding = Math.max(1, Math.floor(shares(connections).list * LIST_BOUND.share))
-  const bound = (key: string): Bound => ({ key, holding, waiting: LIST_BOUND.waiting })
+  const nameStatement = statementNamer()
+  const kyselyFor = (request?: ConnectionRequest) =>
+    new Kysely<Schema>({ dialect: new ConnectionDialect(source, nameStatement, request) })
+  const maxHeld = Math.max(1, Math.floor(connectionShares(connections).list * LIST_LIMITS.share))
+  const keyLimit = (key: string): KeyLimit => ({ key, maxHeld, maxWaiting: LIST_LIMITS.maxWaiting })
   return {
     kysely: kyselyFor(),
     logins: kyselyFor({ connectionClass: 'login' }),
-    migrations: kyselyFor({ ...WRITE, isPatient: true }),
+    migrations: kyselyFor({ ...WRITE_REQUEST, hasNoDeadline: true }),
     async list({ caller, isHeavy, signal }, work) {
       const session = await source.acquire({
         connectionClass: 'list',
         isReadOnly: isHeavy,
-        bounds: [...(caller === null ? [] : [bound(caller)]), ...(isHeavy ? [bound('heavy')] : [])],
+        keyLimits: [...(caller === null ? [] : [keyLimit(caller)]), ...(isHeavy ? [keyLimit('heavy')] : [])],
         ...(signal && { signal }),
       })
       const held: Connection = {
@@ -130,7 +128,7 @@ export function databaseOver(
       }
       try {
         return await work(
-          new Kysely({ dialect: new ConnectionDialect({ acquire: async () => held }, nameOf) }),
+          new Kysely({ dialect: new ConnectionDialect({ acquire: async () => held }, nameStatement) }),
         )
       } finally {
         await session.release()
@@ -147,13 +145,13 @@ export function databaseOver(
         }
       },
     listen: (channel, events) => source.listen(channel, events),
-    onLost: act => source.onLost?.(act) ?? (() => {}),
+    onLost: listener => source.onLost?.(listener) ?? (() => {}),
     open: source.open,
     close: () => source.close(),
   }
 }
 
-function lazily(open: () => Promise<ConnectionSource>): ConnectionSource & { open(): Promise<void> } {
+function openLazily(open: () => Promise<ConnectionSource>): ConnectionSource & { open(): Promise<void> } {
   let opened: Promise<ConnectionSource> | undefined
   const source = () => {
     opened ??= open()
@@ -163,12 +161,12 @@ function lazily(open: () => Promise<ConnectionSource>): ConnectionSource & { ope
     async open() {
       await source()
     },
-    async acquire(claim) {
-      const session = await (await source()).acquire(claim)
+    async acquire(request) {
+      const session = await (await source()).acquire(request)
       return {
         query: (sql, parameters, name) =>
           session.query(sql, parameters, name).catch(error => {
-            throw asUnavailable(error)
+            throw toUnavailable(error)
           }),
         release: () => session.release(),
       }

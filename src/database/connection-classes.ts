@@ -1,47 +1,47 @@
 import { CONNECTION_CLASSES, type ConnectionClass } from '#src/runtime/connection-shares.ts'
-import { type Bound, type Refusal, type SlotLimits, type SlotRequest, Slots } from '#src/runtime/slots.ts'
+import { type KeyLimit, type Refusal, type SlotLimits, type SlotRequest, Slots } from '#src/runtime/slots.ts'
 import { DatabaseBusy } from './unavailable.ts'
 
-/** What a session is wanted for. */
-export interface Claim {
+/** A request for a connection. */
+export interface ConnectionRequest {
   connectionClass: ConnectionClass
-  /** How many of those who share a key may hold connections of the lane. */
-  bounds?: readonly Bound[]
+  /** Limits on the connections of the class that requests with the same key may hold. */
+  keyLimits?: readonly KeyLimit[]
   /**
-   * Whoever asks gives up when it aborts: what is waiting leaves the queue, what is running is cancelled. It is asked for
-   * when something takes long, since each signal has its cost.
+   * Aborts when the caller no longer waits: a queued request leaves the queue, a running statement is cancelled. Called
+   * only when something takes long, since each signal has a cost.
    */
   signal?: () => AbortSignal
-  /** Whether it is for a read-only transaction whose statements the server itself ends when they take too long. */
+  /** Whether the connection is for a read-only transaction whose statements the server cancels at a timeout. */
   isReadOnly?: boolean
-  /** Whether it may wait and take as long as it likes, as migrations do. */
-  isPatient?: boolean
+  /** Whether waiting and statements have no timeout, as in migrations. */
+  hasNoDeadline?: boolean
 }
 
-/** What is wanted unless told otherwise. */
-export const WRITE: Claim = { connectionClass: 'write' }
+/** The default request. */
+export const WRITE_REQUEST: ConnectionRequest = { connectionClass: 'write' }
 
-/** How many may wait for a connection in each lane, and for how many milliseconds. */
+/** How many requests may wait for a connection of each class, and for how long. */
 const QUEUES: Readonly<Record<ConnectionClass, Omit<SlotLimits, 'slots'>>> = {
-  // Each is the question of up to 250 callers.
-  identity: { waiting: 1_000, waitMs: 3_000 },
-  login: { waiting: 1_000, waitMs: 5_000 },
-  write: { waiting: 1_000, waitMs: 5_000 },
-  list: { waiting: 100, waitMs: 2_000 },
+  // Each request is a batch of up to 250 lookups.
+  identity: { maxWaiting: 1_000, waitMs: 3_000 },
+  login: { maxWaiting: 1_000, waitMs: 5_000 },
+  write: { maxWaiting: 1_000, waitMs: 5_000 },
+  list: { maxWaiting: 100, waitMs: 2_000 },
 }
 
 const REFUSALS: Readonly<Record<Refusal, string>> = {
-  'queue full': 'too many wait already',
+  'queue full': 'too many requests are waiting',
   'waited too long': 'none became free in time',
-  'given up': 'nobody waits for the answer any longer',
+  'given up': 'the caller disconnected',
 }
 
-/** Shares connections out among the lanes. */
+/** Allots connections to the connection classes. */
 export class ConnectionClasses {
   readonly #slots: Slots<ConnectionClass>
 
   /**
-   * @param slots how many connections each lane may hold
+   * @param slots how many connections each connectionClass may hold
    * @param total how many all lanes together may hold
    * @param waitMs how long one may wait, in milliseconds, where that is not the default
    */
@@ -51,25 +51,30 @@ export class ConnectionClasses {
     waitMs: Partial<Record<ConnectionClass, number>> = {},
   ) {
     const limits = Object.fromEntries(
-      CONNECTION_CLASSES.map(lane => [
-        lane,
-        { ...QUEUES[lane], slots: slots[lane], waitMs: waitMs[lane] ?? QUEUES[lane].waitMs },
+      CONNECTION_CLASSES.map(connectionClass => [
+        connectionClass,
+        {
+          ...QUEUES[connectionClass],
+          slots: slots[connectionClass],
+          waitMs: waitMs[connectionClass] ?? QUEUES[connectionClass].waitMs,
+        },
       ]),
     ) as Record<ConnectionClass, SlotLimits>
     this.#slots = new Slots(
       limits,
       total,
-      (refusal, lane) => new DatabaseBusy(`no connection for ${lane}, ${REFUSALS[refusal]}`),
+      (refusal, connectionClass) =>
+        new DatabaseBusy(`no connection for ${connectionClass}, ${REFUSALS[refusal]}`),
     )
   }
 
   /**
-   * Takes the right to a connection.
+   * Takes a connection slot.
    *
-   * @returns a function that gives it back
-   * @throws {DatabaseBusy} when there is none in time
+   * @returns a function that releases the slot
+   * @throws {DatabaseBusy} when no slot becomes free in time
    */
-  take({ connectionClass, ...claim }: Claim): Promise<() => void> {
-    return this.#slots.take({ ...claim, kind: connectionClass } satisfies SlotRequest<ConnectionClass>)
+  take({ connectionClass, ...request }: ConnectionRequest): Promise<() => void> {
+    return this.#slots.take({ ...request, kind: connectionClass } satisfies SlotRequest<ConnectionClass>)
   }
 }

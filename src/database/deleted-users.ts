@@ -1,15 +1,14 @@
 import { type Kysely, sql } from 'kysely'
 import { DAY_MS, millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 import { emailMatches } from './user-keys.ts'
 
 /**
- * Deletes a user, as Laravel does with what may come back: the row stays, and nothing of it opens anything any more.
- * Sessions, remembered devices and external profiles go at once.
- *
- * @param now milliseconds since the epoch
+ * Soft-deletes a user, as Laravel does: the row stays and all of the user's credentials stop working. Sessions,
+ * remembered devices, external profiles and a pending e-mail change are deleted at once.
  */
-export async function deleteUser(db: Kysely<Schema>, userId: number, now: number): Promise<void> {
+export async function deleteUser(db: Kysely<Schema>, userId: number, now: EpochMillis): Promise<void> {
   await sql`
     with deleted as (
       update users set deleted_at = ${millisToTimestamp(now)}::timestamp
@@ -24,17 +23,20 @@ export async function deleteUser(db: Kysely<Schema>, userId: number, now: number
     delete from sessions where user_id = (select id from deleted)`.execute(db)
 }
 
-/** How long a user that was deleted can be brought back, in milliseconds. */
-export const DELETED_MS = 30 * DAY_MS
+/** How long a deleted user can be restored. */
+export const RESTORABLE_MS: Millis = 30 * DAY_MS
 
 /**
- * Brings a deleted user back, found by e-mail address as `findUserByEmail` finds. What was deleted with the user
- * stays deleted.
+ * Restores a deleted user, found by e-mail address as `findUserByEmail` does. Rows that were deleted with the user stay
+ * deleted.
  *
- * @param now milliseconds since the epoch
- * @returns the user's id; null if no such user was deleted
+ * @returns the user's id; null if no deleted user matches
  */
-export async function restoreUser(db: Kysely<Schema>, email: string, now: number): Promise<number | null> {
+export async function restoreUser(
+  db: Kysely<Schema>,
+  email: string,
+  now: EpochMillis,
+): Promise<number | null> {
   const matches = emailMatches(email)
   if (matches === null) return null
   const user = await db
@@ -56,27 +58,26 @@ export async function restoreUser(db: Kysely<Schema>, email: string, now: number
 }
 
 /**
- * Deletes the users that were deleted before a moment for good, with their tokens and with what they have been given.
+ * Purges the users that were soft-deleted before a time, with their tokens and grants.
  *
- * @param before milliseconds since the epoch
- * @param types the class names that mean a user
+ * @param types the `model_type` values of users
  */
 export async function pruneUsers(
   db: Kysely<Schema>,
-  before: number,
+  before: EpochMillis,
   types: readonly string[],
 ): Promise<number> {
   const ended = millisToTimestamp(before)
   let total = 0
   for (;;) {
     const deleted = await db.transaction().execute(async transaction => {
-      // Locked, so that nobody is brought back meanwhile, and left to whoever is at it already.
+      // The lock prevents a concurrent restore. `skip locked` leaves rows to another instance's pruning.
       const { rows } = await sql<{ id: number }>`
         select id from users where deleted_at < ${ended}::timestamp
-        limit ${PRUNED_AT_ONCE} for update skip locked`.execute(transaction)
+        limit ${PRUNE_BATCH} for update skip locked`.execute(transaction)
       const ids = rows.map(({ id }) => id)
       if (ids.length === 0) return 0
-      for (const [table, type, key] of HOLDINGS) {
+      for (const [table, type, key] of POLYMORPHIC_TABLES) {
         await sql`
           delete from ${sql.table(table)}
           where ${sql.ref(type)} = any(${types}::text[]) and ${sql.ref(key)} = any(${ids}::bigint[])`.execute(
@@ -87,14 +88,14 @@ export async function pruneUsers(
       return ids.length
     })
     total += deleted
-    if (deleted < PRUNED_AT_ONCE) return total
+    if (deleted < PRUNE_BATCH) return total
   }
 }
 
-const PRUNED_AT_ONCE = 500
+const PRUNE_BATCH = 500
 
-/** What belongs to users by a class name and an id, which no foreign key follows. */
-const HOLDINGS = [
+/** Polymorphic tables (class name and id), which no foreign key cascades to. */
+const POLYMORPHIC_TABLES = [
   ['personal_access_tokens', 'tokenable_type', 'tokenable_id'],
   ['model_has_roles', 'model_type', 'model_id'],
   ['model_has_permissions', 'model_type', 'model_id'],

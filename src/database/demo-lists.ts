@@ -1,14 +1,14 @@
 import type { Transaction } from 'kysely'
 import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
 import { DAY_MS, HOUR_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { type DemoUser, UNLISTED } from './demo-users.ts'
-import type { Pair } from './demo-wiki.ts'
+import type { EntryVideo } from './demo-wiki.ts'
 import type { Schema } from './schema.ts'
 
-/** How the demo is made. */
+/** How the demo data is generated. */
 export interface DemoOptions {
-  /** Milliseconds since the epoch. */
-  now: number
+  now: EpochMillis
   random: (size: number) => Buffer
   hashRounds: number
   salt: string
@@ -16,12 +16,12 @@ export interface DemoOptions {
   tokenPrefix: string
 }
 
-/** Playlists with their tracks. */
+/** Adds a demo user's playlists and tracks. */
 export async function addPlaylists(
   db: Transaction<Schema>,
   userId: number,
   { playlists }: DemoUser,
-  pairs: readonly Pair[],
+  pairs: readonly EntryVideo[],
   { now, salt, random }: DemoOptions,
 ) {
   const hashids = hashidEncoder(salt)
@@ -77,7 +77,7 @@ export async function addPlaylists(
   }
 }
 
-/** External profiles with their entries, and the notifications that their synchronisation left. */
+/** Adds a demo user's external profiles with their entries, and the notifications of their synchronisation. */
 export async function addProfiles(
   db: Transaction<Schema>,
   userId: number,
@@ -139,13 +139,13 @@ export async function addProfiles(
       ...Array.from({ length: notifications }, (_, index) =>
         notification('App\\Notifications\\ExternalProfileSyncedNotification', index),
       ),
-      // The panel's own, in the same table: nothing that the API shows.
+      // A notification of the panel, in the same table: the API does not show it.
       notification('Filament\\Notifications\\DatabaseNotification', 0),
     ])
     .execute()
 }
 
-/** A random UUID (RFC 9562 §5.4). */
+/** Returns a random UUID (RFC 9562 §5.4). */
 function uuid(random: (size: number) => Buffer): string {
   const bytes = Buffer.from(random(16))
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40

@@ -1,8 +1,8 @@
-/** How playlists and profiles are seen, as their columns have it. */
+/** The values of the `visibility` columns. */
 export const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2]
 const [MY_ANIME_LIST, ANI_LIST, KITSU] = [0, 1, 2]
 
-/** A user of the demo, with how much of everything the user has. */
+/** A user of the demo data. */
 export interface DemoUser {
   name: string
   email: string
@@ -13,7 +13,7 @@ export interface DemoUser {
   notifications: number
 }
 
-/** The users of the demo: the first is the one whose password is told. */
+/** The users of the demo data: the first is the one whose password is printed. */
 export const USERS: DemoUser[] = [
   {
     name: 'demo',
@@ -31,7 +31,7 @@ export const USERS: DemoUser[] = [
       { name: 'Running', description: '160 bpm and up.', visibility: PUBLIC, tracks: 15 },
       {
         name: 'Karaoke, the safe ones',
-        description: 'Everybody knows these.',
+        description: 'The ones that always work.',
         visibility: UNLISTED,
         tracks: 9,
       },

@@ -1,8 +1,8 @@
 import type { Transaction } from 'kysely'
 import type { Schema } from './schema.ts'
 
-/** An entry and one of its videos, which a track can show. */
-export interface Pair {
+/** An entry and one of its videos: the content of a track. */
+export interface EntryVideo {
   entry_id: number
   video_id: number
 }
@@ -26,7 +26,7 @@ const ANIME = [
   { title: 'Postcards from the Kuroshio', year: 2020, season: SPRING, format: TV },
 ]
 
-/** Each anime has as many themes. */
+/** The themes that each anime has. */
 const THEMES = [
   { slug: 'OP1', type: OPENING, sequence: 1 },
   { slug: 'ED1', type: ENDING, sequence: 1 },
@@ -41,14 +41,18 @@ const ARTISTS = ['Mizuiro Parade', 'Kanade Ooi', 'the half-past fives', 'Rin & t
 const slugOf = (name: string) => name.toLowerCase().replace(/[^a-z0-9]+/g, '_')
 const fileOf = (name: string) => name.replace(/[^A-Za-z0-9]+/g, '')
 
-/** Adds anime with their themes, songs, covers and videos, and returns what tracks can show. */
-export async function addWiki(db: Transaction<Schema>): Promise<Pair[]> {
+/**
+ * Adds anime with their themes, songs, covers and videos.
+ *
+ * @returns the entries and videos that tracks can show
+ */
+export async function addWiki(db: Transaction<Schema>): Promise<EntryVideo[]> {
   const artists = await db
     .insertInto('artists')
     .values(ARTISTS.map(name => ({ name, slug: slugOf(name) })))
     .returning('artist_id')
     .execute()
-  const pairs: Pair[] = []
+  const pairs: EntryVideo[] = []
   for (const [index, anime] of ANIME.entries()) {
     const slug = slugOf(anime.title)
     const { anime_id } = await db
@@ -79,7 +83,7 @@ async function addTheme(
   db: Transaction<Schema>,
   theme: { slug: string; type: number; sequence: number; anime_id: number },
   { title, year, number, artist }: { title: string; year: number; number: number; artist: number },
-): Promise<Pair[]> {
+): Promise<EntryVideo[]> {
   const { song_id } = await db
     .insertInto('songs')
     .values({

@@ -11,29 +11,31 @@ import { insertToken } from './tokens.ts'
 import { inTransaction } from './transaction.ts'
 import { findUserByEmail, insertUser } from './users.ts'
 
-/** How to get in as the demo user. */
-export interface DemoAccess {
+/** The demo user's credentials. */
+export interface DemoCredentials {
   email: string
   password: string
   token: PlainToken
 }
 
 /**
- * Adds a handful of users with playlists, profiles and notifications, all or nothing. The passwords are
- * random: that of the demo user is returned, and nobody knows the others'. Null when they are there already.
+ * Adds demo users with playlists, profiles and notifications, in one transaction. Passwords are random: only the demo
+ * user's is returned, the others are not known.
+ *
+ * @returns null when the demo data already exists
  */
-export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promise<DemoAccess | null> {
+export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promise<DemoCredentials | null> {
   const { now, random, hashRounds, userTypes } = options
   const [demo] = USERS as [DemoUser]
   if ((await findUserByEmail(db, demo.email)) !== null) return null
 
   const password = random(12).toString('base64url')
   const hash = await hashPassword(password, hashRounds)
-  const nobodysHash = await hashPassword(random(24).toString('base64url'), hashRounds)
+  const unknownPasswordHash = await hashPassword(random(24).toString('base64url'), hashRounds)
   const secret = mintSecret(options.tokenPrefix, random)
 
   return inTransaction(db, async transaction => {
-    // Two who seed at once wait here for each other.
+    // Concurrent calls wait here.
     await sql`lock table users in share row exclusive mode`.execute(transaction)
     if ((await findUserByEmail(transaction, demo.email)) !== null) return null
     const pairs = await addWiki(transaction)
@@ -44,7 +46,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
         name,
         email,
         verified,
-        password: user === demo ? hash : nobodysHash,
+        password: user === demo ? hash : unknownPasswordHash,
         now: now - 90 * DAY_MS,
       })
       if (user === demo) demoId = userId

@@ -3,12 +3,13 @@ import {
   DEVICE_LIFETIME_MS,
   type DeviceFailure,
   type DeviceToken,
-  judgeDevice,
   type StoredDevice,
   type ValidatorDigest,
+  validateDeviceToken,
 } from '#src/auth/device.ts'
 import type { PasswordStamp, Session, SessionDigest, SessionId } from '#src/auth/session.ts'
 import { MINUTE_MS, millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { lockUser } from './authority.ts'
 import { type Browser, browserColumns } from './browsers.ts'
 import { PASSWORD_STAMP } from './identity-columns.ts'
@@ -17,11 +18,7 @@ import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { endSessionsOfDevice, replaceSession } from './sessions.ts'
 
-/**
- * Remembers the browser in which a user has logged in.
- *
- * @param device.now milliseconds since the epoch
- */
+/** Remembers the browser in which a user logged in. */
 export async function rememberDevice(
   db: Kysely<Schema>,
   {
@@ -30,7 +27,7 @@ export async function rememberDevice(
     password,
     browser,
     now,
-  }: { token: DeviceToken; userId: number; password: PasswordStamp; browser: Browser; now: number },
+  }: { token: DeviceToken; userId: number; password: PasswordStamp; browser: Browser; now: EpochMillis },
 ): Promise<void> {
   await db
     .insertInto('remembered_devices')
@@ -50,31 +47,31 @@ export async function rememberDevice(
     .execute()
 }
 
-/** What a device's token leads to. */
+/** The outcome of recognizing a device by its token. */
 export type RecognizedDevice =
-  /** A new session of its user. The next token counts from now on. */
-  | { isRight: true; outcome: 'started'; userId: number; session: Session; expiresAt: number }
-  /** The session that a request sent at the same time has begun, unless that is over again. */
+  /** A new session of its user. From now on the next token is valid. */
+  | { isRight: true; outcome: 'started'; userId: number; session: Session; expiresAt: EpochMillis }
+  /** The session that a concurrent request started, unless that has ended. */
   | { isRight: true; outcome: 'joined'; sessionId: SessionId }
-  /** None: the device has begun too many of them, its user may not log in, or the browser has newer cookies. */
-  | { isRight: true; outcome: 'none'; expiresAt: number | null }
+  /** No session: the device started too many, its user may not log in, or the browser has newer cookies. */
+  | { isRight: true; outcome: 'none'; expiresAt: EpochMillis | null }
   | { isRight: false; failure: DeviceFailure; userId: number | null }
 
-/** As many sessions a minute as a browser can need whose cookies are lost on the way, and too few to fill a table with. */
-const SESSIONS_A_MINUTE = 20
+/** As many sessions per minute as a browser needs whose cookies get lost on the way, and too few to fill a table. */
+const MAX_SESSIONS_PER_MINUTE = 20
 
 /**
- * Recognises a device by its token, gives it the next one, and begins a session, in one transaction under its user's
- * lock. Requests that come at the same time, to whichever instance, wait here for each other and get that one session. A
- * device that was stolen, or is worth nothing, is forgotten, and the sessions that it began end.
+ * Recognizes a device by its token, rotates the token and starts a session, in one transaction under the user's lock.
+ * Concurrent requests, on any instance, serialize here and share that session. A stolen or invalid device is forgotten,
+ * and the sessions that it started end.
  *
- * @param use.next the token that is to count from now on
- * @param use.sessionIdOf the id of the session that begins with a rotation to a validator
- * @param use.old the session that the request came with, if any
- * @param use.address under which the login is remembered
- * @param use.mayLogIn whether a user may log in, by what the transaction sees
- * @param use.joinsOnly whether the browser may have newer cookies than these: then nothing begins and nothing is forgotten
- * @param use.now milliseconds since the epoch
+ * @param use.next the token to rotate to
+ * @param use.sessionIdOf derives the id of the session that starts with a rotation from the new validator
+ * @param use.old the session of the request, if any
+ * @param use.address recorded as the address of the login
+ * @param use.mayLogIn whether the user may log in, read in the transaction
+ * @param use.joinsOnly whether the browser may already have newer cookies: then no session starts and no device is
+ *   forgotten
  */
 export async function recognizeDevice(
   db: Kysely<Schema>,
@@ -96,12 +93,12 @@ export async function recognizeDevice(
     address: string
     mayLogIn(transaction: Transaction<Schema>, userId: number): Promise<boolean>
     joinsOnly: boolean
-    now: number
+    now: EpochMillis
   },
 ): Promise<RecognizedDevice> {
   return db.transaction().execute(async transaction => {
     const stored = await findDevice(transaction, token.selector)
-    const verdict = judgeDevice(token, stored, now)
+    const verdict = validateDeviceToken(token, stored, now)
     if (stored === null || (verdict !== 'current' && verdict !== 'parallel' && verdict !== 'undelivered')) {
       if (stored !== null && !joinsOnly) await dropDevice(transaction, token.selector, stored.userId)
       return { isRight: false, failure: verdict as DeviceFailure, userId: stored?.userId ?? null }
@@ -125,9 +122,12 @@ export async function recognizeDevice(
       .where('selector', '=', token.selector)
       .execute()
     const { selector } = token
-    // If the answer with the other token went to somebody else, so did its session.
+    // If the response with the other token went to an attacker, so did its session.
     if (verdict === 'undelivered') await endSessionsOfDevice(transaction, { userId, selector })
-    if ((await countBegun(transaction, { userId, selector, since: now - MINUTE_MS })) >= SESSIONS_A_MINUTE) {
+    if (
+      (await countSessionsOfDevice(transaction, { userId, selector, since: now - MINUTE_MS })) >=
+      MAX_SESSIONS_PER_MINUTE
+    ) {
       return { isRight: true, outcome: 'none', expiresAt }
     }
     await noteLogin(transaction, userId, address, now)
@@ -142,7 +142,7 @@ export async function recognizeDevice(
   })
 }
 
-/** Stores that a browser has shown the token that it was given: whoever comes with the one before has stolen it. */
+/** Records that a browser has presented its current token: from then on the previous token indicates theft. */
 export async function acknowledgeDevice(
   db: Kysely<Schema>,
   token: DeviceToken,
@@ -160,16 +160,16 @@ export async function acknowledgeDevice(
   })
 }
 
-/** Forgets a device and ends the sessions that it began. */
+/** Forgets a device and ends the sessions that it started. */
 async function dropDevice(transaction: Transaction<Schema>, selector: string, userId: number) {
   await transaction.deleteFrom('remembered_devices').where('selector', '=', selector).execute()
   await endSessionsOfDevice(transaction, { userId, selector })
 }
 
-/** How many sessions a device has begun since a moment, in milliseconds since the epoch. */
-async function countBegun(
+/** Counts the sessions that a device has started since a time. */
+async function countSessionsOfDevice(
   transaction: Transaction<Schema>,
-  { userId, selector, since }: { userId: number; selector: string; since: number },
+  { userId, selector, since }: { userId: number; selector: string; since: EpochMillis },
 ): Promise<number> {
   const { rows } = await sql<{ count: number }>`
     select count(*)::int as count from sessions
@@ -178,7 +178,7 @@ async function countBegun(
   return rows[0]?.count ?? 0
 }
 
-/** The id of the user whom a device logs in; null for a device that there is not. */
+/** Returns the id of the user whom a device logs in; null for an unknown device. */
 export async function findDeviceOwner(db: Kysely<Schema>, selector: string): Promise<number | null> {
   const row = await db
     .selectFrom('remembered_devices')
@@ -188,12 +188,12 @@ export async function findDeviceOwner(db: Kysely<Schema>, selector: string): Pro
   return row?.user_id ?? null
 }
 
-/** Locks a device and its user, in the order of all who change either, and reads both. */
+/** Locks a device's user and then the device, in the same order as all other writers, and reads both. */
 async function findDevice(transaction: Transaction<Schema>, selector: string): Promise<StoredDevice | null> {
   const owner = await findDeviceOwner(transaction, selector)
   if (owner === null) return null
   await lockUser(transaction, owner)
-  // By a statement of its own: READ COMMITTED shows what was waited for only to the next one.
+  // A separate statement: at READ COMMITTED only a later statement sees the row that this one waited for.
   await transaction
     .selectFrom('remembered_devices')
     .select('selector')
@@ -231,8 +231,8 @@ async function findDevice(transaction: Transaction<Schema>, selector: string): P
 }
 
 /**
- * Forgets a device that proves itself, whatever else it may be worth, and ends the sessions that it began, but for one
- * that its own request replaces. The caller holds the lock of its user, if it knows one.
+ * Forgets a device if the token is its current or previous one, valid for a login or not, and ends the sessions that it
+ * started, except the one that the request replaces. The caller holds the user's lock, if the user is known.
  */
 export async function forgetDevice(
   transaction: Transaction<Schema>,
@@ -250,7 +250,7 @@ export async function forgetDevice(
   await endSessionsOfDevice(transaction, { userId: forgotten.user_id, selector: token.selector, except })
 }
 
-/** Forgets the devices that are remembered no longer; `now` in milliseconds since the epoch. */
-export async function pruneDevices(db: Kysely<Schema>, now: number): Promise<number> {
+/** Deletes expired devices. */
+export async function pruneDevices(db: Kysely<Schema>, now: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'remembered_devices', sql`expires_at < ${millisToSeconds(now)}::timestamp`)
 }

@@ -10,9 +10,9 @@ import {
   type QueryResult,
 } from 'kysely'
 import { LRUCache } from 'lru-cache'
-import type { Claim } from './connection-classes.ts'
+import type { ConnectionRequest } from './connection-classes.ts'
 
-/** The answer to one statement. `affected` counts the rows that an insert, update or delete touched. */
+/** The result of one statement. `affected` counts the rows of an insert, update or delete. */
 export interface StatementResult {
   rows: Record<string, unknown>[]
   affected: number
@@ -20,72 +20,72 @@ export interface StatementResult {
 
 /** One PostgreSQL session, held by one caller at a time. */
 export interface Connection {
-  /** @param name under which the server keeps the statement prepared, where it can */
+  /** @param name under which the server keeps the statement prepared, if supported */
   query(sql: string, parameters: readonly unknown[], name?: string): Promise<StatementResult>
   release(): Promise<void>
 }
 
-/** What a connection that listens tells. */
+/** Events of a listening connection. */
 export interface NotificationEvents {
   /** A message on the channel. */
   message(payload: string): void
-  /** The connection is gone, and whatever is sent from now on is missed. Not called after `close`. */
+  /** The connection was lost; notifications from now on are missed. Not called after `close`. */
   lost(error: Error): void
 }
 
 /** A connection that listens. */
 export interface NotificationListener {
   /**
-   * Goes to the database and back. Every message whose transaction was committed before the call has been told of
-   * when it returns.
+   * Performs a round trip. Every notification whose transaction committed before the call was delivered when it
+   * returns.
    *
-   * @throws when there is no answer in time; the connection is lost then
+   * @throws {DatabaseUnavailable} when there is no response in time; the connection is lost then
    */
   roundTrip(): Promise<void>
   close(): Promise<void>
 }
 
-/** Where sessions come from: a database in this process, or one that another process holds. */
+/** A source of sessions: the database of this process, or one that another process holds. */
 export interface ConnectionSource {
-  /** What begins a transaction: `begin`, unless told otherwise. */
+  /** The statement that begins a transaction; `begin` by default. */
   readonly beginText?: string
   /**
-   * Takes a session. That of a list is for reading.
+   * Acquires a session. Sessions of class `list` are for reading.
    *
-   * @param claim what it is for: to write, unless told otherwise
-   * @throws {DatabaseUnavailable} when there is none in time
+   * @param request defaults to a write
+   * @throws {DatabaseUnavailable} when none is available in time
    */
-  acquire(claim?: Claim): Promise<Connection>
-  /** Has something done whenever a session is lost. The returned function ends that. */
-  onLost?(act: (error: Error) => void): () => void
-  /** Listens to what is sent by NOTIFY on a channel, by whomever. */
+  acquire(request?: ConnectionRequest): Promise<Connection>
+  /** Registers a listener for lost sessions. The returned function removes it. */
+  onLost?(listener: (error: Error) => void): () => void
+  /** Listens for NOTIFY on a channel. */
   listen(channel: string, events: NotificationEvents): Promise<NotificationListener>
   close(): Promise<void>
 }
 
-/** What a dialect needs of a {@link ConnectionSource}. */
+/** What the dialect needs of a {@link ConnectionSource}. */
 type Acquirable = Pick<ConnectionSource, 'acquire' | 'beginText'>
 
-/** Gives a name to the statements that deserve one. */
-export type NameOf = (text: string) => string | undefined
+/** Returns the name under which to prepare a statement; undefined for rare statements. */
+export type NameStatement = (text: string) => string | undefined
 
 /**
- * A Kysely dialect over a {@link ConnectionSource}: PostgreSQL's SQL, whoever runs it. Dialects over the same sessions
- * share what names their statements, since a session knows each name once.
+ * A Kysely dialect over a {@link ConnectionSource}, with PostgreSQL's SQL. Dialects over the same sessions share the
+ * function that names statements, since a session knows each name once.
  */
 export class ConnectionDialect implements Dialect {
   readonly #source: Acquirable
-  readonly #nameOf: NameOf
-  readonly #claim: Claim | undefined
+  readonly #nameStatement: NameStatement
+  readonly #request: ConnectionRequest | undefined
 
-  constructor(source: Acquirable, nameOf: NameOf, claim?: Claim) {
+  constructor(source: Acquirable, nameStatement: NameStatement, request?: ConnectionRequest) {
     this.#source = source
-    this.#nameOf = nameOf
-    this.#claim = claim
+    this.#nameStatement = nameStatement
+    this.#request = request
   }
 
   createDriver(): Driver {
-    return new ConnectionDriver(this.#source, this.#nameOf, this.#claim)
+    return new ConnectionDriver(this.#source, this.#nameStatement, this.#request)
   }
 
   createQueryCompiler() {
@@ -101,23 +101,25 @@ export class ConnectionDialect implements Dialect {
   }
 }
 
-/** How many statements get a name, and after how many times. The server keeps a plan of each in every session. */
-const NAMED = 50
-const TIMES = 5
+/**
+ * How many statements are prepared, and after how many executions. The server keeps a plan of each in every session.
+ */
+const MAX_NAMED = 50
+const EXECUTIONS_BEFORE_NAMING = 5
 
-/** How many texts are counted that have no name. */
-const COUNTED = 500
+/** How many statements without a name are counted. */
+const MAX_COUNTED = 500
 
-/** Gives names to the statements that come again and again, so that the server reads and plans them once. */
-export function statementNames(): NameOf {
+/** Makes a {@link NameStatement} that names frequent statements, so that the server parses and plans them once. */
+export function statementNamer(): NameStatement {
   const names = new Map<string, string>()
-  const counts = new LRUCache<string, number>({ max: COUNTED })
+  const counts = new LRUCache<string, number>({ max: MAX_COUNTED })
   return text => {
     const known = names.get(text)
-    if (known !== undefined || names.size === NAMED) return known
+    if (known !== undefined || names.size === MAX_NAMED) return known
     const count = (counts.get(text) ?? 0) + 1
     counts.set(text, count)
-    if (count < TIMES) return undefined
+    if (count < EXECUTIONS_BEFORE_NAMING) return undefined
     const name = `statement_${names.size}`
     names.set(text, name)
     counts.delete(text)
@@ -127,24 +129,24 @@ export function statementNames(): NameOf {
 
 class ConnectionDriver implements Driver {
   readonly #source: Acquirable
-  readonly #nameOf: NameOf
-  readonly #claim: Claim | undefined
+  readonly #nameStatement: NameStatement
+  readonly #request: ConnectionRequest | undefined
 
-  constructor(source: Acquirable, nameOf: NameOf, claim: Claim | undefined) {
+  constructor(source: Acquirable, nameStatement: NameStatement, request: ConnectionRequest | undefined) {
     this.#source = source
-    this.#nameOf = nameOf
-    this.#claim = claim
+    this.#nameStatement = nameStatement
+    this.#request = request
   }
 
   async init() {}
 
   async acquireConnection() {
-    return new KyselyConnection(await this.#source.acquire(this.#claim), this.#nameOf)
+    return new KyselyConnection(await this.#source.acquire(this.#request), this.#nameStatement)
   }
 
   async beginTransaction(connection: KyselyConnection) {
     const { beginText = 'begin' } = this.#source
-    await connection.executeQuery(CompiledQuery.raw(this.#claim?.isPatient ? 'begin' : beginText))
+    await connection.executeQuery(CompiledQuery.raw(this.#request?.hasNoDeadline ? 'begin' : beginText))
   }
 
   async commitTransaction(connection: KyselyConnection) {
@@ -152,7 +154,7 @@ class ConnectionDriver implements Driver {
   }
 
   async rollbackTransaction(connection: KyselyConnection) {
-    // Where it fails, the connection is closed, which ends the transaction as well: the first error is what counts.
+    // If it fails, the connection is closed, which ends the transaction too. The original error is the relevant one.
     await connection.executeQuery(CompiledQuery.raw('rollback')).catch(() => {})
   }
 
@@ -160,22 +162,22 @@ class ConnectionDriver implements Driver {
     await connection.release()
   }
 
-  // Several dialects share the sessions: they are closed where they come from.
+  // Several dialects share the sessions: the source closes them.
   async destroy() {}
 }
 
 class KyselyConnection implements DatabaseConnection {
   readonly #session: Connection
-  readonly #nameOf: NameOf
+  readonly #nameStatement: NameStatement
 
-  constructor(session: Connection, nameOf: NameOf) {
+  constructor(session: Connection, nameStatement: NameStatement) {
     this.#session = session
-    this.#nameOf = nameOf
+    this.#nameStatement = nameStatement
   }
 
   async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
-    // Without parameters there may be several statements in one text.
-    const name = parameters.length === 0 ? undefined : this.#nameOf(sql)
+    // A text without parameters may contain several statements.
+    const name = parameters.length === 0 ? undefined : this.#nameStatement(sql)
     const { rows, affected } = await this.#session.query(sql, parameters, name)
     return { rows: rows as R[], numAffectedRows: BigInt(affected) }
   }

@@ -3,6 +3,7 @@ import { emailKey } from '#src/auth/email.ts'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { REVERT_MS, type RevertDigest } from '#src/auth/revert-token.ts'
 import { DAY_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { noteEmailChange } from './changed-emails.ts'
 import { storeResetToken } from './password-resets.ts'
 import { changePassword } from './passwords.ts'
@@ -10,23 +11,23 @@ import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import { removeSecondFactor } from './second-factors.ts'
 import { inTransaction } from './transaction.ts'
-import { asTaken, claimNames, storeKeys } from './user-keys.ts'
+import { reserveNames, storeUserKeys, toUserExists } from './user-keys.ts'
 import type { Account } from './users.ts'
 
-/** Milliseconds for which an address waits for its confirmation. Its links last an hour each. */
-const PENDING_MS = 7 * DAY_MS
+/** How long a new address waits for confirmation. Its links expire after an hour each. */
+const PENDING_MS: Millis = 7 * DAY_MS
 
 /**
- * Keeps an address that becomes a user's once its mail's link is opened, in the place of one that waits already. Whether
- * there was a second factor is what the first wish found: a later one cannot make a thief's second factor the owner's.
+ * Stores an address that becomes the user's once the link in its mail is opened, replacing an earlier pending one.
+ * `hadSecondFactor` is kept from the first request: a later one cannot turn an attacker's second factor into the
+ * owner's.
  *
  * @param change.hadSecondFactor whether the user has a confirmed second factor
- * @param change.now milliseconds since the epoch
  */
-export async function keepPendingEmail(
+export async function storePendingEmail(
   transaction: Transaction<Schema>,
   userId: number,
-  { email, hadSecondFactor, now }: { email: string; hadSecondFactor: boolean; now: number },
+  { email, hadSecondFactor, now }: { email: string; hadSecondFactor: boolean; now: EpochMillis },
 ): Promise<void> {
   const pending = { email, requested_at: millisToSeconds(now) }
   await transaction
@@ -36,16 +37,16 @@ export async function keepPendingEmail(
     .execute()
 }
 
-/** Drops the address that waits for a user's confirmation, if there is one. */
-export async function dropPendingEmail(db: Kysely<Schema>, userId: number): Promise<void> {
+/** Deletes the address that waits for a user's confirmation, if there is one. */
+export async function deletePendingEmail(db: Kysely<Schema>, userId: number): Promise<void> {
   await db.deleteFrom('pending_email_changes').where('user_id', '=', userId).execute()
 }
 
-/** The address that waits for a user's confirmation; null for none. `now` in milliseconds since the epoch. */
+/** Returns the address that waits for a user's confirmation; null if there is none. */
 export async function findPendingEmail(
   db: Kysely<Schema>,
   userId: number,
-  now: number,
+  now: EpochMillis,
 ): Promise<string | null> {
   const row = await db
     .selectFrom('pending_email_changes')
@@ -57,22 +58,20 @@ export async function findPendingEmail(
 }
 
 /**
- * Makes the address that waits for a user's confirmation the user's own. The old one can be brought back for seven days,
- * and nobody else gets it meanwhile. An address that could be brought back by its mail is brought back by this as well:
- * then all changes since are over, and none of the addresses since can take it away again. The caller holds the user's
- * lock.
+ * Makes the pending address the user's own. The old address can be restored for seven days and is reserved until then.
  *
- * @param change.email the address that was confirmed
- * @param change.token the digest of the token that brings the old one back
- * @param change.now milliseconds since the epoch
- * @returns the user as it was before, and whether the old address can be brought back; null if the new one does not wait
- *   any more
- * @throws {UserExists} when the address is another user's by now, or reserved for one
+ * If the confirmed address could itself be restored by a revert mail, this restores it: all later changes and their
+ * revert tokens are dropped, so none of the later addresses can take it away again. The caller holds the user's lock.
+ *
+ * @param change.email the confirmed address
+ * @param change.token the digest of the token that reverts the change
+ * @returns the user before the change, and whether it can be reverted; null if the address is not pending
+ * @throws {UserExists} when the address is another user's, or reserved for one
  */
 export async function confirmPendingEmail(
   transaction: Transaction<Schema>,
   userId: number,
-  { email, token, now }: { email: string; token: RevertDigest; now: number },
+  { email, token, now }: { email: string; token: RevertDigest; now: EpochMillis },
 ): Promise<{ before: Account; canRevert: boolean } | null> {
   const at = millisToSeconds(now)
   const key = emailKey(email)
@@ -89,7 +88,7 @@ export async function confirmPendingEmail(
     .select(['id', 'name', 'email'])
     .where('id', '=', userId)
     .executeTakeFirstOrThrow()
-  const wayBack = await transaction
+  const revertible = await transaction
     .selectFrom('email_reverts')
     .select('id')
     .where('user_id', '=', userId)
@@ -98,8 +97,8 @@ export async function confirmPendingEmail(
     .orderBy('id')
     .limit(1)
     .executeTakeFirst()
-  if (wayBack !== undefined) await dropReverts(transaction, userId, wayBack.id)
-  const canRevert = wayBack === undefined && emailKey(before.email) !== key
+  if (revertible !== undefined) await deleteReverts(transaction, userId, revertible.id)
+  const canRevert = revertible === undefined && emailKey(before.email) !== key
   if (canRevert) {
     await transaction
       .insertInto('email_reverts')
@@ -114,21 +113,21 @@ export async function confirmPendingEmail(
       })
       .execute()
   }
-  await claimNames(transaction, { name: null, email }, userId, now)
+  await reserveNames(transaction, { name: null, email }, userId, now)
   await setEmail(transaction, before, { email, now })
   await transaction.deleteFrom('password_reset_tokens').where('email', 'in', [before.email, email]).execute()
   return { before, canRevert }
 }
 
-/** Forgets a change of a user's address and all that came after it: those addresses must not bring themselves back. */
-const dropReverts = (transaction: Transaction<Schema>, userId: number, from: number) =>
+/** Deletes a change and all later ones, so that their addresses cannot restore themselves. */
+const deleteReverts = (transaction: Transaction<Schema>, userId: number, from: number) =>
   transaction.deleteFrom('email_reverts').where('user_id', '=', userId).where('id', '>=', from).execute()
 
-/** Gives a user a verified address. @throws {UserExists} when it is another user's */
+/** Sets a user's address as verified. @throws {UserExists} when it is another user's */
 async function setEmail(
   transaction: Transaction<Schema>,
   { id: userId, name }: Pick<Account, 'id' | 'name'>,
-  { email, now }: { email: string; now: number },
+  { email, now }: { email: string; now: EpochMillis },
 ): Promise<void> {
   try {
     await transaction
@@ -142,9 +141,9 @@ async function setEmail(
       .where('id', '=', userId)
       .execute()
   } catch (error) {
-    throw asTaken(error)
+    throw toUserExists(error)
   }
-  await storeKeys(transaction, { id: userId, name, email })
+  await storeUserKeys(transaction, { id: userId, name, email })
   await noteEmailChange(transaction, userId, now)
 }
 
@@ -157,13 +156,13 @@ export interface EmailRevert {
 }
 
 /**
- * The change that a token reverts; null when there is none any more. An account that was deleted after the change, perhaps
- * by a thief, comes back with its address; one that was deleted before stays deleted.
+ * Returns the change that a token reverts; null for an invalid token. An account that was deleted after the change,
+ * perhaps by an attacker, is restored with its address; one that was deleted before stays deleted.
  */
 export async function findEmailRevert(
   db: Kysely<Schema>,
   token: RevertDigest,
-  now: number,
+  now: EpochMillis,
 ): Promise<EmailRevert | null> {
   const row = await db
     .selectFrom('email_reverts')
@@ -177,15 +176,14 @@ export async function findEmailRevert(
 }
 
 /**
- * Brings a user's old address back, as verified, and takes away all that may be in a thief's hands since: sessions,
- * remembered devices, the password, later changes of the address with their ways back, a second factor where there was
- * none when the change was asked for, and tokens if that is wanted. A reset token for the old address is stored.
+ * Restores a user's old address as verified, and removes what an attacker may control: sessions, remembered devices,
+ * the password, later address changes with their revert tokens, a second factor unless one existed when the change was
+ * requested, and optionally tokens. Stores a reset token for the old address.
  *
- * @param revert.resetToken its hash
- * @param revert.revokeTokens the class names that mean a user, to revoke tokens; null to leave them alone
- * @param revert.now milliseconds since the epoch
- * @returns whose it was; null when the token counts no more
- * @throws {UserExists} when the address is another user's, which only writers past this server can make it
+ * @param revert.resetToken the hash of the reset token
+ * @param revert.revokeTokens the `tokenable_type` values of users, to revoke tokens; null to keep them
+ * @returns the reverted change; null when the token is invalid
+ * @throws {UserExists} when the address is another user's, which only writers other than this server can cause
  */
 export async function revertEmail(
   db: Kysely<Schema>,
@@ -194,7 +192,7 @@ export async function revertEmail(
     resetToken,
     revokeTokens,
     now,
-  }: { resetToken: PasswordHash; revokeTokens: readonly string[] | null; now: number },
+  }: { resetToken: PasswordHash; revokeTokens: readonly string[] | null; now: EpochMillis },
 ): Promise<EmailRevert | null> {
   const found = await findEmailRevert(db, token, now)
   if (found === null) return null
@@ -208,9 +206,9 @@ export async function revertEmail(
       .executeTakeFirst()
     if (reverted === undefined) return null
     const { id, email, had_second_factor } = reverted
-    await dropReverts(transaction, userId, id)
-    await dropPendingEmail(transaction, userId)
-    // Links of mails to the addresses since are a thief's.
+    await deleteReverts(transaction, userId, id)
+    await deletePendingEmail(transaction, userId)
+    // An attacker has the links that were mailed to the later addresses.
     await transaction.deleteFrom('security_links').where('user_id', '=', userId).execute()
     await setEmail(transaction, { id: userId, name: found.name }, { email, now })
     await changePassword(transaction, userId, UNUSABLE, { keep: null, revokeTokens, now })
@@ -220,12 +218,12 @@ export async function revertEmail(
   })
 }
 
-/** What no password has as its hash. */
+/** A hash that no password matches. */
 const UNUSABLE = '!' as PasswordHash
 
-/** Deletes the changes that can neither be confirmed nor reverted any more; `now` in milliseconds since the epoch. */
-export async function pruneEmailChanges(db: Kysely<Schema>, now: number): Promise<void> {
-  const ended = millisToSeconds(now - PENDING_MS)
-  await deleteInBatches(db, 'pending_email_changes', sql`requested_at < ${ended}::timestamp`)
+/** Deletes expired pending changes and expired reverts. */
+export async function pruneEmailChanges(db: Kysely<Schema>, now: EpochMillis): Promise<void> {
+  const cutoff = millisToSeconds(now - PENDING_MS)
+  await deleteInBatches(db, 'pending_email_changes', sql`requested_at < ${cutoff}::timestamp`)
   await deleteInBatches(db, 'email_reverts', sql`expires_at < ${millisToSeconds(now)}::timestamp`)
 }

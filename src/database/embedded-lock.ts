@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { makeDataDir } from '#src/runtime/data-dir.ts'
 import { Listener, socketPath } from './embedded-socket.ts'
 
-/** The process that holds a data directory, as its lock file names it. */
+/** The process that holds a data directory, as stored in its lock file. */
 export interface Holder {
   pid: number
   command: string
@@ -15,26 +15,27 @@ export interface Holder {
   socket: string
 }
 
-/** Who holds the data directory. `listener` is there when it is this process: closing it gives the lock up. */
+/** The holder of a data directory. `listener` is set when it is this process: closing it releases the lock. */
 export interface Lock {
   holder: Holder
   listener?: Listener
 }
 
 /**
- * Makes this process the only holder of a data directory, or says who holds it. The directory is created
- * when missing.
+ * Makes this process the only holder of a data directory, or returns the current holder. The directory is created when
+ * missing.
  *
- * A holder is alive while its socket accepts connections: the kernel ends that together with the process.
- * Numbered lock files say whose socket counts. Nobody links number n + 1 while the holder of n, the highest,
- * is alive, so two can hold only if the highest number ever falls or a number is taken twice. Therefore the
- * highest file is never deleted, on release neither. Listing a directory is no snapshot: while it is read a
- * higher file may come and the next one go. So a new holder deletes upwards from the lowest number: whoever
- * missed a higher file for that reason misses its own file afterwards, and has lost. It leaves its own file,
- * if there is one, to the next holder.
+ * A holder is alive while its unix socket accepts connections: the kernel closes the socket when the process ends.
+ * Numbered lock files name the sockets; the highest number counts. File n + 1 is linked only when the holder of n is
+ * dead, so two processes could hold the lock only if the highest number decreased or a number was used twice. Therefore
+ * the highest file is never deleted, not even on release.
  *
- * @throws {DataDirError} when the directory cannot be made
- * @throws Error when the socket's path would be too long, or the directory cannot be read or written.
+ * Reading a directory is no snapshot: while it is read, a higher file may be added and the next one deleted. So a new
+ * holder deletes from the lowest number upwards: a process that missed a higher file for that reason also misses its
+ * ownNumber file afterwards, and has lost. It leaves its ownNumber file, if it exists, to the next holder.
+ *
+ * @throws {DataDirError} when the directory cannot be created
+ * @throws {Error} when the socket's path would be too long, or the directory cannot be read or written
  */
 export async function takeLock(dataDir: string, command: string): Promise<Lock> {
   const since = new Date().toISOString().replace(/\.\d+/, '')
@@ -55,10 +56,11 @@ export async function takeLock(dataDir: string, command: string): Promise<Lock> 
         return { holder: other }
       }
       await listener.open()
-      const own = highest + 1
-      if (!(await createLockFile(dataDir, own, holder))) continue
+      const ownNumber = highest + 1
+      if (!(await createLockFile(dataDir, ownNumber, holder))) continue
       const numbers = await lockNumbers(dataDir)
-      if (numbers.at(-1) !== own || (await readHolder(dataDir, own))?.socket !== holder.socket) continue
+      if (numbers.at(-1) !== ownNumber || (await readHolder(dataDir, ownNumber))?.socket !== holder.socket)
+        continue
       for (const lower of numbers.slice(0, -1)) await removeLockFile(dataDir, lower)
       return { holder, listener }
     }
@@ -78,7 +80,7 @@ async function lockNumbers(dataDir: string): Promise<number[]> {
     .sort((a, b) => a - b)
 }
 
-/** Undefined for a file that is gone or says nothing: its socket cannot be found, so nobody answers there. */
+/** Returns undefined for a missing or unreadable file: its socket cannot be found, so no holder is alive. */
 async function readHolder(dataDir: string, number: number): Promise<Holder | undefined> {
   let text: string
   try {
@@ -109,7 +111,9 @@ async function createLockFile(dataDir: string, number: number, holder: Holder): 
   }
 }
 
-/** The socket stays when it answers: it belongs to one that lost and may still try for the next number. */
+/**
+ * The socket stays when it accepts connections: it belongs to a process that lost and may still try the next number.
+ */
 async function removeLockFile(dataDir: string, number: number): Promise<void> {
   const holder = await readHolder(dataDir, number)
   if (holder && !(await isAlive(dataDir, holder))) await rm(resolve(dataDir, holder.socket), { force: true })
@@ -123,7 +127,7 @@ function isAlive(dataDir: string, holder: Holder): Promise<boolean> {
       socket.destroy()
       done(true)
     })
-    // Any other refusal, a full queue or a missing permission say, comes from a socket that somebody holds.
+    // Any other error, such as a full backlog or a missing permission, comes from a socket that a process holds.
     socket.once('error', error => done(!hasCode(error, 'ENOENT') && !hasCode(error, 'ECONNREFUSED')))
   })
 }

@@ -1,6 +1,7 @@
 import { chmod } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { relative, resolve } from 'node:path'
+import type { Millis } from '#src/runtime/units.ts'
 import type { Connection, ConnectionSource, NotificationListener, StatementResult } from './dialect.ts'
 
 interface Request {
@@ -8,33 +9,34 @@ interface Request {
   parameters: unknown[]
 }
 
-type Answer = StatementResult | { error: Record<string, unknown> }
+type Response = StatementResult | { error: Record<string, unknown> }
 
-// What node-postgres puts on its errors too. PGlite adds the parameters, which no log should show.
-const errorFields = 'message severity code detail hint position where schema table column constraint'.split(
+// The error fields that node-postgres sets too. PGlite adds the parameters, which must not be logged.
+const ERROR_FIELDS = 'message severity code detail hint position where schema table column constraint'.split(
   ' ',
 )
 
-// 107 bytes on Linux, 103 on macOS.
-const socketPathLimit = 103
+// `sun_path` holds 107 bytes on Linux, 103 on macOS.
+const MAX_SOCKET_PATH = 103
 
 /**
- * The path by which a socket in the data directory can be reached.
+ * Returns a path to a socket in the data directory that fits a unix socket address: absolute, or relative to the
+ * current directory.
  *
- * @throws Error when neither the absolute path nor the one from the current directory fits a unix socket.
+ * @throws {Error} when neither fits
  */
 export function socketPath(dataDir: string, name: string): string {
   const absolute = resolve(dataDir, name)
   for (const path of [absolute, relative(process.cwd(), absolute)]) {
-    if (Buffer.byteLength(path) <= socketPathLimit) return path
+    if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return path
   }
-  const excess = Buffer.byteLength(absolute) - socketPathLimit
+  const excess = Buffer.byteLength(absolute) - MAX_SOCKET_PATH
   throw new Error(
     `DATA_DIR (${dataDir}) must be shorter, by ${excess} bytes, for the path of a unix socket in it to fit.`,
   )
 }
 
-/** A unix socket that only this user can connect to. Connections wait until they are served. */
+/** A unix socket that only this user can connect to. Connections wait until {@link serve} is called. */
 export class Listener {
   readonly #path: string
   readonly #server: Server
@@ -46,69 +48,69 @@ export class Listener {
     this.#server = createServer(socket => {
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
-      // Whoever reads sees the connection end, and while it waits nobody does.
+      // Readers see the connection end; while the connection waits, there is no reader.
       socket.on('error', () => {})
       this.#serve?.(socket)
     })
   }
 
-  /** @throws Error when nothing can listen at the path. */
+  /** @throws {Error} when the socket cannot be opened at the path */
   async open(): Promise<void> {
     const server = this.#server
     if (server.listening) return
     await new Promise<void>((done, fail) => server.on('error', fail).listen(this.#path, done))
-    // A process with nothing else to do may end: the kernel closes the socket then.
+    // Does not keep the process alive: the kernel closes the socket at its end.
     server.unref()
     await chmod(this.#path, 0o600)
   }
 
-  /** Serves the connections that wait, and each that comes. */
+  /** Serves the waiting connections and all new ones. */
   serve(serve: (socket: Socket) => void): void {
     this.#serve = serve
     for (const socket of this.#sockets) serve(socket)
   }
 
-  /** Ends all connections and goes on listening. */
+  /** Closes all connections and continues to listen. */
   disconnect(): void {
     for (const socket of this.#sockets) socket.destroy()
   }
 
-  /** Ends all connections and stops listening, before it returns; the socket's file goes with it. */
+  /** Closes all connections, stops listening and removes the socket's file, synchronously. */
   close(): void {
     this.#server.close()
     this.disconnect()
   }
 }
 
-/** The fields of a failed statement's error, `code` (the SQLSTATE) among them. */
+/** Returns the fields of a failed statement's error, including `code` (the SQLSTATE). */
 export function describeError(error: unknown): Record<string, unknown> {
   const known = new Map(Object.entries(Object(error)))
   if (error instanceof Error) known.set('message', error.message)
-  return Object.fromEntries(errorFields.map(field => [field, known.get(field)]))
+  return Object.fromEntries(ERROR_FIELDS.map(field => [field, known.get(field)]))
 }
 
-/** The error that {@link describeError} described. */
+/** Restores an error from {@link describeError}. */
 export function restoreError(fields: Record<string, unknown>): Error {
   return Object.assign(new Error(String(fields.message)), fields)
 }
 
 /**
- * Lets the peer of a connection use one session for as long as the connection lasts. Each line is a request
- * in JSON and is answered by one line; the first line sent says that the session is the peer's.
+ * Gives the peer of a connection one session until the connection closes. The protocol is JSON lines: one response line
+ * per request line, after a first line that says that the session is ready.
  *
- * @param idleLimit milliseconds after which a silent peer is disconnected
+ * @param idleLimit after which a silent peer is disconnected
  */
 export async function serveConnection(
   socket: Socket,
   acquire: () => Promise<Connection>,
-  idleLimit: number,
+  idleLimit: Millis,
 ): Promise<void> {
   let session: Connection | undefined
   let working = false
   try {
     session = await acquire()
     socket.setTimeout(idleLimit, () => {
-      // After a statement that blocked the process, timers come before the data that waited meanwhile.
+      // After a statement that blocked the process, timers fire before the data that arrived meanwhile is read.
       const { bytesRead } = socket
       setImmediate(() => {
         if (!working && socket.bytesRead === bytesRead) socket.destroy()
@@ -118,36 +120,36 @@ export async function serveConnection(
     for await (const line of readLines(socket)) {
       working = true
       const { sql, parameters } = parseRequest(line)
-      const answer: Answer = await session
+      const response: Response = await session
         .query(sql, parameters)
         .catch(error => ({ error: describeError(error) }))
       working = false
-      socket.write(`${JSON.stringify(answer)}\n`)
+      socket.write(`${JSON.stringify(response)}\n`)
     }
   } catch {
-    // The peer is gone, or sent what is no request, or no session is to be had any more: nothing to answer.
+    // The peer disconnected, sent an invalid request, or the database is closed: there is no response to send.
   } finally {
     socket.destroy()
-    // A rollback that fails shows at the next statement; it must not end this process.
+    // A failed rollback shows at the next statement; it must not end this process.
     await session?.release().catch(() => {})
   }
 }
 
-/** Sessions of a database that another process holds and serves with {@link serveConnection}. */
+/** Sessions of a database that another process holds and serves by {@link serveConnection}. */
 export class SocketConnections implements ConnectionSource {
   readonly #path: string
   readonly #sockets = new Set<Socket>()
   #closed = false
 
-  /** @param path where the holder listens */
+  /** @param path the holder's socket */
   constructor(path: string) {
     this.#path = path
   }
 
   /**
-   * Waits for this process's turn on the database.
+   * Waits for a session of the database.
    *
-   * @throws Error when this source is closed, or the holder is gone or closing.
+   * @throws {Error} when this source is closed, or the holder has ended or is closing
    */
   async acquire(): Promise<Connection> {
     if (this.#closed) throw new Error('The embedded database is closed.')
@@ -166,9 +168,9 @@ export class SocketConnections implements ConnectionSource {
     return {
       query: async (sql, parameters) => {
         socket.write(`${JSON.stringify({ sql, parameters: parameters.map(toText) })}\n`)
-        const answer = JSON.parse(await readLine()) as Answer
-        if ('error' in answer) throw restoreError(answer.error)
-        return answer
+        const response = JSON.parse(await readLine()) as Response
+        if ('error' in response) throw restoreError(response.error)
+        return response
       },
       release: async () => {
         socket.destroy()
@@ -186,7 +188,7 @@ export class SocketConnections implements ConnectionSource {
   }
 }
 
-/** A parameter in the form in which node-postgres sends it. */
+/** Converts a parameter to the text format that node-postgres sends. */
 export function toText(value: unknown): string | null {
   if (value === null || value === undefined) return null
   if (Array.isArray(value)) return `{${value.map(arrayElement).join(',')}}`
@@ -205,16 +207,16 @@ function parseRequest(line: string): Request {
   return { sql: request.sql, parameters: request.parameters }
 }
 
-/** Not `node:readline`: that ends a line at U+2028 too, which JSON leaves as it is. */
+/** Not `node:readline`, which also ends a line at U+2028; JSON does not escape that. */
 async function* readLines(socket: Socket): AsyncGenerator<string, void> {
   socket.setEncoding('utf8')
   let start = ''
   for await (const chunk of socket as AsyncIterable<string>) {
-    const [first = '', ...others] = chunk.split('\n')
+    const [first = '', ...rest] = chunk.split('\n')
     start += first
-    for (const other of others) {
+    for (const next of rest) {
       yield start
-      start = other
+      start = next
     }
   }
 }

@@ -3,27 +3,28 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { DataDirError } from '#src/runtime/data-dir.ts'
-import { type Claim, WRITE } from './connection-classes.ts'
+import type { Millis } from '#src/runtime/units.ts'
+import { type ConnectionRequest, WRITE_REQUEST } from './connection-classes.ts'
 import type { ConnectionSource } from './dialect.ts'
 import { type Holder, takeLock } from './embedded-lock.ts'
 import { SocketConnections, serveConnection, socketPath } from './embedded-socket.ts'
 import { PGLITE_OPTIONS, PgliteConnections } from './pglite.ts'
 
-/** Commands of other processes wait for their turn for as long as it takes. */
-const PATIENT: Claim = { ...WRITE, isPatient: true }
+/** Commands of other processes wait without a timeout. */
+const NO_DEADLINE: ConnectionRequest = { ...WRITE_REQUEST, hasNoDeadline: true }
 
 export interface EmbeddedOptions {
   /** The directory that holds the database, its lock and its socket. */
   dataDir: string
-  /** What this process does, for the message that another process gets. */
+  /** What this process does, named in the error that another process gets. */
   command: string
-  /** Whether to use the database of the process that holds it, rather than to fail. */
+  /** Whether to use the database of the process that holds it instead of failing. */
   share: boolean
-  /** Milliseconds for which another process may hold its session without a statement; 10 000 by default. */
-  idleLimit?: number
+  /** How long another process may hold its session without a statement; 10,000 ms by default. */
+  idleLimit?: Millis
 }
 
-/** Another process holds the embedded database. The message names it and says what to do. */
+/** Another process holds the embedded database. The message names it and the remedy. */
 export class EmbeddedDatabaseInUse extends Error {
   override readonly name = 'EmbeddedDatabaseInUse'
 
@@ -35,7 +36,7 @@ export class EmbeddedDatabaseInUse extends Error {
   }
 }
 
-/** There was a database, and what is left of it cannot be opened. The message says what to do. */
+/** The database files are damaged or incomplete. The message names the remedy. */
 export class DatabaseDamaged extends Error {
   override readonly name = 'DatabaseDamaged'
 
@@ -49,14 +50,13 @@ export class DatabaseDamaged extends Error {
 }
 
 /**
- * Opens the embedded PostgreSQL in a directory, which is created when missing. This process then holds it,
- * and serves it to others, until the source is closed. When another process holds it and `share` is set,
- * statements run there.
+ * Opens the embedded PostgreSQL in a directory, which is created when missing. This process then holds it and serves it
+ * to other processes until the source is closed. If another process holds it and `share` is set, statements run there.
  *
- * @throws EmbeddedDatabaseInUse when another process holds the directory and `share` is not set.
- * @throws {DatabaseDamaged} when there was a database, and cannot be opened.
- * @throws {DataDirError} when the directory cannot be used.
- * @throws Error when its path is too long for a unix socket.
+ * @throws {EmbeddedDatabaseInUse} when another process holds the directory and `share` is not set
+ * @throws {DatabaseDamaged} when an existing database cannot be opened
+ * @throws {DataDirError} when the directory cannot be used
+ * @throws {Error} when its path is too long for a unix socket
  */
 export async function openEmbedded(options: EmbeddedOptions): Promise<ConnectionSource> {
   const { dataDir, command, share, idleLimit = 10_000 } = options
@@ -70,10 +70,10 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Connection
   try {
     const source = new PgliteConnections(await openDatabase(dataDir), {
       before: () => listener.disconnect(),
-      // Not before: once nothing listens, another process may open the database.
+      // Only now: once the socket is closed, another process may open the database.
       after: () => listener.close(),
     })
-    listener.serve(socket => serveConnection(socket, () => source.acquire(PATIENT), idleLimit))
+    listener.serve(socket => serveConnection(socket, () => source.acquire(NO_DEADLINE), idleLimit))
     return source
   } catch (error) {
     listener.close()
@@ -82,9 +82,9 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Connection
 }
 
 /**
- * Opens the database, or makes one where there never was any. PGlite itself makes a new one of a folder without
- * PG_VERSION, whatever else is in it; and it writes the files of a new one one by one, and when killed meanwhile takes a
- * part of them for the whole. So a database gets its name once it is complete, and a marker beside it says that it was.
+ * Opens the database, or creates one if there never was any. PGlite creates a new database in any folder without
+ * PG_VERSION, and writes its files one by one: if killed meanwhile, it takes a part for the whole. So a database is
+ * created under another name and renamed once it is complete, and a marker file records that it was.
  */
 async function openDatabase(dataDir: string): Promise<PGlite> {
   const directory = resolve(dataDir, 'database')
@@ -92,7 +92,7 @@ async function openDatabase(dataDir: string): Promise<PGlite> {
   const isComplete = existsSync(resolve(directory, 'PG_VERSION'))
   if (!isComplete) {
     if (existsSync(marker) || existsSync(directory))
-      throw new DatabaseDamaged(dataDir, await whatIsLeft(directory))
+      throw new DatabaseDamaged(dataDir, await describeRemains(directory))
     const unfinished = `${directory}.unfinished`
     await rm(unfinished, { recursive: true, force: true })
     await mkdir(unfinished, { mode: 0o700 })
@@ -100,7 +100,7 @@ async function openDatabase(dataDir: string): Promise<PGlite> {
       await (await PGlite.create(unfinished)).close()
     } catch (error) {
       throw (
-        DataDirError.from(dataDir, named(error)) ??
+        DataDirError.from(dataDir, withErrorCode(error)) ??
         new Error(`DATA_DIR=${dataDir}: no database could be made there: ${reasonOf(error)}.`)
       )
     }
@@ -114,17 +114,17 @@ async function openDatabase(dataDir: string): Promise<PGlite> {
   try {
     return await PGlite.create(directory, { ...PGLITE_OPTIONS, startParams })
   } catch (error) {
-    throw DataDirError.from(dataDir, named(error)) ?? new DatabaseDamaged(dataDir, reasonOf(error))
+    throw DataDirError.from(dataDir, withErrorCode(error)) ?? new DatabaseDamaged(dataDir, reasonOf(error))
   }
 }
 
-async function whatIsLeft(directory: string): Promise<string> {
+async function describeRemains(directory: string): Promise<string> {
   const names = await readdir(directory).catch(() => null)
   if (names === null) return 'the folder is gone'
   return names.length === 0 ? 'the folder is empty' : 'its file PG_VERSION is missing'
 }
 
-/** Numbers of the file system's errors in WebAssembly (WASI), where they have no names. */
+/** File system error numbers in WebAssembly (WASI), which have no names there. */
 const WASI_ERRORS: Readonly<Record<number, string>> = {
   2: 'EACCES',
   19: 'EDQUOT',
@@ -136,13 +136,13 @@ const WASI_ERRORS: Readonly<Record<number, string>> = {
   69: 'EROFS',
 }
 
-/** An error with its name as `code`. */
-function named(error: unknown): { code?: unknown } {
+/** Returns an error's code, from its WASI number if it has none. */
+function withErrorCode(error: unknown): { code?: unknown } {
   const { code, errno } = error as { code?: unknown; errno?: number }
   return { code: code ?? WASI_ERRORS[errno ?? 0] }
 }
 
-/** What PGlite threw, which may be no Error. `Aborted()` means that PostgreSQL ended, and has said why to nobody. */
+/** Describes what PGlite threw, which may be no Error. `Aborted()` means that PostgreSQL ended without a message. */
 function reasonOf(error: unknown): string {
   const { message } = error as { message?: unknown }
   const text = typeof message === 'string' ? message : ''
@@ -151,5 +151,5 @@ function reasonOf(error: unknown): string {
     : text
 }
 
-// Recovery after a killed process starts a timer that goes on until close, and keeps a process that fails alive.
+// Recovery after a killed process starts a timer that runs until close and keeps a failing process alive.
 const startParams = [...PGlite.defaultStartParams, '-c', 'log_startup_progress_interval=0']

@@ -1,11 +1,12 @@
 import { type Kysely, sql } from 'kysely'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { browserColumns } from './browsers.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-/** Stores what happened to accounts, in one statement. What happened to one that is gone for good is left out. */
+/** Stores account events in one statement. Events of users who no longer exist are skipped. */
 export async function insertEvents(db: Kysely<Schema>, events: readonly AccountEvent[]): Promise<void> {
   const rows = events.map(({ userId, event, details, address, userAgent, isByOther, at }) => ({
     userId,
@@ -32,15 +33,20 @@ export async function insertEvents(db: Kysely<Schema>, events: readonly AccountE
 }
 
 /**
- * What happened to a user's account, newest first.
+ * Lists a user's events, newest first.
  *
- * @param page.before the id of the event that the list goes on behind; null from the newest on
- * @param page.withActors whether it is told from where others did something to the account: that is not for its user
+ * @param page.before the id of the event after which the page begins; null for the newest
+ * @param page.withActors whether to include the address and browser of other users who acted on the account, which only
+ *   staff may see
  */
 export function listEvents(
   db: Kysely<Schema>,
   userId: number,
-  { most, before = null, withActors = false }: { most: number; before?: number | null; withActors?: boolean },
+  {
+    limit,
+    before = null,
+    withActors = false,
+  }: { limit: number; before?: number | null; withActors?: boolean },
 ) {
   const origin = (column: 'ip_address' | 'user_agent') =>
     withActors
@@ -60,11 +66,11 @@ export function listEvents(
     )
     .orderBy('created_at', 'desc')
     .orderBy('id', 'desc')
-    .limit(most)
+    .limit(limit)
     .execute()
 }
 
-/** Deletes what happened before a moment, in milliseconds since the epoch. */
-export async function pruneEvents(db: Kysely<Schema>, before: number): Promise<number> {
+/** Deletes the events before a time. */
+export async function pruneEvents(db: Kysely<Schema>, before: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'account_events', sql`created_at < ${millisToTimestamp(before)}::timestamp`)
 }

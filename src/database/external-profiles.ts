@@ -1,19 +1,20 @@
 import type { Kysely } from 'kysely'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { lockUser } from './authority.ts'
 import type { Schema } from './schema.ts'
 
-/** An external profile, as far as it matters who may do what with it. */
+/** The columns of an external profile that its access rules need. */
 export interface ExternalProfileRow {
   id: number
   name: string
-  /** Null for one that nobody has claimed, or whose user is gone. */
+  /** Null for an unclaimed profile, or one whose user was deleted. */
   userId: number | null
-  /** What EXTERNAL_PROFILE_VISIBILITY calls it. */
+  /** A value of EXTERNAL_PROFILE_VISIBILITY. */
   visibility: number
 }
 
-/** The external profile with an id; null when there is none. */
+/** Finds an external profile by id; returns null when there is none. */
 export async function findExternalProfile(
   db: Kysely<Schema>,
   id: number,
@@ -26,7 +27,7 @@ export async function findExternalProfile(
   return row ?? null
 }
 
-/** Whether an external profile has an entry with an id. */
+/** Returns whether an external profile has an entry with an id. */
 export async function hasExternalEntry(db: Kysely<Schema>, profileId: number, id: number): Promise<boolean> {
   const row = await db
     .selectFrom('external_entries')
@@ -37,7 +38,7 @@ export async function hasExternalEntry(db: Kysely<Schema>, profileId: number, id
   return row !== undefined
 }
 
-/** How many external profiles a user has. */
+/** Counts a user's external profiles. */
 export async function countExternalProfiles(db: Kysely<Schema>, userId: number): Promise<number> {
   const { count } = await db
     .selectFrom('external_profiles')
@@ -48,20 +49,23 @@ export async function countExternalProfiles(db: Kysely<Schema>, userId: number):
 }
 
 /**
- * Stores an external profile and returns its id. Whoever adds one for the same user meanwhile waits: nobody gets
- * more than there may be.
+ * Stores an external profile and returns its id. Locks the user's row until commit, so that concurrent inserts
+ * serialize and the limit is exact.
  *
- * @param profile.now milliseconds since the epoch
- * @param most how many the user may have; null for any number
+ * @param max how many profiles the user may have; null for no limit
  */
 export async function insertExternalProfile(
   db: Kysely<Schema>,
-  { userId, now, ...values }: { userId: number; name: string; site: number; visibility: number; now: number },
-  most: number | null,
+  {
+    userId,
+    now,
+    ...values
+  }: { userId: number; name: string; site: number; visibility: number; now: EpochMillis },
+  max: number | null,
 ): Promise<number | 'too many' | 'no such user'> {
   return db.transaction().execute(async transaction => {
     if (!(await lockUser(transaction, userId))) return 'no such user'
-    if (most !== null && (await countExternalProfiles(transaction, userId)) >= most) return 'too many'
+    if (max !== null && (await countExternalProfiles(transaction, userId)) >= max) return 'too many'
     const at = millisToTimestamp(now)
     const { id } = await transaction
       .insertInto('external_profiles')
@@ -72,12 +76,12 @@ export async function insertExternalProfile(
   })
 }
 
-/** Shows an external profile to others, or hides it; `now` in milliseconds since the epoch. */
+/** Changes the visibility of an external profile. */
 export async function updateExternalProfile(
   db: Kysely<Schema>,
   id: number,
   visibility: number,
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   await db
     .updateTable('external_profiles')
@@ -87,7 +91,7 @@ export async function updateExternalProfile(
     .execute()
 }
 
-/** Deletes an external profile with its entries, and says whether it was there. */
+/** Deletes an external profile with its entries. Returns whether it existed. */
 export async function deleteExternalProfile(db: Kysely<Schema>, id: number): Promise<boolean> {
   const { numDeletedRows } = await db
     .deleteFrom('external_profiles')

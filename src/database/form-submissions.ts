@@ -1,22 +1,26 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToSeconds, timestampToMillis } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-/** A form that was sent before: where that led, null while it is under way, and when it came in milliseconds. */
+/** A form that was submitted before: when, and the page to redirect to, null while it is being processed. */
 interface Submission {
-  leadsTo: string | null
-  at: number
+  redirectTo: string | null
+  at: EpochMillis
 }
 
 /**
- * Takes a form on, unless it was sent before. Of several requests at once one succeeds, whichever instance they reach.
+ * Claims the processing of a form (idempotency). Of concurrent requests, on any instance, one succeeds.
  *
- * @param id what is the same for the same form
- * @param now milliseconds since the epoch
- * @returns null when it is the caller's to do; otherwise what is known of who came first
+ * @param id identifies the form and its session
+ * @returns null when the caller claimed it; otherwise the earlier submission
  */
-export async function takeForm(db: Kysely<Schema>, id: string, now: number): Promise<Submission | null> {
+export async function claimForm(
+  db: Kysely<Schema>,
+  id: string,
+  now: EpochMillis,
+): Promise<Submission | null> {
   const taken = await db
     .insertInto('form_submissions')
     .values({ id, leads_to: null, created_at: millisToSeconds(now) })
@@ -29,22 +33,22 @@ export async function takeForm(db: Kysely<Schema>, id: string, now: number): Pro
     .select(['leads_to', 'created_at'])
     .where('id', '=', id)
     .executeTakeFirst()
-  // It has failed meanwhile, and is there to be taken again.
-  if (row === undefined) return { leadsTo: null, at: now }
-  return { leadsTo: row.leads_to, at: timestampToMillis(row.created_at) }
+  // The earlier submission has just failed and was released.
+  if (row === undefined) return { redirectTo: null, at: now }
+  return { redirectTo: row.leads_to, at: timestampToMillis(row.created_at) }
 }
 
-/** Keeps that what a form asks for is done, and where it leads. */
-export async function finishForm(db: Kysely<Schema>, id: string, leadsTo: string): Promise<void> {
-  await db.updateTable('form_submissions').set({ leads_to: leadsTo }).where('id', '=', id).execute()
+/** Records that a form was processed, and the page to redirect to. */
+export async function finishForm(db: Kysely<Schema>, id: string, redirectTo: string): Promise<void> {
+  await db.updateTable('form_submissions').set({ leads_to: redirectTo }).where('id', '=', id).execute()
 }
 
-/** Forgets that a form was sent, since that came to nothing. */
+/** Releases a form whose processing failed, so that it can be submitted again. */
 export async function releaseForm(db: Kysely<Schema>, id: string): Promise<void> {
   await db.deleteFrom('form_submissions').where('id', '=', id).execute()
 }
 
-/** Deletes the forms that were sent before a moment, in milliseconds since the epoch. */
-export async function pruneFormSubmissions(db: Kysely<Schema>, before: number): Promise<number> {
+/** Deletes the submissions before a time. */
+export async function pruneFormSubmissions(db: Kysely<Schema>, before: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'form_submissions', sql`created_at < ${millisToSeconds(before)}::timestamp`)
 }

@@ -1,15 +1,16 @@
 import { CompiledQuery, type Transaction } from 'kysely'
-import { type Ban, decidingBan, EVERYTHING } from '#src/auth/ban.ts'
+import { type Ban, EVERYTHING, findDecidingBan } from '#src/auth/ban.ts'
 import type { StoredToken, StoredUser, User } from '#src/auth/identity.ts'
 import type { IdentityCache } from '#src/auth/identity-cache.ts'
 import type { SessionDigest } from '#src/auth/session.ts'
 import type { StoredSession } from '#src/auth/stored-session.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import type { TokenCredential } from '#src/auth/token.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Database } from './connect.ts'
 import { rowParser, SESSION, SESSION_OWNER, TOKEN, USER, widthOf } from './identity-columns.ts'
 import {
-  type Found,
+  type LookupResult,
   type RestraintRow,
   SELECT_RESTRAINTS,
   SELECT_SESSIONS,
@@ -19,91 +20,93 @@ import {
 } from './identity-statements.ts'
 import { type Grants, type PermissionMap, type PermissionMaps, permissionMaps } from './permission-map.ts'
 import type { Schema } from './schema.ts'
-import { type Asker, type SharedLookup, sharedLookup } from './shared-lookup.ts'
+import { type LookupCaller, type SharedLookup, sharedLookup } from './shared-lookup.ts'
 
-/** Finds out what credentials lead to: one statement for all who ask at the same time. */
+/** Looks up the identities of credentials. Concurrent lookups share one statement. */
 export interface Identities {
-  /** The token that a credential names, with its owner unless that is no user or one who is deleted. */
-  token(credential: TokenCredential, asker?: Asker): Promise<StoredToken | null>
-  /** A session, with whoever logged in unless that is no user or one who is deleted. */
-  session(id: SessionDigest, asker?: Asker): Promise<StoredSession | null>
-  /** A user who is not deleted, by the id. */
+  /** The token of a credential, with its owner; null for the owner when it is not a user, or deleted. */
+  token(credential: TokenCredential, caller?: LookupCaller): Promise<StoredToken | null>
+  /** A session, with its user; null for the user when nobody is logged in, or the user is deleted. */
+  session(id: SessionDigest, caller?: LookupCaller): Promise<StoredSession | null>
+  /** A user by id, unless deleted. */
   user(id: number): Promise<StoredUser | null>
-  /** The token that a credential names, if that is remembered: what it is not, is to be asked for. */
+  /** The cached token of a credential. The digest still has to be compared; undefined when it is not cached. */
   rememberedToken(credential: TokenCredential): StoredToken | undefined
-  /** A session, if it is remembered and somebody has logged in. */
+  /** The cached session of a logged-in user; undefined when it is not cached. */
   rememberedSession(id: SessionDigest): StoredSession | undefined
-  /** The same look-ups inside a transaction, which see what it has locked; nothing is remembered of them. */
+  /** The same lookups inside a transaction, which see its own writes and locks. They bypass the cache. */
   within(transaction: Transaction<Schema>): Pick<Identities, 'token' | 'session' | 'user'>
 }
 
-/** A row of a look-up: its key, what the key names, and whose that is. */
+/** A row of a lookup: its key, the row's columns, and its owner's. */
 type Cells = readonly [key: string, ...unknown[]]
 
-/** How the rows of a look-up are parsed. */
+/** How the rows of a lookup are parsed. */
 interface RowParser<Stored> {
-  /** Where the user's columns begin. */
+  /** The index of the user's first column. */
   userAt: number
   userOf(cells: Cells): User
   storedOf(cells: Cells, owner: StoredUser | null): Stored
 }
 
-const parsedAs = <Stored>(userAt: number, storedOf: RowParser<Stored>['storedOf']): RowParser<Stored> => ({
+const rowParserOf = <Stored>(userAt: number, storedOf: RowParser<Stored>['storedOf']): RowParser<Stored> => ({
   userAt,
   userOf: rowParser(USER, userAt),
   storedOf,
 })
 
-const tokenOf = rowParser(TOKEN, 1)
+const parseToken = rowParser(TOKEN, 1)
 
-const TOKEN_ROW = parsedAs<StoredToken>(1 + widthOf(TOKEN), (cells, owner) =>
-  Object.assign(tokenOf(cells), { owner }),
+const TOKEN_ROW = rowParserOf<StoredToken>(1 + widthOf(TOKEN), (cells, owner) =>
+  Object.assign(parseToken(cells), { owner }),
 )
 
-const sessionOf = rowParser(SESSION, 1)
-const sessionOwnerOf = rowParser(SESSION_OWNER, 1 + widthOf(SESSION))
+const parseSession = rowParser(SESSION, 1)
+const parseSessionOwner = rowParser(SESSION_OWNER, 1 + widthOf(SESSION))
 
-const SESSION_ROW = parsedAs<StoredSession>(1 + widthOf(SESSION) + widthOf(SESSION_OWNER), (cells, owner) => {
-  const { password } = sessionOwnerOf(cells)
-  return Object.assign(sessionOf(cells), {
-    owner: owner === null || password === null ? null : { ...owner, password },
-  })
-})
+const SESSION_ROW = rowParserOf<StoredSession>(
+  1 + widthOf(SESSION) + widthOf(SESSION_OWNER),
+  (cells, owner) => {
+    const { password } = parseSessionOwner(cells)
+    return Object.assign(parseSession(cells), {
+      owner: owner === null || password === null ? null : { ...owner, password },
+    })
+  },
+)
 
-const USER_ROW = parsedAs<StoredUser | null>(1, (_cells, owner) => owner)
+const USER_ROW = rowParserOf<StoredUser | null>(1, (_cells, owner) => owner)
 
 /**
- * Finds out whose tokens and sessions are: all that is asked for at the same time shares a statement.
+ * Makes the identity lookups. Concurrent lookups of a kind share one statement.
  *
- * @param userTypes the class names that mean a user
- * @param clock milliseconds since the epoch
- * @param cache what remembers identities; null to ask each time
- * @param maps whose knowledge of roles and permissions counts as well; null for none
+ * @param userTypes the `tokenable_type` and `model_type` values of users
+ * @param cache the identity cache; null for none
+ * @param maps further permission maps that may be used; null for none
  */
 export function identities(
   database: Pick<Database, 'prepare'>,
   userTypes: readonly string[],
-  clock: () => number,
+  clock: () => EpochMillis,
   cache: IdentityCache | null = null,
   maps: PermissionMaps | null = null,
 ): Identities {
   const mapOf = permissionMaps(database, maps)
   const selectRestraints = database.prepare<RestraintRow>('restraints', SELECT_RESTRAINTS)
 
-  /** The bans of those who are banned from everything, by their ids: nobody else's are asked for. */
+  /** The bans of users who are banned from everything, by id. Bans of other users are not queried. */
   const bansOf = async (
-    given: Found<unknown>,
+    result: LookupResult<unknown>,
     map: PermissionMap,
     now: string,
   ): Promise<Map<string, Ban>> => {
-    const restrained = Object.keys({ ...given.sanctions, ...given.prohibitions })
-    const banned = restrained.filter(id => map.isBanned(grantsOf(given, id)))
+    const restrained = Object.keys({ ...result.sanctions, ...result.prohibitions })
+    const banned = restrained.filter(id => map.isBanned(grantsOf(result, id)))
     if (banned.length === 0) return new Map()
     const rows = await selectRestraints([banned, userTypes, now, EVERYTHING])
     return new Map(
       banned.map(id => {
-        const own = rows.filter(({ user_id }) => String(user_id) === id).map(restraintOf)
-        return [id, decidingBan(own, map.allPermissions)]
+        const own = rows.filter(({ user_id }) => String(user_id) === id).map(toRestraint)
+        return [id, findDecidingBan(own, map.allPermissions)]
       }),
     )
   }
@@ -113,7 +116,7 @@ export function identities(
     text: string,
     { userAt, userOf, storedOf }: RowParser<Stored>,
   ): SharedLookup<string, Stored> => {
-    const select = database.prepare<Found<Cells>>(name, text)
+    const select = database.prepare<LookupResult<Cells>>(name, text)
     return sharedLookup<string, Stored>(async keys => {
       const now = millisToTimestamp(clock())
       const [row] = await select([keys, userTypes, now])
@@ -122,7 +125,7 @@ export function identities(
       const map = await mapOf(row.version)
       const bans = await bansOf(row, map, now)
       for (const cells of row.found) {
-        const owner = cells[userAt] === null ? null : storedUser(userOf(cells), row, map, bans)
+        const owner = cells[userAt] === null ? null : toStoredUser(userOf(cells), row, map, bans)
         stored.set(cells[0], storedOf(cells, owner))
       }
       return stored
@@ -134,12 +137,12 @@ export function identities(
   const session = lookup('sessions_by_id', SELECT_SESSIONS, SESSION_ROW)
   const byUserId = lookup('users_by_id', SELECT_USERS, USER_ROW)
   const user: Identities['user'] = id => byUserId(String(id))
-  const token: Identities['token'] = ({ id, digest }, asker) =>
-    id === null ? byDigest(digest, asker) : byId(id, asker)
+  const token: Identities['token'] = ({ id, digest }, caller) =>
+    id === null ? byDigest(digest, caller) : byId(id, caller)
 
-  // Another connection would not see what the transaction does, and on the embedded database wait for it for ever.
+  // Another connection would not see the transaction's writes, and on the embedded database it would deadlock with it.
   const within: Identities['within'] = transaction => {
-    const { token, session, user } = identities(over(transaction), userTypes, clock, null, mapOf)
+    const { token, session, user } = identities(queriesOf(transaction), userTypes, clock, null, mapOf)
     return { token, session, user }
   }
 
@@ -156,17 +159,17 @@ export function identities(
   return {
     user,
     within,
-    async token(credential, asker) {
+    async token(credential, caller) {
       const fill = cache.begin()
-      const stored = await token(credential, asker)
-      // By the digest of the row, not by the one presented, which may be wrong.
-      if (stored !== null) cache.tokens.keep(fill, stored.digest, stored)
+      const stored = await token(credential, caller)
+      // Cached under the digest of the row: the presented one may be wrong.
+      if (stored !== null) cache.tokens.put(fill, stored.digest, stored)
       return stored
     },
-    async session(id, asker) {
+    async session(id, caller) {
       const fill = cache.begin()
-      const stored = await session(id, asker)
-      if (stored !== null) cache.sessions.keep(fill, id, stored)
+      const stored = await session(id, caller)
+      if (stored !== null) cache.sessions.put(fill, id, stored)
       return stored
     },
     rememberedToken({ id, digest }) {
@@ -177,8 +180,8 @@ export function identities(
   }
 }
 
-/** Statements that a transaction runs. */
-const over = (transaction: Transaction<Schema>): Pick<Database, 'prepare'> => ({
+/** Runs lookups as statements of a transaction. */
+const queriesOf = (transaction: Transaction<Schema>): Pick<Database, 'prepare'> => ({
   prepare:
     <Row>(_name: string, text: string) =>
     async (parameters: readonly unknown[]) => {
@@ -187,14 +190,14 @@ const over = (transaction: Transaction<Schema>): Pick<Database, 'prepare'> => ({
     },
 })
 
-/** A user with what one statement's answer says that the user may and may not do. */
-function storedUser(
+/** Combines a user with the grants and bans that one statement returned. */
+function toStoredUser(
   user: User,
-  given: Found<unknown>,
+  result: LookupResult<unknown>,
   map: PermissionMap,
   bans: ReadonlyMap<string, Ban>,
 ): StoredUser {
-  const grants = grantsOf(given, user.id)
+  const grants = grantsOf(result, user.id)
   return {
     user,
     permissions: map.permissions(grants),
@@ -204,18 +207,18 @@ function storedUser(
   }
 }
 
-/** What a user has been given, and when the first ban of each kind ends, if one does. */
+/** Returns a user's grants, and when the first ban of each kind ends, if one does. */
 function grantsOf(
-  given: Found<unknown>,
+  result: LookupResult<unknown>,
   id: number | string,
 ): Grants & { sanctionsUntil: string | undefined; prohibitionsUntil: string | undefined } {
-  const [sanctions = '', sanctionsUntil] = (given.sanctions?.[id] ?? '').split(';')
-  const [prohibitions = '', prohibitionsUntil] = (given.prohibitions?.[id] ?? '').split(';')
-  const [roles, permissions] = [given.roles?.[id] ?? '', given.permissions?.[id] ?? '']
+  const [sanctions = '', sanctionsUntil] = (result.sanctions?.[id] ?? '').split(';')
+  const [prohibitions = '', prohibitionsUntil] = (result.prohibitions?.[id] ?? '').split(';')
+  const [roles, permissions] = [result.roles?.[id] ?? '', result.permissions?.[id] ?? '']
   return { roles, permissions, sanctions, prohibitions, sanctionsUntil, prohibitionsUntil }
 }
 
-const restraintOf = ({ is_whole, names, reason, expires_at }: RestraintRow) => {
+const toRestraint = ({ is_whole, names, reason, expires_at }: RestraintRow) => {
   const end = timestampToMillis(expires_at ?? 'infinity')
   return { isWhole: is_whole, names, reason, until: Number.isFinite(end) ? end : null }
 }

@@ -1,30 +1,33 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { HEARTBEAT_LIMIT_MS, type IdentityCache } from '#src/auth/identity-cache.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Database } from './connect.ts'
 import type { NotificationListener } from './dialect.ts'
 
-/** Where the triggers of the database tell whose identity changed. */
+/** The channel on which database triggers publish the ids of users whose identities changed. */
 const CHANNEL = 'identity_changes'
 
-const HEARTBEAT_MS = HEARTBEAT_LIMIT_MS / 4
-const RETRY_MS = 2_000
-const ECHO_LIMIT_MS = 2_000
+const HEARTBEAT_MS: Millis = HEARTBEAT_LIMIT_MS / 4
+const RETRY_MS: Millis = 2_000
+const ECHO_LIMIT_MS: Millis = 2_000
 
 export interface IdentityChanges {
-  /** Returns when every change that was committed before the call has been told. */
+  /** Returns once every change that was committed before the call has been received. */
   settle(): Promise<void>
   close(): Promise<void>
 }
 
 export interface ChangeEvents {
-  /** Changes are told from now on. */
-  following(): void
-  /** Changes are not told any more, or not yet. Another connection is tried at once, and then every other second. */
+  /** Changes are received from now on. */
+  connected(): void
+  /**
+   * The connection was lost or could not be opened. It is retried at once after a loss, otherwise every two seconds.
+   */
   interrupted(error: Error): void
 }
 
-/** Changes were told until now. */
+/** A working connection was lost. */
 class Interruption extends Error {
   constructor(cause: Error) {
     super(`The connection was lost: ${cause.message}`, { cause })
@@ -32,7 +35,7 @@ class Interruption extends Error {
   }
 }
 
-/** Messages of ours do not arrive: something between us and the database keeps them. */
+/** This process's own notification does not arrive: a pooler between swallows notifications. */
 class NoEcho extends Error {
   constructor() {
     super(
@@ -43,27 +46,27 @@ class NoEcho extends Error {
 }
 
 /**
- * Tells a cache whose identity has changed in the database, whoever changed it, and when that was last certain.
- * It connects again whenever the connection is lost.
+ * Subscribes an identity cache to changes in the database: invalidates the identities that changed, and records up to
+ * when none was missed. Reconnects whenever the connection is lost.
  *
- * @param monotonic milliseconds since a moment that does not change, by the clock of the cache
+ * @param monotonic the clock of the cache
  */
 export function followIdentityChanges(
   database: Pick<Database, 'listen' | 'prepare'>,
   cache: Pick<IdentityCache, 'forget' | 'heard' | 'lost'>,
-  monotonic: () => number,
+  monotonic: () => MonotonicMillis,
   events: ChangeEvents,
 ): IdentityChanges {
   const notify = database.prepare('identity_changes_echo', `select pg_notify('${CHANNEL}', $1)`)
   const stopped = new AbortController()
   let listener: NotificationListener | null = null
 
-  /** Follows one connection until it is lost, or until it is enough. */
-  const follow = async () => {
+  /** Runs one connection until it is lost or closed. */
+  const runConnection = async () => {
     const echo = `echo ${randomUUID()}`
-    let heardEcho = () => {}
-    const echoed = new Promise<null>(resolve => {
-      heardEcho = () => resolve(null)
+    let receiveEcho = () => {}
+    const echoReceived = new Promise<null>(resolve => {
+      receiveEcho = () => resolve(null)
     })
     let interrupt = (_error: Error | null) => {}
     const interruption = new Promise<Error | null>(resolve => {
@@ -71,13 +74,13 @@ export function followIdentityChanges(
     })
     const opened = await database.listen(CHANNEL, {
       message(payload) {
-        if (payload === echo) heardEcho()
+        if (payload === echo) receiveEcho()
         else if (payload === '*') cache.forget(null)
         else if (!payload.startsWith('echo ')) cache.forget(payload.split(',').map(Number))
       },
       lost(error) {
         listener = null
-        cache.lost()
+        cache.reportLoss()
         interrupt(error)
       },
     })
@@ -85,39 +88,39 @@ export function followIdentityChanges(
     stopped.signal.addEventListener('abort', stop)
     let timer: NodeJS.Timeout | undefined
     try {
-      // A pooler would let us listen, and give the connection to others as soon as nothing is asked.
+      // A pooler would accept LISTEN, and give the connection to other clients as soon as it is idle.
       await notify([echo])
-      const tooLate = delay(ECHO_LIMIT_MS, new NoEcho(), { ref: false })
-      const fault = await Promise.race([echoed, interruption, tooLate])
+      const timeout = delay(ECHO_LIMIT_MS, new NoEcho(), { ref: false })
+      const fault = await Promise.race([echoReceived, interruption, timeout])
       if (fault !== null) throw fault
       if (stopped.signal.aborted) return
       listener = opened
-      await beat(opened)
-      events.following()
-      timer = setInterval(() => beat(opened).catch(() => {}), HEARTBEAT_MS).unref()
+      await heartbeat(opened)
+      events.connected()
+      timer = setInterval(() => heartbeat(opened).catch(() => {}), HEARTBEAT_MS).unref()
       const error = await interruption
       if (error !== null) throw new Interruption(error)
     } finally {
       clearInterval(timer)
       stopped.signal.removeEventListener('abort', stop)
       listener = null
-      cache.lost()
+      cache.reportLoss()
       await opened.close().catch(() => {})
     }
   }
 
-  const beat = async (opened: NotificationListener) => {
+  const heartbeat = async (opened: NotificationListener) => {
     const at = monotonic()
     await opened.roundTrip()
-    if (listener === opened) cache.heard(at)
+    if (listener === opened) cache.reportHeartbeat(at)
   }
 
   const run = async () => {
     while (!stopped.signal.aborted) {
-      const error = await follow().catch(error => error as Error)
+      const error = await runConnection().catch(error => error as Error)
       if (!error || stopped.signal.aborted) return
       events.interrupted(error)
-      // A connection that worked is tried again at once.
+      // A connection that worked is retried at once.
       if (!(error instanceof Interruption))
         await delay(RETRY_MS, undefined, { signal: stopped.signal, ref: false }).catch(() => {})
     }
@@ -126,13 +129,13 @@ export function followIdentityChanges(
 
   return {
     async settle() {
-      // Without a listener nothing is remembered, and what is lost on the way is forgotten.
+      // Without a listener nothing is cached, and a lost connection clears the cache.
       await listener?.roundTrip().catch(() => {})
     },
     async close() {
       const isConnected = listener !== null
       stopped.abort()
-      // Whoever waits for a database that does not answer is not waited for.
+      // A connection attempt to an unresponsive database is not awaited.
       if (isConnected) await running
     },
   }

@@ -6,35 +6,36 @@ import { parseAbilities, type TokenDigest } from '#src/auth/token.ts'
 import type { Schema } from './schema.ts'
 
 /*
- * The columns that identities are made of. The look-ups' SQL, the parsers and types of their rows, and the columns that
- * triggers follow for the identity cache are derived from these declarations. A new column takes a migration that adds
+ * The columns that identities consist of. The lookups' SQL, the parsers and types of their rows, and the columns that
+ * triggers watch for the identity cache are derived from these declarations. A new column takes a migration that adds
  * it and calls `followIdentityColumns`, its line in schema.ts, its line here, and its use: the type `User` follows.
  */
 
-/** The name of a column of a table. */
 type ColumnOf<Table extends keyof Schema> = keyof Schema[Table] & string
 
-/** A value of a look-up's row. */
+/** A value of a lookup's row. */
 interface Selected<Value> {
-  /** The expression that is selected. */
+  /** The SQL expression that is selected. */
   sql: string
   /** The columns that the expression reads. */
   reads: readonly string[]
-  /** The column whose value it is, where it is one column's as it stands in the table. */
+  /** The column, if the value is one column's as stored. */
   column: string | null
-  /** Makes the value of what JSON brings; null where that is the value. */
+  /** Parses the JSON value; null to use it unchanged. */
   parse: ((cell: never) => Value) | null
-  /** Whether a change invalidates what the identity cache holds. */
+  /** Whether a change invalidates cached identities. */
   isFollowed: boolean
 }
 
 /** The values of a row by their names, in the order of their positions. */
 type Columns = Readonly<Record<string, Selected<unknown>>>
 
-/** What a parser makes of a row with these columns. */
+/** The parsed row of some columns. */
 export type RowOf<C extends Columns> = { [K in keyof C]: C[K] extends Selected<infer Value> ? Value : never }
 
-/** Declares columns of a table that look-ups name by an alias. A column that the table does not have does not compile. */
+/**
+ * Declares columns of a table under the alias that lookups use. A column that the table does not have does not compile.
+ */
 function columnsOf<Table extends keyof Schema>(alias: string) {
   type Row = Selectable<Schema[Table]>
   const select = <Value>(
@@ -43,12 +44,12 @@ function columnsOf<Table extends keyof Schema>(alias: string) {
     parse: ((cell: never) => Value) | null,
   ): Selected<Value> => ({ sql, reads: [column], column, parse, isFollowed: true })
   return {
-    /** A column, parsed if there is a parser. */
+    /** A column with an optional parser. */
     column: <C extends ColumnOf<Table> & keyof Row, Value = Row[C]>(
       name: C,
       parse: ((cell: Row[C]) => Value) | null = null,
     ) => select<Value>(`${alias}.${name}`, name, parse),
-    /** A timestamp, which is parsed from PostgreSQL's text. */
+    /** A timestamp, selected as text, with an optional parser. */
     timestamp: <C extends ColumnOf<Table> & keyof Row, Value = Row[C]>(
       name: C,
       parse: ((cell: Row[C]) => Value) | null = null,
@@ -64,7 +65,9 @@ function columnsOf<Table extends keyof Schema>(alias: string) {
   }
 }
 
-/** A value that changes with every use: the cache holds it for at most a minute, and is not told of changes. */
+/**
+ * A value that changes with every use: it may be up to a minute old in the cache, since its changes are not watched.
+ */
 const notFollowed = <Value>(selected: Selected<Value>): Selected<Value> => ({
   ...selected,
   isFollowed: false,
@@ -78,7 +81,7 @@ const [t, s, u] = [
   columnsOf<'users'>('u'),
 ]
 
-/** The row of a token `t`. */
+/** The columns of a token `t`. */
 export const TOKEN = {
   id: t.column('id'),
   name: t.column('name'),
@@ -90,20 +93,20 @@ export const TOKEN = {
   allowedIps: t.column('allowed_ips', parseAllowedIps),
 }
 
-/** The row of a session `s`. */
+/** The columns of a session `s`. */
 export const SESSION = {
   userId: s.column('user_id'),
   payload: s.column('payload', parseSessionPayload),
   lastActivity: notFollowed(s.column('last_activity')),
 }
 
-/** The stamp of the password of the user `u`, so that its hash stays where it is. */
+/** The stamp of the password of user `u`: a hash, so that the password's hash is not selected. */
 export const PASSWORD_STAMP = `encode(sha256(convert_to(u.password, 'UTF8')), 'hex')`
 
-/** What a session is compared with besides: of the user `u`, and null without one. */
+/** What a session's stamp is compared with, of user `u`; null without a user. */
 export const SESSION_OWNER = { password: u.expression<PasswordStamp | null>(PASSWORD_STAMP, 'password') }
 
-/** The row of a user `u`. */
+/** The columns of a user `u`. */
 export const USER = {
   id: u.column('id'),
   name: u.column('name'),
@@ -120,16 +123,16 @@ export const USER = {
 }
 
 declare module '#src/auth/identity.ts' {
-  // Every column above is known of a user: what is declared twice has to agree.
+  // Every column above is a field of users; a field that is declared twice has to agree.
   interface User extends RowOf<typeof USER> {}
 }
 
-/** What a user holds by a class name and an id. */
+/** A polymorphic table of what users hold. */
 interface Holding {
   table: string
-  /** The column that says what is held. */
+  /** The column of the role, permission, sanction or prohibition. */
   id: string
-  /** Whether it can end, and has a reason. */
+  /** Whether its rows have an expiry and a reason. */
   isRestraint: boolean
 }
 
@@ -141,7 +144,7 @@ const holding = <
   isRestraint: boolean,
 ): Holding => ({ table, id, isRestraint })
 
-/** What users hold, by the name of the look-ups' column. */
+/** The tables of what users hold, by the name of the lookups' column. */
 export const HOLDINGS = {
   roles: holding('model_has_roles', 'role_id', false),
   permissions: holding('model_has_permissions', 'permission_id', false),
@@ -149,29 +152,29 @@ export const HOLDINGS = {
   prohibitions: holding('model_prohibitions', 'prohibition_id', true),
 }
 
-/** The columns of what is selected. */
+/** The table columns that some values read. */
 const readBy = (columns: Columns, isFollowed: boolean) =>
   Object.values(columns)
     .filter(selected => selected.isFollowed === isFollowed)
     .flatMap(({ reads }) => reads)
 
-/** The columns of a table that identities are made of. */
+/** The columns of a table that identities consist of. */
 interface IdentityTable {
-  /** Those whose changes a trigger tells of. */
+  /** Columns whose changes a trigger publishes. */
   followed: readonly string[]
   notFollowed: readonly string[]
 }
 
-/** @param conditions columns that look-ups read without selecting them */
+/** @param conditions columns that lookups read without selecting them */
 const identityTable = <Table extends keyof Schema>(
   columns: readonly Columns[],
   ...conditions: ColumnOf<Table>[]
 ): IdentityTable => ({
-  followed: [...new Set([...conditions, ...columns.flatMap(some => readBy(some, true))])],
-  notFollowed: [...new Set(columns.flatMap(some => readBy(some, false)))],
+  followed: [...new Set([...conditions, ...columns.flatMap(declared => readBy(declared, true))])],
+  notFollowed: [...new Set(columns.flatMap(declared => readBy(declared, false)))],
 })
 
-/** All tables that identities are made of, but for those that say what roles and permissions mean. */
+/** All tables that identities consist of, except those that define roles and permissions. */
 export const IDENTITY_TABLES: ReadonlyMap<string, IdentityTable> = new Map([
   [
     'personal_access_tokens',
@@ -185,13 +188,13 @@ export const IDENTITY_TABLES: ReadonlyMap<string, IdentityTable> = new Map([
   }),
 ])
 
-/** The expressions of columns, for the SQL of a look-up. */
+/** The SQL expressions of columns. */
 export const expressionsOf = (columns: Columns): string[] => Object.values(columns).map(({ sql }) => sql)
 
-/** How many positions columns take. */
+/** The number of columns. */
 export const widthOf = (columns: Columns): number => Object.keys(columns).length
 
-/** Makes the parser of rows whose values stand in an array from a position on. It is on the path of every request. */
+/** Makes the parser of rows whose values begin at an index of an array. It runs on every request. */
 export function rowParser<C extends Columns>(
   columns: C,
   first: number,
@@ -213,7 +216,7 @@ const USER_COLUMNS = Object.entries(USER).flatMap(([name, { column }]) =>
   column === null ? [] : [{ name: name as keyof typeof USER, column }],
 )
 
-/** A known user's columns, for what shows them: nobody who is deleted is known. */
+/** Returns a user's columns by name, for resources. Identified users are never deleted. */
 export function userValues(user: RowOf<typeof USER>): Readonly<Record<string, unknown>> {
   const values: Record<string, unknown> = { deleted_at: null }
   for (const { name, column } of USER_COLUMNS) values[column] = user[name]

@@ -1,62 +1,62 @@
 import { Slots } from '#src/runtime/slots.ts'
+import type { Millis } from '#src/runtime/units.ts'
 import { DatabaseBusy } from './unavailable.ts'
 
-/** How long one waits for its turn, in milliseconds, and how many may wait under all keys together. */
-const WAITING = { waitMs: 5_000, waiting: 1_000 }
+/** The default wait, and how many may wait for all keys together. */
+const DEFAULTS = { waitMs: 5_000, maxWaiting: 1_000 }
 
-/** How many may wait under one key of a mutex. */
-const WAITING_FOR_KEY = 100
+/** How many may wait for one key of a mutex. */
+const MAX_WAITING_PER_KEY = 100
 
 /**
- * Makes a semaphore with keys, in this process: what would wait in the database waits here instead, and keeps no
- * connection busy.
+ * Makes a keyed semaphore of this process: callers that would wait for a database lock wait here instead, without
+ * holding a connection.
  *
- * @param options.what names what is bounded, in the error
- * @param options.holding how many may hold the same key at once
- * @param options.waiting how many may wait for the same key
- * @param options.waitMs how long one waits, in milliseconds
- * @returns a function that takes a key and returns what gives it back; it rejects with {@link DatabaseBusy} when that
- *   takes too long, or too many wait
+ * @param options.errorPrefix begins the error message
+ * @param options.maxHeld how many may hold a key at once
+ * @param options.maxWaiting how many may wait for a key
+ * @param options.waitMs how long a caller waits
+ * @returns a function that acquires a key and returns its release function; it rejects with {@link DatabaseBusy} when
+ *   waiting takes too long or too many wait
  */
 export function keyedSemaphore({
-  what,
-  holding,
-  waiting,
-  waitMs = WAITING.waitMs,
+  errorPrefix,
+  maxHeld,
+  maxWaiting,
+  waitMs = DEFAULTS.waitMs,
 }: {
-  what: string
-  holding: number
-  waiting: number
-  waitMs?: number
+  errorPrefix: string
+  maxHeld: number
+  maxWaiting: number
+  waitMs?: Millis
 }): (key: number) => Promise<() => void> {
   const slots = new Slots(
-    { turn: { slots: Number.POSITIVE_INFINITY, waiting: WAITING.waiting, waitMs } },
+    { holder: { slots: Number.POSITIVE_INFINITY, maxWaiting: DEFAULTS.maxWaiting, waitMs } },
     Number.POSITIVE_INFINITY,
-    refusal => new DatabaseBusy(`${what}, ${refusal}`),
+    refusal => new DatabaseBusy(`${errorPrefix}, ${refusal}`),
   )
-  return key => slots.take({ kind: 'turn', bounds: [{ key: String(key), holding, waiting }] })
+  return key => slots.take({ kind: 'holder', keyLimits: [{ key: String(key), maxHeld, maxWaiting }] })
 }
 
 /**
- * Makes a mutex with keys: a function that runs what is done under the same key one after the other, in the order of
- * the calls.
+ * Makes a keyed mutex: calls with the same key run one after the other, in the order of the calls.
  *
- * @param waitMs how long one waits for its turn, in milliseconds
- * @returns a function that rejects with {@link DatabaseBusy} when it takes too long
+ * @param waitMs how long a call waits
+ * @returns a function that rejects with {@link DatabaseBusy} when waiting takes too long
  */
-export function keyedMutex({ waitMs }: { waitMs?: number } = {}) {
+export function keyedMutex({ waitMs }: { waitMs?: Millis } = {}) {
   const take = keyedSemaphore({
-    what: 'no turn',
-    holding: 1,
-    waiting: WAITING_FOR_KEY,
+    errorPrefix: 'the mutex was not acquired',
+    maxHeld: 1,
+    maxWaiting: MAX_WAITING_PER_KEY,
     ...(waitMs !== undefined && { waitMs }),
   })
   return async <T>(key: number, work: () => Promise<T>): Promise<T> => {
-    const giveBack = await take(key)
+    const release = await take(key)
     try {
       return await work()
     } finally {
-      giveBack()
+      release()
     }
   }
 }

@@ -1,28 +1,29 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 import type { Addressee } from './users.ts'
 
-/** A login whose user was found, and what of it was not seen before. */
+/** A recorded login, and which of its properties are new. */
 export interface NotedLogin extends Addressee {
-  /** Nothing is new while nothing was known of the user. */
+  /** The first login of a user counts as known. */
   isNew: { browser: boolean; network: boolean }
 }
 
 /**
- * Remembers from which browser and network a user logged in, and says which of them are new: both are rows of their own,
- * so that of logins at the same time one inserts a row and the others find it. All in one statement.
+ * Records the browser and network of a login, and returns which of them are new. Each is a row, so that of concurrent
+ * logins one inserts it and the others find it. All in one statement.
  *
- * @param login.now milliseconds since the epoch
- * @returns null for a user who is deleted
+ * @returns null for a deleted user
  */
 export async function noteKnownLogin(
   db: Kysely<Schema>,
-  { userId, browser, network, now }: { userId: number; browser: string; network: string; now: number },
+  { userId, browser, network, now }: { userId: number; browser: string; network: string; now: EpochMillis },
 ): Promise<NotedLogin | null> {
   const at = sql`${millisToSeconds(now)}::timestamp`
-  // The conflict's row is locked in any case, and written once a day: xmax is 0 for rows that this statement inserted.
+  // The conflicting row is locked in any case, and written once a day. `xmax` is 0 for rows that this statement
+  // inserted.
   const { rows } = await sql<Addressee & { had_any: boolean; new_browser: boolean; new_network: boolean }>`
     with owner as (
       select id, name, email, email_verified_at is not null as "isVerified" from users
@@ -48,7 +49,7 @@ export async function noteKnownLogin(
   return { ...addressee, isNew: { browser: had_any && new_browser, network: had_any && new_network } }
 }
 
-/** Forgets what a login was the first to come from, as {@link noteKnownLogin} said of it. */
+/** Forgets the browser or network that {@link noteKnownLogin} reported as new. */
 export async function forgetNewLogin(
   db: Kysely<Schema>,
   { userId, browser, network }: { userId: number; browser: string; network: string },
@@ -62,7 +63,7 @@ export async function forgetNewLogin(
     )`.execute(db)
 }
 
-/** Forgets from where nobody has logged in since a moment, in milliseconds since the epoch. */
-export async function pruneKnownLogins(db: Kysely<Schema>, before: number): Promise<number> {
+/** Deletes the browsers and networks without a login since a time. */
+export async function pruneKnownLogins(db: Kysely<Schema>, before: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'known_logins', sql`last_seen_at < ${millisToSeconds(before)}::timestamp`)
 }

@@ -1,33 +1,32 @@
 import { type Kysely, sql } from 'kysely'
 import type { SessionDigest } from '#src/auth/session.ts'
 import { MINUTE_MS, millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { type Browser, browserColumns } from './browsers.ts'
 import type { Schema } from './schema.ts'
 
-const seconds = (millis: number) => Math.floor(millis / 1000)
+const seconds = (millis: EpochMillis) => Math.floor(millis / 1000)
 
-/** When a session was used, and by which browser; `at` in milliseconds since the epoch. */
+/** A last-use note: when, and from which address and browser. */
 export interface LastUseNote extends Browser {
-  at: number
+  at: EpochMillis
 }
 
 /**
- * The latest moment at which something can have been used, when clocks of instances differ a little: what is stored
- * beyond it was written by a clock that was wrong. In milliseconds since the epoch, as is `now`.
+ * Returns the latest plausible time of use, allowing for clock skew between instances. A later stored time was written
+ * by a wrong clock.
  */
-export const latestUse = (now: number): number => now + 5 * MINUTE_MS
+export const latestUse = (now: EpochMillis): EpochMillis => now + 5 * MINUTE_MS
 
 /**
- * Writes when sessions were last used, in one statement that turns no time back, but for one that lies in the future.
- * Sessions that are over meanwhile stay over. A row that somebody holds is left out, so that this waits for nobody and
- * no deadlock can include it: the request that holds it notes its own use when it ends.
- *
- * @param now milliseconds since the epoch
+ * Writes last-use notes of sessions in one statement. Times never decrease, except one that lies in the future.
+ * Replaced sessions stay replaced. Locked rows are skipped, so that this never waits nor deadlocks: the request that
+ * holds the lock notes its own use.
  */
 export async function writeSessionUses(
   db: Kysely<Schema>,
   uses: readonly (readonly [id: SessionDigest, activity: LastUseNote])[],
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
   const moments = uses.map(([, { at }]) => seconds(at))
@@ -52,16 +51,13 @@ export async function writeSessionUses(
 }
 
 /**
- * Writes when and from where tokens were last used, in one statement that turns no date back, but for one that lies in
- * the future. A row that somebody holds is left out, so that this waits for nobody and no deadlock can include it: the
- * request that holds it notes its own use when it ends.
- *
- * @param now milliseconds since the epoch
+ * Writes last-use notes of tokens in one statement. Times never decrease, except one that lies in the future. Locked
+ * rows are skipped, so that this never waits nor deadlocks: the request that holds the lock notes its own use.
  */
 export async function writeTokenUses(
   db: Kysely<Schema>,
   uses: readonly (readonly [id: number, use: LastUseNote])[],
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   const ids = uses.map(([id]) => id)
   const moments = uses.map(([, { at }]) => millisToSeconds(at))

@@ -1,2 +1,2 @@
-/** A text with what would be a wildcard in a LIKE pattern escaped. */
+/** Escapes the wildcards of a LIKE pattern. */
 export const escapeLike = (text: string): string => text.replace(/[\\%_]/g, '\\$&')

@@ -1,18 +1,15 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-/**
- * Remembers that a user logged in from an address.
- *
- * @param now milliseconds since the epoch
- */
+/** Records that a user logged in from an address. */
 export async function noteLogin(
   db: Kysely<Schema>,
   userId: number,
   address: string,
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   const last_login_at = millisToSeconds(now)
   await db
@@ -22,7 +19,7 @@ export async function noteLogin(
     .execute()
 }
 
-/** Whether a user logged in from an address before. */
+/** Returns whether a user logged in from an address before. */
 export async function hasLoggedInFrom(db: Kysely<Schema>, userId: number, address: string): Promise<boolean> {
   const row = await db
     .selectFrom('login_addresses')
@@ -33,7 +30,7 @@ export async function hasLoggedInFrom(db: Kysely<Schema>, userId: number, addres
   return row !== undefined
 }
 
-/** Forgets the addresses from which nobody has logged in since a moment, in milliseconds since the epoch. */
-export async function pruneLoginAddresses(db: Kysely<Schema>, before: number): Promise<number> {
+/** Deletes the addresses without a login since a time. */
+export async function pruneLoginAddresses(db: Kysely<Schema>, before: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'login_addresses', sql`last_login_at < ${millisToSeconds(before)}::timestamp`)
 }

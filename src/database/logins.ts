@@ -6,34 +6,33 @@ import { lockUsers } from './authority.ts'
 import { findDeviceOwner, forgetDevice, rememberDevice } from './devices.ts'
 import { noteLogin } from './login-addresses.ts'
 import type { Schema } from './schema.ts'
-import { handSecondFactorOn } from './second-factors.ts'
+import { transferSecondFactor } from './second-factors.ts'
 import { type NewSession, replaceSession } from './sessions.ts'
 import { type Credentials, findCredentialsById } from './users.ts'
 
-/** What the browser of a login has, and what it gets. */
+/** The session and device of a login's browser, and its new session. */
 export interface LoginBrowser {
-  /** The session in whose place the new one comes; null for none. */
+  /** The session that the new one replaces; null for none. */
   old: SessionDigest | null
   fresh: Pick<NewSession, 'id' | 'browser' | 'now'>
-  /** The address under which the login is remembered. */
+  /** The address that the login is recorded with. */
   address: string
-  /** The token of the device that the browser is remembered as until now; null if it is none. */
+  /** The device token that the browser presented; null for none. */
   presented: DeviceToken | null
 }
 
 /**
- * Runs what a login comes to in one transaction under its user's lock, with the user's credentials as they are then:
- * what was verified before may not hold any more, since the password was changed, a second factor was confirmed or the
- * account was deleted meanwhile.
+ * Runs the outcome of a login in one transaction under the user's lock, with the user's current credentials: the
+ * password may have been changed, a second factor confirmed or the account deleted since they were verified.
  *
- * @param work gets null for credentials when the user is deleted
+ * @param work gets null credentials when the user is deleted
  */
-export async function underLoginLock<T>(
+export async function withLoginLock<T>(
   db: Kysely<Schema>,
   { userId, presented }: { userId: number; presented: DeviceToken | null },
   work: (transaction: Transaction<Schema>, credentials: Credentials | null) => Promise<T>,
 ): Promise<T> {
-  // The browser may be remembered for somebody else, whose device it is until this login.
+  // The browser may be remembered for another user.
   const deviceOwner = presented && (await findDeviceOwner(db, presented.selector))
   return db.transaction().execute(async transaction => {
     await lockUsers(transaction, deviceOwner === null ? [userId] : [userId, deviceOwner])
@@ -42,8 +41,8 @@ export async function underLoginLock<T>(
 }
 
 /**
- * Stores a login: a new session in the place of the browser's old one, and with `device` that the browser is remembered.
- * Whatever it was remembered as before is forgotten.
+ * Stores a login: a new session that replaces the browser's old one and, with `device`, a remembered device. The device
+ * that the browser presented is forgotten.
  */
 export async function storeLogin(
   transaction: Transaction<Schema>,
@@ -62,7 +61,7 @@ export async function storeLogin(
   return replaceSession(transaction, old, { ...fresh, login, challenge: null })
 }
 
-/** Stores a session that waits for a second factor, in the place of the browser's old one. */
+/** Stores a session that waits for a second factor; it replaces the browser's old one. */
 export const storeChallenge = (
   transaction: Transaction<Schema>,
   { old, fresh }: LoginBrowser,
@@ -70,7 +69,7 @@ export const storeChallenge = (
 ): Promise<Session> =>
   replaceSession(transaction, old, { ...fresh, login: null, challenge: { ...challenge, at: fresh.now } })
 
-/** Stores that the password of a session's user was just confirmed: the same login goes on under another id. */
+/** Records that a session's user has just confirmed the password: the same login continues under a new session id. */
 export async function confirmSession(
   transaction: Transaction<Schema>,
   session: Session,
@@ -81,17 +80,17 @@ export async function confirmSession(
   const login = { userId, password: passwordStamp(password), device, isDeviceUnseen, enteredAt }
   const confirmed = { ...fresh, login, challenge: null, createdAt, passwordConfirmedAt: fresh.now }
   const old = session.id.digest()
-  await handSecondFactorOn(transaction, userId, { from: old, to: fresh.id.digest() })
+  await transferSecondFactor(transaction, userId, { from: old, to: fresh.id.digest() })
   return replaceSession(transaction, old, confirmed)
 }
 
-/** Ends a session and forgets its browser; a session of no user takes its place. */
+/** Ends a session and forgets its device; a guest session replaces it. */
 export async function storeLogout(
   db: Kysely<Schema>,
   userId: number,
   { old, fresh, presented }: LoginBrowser,
 ): Promise<Session> {
-  return underLoginLock(db, { userId, presented }, async transaction => {
+  return withLoginLock(db, { userId, presented }, async transaction => {
     if (presented !== null) await forgetDevice(transaction, presented, { except: old })
     return replaceSession(transaction, old, { ...fresh, login: null, challenge: null })
   })

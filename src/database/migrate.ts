@@ -5,7 +5,7 @@ import type { Schema } from './schema.ts'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 
-/** Every file of the folder is a migration, under its name. @throws {Error} for a name that has no number */
+/** Every file of the folder is a migration, named by the file. @throws {Error} for a name without a number */
 const NAMES = readdirSync(FOLDER)
   .filter(file => file.endsWith('.js'))
   .map(file => {
@@ -17,7 +17,7 @@ const NAMES = readdirSync(FOLDER)
 
 const LATEST = NAMES.at(-1)
 
-/** @throws {Error} when a file exports no migration, or several */
+/** @throws {Error} unless the file exports exactly one migration */
 async function loadMigration(name: string): Promise<[name: string, migration: Migration]> {
   const [migration, ...others] = Object.values<Migration>(await import(new URL(`${name}.js`, FOLDER).href))
   if (migration === undefined || others.length > 0) throw new Error(`${name} has to export one migration.`)
@@ -27,10 +27,9 @@ async function loadMigration(name: string): Promise<[name: string, migration: Mi
 const getMigrations = async () => Object.fromEntries(await Promise.all(NAMES.map(loadMigration)))
 
 /**
- * Brings the schema up to date and returns the names of the migrations that ran.
- *
- * Everything runs in one transaction under an advisory lock, so any number of instances may call this at
- * once. Identity sequences that lag behind rows brought along with their ids are moved past them.
+ * Brings the schema up to date and returns the names of the migrations that ran. Runs in one transaction under an
+ * advisory lock, so that instances may call it concurrently. Then advances identity sequences past rows that were
+ * imported with their ids.
  *
  * @throws the database's error; nothing is changed then
  */
@@ -42,8 +41,8 @@ export async function migrate(db: Kysely<Schema>): Promise<string[]> {
   return results.map(result => result.migrationName)
 }
 
-/** Makes the function that asks whether every migration that this version knows has run. */
-export function isMigrated(database: Pick<Database, 'prepare'>): () => Promise<boolean> {
+/** Makes the function that checks whether the latest migration of this version has run. */
+export function migrationCheck(database: Pick<Database, 'prepare'>): () => Promise<boolean> {
   const select = database.prepare<{ current: boolean }>(
     'migrated',
     'select exists (select from kysely_migration where name = $1) as current',
@@ -54,7 +53,7 @@ export function isMigrated(database: Pick<Database, 'prepare'>): () => Promise<b
   }
 }
 
-/** Rows copied from Laravel keep their ids without touching the sequence: the next insert would collide. */
+/** Rows imported from Laravel keep their ids without advancing the sequence: the next insert would collide. */
 async function alignIdentities(db: Kysely<Schema>) {
   const { rows } = await sql<{ table_name: string; column_name: string; sequence: string }>`
     select table_name, column_name, pg_get_serial_sequence(quote_ident(table_name), column_name) as sequence

@@ -1,19 +1,20 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToSeconds } from '#src/auth/time.ts'
 import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 
-/** Whose notifications are meant, and when; `now` in milliseconds since the epoch. */
+/** The owner of the notifications, and the time. */
 interface Marking {
   userId: number
   userTypes: readonly string[]
-  now: number
+  now: EpochMillis
 }
 
 const ofUser = ({ userId, userTypes }: Marking) => sql<boolean>`
   (notifiable_id = ${userId}::bigint and notifiable_type = any(${userTypes}::text[]))`
 
-/** Marks all of a user's notifications that are not read yet. The panel's own stay as they are. */
+/** Marks all unread notifications of a user as read, except the panel's own. */
 export async function markAllRead(db: Kysely<Schema>, marking: Marking): Promise<void> {
   const now = millisToSeconds(marking.now)
   await db
@@ -26,16 +27,17 @@ export async function markAllRead(db: Kysely<Schema>, marking: Marking): Promise
 }
 
 /**
- * Marks a notification as read or unread, if it is the user's and the user may, and says whose it is: null when
- * there is no such notification. What is marked so already stays as it is.
+ * Marks a notification as read or unread, if it is the user's and the user may. A notification that is so already is
+ * not written.
  *
  * @param id a UUID
+ * @returns whose it is; null when there is no such notification
  */
 export async function markNotification(
   db: Kysely<Schema>,
   id: string,
   { isRead, isAllowed, ...marking }: Marking & { isRead: boolean; isAllowed: boolean },
-): Promise<'own' | "somebody else's" | null> {
+): Promise<'own' | 'foreign' | null> {
   const now = millisToSeconds(marking.now)
   const { rows } = await sql<{ is_own: boolean }>`
     with marked as (
@@ -48,7 +50,7 @@ export async function markNotification(
     from notifications where id = ${id}::uuid and type <> ${PANEL_NOTIFICATION}`.execute(db)
   const [row] = rows
   if (row === undefined) return null
-  return row.is_own ? 'own' : "somebody else's"
+  return row.is_own ? 'own' : 'foreign'
 }
 
 /**
@@ -56,11 +58,17 @@ export async function markNotification(
  *
  * @param notification.id a UUID
  * @param notification.data JSON
- * @param notification.now milliseconds since the epoch
  */
 export async function insertNotification(
   db: Kysely<Schema>,
-  notification: { id: string; userId: number; userType: string; type: string; data: string; now: number },
+  notification: {
+    id: string
+    userId: number
+    userType: string
+    type: string
+    data: string
+    now: EpochMillis
+  },
 ): Promise<void> {
   const { id, userId, userType, type, data } = notification
   const now = millisToSeconds(notification.now)

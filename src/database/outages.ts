@@ -1,27 +1,28 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { countedLog } from '#src/runtime/counted-log.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import { throttledLog } from '#src/runtime/throttled-log.ts'
+import type { Millis } from '#src/runtime/units.ts'
 import { isOutage } from './unavailable.ts'
 
-/** How often a line says that the database is still away, in milliseconds. */
-const PERIOD_MS = 60_000
+/** How often an ongoing outage is logged. */
+const PERIOD_MS: Millis = 60_000
 
 /**
- * Notes an error that comes of the database being away, which is logged once now and then for all who meet it.
+ * Logs an error that an outage of the database causes, once per period for all requests.
  *
- * @returns false for any other error, which its caller has to log
+ * @returns false for any other error, which the caller has to log
  */
-export type NoteOutage = (error: unknown) => boolean
+export type LogOutage = (error: unknown) => boolean
 
-/** Makes the {@link NoteOutage} of a log. */
-export function outages(schedule: Schedule, log: FastifyBaseLogger): NoteOutage {
-  const note = countedLog<Error>(
+/** Makes the {@link LogOutage} of a logger. */
+export function outageLog(schedule: Schedule, log: FastifyBaseLogger): LogOutage {
+  const note = throttledLog<Error>(
     schedule,
     {
-      first: ({ message }) => log.error({ retry: 'until it answers' }, message),
-      further: (_kind, failures) =>
+      first: ({ message }) => log.error({ retry: 'until it responds' }, message),
+      repeated: (_kind, failures) =>
         log.error({ failures }, 'the database was not available within the last minute'),
-      over: () => log.info('the database was available for a minute'),
+      quiet: () => log.info('the database was available for a minute'),
     },
     PERIOD_MS,
   )

@@ -1,23 +1,23 @@
 import { type Kysely, sql } from 'kysely'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { HOUR_MS, MINUTE_MS, millisToSeconds, timestampToMillis } from '#src/auth/time.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-/** Milliseconds for which a reset token counts, and until another one is sent to the same address. */
-const RESET_TOKEN_MS = HOUR_MS
-const RESEND_MS = MINUTE_MS
+/** How long a reset token is valid, and the minimum interval between two mails to an address. */
+const RESET_TOKEN_MS: Millis = HOUR_MS
+const RESEND_MS: Millis = MINUTE_MS
 
 /**
- * Keeps a reset token for an address in the place of the one before.
+ * Stores a reset token for an address, replacing an earlier one, unless that was sent within the last minute.
  *
  * @param reset.token the token's bcrypt hash
- * @param reset.now milliseconds since the epoch
- * @returns whether it is kept: not within a minute of the one before
+ * @returns whether it was stored
  */
-export async function keepResetToken(
+export async function storeResetTokenIfDue(
   db: Kysely<Schema>,
-  { email, token, now }: { email: string; token: PasswordHash; now: number },
+  { email, token, now }: { email: string; token: PasswordHash; now: EpochMillis },
 ): Promise<boolean> {
   const created_at = millisToSeconds(now)
   const kept = await db
@@ -36,10 +36,10 @@ export async function keepResetToken(
   return kept !== undefined
 }
 
-/** Stores a reset token for an address, however lately another one was sent; `now` in milliseconds since the epoch. */
+/** Stores a reset token for an address, whenever the last one was sent. */
 export async function storeResetToken(
   db: Kysely<Schema>,
-  { email, token, now }: { email: string; token: PasswordHash; now: number },
+  { email, token, now }: { email: string; token: PasswordHash; now: EpochMillis },
 ): Promise<void> {
   const created_at = millisToSeconds(now)
   await db
@@ -49,11 +49,11 @@ export async function storeResetToken(
     .execute()
 }
 
-/** The hash of an address's reset token; null when there is none that still counts. */
+/** Returns the hash of an address's valid reset token; null when there is none. */
 export async function findResetToken(
   db: Kysely<Schema>,
   email: string,
-  now: number,
+  now: EpochMillis,
 ): Promise<PasswordHash | null> {
   const row = await db
     .selectFrom('password_reset_tokens')
@@ -64,7 +64,7 @@ export async function findResetToken(
   return now - timestampToMillis(row.created_at) <= RESET_TOKEN_MS ? (row.token as PasswordHash) : null
 }
 
-/** Takes a reset token away, by its hash. Of several who try at once one succeeds. */
+/** Consumes a reset token, by its hash. Of concurrent calls one succeeds. */
 export async function takeResetToken(
   db: Kysely<Schema>,
   email: string,
@@ -79,8 +79,8 @@ export async function takeResetToken(
   return taken !== undefined
 }
 
-/** Deletes the reset tokens that count no longer; `now` in milliseconds since the epoch. */
-export async function pruneResetTokens(db: Kysely<Schema>, now: number): Promise<number> {
-  const ended = millisToSeconds(now - RESET_TOKEN_MS)
-  return deleteInBatches(db, 'password_reset_tokens', sql`created_at < ${ended}::timestamp`)
+/** Deletes expired reset tokens. */
+export async function pruneResetTokens(db: Kysely<Schema>, now: EpochMillis): Promise<number> {
+  const cutoff = millisToSeconds(now - RESET_TOKEN_MS)
+  return deleteInBatches(db, 'password_reset_tokens', sql`created_at < ${cutoff}::timestamp`)
 }

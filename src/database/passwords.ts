@@ -2,6 +2,7 @@ import { type Kysely, sql, type Transaction } from 'kysely'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { passwordStamp, type SessionDigest, type SessionPayload } from '#src/auth/session.ts'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { lockUser } from './authority.ts'
 import { hasChangedEmail } from './changed-emails.ts'
 import { noteLogin } from './login-addresses.ts'
@@ -12,10 +13,10 @@ import { inTransaction } from './transaction.ts'
 import type { Account } from './users.ts'
 
 /**
- * Stores another hash of the password that a user has, unless the password was changed meanwhile. The user's
- * sessions and remembered devices go on.
+ * Stores another hash of the same password, unless the password was changed meanwhile. The user's sessions and
+ * remembered devices stay valid.
  *
- * @returns whether it is stored
+ * @returns whether it was stored
  */
 export async function rehashPassword(
   db: Kysely<Schema>,
@@ -37,22 +38,20 @@ export async function rehashPassword(
 }
 
 /**
- * Gives a user a new password. All sessions and remembered devices of the user end at once, but for the session that is
- * named and its device; links to a new password that were sent before open nothing any more, and an e-mail address that
- * waits for its confirmation waits no more.
+ * Sets a user's password. All sessions and remembered devices end at once, except the named session and its device.
+ * Reset links and a pending e-mail change become invalid.
  *
  * @param keep the session in which the password was changed; null for none
- * @param revokeTokens the class names that mean a user, to revoke the user's tokens as well; null to leave them alone
- * @param now milliseconds since the epoch
+ * @param revokeTokens the `tokenable_type` values of users, to revoke the user's tokens too; null to keep them
  */
 export async function changePassword(
   db: Kysely<Schema>,
   userId: number,
   hash: PasswordHash,
-  change: { keep: SessionDigest | null; revokeTokens: readonly string[] | null; now: number },
+  change: { keep: SessionDigest | null; revokeTokens: readonly string[] | null; now: EpochMillis },
 ): Promise<void> {
   await inTransaction(db, async transaction => {
-    // What is issued at this moment is waited for, and then seen.
+    // Waits for tokens and sessions that are being issued, so that they are seen and revoked too.
     await lockUser(transaction, userId)
     await replacePassword(transaction, userId, hash, change)
   })
@@ -92,15 +91,15 @@ async function replacePassword(
 }
 
 /**
- * Gives a user a new password in exchange for the token of a mail, under the user's lock. An account whose address was
- * never verified may have been made by somebody else who knew the address before its owner came (pre-hijacking): then
- * everything that opens it ends, its second factor as well unless the address was changed since.
+ * Resets a user's password by a mailed token, under the user's lock. An account whose address was never verified may
+ * have been created by an attacker before its owner came (pre-hijacking): then all of its credentials end, and also its
+ * second factor unless the address was changed since.
  *
- * @param reset.token the hash of the token that was verified
- * @param reset.revokeTokens the class names that mean a user; null to leave tokens of a verified account alone
- * @param reset.address from which it is done: it counts as one that the user logged in from
- * @param reset.now milliseconds since the epoch
- * @returns whether it is done, and whether tokens were revoked; null when the token is used up, or the account another's
+ * @param reset.token the hash of the verified token
+ * @param reset.revokeTokens whether to revoke the tokens of a verified account too
+ * @param reset.types the `tokenable_type` values of users
+ * @param reset.address recorded as an address of the user's logins
+ * @returns whether tokens were revoked; null when the token is used up or the address is no longer the account's
  */
 export async function resetPassword(
   db: Kysely<Schema>,
@@ -118,7 +117,7 @@ export async function resetPassword(
     revokeTokens: boolean
     types: readonly string[]
     address: string
-    now: number
+    now: EpochMillis
   },
 ): Promise<{ revokedTokens: boolean } | null> {
   return db.transaction().execute(async transaction => {
@@ -137,11 +136,11 @@ export async function resetPassword(
       revokeTokens: revokedTokens ? types : null,
       now,
     })
-    // An address that was changed may be a thief's: a mail to it takes no second factor away.
+    // A changed address may be an attacker's: a mail to it does not remove a second factor.
     if (!isVerified && !(await hasChangedEmail(transaction, id))) {
       await removeSecondFactor(transaction, id, now)
     }
-    // A user who was kept out by wrong guesses of others has shown to be the user.
+    // A user who was locked out by others' wrong guesses can log in from this address again.
     await noteLogin(transaction, id, address, now)
     return { revokedTokens }
   })

@@ -2,7 +2,7 @@ import { EVERYTHING } from '#src/auth/ban.ts'
 import { BYPASS_AUTHORIZATION, GUARDS } from '#src/auth/permission.ts'
 import type { Database } from './connect.ts'
 
-/** What somebody has been given: ids of rows, with commas between them. */
+/** A user's grants: comma-separated ids. */
 export interface Grants {
   roles: string
   permissions: string
@@ -10,15 +10,15 @@ export interface Grants {
   prohibitions: string
 }
 
-/** What roles, permissions, sanctions and prohibitions meant at one moment. */
+/** The definitions of roles, permissions, sanctions and prohibitions at one version. */
 export interface PermissionMap {
-  /** Changes with every change of what they mean, whoever makes it. */
+  /** Increases with every change of the definitions, by any writer. */
   version: number
-  /** The names of the permissions that somebody has, directly or by a role. The same grants give the same set. */
+  /** The names of the permissions held directly or by roles. The same grants give the same set object. */
   permissions(grants: Grants): ReadonlySet<string>
-  /** The names of the permissions whose use somebody is banned from, directly or by a sanction. */
+  /** The names of the prohibited permissions, directly or by a sanction. */
   prohibitions(grants: Grants): ReadonlySet<string>
-  /** Whether a user is banned from everything: by the sanction for that, or from every permission that there is. */
+  /** Whether a user is banned from everything: by the sanction for that, or from every existing permission. */
   isBanned(grants: Grants): boolean
   /** The names of all permissions. */
   allPermissions: readonly string[]
@@ -34,7 +34,7 @@ interface MapRow {
   everything: number | null
 }
 
-/** All in one statement, and so of one moment. */
+/** One statement, and so one snapshot. */
 const SELECT_MAP = `
   select version,
     (select coalesce(json_agg(json_build_array(id, name)), '[]') from permissions where guard_name = any($1))
@@ -49,25 +49,25 @@ const SELECT_MAP = `
     (select id from sanctions where name = $2) as everything
   from permission_versions`
 
-/** How many different combinations of grants are remembered. */
-const REMEMBERED = 1_000
+/** How many combinations of grants are cached. */
+const CACHE_SIZE = 1_000
 
-/** Gives the map of a version. */
+/** Provides the map of a version. */
 export interface PermissionMaps {
-  /** The map of a version or a later one, which is loaded unless it is the one at hand. */
+  /** The map of a version or a later one, loaded unless it is cached. */
   (version: number): Promise<PermissionMap>
-  /** The map of a version, if it is the one at hand. */
-  known(version: number): PermissionMap | undefined
+  /** The map of a version, if it is cached. */
+  cached(version: number): PermissionMap | undefined
 }
 
 /**
- * Knows what ids of roles and permissions stand for, in memory. What a version leads to is of after the moment of asking.
+ * Caches what the ids of roles and permissions mean. The map of a version is never older than the call.
  *
- * @param others whose map counts as well, where it is the one that is asked for; it is never given one
+ * @param others another cache to read from; never written to
  */
 export function permissionMaps(
   database: Pick<Database, 'prepare'>,
-  others: Pick<PermissionMaps, 'known'> | null = null,
+  others: Pick<PermissionMaps, 'cached'> | null = null,
 ): PermissionMaps {
   const select = database.prepare<MapRow>('permission_map', SELECT_MAP)
   let current: PermissionMap | undefined
@@ -76,16 +76,16 @@ export function permissionMaps(
   const load = async () => {
     const [row] = await select([GUARDS, EVERYTHING])
     if (row === undefined) throw new Error('The table permission_versions has lost its row.')
-    current = makeMap(row)
+    current = buildMap(row)
     return current
   }
 
-  const known = (version: number) => (current?.version === version ? current : others?.known(version))
+  const cached = (version: number) => (current?.version === version ? current : others?.cached(version))
 
-  const mapOf = async (version: number): Promise<PermissionMap> => {
-    const atHand = known(version)
-    if (atHand !== undefined) return atHand
-    // What is being loaded may have been read before this version came to be.
+  const loadVersion = async (version: number): Promise<PermissionMap> => {
+    const hit = cached(version)
+    if (hit !== undefined) return hit
+    // The pending load may have begun before this version existed.
     const pending = await loading
     if (pending?.version === version) return pending
     loading ??= load().finally(() => {
@@ -93,10 +93,10 @@ export function permissionMaps(
     })
     return loading
   }
-  return Object.assign(mapOf, { known })
+  return Object.assign(loadVersion, { cached })
 }
 
-function makeMap({
+function buildMap({
   version,
   permissions,
   roles,
@@ -105,12 +105,12 @@ function makeMap({
   everything,
 }: MapRow): PermissionMap {
   const allPermissions = [...new Set(permissions.map(([, name]) => name))]
-  const permissionsOf = resolver(new Map(permissions), new Map(roles))
-  const prohibitionsOf = resolver(new Map(prohibitions), new Map(sanctions))
-  const isEverything = ({ prohibitions, sanctions }: Grants) => {
-    if (everything !== null && idsIn(sanctions).includes(everything)) return true
+  const permissionsOf = nameResolver(new Map(permissions), new Map(roles))
+  const prohibitionsOf = nameResolver(new Map(prohibitions), new Map(sanctions))
+  const coversEverything = ({ prohibitions, sanctions }: Grants) => {
+    if (everything !== null && parseIds(sanctions).includes(everything)) return true
     const names = prohibitionsOf(prohibitions, sanctions)
-    // Without any permission nobody is banned from all of them.
+    // Without any permission, no user is banned from all of them.
     return (
       names.size > 0 && names.size >= allPermissions.length && allPermissions.every(name => names.has(name))
     )
@@ -121,23 +121,23 @@ function makeMap({
     permissions: grants => permissionsOf(grants.permissions, grants.roles),
     prohibitions: grants => prohibitionsOf(grants.prohibitions, grants.sanctions),
     isBanned: grants =>
-      isEverything(grants) && !permissionsOf(grants.permissions, grants.roles).has(BYPASS_AUTHORIZATION),
+      coversEverything(grants) && !permissionsOf(grants.permissions, grants.roles).has(BYPASS_AUTHORIZATION),
   }
 }
 
-const idsIn = (text: string) => (text === '' ? [] : text.split(',').map(Number))
+const parseIds = (text: string) => (text === '' ? [] : text.split(',').map(Number))
 
-/** Turns ids, and ids of groups of ids, into a set of names. */
-function resolver(names: ReadonlyMap<number, string>, groups: ReadonlyMap<number, readonly number[]>) {
-  const known = new Map<string, ReadonlySet<string>>()
+/** Resolves ids, and ids of groups of ids, to a cached set of names. */
+function nameResolver(names: ReadonlyMap<number, string>, groups: ReadonlyMap<number, readonly number[]>) {
+  const cached = new Map<string, ReadonlySet<string>>()
 
   return (direct: string, grouped: string): ReadonlySet<string> => {
     const key = `${direct}/${grouped}`
-    const set = known.get(key)
+    const set = cached.get(key)
     if (set !== undefined) return set
-    const ids = [...idsIn(direct), ...idsIn(grouped).flatMap(id => groups.get(id) ?? [])]
-    const made = new Set(ids.map(id => names.get(id)).filter(name => name !== undefined))
-    if (known.size < REMEMBERED) known.set(key, made)
-    return made
+    const ids = [...parseIds(direct), ...parseIds(grouped).flatMap(id => groups.get(id) ?? [])]
+    const resolved = new Set(ids.map(id => names.get(id)).filter(name => name !== undefined))
+    if (cached.size < CACHE_SIZE) cached.set(key, resolved)
+    return resolved
   }
 }

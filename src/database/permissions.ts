@@ -1,18 +1,17 @@
 import { type Kysely, sql } from 'kysely'
 import { GUARDS, PERMISSIONS, ROLES } from '#src/auth/permission.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 import { inTransaction } from './transaction.ts'
 
 const [GUARD] = GUARDS
 
 /**
- * Adds the roles, permissions and prohibitions of AnimeThemes that are missing. What is there stays as it is,
- * save that a seeded role gets the seeded permissions back.
- *
- * @param now milliseconds since the epoch
+ * Adds the missing roles, permissions and prohibitions of AnimeThemes. Existing rows stay unchanged, except that a
+ * seeded role gets its seeded permissions back.
  */
-export async function seedPermissions(db: Kysely<Schema>, now: number): Promise<void> {
+export async function seedPermissions(db: Kysely<Schema>, now: EpochMillis): Promise<void> {
   const created_at = millisToSeconds(now)
   const timestamps = { created_at, updated_at: created_at }
   await inTransaction(db, async transaction => {
@@ -59,18 +58,18 @@ export async function seedPermissions(db: Kysely<Schema>, now: number): Promise<
   })
 }
 
-/** Whether there is any permission at all: without one, nobody may do anything. */
+/** Returns whether any permission exists: without one, no user may do anything. */
 export async function hasPermissions(db: Kysely<Schema>): Promise<boolean> {
   return (await db.selectFrom('permissions').select('id').limit(1).executeTakeFirst()) !== undefined
 }
 
-/** Who a role or permission is given to. `types` are the class names that mean a user; new rows get the first. */
+/** The user who holds a role or permission. `types` are the `model_type` values of users; new rows get the first. */
 export interface Holder {
   userId: number
   types: readonly [string, ...string[]]
 }
 
-/** What can be given to a user by name. */
+/** What can be granted to a user by name. */
 export type Grantable = 'role' | 'permission'
 
 const tablesOf = (kind: Grantable) => ({
@@ -79,9 +78,7 @@ const tablesOf = (kind: Grantable) => ({
   key: sql.ref(`${kind}_id`),
 })
 
-/**
- * Gives a user the named roles or permissions; those already given stay. Returns the names that do not exist.
- */
+/** Grants a user the named roles or permissions; existing grants stay. Returns the names that do not exist. */
 export async function grant(
   db: Kysely<Schema>,
   kind: Grantable,
@@ -102,12 +99,10 @@ export async function grant(
       on conflict do nothing
     )
     select name from named`.execute(db)
-  return absent(names, rows)
+  return missingNames(names, rows)
 }
 
-/**
- * Takes the named roles or directly given permissions from a user. Returns the names that do not exist.
- */
+/** Revokes a user's named roles or direct permissions. Returns the names that do not exist. */
 export async function revoke(
   db: Kysely<Schema>,
   kind: Grantable,
@@ -124,10 +119,10 @@ export async function revoke(
         and model_id = ${userId}::bigint and model_type = any(${types}::text[])
     )
     select name from named`.execute(db)
-  return absent(names, rows)
+  return missingNames(names, rows)
 }
 
-/** Gives a user the roles that everybody with a verified e-mail address has. */
+/** Grants a user the default roles, which every user with a verified e-mail address has. */
 export async function grantDefaultRoles(db: Kysely<Schema>, holder: Holder): Promise<void> {
   const roles = await db
     .selectFrom('roles')
@@ -143,5 +138,5 @@ export async function grantDefaultRoles(db: Kysely<Schema>, holder: Holder): Pro
   )
 }
 
-const absent = (names: readonly string[], found: readonly { name: string }[]) =>
+const missingNames = (names: readonly string[], found: readonly { name: string }[]) =>
   names.filter(name => !found.some(row => row.name === name))

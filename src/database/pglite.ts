@@ -1,5 +1,5 @@
 import { type PGlite, types } from '@electric-sql/pglite'
-import { ConnectionClasses, WRITE } from './connection-classes.ts'
+import { ConnectionClasses, WRITE_REQUEST } from './connection-classes.ts'
 import type {
   Connection,
   ConnectionSource,
@@ -9,34 +9,34 @@ import type {
 } from './dialect.ts'
 import { describeError, restoreError, toText } from './embedded-socket.ts'
 
-/** What happens around the end of a database in this process. */
-interface Closing {
-  /** Before the last session has ended. */
+/** Hooks around the closing of a database in this process. */
+interface CloseHooks {
+  /** Runs before the last session has ended. */
   before(): void
-  /** When the database is closed. */
+  /** Runs once the database is closed. */
   after(): void
 }
 
 /**
- * PGlite is one session: whoever acquires it has it alone until release. The most urgent lane is next, in the order of
- * asking within it, and what waits too long is refused; a statement that runs cannot be cancelled.
+ * PGlite has one session, which is exclusive from acquire to release. It goes to the most urgent connection class, in
+ * order of arrival within it. Waiting has a timeout; a running statement cannot be cancelled.
  */
 export class PgliteConnections implements ConnectionSource {
   readonly #database: PGlite
-  readonly #closing: Closing
-  readonly #lanes = new ConnectionClasses({ identity: 1, login: 1, write: 1, list: 1 }, 1)
+  readonly #closing: CloseHooks
+  readonly #classes = new ConnectionClasses({ identity: 1, login: 1, write: 1, list: 1 }, 1)
   #closed: Promise<void> | undefined
 
   /** @param database opened with {@link PGLITE_OPTIONS} */
-  constructor(database: PGlite, closing: Closing = { before() {}, after() {} }) {
+  constructor(database: PGlite, closing: CloseHooks = { before() {}, after() {} }) {
     this.#database = database
     this.#closing = closing
   }
 
-  async acquire(claim = WRITE): Promise<Connection> {
-    const endTurn = await this.#lanes.take(claim)
+  async acquire(request = WRITE_REQUEST): Promise<Connection> {
+    const releaseSlot = await this.#classes.take(request)
     if (this.#closed) {
-      endTurn()
+      releaseSlot()
       throw new Error('The embedded database is closed.')
     }
     const database = this.#database
@@ -47,7 +47,7 @@ export class PgliteConnections implements ConnectionSource {
       try {
         if (database.isInTransaction()) await database.exec('rollback')
       } finally {
-        endTurn()
+        releaseSlot()
       }
     }
     return {
@@ -65,20 +65,20 @@ export class PgliteConnections implements ConnectionSource {
   }
 
   async listen(channel: string, { message }: NotificationEvents): Promise<NotificationListener> {
-    const inTurn = async <Result>(work: () => Promise<Result>): Promise<Result> => {
-      const endTurn = await this.#lanes.take({ connectionClass: 'identity', isPatient: true })
+    const withSession = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+      const releaseSlot = await this.#classes.take({ connectionClass: 'identity', hasNoDeadline: true })
       try {
         return await work()
       } finally {
-        endTurn()
+        releaseSlot()
       }
     }
-    const unlisten = await inTurn(() => this.#database.listen(channel, message))
+    const unlisten = await withSession(() => this.#database.listen(channel, message))
     return {
       roundTrip: async () => {
-        await inTurn(async () => this.#closed ?? this.#database.query('select 1'))
+        await withSession(async () => this.#closed ?? this.#database.query('select 1'))
       },
-      close: () => inTurn(async () => this.#closed ?? unlisten()),
+      close: () => withSession(async () => this.#closed ?? unlisten()),
     }
   }
 
@@ -89,31 +89,31 @@ export class PgliteConnections implements ConnectionSource {
 
   async #close(): Promise<void> {
     this.#closing.before()
-    // After all that waits already.
-    const endTurn = await this.#lanes.take({ connectionClass: 'list', isPatient: true })
+    // Queued after all waiting requests.
+    const releaseSlot = await this.#classes.take({ connectionClass: 'list', hasNoDeadline: true })
     try {
       await this.#database.close()
     } finally {
       this.#closing.after()
-      endTurn()
+      releaseSlot()
     }
   }
 }
 
-const asText = (text: string) => text
+const keepText = (text: string) => text
 
-// PGlite makes the parsers of arrays from these.
+// PGlite derives the parsers of arrays from these.
 const parsers = {
   [types.INT8]: Number,
-  [types.DATE]: asText,
-  [types.TIMESTAMP]: asText,
-  [types.TIMESTAMPTZ]: asText,
+  [types.DATE]: keepText,
+  [types.TIMESTAMP]: keepText,
+  [types.TIMESTAMPTZ]: keepText,
 }
 
-// Parameters are text already. PGlite would refuse some that PostgreSQL reads.
-const serializers = { [types.BOOL]: asText, [types.BYTEA]: asText }
+// Parameters are already text. PGlite would reject some forms that PostgreSQL accepts.
+const serializers = { [types.BOOL]: keepText, [types.BYTEA]: keepText }
 
-/** Values in the forms in which node-postgres is made to give and take them. */
+/** The same value formats as node-postgres here. */
 export const PGLITE_OPTIONS = { parsers, serializers }
 
 async function runStatement(
@@ -122,7 +122,7 @@ async function runStatement(
   parameters: readonly unknown[],
 ): Promise<StatementResult> {
   try {
-    // Without parameters node-postgres too uses the simple protocol, which takes several statements.
+    // Without parameters node-postgres uses the simple protocol too, which allows several statements.
     const result = parameters.length
       ? await database.query<Record<string, unknown>>(sql, parameters.map(toText))
       : (await database.exec(sql)).at(-1)

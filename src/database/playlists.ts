@@ -1,18 +1,19 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { lockUser } from './authority.ts'
 import type { Schema } from './schema.ts'
 
-/** A playlist, as far as it matters who may do what with it. */
+/** The columns of a playlist that its access rules need. */
 export interface PlaylistRow {
   id: number
   name: string
   userId: number
-  /** What PLAYLIST_VISIBILITY calls it. */
+  /** A value of PLAYLIST_VISIBILITY. */
   visibility: number
 }
 
-/** The playlist with a hashid, which is told apart from others by upper and lower case; null when there is none. */
+/** Finds a playlist by hashid, case-sensitively; returns null when there is none. */
 export async function findPlaylist(db: Kysely<Schema>, hashid: string): Promise<PlaylistRow | null> {
   if (!isHashid(hashid)) return null
   const row = await db
@@ -23,10 +24,10 @@ export async function findPlaylist(db: Kysely<Schema>, hashid: string): Promise<
   return row ?? null
 }
 
-/** Whether a text can be a hashid at all. */
+/** Returns whether a text has the form of a hashid. */
 export const isHashid = (text: string): boolean => /^[A-Za-z0-9]{1,255}$/.test(text)
 
-/** How many playlists a user has. */
+/** Counts a user's playlists. */
 export async function countPlaylists(db: Kysely<Schema>, userId: number): Promise<number> {
   const { count } = await db
     .selectFrom('playlists')
@@ -36,45 +37,44 @@ export async function countPlaylists(db: Kysely<Schema>, userId: number): Promis
   return Number(count)
 }
 
-/** What a playlist is to be found by. */
+/** The hashid to give to a playlist. */
 export interface Hashid {
-  wanted: string
-  /** A random one for the case that another playlist has it: those of different salts may meet. */
-  spare: string
+  preferred: string
+  /** A random hashid in case another playlist has the preferred one: hashids of different salts may collide. */
+  fallback: string
 }
 
-/** The wanted hashid unless another playlist than the one with an id has it. */
-const freeHashid = ({ wanted, spare }: Hashid, id: number) => sql<string>`
-  case when exists (select from playlists where hashid = ${wanted} and playlist_id <> ${id})
-    then ${spare} else ${wanted} end`
+/** The preferred hashid unless another playlist has it. */
+const freeHashid = ({ preferred, fallback }: Hashid, id: number) => sql<string>`
+  case when exists (select from playlists where hashid = ${preferred} and playlist_id <> ${id})
+    then ${fallback} else ${preferred} end`
 
-/** A playlist to be stored. */
+/** A playlist to insert. */
 export interface NewPlaylist {
   userId: number
   name: string
   description: string | null
   visibility: number
-  /** Makes its hashid of its id. */
+  /** Derives the hashid from the id. */
   hashid: (id: number) => Hashid
-  /** Milliseconds since the epoch. */
-  now: number
+  now: EpochMillis
 }
 
 /**
- * Stores a playlist and returns its id. Whoever adds one for the same user meanwhile waits: nobody gets more than
- * there may be.
+ * Stores a playlist and returns its id. Locks the user's row until commit, so that concurrent inserts serialize and the
+ * limit is exact.
  *
- * @param most how many the user may have; null for any number
+ * @param max how many playlists the user may have; null for no limit
  */
 export async function insertPlaylist(
   db: Kysely<Schema>,
   { userId, hashid, now, ...values }: NewPlaylist,
-  most: number | null,
+  max: number | null,
 ): Promise<number | 'too many' | 'no such user'> {
   return db.transaction().execute(async transaction => {
     if (!(await lockUser(transaction, userId))) return 'no such user'
-    if (most !== null && (await countPlaylists(transaction, userId)) >= most) return 'too many'
-    const id = await nextId(transaction, 'playlists', 'playlist_id')
+    if (max !== null && (await countPlaylists(transaction, userId)) >= max) return 'too many'
+    const id = await reserveId(transaction, 'playlists', 'playlist_id')
     const at = millisToTimestamp(now)
     await transaction
       .insertInto('playlists')
@@ -91,15 +91,15 @@ export async function insertPlaylist(
   })
 }
 
-/** The id of a row to come, for what is made of the id and stored with the row. */
-export async function nextId(db: Kysely<Schema>, table: keyof Schema, key: string): Promise<number> {
+/** Reserves the id of a row, for values that are derived from the id. */
+export async function reserveId(db: Kysely<Schema>, table: keyof Schema, key: string): Promise<number> {
   const { rows } = await sql<{
     id: number
   }>`select nextval(pg_get_serial_sequence(${table}, ${key})) as id`.execute(db)
   return Number(rows[0]?.id)
 }
 
-/** What can be changed of a playlist; what is not given stays. */
+/** Changes to a playlist; omitted fields stay. */
 export interface PlaylistChanges {
   name?: string
   description?: string | null
@@ -107,12 +107,12 @@ export interface PlaylistChanges {
   hashid?: Hashid
 }
 
-/** Changes a playlist, and its date only if anything is different then; `now` in milliseconds since the epoch. */
+/** Updates a playlist; `updated_at` only if a value differs. */
 export async function updatePlaylist(
   db: Kysely<Schema>,
   id: number,
   { hashid, ...rest }: PlaylistChanges,
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   const changes = { ...rest, ...(hashid && { hashid: freeHashid(hashid, id) }) }
   const columns = Object.keys(changes) as (keyof typeof changes)[]
@@ -125,7 +125,7 @@ export async function updatePlaylist(
     .execute()
 }
 
-/** Deletes a playlist with its tracks, and says whether it was there. */
+/** Deletes a playlist with its tracks. Returns whether it existed. */
 export async function deletePlaylist(db: Kysely<Schema>, id: number): Promise<boolean> {
   const { numDeletedRows } = await db
     .deleteFrom('playlists')

@@ -1,14 +1,15 @@
 import type pg from 'pg'
-import { deadline } from '#src/runtime/deadline.ts'
+import { startDeadline } from '#src/runtime/deadline.ts'
+import type { Millis } from '#src/runtime/units.ts'
 
-/** How many bytes have arrived on a connection. */
+/** Returns how many bytes have arrived on a connection. */
 export const bytesRead = ({ connection }: pg.Client) =>
   (connection.stream as { bytesRead?: number }).bytesRead ?? 0
 
-/** Connects, unless that takes too long. */
-export async function connectWithin(client: pg.Client, ms: number): Promise<void> {
+/** Connects within a deadline. */
+export async function connectWithin(client: pg.Client, ms: Millis): Promise<void> {
   const { connection } = client
-  const stop = deadline(
+  const stop = startDeadline(
     ms,
     () => connection.stream.destroy(new Error(`no connection within ${ms} ms`)),
     () => bytesRead(client),
@@ -20,11 +21,11 @@ export async function connectWithin(client: pg.Client, ms: number): Promise<void
   }
 }
 
-const END_MS = 1_000
+const END_MS: Millis = 1_000
 
-/** Says goodbye, and hangs up if that is not heard. */
-export async function end(client: pg.Client): Promise<void> {
-  const stop = deadline(END_MS, () => client.connection.stream.destroy())
+/** Closes a connection gracefully, or by force after a second. */
+export async function closeClient(client: pg.Client): Promise<void> {
+  const stop = startDeadline(END_MS, () => client.connection.stream.destroy())
   await client.end().catch(() => {})
   stop()
 }

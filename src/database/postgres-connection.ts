@@ -1,45 +1,50 @@
 import type pg from 'pg'
-import { deadline } from '#src/runtime/deadline.ts'
+import { startDeadline } from '#src/runtime/deadline.ts'
+import type { Millis } from '#src/runtime/units.ts'
 import { cancelStatement } from './cancel.ts'
-import type { Claim } from './connection-classes.ts'
+import type { ConnectionRequest } from './connection-classes.ts'
 import { bytesRead } from './postgres-client.ts'
 import type { DatabaseLimits } from './postgres-limits.ts'
-import { asUnavailable, DatabaseBusy, DatabaseUnavailable, isSurvived } from './unavailable.ts'
+import { DatabaseBusy, DatabaseUnavailable, leavesSessionUsable, toUnavailable } from './unavailable.ts'
 
-/** How much later this process enforces a limit that the server enforces too. */
-const SERVER_FIRST_MS = 500
+/** How much later than the server this process enforces the same timeout. */
+const SERVER_FIRST_MS: Millis = 500
 
-/** One connection in the hands of one caller. */
+/** A connection held by one caller. */
 export class PostgresConnection {
   readonly #client: pg.Client
-  readonly #claim: Claim
+  readonly #request: ConnectionRequest
   readonly #options: { limits: DatabaseLimits; prepares: boolean }
-  readonly #statementMs: number
-  /** Why nothing more can be sent. */
+  readonly #statementMs: Millis
+  /** The error after which nothing can be sent. */
   #broken: DatabaseUnavailable | undefined
-  /** Whether a cancel request may still be on its way, which would end the next statement. */
-  #isSpoiled = false
-  /** The cancel requests that were sent. */
+  /** Whether a cancel request may still be in flight and would cancel the next statement. */
+  #mayBeCancelled = false
+  /** Cancel requests that were sent. */
   readonly #cancels: Promise<unknown>[] = []
 
-  constructor(client: pg.Client, claim: Claim, options: { limits: DatabaseLimits; prepares: boolean }) {
+  constructor(
+    client: pg.Client,
+    request: ConnectionRequest,
+    options: { limits: DatabaseLimits; prepares: boolean },
+  ) {
     this.#client = client
-    this.#claim = claim
+    this.#request = request
     this.#options = options
     const { statementMs } = options.limits
-    this.#statementMs = claim.isPatient
+    this.#statementMs = request.hasNoDeadline
       ? Number.POSITIVE_INFINITY
-      : statementMs[claim.connectionClass] + (claim.connectionClass === 'list' ? SERVER_FIRST_MS : 0)
+      : statementMs[request.connectionClass] + (request.connectionClass === 'list' ? SERVER_FIRST_MS : 0)
   }
 
-  /** Begins or ends the session's transaction. What goes wrong shows at the next statement, or in {@link isReusable}. */
-  async frame(text: string): Promise<void> {
+  /** Begins or ends the session's transaction. An error shows at the next statement, or in {@link isReusable}. */
+  async controlTransaction(text: string): Promise<void> {
     await this.#run({ text }, undefined).catch(() => {})
   }
 
-  /** @throws {DatabaseUnavailable} at once when the session is broken: what hangs would have it wait for ever */
+  /** @throws {DatabaseUnavailable} immediately when the session is broken, where the statement would wait forever */
   async query(text: string, parameters: readonly unknown[], name?: string) {
-    const { signal } = this.#claim
+    const { signal } = this.#request
     const { rows, rowCount } = await this.#run(
       { text, values: [...parameters], ...(this.#options.prepares && name && { name }) },
       signal,
@@ -47,83 +52,86 @@ export class PostgresConnection {
     return { rows: rows as Record<string, unknown>[], affected: rowCount ?? 0 }
   }
 
-  /** Returns once no cancel request is on its way any longer. */
-  async settle(): Promise<void> {
+  /** Waits until no cancel request is in flight. */
+  async waitForCancels(): Promise<void> {
     await Promise.allSettled(this.#cancels)
   }
 
-  /** Whether another caller can have the connection. */
+  /** Whether the connection can be reused by another caller. */
   get isReusable(): boolean {
     return (
       this.#broken === undefined &&
-      !this.#isSpoiled &&
+      !this.#mayBeCancelled &&
       this.#client.getTransactionStatus() === TRANSACTION_IDLE
     )
   }
 
-  async #run(query: pg.QueryConfig, signal: Claim['signal']): Promise<pg.QueryResult> {
+  async #run(query: pg.QueryConfig, signal: ConnectionRequest['signal']): Promise<pg.QueryResult> {
     if (this.#broken) throw this.#broken
     try {
-      return await this.#settled(this.#client.query(query), signal)
+      return await this.#withDeadline(this.#client.query(query), signal)
     } catch (error) {
       if (error instanceof Cancelled) throw error.reason
-      const cause = asUnavailable(error)
-      if (cause instanceof DatabaseUnavailable && !isSurvived(error)) this.#broken ??= cause
+      const cause = toUnavailable(error)
+      if (cause instanceof DatabaseUnavailable && !leavesSessionUsable(error)) this.#broken ??= cause
       throw cause
     }
   }
 
-  /** The answer to a statement, which is cancelled at its deadline, or when the signal aborts. */
-  #settled<T>(answer: Promise<T>, signalOf: Claim['signal']): Promise<T> {
+  /** Awaits a statement's result, and cancels it at its deadline or when the signal aborts. */
+  #withDeadline<T>(pending: Promise<T>, signalOf: ConnectionRequest['signal']): Promise<T> {
     return new Promise((resolve, reject) => {
       let reason: DatabaseUnavailable | undefined
       let stopGrace = () => {}
-      const giveUp = (why: DatabaseUnavailable) => {
+      const cancel = (error: DatabaseUnavailable) => {
         if (reason !== undefined) return
-        reason = why
-        const tooLong = new AbortController()
-        const cancel = cancelStatement(this.#client, tooLong.signal)
-        this.#cancels.push(cancel)
-        cancel.catch(() => {
-          this.#isSpoiled = true
+        reason = error
+        const cancelTimeout = new AbortController()
+        const sent = cancelStatement(this.#client, cancelTimeout.signal)
+        this.#cancels.push(sent)
+        sent.catch(() => {
+          this.#mayBeCancelled = true
         })
-        stopGrace = deadline(this.#options.limits.cancelMs, () => {
-          tooLong.abort()
+        stopGrace = startDeadline(this.#options.limits.cancelMs, () => {
+          cancelTimeout.abort()
           finish()
-          this.#broken ??= why
-          this.#client.connection.stream.destroy(why)
-          reject(why)
+          this.#broken ??= error
+          this.#client.connection.stream.destroy(error)
+          reject(error)
         })
       }
-      const onAbort = () => giveUp(abandoned())
-      const stopDeadline = deadline(
+      const onAbort = () => cancel(callerDisconnected())
+      const stopDeadline = startDeadline(
         this.#statementMs,
-        () => giveUp(new DatabaseUnavailable(new Error(`no answer within ${this.#statementMs} ms`))),
+        () => cancel(new DatabaseUnavailable(new Error(`no response within ${this.#statementMs} ms`))),
         () => bytesRead(this.#client),
       )
       let signal: AbortSignal | undefined
-      const stopListening = deadline(signalOf === undefined ? Number.POSITIVE_INFINITY : LONG_MS, () => {
-        signal = signalOf?.()
-        if (signal?.aborted) onAbort()
-        else signal?.addEventListener('abort', onAbort)
-      })
+      const stopListening = startDeadline(
+        signalOf === undefined ? Number.POSITIVE_INFINITY : SIGNAL_AFTER_MS,
+        () => {
+          signal = signalOf?.()
+          if (signal?.aborted) onAbort()
+          else signal?.addEventListener('abort', onAbort)
+        },
+      )
       const finish = () => {
         stopListening()
         stopDeadline()
         stopGrace()
         signal?.removeEventListener('abort', onAbort)
       }
-      answer.then(
+      pending.then(
         result => {
           finish()
-          // The answer was faster than the cancel request, which may end whatever comes next.
-          if (reason !== undefined) this.#isSpoiled = true
+          // The result was faster than the cancel request, which may cancel the next statement.
+          if (reason !== undefined) this.#mayBeCancelled = true
           resolve(result)
         },
         error => {
           finish()
           const isCancelled = (error as { code?: unknown }).code === QUERY_CANCELED
-          if (reason !== undefined && !isCancelled) this.#isSpoiled = true
+          if (reason !== undefined && !isCancelled) this.#mayBeCancelled = true
           reject(isCancelled && reason !== undefined ? new Cancelled(reason) : error)
         },
       )
@@ -131,7 +139,7 @@ export class PostgresConnection {
   }
 }
 
-/** A statement that the server has cancelled for us: its session goes on. */
+/** The server cancelled the statement by request: its session stays usable. */
 class Cancelled extends Error {
   readonly reason: DatabaseUnavailable
 
@@ -141,12 +149,12 @@ class Cancelled extends Error {
   }
 }
 
-const abandoned = () => new DatabaseBusy('nobody waits for the answer any longer')
+const callerDisconnected = () => new DatabaseBusy('the caller disconnected')
 
-/** What the server says of a session that is in no transaction. */
+/** The transaction status of a session outside a transaction (ReadyForQuery). */
 const TRANSACTION_IDLE = 'I'
 
-/** How long a statement runs, in milliseconds, until it is asked whether anybody still waits for it. */
-const LONG_MS = 20
+/** How long a statement runs before the signal for its caller's disconnect is created. */
+const SIGNAL_AFTER_MS: Millis = 20
 
 const QUERY_CANCELED = '57014'

@@ -1,24 +1,28 @@
 import type { ConnectionClass } from '#src/runtime/connection-shares.ts'
+import type { Millis } from '#src/runtime/units.ts'
 
-/** How long things may take, in milliseconds. */
+/** Timeouts of the database. */
 export interface DatabaseLimits {
-  /** To open a connection. */
-  connectMs: number
-  /** A statement of each lane. The server enforces it in transactions and for lists, this process in any case. */
+  /** Opening a connection. */
+  connectMs: Millis
+  /**
+   * A statement of each connection class. Enforced by this process, and also by the server in transactions and for
+   * lists.
+   */
   statementMs: Readonly<Record<ConnectionClass, number>>
-  /** A statement in a transaction that waits for a lock. */
-  lockMs: number
-  /** A transaction between two statements. */
-  idleMs: number
-  /** A statement that was cancelled, until its connection is given up. */
-  cancelMs: number
-  /** A connection that listens, until it has answered. */
-  listenerMs: number
-  /** To wait for a connection, where that is not the default. */
+  /** A lock wait in a transaction. */
+  lockMs: Millis
+  /** An idle transaction. */
+  idleMs: Millis
+  /** A cancelled statement, until its connection is closed. */
+  cancelMs: Millis
+  /** A response on a listening connection. */
+  listenerMs: Millis
+  /** Waiting for a connection: overrides of the defaults. */
   waitMs: Partial<Record<ConnectionClass, number>>
 }
 
-/** The limits unless others are given. */
+/** The default timeouts. */
 export const DATABASE_LIMITS: DatabaseLimits = {
   connectMs: 3_000,
   statementMs: { identity: 3_000, login: 5_000, write: 10_000, list: 5_000 },

@@ -1,14 +1,14 @@
 import pg from 'pg'
-import { deadline } from '#src/runtime/deadline.ts'
+import { startDeadline } from '#src/runtime/deadline.ts'
 import type { NotificationEvents, NotificationListener } from './dialect.ts'
-import { bytesRead, connectWithin, end } from './postgres-client.ts'
+import { bytesRead, closeClient, connectWithin } from './postgres-client.ts'
 import type { DatabaseLimits } from './postgres-limits.ts'
 import { DatabaseUnavailable } from './unavailable.ts'
 
 /**
  * Opens a connection that listens on a channel.
  *
- * @throws {DatabaseUnavailable} when that takes too long or fails
+ * @throws {DatabaseUnavailable} when it takes too long or fails
  */
 export async function listen(
   url: string,
@@ -22,26 +22,26 @@ export async function listen(
     application_name: 'animethemes-auth listener',
   })
   const { connection } = client
-  let isOver = false
+  let isClosed = false
   const close = async () => {
-    if (isOver) return
-    isOver = true
-    await end(client)
+    if (isClosed) return
+    isClosed = true
+    await closeClient(client)
   }
   const fail = (error: Error) => {
-    if (isOver) return
-    isOver = true
+    if (isClosed) return
+    isClosed = true
     connection.stream.destroy()
     lost(error)
   }
   client.on('notification', ({ payload = '' }) => message(payload))
   client.on('error', fail)
   client.on('end', () => fail(new Error('The connection was ended.')))
-  /** Runs a statement, and loses the connection if that takes too long. */
+  /** Runs a statement, and closes the connection if that takes too long. */
   const run = async (text: string) => {
-    const stop = deadline(
+    const stop = startDeadline(
       listenerMs,
-      () => connection.stream.destroy(new Error(`no answer within ${listenerMs} ms`)),
+      () => connection.stream.destroy(new Error(`no response within ${listenerMs} ms`)),
       () => bytesRead(client),
     )
     try {
@@ -54,7 +54,7 @@ export async function listen(
     await connectWithin(client, connectMs)
     await run(`listen ${client.escapeIdentifier(channel)}`)
   } catch (error) {
-    isOver = true
+    isClosed = true
     connection.stream.destroy()
     throw new DatabaseUnavailable(error)
   }

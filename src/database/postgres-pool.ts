@@ -1,9 +1,10 @@
 import pg from 'pg'
-import { connectWithin, end } from './postgres-client.ts'
+import type { Millis } from '#src/runtime/units.ts'
+import { closeClient, connectWithin } from './postgres-client.ts'
 
 const { builtins } = pg.types
 
-/** Values as the embedded database gives them too: numbers for int8, the database's own text for dates. */
+/** The same value formats as the embedded database: numbers for int8, text for dates and timestamps. */
 const types: pg.CustomTypesConfig = {
   // biome-ignore lint/suspicious/noExplicitAny: node-postgres declares its parsers so
   getTypeParser(oid: number, format?: any): any {
@@ -13,26 +14,26 @@ const types: pg.CustomTypesConfig = {
   },
 }
 
-/** How long a connection is kept that nobody uses. */
-const KEEP_MS = 10_000
+/** How long an idle connection is kept. */
+const KEEP_MS: Millis = 10_000
 
-/** Connections that wait for their next use. How many there are is decided by those who take them. */
+/** A pool of idle connections. Its callers bound how many exist. */
 export class Pool {
   readonly #url: string
-  readonly #connectMs: number
-  readonly #lost: (error: Error) => void
+  readonly #connectMs: Millis
+  readonly #onLost: (error: Error) => void
   readonly #idle: { client: pg.Client; stop: () => void }[] = []
   readonly #taken = new Set<pg.Client>()
   #whenEmpty: (() => void) | undefined
   #isEnding = false
 
-  constructor(url: string, connectMs: number, lost: (error: Error) => void) {
+  constructor(url: string, connectMs: Millis, onLost: (error: Error) => void) {
     this.#url = url
     this.#connectMs = connectMs
-    this.#lost = lost
+    this.#onLost = onLost
   }
 
-  /** The connection that was used last, or a new one. */
+  /** Takes the most recently used connection, or opens one. */
   async take(): Promise<pg.Client> {
     if (this.#isEnding) throw new Error('The connections are closed.')
     const last = this.#idle.pop()
@@ -47,11 +48,11 @@ export class Pool {
       pipeline: true,
       application_name: 'animethemes-auth',
     })
-    // An error comes before the end of the connection, which is another one.
+    // An error precedes the end of the connection, which is another error.
     client.once('error', error => {
       client.on('error', () => {})
       this.#drop(client)
-      this.#lost(error)
+      this.#onLost(error)
     })
     this.#taken.add(client)
     try {
@@ -63,17 +64,17 @@ export class Pool {
     return client
   }
 
-  /** Takes a connection back, for the next use or to close it. */
+  /** Returns a connection to the pool, or closes it. */
   give(client: pg.Client, isReusable: boolean): void {
     this.#taken.delete(client)
     if (isReusable && !this.#isEnding) {
       const timer = setTimeout(() => {
         this.#drop(client)
-        void end(client)
+        void closeClient(client)
       }, KEEP_MS)
       this.#idle.push({ client, stop: () => clearTimeout(timer) })
     } else if (isReusable) {
-      void end(client)
+      void closeClient(client)
     } else {
       client.removeAllListeners('error').on('error', () => {})
       client.connection.stream.destroy()
@@ -81,18 +82,18 @@ export class Pool {
     if (this.#taken.size === 0) this.#whenEmpty?.()
   }
 
-  /** Forgets a connection that nobody is using. */
+  /** Removes an idle connection. */
   #drop(client: pg.Client) {
     const index = this.#idle.findIndex(idle => idle.client === client)
     for (const { stop } of index === -1 ? [] : this.#idle.splice(index, 1)) stop()
   }
 
-  /** Closes all connections, those that are in use once they are given back. */
+  /** Closes all connections; those in use are closed when they are returned. */
   async end(): Promise<void> {
     this.#isEnding = true
     const idle = this.#idle.splice(0)
     for (const { stop } of idle) stop()
-    await Promise.all(idle.map(({ client }) => end(client)))
+    await Promise.all(idle.map(({ client }) => closeClient(client)))
     if (this.#taken.size > 0) {
       await new Promise<void>(resolve => {
         this.#whenEmpty = resolve

@@ -1,5 +1,6 @@
-import { DEFAULT_CONNECTIONS, shares } from '#src/runtime/connection-shares.ts'
-import { ConnectionClasses, WRITE } from './connection-classes.ts'
+import { connectionShares, DEFAULT_CONNECTIONS } from '#src/runtime/connection-shares.ts'
+import type { Millis } from '#src/runtime/units.ts'
+import { ConnectionClasses, WRITE_REQUEST } from './connection-classes.ts'
 import type { ConnectionSource } from './dialect.ts'
 import { PostgresConnection } from './postgres-connection.ts'
 import { DATABASE_LIMITS, type DatabaseLimits } from './postgres-limits.ts'
@@ -8,20 +9,20 @@ import { Pool } from './postgres-pool.ts'
 import { DatabaseUnavailable } from './unavailable.ts'
 
 export interface PostgresOptions {
-  /** The same database for connections that listen, past a pooler that gives them to others. */
+  /** The URL for listening connections, which must bypass a pooler. */
   listenUrl?: string | undefined
-  /** Whether statements are prepared under their names, which a pooler between must know how to keep. */
+  /** Whether to use named prepared statements, which a pooler must support. */
   prepares?: boolean
-  /** The most connections at once, those that listen not counted. */
+  /** The maximum of connections, without those that listen. */
   connections?: number
   limits?: Partial<DatabaseLimits>
 }
 
 /**
- * Sessions of a PostgreSQL server. It connects on first use, and reconnects by itself. Nothing is set for a session,
- * only for transactions, so that a pooler may give connections to others after each of them.
+ * Connections to a PostgreSQL server. Connects on first use and reconnects by itself. Settings apply to transactions
+ * only, so that a pooler may reuse a connection after each transaction.
  *
- * @param onLostConnection is called with the error of a connection that broke, or that did not answer in time
+ * @param onLostConnection receives the error of a connection that broke or timed out
  */
 export function postgresConnections(
   url: string,
@@ -30,59 +31,59 @@ export function postgresConnections(
     listenUrl = url,
     prepares = true,
     connections = DEFAULT_CONNECTIONS,
-    limits: given = {},
+    limits: overrides = {},
   }: PostgresOptions = {},
 ): ConnectionSource {
-  const limits = { ...DATABASE_LIMITS, ...given }
-  const lanes = new ConnectionClasses(shares(connections), connections, limits.waitMs)
-  const losses = new Set<(error: Error) => void>([onLostConnection])
-  const lost = (error: Error) => {
-    for (const act of losses) act(error)
+  const limits = { ...DATABASE_LIMITS, ...overrides }
+  const classes = new ConnectionClasses(connectionShares(connections), connections, limits.waitMs)
+  const lostListeners = new Set<(error: Error) => void>([onLostConnection])
+  const onLost = (error: Error) => {
+    for (const listener of lostListeners) listener(error)
   }
-  const pool = new Pool(url, limits.connectMs, lost)
-  const beginReading = `${beginText('begin read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
+  const pool = new Pool(url, limits.connectMs, onLost)
+  const beginReadOnly = `${beginText('begin read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
 
   return {
     beginText: beginText('begin', limits, limits.statementMs.write),
-    async acquire(claim = WRITE) {
-      const giveBack = await lanes.take(claim)
+    async acquire(request = WRITE_REQUEST) {
+      const releaseSlot = await classes.take(request)
       const client = await pool.take().catch(error => {
-        giveBack()
-        // Whatever the server says of a connection, no statement was at fault.
+        releaseSlot()
+        // Whatever the server's error is, no statement caused it.
         throw new DatabaseUnavailable(error)
       })
-      const session = new PostgresConnection(client, claim, { limits, prepares })
-      const { isReadOnly = false } = claim
-      // Sent ahead of the first statement, and answered with it.
-      if (isReadOnly) session.frame(beginReading)
+      const session = new PostgresConnection(client, request, { limits, prepares })
+      const { isReadOnly = false } = request
+      // Pipelined before the first statement.
+      if (isReadOnly) session.controlTransaction(beginReadOnly)
       return {
         query: (text, parameters, name) => session.query(text, parameters, name),
         async release() {
           const end = async () => {
-            await session.settle()
-            if (isReadOnly) await session.frame('commit')
+            await session.waitForCancels()
+            if (isReadOnly) await session.controlTransaction('commit')
             pool.give(client, session.isReusable)
-            giveBack()
+            releaseSlot()
           }
-          // Nobody has to wait for the end of a transaction that has changed nothing.
+          // The end of a read-only transaction is not awaited.
           if (isReadOnly) void end()
           else await end()
         },
       }
     },
     listen: (channel, events) => listen(listenUrl, channel, events, limits),
-    onLost(act) {
-      losses.add(act)
-      return () => losses.delete(act)
+    onLost(listener) {
+      lostListeners.add(listener)
+      return () => lostListeners.delete(listener)
     },
     close: () => pool.end(),
   }
 }
 
-/** Has a list occupy one core at most. Compiling its plan would cost more than it saves. */
+/** Limits a list to one core. Compiling its plan (JIT) would cost more than it saves. */
 const ONE_CORE = 'set local max_parallel_workers_per_gather = 0; set local jit = off'
 
-/** The text that begins a transaction and its limits, as one message to the server. Zero is no limit there. */
-const beginText = (begin: string, { lockMs, idleMs }: DatabaseLimits, statementMs: number) =>
+/** Begins a transaction with timeouts, as one simple query. Zero means no timeout in PostgreSQL. */
+const beginText = (begin: string, { lockMs, idleMs }: DatabaseLimits, statementMs: Millis) =>
   `${begin}; set local statement_timeout = ${statementMs}; set local lock_timeout = ${lockMs}; ` +
   `set local idle_in_transaction_session_timeout = ${idleMs}`

@@ -4,10 +4,10 @@ import type { Schema } from './schema.ts'
 const BATCH = 5_000
 
 /**
- * Deletes rows in batches that lock little and briefly, and leaves alone what somebody else is deleting.
- * Returns how many there were.
+ * Deletes rows in batches, so that locks are few and short. Skips rows that another process has locked.
  *
- * @param condition which rows
+ * @param condition which rows to delete
+ * @returns how many rows were deleted
  */
 export async function deleteInBatches(
   db: Kysely<Schema>,

@@ -1,48 +1,50 @@
-import { deadline } from '#src/runtime/deadline.ts'
+import { startDeadline } from '#src/runtime/deadline.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { DatabaseBusy } from './unavailable.ts'
 
-/** How long an answer is remembered, in milliseconds: probes and floods of them share a statement. */
-const MEMORY_MS = 1_000
+/** How long a result is cached: probes, and floods of them, share a statement. */
+const CACHE_MS: Millis = 1_000
 
-/** How long the database may take to answer, in milliseconds. */
-const LIMIT_MS = 1_500
+/** How long the database may take to respond. */
+const LIMIT_MS: Millis = 1_500
 
-/** Whether requests can be served. */
+/** The readiness of the database. */
 export interface Readiness {
   /**
-   * Asks, or remembers an answer of the last second.
+   * Returns whether requests can be served, from a cache of one second.
    *
-   * @throws {DatabaseUnavailable} when the database does not answer in time
+   * @throws {DatabaseUnavailable} when the database does not respond in time
    */
   isReady(): Promise<boolean>
-  /** Forgets what was answered, since a connection was lost: the next one asks anew. */
+  /** Invalidates the cached result, after a connection was lost. */
   forget(): void
 }
 
 /**
- * @param check asks the database
- * @param monotonic milliseconds since a moment that does not change
- * @param limitMs how long the database may take to answer, in milliseconds
+ * Makes the readiness check.
+ *
+ * @param check queries the database
+ * @param limitMs how long the database may take to respond
  */
 export function readiness(
   check: () => Promise<boolean>,
-  monotonic: () => number,
-  limitMs: number = LIMIT_MS,
+  monotonic: () => MonotonicMillis,
+  limitMs: Millis = LIMIT_MS,
 ): Readiness {
-  let current: { since: number; answer: Promise<boolean>; isSettled: boolean } | null = null
-  const ask = () => {
-    const asked = { since: monotonic(), answer: within(limitMs, check()), isSettled: false }
+  let current: { since: MonotonicMillis; result: Promise<boolean>; isSettled: boolean } | null = null
+  const probe = () => {
+    const started = { since: monotonic(), result: within(limitMs, check()), isSettled: false }
     const settle = () => {
-      asked.isSettled = true
-      asked.since = monotonic()
+      started.isSettled = true
+      started.since = monotonic()
     }
-    asked.answer.then(settle, settle)
-    return asked
+    started.result.then(settle, settle)
+    return started
   }
   return {
     isReady() {
-      if (current === null || (current.isSettled && monotonic() - current.since > MEMORY_MS)) current = ask()
-      return current.answer
+      if (current === null || (current.isSettled && monotonic() - current.since > CACHE_MS)) current = probe()
+      return current.result
     },
     forget() {
       current = null
@@ -50,8 +52,8 @@ export function readiness(
   }
 }
 
-const within = <T>(ms: number, answer: Promise<T>): Promise<T> =>
+const within = <T>(ms: Millis, result: Promise<T>): Promise<T> =>
   new Promise((resolve, reject) => {
-    const stop = deadline(ms, () => reject(new DatabaseBusy(`no answer within ${ms} ms`)))
-    answer.then(resolve, reject).finally(stop)
+    const stop = startDeadline(ms, () => reject(new DatabaseBusy(`no response within ${ms} ms`)))
+    result.then(resolve, reject).finally(stop)
   })

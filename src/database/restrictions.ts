@@ -1,28 +1,29 @@
 import { type Kysely, sql } from 'kysely'
 import { EVERYTHING } from '#src/auth/ban.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { lockUser } from './authority.ts'
 import type { Holder } from './permissions.ts'
 import type { Schema, TimestampText } from './schema.ts'
 import { inTransaction } from './transaction.ts'
 
-/** What somebody can be banned by: one permission's name, or a set of them. */
+/** The kinds of bans: a prohibition of one permission, or a sanction, which is a set of them. */
 export type RestrictionKind = 'prohibition' | 'sanction'
 
-/** Whether a text names one. */
+/** Returns whether a value is a {@link RestrictionKind}. */
 export const isRestrictionKind = (text: unknown): text is RestrictionKind =>
   text === 'prohibition' || text === 'sanction'
 
-/** A ban of one user's. */
+/** A ban of a user. */
 export interface Restriction {
   kind: RestrictionKind
   id: number
   name: string
   reason: string | null
-  /** Null for good. */
+  /** Null for a permanent ban. */
   expiresAt: TimestampText | null
   createdAt: TimestampText | null
-  /** The name of whoever issued it; null if that is not known. */
+  /** The name of the moderator who issued it; null if unknown. */
   moderator: string | null
 }
 
@@ -35,11 +36,11 @@ const tablesOf = (kind: RestrictionKind) => ({
 const heldBy = ({ userId, types }: Holder) =>
   sql`held.model_id = ${userId}::bigint and held.model_type = any(${types}::text[])`
 
-/** What a user is banned by at a moment, in milliseconds since the epoch. */
+/** Lists the bans of a user that are in force at a time. */
 export async function listRestrictions(
   db: Kysely<Schema>,
   holder: Holder,
-  now: number,
+  now: EpochMillis,
 ): Promise<Restriction[]> {
   const of = (kind: RestrictionKind) => {
     const { named, held, key } = tablesOf(kind)
@@ -57,7 +58,7 @@ export async function listRestrictions(
   return rows
 }
 
-/** What there is to ban somebody by: sanctions first. */
+/** Lists all sanctions and prohibitions, sanctions first. */
 export async function listRestrictionChoices(
   db: Kysely<Schema>,
 ): Promise<{ kind: RestrictionKind; id: number; name: string }[]> {
@@ -68,14 +69,12 @@ export async function listRestrictionChoices(
 }
 
 /**
- * The id of the sanction that bans from everything there is by now. It is brought up to date, for which it waits until
- * nobody relies any more on what sanctions mean: that has to be before a transaction that does.
- *
- * @param now milliseconds since the epoch
+ * Returns the id of the sanction that bans from everything, after adding prohibitions that it lacks. That waits for all
+ * transactions that hold the lock on permissions, so it must run before a transaction that takes it.
  */
-export async function ensureBan(db: Kysely<Schema>, now: number): Promise<number> {
+export async function ensureFullBan(db: Kysely<Schema>, now: EpochMillis): Promise<number> {
   const at = millisToSeconds(now)
-  // Even an insert of nothing raises the version of what permissions mean, which instances and open forms follow.
+  // Even an empty insert raises the version of permissions, which invalidates caches and open forms.
   const { rows } = await sql<{ id: number }>`
     select id from sanctions s where name = ${EVERYTHING} and not exists (
       select from prohibitions p where not exists (
@@ -103,12 +102,12 @@ export async function ensureBan(db: Kysely<Schema>, now: number): Promise<number
 }
 
 /**
- * Bans a user. Whoever is banned by the same already has the new reason, end and moderator from then on.
+ * Bans a user. An existing ban of the same kind and id gets the new reason, expiry and moderator.
  *
- * @param issued.expiresAt null for good; milliseconds since the epoch, as is `now`
- * @returns what it is called; null if there is nothing of that kind and id
+ * @param issued.expiresAt null for a permanent ban
+ * @returns the name of the prohibition or sanction; null if it does not exist
  */
-export async function restrict(
+export async function addRestriction(
   db: Kysely<Schema>,
   holder: Holder,
   { kind, id }: { kind: RestrictionKind; id: number },
@@ -117,7 +116,7 @@ export async function restrict(
     expiresAt,
     moderatorId,
     now,
-  }: { reason: string | null; expiresAt: number | null; moderatorId: number; now: number },
+  }: { reason: string | null; expiresAt: EpochMillis | null; moderatorId: number; now: EpochMillis },
 ): Promise<string | null> {
   const { named, held, key } = tablesOf(kind)
   const at = millisToSeconds(now)
@@ -129,7 +128,7 @@ export async function restrict(
     )
     const [row] = rows
     if (row === undefined) return null
-    // Under whatever class name it stands.
+    // With any of the class names.
     await sql`delete from ${held} as held where held.${key} = ${id}::bigint and ${heldBy(holder)}`.execute(
       transaction,
     )
@@ -142,8 +141,8 @@ export async function restrict(
   })
 }
 
-/** Lifts a user's ban, and returns what it was called; null if there was none. */
-export async function lift(
+/** Lifts a user's ban and returns its name; null if there was none. */
+export async function liftRestriction(
   db: Kysely<Schema>,
   holder: Holder,
   { kind, id }: { kind: RestrictionKind; id: number },

@@ -5,30 +5,30 @@ import type { Schema } from './schema.ts'
 
 const [GUARD] = GUARDS
 
-/** A role of the first guard's. */
+/** A role of the first guard. */
 export interface Role {
   id: number
   name: string
   color: string | null
   priority: number
   isDefault: boolean
-  /** The names of what it allows. */
+  /** The names of its permissions. */
   permissions: string[]
 }
 
-/** What all roles allow, at one moment. */
-export interface RoleBook {
-  /** Changes with every change of what they mean. */
+/** A snapshot of all roles and their permissions. */
+export interface RoleSnapshot {
+  /** Increases with every change of their definitions. */
   version: number
   /** Highest priority first. */
   roles: Role[]
-  /** The names of all permissions that there are. */
+  /** The names of all permissions. */
   permissions: string[]
 }
 
-/** All roles and permissions of the first guard. */
-export async function listRoles(db: Kysely<Schema>): Promise<RoleBook> {
-  const { rows } = await sql<RoleBook>`
+/** Reads all roles and permissions of the first guard. */
+export async function listRoles(db: Kysely<Schema>): Promise<RoleSnapshot> {
+  const { rows } = await sql<RoleSnapshot>`
     select version,
       (select coalesce(json_agg(role order by role.priority desc, role.id), '[]') from (
         select r.id, r.name, r.color, r.priority, r."default" as "isDefault", array(
@@ -45,7 +45,7 @@ export async function listRoles(db: Kysely<Schema>): Promise<RoleBook> {
   return { ...row, version: Number(row.version) }
 }
 
-/** How many users have a role; `types` are the class names that mean a user. */
+/** Counts the users who have a role; `types` are the `model_type` values of users. */
 export async function countHolders(
   db: Kysely<Schema>,
   roleId: number,
@@ -57,29 +57,29 @@ export async function countHolders(
   return rows[0]?.count ?? 0
 }
 
-/** Why roles stay as they are. */
+/** Why roles were not changed. */
 type NotChanged = 'changed meanwhile' | 'not allowed' | 'no such role'
 
-/** What roles or permissions are given, and which are taken. */
+/** The roles or permissions that are granted and revoked. */
 export interface Change {
   granted: string[]
   revoked: string[]
 }
 
-/** What makes one list of names of another. */
-export const changeOf = (before: readonly string[], after: readonly string[]): Change => ({
+/** Returns the names to grant and to revoke to change one list into another. */
+export const diffNames = (before: readonly string[], after: readonly string[]): Change => ({
   granted: after.filter(name => !before.includes(name)),
   revoked: before.filter(name => !after.includes(name)),
 })
 
 /**
- * Has a role allow exactly what is named, unless roles or permissions have changed since they were looked at.
+ * Sets the permissions of a role, unless roles or permissions changed since the form was rendered.
  *
- * @param transaction one that has locked what roles mean, to change it
- * @param change.names names of permissions; what is none is left out
- * @param change.version that of the {@link RoleBook} that was looked at
- * @param change.holdsAll whether the user who asks may do all that some permissions name: it has to be all that the role
- *   allows, before and after
+ * @param transaction holds the exclusive lock of {@link lockAuthority} on roles
+ * @param change.names names of permissions; unknown names are ignored
+ * @param change.version the version of the {@link RoleSnapshot} that was shown
+ * @param change.holdsAll whether the caller has all of some permissions: required for those of the role before and
+ *   after
  */
 export async function setRolePermissions(
   transaction: Transaction<Schema>,
@@ -90,13 +90,13 @@ export async function setRolePermissions(
     holdsAll,
   }: { names: readonly string[]; version: number; holdsAll(permissions: readonly string[]): boolean },
 ): Promise<(Change & { role: string }) | NotChanged> {
-  const book = await listRoles(transaction)
-  const role = book.roles.find(({ id }) => id === roleId)
+  const snapshot = await listRoles(transaction)
+  const role = snapshot.roles.find(({ id }) => id === roleId)
   if (role === undefined) return 'no such role'
-  const after = book.permissions.filter(name => names.includes(name))
+  const after = snapshot.permissions.filter(name => names.includes(name))
   if (!holdsAll([...role.permissions, ...after])) return 'not allowed'
-  if (book.version !== version) return 'changed meanwhile'
-  const change = changeOf(role.permissions, after)
+  if (snapshot.version !== version) return 'changed meanwhile'
+  const change = diffNames(role.permissions, after)
   if (change.granted.length > 0) {
     await sql`
       insert into role_has_permissions (role_id, permission_id)
@@ -113,11 +113,11 @@ export async function setRolePermissions(
 }
 
 /**
- * Gives a user exactly the named roles.
+ * Sets the roles of a user.
  *
- * @param transaction one that has locked the user, and what roles mean
- * @param change.names names of roles; what is none is left out
- * @param change.mayChange whether a role may be given and taken by whoever asks
+ * @param transaction holds the locks of {@link lockAuthority}
+ * @param change.names names of roles; unknown names are ignored
+ * @param change.mayChange whether the caller may grant and revoke a role
  */
 export async function setUserRoles(
   transaction: Transaction<Schema>,
@@ -130,7 +130,7 @@ export async function setUserRoles(
     where m.model_id = ${holder.userId}::bigint and m.model_type = any(${holder.types}::text[])
       and r.guard_name = ${GUARD}`.execute(transaction)
   const after = roles.filter(({ name }) => names.includes(name)).map(({ name }) => name)
-  const change = changeOf(
+  const change = diffNames(
     rows.map(({ name }) => name),
     after,
   )

@@ -1,4 +1,5 @@
 import type { ColumnType, Generated } from 'kysely'
+import type { EpochMillis, EpochSeconds } from '#src/runtime/units.ts'
 
 /**
  * A `timestamp without time zone` as PostgreSQL prints it, always UTC: `2026-03-01 12:34:56[.123456]`.
@@ -21,7 +22,7 @@ export interface UsersTable {
   created_at: CreatedAt
   updated_at: CreatedAt
   deleted_at: TimestampText | null
-  /** By what name and address are compared, in columns that Laravel does not have; NULL until it is known. */
+  /** Keys for comparing names and addresses, in columns that Laravel does not have; NULL until they are filled in. */
   name_key: string | null
   name_skeleton: string | null
   email_key: string | null
@@ -35,21 +36,21 @@ export interface PersonalAccessTokensTable {
   token: string
   abilities: string | null
   last_used_at: TimestampText | null
-  /** From where it was, in columns that Laravel does not have. */
+  /** Address and client of the last use, in columns that Laravel does not have. */
   last_used_ip: string | null
   last_used_agent: string | null
-  /** From where it may be used: a JSON array of addresses and ranges; NULL for everywhere. */
+  /** A JSON array of allowed addresses and ranges; NULL for all. */
   allowed_ips: string | null
-  /** The id of the token that it was issued by, in a column that Laravel does not have; NULL for a session. */
+  /** The id of the token that issued it, in a column that Laravel does not have; NULL for a session. */
   issued_by: number | null
-  /** The ids of the issuers of those whose place it took, which it ends with as well, in a column of the same kind. */
+  /** The ids of issuers that it inherited from tokens that it replaced: it ends with them too. Not in Laravel. */
   inherited_issuers: number[] | null
   expires_at: TimestampText | null
   created_at: TimestampText | null
   updated_at: TimestampText | null
 }
 
-/** Which token a report of another one, that is gone or about to go, ends as well: a table of ours. */
+/** Which token a leak report of a replaced token ends too: not a table of Laravel. */
 export interface TokenSuccessorsTable {
   /** The SHA-256 of the reported token's secret. */
   digest: string
@@ -333,17 +334,16 @@ export interface VideosTable extends WikiRow {
 }
 
 export interface SessionsTable {
-  /** The SHA-256 of the session's id. */
+  /** The SHA-256 of the session id. */
   id: string
   user_id: number | null
   ip_address: string | null
   user_agent: string | null
   payload: string
-  /** Seconds since the epoch. */
-  last_activity: number
+  last_activity: EpochSeconds
 }
 
-/** What happened to accounts: a table of ours. */
+/** Account events: not a table of Laravel. */
 export interface AccountEventsTable {
   id: Generated<number>
   user_id: number
@@ -352,13 +352,13 @@ export interface AccountEventsTable {
   details: string
   ip_address: string | null
   user_agent: string | null
-  /** From where another user did it: for staff alone. */
+  /** The address of another user who caused it: visible to staff only. */
   actor_ip_address: Generated<string | null>
   actor_user_agent: Generated<string | null>
   created_at: TimestampText
 }
 
-/** Reset tokens that were sent by mail, one for each address. */
+/** Mailed reset tokens, one per address. */
 export interface PasswordResetTokensTable {
   email: string
   /** bcrypt. */
@@ -366,17 +366,17 @@ export interface PasswordResetTokensTable {
   created_at: TimestampText | null
 }
 
-/** Browsers that stay logged in: a table of ours. */
+/** Remembered devices: not a table of Laravel. */
 export interface RememberedDevicesTable {
   selector: string
   user_id: number
-  /** SHA-256 of the secret part of the cookie, and that of the one before. */
+  /** The SHA-256 of the cookie's secret, and of the previous one. */
   validator: string
   previous_validator: string | null
   rotated_at: TimestampText
-  /** Whether the browser has shown the present token. */
+  /** Whether the browser has presented the current token. */
   is_delivered: boolean
-  /** The stamp of the password with which its user logged in. */
+  /** The stamp of the password at the login. */
   password: string
   ip_address: string | null
   user_agent: string | null
@@ -385,37 +385,37 @@ export interface RememberedDevicesTable {
   expires_at: TimestampText
 }
 
-/** The last time step whose code each user has used: a table of ours. */
+/** The last TOTP step that each user has used: not a table of Laravel. */
 export interface SecondFactorStepsTable {
   user_id: number
   step: number
 }
 
-/** When each user's recovery codes were made: a table of ours. */
+/** When each user's recovery codes were generated: not a table of Laravel. */
 export interface RecoveryCodeTimesTable {
   user_id: number
   made_at: TimestampText
-  /** The digest of the session that made the second factor; null if that is not known. */
+  /** The digest of the session that set up the second factor; null if unknown. */
   session: string | null
 }
 
-/** From where users logged in: a table of ours, which Laravel does not have. */
+/** Addresses of logins: not a table of Laravel. */
 export interface LoginAddressesTable {
   user_id: number
   address: string
   last_login_at: TimestampText
 }
 
-/** An e-mail address that becomes a user's once its mail's link is opened: a table of ours. */
+/** E-mail addresses that wait for confirmation: not a table of Laravel. */
 export interface PendingEmailChangesTable {
   user_id: number
   email: string
   requested_at: TimestampText
-  /** Whether a second factor was confirmed when a change was first asked for. */
+  /** Whether a second factor was confirmed when a change was first requested. */
   had_second_factor: boolean
 }
 
-/** Registrations that wait for their mail's link: a table of ours. */
+/** Registrations that wait for confirmation by mail: not a table of Laravel. */
 export interface PendingRegistrationsTable {
   token: string
   email: string
@@ -423,73 +423,72 @@ export interface PendingRegistrationsTable {
   requested_at: TimestampText
 }
 
-/** Whose e-mail address was changed since registration: a table of ours. */
+/** Users whose e-mail address was changed since registration: not a table of Laravel. */
 export interface ChangedEmailsTable {
   user_id: number
   changed_at: TimestampText
 }
 
-/** An e-mail address that was a user's, and can be again until the row expires: a table of ours. */
+/** Former e-mail addresses that can be restored until the row expires: not a table of Laravel. */
 export interface EmailRevertsTable {
   id: Generated<number>
   user_id: number
   email: string
-  /** By what it is compared; NULL for one that is from before there were keys, and has none yet. */
+  /** The key for comparison; NULL in rows older than the column. */
   email_key: string | null
-  /** The SHA-256 of the token of the mail. */
+  /** The SHA-256 of the mailed token. */
   token: string
-  /** Whether a second factor was confirmed when the change was first asked for. */
+  /** Whether a second factor was confirmed when the change was first requested. */
   had_second_factor: boolean
   changed_at: TimestampText
   expires_at: TimestampText
 }
 
-/** Forms of the panel that were sent, each once: a table of ours. */
+/** Submitted forms of the panel, for idempotency: not a table of Laravel. */
 export interface FormSubmissionsTable {
   /** A SHA-256 of the form and its session. */
   id: string
-  /** The page that says what was done; null while that is not done. */
+  /** The page to redirect to; null while the form is being processed. */
   leads_to: string | null
   created_at: TimestampText
 }
 
-/** How often something was tried in a window: a table of ours. */
+/** Attempts in windows of time: not a table of Laravel. */
 export interface AttemptCountsTable {
-  /** What is counted, and a SHA-256 of for whom. */
+  /** The kind of attempt, and a SHA-256 of its subject. */
   key: string
   attempts: number
-  /** Milliseconds since the epoch. */
-  ends_at: number
+  ends_at: EpochMillis
 }
 
-/** From which browsers and networks users logged in: a table of ours. */
+/** Browsers and networks of logins: not a table of Laravel. */
 export interface KnownLoginsTable {
   user_id: number
   kind: 'browser' | 'network'
-  /** `Firefox on Linux`, or a /24 or /48. */
+  /** `Firefox on Linux`, or a /24 or /48 network. */
   value: string
   first_seen_at: TimestampText
   last_seen_at: TimestampText
 }
 
-/** The links by which users say that something was not their doing: a table of ours. */
+/** Links of security mails: not a table of Laravel. */
 export interface SecurityLinksTable {
-  /** The SHA-256 of the token of the mail. */
+  /** The SHA-256 of the mailed token. */
   token: string
   user_id: number
-  /** When it was that the mail tells of. */
+  /** When the reported event happened. */
   happened_at: TimestampText
   expires_at: TimestampText
 }
 
-/** Which tokens' ends users were reminded of: a table of ours. */
+/** Reminders of expiring tokens that were sent: not a table of Laravel. */
 export interface TokenRemindersTable {
   token_id: number
-  /** How many days before. */
+  /** How many days before the expiry. */
   days: number
 }
 
-/** One row: the version of what roles, permissions, prohibitions and sanctions mean. A table of ours. */
+/** One row: the version of roles, permissions, prohibitions and sanctions. Not a table of Laravel. */
 export interface PermissionVersionsTable {
   version: number
 }

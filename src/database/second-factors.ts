@@ -1,25 +1,26 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { SessionDigest } from '#src/auth/session.ts'
 import { millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { endBrowsers } from './browsers.ts'
 import type { Schema } from './schema.ts'
 import { inTransaction } from './transaction.ts'
 
-/** What is stored of a user's second factor; the secrets are encrypted. */
+/** A user's stored second factor; the secrets are encrypted. */
 export interface StoredSecondFactor {
   secret: string | null
   recoveryCodes: string | null
-  /** Whether it is asked for. */
+  /** Whether logins require it. */
   isConfirmed: boolean
-  /** When a code confirmed it; a confirmation without a secret is none. */
+  /** When it was confirmed by a code; a confirmation without a secret is ignored. */
   confirmedAt: string | null
-  /** When the recovery codes were made, in milliseconds since the epoch; null if that is not known. */
-  recoveryCodesMadeAt: number | null
-  /** The digest of the session that made it; null if that is not known, as of one that Laravel made. */
+  /** When the recovery codes were generated; null if unknown. */
+  recoveryCodesMadeAt: EpochMillis | null
+  /** The digest of the session that set it up; null if unknown, as for one set up in Laravel. */
   session: string | null
 }
 
-/** The second factor of a user who is not deleted; null if there is no such user. */
+/** Returns the second factor of a user; null if the user does not exist or is deleted. */
 export async function findSecondFactor(
   db: Kysely<Schema>,
   userId: number,
@@ -49,10 +50,9 @@ export async function findSecondFactor(
 }
 
 /**
- * Stores a new second factor, which has to be confirmed before it is asked for.
+ * Stores a new, unconfirmed second factor.
  *
- * @param session the session that made it, and that alone can confirm it
- * @param now milliseconds since the epoch
+ * @param session the session that set it up, the only one that can confirm it
  */
 export async function storeSecondFactor(
   transaction: Transaction<Schema>,
@@ -62,7 +62,7 @@ export async function storeSecondFactor(
     recoveryCodes,
     session,
     now,
-  }: { secret: string; recoveryCodes: string; session: SessionDigest; now: number },
+  }: { secret: string; recoveryCodes: string; session: SessionDigest; now: EpochMillis },
 ): Promise<void> {
   await transaction
     .updateTable('users')
@@ -74,21 +74,19 @@ export async function storeSecondFactor(
     })
     .where('id', '=', userId)
     .execute()
-  await forgetSteps(transaction, userId)
-  await noteCodesMade(transaction, userId, { made_at: millisToSeconds(now), session })
+  await deleteSteps(transaction, userId)
+  await storeCodesMadeAt(transaction, userId, { made_at: millisToSeconds(now), session })
 }
 
 /**
- * Counts a user's second factor as confirmed from now on, and ends all other sessions and remembered devices of the
- * user: they began without it.
+ * Confirms a user's second factor, and ends all other sessions and remembered devices: they began without it.
  *
- * @param session the session at hand, which goes on with its device
- * @param now milliseconds since the epoch
+ * @param session the session to keep, with its device
  */
 export async function confirmSecondFactor(
   transaction: Transaction<Schema>,
   userId: number,
-  { session, now }: { session: SessionDigest; now: number },
+  { session, now }: { session: SessionDigest; now: EpochMillis },
 ): Promise<void> {
   await transaction
     .updateTable('users')
@@ -99,12 +97,15 @@ export async function confirmSecondFactor(
 }
 
 /**
- * Takes a user's second factor away.
+ * Removes a user's second factor.
  *
- * @param now milliseconds since the epoch
  * @returns whether there was one
  */
-export async function removeSecondFactor(db: Kysely<Schema>, userId: number, now: number): Promise<boolean> {
+export async function removeSecondFactor(
+  db: Kysely<Schema>,
+  userId: number,
+  now: EpochMillis,
+): Promise<boolean> {
   return inTransaction(db, async transaction => {
     const removed = await transaction
       .updateTable('users')
@@ -120,16 +121,16 @@ export async function removeSecondFactor(db: Kysely<Schema>, userId: number, now
       )
       .returning('id')
       .executeTakeFirst()
-    await forgetSteps(transaction, userId)
+    await deleteSteps(transaction, userId)
     await transaction.deleteFrom('recovery_code_times').where('user_id', '=', userId).execute()
     return removed !== undefined
   })
 }
 
-const forgetSteps = (transaction: Transaction<Schema>, userId: number) =>
+const deleteSteps = (transaction: Transaction<Schema>, userId: number) =>
   transaction.deleteFrom('second_factor_steps').where('user_id', '=', userId).execute()
 
-const noteCodesMade = (
+const storeCodesMadeAt = (
   transaction: Transaction<Schema>,
   userId: number,
   made: { made_at: string; session?: SessionDigest },
@@ -140,8 +141,8 @@ const noteCodesMade = (
     .onConflict(conflict => conflict.column('user_id').doUpdateSet(made))
     .execute()
 
-/** Gives a second factor that a session made to the session that takes its place. */
-export async function handSecondFactorOn(
+/** Transfers an unconfirmed second factor to the session that replaces the one that set it up. */
+export async function transferSecondFactor(
   transaction: Transaction<Schema>,
   userId: number,
   { from, to }: { from: SessionDigest; to: SessionDigest },
@@ -155,11 +156,11 @@ export async function handSecondFactorOn(
 }
 
 /**
- * Uses up a time step of a user's: its code and those before it count no more.
+ * Consumes a TOTP time step: its code and earlier ones become invalid for the user.
  *
- * @returns whether it was still to be used; of several who try at once one succeeds
+ * @returns whether the step was unused; of concurrent calls one succeeds
  */
-export async function useStep(
+export async function consumeStep(
   transaction: Transaction<Schema>,
   userId: number,
   step: number,
@@ -176,20 +177,20 @@ export async function useStep(
 }
 
 /**
- * Stores a user's recovery codes, encrypted.
+ * Stores a user's encrypted recovery codes.
  *
- * @param madeAt when all of them were made, in milliseconds since the epoch; null when one that was used gives way
+ * @param madeAt when all of them were generated; null when one used code was removed
  */
 export async function storeRecoveryCodes(
   transaction: Transaction<Schema>,
   userId: number,
   codes: string,
-  madeAt: number | null,
+  madeAt: EpochMillis | null,
 ): Promise<void> {
   await transaction
     .updateTable('users')
     .set({ two_factor_recovery_codes: codes })
     .where('id', '=', userId)
     .execute()
-  if (madeAt !== null) await noteCodesMade(transaction, userId, { made_at: millisToSeconds(madeAt) })
+  if (madeAt !== null) await storeCodesMadeAt(transaction, userId, { made_at: millisToSeconds(madeAt) })
 }

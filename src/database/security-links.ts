@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { SECURITY_LINK_MS, type SecurityLinkDigest } from '#src/auth/security-link.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { lockUser } from './authority.ts'
 import { endBrowsers } from './browsers.ts'
 import { storeResetToken } from './password-resets.ts'
@@ -11,9 +12,9 @@ import { deleteOwnTokens, type EndedToken } from './token-endings.ts'
 import { inTransaction } from './transaction.ts'
 
 /**
- * Stores the link of a mail by which a user says that something was not the user's doing.
+ * Stores the link of a security mail, by which a user reports an event that was not the user's own.
  *
- * @param link.happenedAt when it was that the mail tells of, in milliseconds since the epoch, as is `now`
+ * @param link.happenedAt when the event happened
  */
 export async function storeSecurityLink(
   db: Kysely<Schema>,
@@ -22,7 +23,7 @@ export async function storeSecurityLink(
     userId,
     happenedAt,
     now,
-  }: { token: SecurityLinkDigest; userId: number; happenedAt: number; now: number },
+  }: { token: SecurityLinkDigest; userId: number; happenedAt: EpochMillis; now: EpochMillis },
 ): Promise<void> {
   await sql`
     insert into security_links (token, user_id, happened_at, expires_at)
@@ -30,17 +31,17 @@ export async function storeSecurityLink(
     from users where id = ${userId} and deleted_at is null`.execute(db)
 }
 
-/** Whose account a link is about. */
+/** The account of a security link. */
 export interface SecurityLink {
   userId: number
   name: string
 }
 
-/** The link with a token; null when it counts no more. `now` in milliseconds since the epoch. */
+/** Finds a link by its token; returns null when it is invalid. */
 export async function findSecurityLink(
   db: Kysely<Schema>,
   token: SecurityLinkDigest,
-  now: number,
+  now: EpochMillis,
 ): Promise<SecurityLink | null> {
   const row = await db
     .selectFrom('security_links')
@@ -53,24 +54,23 @@ export async function findSecurityLink(
   return row === undefined ? null : { userId: row.id, name: row.name }
 }
 
-/** What became of an account that its user secured. */
+/** A secured account. */
 export interface SecuredAccount {
   userId: number
   name: string
-  /** Where a link to a new password is sent; null for an address that was never verified. */
+  /** Where to send a reset link; null for an unverified address. */
   email: string | null
   tokens: EndedToken[]
 }
 
 /**
- * Ends all sessions and remembered devices of a link's user, and tokens if that is wanted, under the user's lock, and
- * stores a reset token for the user's address if that is verified. All links of the user are used up then. Browsers and
- * networks that were seen since what the first of them tells of are forgotten, so that they are new when they come again.
+ * Secures the account of a link, under the user's lock: ends all sessions and remembered devices, and optionally
+ * tokens; stores a reset token if the address is verified; deletes all of the user's security links. Browsers and
+ * networks first seen since the earliest reported event are forgotten, so that their next login is reported as new.
  *
- * @param secure.revokeTokens the class names that mean a user, to revoke tokens; null to leave them alone
- * @param secure.resetToken its hash
- * @param secure.now milliseconds since the epoch
- * @returns null when the link counts no more
+ * @param secure.revokeTokens the `tokenable_type` values of users, to revoke tokens; null to keep them
+ * @param secure.resetToken the hash of the reset token
+ * @returns null when the link is invalid
  */
 export async function secureAccount(
   db: Kysely<Schema>,
@@ -79,7 +79,7 @@ export async function secureAccount(
     revokeTokens,
     resetToken,
     now,
-  }: { revokeTokens: readonly string[] | null; resetToken: PasswordHash; now: number },
+  }: { revokeTokens: readonly string[] | null; resetToken: PasswordHash; now: EpochMillis },
 ): Promise<SecuredAccount | null> {
   const found = await findSecurityLink(db, token, now)
   if (found === null) return null
@@ -92,7 +92,7 @@ export async function secureAccount(
     )
     const used = links.find(link => link.token === token)
     if (used === undefined) return null
-    // A thief logs in before doing anything else, and the link of the last mail is the likeliest to be opened.
+    // An attacker logs in first, and the user most likely opens the link of the last mail.
     const [earliest = used.happened_at] = links.map(link => link.happened_at).sort()
     await endBrowsers(transaction, userId, { except: null })
     const tokens =
@@ -115,7 +115,7 @@ export async function secureAccount(
   })
 }
 
-/** Deletes the links that count no more; `now` in milliseconds since the epoch. */
-export async function pruneSecurityLinks(db: Kysely<Schema>, now: number): Promise<number> {
+/** Deletes expired links. */
+export async function pruneSecurityLinks(db: Kysely<Schema>, now: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'security_links', sql`expires_at <= ${millisToSeconds(now)}::timestamp`)
 }

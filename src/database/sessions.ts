@@ -1,51 +1,52 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import {
   type Challenge,
-  challengeOf,
   type PasswordStamp,
   parseSessionPayload,
+  readChallenge,
   type Session,
   type SessionDigest,
   type SessionId,
   type SessionPayload,
 } from '#src/auth/session.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { type Browser, browserColumns } from './browsers.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-const seconds = (millis: number) => Math.floor(millis / 1000)
+const seconds = (millis: EpochMillis) => Math.floor(millis / 1000)
 
-/** Who logged in. */
+/** The login of a session. */
 export interface SessionLogin {
   userId: number
-  /** The stamp of the password that the login was made with. */
+  /** The stamp of the password at the login. */
   password: PasswordStamp
-  /** The selector of the device, if it is remembered. */
+  /** The selector of the remembered device; null for none. */
   device: string | null
-  /** Whether a new token of the device comes along. */
+  /** Whether a rotated device token is sent along, which the browser has not presented yet. */
   isDeviceUnseen?: boolean
-  /** When the password was entered, if that was before the login; milliseconds since the epoch. */
-  enteredAt?: number
+  /** When the password was entered, if before the login. */
+  enteredAt?: EpochMillis
 }
 
-/** A session to be stored. Times are milliseconds since the epoch. */
+/** A session to store. */
 export interface NewSession {
   id: SessionId
-  /** Null for nobody. */
+  /** Null for a guest. */
   login: SessionLogin | null
   challenge: Challenge | null
   browser: Browser
-  now: number
-  /** What a session of the same login hands on to the one that takes its place: when it began; milliseconds. */
-  createdAt?: number
-  /** When the user has confirmed the password; milliseconds since the epoch. */
-  passwordConfirmedAt?: number | null
+  now: EpochMillis
+  /** When the login began, kept when a session replaces another of the same login. */
+  createdAt?: EpochMillis
+  /** When the user confirmed the password. */
+  passwordConfirmedAt?: EpochMillis | null
 }
 
 /**
- * Stores a session in the place of another one, if there is one, in one statement. The row of that one stays for its
- * lifetime as a replaced session of no user: its browser already received the new cookie, and an answer to a request
- * that it sent before must not bring another one.
+ * Stores a session, which replaces the old one if there is one, in one statement. The old row is kept for its lifetime
+ * as a replaced guest session: its browser already received the new cookie, and the response to an earlier request must
+ * not set another.
  */
 export async function replaceSession(
   db: Kysely<Schema>,
@@ -108,10 +109,10 @@ export async function replaceSession(
 }
 
 /**
- * Locks a session that waits for a second factor until the transaction ends; null if it does not wait any more: another
- * answer to the challenge took its place, or it was ended.
+ * Locks a session that waits for a second factor until the transaction ends. Returns null if it no longer waits:
+ * another response to the challenge replaced it, or it ended.
  */
-export async function takeChallenge(
+export async function lockChallenge(
   transaction: Transaction<Schema>,
   id: SessionDigest,
 ): Promise<Challenge | null> {
@@ -122,10 +123,10 @@ export async function takeChallenge(
     .forUpdate()
     .executeTakeFirst()
   const payload = row && parseSessionPayload(row.payload)
-  return payload ? challengeOf(payload) : null
+  return payload ? readChallenge(payload) : null
 }
 
-/** Ends the sessions that a user's remembered device began, but for one if that is named. */
+/** Ends the sessions that a remembered device started, except one. */
 export async function endSessionsOfDevice(
   db: Kysely<Schema>,
   { userId, selector, except = null }: { userId: number; selector: string; except?: SessionDigest | null },
@@ -133,13 +134,13 @@ export async function endSessionsOfDevice(
   await db
     .deleteFrom('sessions')
     .where('user_id', '=', userId)
-    // With a space once PostgreSQL has written it. Other payloads need not be JSON.
+    // With a space after PostgreSQL has rewritten it. Other payloads need not be JSON.
     .where(sql<boolean>`payload ~ ${`"device": ?"${selector}"`}`)
     .where(sql<boolean>`id is distinct from ${except}`)
     .execute()
 }
 
-/** Deletes the sessions that nobody has used since a moment, in milliseconds since the epoch. */
-export async function pruneSessions(db: Kysely<Schema>, before: number): Promise<number> {
+/** Deletes the sessions without activity since a time. */
+export async function pruneSessions(db: Kysely<Schema>, before: EpochMillis): Promise<number> {
   return deleteInBatches(db, 'sessions', sql`last_activity < ${seconds(before)}`)
 }

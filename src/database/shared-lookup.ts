@@ -1,6 +1,7 @@
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { DatabaseUnavailable } from './unavailable.ts'
 
-/** Why a look-up was not even tried. */
+/** A lookup was refused before it was run. */
 export class LookupRefused extends Error {
   constructor(reason: string) {
     super(`A row was not looked up: ${reason}.`)
@@ -8,151 +9,149 @@ export class LookupRefused extends Error {
   }
 }
 
-/** Whoever asks: a socket, say. What nobody waits for any longer is not looked up. */
-export interface Asker {
+/** The caller's connection: lookups of destroyed connections are not run. */
+export interface LookupCaller {
   readonly destroyed: boolean
 }
 
 export interface SharedLookupOptions {
-  /** Statements at once. */
-  inFlight?: number
-  /** Keys in one statement. */
-  batch?: number
-  /** Keys that may wait for their turn. */
-  waiting?: number
-  /** How long one may wait for its turn, in milliseconds. */
-  waitMs?: number
-  /** Milliseconds since a moment that does not change. */
-  monotonic?: () => number
+  /** Concurrent statements. */
+  concurrency?: number
+  /** Keys per statement. */
+  batchSize?: number
+  /** Lookups that may wait. */
+  maxWaiting?: number
+  /** How long a lookup may wait. */
+  waitMs?: Millis
+  monotonic?: () => MonotonicMillis
 }
 
 /**
- * Answers that are given in one turn of the event loop: each has a request go on, and hundreds of those would keep
- * connections and health checks waiting. The statement counts as under way until all of its answers are given: the
- * next ones would otherwise have their requests go on in the same turns.
+ * How many lookups are resolved per turn of the event loop. Each resumes a request, and hundreds at once would block
+ * connections and health checks. The statement counts as running until all of its lookups are resolved; otherwise the
+ * next ones would resume requests in the group turns.
  */
-const PORTION = 32
+const RESOLVED_PER_TURN = 32
 
 const nextTurn = () => new Promise(resolve => setImmediate(resolve))
 
-/** Finds a row by its key; null when there is none. */
-export type SharedLookup<Key, Row> = (key: Key, asker?: Asker) => Promise<Row | null>
+/** Finds a row by its key; returns null when there is none. */
+export type SharedLookup<Key, Row> = (key: Key, caller?: LookupCaller) => Promise<Row | null>
 
-interface Question<Key, Row> {
+interface PendingLookup<Key, Row> {
   key: Key
-  asker: Asker | undefined
-  since: number
+  caller: LookupCaller | undefined
+  since: MonotonicMillis
   resolve(row: Row | null): void
   reject(error: unknown): void
 }
 
 /**
- * Answers all who ask at the same time with one statement. A question that comes while statements are under way
- * waits for the next one, so that what is read is never older than the question. They are answered in the order
- * in which they came.
+ * Batches concurrent lookups into one statement. A lookup that arrives while statements are running waits for the next
+ * one, so that what it reads is never older than the call. Lookups are resolved in order of arrival.
  *
- * @param read finds the rows of several keys, in a map that leaves out those without a row
- * @param options two statements at once, of 250 keys each, and 10,000 that wait for at most six seconds, unless told
- *   otherwise
- * @returns a function that rejects with {@link LookupRefused} when too many wait already, when it waited too
- *   long, or when nobody waits for the answer; and with what `read` throws for this key: a key that makes a statement
- *   fail harms no other
+ * @param read finds the rows of several keys; keys without a row are missing in the map
+ * @param options two concurrent statements of 250 keys each, and 10,000 lookups that wait for at most six seconds, by
+ *   default
+ * @returns a function that rejects with {@link LookupRefused} when too many lookups wait, it waited too long or its
+ *   caller disconnected; and with what `read` throws for this key alone: a key that makes a statement fail does not
+ *   affect others
  */
 export function sharedLookup<Key, Row>(
   read: (keys: readonly Key[]) => Promise<ReadonlyMap<Key, Row>>,
   {
-    inFlight = 2,
-    batch = 250,
-    waiting = 10_000,
+    concurrency = 2,
+    batchSize = 250,
+    maxWaiting = 10_000,
     waitMs = 6_000,
     monotonic = () => performance.now(),
   }: SharedLookupOptions = {},
 ): SharedLookup<Key, Row> {
-  let questions: Question<Key, Row>[] = []
+  let lookups: PendingLookup<Key, Row>[] = []
   let running = 0
   let isScheduled = false
 
-  /** Takes the questions whose turn it is, by their keys. */
-  const take = () => {
-    const taken = new Map<Key, Question<Key, Row>[]>()
+  /** Takes the next batch of lookups, grouped by key. */
+  const takeBatch = () => {
+    const batch = new Map<Key, PendingLookup<Key, Row>[]>()
     const oldest = monotonic() - waitMs
     let index = 0
-    for (; index < questions.length; index++) {
-      const question = questions[index] as Question<Key, Row>
-      if (question.asker?.destroyed === true) {
-        question.reject(new LookupRefused('nobody waits for it any longer'))
+    for (; index < lookups.length; index++) {
+      const lookup = lookups[index] as PendingLookup<Key, Row>
+      if (lookup.caller?.destroyed === true) {
+        lookup.reject(new LookupRefused('its caller disconnected'))
         continue
       }
-      if (question.since < oldest) {
-        question.reject(new LookupRefused('it waited too long'))
+      if (lookup.since < oldest) {
+        lookup.reject(new LookupRefused('it waited too long'))
         continue
       }
-      const same = taken.get(question.key)
-      if (same !== undefined) same.push(question)
-      else if (taken.size < batch) taken.set(question.key, [question])
+      const group = batch.get(lookup.key)
+      if (group !== undefined) group.push(lookup)
+      else if (batch.size < batchSize) batch.set(lookup.key, [lookup])
       else break
     }
-    questions = index === questions.length ? [] : questions.slice(index)
-    return taken
+    lookups = index === lookups.length ? [] : lookups.slice(index)
+    return batch
   }
 
-  const answer = async (taken: ReadonlyMap<Key, Question<Key, Row>[]>): Promise<void> => {
+  const resolveBatch = async (batch: ReadonlyMap<Key, PendingLookup<Key, Row>[]>): Promise<void> => {
     try {
-      const rows = await read([...taken.keys()])
-      let answered = 0
-      for (const [key, same] of taken) {
-        if (answered >= PORTION) {
-          answered = 0
+      const rows = await read([...batch.keys()])
+      let resolved = 0
+      for (const [key, group] of batch) {
+        if (resolved >= RESOLVED_PER_TURN) {
+          resolved = 0
           await nextTurn()
         }
         const row = rows.get(key) ?? null
-        for (const question of same) question.resolve(row)
-        answered += same.length
+        for (const lookup of group) lookup.resolve(row)
+        resolved += group.length
       }
     } catch (error) {
-      await fail(taken, error)
+      await bisect(batch, error)
     }
   }
 
-  /** Finds out whose fault it was, by asking for each half alone. */
-  const fail = async (taken: ReadonlyMap<Key, Question<Key, Row>[]>, error: unknown) => {
-    if (taken.size === 1 || error instanceof DatabaseUnavailable) {
-      for (const same of taken.values()) for (const question of same) question.reject(error)
+  /** Isolates the failing key by bisection: reads each half separately. */
+  const bisect = async (batch: ReadonlyMap<Key, PendingLookup<Key, Row>[]>, error: unknown) => {
+    if (batch.size === 1 || error instanceof DatabaseUnavailable) {
+      for (const group of batch.values()) for (const lookup of group) lookup.reject(error)
       return
     }
-    const entries = [...taken]
+    const entries = [...batch]
     const middle = entries.length >> 1
-    await answer(new Map(entries.slice(0, middle)))
-    await answer(new Map(entries.slice(middle)))
+    await resolveBatch(new Map(entries.slice(0, middle)))
+    await resolveBatch(new Map(entries.slice(middle)))
   }
 
   const run = () => {
     isScheduled = false
-    while (questions.length > 0 && running < inFlight) {
-      const taken = take()
-      if (taken.size === 0) return
+    while (lookups.length > 0 && running < concurrency) {
+      const batch = takeBatch()
+      if (batch.size === 0) return
       running += 1
-      void answer(taken).then(() => {
+      void resolveBatch(batch).then(() => {
         running -= 1
         schedule()
       })
     }
   }
 
-  /** What arrives in the same turn of the event loop shares a statement. */
+  /** Lookups of the group turn of the event loop share a statement. */
   const schedule = () => {
-    if (isScheduled || questions.length === 0 || running >= inFlight) return
+    if (isScheduled || lookups.length === 0 || running >= concurrency) return
     isScheduled = true
     setImmediate(run)
   }
 
-  return (key, asker) =>
+  return (key, caller) =>
     new Promise((resolve, reject) => {
-      if (questions.length >= waiting) {
+      if (lookups.length >= maxWaiting) {
         reject(new LookupRefused('too many are waiting'))
         return
       }
-      questions.push({ key, asker, since: monotonic(), resolve, reject })
+      lookups.push({ key, caller, since: monotonic(), resolve, reject })
       schedule()
     })
 }

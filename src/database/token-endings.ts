@@ -2,26 +2,26 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { TokenDigest } from '#src/auth/token.ts'
 import type { Schema } from './schema.ts'
 import { issuerColumns, withEnding } from './token-lineage.ts'
-import { ownedBy, type TokenOwner, underUserLock } from './token-owner.ts'
+import { ownedBy, type TokenOwner, withUserLock } from './token-owner.ts'
 import { rememberAncestors, reportedBy } from './token-successors.ts'
 
 /** Which of a user's tokens are revoked: one, or all but one. */
 export type RevokedTokens = { id: number } | { except: number | null }
 
-/** A token that ended, or would end, with a revocation. */
+/** A token that a revocation ended or would end. */
 export interface EndedToken {
   id: number
   name: string
 }
 
-/** The CTE `ending` of the tokens that end when some of a user's are revoked. */
+/** The CTE `ending` of the tokens that a revocation of some of a user's tokens ends. */
 const withEndingOf = (owner: TokenOwner, which: RevokedTokens) =>
   'id' in which
     ? withEnding(sql<boolean>`${ownedBy(owner)} and id = ${which.id}`, null)
     : withEnding(ownedBy(owner), which.except)
 
-/** The tokens that would end if some of a user's were revoked: these and their descendants, by id. */
-export async function tokensEndingWith(
+/** Lists the tokens that a revocation would end, including descendants, by id. */
+export async function findTokensEndingWith(
   db: Kysely<Schema>,
   owner: TokenOwner,
   which: RevokedTokens,
@@ -32,7 +32,7 @@ export async function tokensEndingWith(
   return rows
 }
 
-/** Deletes what a CTE `ending` names, and returns it by id. */
+/** Deletes the tokens of the CTE `ending`, and returns them by id. */
 async function deleteEnding(db: Kysely<Schema>, ending: RawBuilder<unknown>): Promise<EndedToken[]> {
   const { rows } = await sql<EndedToken>`
     ${ending}
@@ -41,15 +41,15 @@ async function deleteEnding(db: Kysely<Schema>, ending: RawBuilder<unknown>): Pr
 }
 
 /**
- * Revokes one of a user's tokens, or all but one, with their descendants, and returns those that ended. The one that is
- * kept no longer has an issuer, but a report of one that it descended from still ends it.
+ * Revokes one of a user's tokens, or all but one, with their descendants, and returns those that ended. The kept token
+ * loses its issuer, but a leak report of one of its ancestors still ends it.
  */
 export function deleteOwnTokens(
   db: Kysely<Schema>,
   owner: TokenOwner,
   which: RevokedTokens,
 ): Promise<EndedToken[]> {
-  return underUserLock(db, owner.userId, async transaction => {
+  return withUserLock(db, owner.userId, async transaction => {
     const kept = 'except' in which ? which.except : null
     if (kept !== null) await rememberAncestors(transaction, ownedBy(owner), kept)
     const ended = await deleteEnding(transaction, withEndingOf(owner, which))
@@ -65,21 +65,21 @@ export function deleteOwnTokens(
   })
 }
 
-/** Revokes a token of whatever owner with its descendants, and returns those that ended. */
+/** Revokes a token of any owner with its descendants, and returns those that ended. */
 export async function deleteToken(db: Kysely<Schema>, id: string): Promise<EndedToken[]> {
-  const isMeant = sql<boolean>`id = ${id}::bigint`
+  const matches = sql<boolean>`id = ${id}::bigint`
   const token = await db
     .selectFrom('personal_access_tokens')
     .select('tokenable_id')
-    .where(isMeant)
+    .where(matches)
     .executeTakeFirst()
   if (token === undefined) return []
-  return underUserLock(db, token.tokenable_id, transaction =>
-    deleteEnding(transaction, withEnding(isMeant, null)),
+  return withUserLock(db, token.tokenable_id, transaction =>
+    deleteEnding(transaction, withEnding(matches, null)),
   )
 }
 
-/** A token that a report of a secret ends. */
+/** A token that a leak report of a secret ends. */
 export interface ReportedToken {
   id: number
   ownerId: number
@@ -87,7 +87,7 @@ export interface ReportedToken {
   isUsers: boolean
 }
 
-/** The token with a digest, or else the one that a report of it ends; null when there is neither. */
+/** Finds the token with a digest, or else the successor that a leak report of it ends; null when there is neither. */
 export async function findReportedToken(
   db: Kysely<Schema>,
   digest: TokenDigest,
@@ -104,13 +104,16 @@ export async function findReportedToken(
   return { id: row.id, ownerId: row.tokenable_id, isUsers: types.includes(row.tokenable_type) }
 }
 
-/** Revokes what a report of a secret ends of its owner's tokens, with their descendants, and returns those that ended. */
+/**
+ * Revokes the tokens of an owner that a leak report of a secret ends, with their descendants, and returns those that
+ * ended.
+ */
 export const deleteReportedTokens = (
   db: Kysely<Schema>,
   ownerId: number,
   digest: TokenDigest,
 ): Promise<EndedToken[]> =>
-  underUserLock(db, ownerId, transaction => {
-    const isMeant = sql<boolean>`tokenable_id = ${ownerId}::bigint and ${reportedBy(digest)}`
-    return deleteEnding(transaction, withEnding(isMeant, null))
+  withUserLock(db, ownerId, transaction => {
+    const matches = sql<boolean>`tokenable_id = ${ownerId}::bigint and ${reportedBy(digest)}`
+    return deleteEnding(transaction, withEnding(matches, null))
   })

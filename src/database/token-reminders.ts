@@ -1,41 +1,41 @@
 import { type Kysely, sql } from 'kysely'
 import { DAY_MS, MINUTE_MS, millisToSeconds, timestampToMillis } from '#src/auth/time.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
-/** How many days before the end of a token its user is reminded: the second time on the last day. */
+/** How many days before the expiry of a token its user is reminded: a first time, and again on the last day. */
 const FIRST_DAYS = 7
 const LAST_DAYS = 1
 
-/** Tokens that nobody has used for so long are nobody's any more, in milliseconds. */
-const UNUSED_MS = 90 * DAY_MS
+/** Users are not reminded of tokens without use for so long. */
+const UNUSED_MS: Millis = 90 * DAY_MS
 
-/** Which tokens are meant. */
-export interface Reminding {
-  /** The class names that mean a user. */
+/** What decides which tokens are due. */
+export interface ReminderOptions {
+  /** The `tokenable_type` values of users. */
   types: readonly string[]
-  /** Minutes after its creation at which any token ends; null for never. */
+  /** The maximum age of tokens in minutes; null for none. */
   tokenExpiration: number | null
-  /** Milliseconds since the epoch. */
-  now: number
+  now: EpochMillis
 }
 
 /**
- * The CTE `due` of tokens whose end is near, by their own date or by age, with the number of days that the reminder is
- * called by. Left out are tokens of users who are deleted or whose address was never verified, tokens that are not in use,
- * that are younger than the reminder would be old, that have a successor, and of which their users were reminded.
+ * The CTE `due` of tokens that expire soon, by their own date or by age, with the number of days of the reminder.
+ * Excludes tokens of users who are deleted or unverified, tokens that are unused, that were created after the reminder
+ * would have been due, that have a successor, and whose reminder was sent.
  *
  * @param limits further conditions on the user's id, `u.id`
  */
-function withDue({ types, tokenExpiration, now }: Reminding, limits = sql`true`) {
-  const at = (millis: number) => sql`${millisToSeconds(millis)}::timestamp`
+function withDue({ types, tokenExpiration, now }: ReminderOptions, limits = sql`true`) {
+  const at = (millis: EpochMillis) => sql`${millisToSeconds(millis)}::timestamp`
   const ageMs = tokenExpiration === null ? null : tokenExpiration * MINUTE_MS
   const horizon = FIRST_DAYS * DAY_MS
   const end =
     ageMs === null
       ? sql`t.expires_at`
       : sql`least(t.expires_at, t.created_at + ${`${tokenExpiration} minutes`}::interval)`
-  // By the indexes of both dates.
+  // Uses the indexes of both dates.
   const isNear =
     ageMs === null
       ? sql`t.expires_at > ${at(now)} and t.expires_at <= ${at(now + horizon)}`
@@ -60,42 +60,41 @@ function withDue({ types, tokenExpiration, now }: Reminding, limits = sql`true`)
 }
 
 /**
- * Users with tokens of whose end they are to be reminded, by id.
+ * Lists the ids of users with due reminders, in ascending order.
  *
- * @param page.after the id behind which to begin
+ * @param page.after the id after which to begin
  */
 export async function findUsersToRemind(
   db: Kysely<Schema>,
-  reminding: Reminding,
-  { after, most }: { after: number; most: number },
+  reminding: ReminderOptions,
+  { after, limit }: { after: number; limit: number },
 ): Promise<number[]> {
   const { rows } = await sql<{ user_id: number }>`
     with ${withDue(reminding, sql`u.id > ${after}::bigint`)}
-    select distinct user_id from due order by user_id limit ${most}`.execute(db)
+    select distinct user_id from due order by user_id limit ${limit}`.execute(db)
   return rows.map(row => row.user_id)
 }
 
-/** A user who is to be reminded of the end of some tokens. */
+/** A reminder to one user about some tokens. */
 export interface Reminder {
   name: string
   email: string
   tokens: [RemindedToken, ...RemindedToken[]]
 }
 
-/** One of them. */
+/** A token of a reminder. */
 export interface RemindedToken {
   name: string
-  /** Milliseconds since the epoch. */
-  endsAt: number
+  endsAt: EpochMillis
 }
 
 /**
- * Claims the reminders of some users, each for whoever claims it first over all instances: rows are inserted in one order,
- * so that others wait for this statement to commit and then find nothing left.
+ * Claims the reminders of some users: over all instances each reminder is claimed once. Rows are inserted in one order,
+ * so concurrent calls wait for this statement to commit and then find nothing left.
  */
 export async function claimReminders(
   db: Kysely<Schema>,
-  reminding: Reminding,
+  reminding: ReminderOptions,
   userIds: readonly number[],
 ): Promise<Reminder[]> {
   const { rows } = await sql<{
@@ -122,7 +121,7 @@ export async function claimReminders(
   return [...reminders.values()]
 }
 
-/** Forgets the reminders of tokens that there are no more. */
+/** Deletes the reminders of tokens that no longer exist. */
 export async function pruneTokenReminders(db: Kysely<Schema>): Promise<number> {
   return deleteInBatches(
     db,

@@ -2,14 +2,14 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { TokenDigest } from '#src/auth/token.ts'
 import type { Schema } from './schema.ts'
 
-/** Which tokens a report of a secret ends: the one with its digest, and the one that is remembered for that. */
+/** The condition on tokens that a leak report of a secret ends: the one with its digest, and its recorded successor. */
 export const reportedBy = (digest: TokenDigest) => sql<boolean>`(
   token = ${digest} or id = (select token_id from token_successors where digest = ${digest})
 )`
 
 /**
- * Remembers that a report of a token, or of one that it took the place of, ends its successor as well. A token that has
- * a remembered successor by then descends from that, and so does this one: the first successor remains.
+ * Records that a leak report of a token, or of one that it replaced, ends its successor too. If a successor of the
+ * token is already recorded, the new one descends from that: the first successor stays.
  */
 export async function rememberSuccessor(
   db: Kysely<Schema>,
@@ -25,9 +25,9 @@ export async function rememberSuccessor(
 }
 
 /**
- * Remembers that a report of an ancestor of a token, or of one whose place an ancestor took, ends that token as well.
+ * Records that a leak report of an ancestor of a token, or of one that an ancestor replaced, ends that token too.
  *
- * @param owned which tokens are its user's: no other is an ancestor
+ * @param owned the condition on the user's tokens: others are no ancestors
  * @param keptId the id of the token, all of whose ancestors are about to be deleted
  */
 export async function rememberAncestors(

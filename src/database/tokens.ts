@@ -2,24 +2,25 @@ import type { Kysely } from 'kysely'
 import { parseAllowedIps } from '#src/auth/address-list.ts'
 import { millisToSeconds, millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import type { TokenDigest } from '#src/auth/token.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 import { ISSUERS, issuerColumns, passChildrenTo, successorIssuers } from './token-lineage.ts'
-import { ownedBy, type TokenOwner, underUserLock } from './token-owner.ts'
+import { ownedBy, type TokenOwner, withUserLock } from './token-owner.ts'
 import { rememberSuccessor } from './token-successors.ts'
 
-/** A token to be stored. Times are milliseconds since the epoch. */
+/** A token to store. */
 export interface NewToken {
   userId: number
   userType: string
   name: string
   digest: TokenDigest
   abilities: readonly string[]
-  /** From where it may be used; everywhere unless given. */
+  /** Allowed addresses and ranges; all by default. */
   allowedIps?: readonly string[] | null
-  expiresAt: number | null
-  /** The ids of the tokens whose revocation ends it, first the one that issues it; none unless given. */
+  expiresAt: EpochMillis | null
+  /** The ids of its issuers, the direct one first; none by default. */
   issuers?: readonly number[]
-  now: number
+  now: EpochMillis
 }
 
 /** Stores a token and returns its id. */
@@ -45,44 +46,44 @@ export async function insertToken(db: Kysely<Schema>, token: NewToken): Promise<
   return id
 }
 
-/** Why no token was issued: the user has too many, or none with that id to replace. */
+/** Why no token was issued: the user has too many, or no token with the id to replace. */
 export type NotIssued = 'too many' | 'no such token'
 
-/** Whether a user has as many tokens as there may be. */
-async function hasAll(db: Kysely<Schema>, owner: TokenOwner, most: number | null): Promise<boolean> {
-  if (most === null) return false
+/** Returns whether a user has the maximum of tokens. */
+async function hasMaxTokens(db: Kysely<Schema>, owner: TokenOwner, max: number | null): Promise<boolean> {
+  if (max === null) return false
   const { count } = await db
     .selectFrom('personal_access_tokens')
     .select(({ fn }) => fn.countAll<number>().as('count'))
     .where(ownedBy(owner))
     .executeTakeFirstOrThrow()
-  return Number(count) >= most
+  return Number(count) >= max
 }
 
 /**
- * Issues a token, and returns its id.
+ * Issues a token and returns its id. Locks the user's row, so that the limit is exact.
  *
- * @param issuing.types the class names that mean a user
- * @param issuing.most how many tokens a user may have; null for any number
+ * @param issuing.types the `tokenable_type` values of users
+ * @param issuing.max how many tokens a user may have; null for no limit
  */
 export function issueToken(
   db: Kysely<Schema>,
   token: NewToken,
-  { types, most }: { types: readonly string[]; most: number | null },
+  { types, max }: { types: readonly string[]; max: number | null },
 ): Promise<number | 'too many'> {
-  return underUserLock(db, token.userId, async transaction =>
-    (await hasAll(transaction, { userId: token.userId, types }, most))
+  return withUserLock(db, token.userId, async transaction =>
+    (await hasMaxTokens(transaction, { userId: token.userId, types }, max))
       ? 'too many'
       : insertToken(transaction, token),
   )
 }
 
-/** Gives a user's token another name, and says whether there is such a token; `now` in milliseconds. */
+/** Renames a user's token. Returns whether the token exists. */
 export async function renameToken(
   db: Kysely<Schema>,
   owner: TokenOwner,
   id: number,
-  { name, now }: { name: string; now: number },
+  { name, now }: { name: string; now: EpochMillis },
 ): Promise<boolean> {
   const renamed = await db
     .updateTable('personal_access_tokens')
@@ -94,41 +95,41 @@ export async function renameToken(
   return renamed !== undefined
 }
 
-/** What a successor takes over from a token. */
+/** What a successor inherits from a token. */
 export interface Predecessor {
   name: string
   abilities: string | null
   allowedIps: readonly string[] | null
-  /** Milliseconds since the epoch; null for no date of its own. */
-  expiresAt: number | null
+  /** Null for no expiry of its own. */
+  expiresAt: EpochMillis | null
 }
 
-/** How a token is replaced. */
+/** How a token is replaced (rotated). */
 interface Replacement {
-  /** Makes the new token of the old one, and may refuse by throwing. */
+  /** Derives the new token from the old one; may throw to refuse. */
   successor: (old: Predecessor) => Omit<NewToken, 'issuers'>
-  /** Until when the old one still counts, in milliseconds since the epoch; null for not at all. */
-  graceUntil: number | null
+  /** Until when the old token stays valid; null to revoke it at once. */
+  graceUntil: EpochMillis | null
   /** The id of the token that rotates; null for a session and for the command line. */
   rotatedBy: number | null
-  /** How many tokens a user may have; null for any number. */
-  most: number | null
+  /** How many tokens a user may have; null for no limit. */
+  max: number | null
 }
 
 /**
- * Puts another token in the place of one of a user's, and returns its id. The old one ends at once, or after a while
- * unless it does so by itself before; until then both count. The successor becomes the issuer of the old one's children,
- * and of the old one while that counts: what it still issues ends with the successor. A report of the old one ends the
- * successor as well.
+ * Replaces one of a user's tokens and returns the new id. The old token ends at once, or after the grace period unless
+ * it expires earlier; until then both are valid. The successor becomes the issuer of the old token's children, and of
+ * the old token during the grace period: what it still issues ends with the successor. A leak report of the old token
+ * ends the successor too.
  */
 export function replaceToken(
   db: Kysely<Schema>,
   owner: TokenOwner,
   id: number,
-  { successor, graceUntil, rotatedBy, most }: Replacement,
+  { successor, graceUntil, rotatedBy, max }: Replacement,
 ): Promise<number | NotIssued> {
-  return underUserLock(db, owner.userId, async transaction => {
-    if (graceUntil !== null && (await hasAll(transaction, owner, most))) return 'too many'
+  return withUserLock(db, owner.userId, async transaction => {
+    if (graceUntil !== null && (await hasMaxTokens(transaction, owner, max))) return 'too many'
     const row = await transaction
       .selectFrom('personal_access_tokens')
       .select(['name', 'token', 'abilities', 'allowed_ips', 'expires_at', ISSUERS.as('issuers')])
@@ -167,7 +168,7 @@ export function replaceToken(
   })
 }
 
-/** A user's tokens, oldest first, without their digests; or one of them alone. */
+/** Lists a user's tokens, oldest first, without digests; or one of them. */
 export function listTokens(db: Kysely<Schema>, { userId, types }: TokenOwner, id: number | null = null) {
   return db
     .selectFrom('personal_access_tokens')
@@ -189,7 +190,7 @@ export function listTokens(db: Kysely<Schema>, { userId, types }: TokenOwner, id
     .execute()
 }
 
-/** Whose a token is; null when there is no such token of a user's. */
+/** Finds a user's token by id; null when no user has such a token. */
 export async function findToken(
   db: Kysely<Schema>,
   id: number,

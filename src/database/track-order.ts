@@ -1,9 +1,10 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import { millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 
-/** Where a track comes to stand: next to another one, which is named by its id. */
-export type Place = { before: number } | { after: number }
+/** The position of a track: next to another one, by id. */
+export type TrackPlacement = { before: number } | { after: number }
 
 /**
  * Locks a playlist's row until commit, so that changes of its tracks serialize; false when there is no such playlist.
@@ -19,43 +20,43 @@ export async function lockPlaylist(transaction: Transaction<Schema>, playlistId:
   return row !== undefined
 }
 
-/** A spot among a playlist's tracks: beside the track with this position and id, on this side. */
-interface Spot {
+/** A sort position among a playlist's tracks: on one side of the track with this position and id. */
+interface SortPosition {
   position: number
   id: number
   side: -1 | 1
 }
 
-/** Behind all tracks, as far as an integer goes. */
-const END: Spot = { position: 2_147_483_647, id: 0, side: 1 }
+/** After all tracks. */
+const END: SortPosition = { position: 2_147_483_647, id: 0, side: 1 }
 
-/** The spot that a place is now; null when there is no such track any more. */
-export async function spotAt(
+/** Resolves a placement to a sort position; null when its neighbour does not exist. */
+export async function resolvePlacement(
   transaction: Transaction<Schema>,
   playlistId: number,
-  place: Place | null,
-): Promise<Spot | null> {
-  if (place === null) return END
+  placement: TrackPlacement | null,
+): Promise<SortPosition | null> {
+  if (placement === null) return END
   const neighbour = await transaction
     .selectFrom('playlist_tracks')
     .select(['track_id as id', 'position'])
     .where('playlist_id', '=', playlistId)
-    .where('track_id', '=', 'before' in place ? place.before : place.after)
+    .where('track_id', '=', 'before' in placement ? placement.before : placement.after)
     .executeTakeFirst()
-  return neighbour === undefined ? null : { ...neighbour, side: 'before' in place ? -1 : 1 }
+  return neighbour === undefined ? null : { ...neighbour, side: 'before' in placement ? -1 : 1 }
 }
 
 /**
- * Makes positions, links and the playlist's two ends what the order of its tracks says, in which one of them may
- * get another spot. Rows that are right already are not written. Needs the playlist's lock.
+ * Recomputes positions, links and the playlist's ends from the order of its tracks, with one of them moved if given.
+ * Correct rows are not written. The caller holds the playlist's lock.
  */
-export async function relink(
+export async function relinkTracks(
   transaction: Transaction<Schema>,
   playlistId: number,
-  now: number,
-  moved: { id: number; spot: Spot } | null,
+  now: EpochMillis,
+  moved: { id: number; target: SortPosition } | null,
 ): Promise<void> {
-  const { position, id, side } = moved?.spot ?? END
+  const { position, id, side } = moved?.target ?? END
   const isMoved = sql`track_id = ${moved?.id ?? null}::bigint`
   await sql`
     with ordered as (
@@ -85,7 +86,7 @@ export async function relink(
     where playlist_id = ${playlistId}`.execute(transaction)
 }
 
-/** The playlists in which positions, links and ends do not agree, as rows that somebody else wrote may not. */
+/** Finds the playlists whose positions, links and ends are inconsistent, as rows of other writers may be. */
 export async function findBrokenPlaylists(db: Kysely<Schema>): Promise<number[]> {
   const { rows } = await sql<{ id: number }>`
     with ordered as (
@@ -111,10 +112,14 @@ export async function findBrokenPlaylists(db: Kysely<Schema>): Promise<number[]>
 }
 
 /**
- * Makes of a playlist's tracks one sequence: as they are linked from the first on, and then those that no link leads
- * to, by position and id. `now` in milliseconds since the epoch.
+ * Repairs a playlist: orders its tracks by their links from the first on, and then the unlinked ones by position and
+ * id.
  */
-export async function repairPlaylist(db: Kysely<Schema>, playlistId: number, now: number): Promise<void> {
+export async function repairPlaylist(
+  db: Kysely<Schema>,
+  playlistId: number,
+  now: EpochMillis,
+): Promise<void> {
   await db.transaction().execute(async transaction => {
     if (!(await lockPlaylist(transaction, playlistId))) return
     const { first_id } = await transaction
@@ -129,12 +134,12 @@ export async function repairPlaylist(db: Kysely<Schema>, playlistId: number, now
       .orderBy('position')
       .orderBy('track_id')
       .execute()
-    const left = new Map(tracks.map(track => [track.track_id, track]))
+    const remaining = new Map(tracks.map(track => [track.track_id, track]))
     const sequence: number[] = []
     const take = (id: number | null) => {
-      const track = id === null ? undefined : left.get(id)
+      const track = id === null ? undefined : remaining.get(id)
       if (track === undefined) return null
-      left.delete(track.track_id)
+      remaining.delete(track.track_id)
       sequence.push(track.track_id)
       return track.next_id
     }
@@ -144,6 +149,6 @@ export async function repairPlaylist(db: Kysely<Schema>, playlistId: number, now
       update playlist_tracks as t set position = s.position
       from unnest(${sequence}::bigint[]) with ordinality as s (track_id, position)
       where t.track_id = s.track_id and t.position <> s.position`.execute(transaction)
-    await relink(transaction, playlistId, now, null)
+    await relinkTracks(transaction, playlistId, now, null)
   })
 }

@@ -1,19 +1,20 @@
 import { type Kysely, sql } from 'kysely'
 import { millisToTimestamp } from '#src/auth/time.ts'
-import { isHashid, nextId } from './playlists.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
+import { isHashid, reserveId } from './playlists.ts'
 import type { Schema } from './schema.ts'
-import { lockPlaylist, type Place, relink, spotAt } from './track-order.ts'
+import { lockPlaylist, relinkTracks, resolvePlacement, type TrackPlacement } from './track-order.ts'
 
-/** A track, as far as it matters where it is and what it shows. */
+/** The position and content of a track. */
 export interface TrackRow {
   id: number
-  /** From 1 on, without gaps. */
+  /** One-based, without gaps. */
   position: number
   entryId: number | null
   videoId: number | null
 }
 
-/** The track of a playlist with a hashid; null when the playlist has none. */
+/** Finds a track of a playlist by hashid; null when there is none. */
 export async function findTrack(
   db: Kysely<Schema>,
   playlistId: number,
@@ -29,7 +30,7 @@ export async function findTrack(
   return row ?? null
 }
 
-/** How many tracks a playlist has. */
+/** Counts the tracks of a playlist. */
 export async function countTracks(db: Kysely<Schema>, playlistId: number): Promise<number> {
   const { count } = await db
     .selectFrom('playlist_tracks')
@@ -39,7 +40,7 @@ export async function countTracks(db: Kysely<Schema>, playlistId: number): Promi
   return Number(count)
 }
 
-/** Whether there are such an entry and such a video, and whether the video is one of the entry's. */
+/** Returns whether an entry and a video exist, and whether the video is one of the entry's. */
 export async function findEntryVideo(
   db: Kysely<Schema>,
   { entryId, videoId }: { entryId: number | null; videoId: number | null },
@@ -55,40 +56,39 @@ export async function findEntryVideo(
   return rows[0] as { hasEntry: boolean; hasVideo: boolean; isLinked: boolean }
 }
 
-/** What a track shows. */
+/** The content of a track. */
 export interface TrackContent {
   entryId: number
   videoId: number
 }
 
-/** Why nothing was done: somebody deleted the playlist, or the track, or the one beside it, in the meantime. */
-type Gone = 'no such playlist' | 'no such track' | 'no such place'
+/** Why nothing was written: the playlist, the track or the neighbouring track was deleted meanwhile. */
+type Gone = 'no such playlist' | 'no such track' | 'no such neighbour'
 
 /**
- * Adds a track to a playlist, at its end or where it is to be, and returns its id.
+ * Adds a track to a playlist, at its end or at a placement, and returns its id. Locks the playlist.
  *
- * @param adding.hashid makes the track's hashid of its id
- * @param adding.most how many tracks the playlist may have; null for any number
- * @param adding.now milliseconds since the epoch
+ * @param adding.hashid derives the track's hashid from its id
+ * @param adding.max how many tracks the playlist may have; null for no limit
  */
 export async function insertTrack(
   db: Kysely<Schema>,
   playlistId: number,
   adding: {
     content: TrackContent
-    place: Place | null
+    placement: TrackPlacement | null
     hashid: (id: number) => string
-    most: number | null
-    now: number
+    max: number | null
+    now: EpochMillis
   },
 ): Promise<number | 'too many' | Gone> {
-  const { content, place, hashid, most, now } = adding
+  const { content, placement, hashid, max, now } = adding
   return db.transaction().execute(async transaction => {
     if (!(await lockPlaylist(transaction, playlistId))) return 'no such playlist'
-    if (most !== null && (await countTracks(transaction, playlistId)) >= most) return 'too many'
-    const spot = await spotAt(transaction, playlistId, place)
-    if (spot === null) return 'no such place'
-    const id = await nextId(transaction, 'playlist_tracks', 'track_id')
+    if (max !== null && (await countTracks(transaction, playlistId)) >= max) return 'too many'
+    const target = await resolvePlacement(transaction, playlistId, placement)
+    if (target === null) return 'no such neighbour'
+    const id = await reserveId(transaction, 'playlist_tracks', 'track_id')
     const at = millisToTimestamp(now)
     await transaction
       .insertInto('playlist_tracks')
@@ -102,20 +102,24 @@ export async function insertTrack(
         updated_at: at,
       })
       .execute()
-    await relink(transaction, playlistId, now, { id, spot })
+    await relinkTracks(transaction, playlistId, now, { id, target })
     return id
   })
 }
 
 /**
- * Changes what a track shows, where it stands, or both. What it shows then has to belong together, whatever somebody
- * else has changed of it meanwhile. `now` in milliseconds since the epoch.
+ * Changes the content or the position of a track, or both. Entry and video must be linked, checked under the playlist's
+ * lock against concurrent changes.
  */
 export async function updateTrack(
   db: Kysely<Schema>,
   playlistId: number,
   id: number,
-  { content, place, now }: { content: Partial<TrackContent>; place: Place | null; now: number },
+  {
+    content,
+    placement,
+    now,
+  }: { content: Partial<TrackContent>; placement: TrackPlacement | null; now: EpochMillis },
 ): Promise<'updated' | 'not linked' | Gone> {
   return db.transaction().execute(async transaction => {
     if (!(await lockPlaylist(transaction, playlistId))) return 'no such playlist'
@@ -126,32 +130,32 @@ export async function updateTrack(
       .where('track_id', '=', id)
       .executeTakeFirst()
     if (track === undefined) return 'no such track'
-    const spot = place && (await spotAt(transaction, playlistId, place))
-    if (place !== null && spot === null) return 'no such place'
+    const target = placement && (await resolvePlacement(transaction, playlistId, placement))
+    if (placement !== null && target === null) return 'no such neighbour'
 
-    const shown = { ...track, ...content }
-    const isOther = shown.entryId !== track.entryId || shown.videoId !== track.videoId
-    if (isOther && shown.entryId !== null && shown.videoId !== null) {
-      if (!(await findEntryVideo(transaction, shown)).isLinked) return 'not linked'
+    const updated = { ...track, ...content }
+    const isOther = updated.entryId !== track.entryId || updated.videoId !== track.videoId
+    if (isOther && updated.entryId !== null && updated.videoId !== null) {
+      if (!(await findEntryVideo(transaction, updated)).isLinked) return 'not linked'
     }
-    if (isOther || spot !== null) {
+    if (isOther || target !== null) {
       await transaction
         .updateTable('playlist_tracks')
-        .set({ entry_id: shown.entryId, video_id: shown.videoId, updated_at: millisToTimestamp(now) })
+        .set({ entry_id: updated.entryId, video_id: updated.videoId, updated_at: millisToTimestamp(now) })
         .where('track_id', '=', id)
         .execute()
     }
-    if (spot !== null) await relink(transaction, playlistId, now, { id, spot })
+    if (target !== null) await relinkTracks(transaction, playlistId, now, { id, target })
     return 'updated'
   })
 }
 
-/** Deletes a track, and closes the gap. `now` in milliseconds since the epoch. */
+/** Deletes a track and closes the gap. */
 export async function deleteTrack(
   db: Kysely<Schema>,
   playlistId: number,
   id: number,
-  now: number,
+  now: EpochMillis,
 ): Promise<'deleted' | Gone> {
   return db.transaction().execute(async transaction => {
     if (!(await lockPlaylist(transaction, playlistId))) return 'no such playlist'
@@ -162,7 +166,7 @@ export async function deleteTrack(
       .returning('track_id')
       .executeTakeFirst()
     if (deleted === undefined) return 'no such track'
-    await relink(transaction, playlistId, now, null)
+    await relinkTracks(transaction, playlistId, now, null)
     return 'deleted'
   })
 }

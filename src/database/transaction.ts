@@ -1,7 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import type { Schema } from './schema.ts'
 
-/** Runs something in the transaction that it is given, or in one of its own. */
+/** Runs work in the given transaction, or in a new one. */
 export const inTransaction = <T>(
   db: Kysely<Schema>,
   work: (transaction: Transaction<Schema>) => Promise<T>,

@@ -1,4 +1,4 @@
-/** The database cannot answer now, and may later: nothing is wrong with the request. */
+/** The database cannot respond at the moment: a later retry can succeed, and the request is not at fault. */
 export class DatabaseUnavailable extends Error {
   constructor(cause: unknown) {
     const { message, code } = cause as { message?: string; code?: string }
@@ -7,7 +7,7 @@ export class DatabaseUnavailable extends Error {
   }
 }
 
-/** There is no connection to be had in time, or nobody waits for the answer any longer. */
+/** No connection was available in time, or the caller disconnected. */
 export class DatabaseBusy extends DatabaseUnavailable {
   constructor(reason: string) {
     super(new Error(reason))
@@ -16,42 +16,44 @@ export class DatabaseBusy extends DatabaseUnavailable {
 }
 
 /**
- * SQLSTATE codes of a server that will answer again: connection trouble, too many connections, shutting down,
- * read-only after a failover, tables that a migration has yet to make, transactions that stood in each other's way,
- * and limits of time for statements, locks and transactions.
+ * SQLSTATE codes of transient errors: connection failures, too many connections, shutdown, read-only after a failover,
+ * missing tables before a migration, serialization failures and deadlocks, and timeouts of statements, locks and
+ * transactions.
  */
-const PASSING = /^(08...|40001|40P01|53...|55P03|57014|57P0[1-5]|25006|25P0[34]|42P01|42703|42883)$/
+const TRANSIENT = /^(08...|40001|40P01|53...|55P03|57014|57P0[1-5]|25006|25P0[34]|42P01|42703|42883)$/
 
-/** Those of them after which the session goes on: the statement failed, or its transaction was rolled back. */
-const SURVIVED = /^(40001|40P01|55P03|57014)$/
+/** Transient errors that leave the session usable: the statement failed, or its transaction was rolled back. */
+const SESSION_USABLE = /^(40001|40P01|55P03|57014)$/
 
-/** Whether an error leaves its session in a state in which another statement can be sent. */
-export function isSurvived(error: unknown): boolean {
+/** Returns whether the session can run another statement after an error. */
+export function leavesSessionUsable(error: unknown): boolean {
   const { code } = error as { code?: unknown }
   if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) return false
-  return !PASSING.test(code) || SURVIVED.test(code)
+  return !TRANSIENT.test(code) || SESSION_USABLE.test(code)
 }
 
 /**
- * Turns an error into {@link DatabaseUnavailable} if it is about the server or the way to it, and returns it
- * as it is if it is the server's verdict on the statement.
+ * Converts errors of the server or the connection to {@link DatabaseUnavailable}; returns errors of the statement
+ * itself unchanged.
  */
-export function asUnavailable(error: unknown): unknown {
+export function toUnavailable(error: unknown): unknown {
   if (error instanceof DatabaseUnavailable) return error
   const code = (error as { code?: unknown }).code
-  const isVerdict = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)
-  return isVerdict && !PASSING.test(code) ? error : new DatabaseUnavailable(error)
+  const isStatementError = typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code)
+  return isStatementError && !TRANSIENT.test(code) ? error : new DatabaseUnavailable(error)
 }
 
 const sqlState = ({ cause }: DatabaseUnavailable) => String((cause as { code?: unknown } | undefined)?.code)
 
-/** What every request and every task meets while the database is away, as opposed to what one statement met. */
+/** Returns whether an error means an outage, which affects all requests, rather than one statement. */
 export const isOutage = (error: unknown): error is DatabaseUnavailable =>
-  error instanceof DatabaseUnavailable && !(error instanceof DatabaseBusy) && !SURVIVED.test(sqlState(error))
+  error instanceof DatabaseUnavailable &&
+  !(error instanceof DatabaseBusy) &&
+  !SESSION_USABLE.test(sqlState(error))
 
-/** SQLSTATE codes of what a migration has yet to make: undefined table, column, function. */
+/** SQLSTATE codes before a migration: undefined table, column, function. */
 const UNMIGRATED: ReadonlySet<string> = new Set(['42P01', '42703', '42883'])
 
-/** Whether the database lacks what a migration of this version makes. */
+/** Returns whether the error shows that a migration has not run. */
 export const isUnmigrated = (error: unknown): boolean =>
   error instanceof DatabaseUnavailable && UNMIGRATED.has(sqlState(error))

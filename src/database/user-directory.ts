@@ -5,14 +5,14 @@ import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'
 
-/** A user, as those who run the place find one. */
+/** A user as staff see one in a list. */
 export interface ListedUser {
   id: number
   name: string
   email: string
   isVerified: boolean
   createdAt: TimestampText
-  /** The names of its roles, highest priority first. */
+  /** The names of the roles, highest priority first. */
   roles: string[]
 }
 
@@ -26,12 +26,11 @@ const listedUserColumns = (types: readonly string[]) => sql`
   ) as roles`
 
 /**
- * The users who are not deleted and whose name or e-mail address contains a text, without regard to case, whose address
- * it is in whatever form, or whose id it is; newest first.
+ * Searches users who are not deleted: name or e-mail address contains the text (case-insensitively), the text is a form
+ * of the address, or the id. Newest first.
  *
- * @param search.text nothing for all users
- * @param search.role the name of a role that they have; null for any
- * @param search.types the class names that mean a user
+ * @param search.text empty for all users
+ * @param search.types the `model_type` values of users
  */
 export async function searchUsers(
   db: Kysely<Schema>,
@@ -43,7 +42,7 @@ export async function searchUsers(
     limit,
   }: { text: string; role?: string | null; types: readonly string[]; offset: number; limit: number },
 ): Promise<ListedUser[]> {
-  // No text of PostgreSQL's has a NUL, and asking for one is an error.
+  // PostgreSQL rejects NUL in text.
   if (text.includes('\0')) return []
   const pattern = `%${escapeLike(text)}%`
   const { rows } = await sql<ListedUser>`
@@ -58,30 +57,30 @@ export async function searchUsers(
   return rows
 }
 
-/** A notification, as its row has it. */
+/** A stored notification. */
 interface StoredNotification {
   id: string
   type: string
-  /** JSON, as it was written. */
+  /** JSON as stored. */
   data: string
   readAt: TimestampText | null
   createdAt: TimestampText | null
 }
 
-/** All that those who run the place see of a user. */
+/** A user as staff see one in detail. */
 export interface UserDetails extends ListedUser {
   hasSecondFactor: boolean
-  /** The names of all permissions that it has, by roles or directly. */
+  /** The names of all permissions, by roles or directly. */
   permissions: string[]
   tokens: number
   sessions: number
-  /** The newest ones. */
+  /** The newest notifications. */
   notifications: StoredNotification[]
 }
 
-const SHOWN_NOTIFICATIONS = 20
+const MAX_NOTIFICATIONS = 20
 
-/** What there is to know of a user who is not deleted; null if there is no such user. */
+/** Returns the details of a user; null if the user does not exist or is deleted. */
 export async function findUserDetails(
   db: Kysely<Schema>,
   userId: number,
@@ -108,7 +107,7 @@ export async function findUserDetails(
         select id, type, data::text as data, read_at::text as "readAt", created_at::text as "createdAt"
         from notifications
         where notifiable_id = u.id and notifiable_type = any(${types}::text[]) and type <> ${PANEL_NOTIFICATION}
-        order by notifications.created_at desc nulls last, id limit ${SHOWN_NOTIFICATIONS}
+        order by notifications.created_at desc nulls last, id limit ${MAX_NOTIFICATIONS}
       ) as n) as notifications
     from users u where u.id = ${userId}::bigint and u.deleted_at is null`.execute(db)
   const [row] = rows

@@ -1,10 +1,11 @@
 import { type Kysely, type RawBuilder, sql, type Transaction } from 'kysely'
-import { canonicalEmail, emailKey, typedEmail } from '#src/auth/email.ts'
+import { canonicalizeEmail, emailKey, trimEmail } from '#src/auth/email.ts'
 import { isAscii, nameKeys } from '#src/auth/name.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Schema } from './schema.ts'
 
-/** Which of a new user's unique values somebody has already. */
+/** A unique value of a new user is taken. */
 export class UserExists extends Error {
   readonly field: 'name' | 'email'
 
@@ -14,22 +15,22 @@ export class UserExists extends Error {
   }
 }
 
-/** What a violated unique index means; the error itself if it is another one. */
-export function asTaken(error: unknown): unknown {
+/** Converts a unique violation of `users` to {@link UserExists}; returns other errors unchanged. */
+export function toUserExists(error: unknown): unknown {
   const { constraint } = error as { constraint?: string }
   if (constraint === 'users_email_unique') return new UserExists('email')
   if (constraint === 'users_name_unique') return new UserExists('name')
   return error
 }
 
-/** The columns by which a user's name and e-mail address are compared with others. */
+/** The columns by which names and e-mail addresses are compared. */
 export function userKeys({ name, email }: { name: string; email: string }) {
   const { key, skeleton } = nameKeys(name)
   return { name_key: key, name_skeleton: skeleton, email_key: emailKey(email) }
 }
 
-/** Stores the keys of a user whose name or e-mail address was changed, unless they are others by now. */
-export async function storeKeys(
+/** Stores the keys of a user whose name or address was changed, unless they have been changed again. */
+export async function storeUserKeys(
   transaction: Transaction<Schema>,
   { id, name, email }: { id: number; name: string; email: string },
 ): Promise<void> {
@@ -43,55 +44,54 @@ export async function storeKeys(
 }
 
 /**
- * Which users an e-mail address can mean, and which of them first: one whose address is that text, then one whose
- * address differs in case alone, then one of the canonical address, then one of the same key. Null for what is nobody's.
+ * The conditions that match users by e-mail address, and their order: exact text first, then a different case, then the
+ * canonical address, then the key. Null for text that no address can have.
  */
 export function emailMatches(text: string): { is: RawBuilder<boolean>; nearest: RawBuilder<unknown> } | null {
   // No text of PostgreSQL's has a NUL, and asking for one is an error.
   if (text.includes('\0')) return null
-  const typed = typedEmail(text)
-  // Not every database folds letters beyond ASCII.
-  const forms = [text, typed, typed.toLowerCase(), canonicalEmail(text)]
-  const folded = sql`array[${sql.join(forms.map(form => sql`lower(${form})`))}]::text[]`
+  const typed = trimEmail(text)
+  // Not every locale of a database folds letters beyond ASCII.
+  const forms = [text, typed, typed.toLowerCase(), canonicalizeEmail(text)]
+  const lowered = sql`array[${sql.join(forms.map(form => sql`lower(${form})`))}]::text[]`
   return {
-    is: sql`(lower(email) = any(${folded}) or email_key = ${emailKey(text)})`,
-    nearest: sql`array_position(${forms}::text[], email::text), array_position(${folded}, lower(email)), id`,
+    is: sql`(lower(email) = any(${lowered}) or email_key = ${emailKey(text)})`,
+    nearest: sql`array_position(${forms}::text[], email::text), array_position(${lowered}, lower(email)), id`,
   }
 }
 
-/** What users want to be called; null for what they do not change. */
-interface Wanted {
+/** The name and e-mail address that a user requests; null for unchanged ones. */
+interface WantedNames {
   name: string | null
   email: string | null
 }
 
 /**
- * Which of a user's unique values somebody else has, deleted users included, in whatever form, or which are reserved. Rows
- * without keys, which others wrote a moment ago, are compared without regard to case.
+ * Finds the requested values that another user has in any form, deleted users included, or that are reserved. Rows
+ * without keys, freshly written by other applications, are compared case-insensitively.
  *
  * @param except the user who may have them
- * @param now milliseconds since the epoch
  */
-export async function takenFields(
+export async function findTakenFields(
   db: Kysely<Schema>,
-  { name, email }: Wanted,
+  { name, email }: WantedNames,
   except: number | null,
-  now: number,
+  now: EpochMillis,
 ): Promise<Set<'name' | 'email'>> {
-  const questions: RawBuilder<unknown>[] = []
+  const queries: RawBuilder<unknown>[] = []
   if (name !== null) {
     const { key, skeleton } = nameKeys(name)
-    // Of two names in ASCII each is what it looks like: modern and modem are two names.
-    const isSeen = isAscii(name) ? sql`octet_length(name) > char_length(name)` : sql`true`
-    questions.push(sql`
+    // Skeletons are not compared between two ASCII names: modern and modem differ.
+    const mayLookAlike = isAscii(name) ? sql`octet_length(name) > char_length(name)` : sql`true`
+    queries.push(sql`
       select 'name' as field from users
       where (lower(name) in (lower(${name}), ${key}) or name_key = ${key}
-        or (name_skeleton = ${skeleton} and ${isSeen}))
+        or (name_skeleton = ${skeleton} and ${mayLookAlike}))
         and id is distinct from ${except}::bigint`)
   }
   if (email !== null) {
     const isSame = sql`(lower(email) in (lower(${email}), ${emailKey(email)}) or email_key = ${emailKey(email)})`
-    questions.push(
+    queries.push(
       sql`select 'email' as field from users where ${isSame} and id is distinct from ${except}::bigint`,
       sql`
         select 'email' as field from email_reverts
@@ -99,26 +99,23 @@ export async function takenFields(
           and expires_at > ${millisToSeconds(now)}::timestamp`,
     )
   }
-  if (questions.length === 0) return new Set()
-  const { rows } = await sql<{ field: 'name' | 'email' }>`${sql.join(questions, sql` union all `)}`.execute(
-    db,
-  )
+  if (queries.length === 0) return new Set()
+  const { rows } = await sql<{ field: 'name' | 'email' }>`${sql.join(queries, sql` union all `)}`.execute(db)
   return new Set(rows.map(({ field }) => field))
 }
 
 /**
- * Makes sure that a name and an e-mail address are nobody else's, until the transaction ends. Whoever wants one with an
- * equal key waits for the other's transaction at an advisory lock, and then sees what it wrote (READ COMMITTED). A
- * transaction calls this once: the locks of one call are taken in order, those of two are not.
+ * Reserves a name and an e-mail address until the transaction ends. Concurrent calls with an equal key wait at an
+ * advisory lock, and then see what was written (READ COMMITTED). Call it once per transaction: the locks of one call
+ * are taken in order, those of two are not.
  *
- * @param now milliseconds since the epoch
- * @throws {UserExists} when one is taken, in whatever form, or the address is reserved
+ * @throws {UserExists} when one is taken in any form, or the address is reserved
  */
-export async function claimNames(
+export async function reserveNames(
   transaction: Transaction<Schema>,
-  wanted: Wanted,
+  wanted: WantedNames,
   userId: number | null,
-  now: number,
+  now: EpochMillis,
 ): Promise<void> {
   const { name, email } = wanted
   const keys = [
@@ -130,23 +127,23 @@ export async function claimNames(
     select pg_advisory_xact_lock(lock) from (
       select distinct hashtextextended(key, 0) as lock from unnest(${keys}::text[]) as wanted (key) order by 1
     ) as locks`.execute(transaction)
-  const taken = await takenFields(transaction, wanted, userId, now)
+  const taken = await findTakenFields(transaction, wanted, userId, now)
   for (const field of ['email', 'name'] as const) if (taken.has(field)) throw new UserExists(field)
 }
 
-const FILLED_AT_ONCE = 500
+const FILL_BATCH = 500
 
-/** Users whose e-mail addresses are forms of one. */
+/** Users with equivalent e-mail addresses. */
 export interface Collision {
-  /** In the order in which they registered. */
+  /** In order of registration. */
   userIds: number[]
 }
 
 /**
- * Fills in keys of users and of addresses that can be reverted, where there are none: of rows from before there were keys,
- * and of those that others wrote or changed. It does so in batches, and leaves alone what another instance fills in.
+ * Fills in missing keys of users and of revertible addresses: of rows older than the columns, and of those that other
+ * applications wrote. Works in batches, and skips rows that another instance has locked.
  *
- * @returns how many users got keys, and which of them turned out to share an e-mail address with others
+ * @returns how many users got keys, and which of them share an e-mail address with others
  */
 export async function fillUserKeys(db: Kysely<Schema>): Promise<{ filled: number; collisions: Collision[] }> {
   const collisions = new Map<string, number[]>()
@@ -156,13 +153,13 @@ export async function fillUserKeys(db: Kysely<Schema>): Promise<{ filled: number
       const { rows } = await sql<{ id: number; name: string; email: string }>`
         select id, name, email from users
         where name_key is null or name_skeleton is null or email_key is null
-        order by id limit ${FILLED_AT_ONCE} for no key update skip locked`.execute(transaction)
+        order by id limit ${FILL_BATCH} for no key update skip locked`.execute(transaction)
       if (rows.length > 0) await storeFilled(transaction, rows)
       return rows
     })
     filled += users.length
     for (const { key, userIds } of await sharedAddresses(db, users)) collisions.set(key, userIds)
-    if (users.length < FILLED_AT_ONCE) break
+    if (users.length < FILL_BATCH) break
   }
   await fillRevertKeys(db)
   return { filled, collisions: [...collisions.values()].map(userIds => ({ userIds })) }
@@ -182,7 +179,7 @@ async function storeFilled(
     where users.id = filled.id`.execute(transaction)
 }
 
-/** The keys of users' addresses that several users have, deleted ones included. */
+/** Finds the keys that several users' addresses share, deleted users included. */
 async function sharedAddresses(db: Kysely<Schema>, users: readonly { email: string }[]) {
   if (users.length === 0) return []
   const { rows } = await sql<{ key: string; userIds: number[] }>`
@@ -203,17 +200,19 @@ async function fillRevertKeys(db: Kysely<Schema>): Promise<void> {
     where email_reverts.id = filled.id`.execute(db)
 }
 
-/** A user with a name or an e-mail address that another one has in another form. */
+/** A user whose name or e-mail address is equivalent to another user's. */
 export interface CollidingUser {
   field: 'email' | 'name'
-  /** What is the same of all that have it. */
+  /** The key that they share. */
   key: string
   id: number
   name: string
   email: string
 }
 
-/** The users, deleted ones included, who share an e-mail address or a name in another form, those of each together. */
+/**
+ * Lists the users, deleted ones included, whose e-mail address or name is equivalent to another user's, grouped by key.
+ */
 export async function findCollisions(db: Kysely<Schema>): Promise<CollidingUser[]> {
   const { rows } = await sql<CollidingUser>`
     with shared as (

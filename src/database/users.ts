@@ -1,29 +1,30 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { noteEmailChange } from './changed-emails.ts'
 import { grantDefaultRoles, type Holder } from './permissions.ts'
 import type { Schema } from './schema.ts'
 import { inTransaction } from './transaction.ts'
-import { asTaken, claimNames, emailMatches, storeKeys, userKeys } from './user-keys.ts'
+import { emailMatches, reserveNames, storeUserKeys, toUserExists, userKeys } from './user-keys.ts'
 
-/** A user, as far as mail and the command line need to know. */
+/** A user as mails and the command line need one. */
 export interface Account {
   id: number
   name: string
   email: string
 }
 
-/** A user to whom a mail may go. */
+/** A recipient of mail. */
 export interface Addressee extends Account {
-  /** Whether somebody has shown that the address is the user's. */
+  /** Whether the user has verified the address. */
   isVerified: boolean
 }
 
 /**
- * The user with an id, to be told of something; null for a user who is deleted.
+ * Finds the recipient of a mail to a user; null for a deleted user.
  *
- * @param options.evenIfDeleted whether one who is deleted, and not for good yet, is meant as well
+ * @param options.evenIfDeleted whether to include a soft-deleted user
  */
 export async function findAddressee(
   db: Kysely<Schema>,
@@ -37,32 +38,32 @@ export async function findAddressee(
 }
 
 /**
- * A user who is not deleted, found by e-mail address in whatever form: the one whose address it is as it is given, else
- * without regard to case, else by its key. Null if there is none.
+ * Finds a user who is not deleted by e-mail address: an exact match, else case-insensitive, else by its key. Null if
+ * there is none.
  */
 export async function findUserByEmail(db: Kysely<Schema>, email: string): Promise<Account | null> {
-  const row = await byEmail(db, email)
+  const row = await findRowByEmail(db, email)
   return row === null ? null : { id: row.id, name: row.name, email: row.email }
 }
 
-/** What a login is checked against. */
+/** What a login is verified against. */
 export interface Credentials {
   userId: number
   password: PasswordHash
-  /** Whether a second factor is asked for as well. */
+  /** Whether a second factor is required too. */
   hasSecondFactor: boolean
 }
 
-/** The credentials of a user who is not deleted, found as {@link findUserByEmail} finds; null if there is none. */
+/** Returns the credentials of a user, found as {@link findUserByEmail} does; null if there is none. */
 export async function findCredentials(db: Kysely<Schema>, email: string): Promise<Credentials | null> {
-  const row = await byEmail(db, email)
-  return row === null ? null : credentialsOf(row)
+  const row = await findRowByEmail(db, email)
+  return row === null ? null : toCredentials(row)
 }
 
-/** The credentials of a user who is not deleted; null if there is none. */
+/** Returns the credentials of a user by id; null if there is none or the user is deleted. */
 export async function findCredentialsById(db: Kysely<Schema>, userId: number): Promise<Credentials | null> {
   const row = await accounts(db).where('id', '=', userId).executeTakeFirst()
-  return row === undefined ? null : credentialsOf(row)
+  return row === undefined ? null : toCredentials(row)
 }
 
 const accounts = (db: Kysely<Schema>) =>
@@ -72,14 +73,14 @@ const accounts = (db: Kysely<Schema>) =>
     .select(sql<boolean>`two_factor_secret is not null`.as('has_secret'))
     .where('deleted_at', 'is', null)
 
-async function byEmail(db: Kysely<Schema>, email: string) {
+async function findRowByEmail(db: Kysely<Schema>, email: string) {
   const matches = emailMatches(email)
   if (matches === null) return null
   const row = await accounts(db).where(matches.is).orderBy(matches.nearest).limit(1).executeTakeFirst()
   return row ?? null
 }
 
-const credentialsOf = (row: {
+const toCredentials = (row: {
   id: number
   password: string
   two_factor_confirmed_at: string | null
@@ -93,16 +94,15 @@ const credentialsOf = (row: {
 /**
  * Stores a user and returns the id.
  *
- * @param user.now milliseconds since the epoch
- * @throws {UserExists} when name or e-mail address are taken, in whatever form, or the address is reserved
+ * @throws {UserExists} when name or e-mail address are taken in any form, or the address is reserved
  */
 export async function insertUser(
   db: Kysely<Schema>,
-  user: { name: string; email: string; password: PasswordHash; verified: boolean; now: number },
+  user: { name: string; email: string; password: PasswordHash; verified: boolean; now: EpochMillis },
 ): Promise<number> {
   const now = millisToTimestamp(user.now)
   return inTransaction(db, async transaction => {
-    await claimNames(transaction, user, null, user.now)
+    await reserveNames(transaction, user, null, user.now)
     const { id } = await transaction
       .insertInto('users')
       .values({
@@ -117,27 +117,26 @@ export async function insertUser(
       .returning('id')
       .executeTakeFirstOrThrow()
       .catch(error => {
-        throw asTaken(error)
+        throw toUserExists(error)
       })
     return id
   })
 }
 
 /**
- * Changes what a user is called. Another e-mail address has to be verified anew, and a reset that was asked for
- * under the old one is off.
+ * Changes a user's name or e-mail address. A new address has to be verified again, and invalidates reset tokens of the
+ * old one.
  *
- * @param now milliseconds since the epoch
  * @returns the user before the change
- * @throws {UserExists} when name or e-mail address are taken, in whatever form, or the address is reserved
+ * @throws {UserExists} when name or e-mail address are taken in any form, or the address is reserved
  */
 export async function updateProfile(
   transaction: Transaction<Schema>,
   userId: number,
   { name, email }: { name: string | null; email: string | null },
-  now: number,
+  now: EpochMillis,
 ): Promise<Account> {
-  await claimNames(transaction, { name, email }, userId, now)
+  await reserveNames(transaction, { name, email }, userId, now)
   const { rows } = await sql<Account>`
     with before as (select id, name, email from users where id = ${userId} for update),
     off as (
@@ -155,27 +154,26 @@ export async function updateProfile(
     select id, name, email from before`
     .execute(transaction)
     .catch(error => {
-      throw asTaken(error)
+      throw toUserExists(error)
     })
   const before = rows[0] as Account
   if (name !== null || email !== null) {
-    await storeKeys(transaction, { id: userId, name: name ?? before.name, email: email ?? before.email })
+    await storeUserKeys(transaction, { id: userId, name: name ?? before.name, email: email ?? before.email })
   }
   if (email !== null) await noteEmailChange(transaction, userId, now)
   return before
 }
 
 /**
- * Counts a user's e-mail address as verified, unless it was changed meanwhile, which gives the default roles.
+ * Marks a user's e-mail address as verified, unless it was changed meanwhile, and grants the default roles.
  *
- * @param user.types the class names that mean a user
- * @param now milliseconds since the epoch
- * @returns whether it was not verified before
+ * @param user.types the `model_type` values of users
+ * @returns whether it was unverified before
  */
 export async function verifyEmail(
   db: Kysely<Schema>,
   { userId, email, types }: { userId: number; email: string; types: Holder['types'] },
-  now: number,
+  now: EpochMillis,
 ): Promise<boolean> {
   return inTransaction(db, async transaction => {
     const verified = await transaction

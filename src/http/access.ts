@@ -1,9 +1,9 @@
 import type { RouteOptions } from 'fastify'
 import { type Ability, allows } from '#src/auth/ability.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { bypassesFeatureFlags, type Refusal, refusal } from '#src/auth/permission.ts'
+import { bypassesFeatureFlags, findRefusal, type Refusal } from '#src/auth/permission.ts'
 import type { RowLoader } from '#src/auth/row-loader.ts'
-import { owesSecondFactor } from '#src/auth/second-factor.ts'
+import { lacksRequiredSecondFactor } from '#src/auth/second-factor.ts'
 import { hasConfirmedPassword } from '#src/auth/session.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Feature } from '#src/database/features.ts'
@@ -17,93 +17,98 @@ import {
   unauthenticated,
 } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { keepRow } from './loaded-row.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
+import { attachRow } from './loaded-row.ts'
 
-/** Who may call a route. */
+/** The callers that a route accepts. */
 export interface Access {
-  /** Whether somebody must be known to call, may be, must not have logged in, or does not matter. */
+  /**
+   * `required`: only authenticated callers. `optional`: guests too. `guest`: only guests. `none`: the route ignores
+   * credentials.
+   */
   auth: 'required' | 'optional' | 'guest' | 'none'
-  /** The one way in which a caller is recognised here; both ways unless it is given. */
+  /** The only credential that the route accepts. Both by default. */
   via?: 'session' | 'token'
-  /** The permission that whoever is known must hold, or all of several. Judged after the row, if one is loaded. */
+  /** The permissions that an authenticated caller must have, all of them. Checked after the row is loaded, if one is. */
   permission?: string | readonly string[]
-  /** What a token must allow; a session allows everything. */
+  /** The ability that a token must have. A session has all abilities. */
   ability?: Ability
   /**
-   * That a session's user must have confirmed the password within the last three hours, or that the form brings it
-   * along as `current_password` if not.
+   * `confirmed`: the user of a session must have confirmed the password within the last three hours. `confirmed or
+   * entered`: the form may contain it as `current_password` instead.
    */
   password?: 'confirmed' | 'confirmed or entered'
-  /** That the route is open to users who are banned from everything as well. */
+  /** Whether users who are banned from everything may call the route. */
   whileBanned?: true
-  /** That the route is open as well to users who have to set up a second factor first. */
+  /** Whether users who must set up a second factor first may call the route. */
   beforeSecondFactor?: true
   /**
-   * How the row that the path names is loaded and judged; the handler gets it by `rowOf(request)`. What is missing is 404
-   * for everybody, before the permission is judged. Routes of the API whose path has a parameter must say it.
+   * Loads and authorizes the row that the path names; the handler gets it by `rowOf(request)`. A missing row is 404 for
+   * every caller, before the permission is checked. Required for routes of the API whose path has a parameter.
    *
-   * `'own'`: there is nothing to judge, since the use-case looks for the row among those of the caller alone, in the
-   * statement or under the lock that it needs anyway. The permission is judged with the head of the request then.
+   * `'own'`: the use-case itself searches only rows of the caller, in the statement or under the lock that it needs
+   * anyway. The permission is then checked in `onRequest`.
    */
   load?: RowLoader | 'own'
-  /** That only our own machines may call, whoever asks. */
+  /** Whether only clients with an address in LOCAL_IPS may call the route. */
   localOnly?: boolean
-  /** The feature that must not be turned off for everybody. */
+  /** The feature flag that must be on. */
   feature?: Feature
-  /** How many rows there may be before another is added, on routes that require a caller. */
+  /** Limits how many rows a user may have. Only for routes with `auth: 'required'`. */
   quota?: Quota<never>
 }
 
-/** A request, as far as it matters whether its route lets it. */
-export interface Asking {
+/** The parts of a request that access checks read. */
+export interface GuardedRequest {
   readonly identity: Identity | null
   readonly clientAddress: ClientAddress
   readonly params: unknown
   readonly routeConfig: { readonly access?: Access }
 }
 
-/** Judges requests by what their routes declare. Each step throws for a request that is refused. */
+/** Checks requests against the {@link Access} of their routes. Each method throws for a request that is refused. */
 export interface AccessGuard {
   /**
-   * Judges by the head of the request: who calls, ban and second factor, ability, permission, password. Asked again after
-   * every wait, since the caller may have lost any of them meanwhile.
+   * Checks identity, ban, second factor, ability, permission and password confirmation, in this order. Must be called
+   * again after every wait, since any of them may have been revoked meanwhile.
    *
    * @throws {HttpError} 401, 403 or 423
    */
-  requireAccess(request: Asking): void
+  requireAccess(request: GuardedRequest): void
   /**
-   * Loads the row that the path names, and judges it with what else comes before the input: permission, owner and
-   * visibility, own machines, feature, quota, in this order.
+   * Loads the row that the path names, and checks permission, owner and visibility, local address, feature flag and
+   * quota, in this order. Runs before the input is validated.
    *
    * @throws {HttpError} 404 or 403
    */
-  requireRow(request: Asking): Promise<void>
+  requireRow(request: GuardedRequest): Promise<void>
   /**
-   * Lets only those go on who are neither banned from everything nor have to set up a second factor first, unless that is
-   * open to them.
+   * Refuses users who are banned from everything or must set up a second factor first, unless the route is open to them.
    *
    * @throws {HttpError} 403
    */
-  requireStanding(identity: Identity | null, open?: Pick<Access, 'whileBanned' | 'beforeSecondFactor'>): void
+  requireUnrestricted(
+    identity: Identity | null,
+    open?: Pick<Access, 'whileBanned' | 'beforeSecondFactor'>,
+  ): void
   /**
-   * Lets only those go on whose token allows something, unless TOKEN_ABILITIES is off.
+   * Refuses tokens without an ability, unless TOKEN_ABILITIES is off.
    *
    * @throws {HttpError} 403
    */
   requireAbility(identity: Identity | null, ability: Ability): void
-  /** Whether the user of a session has not confirmed the password lately. A token owes none. */
+  /** Whether the caller must confirm the password first. Always false for tokens. */
   owesPassword(identity: Identity | null): boolean
 }
 
-/** Makes the guard. */
-export function accessGuard({
+/** Creates the {@link AccessGuard} of a server. */
+export function createAccessGuard({
   config,
   clock,
   isFeatureOn,
 }: {
   config: Pick<Config, 'requireSecondFactor' | 'tokenAbilities'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
   isFeatureOn: (feature: Feature) => Promise<boolean>
 }): AccessGuard {
   const guard: AccessGuard = {
@@ -115,7 +120,7 @@ export function accessGuard({
         if (auth === 'required') throw unauthenticated()
         return
       }
-      if (auth !== 'none') guard.requireStanding(identity, access)
+      if (auth !== 'none') guard.requireUnrestricted(identity, access)
       if (ability !== undefined) guard.requireAbility(identity, ability)
       if (permission !== undefined && loaderOf(access) === null) requirePermission(request)
       if (password === 'confirmed' && guard.owesPassword(identity)) throw passwordConfirmationRequired()
@@ -132,16 +137,16 @@ export function accessGuard({
       if (
         quota !== undefined &&
         !isExempt &&
-        (await quota.count(identity as Identity, row as never)) >= quota.most
+        (await quota.count(identity as Identity, row as never)) >= quota.max
       ) {
         throw quotaExceeded(quota)
       }
-      if (loader !== null) keepRow(request, row)
+      if (loader !== null) attachRow(request, row)
     },
-    requireStanding(identity, open = {}) {
+    requireUnrestricted(identity, open = {}) {
       if (identity === null) return
       if (identity.ban !== null && !open.whileBanned) throw forbidden(MESSAGES.banned(identity.ban))
-      if (owesSecondFactor(identity, config.requireSecondFactor) && !open.beforeSecondFactor) {
+      if (lacksRequiredSecondFactor(identity, config.requireSecondFactor) && !open.beforeSecondFactor) {
         throw new SecondFactorRequired()
       }
     },
@@ -154,45 +159,45 @@ export function accessGuard({
   return guard
 }
 
-const accessOf = ({ routeConfig }: Asking) => routeConfig.access as Access
+const accessOf = ({ routeConfig }: GuardedRequest) => routeConfig.access as Access
 
 const loaderOf = ({ load }: Access): RowLoader | null => (load === undefined || load === 'own' ? null : load)
 
-/** The row that a request's path names. @throws {HttpError} 404, or 403 for whoever may not use it */
-async function loadRow(loader: RowLoader, request: Asking): Promise<unknown> {
+/** Returns the row that a request's path names. @throws {HttpError} 404, or 403 if the caller may not use it */
+async function loadRow(loader: RowLoader, request: GuardedRequest): Promise<unknown> {
   if (loader.hidesRows) {
     requirePermission(request)
     requireLocal(request)
   }
   const { params, identity } = request
-  const row = await loader.find(params as never, identity, refusalOf(request) === null)
+  const row = await loader.find(params as never, identity, permissionRefusal(request) === null)
   if (row === null) throw notFound()
   requirePermission(request)
   if (!loader.allows(row as never, identity)) throw forbidden()
   return row
 }
 
-function requireLocal({ clientAddress, routeConfig }: Asking) {
+function requireLocal({ clientAddress, routeConfig }: GuardedRequest) {
   if (routeConfig.access?.localOnly && !clientAddress.isLocal) throw forbidden(MESSAGES.localOnly)
 }
 
-function requirePermission(request: Asking) {
-  const reason = refusalOf(request)
+function requirePermission(request: GuardedRequest) {
+  const reason = permissionRefusal(request)
   if (reason !== null) throw forbidden(reason === 'prohibited' ? MESSAGES.prohibited : undefined)
 }
 
-/** Why whoever is known may not do what the route's permission names; null when nothing is in the way. */
-function refusalOf({ identity, routeConfig }: Asking): Refusal | null {
+/** Returns why the caller lacks the route's permission. Null if the caller has it, and for guests. */
+function permissionRefusal({ identity, routeConfig }: GuardedRequest): Refusal | null {
   if (identity === null) return null
   for (const permission of [routeConfig.access?.permission ?? []].flat()) {
-    const reason = refusal(identity, permission)
+    const reason = findRefusal(identity, permission)
     if (reason !== null) return reason
   }
   return null
 }
 
-/** All that {@link Access} can say. */
-const KEYS: Readonly<Record<keyof Access, true>> = {
+/** The keys of {@link Access}, to detect misspelt ones. */
+const ACCESS_KEYS: Readonly<Record<keyof Access, true>> = {
   auth: true,
   via: true,
   permission: true,
@@ -207,27 +212,27 @@ const KEYS: Readonly<Record<keyof Access, true>> = {
 }
 
 /**
- * Refuses routes that do not say who may call them, or how the row that their path names is loaded; and what is misspelt,
- * which compiles, since Fastify lets a route's config have more than is declared.
+ * Requires every route to declare its access, and how the row of its path is loaded. Also rejects misspelt keys: they
+ * compile, since Fastify allows unknown keys in a route's config.
  *
- * @throws {Error} that keeps the server from starting
+ * @throws {Error} so that the server does not start
  */
-export function requireDeclared(routes: readonly RouteOptions[]): void {
+export function requireDeclaredAccess(routes: readonly RouteOptions[]): void {
   for (const { method, url, config: { access, isApi } = {} } of routes) {
     if (access === undefined) {
-      throw new Error(`The route ${method} ${url} does not say who may call it: give it config.access.`)
+      throw new Error(`The route ${method} ${url} does not declare its access: add config.access.`)
     }
-    const unknown = Object.keys(access).find(key => !(key in KEYS))
+    const unknown = Object.keys(access).find(key => !(key in ACCESS_KEYS))
     if (unknown !== undefined) throw new Error(`The route ${method} ${url} has an unknown access.${unknown}.`)
     if (isApi && url.includes(':') && access.load === undefined) {
       throw new Error(
-        `The route ${method} ${url} does not say how the row that its path names is loaded: give it config.access.load.`,
+        `The route ${method} ${url} does not declare how the row of its path is loaded: add config.access.load.`,
       )
     }
   }
 }
 
-/** The phase in which {@link AccessGuard.requireRow} runs for a route; null for one that declares nothing to judge there. */
+/** Returns the phase in which {@link AccessGuard.requireRow} runs for a route. Null if the route needs none of its checks. */
 export function rowPhase(access: Access | undefined): 'authorize' | 'preHandler' | null {
   if (access === undefined) return null
   const loader = loaderOf(access)

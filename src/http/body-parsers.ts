@@ -1,17 +1,17 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { requireFewValues } from '#src/input/json-size.ts'
-import { FORM_TYPES, multipartPairs, parseForm, valuesOf } from './form.ts'
-import { readBody } from './method-override.ts'
+import { FORM_TYPES, nestPairs, parseForm, parseMultipartPairs } from './form.ts'
+import { earlyBodyOf } from './method-override.ts'
 
-/** How many parameters a form of the panel's can have, as with PHP: a page of boxes to tick has many. */
-const BOXES = 1_000
+/** The most fields that a form of the panel may have, as PHP's `max_input_vars`: pages with many checkboxes need them. */
+const MAX_PANEL_FIELDS = 1_000
 
-/** What is JSON besides, such as `application/vnd.api+json` (RFC 6839 §3.1). */
+/** Matches media types with the suffix `+json`, such as `application/vnd.api+json` (RFC 6839 §3.1). */
 const JSON_SUFFIX = /^[\w.-]+\/[\w.-]+\+json(;|$)/i
 
-/** Has bodies read as JSON or as forms. An empty one is none, whatever its type says. */
-export function parseBodies(app: FastifyInstance): void {
+/** Registers parsers for JSON and forms. An empty body counts as no body, regardless of its type. */
+export function addBodyParsers(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error')
   for (const type of ['application/json', JSON_SUFFIX]) {
     app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
@@ -20,21 +20,22 @@ export function parseBodies(app: FastifyInstance): void {
       parseJson(request, String(body), done)
     })
   }
-  const mostOf = ({ isPanel }: FastifyRequest) => (isPanel ? BOXES : undefined)
+  const fieldLimitOf = ({ isPanel }: FastifyRequest) => (isPanel ? MAX_PANEL_FIELDS : undefined)
   app.addContentTypeParser(
     FORM_TYPES.urlencoded,
     { parseAs: 'buffer' },
-    async (request: FastifyRequest, body: Buffer) => parseForm(body.toString('latin1'), mostOf(request)),
+    async (request: FastifyRequest, body: Buffer) =>
+      parseForm(body.toString('latin1'), fieldLimitOf(request)),
   )
   app.addContentTypeParser(
     FORM_TYPES.multipart,
     { parseAs: 'buffer' },
     async (request: FastifyRequest, body: Buffer) =>
-      valuesOf(multipartPairs(request.headers['content-type'] ?? '', body, mostOf(request))),
+      nestPairs(parseMultipartPairs(request.headers['content-type'] ?? '', body, fieldLimitOf(request))),
   )
-  // A form that was read before it was routed, for its method, comes from memory.
+  // The body of a form that was read before routing, for its method override, is replayed from memory.
   app.addHook('preParsing', (request, _reply, payload, done) => {
-    const body = readBody(request.raw)
+    const body = earlyBodyOf(request.raw)
     done(null, body === undefined ? payload : Readable.from([body]))
   })
 }

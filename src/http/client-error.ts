@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { MESSAGES } from '#src/responses/messages.ts'
 
-/** Answers what is not even HTTP, or too large or too slow to be, and hangs up. */
+/** Responds to requests that Node cannot parse, or whose head is too large or too slow, and closes the connection. */
 export function onClientError(error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy()

@@ -7,7 +7,7 @@ import { BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
 import type { Access } from './access.ts'
 import { isHealthCheck } from './request.ts'
 
-/** The schema of a route's answers: its own, and those that follow from who may call it, where it is and what it takes. */
+/** Returns the response schemas of a route: its own, and those that follow from its access, area and input. */
 export function documentedResponses(
   { method, url, schema, config = {}, bodyLimit = BODY_LIMIT_BYTES }: RouteOptions,
   access: Access,

@@ -1,76 +1,81 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 
-/** How often idle connections are looked for while the server drains, in milliseconds. */
-const SWEEP_MS = 50
-
-/**
- * How long connections are still accepted once the server is to finish, in milliseconds: those that the kernel has
- * accepted wait in its queue, and closing the listening socket would reset them with their requests.
- */
-const ACCEPT_MS = 100
+/** How often idle connections are closed while the server drains. */
+const SWEEP_MS: Millis = 50
 
 /**
- * How long a connection that was opened just before may take to send its first byte, in milliseconds. Browsers open
- * connections ahead of need, and may never send anything.
+ * How long connections are still accepted when the server finishes. Closing the listening socket would reset the
+ * connections that wait in the kernel's accept queue, with their requests.
  */
-const FIRST_BYTE_MS = 250
+const ACCEPT_MS: Millis = 100
 
-/** The response to the last request of a connection. */
+/**
+ * How long a new connection may take to send its first byte. Browsers open connections ahead of need, and may never send
+ * anything.
+ */
+const FIRST_BYTE_MS: Millis = 250
+
+/** The key of the response to the last request of a connection. */
 const RESPONSE = Symbol('response')
 
-/** Without a response there was no request yet; with null each was answered, and handed to the kernel as a whole. */
+/** `undefined`: there was no request yet. `null`: all responses were written to the kernel completely. */
 type Connection = Socket & { [RESPONSE]?: ServerResponse | null }
 
-/** Ends a server's service without cutting off what is under way: graceful shutdown, or connection draining. */
+/** Graceful shutdown: drains connections without interrupting the requests in progress. */
 export interface Drain {
-  /** Whether the server is about to stop: it is not ready, and each answer closes its connection. */
+  /** Whether draining has begun: the server is not ready, and each response closes its connection. */
   readonly hasBegun: boolean
-  /** The class of the server's responses, for `http.createServer`. */
+  /** The response class, for `http.createServer`. */
   readonly ServerResponse: typeof ServerResponse
-  /** Watches the connections of a server that was just created. There may be one for each address that it listens on. */
+  /** Tracks the connections of a new server. Fastify creates one server for each address that it listens on. */
   watch(server: Server): void
-  /** Has each answer from now on close its connection. Connections are still accepted, until {@link Drain.finish}. */
+  /** Makes each following response close its connection. Connections are accepted until {@link Drain.finish}. */
   begin(): void
   /**
-   * Stops accepting connections, closes idle ones, and waits for the requests under way.
+   * Stops accepting connections, closes idle ones, and waits for the requests in progress.
    *
-   * @param graceMs how long they may take, in milliseconds; connections that are open by then are cut
-   * @returns how many connections were cut
+   * @param graceMs how long they may take; then the remaining connections are destroyed
+   * @returns how many connections were destroyed
    */
-  finish(graceMs: number): Promise<number>
+  finish(graceMs: Millis): Promise<number>
 }
 
 /**
- * Makes the {@link Drain} of one server.
+ * Creates the {@link Drain} of one server.
  *
- * Node's own `server.close()` leaves connections open whose request was under way, until their keep-alive ends, and its
- * `closeIdleConnections()` cuts answers that are not flushed yet: a response counts as finished once `end()` was called.
- *
- * @param options.monotonic milliseconds since a moment that does not change
+ * Node's `server.close()` keeps connections with a request in progress open until their keep-alive timeout. Its
+ * `closeIdleConnections()` truncates responses that are not flushed yet: it counts a response as finished after `end()`.
  */
-export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: () => number }): Drain {
+export function createDrain({
+  schedule,
+  monotonic,
+}: {
+  schedule: Schedule
+  monotonic: () => MonotonicMillis
+}): Drain {
   let hasBegun = false
   const servers: Server[] = []
   const connections = new Set<Connection>()
 
   class DrainingResponse<Request extends IncomingMessage> extends ServerResponse<Request> {
-    // Node passes options that its types leave out.
+    // Node passes a second parameter that its types omit.
     constructor(...parameters: [request: Request]) {
       super(...parameters)
       const connection: Connection = parameters[0].socket
       connection[RESPONSE] = this
     }
 
-    // Node calls it once the response is written.
+    // Node calls it when the response is written.
     override detachSocket(connection: Connection): void {
-      // With pipelining the next one is under way already.
+      // With pipelining the next response may be attached already.
       if (connection[RESPONSE] === this) connection[RESPONSE] = null
       super.detachSocket(connection)
     }
 
-    // Node calls it for responses without an explicit head, too.
+    // Node also calls it for responses without an explicit head.
     override writeHead(status: number, ...more: unknown[]): this {
       if (hasBegun) this.setHeader('connection', 'close')
       return super.writeHead(status, ...(more as []))
@@ -110,7 +115,7 @@ export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: 
         closeIdle(monotonic() - since < FIRST_BYTE_MS)
         cancelSweep = schedule(SWEEP_MS, sweep)
       }
-      // After a turn of the event loop, which reads the requests that have arrived.
+      // After one iteration of the event loop, which reads the requests that have arrived.
       setImmediate(sweep)
       let cut = 0
       const cancelCut = schedule(graceMs, () => {
@@ -125,7 +130,7 @@ export function drain({ schedule, monotonic }: { schedule: Schedule; monotonic: 
   }
 }
 
-/** Whether no request of a connection is under way, as far as whole heads have arrived. */
+/** Whether a connection has no request in progress. Requests count from when their head is complete. */
 function isIdle(connection: Connection, acceptsFirstByte: boolean): boolean {
   const response = connection[RESPONSE]
   if (response === undefined) return connection.bytesRead === 0 && !acceptsFirstByte

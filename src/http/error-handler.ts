@@ -1,50 +1,52 @@
 import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { HttpError } from '#src/responses/errors.ts'
-import { countedLog } from '#src/runtime/counted-log.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import { isBusy, isPassing, toHttpError } from './errors.ts'
+import { throttledLog } from '#src/runtime/throttled-log.ts'
+import { isOverloadError, isTransientError, toHttpError } from './errors.ts'
 
-/** Answers an error in another way than as JSON, such as by a page. */
+/** Renders an error in another format than JSON, such as a page. */
 export type ErrorRenderer = (
   request: FastifyRequest,
   reply: FastifyReply,
-  answer: HttpError,
+  response: HttpError,
 ) => Promise<FastifyReply>
 
-interface Needs {
+interface Dependencies {
   log: FastifyBaseLogger
   schedule: Schedule
   noteOutage: (error: unknown) => boolean
-  /** What renders the errors of a request; null for JSON. */
+  /** Returns the renderer for the errors of a request. Null for JSON. */
   rendererOf: (request: FastifyRequest) => ErrorRenderer | null
 }
 
-/** Makes the handler that renders every error as Laravel's JSON. What went wrong inside goes to the log, never to the client. */
-export function errorHandler({ log, schedule, noteOutage, rendererOf }: Needs) {
-  const logPassing = countedLog<{ error: Error; request: FastifyRequest }>(schedule, {
+/** Creates the handler that renders errors as Laravel's JSON. Details of internal errors are logged, never sent. */
+export function createErrorHandler({ log, schedule, noteOutage, rendererOf }: Dependencies) {
+  const logTransient = throttledLog<{ error: Error; request: FastifyRequest }>(schedule, {
     first: ({ error, request }) => {
-      if (isBusy(error)) request.log.warn({ err: error }, 'request refused, since there is too much to do')
+      if (isOverloadError(error))
+        request.log.warn({ err: error }, 'request refused: the server is overloaded')
       else request.log.error({ err: error }, 'request failed')
     },
-    further: (kind, count) => log.warn({ kind, count }, 'further requests failed within a second'),
+    repeated: (kind, count) => log.warn({ kind, count }, 'further requests failed within a second'),
   })
   const logError = (error: FastifyError | HttpError, request: FastifyRequest, status: number) => {
     if (noteOutage(error)) request.log.debug({ err: error }, 'request failed')
-    else if (isPassing(error) && !request.raw.socket.destroyed) logPassing(error.name, { error, request })
-    else if (status >= 500 && !isPassing(error) && !(error instanceof HttpError))
+    else if (isTransientError(error) && !request.raw.socket.destroyed)
+      logTransient(error.name, { error, request })
+    else if (status >= 500 && !isTransientError(error) && !(error instanceof HttpError))
       request.log.error({ err: error }, 'request failed')
     else request.log.debug({ err: error }, 'request refused')
   }
   return (error: FastifyError | HttpError, request: FastifyRequest, reply: FastifyReply) => {
-    const answer = toHttpError(error, {
+    const response = toHttpError(error, {
       contentType: request.headers['content-type'],
       bodyLimit: request.routeOptions.bodyLimit,
     })
-    logError(error, request, answer.statusCode)
-    // A status of Laravel's own, for which HTTP has no words.
-    if (answer.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'
+    logError(error, request, response.statusCode)
+    // 419 is Laravel's own status: Node has no reason phrase for it.
+    if (response.statusCode === 419) reply.raw.statusMessage = 'CSRF Token Mismatch'
     const render = rendererOf(request)
-    if (render !== null) return render(request, reply, answer)
-    return reply.code(answer.statusCode).headers(answer.headers).send(answer.body)
+    if (render !== null) return render(request, reply, response)
+    return reply.code(response.statusCode).headers(response.headers).send(response.body)
   }
 }

@@ -1,47 +1,49 @@
 import type { FastifyError } from 'fastify'
 import { HashWorkerLost } from '#src/auth/hash-workers.ts'
-import { MOST_INCLUDED, TooMuchIncluded } from '#src/database/select/found.ts'
+import { MAX_INCLUDED, TooManyIncluded } from '#src/database/select/found.ts'
 import { LookupRefused } from '#src/database/shared-lookup.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { BODY_LIMIT_BYTES, HttpError, serviceUnavailable, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import { validationMessages } from '#src/responses/validation.ts'
-import { TurnRefused } from '#src/runtime/fair-queue.ts'
+import { SlotRefused } from '#src/runtime/fair-queue.ts'
+import type { Bytes } from '#src/runtime/units.ts'
 
-/** A request was not answered within REQUEST_TIMEOUT. */
+/** There was no response within REQUEST_TIMEOUT. */
 export class RequestTimedOut extends Error {
   constructor() {
-    super('The request was not answered in time.')
+    super('The request timed out.')
     this.name = 'RequestTimedOut'
   }
 }
 
-/** What has too much to do, where nothing is wrong. */
-const BUSY = [DatabaseBusy, LookupRefused, TurnRefused]
+/** Errors that mean overload, not failure. */
+const OVERLOAD_ERRORS = [DatabaseBusy, LookupRefused, SlotRefused]
 
-/** What will work again by itself. */
-const PASSING = [...BUSY, DatabaseUnavailable, HashWorkerLost, RequestTimedOut]
+/** Errors that go away without intervention. */
+const TRANSIENT_ERRORS = [...OVERLOAD_ERRORS, DatabaseUnavailable, HashWorkerLost, RequestTimedOut]
 
-/** Whether an error says no more than that there is too much to do. */
-export const isBusy = (error: Error): boolean => BUSY.some(kind => error instanceof kind)
+/** Whether an error only means overload. */
+export const isOverloadError = (error: Error): boolean => OVERLOAD_ERRORS.some(kind => error instanceof kind)
 
-/** Whether an error is one that many requests meet at the same time, since something is down or has too much to do. */
-export const isPassing = (error: Error): boolean => PASSING.some(kind => error instanceof kind)
+/** Whether an error is one that many requests get at the same time, because a service is down or overloaded. */
+export const isTransientError = (error: Error): boolean =>
+  TRANSIENT_ERRORS.some(kind => error instanceof kind)
 
 /**
- * The answer that an error stands for. What nobody foresaw is a 500 without details.
+ * Returns the response for an error. Unexpected errors become 500 without details.
  *
- * @param request.bodyLimit the largest body that the route takes, in bytes
+ * @param request.bodyLimit the largest body that the route accepts
  */
 export function toHttpError(
   error: (Error & Partial<FastifyError>) | HttpError,
-  { contentType, bodyLimit = BODY_LIMIT_BYTES }: { contentType?: string; bodyLimit?: number } = {},
+  { contentType, bodyLimit = BODY_LIMIT_BYTES }: { contentType?: string; bodyLimit?: Bytes } = {},
 ): HttpError {
   if (error instanceof HttpError) return error
-  if (error instanceof TurnRefused) return serviceUnavailable(error.retryAfterMs)
-  if (isPassing(error)) return serviceUnavailable()
-  if (error instanceof TooMuchIncluded) {
-    return unprocessable({ include: [MESSAGES.tooMuchIncluded(MOST_INCLUDED)] })
+  if (error instanceof SlotRefused) return serviceUnavailable(error.retryAfterMs)
+  if (isTransientError(error)) return serviceUnavailable()
+  if (error instanceof TooManyIncluded) {
+    return unprocessable({ include: [MESSAGES.tooMuchIncluded(MAX_INCLUDED)] })
   }
   const { code, statusCode, validation } = error
   if (validation) return unprocessable(validationMessages(validation))

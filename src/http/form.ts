@@ -4,53 +4,53 @@ import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import { MalformedMultipart, readMultipart } from './multipart.ts'
 
-/** The content types in which browsers send forms (HTML §4.10.21.8). */
+/** The content types of HTML forms (HTML §4.10.21.8). */
 export const FORM_TYPES = {
   urlencoded: 'application/x-www-form-urlencoded',
   multipart: 'multipart/form-data',
 } as const
 
-/** The longest `Content-Type` that names a boundary, which is 70 characters at most (RFC 2046 §5.1.1). */
+/** The longest accepted `Content-Type` with a boundary, which has 70 characters at most (RFC 2046 §5.1.1). */
 const MAX_CONTENT_TYPE = 256
 
 /**
- * The values of a form, or of a query string, as PHP reads them.
+ * Parses a form or a query string as PHP does.
  *
- * @param text in latin1, one character for each byte that was sent
- * @param most how many values there can be
- * @throws {HttpError} 400 for more than anybody means
+ * @param text in latin1: one character for each byte
+ * @param max how many pairs are accepted
+ * @throws {HttpError} 400 for more pairs, and for names that nest too deep
  */
-export const parseForm = (text: string, most?: number): Record<string, unknown> =>
-  valuesOf(urlencodedPairs(text, most))
+export const parseForm = (text: string, max?: number): Record<string, unknown> =>
+  nestPairs(parseUrlencodedPairs(text, max))
 
 /**
- * The pairs of a form, as values by name.
+ * Converts the pairs of a form to values by name, nested by the brackets in the names.
  *
  * @throws {HttpError} 400 for names that nest too deep
  */
-export const valuesOf = (pairs: readonly Pair[]): Record<string, unknown> =>
-  refusingLarge(() => withLists(nest(pairs, false)))
+export const nestPairs = (pairs: readonly Pair[]): Record<string, unknown> =>
+  rejectTooLarge(() => withLists(nest(pairs, false)))
 
 /**
- * The pairs of a form of type `application/x-www-form-urlencoded`.
+ * Parses a form of type `application/x-www-form-urlencoded` into pairs.
  *
- * @param text in latin1, one character for each byte that was sent
- * @throws {HttpError} 400 for more than `most` pairs
+ * @param text in latin1: one character for each byte
+ * @throws {HttpError} 400 for more than `max` pairs
  */
-export const urlencodedPairs = (text: string, most: number = QUERY_LIMITS.parameters): Pair[] =>
-  refusingLarge(() => splitPairs(text, most))
+export const parseUrlencodedPairs = (text: string, max: number = QUERY_LIMITS.parameters): Pair[] =>
+  rejectTooLarge(() => splitPairs(text, max))
 
 /**
- * The pairs of a form of several parts (RFC 7578). Nothing here takes files: those are left out.
+ * Parses a form of type `multipart/form-data` (RFC 7578) into pairs. Files are skipped: no route accepts them.
  *
- * @param contentType the header, which says what stands between the parts
- * @param most how many values there can be, in twice as many parts
- * @throws {HttpError} 400 for what is none, or has more than anybody means
+ * @param contentType the header with the boundary
+ * @param max how many fields are accepted; twice as many parts are
+ * @throws {HttpError} 400 for malformed forms, and for more fields or parts
  */
-export function multipartPairs(
+export function parseMultipartPairs(
   contentType: string,
   body: Buffer,
-  most: number = QUERY_LIMITS.parameters,
+  max: number = QUERY_LIMITS.parameters,
 ): Pair[] {
   const pairs: Pair[] = []
   if (contentType.length > MAX_CONTENT_TYPE) throw new HttpError(400, MESSAGES.badRequest)
@@ -61,7 +61,7 @@ export function multipartPairs(
     for (const field of readMultipart(contentType, body)) {
       parts += 1
       if (field !== null) fields += 1
-      if (fields > most || parts > 2 * most) throw new HttpError(400, MESSAGES.badRequest)
+      if (fields > max || parts > 2 * max) throw new HttpError(400, MESSAGES.badRequest)
       if (field?.name !== undefined) pairs.push([field.name, field.value])
     }
   } catch (error) {
@@ -70,7 +70,7 @@ export function multipartPairs(
   return pairs
 }
 
-function refusingLarge<T>(read: () => T): T {
+function rejectTooLarge<T>(read: () => T): T {
   try {
     return read()
   } catch (error) {

@@ -2,32 +2,31 @@ import type { IncomingMessage } from 'node:http'
 import proxyAddr from '@fastify/proxy-addr'
 import type { FastifyServerOptions } from 'fastify'
 import { LRUCache } from 'lru-cache'
-import { canonicalAddress } from '#src/auth/address-list.ts'
+import { canonicalizeAddress } from '#src/auth/address-list.ts'
 
-/** Reads who sent a request, and to which host, as Fastify's `request.ip` and `request.host` do. */
-export interface Forwarded {
-  /** Fastify's option of this name. */
+/** Reads client address and host of a request, as Fastify's `request.ip` and `request.host` do. */
+export interface ForwardedReader {
+  /** For Fastify's option `trustProxy`. */
   trustProxy: NonNullable<FastifyServerOptions['trustProxy']>
-  /** The client's IP address in its canonical form; empty when its connection has ended already. */
+  /** Returns the client's IP address in canonical form. Empty if the connection is closed already. */
   addressOf(request: IncomingMessage): string
-  /** The host that the client named, with its port; empty for none. */
+  /** Returns the requested host, with its port. Empty if there is none. */
   hostOf(request: IncomingMessage): string
 }
 
-/** How many spellings of addresses are remembered. */
-const REMEMBERED = 1_000
+/** The size of the cache of canonicalized addresses. */
+const MAX_CACHED_ADDRESSES = 1_000
 
 /**
- * Knows whose `X-Forwarded-*` headers are believed, for what has to be decided before Fastify has made a request of
- * what arrived.
+ * Creates the reader of `X-Forwarded-*` headers, for checks that run before Fastify creates its request.
  *
- * `X-Forwarded-For` is read from its end, as long as a trusted proxy has written it. What is no address there counts as
- * left out: the client is then the proxy before it.
+ * `X-Forwarded-For` is read from its end, as long as the previous hop is a trusted proxy: entries further left can be
+ * forged. Reading stops at an entry that is not an address; the client is then the last proxy before it.
  *
  * @param proxies TRUSTED_PROXIES
  */
-export function forwardedBy(proxies: readonly string[]): Forwarded {
-  const canonical = canonicalAddresses()
+export function createForwardedReader(proxies: readonly string[]): ForwardedReader {
+  const canonical = createAddressCanonicalizer()
   const peerOf = ({ socket }: IncomingMessage) => canonical(socket.remoteAddress ?? '') ?? ''
   if (proxies.length === 0) {
     return {
@@ -60,15 +59,15 @@ export function forwardedBy(proxies: readonly string[]): Forwarded {
   }
 }
 
-/** {@link canonicalAddress}, with a memory: the same addresses call again and again. */
-function canonicalAddresses(): (text: string) => string | null {
-  const known = new LRUCache<string, { address: string | null }>({ max: REMEMBERED })
+/** Returns {@link canonicalizeAddress} with an LRU cache. */
+function createAddressCanonicalizer(): (text: string) => string | null {
+  const known = new LRUCache<string, { address: string | null }>({ max: MAX_CACHED_ADDRESSES })
   return text => {
-    // Longer ones are no addresses.
+    // No address is longer.
     if (text.length > 64) return null
     let found = known.get(text)
     if (found === undefined) {
-      found = { address: canonicalAddress(text) }
+      found = { address: canonicalizeAddress(text) }
       known.set(text, found)
     }
     return found.address

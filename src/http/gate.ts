@@ -1,59 +1,58 @@
 import type { IncomingMessage } from 'node:http'
-import { LOOPBACK, ownHosts } from '#src/auth/origin.ts'
+import { createHostCheck, LOOPBACK } from '#src/auth/origin.ts'
 import type { Config } from '#src/config/config.ts'
-import { CEILING_FACTOR, type OverCeiling, requestCeiling } from '#src/limits/ceiling.ts'
-import { type ClientAddress, clientAddresses } from '#src/limits/client-address.ts'
-import type { Forwarded } from './forwarded.ts'
+import { CEILING_FACTOR, type ExceededCeiling, requestCeiling } from '#src/limits/ceiling.ts'
+import { type ClientAddress, clientAddressResolver } from '#src/limits/client-address.ts'
+import type { MonotonicMillis } from '#src/runtime/units.ts'
+import type { ForwardedReader } from './forwarded.ts'
 import { namesOneHost } from './request-target.ts'
 
 export type HostFault = 'ambiguous' | 'unknown'
 
-/** What is decided by the head of a request, before it is routed and before its body is read. */
+/** Checks of a request's head that run before routing and before the body is read. */
 export interface Gate {
-  /** Whom a request is counted for while nobody is logged in. */
+  /** Returns the client address to which a request of a guest is counted. */
   clientOf(request: IncomingMessage): ClientAddress
   /**
-   * Why a request is not for us: it does not name one host, with or without a port (`ambiguous`), or in production none
-   * of ours (`unknown`); null when it is.
+   * Returns why the host of a request is refused. `ambiguous`: not exactly one host. `unknown`: in production, a host that
+   * is neither APP_URL's nor in APP_HOSTS. Null if it is accepted.
    *
-   * @param anyHost whether it may be any
+   * @param anyHost whether any single host is accepted
    */
   hostFault(request: IncomingMessage, anyHost?: boolean): HostFault | null
   /**
-   * Whether links may be built on a host: it is APP_URL's or in APP_HOSTS, or locally a name of this machine. Others
-   * could be somebody's whom a cache, or whoever is sent the answer, would be led to.
+   * Whether responses may contain links to a host: APP_URL's, one of APP_HOSTS, or with APP_ENV=local a loopback name.
+   * Others allow host header injection: the link would be cached, or mailed, with the attacker's host.
    */
-  isLinked(host: string): boolean
-  /** Counts a request for its client, once however often it is asked. Returns the limit that it is over, or null. */
-  count(request: IncomingMessage, client: ClientAddress): OverCeiling | null
-  /** Whether a request's body may be read before it is routed: it names our host, and counts as {@link Gate.count}. */
+  isLinkHost(host: string): boolean
+  /** Counts a request towards its client's ceiling, once even if called again. Returns the exceeded ceiling, or null. */
+  count(request: IncomingMessage, client: ClientAddress): ExceededCeiling | null
+  /** Whether the body may be read before routing: the host is accepted, and the client is within its ceiling. Counts it. */
   admits(request: IncomingMessage): boolean
 }
 
 /**
- * Makes the checks that come before everything else. They are asked by hooks, and for forms that are read before the
- * router (src/http/method-override.ts) already there.
- *
- * @param monotonic milliseconds since a moment that does not change
+ * Creates the {@link Gate} of a server. Steps use it, and so do the readers that run before the router
+ * (src/http/method-override.ts, src/http/overload.ts).
  */
-export function requestGate(
+export function createGate(
   { appEnv, appUrl, appHosts, localIps, rateLimitAnonymous }: Config,
-  { addressOf, hostOf }: Forwarded,
-  monotonic: () => number,
+  { addressOf, hostOf }: ForwardedReader,
+  monotonic: () => MonotonicMillis,
 ): Gate {
-  const clients = clientAddresses(localIps)
+  const clients = clientAddressResolver(localIps)
   const ceiling = requestCeiling(rateLimitAnonymous * CEILING_FACTOR, monotonic)
-  const isOwn = ownHosts([appUrl.hostname, ...appHosts])
-  const isLinked = appEnv === 'local' ? ownHosts([appUrl.hostname, ...appHosts, ...LOOPBACK]) : isOwn
-  // Most requests name the same host as the one before.
+  const isOwn = createHostCheck([appUrl.hostname, ...appHosts])
+  const isLinkHost = appEnv === 'local' ? createHostCheck([appUrl.hostname, ...appHosts, ...LOOPBACK]) : isOwn
+  // Caches the last result: most requests have the same host as the one before.
   let last = ''
   let isLastOwn = isOwn(last)
-  /** Verdicts on requests that were counted before the router. */
-  const early = new WeakMap<IncomingMessage, OverCeiling | null>()
+  /** Results for requests that were counted before routing. */
+  const countedEarly = new WeakMap<IncomingMessage, ExceededCeiling | null>()
 
   const gate: Gate = {
     clientOf: request => clients(addressOf(request), request.headers['x-forwarded-ip']),
-    isLinked,
+    isLinkHost,
     hostFault(request, anyHost = false) {
       if (!namesOneHost(request)) return 'ambiguous'
       if (anyHost || appEnv !== 'production') return null
@@ -62,14 +61,14 @@ export function requestGate(
       return isLastOwn ? null : 'unknown'
     },
     count(request, { isLocal, networks }) {
-      const counted = early.get(request)
+      const counted = countedEarly.get(request)
       if (counted !== undefined) return counted
       return isLocal ? null : ceiling(networks)
     },
     admits(request) {
       if (gate.hostFault(request) !== null) return false
       const verdict = gate.count(request, gate.clientOf(request))
-      early.set(request, verdict)
+      countedEarly.set(request, verdict)
       return verdict === null
     },
   }

@@ -1,20 +1,20 @@
 import type { Loader } from '#src/auth/row-loader.ts'
 
-/** A request of a route that declares a loader. All others do not compile as one. */
-interface Loaded<Row> {
+/** A request of a route that declares a loader, checked at compile time. */
+interface RequestWithRow<Row> {
   readonly routeOptions: { readonly config: { readonly access: { readonly load: Loader<Row> } } }
 }
 
-/** Rows by request. Only the guard adds to them, and only those that the caller may use. */
+/** Rows by request. Only the access guard adds rows, after authorization. */
 const rows = new WeakMap<object, unknown>()
 
-/** The row that a request's path names, which the guard has loaded and judged before the handler runs. */
-export function rowOf<Row>(request: Loaded<Row>): Row {
+/** Returns the row that a request's path names, loaded and authorized by the access guard. */
+export function rowOf<Row>(request: RequestWithRow<Row>): Row {
   if (!rows.has(request)) throw new Error('The row was not loaded.')
   return rows.get(request) as Row
 }
 
-/** Hands a row to the handler of a request. For the guard alone. */
-export const keepRow = (request: object, row: unknown): void => {
+/** Attaches a row to a request. Only for the access guard. */
+export const attachRow = (request: object, row: unknown): void => {
   rows.set(request, row)
 }

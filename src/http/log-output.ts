@@ -1,19 +1,20 @@
 import { write as writeBytes, writeSync } from 'node:fs'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import type { Bytes, Millis } from '#src/runtime/units.ts'
 
-/** What may wait to be written, in bytes. A reader that stops reading must not fill the memory. */
-const CAPACITY_BYTES = 4 * 1_048_576
+/** The size of the buffer. A reader that stops reading must not exhaust memory. */
+const CAPACITY_BYTES: Bytes = 4 * 1_048_576
 
-/** How long an output that takes nothing (EAGAIN: a full pipe) or fails is left alone, in milliseconds. */
-const RETRY_MS = 100
+/** The delay before a failed write is retried, such as after EAGAIN from a full pipe. */
+const RETRY_MS: Millis = 100
 
 /**
- * Writes the lines of a log to a file descriptor, in the background. Whatever happens to the output, the process goes
- * on: a reader that went away (EPIPE), one that stopped reading, a full disk. What cannot be written waits, within
- * {@link CAPACITY_BYTES}, and is dropped beyond that.
+ * Writes log lines to a file descriptor asynchronously. Errors of the output never stop the process: a closed reader
+ * (EPIPE), a stalled reader, a full disk. Unwritten lines are buffered up to {@link CAPACITY_BYTES}; further ones are
+ * dropped.
  *
- * Not pino's own destination: its synchronous flush, which every fatal line triggers, never returns once the reader is
- * gone, and other errors than EPIPE end the process. Nor `process.stdout`: it blocks the thread while a pipe is full.
+ * Why not pino's destination: every fatal line triggers its synchronous flush, which never returns after EPIPE, and other
+ * errors end the process. Why not `process.stdout`: it blocks the event loop while a pipe is full.
  */
 export class LogOutput {
   readonly #fd: number
@@ -21,14 +22,14 @@ export class LogOutput {
   readonly #onDropped: (count: number) => void
   #waiting: Buffer[] = []
   #waitingBytes = 0
-  /** What is being written. */
+  /** The bytes of the write in progress. */
   #chunk: Buffer | null = null
   #dropped = 0
   #whenFlushed: (() => void)[] = []
 
   /**
    * @param fd the file descriptor; 1 is standard output
-   * @param onDropped hears how many lines were dropped, once the output takes lines again
+   * @param onDropped is called with the number of dropped lines, when the output works again
    */
   constructor(fd: number, schedule: Schedule, onDropped: (count: number) => void) {
     this.#fd = fd
@@ -36,7 +37,7 @@ export class LogOutput {
     this.#onDropped = onDropped
   }
 
-  /** Adds text that ends with a line feed. */
+  /** Queues text that ends with a line feed. */
   write(text: string): void {
     const bytes = Buffer.from(text)
     if (this.#waitingBytes + bytes.length > CAPACITY_BYTES) {
@@ -48,21 +49,21 @@ export class LogOutput {
     if (this.#chunk === null) this.#next()
   }
 
-  /** Resolves when everything is written, or cannot be now. */
+  /** Resolves when everything is written, or a write has failed. */
   flush(): Promise<void> {
     if (this.#chunk === null) return Promise.resolve()
     return new Promise(resolve => this.#whenFlushed.push(resolve))
   }
 
   /**
-   * Writes what waits before it returns, as far as the output takes it: for the end of the process. What is being
-   * written in the background may be written twice.
+   * Writes the buffer synchronously, as far as the output accepts it: for the end of the process. The chunk of a write in
+   * progress may be written twice.
    */
   flushSync(): void {
     try {
       for (let rest = this.#takeAll(); rest.length > 0; ) rest = rest.subarray(writeSync(this.#fd, rest))
     } catch {
-      // There is nowhere left to say so.
+      // There is no output left to report it to.
     }
   }
 
@@ -85,7 +86,7 @@ export class LogOutput {
   #write(chunk: Buffer) {
     this.#chunk = chunk
     writeBytes(this.#fd, chunk, (error, written) => {
-      // It was flushed meanwhile, as the process ends.
+      // flushSync() took the chunk meanwhile.
       if (this.#chunk !== chunk) return
       if (error) {
         this.#flushed()

@@ -1,10 +1,10 @@
 import type { FastifyServerOptions } from 'fastify'
 import type { Config } from '#src/config/config.ts'
 
-/** Names under which something could be logged that nobody may read there. */
-const SECRET_NAMES = ['authorization', 'cookie', 'set-cookie', 'password', 'token', 'secret', 'key']
+/** The names of fields whose values are redacted. */
+const SECRET_FIELDS = ['authorization', 'cookie', 'set-cookie', 'password', 'token', 'secret', 'key']
 
-/** Structured logs, one JSON object a line, in which secrets cannot stand. */
+/** Returns the options for structured logs: one JSON object per line, with secrets redacted. */
 export function loggerOptions(
   level: Config['logLevel'],
   stream?: { write(line: string): void },
@@ -13,24 +13,24 @@ export function loggerOptions(
     level,
     ...(stream && { stream }),
     redact: {
-      paths: SECRET_NAMES.flatMap(name => [`["${name}"]`, `*["${name}"]`, `*.headers["${name}"]`]),
+      paths: SECRET_FIELDS.flatMap(name => [`["${name}"]`, `*["${name}"]`, `*.headers["${name}"]`]),
       censor: '[redacted]',
     },
-    serializers: { err: describeError },
+    serializers: { err: serializeError },
   }
 }
 
-interface Described {
+interface SerializedError {
   type: string
   message: string
   stack: string
   code?: unknown
-  cause?: Described
+  cause?: SerializedError
   [key: string]: unknown
 }
 
-/** Errors of databases carry their parameters and rows along: only what is known to be harmless is logged. */
-function describeError(error: unknown): Described {
+/** Serializes known properties only: database errors contain query parameters and rows. */
+function serializeError(error: unknown): SerializedError {
   if (!(error instanceof Error)) return { type: typeof error, message: String(error), stack: '' }
   const { code, cause, stack = '' } = error as Error & { code?: unknown }
   return {
@@ -38,6 +38,6 @@ function describeError(error: unknown): Described {
     message: error.message,
     stack,
     ...(code !== undefined && { code }),
-    ...(cause !== undefined && { cause: describeError(cause) }),
+    ...(cause !== undefined && { cause: serializeError(cause) }),
   }
 }

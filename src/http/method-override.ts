@@ -1,39 +1,41 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import { FORM_TYPES, multipartPairs, urlencodedPairs } from './form.ts'
+import type { Bytes, Millis } from '#src/runtime/units.ts'
+import { FORM_TYPES, parseMultipartPairs, parseUrlencodedPairs } from './form.ts'
 
-/** What a form may ask for in the place of POST. Anything else it says is ignored. */
+/** The methods that may replace POST. Others are ignored. */
 const METHODS = new Set(['PUT', 'PATCH', 'DELETE'])
 
-/** The largest form that is asked for a method, in bytes: it is read before it is known who sends it. */
-const FORM_LIMIT_BYTES = 65_536
+/** The largest form that is searched for `_method`. It is read before the caller is authenticated. */
+const FORM_LIMIT_BYTES: Bytes = 65_536
 
-/** The longest that such a form may take to arrive, in milliseconds. */
-const FORM_DEADLINE_MS = 10_000
+/** The deadline for receiving such a form. */
+const FORM_DEADLINE_MS: Millis = 10_000
 
-/** What was read before the router: a body, or null for one that did not arrive in time. */
-const forms = new WeakMap<IncomingMessage, Buffer | null>()
+/** The bodies that were read before routing. Null for a body that missed the deadline. */
+const earlyBodies = new WeakMap<IncomingMessage, Buffer | null>()
 
-/** The body of a request that was read already; undefined for all others. */
-export const readBody = (request: IncomingMessage): Buffer | undefined => forms.get(request) ?? undefined
+/** Returns the body of a request that was read before routing; undefined for others. */
+export const earlyBodyOf = (request: IncomingMessage): Buffer | undefined =>
+  earlyBodies.get(request) ?? undefined
 
-/** Whether a request was to be read before the router, and its body did not arrive in time. */
-export const isTooSlow = (request: IncomingMessage): boolean => forms.get(request) === null
+/** Whether the form of a request missed the deadline for reading it before routing. */
+export const isFormTooSlow = (request: IncomingMessage): boolean => earlyBodies.get(request) === null
 
-/** What has to be known before a form is read. */
+/** Options of {@link withMethodOverride}. */
 export interface MethodOverride {
-  /** Whether a request's form may be read: asked before its first byte is. One that is refused stays unread. */
+  /** Whether a request's form may be read. Called before its first byte is read. */
   admits(request: IncomingMessage): boolean
   schedule: Schedule
 }
 
 /**
- * Lets a `POST` be a `PUT`, `PATCH` or `DELETE`, as Laravel does for forms, which can do no other: by the header
- * `X-HTTP-Method-Override`, else by the form's field `_method`. Routing goes by the method, and so this comes before
- * it. What a `POST` becomes changes something as well, and is held to the same proofs.
+ * Overrides the method of a `POST` with `PUT`, `PATCH` or `DELETE`, as Laravel does for HTML forms: from the header
+ * `X-HTTP-Method-Override`, or else from the form field `_method`. It runs before the router, which selects by method.
+ * The new methods are unsafe as well, so the same CSRF checks apply.
  *
- * This answers nothing itself: a request that is not admitted, or whose form did not arrive within ten seconds, goes
- * on to the router with its body unread, where hooks refuse it.
+ * It never responds itself: a request that is not admitted, or whose form misses the deadline, is routed with its body
+ * unread. Steps refuse it then.
  */
 export const withMethodOverride =
   (handle: RequestListener, { admits, schedule }: MethodOverride): RequestListener =>
@@ -54,21 +56,21 @@ export const withMethodOverride =
     const onEnd = () => {
       stop()
       const body = Buffer.concat(chunks)
-      forms.set(request, body)
+      earlyBodies.set(request, body)
       override(request, methodOf(request, body))
       handle(request, response)
     }
     const cancel = schedule(FORM_DEADLINE_MS, () => {
       stop()
       request.pause()
-      forms.set(request, null)
+      earlyBodies.set(request, null)
       handle(request, response)
     })
     const stop = () => {
       cancel()
       request.off('data', onData).off('end', onEnd).off('close', stop)
     }
-    // A client that hangs up gets no answer: its request closes without an end.
+    // After a client disconnect the request closes without 'end'.
     request.on('data', onData).on('end', onEnd).on('close', stop)
   }
 
@@ -81,19 +83,19 @@ function typeOf({ headers }: IncomingMessage) {
   return Object.values(FORM_TYPES).find(formType => formType === type) ?? null
 }
 
-/** The last of the fields that are named so, as PHP has it. No other is looked at, however many there are. */
+/** Returns the last field `_method`, as PHP does. */
 function methodOf(request: IncomingMessage, body: Buffer): string | undefined {
   try {
     const pairs =
       typeOf(request) === FORM_TYPES.urlencoded
-        ? urlencodedPairs(body.toString('latin1'), MOST_PAIRS)
-        : multipartPairs(request.headers['content-type'] ?? '', body, MOST_PAIRS)
+        ? parseUrlencodedPairs(body.toString('latin1'), MAX_PAIRS)
+        : parseMultipartPairs(request.headers['content-type'] ?? '', body, MAX_PAIRS)
     return pairs.findLast(([name]) => name === '_method')?.[1]
   } catch {
-    // Its route says what is wrong with the form.
+    // The route reports malformed forms.
     return undefined
   }
 }
 
-/** No form has more pairs: those of the panel have fewer (see plugins/body.ts), all others far fewer. */
-const MOST_PAIRS = 1_000
+/** At least the limit of every route: see src/http/body-parsers.ts. */
+const MAX_PAIRS = 1_000

@@ -1,14 +1,15 @@
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
+
 /**
- * The requests that are under way, in the order in which they came, for a sweep that gives up those that take too long.
- * A timer for each request would cost more.
+ * The requests in progress, in order of arrival. A periodic sweep takes out those that exceed the timeout: cheaper than
+ * one timer per request.
  */
 export class OngoingRequests<Request> {
-  /** Since when each is under way. */
-  readonly #ongoing = new Map<Request, number>()
-  readonly #monotonic: () => number
+  /** Start times, in order of insertion. */
+  readonly #ongoing = new Map<Request, MonotonicMillis>()
+  readonly #monotonic: () => MonotonicMillis
 
-  /** @param monotonic milliseconds since a moment that does not change */
-  constructor(monotonic: () => number) {
+  constructor(monotonic: () => MonotonicMillis) {
     this.#monotonic = monotonic
   }
 
@@ -24,8 +25,8 @@ export class OngoingRequests<Request> {
     this.#ongoing.delete(request)
   }
 
-  /** Takes out those that have been under way for at least so many milliseconds. */
-  takeOlderThan(ms: number): Request[] {
+  /** Removes and returns the requests that have taken at least `ms`. */
+  takeOlderThan(ms: Millis): Request[] {
     const latest = this.#monotonic() - ms
     const old: Request[] = []
     for (const [request, since] of this.#ongoing) {

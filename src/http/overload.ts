@@ -1,67 +1,66 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { serviceUnavailable } from '#src/responses/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
-import { isHealthCheck, isUnderWay } from './request.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
+import { hasUnreadBody, isHealthCheck } from './request.ts'
 
 /**
- * How long requests may be begun within one phase of a turn of the event loop, in milliseconds. libuv accepts one
- * connection a turn: with turns of 100 ms, as a thousand busy connections make them, a health check on a new
- * connection waits for seconds behind all that connect.
+ * How long requests may be started within one phase of an event loop iteration. libuv accepts one connection per
+ * iteration: with iterations of 100 ms, which a thousand busy connections cause, a health check on a new connection would
+ * wait for seconds behind other new connections.
  */
-const SLICE_MS = 2
+const SLICE_MS: Millis = 2
 
-/** Requests that are begun in one turn at most: more do not fit into a slice. */
-const PER_TURN = 64
+/** The most requests that are started in one iteration: more do not fit into a slice. */
+const MAX_PER_ITERATION = 64
 
-/** How long the first request of the queue may have waited before further ones are shed, in milliseconds. */
-const MAX_WAIT_MS = 400
+/** Requests are shed while the first one in the queue has waited longer than this. */
+const MAX_WAIT_MS: Millis = 400
 
 /**
- * How long a request that is refused under load waits for its answer, in milliseconds. Making the answer costs Node
- * half of what a request costs: clients that ask again at once would leave no time for any other.
+ * How long the response to a shed request is delayed. Sending it costs half of what a request costs: clients that retry
+ * immediately would use up the time for all others.
  */
-const HOLD_MS = 1_000
+const REFUSAL_DELAY_MS: Millis = 1_000
 
-/** How often answers that were held are sent, in milliseconds. */
-const FLUSH_MS = 50
+/** How often delayed responses are sent. */
+const FLUSH_MS: Millis = 50
 
-/** Which requests a server begins, and when. */
+/** Admission control: starts, queues or sheds requests. */
 export interface Admission {
-  /** Runs a request's work now or in one of the next turns of the event loop; returns false if it is shed instead. */
+  /** Runs a request's work now or in a later iteration of the event loop. Returns false if the request is shed. */
   admit(work: () => void): boolean
-  /** Requests that wait for their turn. */
+  /** The length of the queue. */
   readonly waiting: number
-  /** Requests that were shed so far. */
+  /** The number of requests that were shed. */
   readonly shed: number
-  /** Has a function called for each request that is shed. */
+  /** Calls a function for each request that is shed. Only one function. */
   onShed(listener: () => void): void
 }
 
-interface Waiting {
+interface QueuedRequest {
   work: () => void
-  since: number
+  since: MonotonicMillis
 }
 
 /**
- * Begins requests in slices of time: those that arrive when the slice of a turn is used up wait in a queue, first come
- * first served, so that the event loop keeps turning. Load is shed by the time that the queue's first has waited: none is
- * begun that waited much longer than {@link MAX_WAIT_MS}.
- *
- * @param options.monotonic milliseconds since a moment that does not change
+ * Creates the {@link Admission} of a server. Requests are started in time slices, to keep the event loop responsive: when
+ * the slice of an iteration is used up, further requests wait in a FIFO queue. Requests are shed when the head of the
+ * queue has waited longer than {@link MAX_WAIT_MS}, so no request waits much longer.
  */
-export function admission({ monotonic }: { monotonic: () => number }): Admission {
-  let queue: Waiting[] = []
+export function createAdmission({ monotonic }: { monotonic: () => number }): Admission {
+  let queue: QueuedRequest[] = []
   let head = 0
   let shed = 0
   let listener = () => {}
-  /** When the slice of the present poll phase ends; null before its first request. */
-  let pollEnd: number | null = null
-  /** The same of the check phase, in which the queue is worked off. */
-  let checkEnd: number | null = null
-  /** Immediates that are yet to run in the check phase. */
+  /** The end of the slice of the current poll phase; null before its first request. */
+  let pollEnd: MonotonicMillis | null = null
+  /** The end of the slice of the current check phase, which processes the queue. */
+  let checkEnd: MonotonicMillis | null = null
+  /** The number of immediates that have not run yet. */
   let scheduled = 0
 
-  const next = (): Waiting | undefined => {
+  const next = (): QueuedRequest | undefined => {
     const first = queue[head]
     if (first === undefined) return undefined
     head += 1
@@ -70,7 +69,7 @@ export function admission({ monotonic }: { monotonic: () => number }): Admission
     return first
   }
 
-  // One request for each immediate: between two of them Node runs what their promises have left to do.
+  // One request per immediate: between immediates Node runs microtasks.
   const drain = () => {
     checkEnd ??= monotonic() + SLICE_MS
     if (monotonic() < checkEnd) next()?.work()
@@ -81,7 +80,7 @@ export function admission({ monotonic }: { monotonic: () => number }): Admission
   }
 
   const scheduleDrain = () => {
-    for (const most = Math.min(queue.length - head, PER_TURN); scheduled < most; scheduled++) {
+    for (const most = Math.min(queue.length - head, MAX_PER_ITERATION); scheduled < most; scheduled++) {
       setImmediate(drain)
     }
   }
@@ -124,16 +123,15 @@ export function admission({ monotonic }: { monotonic: () => number }): Admission
 }
 
 /**
- * Has requests admitted before anything else is done for them. Those that are shed get 503 with Retry-After, after
- * {@link HOLD_MS}. While others wait, so does the 429 of a client that is over its ceiling: a flood of one address
- * takes no place in the queue.
+ * Applies admission control before any other work. Shed requests get 503 with Retry-After, delayed by
+ * {@link REFUSAL_DELAY_MS}. While requests are queued, clients over their ceiling get their 429 with the same delay: a
+ * flood from one address occupies no slots of the queue.
  *
- * @param options.headers the headers of every answer
+ * @param options.headers the headers of every response
  * @param options.admits whether a request's client is within its ceiling
- * @param options.monotonic milliseconds since a moment that does not change
  */
 export function withAdmission(
-  gate: Admission,
+  admission: Admission,
   {
     headers,
     admits,
@@ -156,33 +154,32 @@ export function withAdmission(
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(payload),
   }
-  const closing = { ...allHeaders, connection: 'close' }
+  const closingHeaders = { ...allHeaders, connection: 'close' }
 
   const refuse = (request: IncomingMessage, response: ServerResponse) => {
-    // A body that nobody reads would stand before the connection's next request.
-    response.writeHead(statusCode, isUnderWay(request) ? closing : allHeaders).end(payload)
+    // An unread body would precede the next request on the connection.
+    response.writeHead(statusCode, hasUnreadBody(request) ? closingHeaders : allHeaders).end(payload)
   }
 
-  const held: { answer: () => void; until: number }[] = []
+  const delayed: { respond: () => void; until: MonotonicMillis }[] = []
   const flush = () => {
     const now = monotonic()
-    const due = held.findIndex(({ until }) => until > now)
-    for (const { answer } of held.splice(0, due === -1 ? held.length : due)) answer()
-    if (held.length > 0) schedule(FLUSH_MS, flush)
+    const due = delayed.findIndex(({ until }) => until > now)
+    for (const { respond } of delayed.splice(0, due === -1 ? delayed.length : due)) respond()
+    if (delayed.length > 0) schedule(FLUSH_MS, flush)
   }
-  const hold = (answer: () => void) => {
-    if (held.length === 0) schedule(HOLD_MS, flush)
-    held.push({ answer, until: monotonic() + HOLD_MS })
+  const delay = (respond: () => void) => {
+    if (delayed.length === 0) schedule(REFUSAL_DELAY_MS, flush)
+    delayed.push({ respond, until: monotonic() + REFUSAL_DELAY_MS })
   }
 
   return (request, response) => {
-    // Orchestrators and load balancers take an instance away that does not answer them.
+    // Orchestrators and load balancers remove instances that do not respond to health checks.
     if (isHealthCheck(request.url)) return handle(request, response)
-    /** Does something, unless the client has hung up meanwhile. */
-    const unlessGone = (act: RequestListener) => () => {
+    const unlessDisconnected = (act: RequestListener) => () => {
       if (!response.destroyed) act(request, response)
     }
-    if (gate.waiting > 0 && !admits(request)) return hold(unlessGone(handle))
-    if (!gate.admit(unlessGone(handle))) hold(unlessGone(refuse))
+    if (admission.waiting > 0 && !admits(request)) return delay(unlessDisconnected(handle))
+    if (!admission.admit(unlessDisconnected(handle))) delay(unlessDisconnected(refuse))
   }
 }

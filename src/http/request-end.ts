@@ -2,45 +2,45 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { CLIENT_CLOSED_REQUEST } from './request.ts'
 import type { Step } from './step.ts'
 
-/** What is done when a request is over. Its status is what the client got, or {@link CLIENT_CLOSED_REQUEST}. */
-export type OnRequestEnd = (request: FastifyRequest, reply: FastifyReply, status: number) => void
+/** Called when a request has ended, with the status of its response or {@link CLIENT_CLOSED_REQUEST}. */
+export type RequestEndListener = (request: FastifyRequest, reply: FastifyReply, status: number) => void
 
-/** Tells once for each request that it is over. */
+/** Calls listeners once for each request, when it has ended. */
 export interface RequestEnds {
-  /** Adds what is done then. */
-  add(act: OnRequestEnd): void
-  /** Watches the connection of a request. */
+  /** Adds a listener. */
+  add(act: RequestEndListener): void
+  /** Detects a client disconnect. */
   watchStep: Step
-  /** Notes that the answer is decided. */
-  answeredStep: Step
-  /** To be called when the answer was sent. */
+  /** Marks that the handler is done and the response is being sent. */
+  respondedStep: Step
+  /** To be called when the response was sent. */
   sent(request: FastifyRequest, reply: FastifyReply): void
 }
 
 /**
- * Makes the {@link RequestEnds} of a server. Fastify's hook `onResponse` is never called when the client hangs up before the
- * answer, so whoever does that would appear in no log and no metrics, and keep whatever the hook gives back.
+ * Creates the {@link RequestEnds} of a server. Fastify does not call `onResponse` after a client disconnect: such requests
+ * would be missing in logs and metrics, and keep the resources that the hook releases.
  */
-export function requestEnds(): RequestEnds {
-  const acts: OnRequestEnd[] = []
-  const end: OnRequestEnd = (request, reply, status) => {
-    if (request.isOver) return
-    request.isOver = true
-    for (const act of acts) act(request, reply, status)
+export function createRequestEnds(): RequestEnds {
+  const listeners: RequestEndListener[] = []
+  const end: RequestEndListener = (request, reply, status) => {
+    if (request.isEnded) return
+    request.isEnded = true
+    for (const act of listeners) act(request, reply, status)
   }
   return {
-    add: act => acts.push(act),
+    add: act => listeners.push(act),
     watchStep: {
       run(request, reply) {
         reply.raw.once('close', () => {
-          // While its handler still works, the request is not over.
-          if (request.isAnswered) end(request, reply, CLIENT_CLOSED_REQUEST)
+          // While the handler runs, the request has not ended.
+          if (request.isResponding) end(request, reply, CLIENT_CLOSED_REQUEST)
         })
       },
     },
-    answeredStep: {
+    respondedStep: {
       run(request, reply) {
-        request.isAnswered = true
+        request.isResponding = true
         if (reply.raw.destroyed) end(request, reply, CLIENT_CLOSED_REQUEST)
       },
     },

@@ -2,23 +2,23 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '#src/config/config.ts'
 import { CLIENT_CLOSED_REQUEST, pathOf } from './request.ts'
 
-/** What adding up shares may be off. */
+/** Tolerance for the rounding error of the accumulated shares. */
 const ROUNDING = 1e-6
 
 /**
- * Makes the function that writes one line for each request that LOG_REQUESTS asks for: all that failed, and a share of the
- * others. The query string is left out: people put tokens there, and those would work for whoever reads the log.
+ * Creates the function that writes one log line per request: for all that failed, and for the share LOG_REQUESTS of the
+ * others. Paths are logged without query string, since it may contain tokens.
  */
-export function requestLog({ appEnv, logRequests }: Pick<Config, 'appEnv' | 'logRequests'>) {
+export function createRequestLog({ appEnv, logRequests }: Pick<Config, 'appEnv' | 'logRequests'>) {
   const isLocal = appEnv === 'local'
-  // Every so many requests one is written, which takes no dice.
-  let debt = 0
+  // Accumulates the share instead of sampling randomly: every n-th request is logged.
+  let accumulated = 0
   const isDue = (status: number) => {
-    // Clients that hang up are no errors, and as many as they like.
+    // Client disconnects are not errors, and clients can cause any number of them.
     if (status >= 400 && status !== CLIENT_CLOSED_REQUEST) return true
-    debt += logRequests
-    if (debt < 1 - ROUNDING) return false
-    debt -= 1
+    accumulated += logRequests
+    if (accumulated < 1 - ROUNDING) return false
+    accumulated -= 1
     return true
   }
   return (request: FastifyRequest, reply: FastifyReply, status: number): void => {

@@ -5,8 +5,8 @@ const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
 type Level = (typeof LEVELS)[number]
 
 /**
- * The log of one request. What its lines have in common is prepared with the first line that is written: most
- * requests write one at most.
+ * The logger of one request. The child logger with its bindings is created with the first line: most requests write at
+ * most one.
  */
 class RequestLogger {
   readonly #parent: FastifyBaseLogger
@@ -37,7 +37,7 @@ class RequestLogger {
     return this.#child
   }
 
-  /** Writes a line, if its level is written at all. */
+  /** Writes a line if its level is enabled. */
   write(level: Level, args: unknown[]) {
     const target = this.#child ?? this.#parent
     const isWritten = (target as { isLevelEnabled?(level: string): boolean }).isLevelEnabled?.(level) ?? true
@@ -53,6 +53,6 @@ for (const level of LEVELS) {
   })
 }
 
-/** Makes the log of a request: for Fastify's `childLoggerFactory`. */
+/** Creates the logger of a request, for Fastify's `childLoggerFactory`. */
 export const requestLogger = (parent: FastifyBaseLogger, bindings: object): FastifyBaseLogger =>
   new RequestLogger(parent, bindings) as unknown as FastifyBaseLogger

@@ -1,13 +1,13 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 
-/** The authorities that requests named in an absolute-form target. */
+/** The authorities of requests with an absolute-form target. */
 const authorities = new WeakMap<IncomingMessage, string>()
 
 const ABSOLUTE_FORM = /^https?:\/\/([^/?#]*)(.*)$/is
 
 /**
- * Turns an absolute-form target (`GET http://host/path`, RFC 9112 §3.2.2), which any server has to accept, into the
- * origin-form that routes match. The host that it named is left for {@link namesOneHost}.
+ * Converts an absolute-form target (`GET http://host/path`), which every server must accept (RFC 9112 §3.2.2), to
+ * origin-form, which routes match. {@link namesOneHost} checks its host.
  */
 export const withOriginForm =
   (handle: RequestListener): RequestListener =>
@@ -24,8 +24,8 @@ export const withOriginForm =
   }
 
 /**
- * Whether a request says where it goes once, or the same each time. Two `Host` headers (RFC 9112 §3.2), or another host
- * in the target than in `Host`, lead a cache or proxy before us to another conclusion than us.
+ * Whether a request names exactly one host. With two `Host` headers (RFC 9112 §3.2), or different hosts in target and
+ * `Host`, a cache or proxy in front may choose another one than this server (cache poisoning).
  */
 export function namesOneHost(request: IncomingMessage): boolean {
   const { headers, rawHeaders } = request

@@ -1,13 +1,14 @@
 import type { FastifyBaseLogger, FastifyReply, FastifyRequest } from 'fastify'
 import { requestTimeout } from '#src/responses/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { RequestTimedOut } from './errors.ts'
 import { OngoingRequests } from './ongoing-requests.ts'
 
-/** How often it is looked for requests that take too long, in milliseconds. */
-const SWEEP_MS = 1_000
+/** How often requests are checked for the timeout. */
+const SWEEP_MS: Millis = 1_000
 
-/** Answers requests that are not answered in time. */
+/** Responds to requests that time out. */
 export interface RequestTimeouts {
   begin(reply: FastifyReply): void
   end(reply: FastifyReply): void
@@ -15,20 +16,20 @@ export interface RequestTimeouts {
 }
 
 /**
- * Answers requests 503 that are not answered within a time, those for unknown paths and those that hang in a hook included,
- * which Fastify's `handlerTimeout` leaves out. What they have begun may still come to its end.
+ * Creates the {@link RequestTimeouts} of a server. A request that times out gets 503, or 408 if its body is incomplete.
+ * Unlike Fastify's `handlerTimeout` it covers unknown paths and hooks. The handler is not interrupted.
  *
- * @param limitMs REQUEST_TIMEOUT, in milliseconds
+ * @param limitMs REQUEST_TIMEOUT
  */
-export function requestTimeouts(
-  limitMs: number,
-  { monotonic, schedule }: { monotonic: () => number; schedule: Schedule },
+export function createRequestTimeouts(
+  limitMs: Millis,
+  { monotonic, schedule }: { monotonic: () => MonotonicMillis; schedule: Schedule },
 ): RequestTimeouts {
   const ongoing = new OngoingRequests<FastifyReply>(monotonic)
   let cancelSweep: (() => void) | null = null
   const sweep = () => {
     cancelSweep = null
-    for (const reply of ongoing.takeOlderThan(limitMs)) giveUp(reply)
+    for (const reply of ongoing.takeOlderThan(limitMs)) timeOut(reply)
     if (ongoing.size > 0) cancelSweep = schedule(SWEEP_MS, sweep)
   }
   return {
@@ -41,26 +42,26 @@ export function requestTimeouts(
   }
 }
 
-function giveUp(reply: FastifyReply) {
+function timeOut(reply: FastifyReply) {
   const request: FastifyRequest = reply.request
-  // What has begun to be sent is an answer.
+  // The response is being sent already.
   if (reply.sent || reply.raw.headersSent) return
-  request.isGivenUp = true
-  reply.log = belated(request.log)
+  request.isTimedOut = true
+  reply.log = debugOnlyLog(request.log)
   reply.send(isIncomplete(request) ? requestTimeout() : new RequestTimedOut())
 }
 
-/** Whether the client has not sent all of the body yet. */
+/** Whether part of the body has not arrived yet. */
 const isIncomplete = ({ headers, raw }: FastifyRequest) =>
   (Number(headers['content-length']) > 0 || headers['transfer-encoding'] !== undefined) &&
   !raw.complete &&
   !raw.readableEnded
 
-/** The log for what a handler does after its request was answered: that it failed then is no news. */
-function belated(log: FastifyBaseLogger): FastifyBaseLogger {
+/** Returns a logger that writes everything at level debug: errors of a handler after its timeout are expected. */
+function debugOnlyLog(log: FastifyBaseLogger): FastifyBaseLogger {
   const debug = log.debug.bind(log)
   const quiet = Object.fromEntries(
     ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].map(name => [name, debug]),
   )
-  return Object.assign(quiet, { level: log.level, child: () => belated(log) }) as never
+  return Object.assign(quiet, { level: log.level, child: () => debugOnlyLog(log) }) as never
 }

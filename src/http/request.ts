@@ -1,21 +1,22 @@
 import type { IncomingMessage } from 'node:http'
+import type { Bytes } from '#src/runtime/units.ts'
 
-/** How paths are matched with routes. */
+/** The router options, used by the server and by src/http/known-methods.ts. */
 export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000 } as const
 
-/** The status of requests whose client closed the connection before it had the answer, as nginx logs them. */
+/** The status that is logged after a client disconnect, as by nginx. */
 export const CLIENT_CLOSED_REQUEST = 499
 
-/** Whether a route, by its URL, is a health check: those answer however many requests there are. */
+/** Whether a URL is a health check's. Health checks are exempt from ceiling and admission control. */
 export const isHealthCheck = (url = ''): boolean => /^\/health(?:[/?]|$)/.test(url)
 
-/** The path of a request, without its query string. */
+/** Returns the path of a URL, without its query string. */
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
 
-/** What is received of an unread body, in bytes, to keep a connection: a new one would cost more. */
-const MAX_DISCARDED_BYTES = 65_536
+/** The longest unread body that is received and discarded to keep a connection: cheaper than a new connection. */
+const MAX_DISCARDED_BYTES: Bytes = 65_536
 
-/** Whether so much of a request's body may be still to come that its connection is better closed. */
+/** Whether a request has an unread body of unknown or large size, so that its connection should be closed. */
 export const hasUnreadBody = ({ headers, complete }: IncomingMessage): boolean =>
   !complete &&
   (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > MAX_DISCARDED_BYTES)

@@ -1,33 +1,41 @@
 import type { FastifyContextConfig, RouteOptions } from 'fastify'
-import { noRouteSteps, noSteps, type Phase, type RouteSteps, type Step, stepsFor, traitsOf } from './step.ts'
+import {
+  emptyPhases,
+  emptyRouteSteps,
+  type Phase,
+  type RouteSteps,
+  type Step,
+  stepsFor,
+  traitsOf,
+} from './step.ts'
 
-/** All steps of a server, and which of them each route needs. */
+/** The steps of a server, and the steps that each route needs. */
 export interface RouteStepLists {
-  /** Adds a step behind those that its phase has already. */
+  /** Appends a step to a phase. */
   add(phase: Phase, step: Step): void
-  /** Gives a route its list, which is empty until {@link RouteStepLists.choose}. */
+  /** Attaches a list of steps to a route, empty until {@link RouteStepLists.choose}. */
   addRoute(route: RouteOptions): void
-  /** Chooses the steps of each route, once all routes have all of their options. */
+  /** Selects the steps of each route. To be called when the options of all routes are final. */
   choose(): void
-  /** The steps of the route with a config; those of unknown paths for all others. */
+  /** Returns the steps of the route with a config; without one, those of unknown paths. */
   of(config: FastifyContextConfig): RouteSteps
 }
 
-/** Makes the {@link RouteStepLists} of a server. */
-export function routeStepLists(): RouteStepLists {
-  const all = noSteps()
-  const ofUnknown = noRouteSteps()
+/** Creates the {@link RouteStepLists} of a server. */
+export function createRouteStepLists(): RouteStepLists {
+  const all = emptyPhases()
+  const unknownRouteSteps = emptyRouteSteps()
   const routes: RouteOptions[] = []
   return {
     add: (phase, step) => all[phase].push(step),
     addRoute(route) {
-      route.config = { ...route.config, steps: noRouteSteps() }
+      route.config = { ...route.config, steps: emptyRouteSteps() }
       routes.push(route)
     },
     choose() {
-      Object.assign(ofUnknown, stepsFor(all, null))
+      Object.assign(unknownRouteSteps, stepsFor(all, null))
       for (const route of routes) Object.assign(route.config?.steps ?? {}, stepsFor(all, traitsOf(route)))
     },
-    of: ({ steps }) => steps ?? ofUnknown,
+    of: ({ steps }) => steps ?? unknownRouteSteps,
   }
 }

@@ -1,8 +1,8 @@
 import type { Access } from './access.ts'
 
 /**
- * Who may set up, show or remove a second factor: whoever finds a browser that is logged in must not take it from its
- * user, nor give one.
+ * The access of routes that set up, show or remove the second factor. They require the password, so that an unattended
+ * browser is not enough.
  */
 export const SECOND_FACTOR_ACCESS: Access = {
   auth: 'required',

@@ -1,6 +1,6 @@
 import type { Config } from '#src/config/config.ts'
 
-/** What an answer that is data carries. Pages of HTML replace the policies that would stop them. */
+/** Headers for data responses. HTML pages override the content security policy and the referrer policy. */
 const SECURITY_HEADERS = {
   'cache-control': 'no-store, private',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
@@ -11,22 +11,22 @@ const SECURITY_HEADERS = {
   'x-download-options': 'noopen',
   'x-frame-options': 'DENY',
   'x-permitted-cross-domain-policies': 'none',
-  // The filters that this header drives leaked data across origins: off is the only safe value.
+  // The XSS filters that this header controls leaked data across origins: 0 is the only safe value.
   'x-xss-protection': '0',
 }
 
-/** The headers of every answer; with HTTPS also the promise to stay with it (RFC 6797). */
-export function securityHeaders({
+/** Returns the headers of every response. With HTTPS they include HSTS (RFC 6797). */
+export function buildSecurityHeaders({
   appUrl,
   hstsMaxAge,
   hstsIncludeSubdomains,
   hstsPreload,
 }: Pick<Config, 'appUrl' | 'hstsMaxAge' | 'hstsIncludeSubdomains' | 'hstsPreload'>): Record<string, string> {
   if (appUrl.protocol !== 'https:') return SECURITY_HEADERS
-  const promise = [
+  const hsts = [
     `max-age=${hstsMaxAge}`,
     ...(hstsIncludeSubdomains ? ['includeSubDomains'] : []),
     ...(hstsPreload ? ['preload'] : []),
   ]
-  return { ...SECURITY_HEADERS, 'strict-transport-security': promise.join('; ') }
+  return { ...SECURITY_HEADERS, 'strict-transport-security': hsts.join('; ') }
 }

@@ -1,20 +1,21 @@
 import { DAY_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 
-/** Where `security.txt` is (RFC 9116, section 3). */
+/** The path of `security.txt` (RFC 9116 §3). */
 export const SECURITY_TXT_PATH = '/.well-known/security.txt'
 
-/** How long a copy of it may be used: less than a year (RFC 9116, section 2.5.5). */
+/** The validity of `security.txt`: less than a year (RFC 9116 §2.5.5). */
 const VALID_DAYS = 180
 
 /**
- * Whom to tell of security faults, as RFC 9116 writes it; null unless SECURITY_CONTACT says whom.
+ * Returns `security.txt` (RFC 9116); null unless SECURITY_CONTACT is set.
  *
- * @param now milliseconds since the epoch; the text is the same for the whole of a UTC day
+ * @param now the text is the same for a whole UTC day
  */
-export function securityTxt(
+export function renderSecurityTxt(
   { securityContact, appUrl }: Pick<Config, 'securityContact' | 'appUrl'>,
-  now: number,
+  now: EpochMillis,
 ): string | null {
   if (securityContact.length === 0) return null
   const expires = (Math.floor(now / DAY_MS) + VALID_DAYS) * DAY_MS

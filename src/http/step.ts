@@ -2,39 +2,44 @@ import type { FastifyContextConfig, FastifyReply, FastifyRequest, RouteOptions }
 import { isSafe } from '#src/auth/safe-methods.ts'
 
 /**
- * When a step runs: with the head of a request; as a guard, which is with the head too, but with the body where the CSRF
- * token can only be there; once the body is read; when the guards have let the request pass, before its input is judged;
- * before the handler; and before the answer is sent.
+ * When a step runs.
+ *
+ * - `onRequest`: when the head of a request has arrived.
+ * - `guard`: after `onRequest`, or after `preValidation` if the CSRF token can only be in the body.
+ * - `preValidation`: when the body is read.
+ * - `authorize`: after the guards, before the input is validated.
+ * - `preHandler`: after validation, before the handler.
+ * - `onSend`: before the response is sent.
  */
 export type Phase = 'onRequest' | 'guard' | 'preValidation' | 'authorize' | 'preHandler' | 'onSend'
 
-/** What a step returns that has answered the request itself: no further step runs. */
-export type Verdict = 'answered' | undefined
+/** `responded`: the step has sent the response, and no further step runs. */
+export type Verdict = 'responded' | undefined
 
-/** What steps know of a route when it is registered. */
+/** The properties of a route by which steps are selected. */
 export interface RouteTraits {
   readonly url: string
   readonly methods: readonly string[]
-  /** Whether any of its methods asks for something to be changed (RFC 9110 §9.2.1). */
+  /** Whether any of its methods is unsafe (RFC 9110 §9.2.1). */
   readonly isUnsafe: boolean
   readonly config: FastifyContextConfig
 }
 
-/** A step of the pipeline: a plain function that lets a request go on, answers it, or refuses it by what it throws. */
+/** A step of the pipeline: continues, responds, or refuses the request by throwing. */
 export interface Step {
   /**
-   * Whether requests to a route need the step: all of them unless it is given. It is asked once for each route, when the
-   * server starts; null stands for the requests that no route takes.
+   * Whether requests to a route need the step. All do by default. Called once for each route when the server starts, and
+   * with null for requests without a route.
    */
   appliesTo?(route: RouteTraits | null): boolean
   run(request: FastifyRequest, reply: FastifyReply): Verdict | Promise<unknown>
 }
 
-/** All steps by phase, each phase in the order in which its steps were added. */
-export type AllSteps = Record<Phase, Step[]>
+/** All steps by phase, in order of addition. */
+export type StepsByPhase = Record<Phase, Step[]>
 
-/** A pipeline without steps. */
-export const noSteps = (): AllSteps => ({
+/** Returns empty lists for all phases. */
+export const emptyPhases = (): StepsByPhase => ({
   onRequest: [],
   guard: [],
   preValidation: [],
@@ -43,34 +48,34 @@ export const noSteps = (): AllSteps => ({
   onSend: [],
 })
 
-/** The steps of one route, by the hook of Fastify's that runs them. */
+/** The steps of one route, by the Fastify hook that runs them. */
 export type RouteSteps = Record<'onRequest' | 'preValidation' | 'preHandler' | 'onSend', readonly Step[]>
 
-/** A route without steps. */
-export const noRouteSteps = (): RouteSteps => ({
+/** Returns empty lists for all hooks. */
+export const emptyRouteSteps = (): RouteSteps => ({
   onRequest: [],
   preValidation: [],
   preHandler: [],
   onSend: [],
 })
 
-/** What steps go by of a route's options. */
+/** Returns the traits of a route, from its options. */
 export const traitsOf = ({ url, method, config = {} }: RouteOptions): RouteTraits => {
   const methods = [method].flat()
   return { url, methods, config, isUnsafe: methods.some(one => !isSafe(one)) }
 }
 
-/** Chooses the steps that a route needs; null for the requests that no route takes. */
-export function stepsFor(all: AllSteps, route: RouteTraits | null): RouteSteps {
+/** Selects the steps that a route needs; null for requests without a route. */
+export function stepsFor(all: StepsByPhase, route: RouteTraits | null): RouteSteps {
   const chosen = (phase: Phase) => all[phase].filter(step => step.appliesTo?.(route) ?? true)
   const guards = chosen('guard')
-  // Only a change can have its CSRF token in the body.
+  // Only unsafe requests have a CSRF token, which may be in the body.
   const mayAwaitBody = route?.isUnsafe === true
   return {
-    onRequest: [...chosen('onRequest'), ...(mayAwaitBody ? guards.map(unlessBodyIsAwaited) : guards)],
+    onRequest: [...chosen('onRequest'), ...(mayAwaitBody ? guards.map(skipIfBodyAwaited) : guards)],
     preValidation: [
       ...chosen('preValidation'),
-      ...(mayAwaitBody ? guards.map(ifBodyWasAwaited) : []),
+      ...(mayAwaitBody ? guards.map(runIfBodyAwaited) : []),
       ...chosen('authorize'),
     ],
     preHandler: chosen('preHandler'),
@@ -78,19 +83,19 @@ export function stepsFor(all: AllSteps, route: RouteTraits | null): RouteSteps {
   }
 }
 
-const unlessBodyIsAwaited = (step: Step): Step => ({
+const skipIfBodyAwaited = (step: Step): Step => ({
   run: (request, reply) => (request.awaitsBody ? undefined : step.run(request, reply)),
 })
 
-const ifBodyWasAwaited = (step: Step): Step => ({
+const runIfBodyAwaited = (step: Step): Step => ({
   run: (request, reply) => (request.awaitsBody ? step.run(request, reply) : undefined),
 })
 
 /**
- * Runs steps one after the other until one answers or throws. Steps that are done at once cost neither a promise nor a
- * closure: every request comes by here.
+ * Runs steps in order until one responds or throws. Synchronous steps allocate neither a promise nor a closure, since
+ * this is on the hot path of every request.
  *
- * @param done called with the error of a step, or without one when the request goes on; not at all once it is answered
+ * @param done called with the error of a step, or without one to continue; not called after a response
  * @param first the index of the step to begin with
  */
 export function runSteps(
@@ -109,17 +114,17 @@ export function runSteps(
       return
     }
     if (outcome === undefined) continue
-    if (outcome !== 'answered') runAfter(outcome, steps, request, reply, done, index + 1)
+    if (outcome !== 'responded') continueAfter(outcome, steps, request, reply, done, index + 1)
     return
   }
   done()
 }
 
-/** Goes on with further steps once one that takes a while is done. */
-function runAfter(pending: Promise<unknown>, ...rest: Parameters<typeof runSteps>): void {
+/** Continues with the next steps when an asynchronous step has finished. */
+function continueAfter(pending: Promise<unknown>, ...rest: Parameters<typeof runSteps>): void {
   const [, , reply, done] = rest
   pending.then(verdict => {
-    // It may have been answered meanwhile, by 503 for what took too long.
-    if (verdict !== 'answered' && !reply.sent) runSteps(...rest)
+    // The request may have timed out meanwhile, with 503.
+    if (verdict !== 'responded' && !reply.sent) runSteps(...rest)
   }, done)
 }

@@ -1,2 +1,2 @@
-/** The methods of an update. As in AnimeThemes, what is not given stays as it is with both. */
+/** The methods of an update. As in AnimeThemes, both leave omitted fields unchanged. */
 export const UPDATE_METHODS = ['PUT', 'PATCH'] as const

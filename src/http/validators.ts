@@ -4,18 +4,17 @@ type BuildValidator = ReturnType<typeof ajvCompiler>
 
 type Validator = ((data: unknown) => boolean) & { errors?: unknown }
 
-/** As it is: its types say that a schema alone is passed on, and Fastify passes its route, too. */
+/** The actual signature. The types declare only the schema, but Fastify passes the route. */
 type Compile = (route: { schema: unknown }) => Validator
 
 const compilers = ajvCompiler()
 
-/** Compiled validators by their schemas, of all servers in this process. */
+/** Compiled validators by schema, shared by all servers in this process. */
 const compiledBySchema = new Map<string, Validator>()
 
 /**
- * Makes validators of requests that compile their schema with the first request that needs them, and equal schemas
- * once: for `schemaController.compilersFactory.buildValidator`. Compiling all of them took half of every start, and most
- * routes are rarely asked.
+ * Compiles schemas lazily, with the first request that needs them, and equal schemas once. For
+ * `schemaController.compilersFactory.buildValidator`. Compiling all schemas took half of the start-up time.
  */
 export const lazyValidators: BuildValidator = (externals, options) => {
   const known = Object.keys(externals).join()
@@ -24,7 +23,7 @@ export const lazyValidators: BuildValidator = (externals, options) => {
   const compile: Compile = ({ schema }) => {
     let compiled: Validator | undefined
     const validate: Validator = data => {
-      compiled ??= once(`${known} ${JSON.stringify(schema)}`, () => compileNow(schema))
+      compiled ??= compileOnce(`${known} ${JSON.stringify(schema)}`, () => compileNow(schema))
       const isValid = compiled(data)
       validate.errors = compiled.errors
       return isValid
@@ -34,7 +33,7 @@ export const lazyValidators: BuildValidator = (externals, options) => {
   return compile as unknown as ReturnType<BuildValidator>
 }
 
-function once(key: string, compile: () => Validator): Validator {
+function compileOnce(key: string, compile: () => Validator): Validator {
   const validator = compiledBySchema.get(key) ?? compile()
   compiledBySchema.set(key, validator)
   return validator

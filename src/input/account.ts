@@ -1,24 +1,24 @@
 import { disposableEmailBlocklistSet } from 'disposable-email-domains-js'
 import { Type } from 'typebox'
-import { canonicalEmail, isEmail } from '#src/auth/email.ts'
-import { showsNothing, withoutInvisible } from '#src/auth/name.ts'
+import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
+import { isInvisible, removeInvisible } from '#src/auth/name.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import { truthOf } from './boolean.ts'
 
 const { rules } = MESSAGES
 
-/** The most characters of a user name. */
+/** The maximum length of a user name, in characters. */
 export const MAX_NAME = 35
 const MAX_EMAIL = 255
 
-/** A text that may be missing: what is said then comes with what else is wrong. */
+/** An optional text field. The use-case checks that it is present, so that all errors are reported together. */
 export const optionalText = (example: string) =>
   Type.Optional(Type.Union([Type.String({ examples: [example] }), Type.Null()]))
 
-/** Whether a box is ticked, by what stands in its field. */
+/** Whether a checkbox is ticked. */
 export const isYes = (value: unknown): boolean => truthOf(value) === true
 
-/** The field by which a login asks to be remembered. */
+/** The field of a login that requests a remembered device. */
 export const Remember = Type.Optional(
   Type.Unknown({
     description:
@@ -27,22 +27,19 @@ export const Remember = Type.Optional(
   }),
 )
 
-/**
- * A user name as it is kept: without invisible characters, and with its letters in their composed form, so that the same
- * name is the same text. Null for one that shows nothing.
- */
+/** Normalizes a user name: without invisible characters, in NFC. Null if nothing visible remains. */
 export function canonicalName(name: string | null | undefined): string | null {
-  const visible = withoutInvisible(name ?? '').trim()
-  if (showsNothing(visible)) return null
-  // What is too long in any form is refused as it is: composing it takes a time that grows with its square.
+  const visible = removeInvisible(name ?? '').trim()
+  if (isInvisible(visible)) return null
+  // Not normalized if it is too long in any form: NFC takes quadratic time.
   return visible.length > 10 * MAX_NAME ? visible : visible.normalize('NFC')
 }
 
-/** An e-mail address that was entered, as it is kept. */
+/** Canonicalizes an entered e-mail address. */
 export const enteredEmail = (email: string | null | undefined): string | null =>
-  email === null || email === undefined ? null : canonicalEmail(email)
+  email === null || email === undefined ? null : canonicalizeEmail(email)
 
-/** What is wrong with a user name, in Laravel's order; nothing when it can be somebody's. */
+/** Validates a user name. Errors are in Laravel's order. */
 export function nameErrors(name: string | null): string[] {
   if (name === null) return [rules.required('name')]
   return [
@@ -51,7 +48,7 @@ export function nameErrors(name: string | null): string[] {
   ]
 }
 
-/** What is wrong with an e-mail address; nothing when it can be somebody's. */
+/** Validates an e-mail address. */
 export function emailErrors(email: string | null): string[] {
   if (email === null) return [rules.required('email')]
   if (email.length > MAX_EMAIL) return [rules.maxString('email', MAX_EMAIL)]
@@ -61,13 +58,13 @@ export function emailErrors(email: string | null): string[] {
 
 const DISPOSABLE = disposableEmailBlocklistSet()
 
-/** Whether an address, or any domain above its own, is one of those that are thrown away. */
+/** Whether the domain, or one above it, belongs to a provider of disposable addresses. */
 function isDisposable(email: string): boolean {
   const labels = email.slice(email.lastIndexOf('@') + 1).split('.')
   return labels.some((_, index) => DISPOSABLE.has(labels.slice(index).join('.').toLowerCase()))
 }
 
-/** Puts errors together by field, and leaves out fields that have none; null when there are none at all. */
+/** Removes fields without errors; null if none remains. */
 export function errorsByField(errors: Record<string, string[]>): Record<string, string[]> | null {
   const wrong = Object.entries(errors).filter(([, sentences]) => sentences.length > 0)
   return wrong.length === 0 ? null : Object.fromEntries(wrong)

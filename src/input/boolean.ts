@@ -3,10 +3,10 @@ const WORDS: ReadonlyMap<string, boolean> = new Map([
   ...['0', 'false', 'off', 'no'].map(word => [word, false] as const),
 ])
 
-/** The truth value that a word stands for, as PHP's FILTER_VALIDATE_BOOLEAN knows them; undefined for other words. */
+/** Parses a boolean word like PHP's FILTER_VALIDATE_BOOLEAN; undefined for other words. */
 export const parseBoolean = (word: string): boolean | undefined => WORDS.get(word)
 
-/** The truth value that a value of a body stands for: itself, a number or a word; undefined for anything else. */
+/** Converts a boolean, number or word of a request body to a boolean; undefined for other values. */
 export function truthOf(value: unknown): boolean | undefined {
   if (typeof value === 'boolean') return value
   return typeof value === 'string' || typeof value === 'number' ? parseBoolean(String(value)) : undefined

@@ -1,6 +1,6 @@
 const MAX_INTEGER = 2n ** 63n - 1n
 
-/** An integer as PHP takes one: an optional sign, no leading zeros, 64 bits. Undefined for anything else. */
+/** Parses an integer as PHP does: optional sign, no leading zeros, 64 bits. Undefined for other text. */
 export function parseInteger(text: string): string | undefined {
   if (!/^[+-]?(0|[1-9]\d{0,18})$/.test(text)) return undefined
   const value = BigInt(text.replace(/^\+/, ''))

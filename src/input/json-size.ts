@@ -2,17 +2,17 @@ import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 /**
- * The most values that a JSON body may have: names, elements and containers together. The largest request that means
- * anything, a role with every permission, has a tenth of it.
+ * The maximum number of values in a JSON body: names, elements and containers. The largest legitimate request, a role
+ * with all permissions, has a tenth of it.
  */
 export const MAX_JSON_VALUES = 2_000
 
 const [QUOTE, COMMA, OPENING_BRACKET, BACKSLASH, OPENING_BRACE] = [0x22, 0x2c, 0x5b, 0x5c, 0x7b] as const
 
 /**
- * Refuses a JSON text with too many values, before it is parsed. Objects with many names and lists with many faults
- * cost far more than their bytes: a megabyte of `1,` where texts are expected took 10 s and was answered by 32 MB.
- * Takes time linear in the length of the text. Whether it is JSON is not checked.
+ * Refuses JSON text with too many values before it is parsed. The cost of objects with many names, and of lists with
+ * many validation errors, is out of proportion to their size: a megabyte of `1,` in place of texts took 10 s and
+ * caused a response of 32 MB. Runs in linear time and does not check the syntax.
  *
  * @throws {HttpError} 400
  */
@@ -29,7 +29,7 @@ export function requireFewValues(text: string): void {
   }
 }
 
-/** Where the string ends that goes on at a position; the end of the text if it does not end. */
+/** The end of the string that contains a position; the end of the text for an unterminated one. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start); end !== -1; end = text.indexOf('"', end + 1)) {
     let escapes = 0

@@ -20,7 +20,7 @@ const SENTENCES: Record<PasswordWeakness, string> = {
   numbers: rules.numbers(FIELD),
 }
 
-/** What is said of a password that is easily guessed. */
+/** The errors for guessable passwords. */
 export const GUESSABLE: Record<Namesake | 'common' | 'repetitive' | 'breached', string> = {
   common: rules.common(FIELD),
   repetitive: rules.repetitive(FIELD),
@@ -30,7 +30,7 @@ export const GUESSABLE: Record<Namesake | 'common' | 'repetitive' | 'breached', 
   breached: rules.breached(FIELD),
 }
 
-/** The field by which a new password asks what becomes of the user's tokens. */
+/** The field of a new password that decides about the user's tokens. */
 export const RevokeTokens = Type.Optional(
   Type.Union([Type.Boolean(), Type.Null()], {
     description:
@@ -39,7 +39,7 @@ export const RevokeTokens = Type.Optional(
   }),
 )
 
-/** What is wrong with a new password and its repetition, in Laravel's order; nothing when it can be somebody's. */
+/** Validates a new password and its repetition. Errors are in Laravel's order. */
 export function newPasswordErrors(
   password: string | null | undefined,
   confirmation: string | null | undefined,

@@ -1,19 +1,19 @@
-/** The panel's own notifications share the table with the API's, which neither shows nor changes them. */
+/** The type of the Laravel panel's own notifications, in the same table. The API neither returns nor changes them. */
 export const PANEL_NOTIFICATION = 'Filament\\Notifications\\DatabaseNotification'
 
-/** What a notification's type looks like: the name of a PHP class, whose rows Laravel reads as well. */
+/** The pattern of notification types: names of PHP classes, because Laravel reads the rows as well. */
 export const TYPE_PATTERN = '^[A-Za-z_][\\w\\\\]*$'
 
-/** The longest type and the longest data of a notification, in characters. */
+/** Maximum lengths in characters. */
 export const NOTIFICATION_LIMITS = { type: 255, data: 10_000 } as const
 
-/** Whether a type is one that users are shown: the panel's own are not. */
+/** Whether users can see notifications of a type: all but the panel's own. */
 export const isShownType = (type: string): boolean =>
   type.length <= NOTIFICATION_LIMITS.type &&
   new RegExp(TYPE_PATTERN).test(type) &&
   type !== PANEL_NOTIFICATION
 
-/** Whether a text is a JSON object, as a notification's data has to be. */
+/** Whether text is a JSON object. */
 export function isJsonObject(text: string): boolean {
   try {
     const value: unknown = JSON.parse(text)

@@ -2,31 +2,31 @@ import { MESSAGES } from '#src/responses/messages.ts'
 
 const { rules } = MESSAGES
 
-/** What a query string holds: text, or parameters by name where brackets were used. Null stands for empty text. */
+/** A parsed parameter: text, nested parameters of a name with brackets, or null for empty text. */
 export type Parameter = string | null | Parameters
 export interface Parameters {
   [name: string]: Parameter
 }
 
-/** More than this in a query string is nobody's honest question. */
+/** Limits beyond all legitimate queries. */
 export const QUERY_LIMITS = { parameters: 100, depth: 4 } as const
 
-/** A query string that is too large to be looked at, with the sentence for whoever sent it. */
+/** A query string beyond the limits, with the message for the client. */
 export class QueryTooLarge extends Error {
   override readonly name = 'QueryTooLarge'
 }
 
-/** A name and its value, decoded. */
+/** A decoded name and value. */
 export type Pair = readonly [name: string, value: string]
 
 /**
- * Reads a query string as PHP does: `a[b][c]=d` nests, the last of equal names wins, `a[]` counts up, `+` is a
- * space, what is not valid percent-encoding is taken as it is. Values are trimmed, unless they are to be kept,
- * and what is empty is null. The objects have no prototype. Takes time linear in the length of the text.
+ * Parses a query string as PHP does: `a[b][c]=d` nests, the last of equal names wins, `a[]` appends, `+` is a space,
+ * invalid percent-encoding is literal. Values are trimmed by default, and empty ones are null. The objects have no
+ * prototype (prototype pollution). Runs in linear time.
  *
- * @param text in latin1, one character for each byte that was sent
- * @param options.most how many parameters there can be
- * @throws {QueryTooLarge} beyond that and {@link QUERY_LIMITS}
+ * @param text in latin1: one character per byte
+ * @param options.most the maximum number of parameters
+ * @throws {QueryTooLarge} beyond `most` and {@link QUERY_LIMITS}
  */
 export function parseQueryString(
   text: string,
@@ -38,7 +38,7 @@ export function parseQueryString(
 /**
  * Nests pairs by the brackets in their names, as {@link parseQueryString} does.
  *
- * @throws {QueryTooLarge} for a name with more brackets than {@link QUERY_LIMITS} allow
+ * @throws {QueryTooLarge} for a name with more brackets than {@link QUERY_LIMITS} allows
  */
 export function nest(pairs: readonly Pair[], trim: boolean): Parameters {
   const result: Parameters = Object.create(null)
@@ -51,15 +51,15 @@ export function nest(pairs: readonly Pair[], trim: boolean): Parameters {
 }
 
 /**
- * The pairs of a text of type `application/x-www-form-urlencoded`, decoded. Empty ones, as between `&&`, are none.
+ * Splits and decodes text of type `application/x-www-form-urlencoded`. Empty pairs, as in `&&`, are skipped.
  *
- * @param text in latin1, one character for each byte that was sent
- * @throws {QueryTooLarge} for more than `most` pairs, before any of them is decoded
+ * @param text in latin1: one character per byte
+ * @throws {QueryTooLarge} for more than `most` pairs, before any is decoded
  */
 export function splitPairs(text: string, most: number): Pair[] {
   const pairs: string[] = []
   for (let start = 0; start < text.length; ) {
-    // A run of separators is skipped without a search for each.
+    // Skips a run of separators without a search for each, which would be quadratic.
     if (text.charCodeAt(start) === AMPERSAND) {
       start += 1
       continue
@@ -78,13 +78,13 @@ export function splitPairs(text: string, most: number): Pair[] {
   })
 }
 
-/** The query string of a URL, without its question mark. */
+/** The query string of a URL, without the question mark. */
 export const searchOf = (url: string): string => {
   const mark = url.indexOf('?')
   return mark === -1 ? '' : url.slice(mark + 1)
 }
 
-/** `a[b][c]` as a, b, c. Brackets that are not closed are part of the name; what follows closed ones is dropped. */
+/** Splits `a[b][c]` into a, b, c. An unclosed bracket belongs to the name; text after the closed ones is dropped. */
 function namePath(name: string): string[] {
   let open = name.indexOf('[')
   if (open < 1) return [name]
@@ -100,7 +100,7 @@ function namePath(name: string): string[] {
   return path.length === 1 ? [name] : path
 }
 
-/** The number that a value without a key of its own gets in each: the one after the largest. */
+/** The next index of each object for `a[]`: one above its largest. */
 type Counts = Map<Parameters, number>
 
 function assign(target: Parameters, path: readonly string[], value: string | null, counts: Counts) {
@@ -121,7 +121,7 @@ function assign(target: Parameters, path: readonly string[], value: string | nul
 
 const [SPACE, PERCENT, AMPERSAND, PLUS] = [0x20, 0x25, 0x26, 0x2b] as const
 
-/** The value of a hexadecimal digit by its character code; -1 for other characters. */
+/** The value of a hexadecimal digit by character code; -1 for other characters. */
 const HEX = Int8Array.from({ length: 256 }, (_, code) => {
   const digit = Number.parseInt(String.fromCharCode(code), 16)
   return Number.isNaN(digit) ? -1 : digit
@@ -129,7 +129,7 @@ const HEX = Int8Array.from({ length: 256 }, (_, code) => {
 
 const hexValue = (code: number | undefined) => HEX[code ?? 0] as number
 
-/** Decodes in place, in one pass: a replacement with a callback takes a microsecond for each escape. */
+/** Decodes in place in one pass, because a replace callback costs a microsecond per escape. */
 function decode(text: string): string {
   if (!/[%+\x80-\xff]/.test(text)) return text
   const bytes = Buffer.from(text, 'latin1')

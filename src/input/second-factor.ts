@@ -1,9 +1,9 @@
 import { optionalText } from './account.ts'
 
-/** A code of the authenticator app, which may be missing. */
+/** An optional code of the authenticator app. */
 export const AppCode = optionalText('123456')
 
-/** A code of the authenticator app, or a recovery code, for what weakens a confirmed second factor. */
+/** The fields of a second-factor proof: a code of the authenticator app, or a recovery code. */
 export const Proof = { code: AppCode, recovery_code: optionalText('FbeNR0JtHA-mpIgLYOQiL') }
 
 interface ProofFields {
@@ -11,7 +11,7 @@ interface ProofFields {
   recovery_code?: string | null
 }
 
-/** The proof in the fields of {@link Proof}. */
+/** Reads the fields of {@link Proof}. */
 export const proofOf = ({ code = null, recovery_code: recoveryCode = null }: ProofFields) => ({
   code,
   recoveryCode,

@@ -5,19 +5,19 @@ import { truthOf } from './boolean.ts'
 import { parseInteger } from './integer.ts'
 import type { Parameters } from './querystring.ts'
 
-/** A password that somebody enters. No hash was ever made of a longer one. */
+/** An entered password. No stored hash is of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
 
-/** A password that may be missing: what is said then comes with what else is wrong. */
+/** An optional password. The use-case checks that it is present, so that all errors are reported together. */
 export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.Null()]))
 
-/** What people type blindly, and what may begin or end with a space. */
+/** Passwords are not trimmed: they may begin or end with a space, and are typed without being seen. */
 const VERBATIM = new Set(['password', 'password_confirmation', 'current_password'])
 
-/** What a value means, for a schema that knows one form of it. What cannot be read is returned as it is. */
+/** Converts a value to the form that the schema expects. Other values are returned unchanged. */
 type Reading = (value: unknown) => unknown
 
-/** Reads the fields of a body that have more than one form, before its schema judges them. */
+/** Creates a hook that converts fields of the body before validation. */
 export const reading =
   (readings: Readonly<Record<string, Reading>>) =>
   async ({ body }: { body: unknown }): Promise<void> => {
@@ -27,24 +27,23 @@ export const reading =
     }
   }
 
-/** A number where a form can only have its digits. */
+/** Converts digits, as forms send numbers, to a number. */
 export const integerOf: Reading = value => {
   const integer = typeof value === 'string' ? parseInteger(value) : undefined
   return integer === undefined ? value : Number(integer)
 }
 
-/** A truth value where a form can only have a word for it. */
+/** Converts a boolean word, as forms send booleans. */
 export const booleanOf: Reading = value => truthOf(value) ?? value
 
-/** Nothing that means anything here is nested deeper. */
+/** The maximum nesting, beyond all legitimate bodies. */
 const MAX_DEPTH = 32
 
 /**
- * A body as Laravel sees it: text without the white space around it, except for passwords, and null in the place
- * of empty text. What has no names for its values, such as a list, is no input at all. The objects have no
- * prototype.
+ * Normalizes a body as Laravel does: text is trimmed, except for passwords, and empty text becomes null. A body
+ * without names, such as a list, becomes empty. The objects have no prototype (prototype pollution).
  *
- * @throws {HttpError} 400 for values that are nested beyond reason
+ * @throws {HttpError} 400 for excessive nesting
  */
 export const normalizeInput = (body: unknown): Record<string, unknown> =>
   isNamed(body) ? normalizeObject(body, 0) : Object.create(null)
@@ -68,7 +67,7 @@ function normalizeValue(value: unknown, depth: number): unknown {
   return isNamed(value) ? normalizeObject(value, depth + 1) : value
 }
 
-/** A form in which what was numbered from nought on, as `names[]=a&names[]=b` is, is a list. */
+/** Converts objects with consecutive indexes from 0, as from `names[]=a&names[]=b`, to arrays. */
 export function withLists(values: Parameters): Record<string, unknown> {
   const result: Record<string, unknown> = Object.create(null)
   for (const [name, value] of Object.entries(values)) {

@@ -1,45 +1,47 @@
-/** How often something may happen in a window under one key. */
-export interface Bound {
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
+
+/** A limit on the attempts under one key in a window. */
+export interface AttemptKeyLimit {
   key: string
   max: number
 }
 
-/** An attempt that was counted. */
-export interface TakenAttempt extends Bound {
-  /** How many there are in the window, with this one. */
+/** A counted attempt. */
+export interface TakenAttempt extends AttemptKeyLimit {
+  /** The count in the window, including this one. */
   attempts: number
-  /** When the window ends, in milliseconds since the epoch: with the key it names the window. */
-  endsAt: number
+  /** The end of the window; with the key it identifies the window. */
+  endsAt: EpochMillis
 }
 
-/** Why an attempt is refused: the bound that is used up, and the milliseconds until its window ends. */
-export interface Refusal extends Bound {
-  ttl: number
+/** A refused attempt: the exhausted limit, and the time until its window ends. */
+export interface AttemptRefusal extends AttemptKeyLimit {
+  ttl: Millis
 }
 
 /**
- * Counts of attempts in the database: exact over any number of instances, kept over restarts, and no key takes the
- * place of another. Windows are fixed, and begin with the first attempt. All methods throw {DatabaseUnavailable} when
- * the database does not answer.
+ * Counts of attempts in the database: exact over all instances, kept across restarts, and never evicted. Windows are
+ * fixed, and begin with the first attempt. All methods throw {@link DatabaseUnavailable} when the database does not
+ * respond.
  */
 export interface AttemptCounts {
   /**
-   * Counts an attempt under all keys, or under none if one of them is used up, in one statement. Refused attempts
+   * Counts an attempt under all keys, or under none if one of them is exhausted, in one statement. Refused attempts
    * neither extend a window nor raise a count.
    *
-   * @param stages keys of a later stage get no row unless those before have room. Rows are locked by stage, and in a
-   *   stage in the order of their keys: kinds of keys that come in different stages come in the same order in all calls,
-   *   so that no two of these deadlock.
-   * @param windowMs how long windows are, in milliseconds; always the same for one key, and an hour at most
+   * @param stages keys of a later stage get no row unless the earlier ones have room. Rows are locked by stage, and
+   *   within a stage in the order of their keys: kinds of keys in different stages have the same order in all calls, so
+   *   calls do not deadlock.
+   * @param windowMs the length of windows: always the same for one key, and at most an hour
    */
   take(
-    stages: readonly (readonly Bound[])[],
-    windowMs: number,
-  ): Promise<{ taken: TakenAttempt[] } | { refusal: Refusal }>
-  /** Takes an attempt back, unless its window is over. */
+    stages: readonly (readonly AttemptKeyLimit[])[],
+    windowMs: Millis,
+  ): Promise<{ taken: TakenAttempt[] } | { refusal: AttemptRefusal }>
+  /** Takes an attempt back, unless its window has ended. */
   giveBack(attempt: TakenAttempt): Promise<void>
-  /** Whether a bound is used up, without counting. */
-  isUsedUp(bound: Bound, windowMs: number): Promise<boolean>
-  /** Deletes the rows whose windows are over. */
+  /** Returns whether a limit is exhausted, without counting. */
+  isExhausted(limit: AttemptKeyLimit, windowMs: Millis): Promise<boolean>
+  /** Deletes the rows of ended windows. */
   prune(): Promise<void>
 }

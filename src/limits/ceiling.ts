@@ -1,36 +1,36 @@
 import { MINUTE_MS } from '#src/auth/time.ts'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Network } from './client-address.ts'
 
-/** How many times RATE_LIMIT_ANONYMOUS an address may send in a minute, of requests of every kind. */
+/** The factor of the ceiling over RATE_LIMIT_ANONYMOUS, per minute, for requests of every kind. */
 export const CEILING_FACTOR = 20
 
-/** How many networks one of the two generations of counters holds. */
+/** The capacity of one of the two generations of counters, in networks. */
 const GENERATION = 32_768
 
-/** The limit that a request is over: its size, and the milliseconds until its window ends. */
-export interface OverCeiling {
+/** The exceeded limit, and the time until its window ends. */
+export interface ExceededCeiling {
   max: number
-  ttl: number
+  ttl: Millis
 }
 
-/** Counts one request of a client that is in these networks. Returns the limit that it is over, or null. */
-export type Ceiling = (networks: readonly Network[]) => OverCeiling | null
+/** Counts a request of a client in these networks. Returns the limit that it exceeds, or null. */
+export type Ceiling = (networks: readonly Network[]) => ExceededCeiling | null
 
 /**
- * Bounds the requests of each network in a minute, in this process's memory: no round trip, and nothing to wait for.
- * All networks share one window, a minute from the first request after the last window.
+ * Limits the requests of each network per minute, in this process's memory, without any round trip. All networks share
+ * one window: a minute from the first request after the last window.
  *
- * Networks are asked from the narrowest. A request that one of them refuses is not counted for the wider ones: a
+ * Networks are checked from the narrowest. A request that one of them refuses is not counted for the wider ones: a
  * flood from one /64 takes one share of its /48, and leaves the others to its neighbours.
  *
- * Memory is bounded by two generations of counters: when the newer one is full it becomes the older one, and what was
- * in that and was not seen since begins anew. That takes 32,768 other networks within a minute, which could send as
- * many times the limit in any case. (Deleting the first entry of a Map again and again is quadratic.)
+ * Memory is bounded by two generations of counters: when the newer one is full it becomes the older one, and counters
+ * of the older one that were not used since start again. That takes 32,768 other networks within a minute, which could
+ * send as many times the limit in any case. (Deleting the first entry of a Map again and again is quadratic.)
  *
- * @param max requests in a window for a network with one share
- * @param monotonic milliseconds since a moment that does not change
+ * @param max requests per window for a network with one share
  */
-export function requestCeiling(max: number, monotonic: () => number): Ceiling {
+export function requestCeiling(max: number, monotonic: () => MonotonicMillis): Ceiling {
   let newer = new Map<string, { count: number }>()
   let older: typeof newer = new Map()
   let end = Number.NEGATIVE_INFINITY

@@ -1,11 +1,12 @@
 import type { FastifyBaseLogger } from 'fastify'
 import { Redis } from 'ioredis'
+import type { MonotonicMillis } from '#src/runtime/units.ts'
 import { type Counters, memoryCounters, redisCounters } from './counters.ts'
 
-/** Counters by kind, whose keys never take the place of another kind's: for what may be forgotten when memory runs out. */
+/** Counters by kind, with separate keys. For counts that may be evicted when memory runs out. */
 export interface CounterStore {
   of(kind: string): Counters
-  /** Connects to Redis, if there is one; logs that nobody answers. */
+  /** Connects to Redis if configured, and logs if it does not respond. */
   open(): Promise<void>
   close(): void
 }
@@ -14,7 +15,6 @@ export interface CounterStore {
  * Makes the counters of a server: in Redis, shared by all instances, or in memory.
  *
  * @param needs.redisUrl REDIS_URL; null for memory
- * @param needs.monotonic milliseconds since a moment that does not change
  */
 export function counterStore({
   redisUrl,
@@ -22,13 +22,13 @@ export function counterStore({
   log,
 }: {
   redisUrl: string | null
-  monotonic: () => number
+  monotonic: () => MonotonicMillis
   log: FastifyBaseLogger
 }): CounterStore {
-  const made = new Map<string, Counters>()
+  const cache = new Map<string, Counters>()
   const of = (make: (kind: string) => Counters) => (kind: string) => {
-    const counters = made.get(kind) ?? make(kind)
-    made.set(kind, counters)
+    const counters = cache.get(kind) ?? make(kind)
+    cache.set(kind, counters)
     return counters
   }
   if (redisUrl === null) {
@@ -41,14 +41,14 @@ export function counterStore({
     connectTimeout: 500,
     commandTimeout: 500,
   })
-  // Without a listener the process would end; what matters of it is heard through the counters.
+  // Without a listener the process would end. Failures are reported by the counters.
   redis.on('error', error => log.debug({ err: error }, 'redis connection'))
   const make = redisCounters(redis, monotonic, error => {
-    if (error === null) log.info('redis answers again: request rates are shared by all instances')
+    if (error === null) log.info('redis responds again: request rates are shared by all instances')
     else {
       const { message } = error as Error
       log.warn(
-        `REDIS_URL: redis does not answer (${message}), so request rates are counted by each process alone`,
+        `REDIS_URL: redis does not respond (${message}), so request rates are counted by each process alone`,
       )
     }
   })
@@ -56,7 +56,7 @@ export function counterStore({
     of: of(make),
     async open() {
       await redis.connect().catch(error => log.debug({ err: error }, 'redis connection'))
-      // Asked once, so that the log says at the start already that nobody answers.
+      // One read, so that an unresponsive Redis is logged at startup.
       await make('start').read('start', 1)
     },
     close: () => redis.disconnect(),

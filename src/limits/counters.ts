@@ -1,27 +1,28 @@
 import type { Redis } from 'ioredis'
+import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 
-/** How often a key was counted in its present window, and the milliseconds that the window still lasts. */
+/** The count of a key in its current window, and the time until the window ends. */
 export interface Count {
   current: number
-  ttl: number
+  ttl: Millis
 }
 
-/** Counters with fixed windows, each of which begins at the first hit of its key. */
+/** Counters with fixed windows, which begin at the first hit of a key. */
 export interface Counters {
-  /** Counts once. @param windowMs how long windows are, always the same for one key */
-  hit(key: string, windowMs: number): Promise<Count>
-  /** Looks without counting. A key without a window has a count and a ttl of 0. */
-  read(key: string, windowMs: number): Promise<Count>
+  /** Counts once. @param windowMs the length of windows, always the same for one key */
+  hit(key: string, windowMs: Millis): Promise<Count>
+  /** Reads without counting. A key without a window has a count and a ttl of 0. */
+  read(key: string, windowMs: Millis): Promise<Count>
 }
 
-/** Something was tried too often. */
+/** A limit on attempts was exceeded. */
 export class LimitExceeded extends Error {
-  /** How often it may be. */
+  /** The limit. */
   readonly max: number
-  /** Milliseconds until it may be tried again. */
-  readonly ttl: number
+  /** Time until the next attempt is allowed. */
+  readonly ttl: Millis
 
-  constructor(max: number, ttl: number) {
+  constructor(max: number, ttl: Millis) {
     super(`Tried more than ${max} times.`)
     this.name = 'LimitExceeded'
     this.max = max
@@ -31,16 +32,12 @@ export class LimitExceeded extends Error {
 
 const CAPACITY = 100_000
 
-/**
- * Counters of this process. The least recently used are forgotten beyond 100,000 keys.
- *
- * @param monotonic milliseconds since a moment that does not change
- */
-export function memoryCounters(monotonic: () => number): Counters {
-  // In the order of their last use. An LRUCache would allocate room for all of them at once, 3 MB for each kind.
-  const windows = new Map<string, { current: number; end: number }>()
+/** Makes counters in memory. Beyond 100,000 keys the least recently used are evicted. */
+export function memoryCounters(monotonic: () => MonotonicMillis): Counters {
+  // In the order of their last use. An LRUCache would allocate all entries at once, 3 MB per kind.
+  const windows = new Map<string, { current: number; end: MonotonicMillis }>()
 
-  const live = (key: string, now: number) => {
+  const findWindow = (key: string, now: MonotonicMillis) => {
     const window = windows.get(key)
     if (window === undefined) return undefined
     windows.delete(key)
@@ -52,7 +49,7 @@ export function memoryCounters(monotonic: () => number): Counters {
   return {
     async hit(key, windowMs) {
       const now = monotonic()
-      const known = live(key, now)
+      const known = findWindow(key, now)
       const window = known ?? { current: 0, end: now + windowMs }
       window.current += 1
       if (known === undefined) {
@@ -63,7 +60,7 @@ export function memoryCounters(monotonic: () => number): Counters {
     },
     async read(key) {
       const now = monotonic()
-      const window = live(key, now)
+      const window = findWindow(key, now)
       return window === undefined
         ? { current: 0, ttl: 0 }
         : { current: window.current, ttl: window.end - now }
@@ -72,8 +69,8 @@ export function memoryCounters(monotonic: () => number): Counters {
 }
 
 /**
- * Redis expires keys by its wall clock. A key that expires later than its window is long gets a new expiry: that clock was
- * set back, or the key lost its expiry, say by a restored dump, and would stay full for good.
+ * Redis expires keys by its wall clock. A key that expires later than its window is long gets a new expiry: the clock
+ * was set back, or the key lost its expiry, for example by a restored dump, and would stay exhausted forever.
  */
 const RETURN_COUNT = `
 local window = tonumber(ARGV[1])
@@ -97,24 +94,23 @@ ${RETURN_COUNT}`
 
 const PREFIX = 'animethemes-auth:'
 
-/** How long an unreachable Redis is left alone, so that requests do not each wait for it. */
-const RETRY_AFTER_MS = 1_000
+/** How long an unreachable Redis is not retried, so that requests do not each wait for it. */
+const RETRY_AFTER_MS: Millis = 1_000
 
 /**
- * Makes counters in Redis, shared by all instances, each of a kind of their own. While Redis does not answer, those of
- * this process go on.
+ * Makes counters in Redis, shared by all instances, with a key prefix per kind. While Redis does not respond, counters
+ * of this process replace it.
  *
- * @param monotonic milliseconds since a moment that does not change
- * @param onChange hears when Redis stops answering (with the error) and when it answers again (with null)
+ * @param onChange receives the error when Redis stops responding, and null when it responds again
  */
 export function redisCounters(
   redis: Redis,
-  monotonic: () => number,
+  monotonic: () => MonotonicMillis,
   onChange: (error: unknown) => void,
 ): (kind: string) => Counters {
-  let downSince: number | null = null
+  let downSince: MonotonicMillis | null = null
 
-  const run = async (script: string, key: string, windowMs: number): Promise<Count | null> => {
+  const run = async (script: string, key: string, windowMs: Millis): Promise<Count | null> => {
     if (downSince !== null && monotonic() - downSince < RETRY_AFTER_MS) return null
     try {
       const [current, ttl] = (await redis.eval(script, 1, PREFIX + key, windowMs)) as [number, number]

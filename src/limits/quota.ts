@@ -2,22 +2,22 @@ import type { Identity } from '#src/auth/identity.ts'
 import { bypassesFeatureFlags } from '#src/auth/permission.ts'
 import { forbidden, type HttpError } from '#src/responses/errors.ts'
 
-/** How many rows of a kind there may be. */
+/** A quota: how many rows of a kind there may be. */
 export interface Quota<Row = unknown> {
-  readonly most: number
+  readonly max: number
   /**
-   * How many there are.
+   * Counts the existing rows.
    *
-   * @param row what the path names, for a quota of its own; undefined on routes that load nothing
+   * @param row the row of the path, for a quota per row; undefined on routes that load none
    */
   count(identity: Identity, row: Row): Promise<number>
-  /** What is said when there are as many. */
+  /** The message when the quota is exhausted. */
   message(most: number): string
 }
 
-/** How many rows a caller may add to, as the write under lock asks once more; null for any number. */
-export const allowanceOf = <Row>(quota: Quota<Row>, identity: Identity): number | null =>
-  bypassesFeatureFlags(identity) ? null : quota.most
+/** Returns the maximum that a write checks again under lock; null for no limit. */
+export const maxRowsFor = <Row>(quota: Quota<Row>, identity: Identity): number | null =>
+  bypassesFeatureFlags(identity) ? null : quota.max
 
-/** 403 for a quota that is used up. */
-export const quotaExceeded = <Row>({ message, most }: Quota<Row>): HttpError => forbidden(message(most))
+/** Returns the 403 of an exhausted quota. */
+export const quotaExceeded = <Row>({ message, max }: Quota<Row>): HttpError => forbidden(message(max))

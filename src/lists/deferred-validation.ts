@@ -4,10 +4,10 @@ import { unprocessable } from '#src/responses/errors.ts'
 import { validationMessages } from '#src/responses/validation.ts'
 
 /**
- * The options of a route that validates its input itself, by {@link requireValid} in its handler: all faults are told
- * together, in the order of the schema's fields, with those that only the database knows.
+ * Returns the options of a route that validates its input in its handler, by {@link requireValid}: all errors are
+ * reported together, in the order of the schema's fields, including those that need the database.
  *
- * @param readings how fields are read before the schema sees them
+ * @param readings how fields are converted before the schema validates them
  */
 export const deferValidation = (readings: Readonly<Record<string, (value: unknown) => unknown>>) => ({
   attachValidation: true,
@@ -15,21 +15,21 @@ export const deferValidation = (readings: Readonly<Record<string, (value: unknow
 })
 
 /**
- * Lets only input go on that its schema accepts, and about which there is nothing else to say.
+ * Requires that the schema accepts the input, and that there are no other errors.
  *
- * @param further what else is wrong, by field
- * @throws {HttpError} 422 that tells all of it, in the order of the schema's fields
+ * @param otherErrors otherErrors errors, by field
+ * @throws {HttpError} 422 with all errors, in the order of the schema's fields
  */
 export function requireValid(
   { validationError, routeOptions }: Pick<FastifyRequest, 'validationError' | 'routeOptions'>,
-  further: Readonly<Record<string, readonly string[]>> = {},
+  otherErrors: Readonly<Record<string, readonly string[]>> = {},
 ): void {
   const body = routeOptions.schema?.body as { properties: object } | undefined
-  const faults = validationMessages(validationError?.validation ?? [])
-  const fields = new Set([body?.properties ?? {}, faults, further].flatMap(Object.keys))
+  const schemaErrors = validationMessages(validationError?.validation ?? [])
+  const fields = new Set([body?.properties ?? {}, schemaErrors, otherErrors].flatMap(Object.keys))
   const errors = [...fields].flatMap(field => {
-    const sentences = [...new Set([...(faults[field] ?? []), ...(further[field] ?? [])])]
-    return sentences.length === 0 ? [] : [[field, sentences] as const]
+    const messages = [...new Set([...(schemaErrors[field] ?? []), ...(otherErrors[field] ?? [])])]
+    return messages.length === 0 ? [] : [[field, messages] as const]
   })
   if (errors.length > 0) throw unprocessable(Object.fromEntries(errors))
 }

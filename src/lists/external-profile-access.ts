@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Identity } from '#src/auth/identity.ts'
-import { owns } from '#src/auth/permission.ts'
-import { type Loader, rowLoader } from '#src/auth/row-loader.ts'
+import { isOwner } from '#src/auth/permission.ts'
+import { type Loader, createRowLoader } from '#src/auth/row-loader.ts'
 import type { Config } from '#src/config/config.ts'
 import {
   type ExternalProfileRow,
@@ -14,28 +14,28 @@ import { profileVisibility } from './stored-labels.ts'
 
 const PRIVATE = profileVisibility('Private')
 
-interface InProfile {
+interface ProfileParams {
   externalprofile: string
 }
 
-/** An entry's own id, with the profile that has it. */
+/** An entry's id and its profile. */
 export interface ProfileEntry {
   profile: ExternalProfileRow
   id: number
 }
 
-/** How routes load the external profile that their path names, or the entry of one. */
+/** Loaders of the external profile, or the entry, that a route's path names. */
 export interface ExternalProfileLoaders {
-  profileToSee: Loader<ExternalProfileRow>
-  profileToChange: Loader<ExternalProfileRow>
-  entryToSee: Loader<ProfileEntry>
-  /** Of entries that somebody would add. Allows nobody: entries are what the other site says. */
-  profileToFill: Loader<ExternalProfileRow>
-  /** Of entries that somebody would change. Allows nobody. */
-  entryToChange: Loader<ProfileEntry>
+  readableProfile: Loader<ExternalProfileRow>
+  writableProfile: Loader<ExternalProfileRow>
+  readableEntry: Loader<ProfileEntry>
+  /** For creating entries. Denies every caller, since entries come from the external site. */
+  profileForNewEntry: Loader<ExternalProfileRow>
+  /** For changing entries. Denies every caller. */
+  writableEntry: Loader<ProfileEntry>
 }
 
-/** Makes them. With HIDE_PRIVATE what is private to somebody else is as if it were not there. */
+/** Makes the loaders. With HIDE_PRIVATE, private rows of other users are 404. */
 export function externalProfileLoaders({
   kysely,
   config: { hidePrivate },
@@ -43,33 +43,33 @@ export function externalProfileLoaders({
   kysely: Kysely<Schema>
   config: Pick<Config, 'hidePrivate'>
 }): ExternalProfileLoaders {
-  const findProfileOf = async ({ externalprofile }: InProfile, identity: Identity | null) => {
+  const findProfile = async ({ externalprofile }: ProfileParams, identity: Identity | null) => {
     const profile = await findExternalProfile(kysely, rowId(externalprofile))
     return profile === null || isHidden(profile, identity) ? null : profile
   }
   const isHidden = ({ visibility, userId }: ExternalProfileRow, identity: Identity | null) =>
-    hidePrivate && visibility === PRIVATE && !owns(identity, userId)
-  const findEntryOf = async (params: InProfile & { externalentry: string }, identity: Identity | null) => {
-    const profile = await findProfileOf(params, identity)
+    hidePrivate && visibility === PRIVATE && !isOwner(identity, userId)
+  const findEntry = async (params: ProfileParams & { externalentry: string }, identity: Identity | null) => {
+    const profile = await findProfile(params, identity)
     const id = rowId(params.externalentry)
     return profile && (await hasExternalEntry(kysely, profile.id, id)) ? { profile, id } : null
   }
   const hidesRows = hidePrivate
   return {
-    profileToSee: rowLoader({ hidesRows, find: findProfileOf, allows: maySee }),
-    profileToChange: rowLoader({ hidesRows, find: findProfileOf, allows: mayChange }),
-    entryToSee: rowLoader({
+    readableProfile: createRowLoader({ hidesRows, find: findProfile, allows: canRead }),
+    writableProfile: createRowLoader({ hidesRows, find: findProfile, allows: canWrite }),
+    readableEntry: createRowLoader({
       hidesRows,
-      find: findEntryOf,
-      allows: ({ profile }, identity) => maySee(profile, identity),
+      find: findEntry,
+      allows: ({ profile }, identity) => canRead(profile, identity),
     }),
-    profileToFill: rowLoader({ hidesRows, find: findProfileOf, allows: () => false }),
-    entryToChange: rowLoader({ hidesRows, find: findEntryOf, allows: () => false }),
+    profileForNewEntry: createRowLoader({ hidesRows, find: findProfile, allows: () => false }),
+    writableEntry: createRowLoader({ hidesRows, find: findEntry, allows: () => false }),
   }
 }
 
-const maySee = ({ visibility, userId }: ExternalProfileRow, identity: Identity | null): boolean =>
-  visibility !== PRIVATE || owns(identity, userId)
+const canRead = ({ visibility, userId }: ExternalProfileRow, identity: Identity | null): boolean =>
+  visibility !== PRIVATE || isOwner(identity, userId)
 
-const mayChange = ({ userId }: ExternalProfileRow, identity: Identity | null): boolean =>
-  owns(identity, userId)
+const canWrite = ({ userId }: ExternalProfileRow, identity: Identity | null): boolean =>
+  isOwner(identity, userId)

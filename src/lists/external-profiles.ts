@@ -1,3 +1,4 @@
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Kysely } from 'kysely'
 import type {
   EXTERNAL_PROFILE_SITE,
@@ -13,7 +14,7 @@ import {
   updateExternalProfile,
 } from '#src/database/external-profiles.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import { maxRowsFor, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { anyOf, type ScopeOf, where } from '#src/query/scope.ts'
 import { notFound, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -21,17 +22,14 @@ import { profileSite, profileVisibility } from './stored-labels.ts'
 
 const PUBLIC = where('visibility', '=', profileVisibility('Public'))
 
-/**
- * The external profiles that the list of everybody's shows: public ones, and the caller's own, which a search does not
- * find.
- */
-export const listedProfiles = (
+/** The scope of the public list of external profiles: public ones, and the caller's own unless it searches. */
+export const listedProfilesScope = (
   identity: Identity | null,
   search: string | null,
 ): ScopeOf<'external_profiles'> =>
   identity === null || search !== null ? PUBLIC : anyOf(PUBLIC, where('user_id', '=', identity.user.id))
 
-/** An external profile as somebody wants it. */
+/** The input for an external profile. */
 export interface ExternalProfileInput {
   name: string
   site: (typeof EXTERNAL_PROFILE_SITE)[number]
@@ -40,15 +38,15 @@ export interface ExternalProfileInput {
 
 /** Creates, changes and deletes external profiles. */
 export interface ExternalProfiles {
-  /** How many a user can have. */
+  /** How many profiles a user can have. */
   readonly quota: Quota
   /**
-   * Creates an external profile of the caller's, and returns its id.
+   * Creates an external profile of the caller and returns its id.
    *
-   * @throws {HttpError} 403 when the caller has too many by now, 401 when there is no such user any more
+   * @throws {HttpError} 403 when the quota is exhausted, 401 when the user no longer exists
    */
   create(caller: Identity, input: ExternalProfileInput): Promise<number>
-  /** Shows an external profile to everybody, or hides it; without a visibility it stays as it is. */
+  /** Changes the visibility of an external profile, if given. */
   change(
     profile: ExternalProfileRow,
     change: Partial<Pick<ExternalProfileInput, 'visibility'>>,
@@ -56,7 +54,7 @@ export interface ExternalProfiles {
   /**
    * Deletes an external profile with its entries.
    *
-   * @throws {HttpError} 404 when somebody else has deleted it meanwhile
+   * @throws {HttpError} 404 when it was deleted meanwhile
    */
   remove(profile: ExternalProfileRow): Promise<void>
 }
@@ -69,11 +67,10 @@ export function createExternalProfiles({
 }: {
   kysely: Kysely<Schema>
   config: Pick<Config, 'externalProfilesPerUser'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
 }): ExternalProfiles {
   const quota: Quota = {
-    most: config.externalProfilesPerUser,
+    max: config.externalProfilesPerUser,
     count: ({ user }) => countExternalProfiles(kysely, user.id),
     message: MESSAGES.tooManyProfiles,
   }
@@ -89,7 +86,7 @@ export function createExternalProfiles({
           visibility: profileVisibility(visibility),
           now: clock(),
         },
-        allowanceOf(quota, caller),
+        maxRowsFor(quota, caller),
       )
       if (id === 'too many') throw quotaExceeded(quota)
       if (id === 'no such user') throw unauthenticated()

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Identity } from '#src/auth/identity.ts'
-import { owns } from '#src/auth/permission.ts'
-import { type Loader, rowLoader } from '#src/auth/row-loader.ts'
+import { isOwner } from '#src/auth/permission.ts'
+import { type Loader, createRowLoader } from '#src/auth/row-loader.ts'
 import type { Config } from '#src/config/config.ts'
 import { findPlaylist, type PlaylistRow } from '#src/database/playlists.ts'
 import type { Schema } from '#src/database/schema.ts'
@@ -10,25 +10,25 @@ import { playlistVisibility } from './stored-labels.ts'
 
 const PRIVATE = playlistVisibility('Private')
 
-interface InPlaylist {
+interface PlaylistParams {
   playlist: string
 }
 
-/** A track with the playlist that it is in. */
-export interface PlacedTrack {
+/** A track and its playlist. */
+export interface PlaylistTrack {
   playlist: PlaylistRow
   track: TrackRow
 }
 
-/** How routes load the playlist that their path names, or the track of one. */
+/** Loaders of the playlist, or the track, that a route's path names. */
 export interface PlaylistLoaders {
-  playlistToSee: Loader<PlaylistRow>
-  playlistToChange: Loader<PlaylistRow>
-  trackToSee: Loader<PlacedTrack>
-  trackToChange: Loader<PlacedTrack>
+  readablePlaylist: Loader<PlaylistRow>
+  writablePlaylist: Loader<PlaylistRow>
+  readableTrack: Loader<PlaylistTrack>
+  writableTrack: Loader<PlaylistTrack>
 }
 
-/** Makes them. With HIDE_PRIVATE what is private to somebody else is as if it were not there. */
+/** Makes the loaders. With HIDE_PRIVATE, private rows of other users are 404. */
 export function playlistLoaders({
   kysely,
   config: { hidePrivate },
@@ -36,35 +36,35 @@ export function playlistLoaders({
   kysely: Kysely<Schema>
   config: Pick<Config, 'hidePrivate'>
 }): PlaylistLoaders {
-  const findPlaylistOf = async ({ playlist: hashid }: InPlaylist, identity: Identity | null) => {
+  const findReadable = async ({ playlist: hashid }: PlaylistParams, identity: Identity | null) => {
     const playlist = await findPlaylist(kysely, hashid)
     return playlist === null || isHidden(playlist, identity) ? null : playlist
   }
   const isHidden = ({ visibility, userId }: PlaylistRow, identity: Identity | null) =>
-    hidePrivate && visibility === PRIVATE && !owns(identity, userId)
-  const findTrackOf = async (params: InPlaylist & { track: string }, identity: Identity | null) => {
-    const playlist = await findPlaylistOf(params, identity)
+    hidePrivate && visibility === PRIVATE && !isOwner(identity, userId)
+  const findReadableTrack = async (params: PlaylistParams & { track: string }, identity: Identity | null) => {
+    const playlist = await findReadable(params, identity)
     const track = playlist && (await findTrack(kysely, playlist.id, params.track))
     return playlist && track && { playlist, track }
   }
   const hidesRows = hidePrivate
   return {
-    playlistToSee: rowLoader({ hidesRows, find: findPlaylistOf, allows: maySee }),
-    playlistToChange: rowLoader({ hidesRows, find: findPlaylistOf, allows: mayChange }),
-    trackToSee: rowLoader({
+    readablePlaylist: createRowLoader({ hidesRows, find: findReadable, allows: canRead }),
+    writablePlaylist: createRowLoader({ hidesRows, find: findReadable, allows: canWrite }),
+    readableTrack: createRowLoader({
       hidesRows,
-      find: findTrackOf,
-      allows: ({ playlist }, identity) => maySee(playlist, identity),
+      find: findReadableTrack,
+      allows: ({ playlist }, identity) => canRead(playlist, identity),
     }),
-    trackToChange: rowLoader({
+    writableTrack: createRowLoader({
       hidesRows,
-      find: findTrackOf,
-      allows: ({ playlist }, identity) => mayChange(playlist, identity),
+      find: findReadableTrack,
+      allows: ({ playlist }, identity) => canWrite(playlist, identity),
     }),
   }
 }
 
-const maySee = ({ visibility, userId }: PlaylistRow, identity: Identity | null): boolean =>
-  visibility !== PRIVATE || owns(identity, userId)
+const canRead = ({ visibility, userId }: PlaylistRow, identity: Identity | null): boolean =>
+  visibility !== PRIVATE || isOwner(identity, userId)
 
-const mayChange = ({ userId }: PlaylistRow, identity: Identity | null): boolean => owns(identity, userId)
+const canWrite = ({ userId }: PlaylistRow, identity: Identity | null): boolean => isOwner(identity, userId)

@@ -1,3 +1,4 @@
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Kysely } from 'kysely'
 import type { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
@@ -12,7 +13,7 @@ import {
   updatePlaylist,
 } from '#src/database/playlists.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import { maxRowsFor, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { type ScopeOf, where } from '#src/query/scope.ts'
 import { notFound, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -20,30 +21,30 @@ import { playlistVisibility } from './stored-labels.ts'
 
 const UNLISTED = playlistVisibility('Unlisted')
 
-/** The playlists that the list of everybody's shows: public ones, whoever asks. */
-export const LISTED_PLAYLISTS: ScopeOf<'playlists'> = where('visibility', '=', playlistVisibility('Public'))
+/** The scope of the public list of playlists. */
+export const PUBLIC_PLAYLISTS: ScopeOf<'playlists'> = where('visibility', '=', playlistVisibility('Public'))
 
-/** A playlist as somebody wants it. */
+/** The input for a playlist. */
 export interface PlaylistInput {
   name: string
   description?: string | null
   visibility: (typeof PLAYLIST_VISIBILITY)[number]
 }
 
-/** What is to change of a playlist; what is not given stays. */
+/** Changes to a playlist; omitted fields stay. */
 export interface PlaylistChange extends Partial<PlaylistInput> {
-  /** Whether its public id is made anew, for its visibility as it is then. */
+  /** Whether to generate a new hashid, as its visibility after the change requires. */
   regenerate_id?: boolean | null
 }
 
 /** Creates, changes and deletes playlists. */
 export interface Playlists {
-  /** How many a user can have. */
+  /** How many playlists a user can have. */
   readonly quota: Quota
   /**
-   * Creates a playlist of the caller's, and returns its number.
+   * Creates a playlist of the caller and returns its id.
    *
-   * @throws {HttpError} 403 when the caller has too many by now, 401 when there is no such user any more
+   * @throws {HttpError} 403 when the quota is exhausted, 401 when the user no longer exists
    */
   create(caller: Identity, input: PlaylistInput): Promise<number>
   /** Changes a playlist. */
@@ -51,7 +52,7 @@ export interface Playlists {
   /**
    * Deletes a playlist with its tracks.
    *
-   * @throws {HttpError} 404 when somebody else has deleted it meanwhile
+   * @throws {HttpError} 404 when it was deleted meanwhile
    */
   remove(playlist: PlaylistRow): Promise<void>
 }
@@ -65,19 +66,21 @@ export function createPlaylists({
 }: {
   kysely: Kysely<Schema>
   config: Pick<Config, 'hashidsSalt' | 'playlistsPerUser'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** That many random bytes. */
+  clock: () => EpochMillis
+  /** Returns random bytes. */
   random: (size: number) => Buffer
 }): Playlists {
   const hashids = hashidEncoder(config.hashidsSalt)
-  /** Ids that follow from numbers can be guessed, and the id is all that protects an unlisted playlist. */
+  /**
+   * Unlisted playlists get random hashids: those derived from ids can be guessed, and the hashid is their only
+   * protection.
+   */
   const hashidOf = (userId: number, id: number, visibility: number): Hashid => {
-    const spare = randomHashid(random)
-    return { spare, wanted: visibility === UNLISTED ? spare : hashids.playlist(userId, id) }
+    const fallback = randomHashid(random)
+    return { fallback, preferred: visibility === UNLISTED ? fallback : hashids.playlist(userId, id) }
   }
   const quota: Quota = {
-    most: config.playlistsPerUser,
+    max: config.playlistsPerUser,
     count: ({ user }) => countPlaylists(kysely, user.id),
     message: MESSAGES.tooManyPlaylists,
   }
@@ -90,7 +93,7 @@ export function createPlaylists({
       const id = await insertPlaylist(
         kysely,
         { userId, name, description, visibility, hashid, now: clock() },
-        allowanceOf(quota, caller),
+        maxRowsFor(quota, caller),
       )
       if (id === 'too many') throw quotaExceeded(quota)
       if (id === 'no such user') throw unauthenticated()

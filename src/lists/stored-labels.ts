@@ -1,17 +1,17 @@
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 
-/** Makes the function from an enumeration's labels to the numbers that rows have for them. */
+/** Makes the function that converts an enum's labels to stored numbers. */
 const numberIn =
   <Label extends string>(labels: readonly Label[]) =>
   (label: Label): number =>
     labels.indexOf(label)
 
-/** The number of a playlist's visibility. */
+/** Returns the stored number of a playlist's visibility. */
 export const playlistVisibility = numberIn(PLAYLIST_VISIBILITY)
 
-/** The number of an external profile's visibility. */
+/** Returns the stored number of an external profile's visibility. */
 export const profileVisibility = numberIn(EXTERNAL_PROFILE_VISIBILITY)
 
-/** The number of an external profile's site. */
+/** Returns the stored number of an external profile's site. */
 export const profileSite = numberIn(EXTERNAL_PROFILE_SITE)

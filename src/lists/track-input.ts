@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely'
 import type { Schema } from '#src/database/schema.ts'
-import type { Place } from '#src/database/track-order.ts'
+import type { TrackPlacement } from '#src/database/track-order.ts'
 import { findEntryVideo, findTrack, type TrackRow } from '#src/database/tracks.ts'
 import { type HttpError, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const { rules } = MESSAGES
 
-/** What a track is to be, as far as it was given. It may be of any kind: the schema's verdict comes later. */
+/** The input for a track, before the schema has validated it. */
 export interface TrackInput {
   entry_id?: unknown
   video_id?: unknown
@@ -15,18 +15,18 @@ export interface TrackInput {
   previous?: unknown
 }
 
-/** Sentences by field. */
-export type Faults = Record<string, readonly string[]>
+/** Error messages by field. */
+export type FieldErrors = Record<string, readonly string[]>
 
 /**
- * What is wrong with a track's entry and video: they must exist, and belong together. Of a track that is there already,
- * what is not given stays, and nothing belongs to what it does not have.
+ * Validates a track's entry and video: they must exist and be linked. For an existing track, omitted values stay, and a
+ * track without an entry or video accepts any of the other.
  */
-export async function contentFaults(
+export async function findContentErrors(
   kysely: Kysely<Schema>,
   input: TrackInput,
   track: TrackRow | null,
-): Promise<Faults> {
+): Promise<FieldErrors> {
   const read = (given: unknown, current: number | null = null) => {
     const value = given === undefined ? current : given
     return { given, id: Number.isSafeInteger(value) ? (value as number) : null, isEmpty: value === null }
@@ -37,25 +37,25 @@ export async function contentFaults(
     entryId: entry.id,
     videoId: video.id,
   })
-  const judge = (one: typeof entry, exists: boolean, other: typeof entry, name: string) => {
-    // Of what is no number, the schema says so.
+  const errorsOf = (one: typeof entry, exists: boolean, other: typeof entry, name: string) => {
+    // The schema reports values that are no integers.
     if (!Number.isInteger(one.given)) return []
     const isFree = track !== null && other.isEmpty
     return exists && (isLinked || isFree) ? [] : [rules.selected(name)]
   }
   return {
-    entry_id: judge(entry, hasEntry, video, 'entry id'),
-    video_id: judge(video, hasVideo, entry, 'video id'),
+    entry_id: errorsOf(entry, hasEntry, video, 'entry id'),
+    video_id: errorsOf(video, hasVideo, entry, 'video id'),
   }
 }
 
-/** Where a track is to stand, and what is wrong with that: the playlist must have that neighbour, and it one only. */
-export async function readPlace(
+/** Resolves the placement of a track, and validates it: exactly one neighbour of the same playlist. */
+export async function resolvePlacement(
   kysely: Kysely<Schema>,
   { next, previous }: TrackInput,
   playlistId: number,
   track: TrackRow | null,
-): Promise<{ place: Place | null; faults: Faults }> {
+): Promise<{ placement: TrackPlacement | null; errors: FieldErrors }> {
   const find = async (hashid: unknown) => {
     if (typeof hashid !== 'string') return null
     const neighbour = await findTrack(kysely, playlistId, hashid)
@@ -64,26 +64,26 @@ export async function readPlace(
   const before = await find(next)
   const after = await find(previous)
   const isBoth = next !== undefined && next !== null && previous !== undefined && previous !== null
-  const judge = (value: unknown, found: number | null, name: string, other: string) => [
+  const errorsOf = (value: unknown, found: number | null, name: string, other: string) => [
     ...(isBoth ? [rules.prohibits(name, other)] : []),
     ...(typeof value === 'string' && found === null ? [rules.selected(name)] : []),
   ]
   return {
-    place: before !== null ? { before } : after !== null ? { after } : null,
-    faults: {
-      next: judge(next, before, 'next', 'previous'),
-      previous: judge(previous, after, 'previous', 'next'),
+    placement: before !== null ? { before } : after !== null ? { after } : null,
+    errors: {
+      next: errorsOf(next, before, 'next', 'previous'),
+      previous: errorsOf(previous, after, 'previous', 'next'),
     },
   }
 }
 
-/** 422 for the neighbour that a request named, and that somebody has deleted since. */
-export const noSuchPlace = ({ next }: TrackInput): HttpError =>
+/** Returns the 422 for a neighbour that was deleted meanwhile. */
+export const neighbourNotFound = ({ next }: TrackInput): HttpError =>
   unprocessable(
     next === undefined ? { previous: [rules.selected('previous')] } : { next: [rules.selected('next')] },
   )
 
-/** 422 for what no longer belongs together, since somebody has changed the rest of it. */
+/** Returns the 422 for an entry and a video that are no longer linked after a concurrent change. */
 export const notLinked = ({ entry_id, video_id }: TrackInput): HttpError =>
   unprocessable({
     ...(entry_id !== undefined && { entry_id: [rules.selected('entry id')] }),

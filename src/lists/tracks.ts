@@ -1,3 +1,4 @@
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import type { Kysely } from 'kysely'
 import { hashidEncoder } from '#src/auth/hashid.ts'
 import type { Identity } from '#src/auth/identity.ts'
@@ -5,7 +6,7 @@ import type { Config } from '#src/config/config.ts'
 import { keyedMutex } from '#src/database/keyed-mutex.ts'
 import type { PlaylistRow } from '#src/database/playlists.ts'
 import type { Schema } from '#src/database/schema.ts'
-import type { Place } from '#src/database/track-order.ts'
+import type { TrackPlacement } from '#src/database/track-order.ts'
 import {
   countTracks,
   deleteTrack,
@@ -14,68 +15,68 @@ import {
   type TrackRow,
   updateTrack,
 } from '#src/database/tracks.ts'
-import { allowanceOf, type Quota, quotaExceeded } from '#src/limits/quota.ts'
+import { maxRowsFor, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { notFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import type { PlacedTrack } from './playlist-access.ts'
+import type { PlaylistTrack } from './playlist-access.ts'
 import {
-  contentFaults,
-  type Faults,
-  noSuchPlace,
+  findContentErrors,
+  type FieldErrors,
+  neighbourNotFound,
   notLinked,
-  readPlace,
+  resolvePlacement,
   type TrackInput,
 } from './track-input.ts'
 
-/** How long a change of a playlist's tracks waits for those before it, in milliseconds: programs send many at once. */
-const WAIT_MS = 15_000
+/** How long a change of a playlist's tracks waits for earlier ones: programs send many at once. */
+const WAIT_MS: Millis = 15_000
 
-/** What a track is to show and where it is to stand, once the schema has accepted it. */
+/** The validated input for a track. */
 interface TrackChange extends TrackInput {
   entry_id?: number
   video_id?: number
 }
 
-/** Adds, changes and deletes tracks of playlists: one change of a playlist at a time. */
+/** Adds, changes and deletes tracks of playlists, one change per playlist at a time. */
 export interface Tracks {
-  /** How many a playlist can have. */
+  /** How many tracks a playlist can have. */
   readonly quota: Quota<PlaylistRow>
   /**
-   * Finds out where a track is to stand, and what is wrong with what somebody wants of it beside what its schema says.
+   * Resolves the placement of a track, and returns the errors of its input that the schema cannot find.
    *
-   * @param track null for one that is not there yet
+   * @param track null for a new track
    */
-  judge(
+  validate(
     input: TrackInput,
     playlist: PlaylistRow,
     track: TrackRow | null,
-  ): Promise<{ place: Place | null; faults: Faults }>
+  ): Promise<{ placement: TrackPlacement | null; errors: FieldErrors }>
   /**
-   * Adds a track to a playlist, and returns its number.
+   * Adds a track to a playlist and returns its id.
    *
-   * @param place what {@link judge} says; null for the end
-   * @throws {HttpError} 403 when there are too many by now, 422 when the neighbour is gone, 404 when the playlist is
+   * @param placement from {@link validate}; null for the end
+   * @throws {HttpError} 403 when the quota is exhausted, 422 when the neighbour was deleted, 404 when the playlist was
    */
   add(
     caller: Identity,
     playlist: PlaylistRow,
     input: TrackChange & Required<Pick<TrackChange, 'entry_id' | 'video_id'>>,
-    place: Place | null,
+    placement: TrackPlacement | null,
   ): Promise<number>
   /**
-   * Changes what a track shows, where it stands, or both.
+   * Changes the content or the position of a track, or both.
    *
-   * @param place what {@link judge} says; null to leave it where it is
-   * @throws {HttpError} 422 when the neighbour is gone, or its entry and video belong together no longer; 404 when the
-   *   track is gone
+   * @param placement from {@link validate}; null to keep the position
+   * @throws {HttpError} 422 when the neighbour was deleted, or entry and video are not linked; 404 when the track was
+   *   deleted
    */
-  change(placed: PlacedTrack, change: TrackChange, place: Place | null): Promise<void>
+  change(target: PlaylistTrack, change: TrackChange, placement: TrackPlacement | null): Promise<void>
   /**
-   * Deletes a track, and closes the gap.
+   * Deletes a track and closes the gap.
    *
-   * @throws {HttpError} 404 when somebody else has deleted it meanwhile
+   * @throws {HttpError} 404 when it was deleted meanwhile
    */
-  remove(placed: PlacedTrack): Promise<void>
+  remove(target: PlaylistTrack): Promise<void>
 }
 
 /** Makes the use-cases of tracks. */
@@ -86,53 +87,52 @@ export function createTracks({
 }: {
   kysely: Kysely<Schema>
   config: Pick<Config, 'hashidsSalt' | 'tracksPerPlaylist'>
-  /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
 }): Tracks {
   const { track: hashidOf } = hashidEncoder(config.hashidsSalt)
-  const inTurn = keyedMutex({ waitMs: WAIT_MS })
+  const withPlaylistMutex = keyedMutex({ waitMs: WAIT_MS })
   const quota: Quota<PlaylistRow> = {
-    most: config.tracksPerPlaylist,
+    max: config.tracksPerPlaylist,
     count: (_caller, playlist) => countTracks(kysely, playlist.id),
     message: MESSAGES.tooManyTracks,
   }
   return {
     quota,
-    async judge(input, playlist, track) {
-      const { place, faults } = await readPlace(kysely, input, playlist.id, track)
-      return { place, faults: { ...(await contentFaults(kysely, input, track)), ...faults } }
+    async validate(input, playlist, track) {
+      const { placement, errors } = await resolvePlacement(kysely, input, playlist.id, track)
+      return { placement, errors: { ...(await findContentErrors(kysely, input, track)), ...errors } }
     },
-    async add(caller, { id: playlistId }, input, place) {
-      const id = await inTurn(playlistId, () =>
+    async add(caller, { id: playlistId }, input, placement) {
+      const id = await withPlaylistMutex(playlistId, () =>
         insertTrack(kysely, playlistId, {
           content: { entryId: input.entry_id, videoId: input.video_id },
-          place,
+          placement,
           hashid: id => hashidOf(playlistId, id),
-          most: allowanceOf(quota, caller),
+          max: maxRowsFor(quota, caller),
           now: clock(),
         }),
       )
       if (id === 'too many') throw quotaExceeded(quota)
-      if (id === 'no such place') throw noSuchPlace(input)
+      if (id === 'no such neighbour') throw neighbourNotFound(input)
       if (typeof id === 'string') throw notFound()
       return id
     },
-    async change({ playlist, track }, input, place) {
+    async change({ playlist, track }, input, placement) {
       const { entry_id: entryId, video_id: videoId } = input
       const content: Partial<TrackContent> = {
         ...(entryId !== undefined && { entryId }),
         ...(videoId !== undefined && { videoId }),
       }
-      if (place === null && Object.keys(content).length === 0) return
-      const outcome = await inTurn(playlist.id, () =>
-        updateTrack(kysely, playlist.id, track.id, { content, place, now: clock() }),
+      if (placement === null && Object.keys(content).length === 0) return
+      const outcome = await withPlaylistMutex(playlist.id, () =>
+        updateTrack(kysely, playlist.id, track.id, { content, placement, now: clock() }),
       )
-      if (outcome === 'no such place') throw noSuchPlace(input)
+      if (outcome === 'no such neighbour') throw neighbourNotFound(input)
       if (outcome === 'not linked') throw notLinked(input)
       if (outcome !== 'updated') throw notFound()
     },
     async remove({ playlist, track }) {
-      const outcome = await inTurn(playlist.id, () => deleteTrack(kysely, playlist.id, track.id, clock()))
+      const outcome = await withPlaylistMutex(playlist.id, () => deleteTrack(kysely, playlist.id, track.id, clock()))
       if (outcome !== 'deleted') throw notFound()
     },
   }

@@ -2,132 +2,132 @@ import type { Mail } from './mailer.ts'
 import { type EventContext, factsOf } from './security-messages.ts'
 import type { Recipient, Write } from './template.ts'
 
-/** What somebody is banned from. */
+/** A ban as the mail shows it. */
 export interface Ban {
-  /** The name of a permission or of a set of them. */
+  /** The name of the permission or sanction. */
   name: string
   reason: string | null
-  /** In ISO 8601; null for good. */
+  /** In ISO 8601; null for a permanent ban. */
   until: string | null
 }
 
-/** The mails that open something, and those that nobody can turn off. */
+/** Mails with links, and mails that cannot be turned off. */
 export interface AccountMessages {
-  /** Asks somebody to show that an e-mail address is theirs. */
+  /** Asks a user to verify an e-mail address. */
   verification(to: Recipient, url: string): Mail
-  /** Brings somebody who registers the link by which the account's password is chosen. */
+  /** Sends a new user the link to choose the password. */
   registration(to: Recipient, url: string): Mail
-  /** Tells a user that somebody has entered the address as that of another account. */
+  /** Notifies a user that the address was entered for another account. */
   addressInUse(to: Recipient, url: string): Mail
-  /** Brings the link to a new password. */
+  /** Sends a password reset link. */
   passwordReset(to: Recipient, url: string): Mail
-  /** Asks a user to show that a new e-mail address is theirs, before it becomes the account's. */
+  /** Asks a user to confirm a new e-mail address. */
   newEmail(to: Recipient, url: string): Mail
-  /** Tells at the old address that there is a new one, with the link that brings the old one back. */
+  /** Notifies the old address of the new one, with the revert link. */
   emailReplaced(to: Recipient, url: string, happening: EventContext): Mail
-  /** Brings the link to a new password after an old address was brought back. */
+  /** Sends a password reset link after a reverted change. */
   emailReverted(to: Recipient, url: string): Mail
-  /** Brings the link to a new password after a user said that something was somebody else's doing. */
+  /** Sends a password reset link after a user secured the account by a security link. */
   accountSecured(to: Recipient, url: string): Mail
-  /** Tells that somebody has found a token, which is revoked. */
+  /** Notifies a user that a leaked token was revoked. */
   tokenLeaked(to: Recipient): Mail
-  /** Tells what somebody may not do any more, until when and why. */
+  /** Notifies a user of a ban, its end and reason. */
   banned(to: Recipient, ban: Ban): Mail
 }
 
-/** Makes the {@link AccountMessages} of a place. */
+/** Creates the {@link AccountMessages} of a site. */
 export function accountMessages(place: string, write: Write): AccountMessages {
   return {
     verification: (to, url) =>
       write(to, {
         subject: `Verify your e-mail address at ${place}`,
         blocks: [
-          'Please show that this address is yours by opening this link. It works for an hour, in the browser in which you are logged in.',
+          'Please confirm that this address is yours by opening this link. It is valid for one hour, in a browser where you are logged in.',
           { link: { label: 'Verify the address', url } },
-          `If you have no account at ${place}, you need not do anything.`,
+          `If you have no account at ${place}, ignore this mail.`,
         ],
       }),
     registration: (to, url) =>
       write(to, {
         subject: `Your account at ${place}`,
         blocks: [
-          `Somebody, hopefully you, has registered at ${place} with this address. This link leads to the page on which you choose the password of the account, and works for an hour. No other password opens it.`,
+          `A registration at ${place} used this address. Open this link to choose the password of the account. It is valid for one hour.`,
           { link: { label: 'Choose a password', url } },
-          'If that was not you, you need not do anything: nobody can open the account.',
+          'If that was not you, ignore this mail: without a password the account cannot be used.',
         ],
       }),
     addressInUse: (to, url) =>
       write(to, {
         subject: `You have an account at ${place}`,
         blocks: [
-          `Somebody, hopefully you, has entered this address at ${place} as that of another account. It is the address of yours, and stays so. You can log in here.`,
+          `This address was entered at ${place} for another account. It already belongs to your account, and nothing has changed. You can log in here.`,
           { link: { label: 'Log in', url } },
-          'If you have forgotten your password, the page for logging in leads to a new one. If that was not you, you need not do anything.',
+          'If you have forgotten your password, request a new one on the login page. If that was not you, ignore this mail.',
         ],
       }),
     passwordReset: (to, url) =>
       write(to, {
         subject: `A new password for ${place}`,
         blocks: [
-          'Somebody, hopefully you, has asked for a new password. This link leads to it, and works for an hour.',
+          'A new password was requested for your account. Open this link to choose it. The link is valid for one hour.',
           { link: { label: 'Choose a new password', url } },
-          'If that was not you, you need not do anything: your password stays as it is.',
+          'If that was not you, ignore this mail: your password does not change.',
         ],
       }),
     newEmail: (to, url) =>
       write(to, {
         subject: `Confirm your new e-mail address at ${place}`,
         blocks: [
-          'Open this link to make this the e-mail address of your account. It works for an hour, in the browser in which you are logged in. Until then your old address stays.',
+          'Open this link to make this the e-mail address of your account. It is valid for one hour, in a browser where you are logged in. Until then the old address remains.',
           { link: { label: 'Use this address', url } },
-          'If you did not ask for this, you need not do anything: nothing changes.',
+          'If you did not request this, ignore this mail: nothing changes.',
         ],
       }),
     emailReplaced: (to, url, happening) =>
       write(to, {
         subject: `Your e-mail address at ${place} was changed`,
         blocks: [
-          'Your account has another e-mail address from now on.',
+          'Your account now has another e-mail address.',
           factsOf(happening),
-          'Was that not you? Then this link brings the old address back for seven days: it leads to a page with a button, logs everybody out, and sends you a link to a new password.',
-          { link: { label: 'Bring my old address back', url } },
-          'If it was you, you need not do anything. This is the last mail to this address.',
+          'If that was not you, this link restores the old address. It is valid for seven days. It opens a page with a button that restores the address, logs out all browsers, and sends you a password reset link.',
+          { link: { label: 'Restore my old address', url } },
+          'If it was you, ignore this mail. It is the last one to this address.',
         ],
       }),
     emailReverted: (to, url) =>
       write(to, {
-        subject: `Your e-mail address at ${place} is back`,
+        subject: `Your e-mail address at ${place} was restored`,
         blocks: [
-          'This is the e-mail address of your account again. Everybody is logged out, and the old password opens nothing any more. This link leads to a new one, and works for an hour.',
+          'This is the e-mail address of your account again. All browsers are logged out, and the old password is no longer valid. Open this link to choose a new one. It is valid for one hour.',
           { link: { label: 'Choose a new password', url } },
-          'After the hour, ask for another link on the page for forgotten passwords.',
+          'After that, request another link on the page for forgotten passwords.',
         ],
       }),
     accountSecured: (to, url) =>
       write(to, {
-        subject: `Everybody is logged out of your ${place} account`,
+        subject: `All browsers are logged out of your ${place} account`,
         blocks: [
-          'You have said that something in your account was not your doing, and so all browsers are logged out. Whoever knows the old password can still log in with it: choose a new one now. This link works for an hour.',
+          'You have reported activity in your account that was not yours, so all browsers are logged out. The old password is still valid: choose a new one now. This link is valid for one hour.',
           { link: { label: 'Choose a new password', url } },
-          'After the hour, ask for another link on the page for forgotten passwords. Then look at the tokens, the second factor and the activity of your account.',
+          'After that, request another link on the page for forgotten passwords. Then check the tokens, the second factor and the activity of your account.',
         ],
       }),
     tokenLeaked: to =>
       write(to, {
-        subject: `A token of yours for ${place} was found`,
+        subject: `A token of your ${place} account was found`,
         blocks: [
-          'Somebody has found one of your tokens where others can read it, and so it is revoked. Which one it was stands in the activity of your account.',
-          'Programs that used it need another one. Look into what was done with it meanwhile.',
+          'One of your tokens was found in a public place, so it is revoked. The activity of your account shows which one.',
+          'Programs that used it need a new one. Check what it was used for.',
         ],
       }),
     banned: (to, { name, reason, until }) =>
       write(to, {
-        subject: `You are banned from something at ${place}`,
+        subject: `Your ${place} account is banned`,
         blocks: [
-          `Those who run the place have banned your account: ${name}.`,
-          until === null ? 'The ban has no end.' : `The ban ends at ${until}.`,
-          ...(reason === null ? [] : [`They give this reason: ${reason}`]),
-          'If you think that this is a mistake, answer them where you usually reach them.',
+          `The staff of ${place} has banned your account: ${name}.`,
+          until === null ? 'The ban is permanent.' : `The ban ends at ${until}.`,
+          ...(reason === null ? [] : [`Reason: ${reason}`]),
+          'If you think that this is a mistake, contact the staff.',
         ],
       }),
   }

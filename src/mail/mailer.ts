@@ -1,3 +1,4 @@
+import type { Millis } from '#src/runtime/units.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import pLimit from 'p-limit'
 
@@ -9,35 +10,35 @@ export interface Mail {
   html: string
 }
 
-/** What became of a mail: `dropped` because too many were waiting already. */
+/** The outcome of a mail: `dropped` because the queue was full. */
 export type MailOutcome = 'sent' | 'failed' | 'dropped'
 
-/** Brings a mail on its way. What it throws with a `responseCode` of 500 or more is final. */
+/** Delivers a mail. An error with a `responseCode` of 500 or above is permanent and not retried. */
 export type Deliver = (mail: Mail) => Promise<void>
 
 export interface Mailer {
-  /** Has a mail sent, and does not wait for that. */
+  /** Queues a mail and returns immediately. */
   send(mail: Mail): void
-  /** Gives what is under way a few seconds to arrive. */
+  /** Gives queued mails a few seconds to be delivered. */
   close(): Promise<void>
 }
 
 const CONCURRENCY = 4
 const WAITING = 1_000
-const RETRY_MS = [5_000, 30_000, 120_000, 600_000]
-const CLOSE_MS = 5_000
+const RETRY_MS: readonly Millis[] = [5_000, 30_000, 120_000, 600_000]
+const CLOSE_MS: Millis = 5_000
 
 interface MailerOptions {
   deliver: Deliver
-  /** Hears what became of each mail, with the error if there was one. */
+  /** Called with the outcome of each mail, and the error of a failed one. */
   onOutcome: (outcome: MailOutcome, mail: Mail, error: unknown) => void
-  /** Resolves after so many milliseconds; rejects when the signal aborts. */
-  wait?: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Resolves after a delay; rejects when the signal aborts. */
+  wait?: (ms: Millis, signal: AbortSignal) => Promise<void>
 }
 
 /**
- * Sends mails one after the other, a few at a time, and tries again what a server could not take. They are kept in
- * memory alone, for they hold secrets: what waits when the process ends is lost, and can be asked for once more.
+ * Sends mails with limited concurrency and retries temporary failures with backoff. The queue is in memory only,
+ * because mails contain secrets. Mails that are queued when the process ends are lost; users can request them again.
  */
 export function mailer({ deliver, onOutcome, wait = waitUnref }: MailerOptions): Mailer {
   const limit = pLimit(CONCURRENCY)
@@ -46,7 +47,7 @@ export function mailer({ deliver, onOutcome, wait = waitUnref }: MailerOptions):
 
   const attempt = async (mail: Mail) => {
     for (const pause of [...RETRY_MS, null]) {
-      // Whoever closes meanwhile gets one more.
+      // After `close` there is one more attempt.
       const isLast = pause === null || closed.signal.aborted
       try {
         await limit(() => deliver(mail))
@@ -75,6 +76,6 @@ export function mailer({ deliver, onOutcome, wait = waitUnref }: MailerOptions):
   }
 }
 
-const waitUnref = async (ms: number, signal: AbortSignal) => {
+const waitUnref = async (ms: Millis, signal: AbortSignal) => {
   await delay(ms, undefined, { signal, ref: false })
 }

@@ -2,14 +2,14 @@ import { type AccountMessages, accountMessages } from './account-messages.ts'
 import { type SecurityMessages, securityMessages } from './security-messages.ts'
 import { mailTemplate } from './template.ts'
 
-/** The mails of one place. */
+/** The mails of a site. */
 export type Messages = AccountMessages & SecurityMessages
 
 /**
- * All mails that users get: those by which accounts are opened and changed, and those that tell what happened to one.
+ * Creates all mails to users.
  *
- * @param place what the server calls itself
- * @param contact where its operators are reached, as SECURITY_CONTACT has it; null for nowhere that is known
+ * @param place the name of the site
+ * @param contact how users reach its operators (SECURITY_CONTACT); null if unknown
  */
 export function messages(place: string, contact: string | null = null): Messages {
   const write = mailTemplate(place)

@@ -1,15 +1,15 @@
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Mail } from './mailer.ts'
 import type { Block, Recipient, Write } from './template.ts'
 
-/** When something happened to an account, and from where. */
+/** When an event happened, and where it came from. */
 export interface EventContext {
-  /** Milliseconds since the epoch. */
-  at: number
-  /** The address, and the program in words; null when another user did it, whose address is not for the user. */
+  at: EpochMillis
+  /** Address and program; null for an action of staff, whose address is not shown. */
   from: { address: string; program: string } | null
 }
 
-/** The same, with the page on which the user says that it was somebody else. */
+/** An event with the URL of the page that secures the account ("this was not me"). */
 export interface Notice extends EventContext {
   notMeUrl: string
 }
@@ -17,37 +17,36 @@ export interface Notice extends EventContext {
 /** A token that ends soon. */
 export interface EndingToken {
   name: string
-  /** Milliseconds since the epoch. */
-  endsAt: number
+  endsAt: EpochMillis
 }
 
-/** The mails that tell what happened to an account, or is about to: MAIL_SECURITY_EVENTS turns each of them off. */
+/** Mails about events of an account. MAIL_SECURITY_EVENTS can turn each of them off. */
 export interface SecurityMessages {
-  /** Tells of a login from a browser or a network that was not seen before. */
+  /** A login from a new browser or network. */
   newLogin(to: Recipient, notice: Notice, isNew: { browser: boolean; network: boolean }): Mail
-  /** Tells that there is a new token, perhaps in the place of another one. */
+  /** A new token, or a rotated one (name: null). */
   tokenCreated(to: Recipient, notice: Notice, token: { name: string | null }): Mail
-  /** Tells which tokens end soon. */
+  /** Tokens that end soon. */
   tokensEnding(
     to: Recipient,
     tokens: readonly [EndingToken, ...EndingToken[]],
     page: { tokensUrl: string },
   ): Mail
-  /** Tells that logins ask for the second factor from now on. */
+  /** The second factor was confirmed. */
   secondFactorConfirmed(to: Recipient, notice: Notice): Mail
-  /** Tells that the second factor is gone. */
+  /** The second factor was removed. */
   secondFactorRemoved(to: Recipient, notice: Notice): Mail
-  /** Tells that somebody logged in with a recovery code. */
+  /** A login with a recovery code. */
   recoveryCodeUsed(to: Recipient, notice: Notice): Mail
-  /** Tells that the recovery codes were shown, or replaced. */
+  /** The recovery codes were viewed or replaced. */
   recoveryCodesSeen(to: Recipient, notice: Notice, change: { areReplaced: boolean }): Mail
-  /** Tells that somebody enters wrong codes. */
+  /** Many wrong second-factor codes. */
   wrongCodes(to: Recipient, notice: Notice, tries: { count: number }): Mail
-  /** Tells that the password was changed. */
+  /** The password was changed. */
   passwordChanged(to: Recipient, notice: Notice, change: { revokedTokens: boolean }): Mail
-  /** Tells at the old address that there is a new one, which cannot be taken back. */
+  /** To the old address: the address was changed without a revert link. */
   emailChanged(to: Recipient, happening: EventContext): Mail
-  /** Tells that the account is deleted, and how it can come back. */
+  /** The account was deleted, and can be restored for some days. */
   accountDeleted(to: Recipient, happening: EventContext, restorable: { days: number }): Mail
 }
 
@@ -55,9 +54,9 @@ export interface SecurityMessages {
 const MOST_NAMED = 20
 
 /**
- * Makes the {@link SecurityMessages} of a place.
+ * Creates the {@link SecurityMessages} of a site.
  *
- * @param reached where its operators are reached, in brackets behind a space; empty for nowhere that is known
+ * @param reached the operators' contact in brackets, with a leading space; empty if unknown
  */
 export function securityMessages(place: string, write: Write, reached: string): SecurityMessages {
   return {
@@ -65,7 +64,7 @@ export function securityMessages(place: string, write: Write, reached: string): 
       write(to, {
         subject: `New login to your ${place} account`,
         blocks: [
-          `Somebody, hopefully you, has logged in to your account from ${
+          `Your account was logged in to from ${
             browser && network
               ? 'a browser and a network that were'
               : browser
@@ -81,10 +80,10 @@ export function securityMessages(place: string, write: Write, reached: string): 
         subject: `New token for your ${place} account`,
         blocks: [
           name === null
-            ? 'A token of your account was replaced by a new one, of the same name. Whoever has it can use your account with what it allows.'
-            : `A token was created for your account: ${quoted(name)}. Whoever has it can use your account with what it allows.`,
+            ? 'A token of your account was replaced by a new one with the same name. Its holder can use your account within its abilities.'
+            : `A token was created for your account: ${quoted(name)}. Its holder can use your account within its abilities.`,
           factsOf(notice),
-          ...wayOut(notice, 'Tick the box for tokens there.'),
+          ...wayOut(notice, 'There, tick the box that revokes the tokens.'),
         ],
       }),
     tokensEnding: (to, tokens, { tokensUrl }) =>
@@ -94,21 +93,21 @@ export function securityMessages(place: string, write: Write, reached: string): 
             ? `A token of yours for ${place} ends soon`
             : `${tokens.length} tokens of yours for ${place} end soon`,
         blocks: [
-          'Some of your tokens are about to end. From then on programs that use them are refused:',
+          'Some of your tokens end soon. Programs that use them will then be refused:',
           { list: listOf(tokens) },
-          'Replace those that you still need, and give the new ones to your programs. You need not do anything about others.',
-          { link: { label: 'Look at my tokens', url: tokensUrl } },
+          'Rotate the tokens that you still need and give the new ones to your programs. Ignore the others.',
+          { link: { label: 'Show my tokens', url: tokensUrl } },
         ],
       }),
     secondFactorConfirmed: (to, notice) =>
       write(to, {
         subject: `Two-factor authentication at ${place} is on`,
         blocks: [
-          'From now on logins to your account ask for a code. All other browsers are logged out. Keep the recovery codes in a safe place: without them and without your authenticator app you cannot log in.',
+          'Logins to your account now require a code. All other browsers are logged out. Keep the recovery codes in a safe place: without them and without your authenticator app you cannot log in.',
           factsOf(notice),
           ...wayOut(
             notice,
-            `Whoever set up this second factor has its codes: tell those who run the place${reached} that it is not yours.`,
+            `The person who set up this second factor has its codes: tell the operators${reached} that it is not yours.`,
           ),
         ],
       }),
@@ -116,7 +115,7 @@ export function securityMessages(place: string, write: Write, reached: string): 
       write(to, {
         subject: `Two-factor authentication at ${place} is off`,
         blocks: [
-          'Your account has no second factor any more: the password alone opens it.',
+          'Your account no longer has a second factor: logins require only the password.',
           factsOf(notice),
           ...wayOut(notice),
         ],
@@ -125,9 +124,9 @@ export function securityMessages(place: string, write: Write, reached: string): 
       write(to, {
         subject: `A recovery code of your ${place} account was used`,
         blocks: [
-          'Somebody, hopefully you, has logged in to your account with the password and a recovery code. That code is used up.',
+          'Your account was logged in to with the password and a recovery code. That code cannot be used again.',
           factsOf(notice),
-          ...wayOut(notice, 'Then make new recovery codes: somebody else has the old ones.'),
+          ...wayOut(notice, 'Then create new recovery codes, because the old ones are known to another person.'),
         ],
       }),
     recoveryCodesSeen: (to, notice, { areReplaced }) =>
@@ -135,17 +134,17 @@ export function securityMessages(place: string, write: Write, reached: string): 
         subject: `The recovery codes of your ${place} account were ${areReplaced ? 'replaced' : 'shown'}`,
         blocks: [
           areReplaced
-            ? 'Your account has new recovery codes: those from before open nothing any more.'
-            : 'Somebody, hopefully you, has looked at the recovery codes of your account, by which one logs in without the authenticator app.',
+            ? 'Your account has new recovery codes. The old ones are no longer valid.'
+            : 'The recovery codes of your account were viewed. Each of them replaces the authenticator app for one login.',
           factsOf(notice),
-          ...wayOut(notice, 'Then make new recovery codes.'),
+          ...wayOut(notice, 'Then create new recovery codes.'),
         ],
       }),
     wrongCodes: (to, notice, { count }) =>
       write(to, {
         subject: `Wrong codes for your ${place} account`,
         blocks: [
-          `Within an hour ${count} wrong codes of the second factor were entered for your account. Codes are asked for behind the password alone: whoever entered them knows your password, or is logged in.`,
+          `Within an hour ${count} wrong codes of the second factor were entered for your account. Codes are requested only after the right password: the person who entered them knows your password or is logged in.`,
           factsOf(notice, 'The last one'),
           ...wayOut(notice),
         ],
@@ -154,8 +153,8 @@ export function securityMessages(place: string, write: Write, reached: string): 
       write(to, {
         subject: `Your password for ${place} was changed`,
         blocks: [
-          `Your account has a new password. Browsers that were logged in have to log in again.${
-            revokedTokens ? ' All tokens are revoked: programs that used one need another.' : ''
+          `Your account has a new password. All other browsers are logged out.${
+            revokedTokens ? ' All tokens are revoked: programs that used one need a new one.' : ''
           }`,
           factsOf(notice),
           ...wayOut(notice),
@@ -165,41 +164,41 @@ export function securityMessages(place: string, write: Write, reached: string): 
       write(to, {
         subject: `Your e-mail address at ${place} was changed`,
         blocks: [
-          'Your account has another e-mail address from now on. This is the last mail to this one.',
+          'Your account now has another e-mail address. This is the last mail to this one.',
           factsOf(happening),
-          `If that was not you, tell those who run the place${reached}: somebody else may have got in.`,
+          `If that was not you, tell the operators${reached}: another person may have access to your account.`,
         ],
       }),
     accountDeleted: (to, happening, { days }) =>
       write(to, {
         subject: `Your ${place} account is deleted`,
         blocks: [
-          'Your account is deleted: nobody can log in, and its tokens open nothing.',
+          'Your account is deleted: logins are impossible, and its tokens are revoked.',
           factsOf(happening),
-          `It is kept for ${days} days and then deleted for good, with its playlists. Until then those who run the place${reached} can bring it back: write to them from this address, whether it was not you or you have changed your mind.`,
+          `It is kept for ${days} days and then deleted permanently, with its playlists. Until then the operators${reached} can restore it: write to them from this address if it was not you, or if you have changed your mind.`,
         ],
       }),
   }
 }
 
-/** When and from where something happened. */
+/** The rows about an event: when it happened, and where it came from. */
 export function factsOf({ at, from }: EventContext, label = 'When'): Block {
   const when = [label, momentOf(at)] as const
-  if (from === null) return { facts: [when, ['By', 'those who run the place']] }
+  if (from === null) return { facts: [when, ['By', 'staff']] }
   return {
     facts: [when, ['Program', from.program], ['Address', from.address === '' ? 'unknown' : from.address]],
   }
 }
 
-/** What to do if it was somebody else. */
+/** The blocks that tell a user what to do about an unknown event. */
 const wayOut = ({ notMeUrl }: Notice, more = ''): Block[] => [
-  `If that was you, you need not do anything. If it was not, open this page: it has a button that logs everybody out and sends you a link to a new password. ${more}`.trim(),
+  `If that was you, ignore this mail. If it was not, open this page. It has a button that logs out all browsers and sends you a password reset link. ${more}`.trim(),
   { link: { label: 'This was not me', url: notMeUrl } },
-  'The link works once, for seven days.',
+  'The link can be used once, within seven days.',
 ]
 
-/** A moment in UTC, to the minute. */
-const momentOf = (millis: number) => {
+/** Formats a time in UTC, to the minute. */
+const momentOf = (millis: EpochMillis) => {
   const text = new Date(millis).toISOString()
   return `${text.slice(0, 10)} ${text.slice(11, 16)} UTC`
 }
@@ -213,12 +212,12 @@ function listOf(tokens: readonly EndingToken[]): string[] {
   return more === 0 ? named : [...named, `and ${more} more`]
 }
 
-/** The longest part of a name that a mail shows. */
+/** The maximum length of a name in a mail. */
 const MOST_OF_NAME = 60
 
 /**
- * A name that somebody chose, perhaps not the user: bounded, on one line, in one direction, and no address that
- * programs for mail would make a link of.
+ * Quotes a name that may have been chosen by an attacker: shortened, on one line, without directional characters, and
+ * without anything that mail programs would turn into a link.
  */
 function quoted(name: string): string {
   const plain = name

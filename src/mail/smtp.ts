@@ -1,13 +1,14 @@
+import type { Millis } from '#src/runtime/units.ts'
 import { createTransport } from 'nodemailer'
 import { isLoopback } from '#src/auth/origin.ts'
 import type { Deliver } from './mailer.ts'
 
-const TIMEOUT_MS = 10_000
+const TIMEOUT_MS: Millis = 10_000
 
 /**
- * Delivers mail to an SMTP server. It logs in over TLS alone, unless the server is this machine.
+ * Delivers mail to an SMTP server. Credentials are sent only over TLS, except to the loopback interface.
  *
- * @param url `smtp://` or `smtps://`, with user and password if the server asks for them
+ * @param url `smtp://` or `smtps://`, with user and password if the server requires them
  * @param from the sender: an address, with or without a name
  */
 export function smtpDelivery(url: string, from: string): Deliver {

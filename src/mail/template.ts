@@ -1,38 +1,38 @@
 import { html } from 'ghtml'
 import type { Mail } from './mailer.ts'
 
-/** Who gets a mail. */
+/** The recipient of a mail. */
 export interface Recipient {
   name: string
   email: string
 }
 
-/** A link that is shown as a button. */
+/** A link, rendered as a button. */
 export interface Link {
   label: string
   url: string
 }
 
-/** A part of a mail: a paragraph, facts with their labels, a list, or a link. */
+/** A part of a mail: a paragraph, labelled facts, a list, or a link. */
 export type Block =
   | string
   | { facts: readonly (readonly [label: string, text: string])[] }
   | { list: readonly string[] }
   | { link: Link }
 
-/** What a mail says, in this order, between the greeting and the name of the place. */
+/** The content of a mail between the greeting and the name of the site. */
 export interface MailBody {
   subject: string
   blocks: readonly Block[]
 }
 
-/** Makes a mail of what it says, as text and as HTML. */
+/** Renders a mail as text and HTML. */
 export type Write = (to: Recipient, letter: MailBody) => Mail
 
 /**
- * Makes the {@link Write} of a place.
+ * Creates the {@link Write} of a site.
  *
- * @param place what the server calls itself
+ * @param place the name of the site
  */
 export const mailTemplate =
   (place: string): Write =>
@@ -40,7 +40,7 @@ export const mailTemplate =
     to: { name: to.name, address: to.email },
     subject,
     text: [`Hello ${to.name},`, ...blocks.map(textOf), place].join('\n\n'),
-    // Without the two "color-scheme" programs that show dark mails invert colours by themselves.
+    // Without the two "color-scheme" elements, mail programs in dark mode invert the colours themselves.
     html: html`<!doctype html>
 <html lang="en">
 <head>
@@ -81,7 +81,7 @@ function htmlOf(block: Block): string {
   return button(block.link)
 }
 
-/** With the address in sight as well, for programs that show no buttons and people who look where they go. */
+/** Shows the URL as well, for programs without buttons and for users who check it. */
 const button = ({ label, url }: Link) =>
   html`<p><a href="${url}" style="display: inline-block; padding: 0.6em 1.2em; border-radius: 0.4em; background: #2563eb; color: #ffffff; text-decoration: none">${label}</a></p>
 <p style="font-size: 0.85em; opacity: 0.75; word-break: break-all">${url}</p>`

@@ -7,6 +7,7 @@ import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
 import { hourlyLimit } from '#src/limits/attempt-limit.ts'
 import { LimitExceeded } from '#src/limits/counters.ts'
 import type { Log } from '#src/runtime/log.ts'
+import type { EpochMillis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Ban } from './account-messages.ts'
 import { type Deliver, type Mail, type MailOutcome, mailer } from './mailer.ts'
 import { type Messages, messages } from './messages.ts'
@@ -14,41 +15,41 @@ import type { EventContext, SecurityMessages } from './security-messages.ts'
 import { smtpDelivery } from './smtp.ts'
 import type { Recipient } from './template.ts'
 
-/** Mails of one kind that an address gets in an hour. */
+/** Mails of one kind that an address receives per hour. */
 const HOURLY = 5
 
-/** Mails that tell of something, and bring no link that somebody waits for. */
+/** Mails that only notify, without a requested link. */
 type NoticeKind = keyof SecurityMessages | 'tokenLeaked'
 
 /**
- * Sends users their mails. Nobody waits for one. Nobody gets more than a few of a kind within an hour, whoever asks for
- * them.
+ * Sends mails to users. It returns before delivery. The mails of one kind per address are limited, so that a user
+ * cannot be flooded by requests of others.
  */
 export interface UserMailer {
-  /** Whether an address may be sent one more mail of a kind within the hour. */
+  /** Whether an address has not reached the hourly limit of a kind. */
   mayReceive(kind: keyof Messages, email: string): Promise<boolean>
-  /** Sends the link to a new password. */
+  /** Sends a password reset link. */
   sendPasswordReset(to: Recipient, url: string): Promise<void>
-  /** Sends the link by which somebody who registers chooses a password. */
+  /** Sends a new user the link to choose the password. */
   sendRegistration(to: Recipient, url: string): Promise<void>
-  /** Tells a user that somebody has entered the user's address as that of another account. */
+  /** Notifies a user that the address was entered for another account. */
   sendAddressInUse(to: Recipient): Promise<void>
-  /** Sends the link that verifies a user's e-mail address. */
+  /** Sends the link that verifies the user's e-mail address. */
   sendVerification(user: Recipient & { id: number }): Promise<void>
-  /** Sends the link that makes a new e-mail address a user's, to that address. */
+  /** Sends the link that confirms a new e-mail address, to that address. */
   sendNewEmail(user: Recipient & { id: number }): Promise<void>
-  /** Sends the link that brings an old e-mail address back, to that address, however many mails it has had. */
+  /** Sends the revert link of a changed e-mail address to the old address. It is not limited. */
   sendEmailReplaced(to: Recipient, url: string, happening: EventContext): Promise<void>
-  /** Sends the link to a new password after an old e-mail address was brought back. */
+  /** Sends a password reset link after a reverted change. */
   sendEmailReverted(to: Recipient, url: string): Promise<void>
-  /** Sends the link to a new password after a user said that something was somebody else's doing. */
+  /** Sends a password reset link after a user secured the account. */
   sendAccountSecured(to: Recipient, url: string): Promise<void>
-  /** Tells somebody what they are banned from. */
+  /** Notifies a user of a ban. */
   sendBan(to: Recipient, ban: Ban): Promise<void>
   /**
-   * Tells somebody what happened to the account, unless MAIL_SECURITY_EVENTS turns that off.
+   * Notifies a user of an event, unless MAIL_SECURITY_EVENTS turns the mail off.
    *
-   * @param compose makes the mail, once it is known that the address may be sent one more
+   * @param compose creates the mail; called only if it is sent
    * @returns whether it is sent
    */
   notify<K extends NoticeKind>(
@@ -56,11 +57,11 @@ export interface UserMailer {
     to: Recipient,
     compose: (text: Messages[K]) => Mail | Promise<Mail>,
   ): Promise<boolean>
-  /** Gives what is under way a few seconds to arrive. */
+  /** Gives queued mails a few seconds to be delivered. */
   close(): Promise<void>
 }
 
-/** What {@link createUserMailer} works with. */
+/** Dependencies of {@link createUserMailer}. */
 export interface UserMailerDeps {
   config: Pick<
     Config,
@@ -74,20 +75,18 @@ export interface UserMailerDeps {
     | 'mailUrl'
     | 'securityContact'
   >
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** Milliseconds since a moment that does not change. */
-  monotonic: () => number
+  clock: () => EpochMillis
+  monotonic: () => MonotonicMillis
   attemptCounts: AttemptCounts
   keys: Pick<Keys, 'signing'>
   log: Log
-  /** Brings mails on their way; null for MAIL_URL, or else the log. */
+  /** Delivers mails; null for MAIL_URL, or the log without it. */
   deliver: Deliver | null
-  /** Hears what becomes of each mail. */
+  /** Called with the outcome of each mail. */
   onOutcome: (outcome: MailOutcome) => void
 }
 
-/** Makes the {@link UserMailer} of a server. */
+/** Creates the {@link UserMailer} of a server. */
 export function createUserMailer({
   config,
   clock,
@@ -107,7 +106,7 @@ export function createUserMailer({
     },
   })
 
-  /** How many mails of a kind an address has been sent within the hour. */
+  /** The hourly limits by kind. */
   const limits = Object.fromEntries(
     Object.keys(texts).map(kind => [
       kind,
@@ -121,16 +120,17 @@ export function createUserMailer({
     ),
   )
 
-  /** Sends a mail unless its kind is turned off, or its address has had too many of it. Returns whether it does. */
+  /** Sends a mail unless its kind is turned off or limited. Returns whether it is sent. */
   const sendLimited = async (kind: keyof Messages, to: Recipient, compose: () => Mail | Promise<Mail>) => {
     if (off.has(kind)) return false
     try {
-      // Addresses that merely look alike are different people's: one must not use up what another is told.
+      // By the exact key of the address: similar addresses belong to different users, who must not use up each
+      // other's limit.
       await limits[kind].count(emailKey(to.email))
     } catch (error) {
       if (!(error instanceof LimitExceeded)) throw error
       onOutcome('dropped')
-      log.warn({ kind }, 'a mail was not sent: its address has had too many of the kind within the hour')
+      log.warn({ kind }, 'a mail was not sent: its address has reached the hourly limit of the kind')
       return false
     }
     send(await compose())
@@ -141,14 +141,14 @@ export function createUserMailer({
     await sendLimited(...mail)
   }
 
-  /** The link that shows that an address is its user's. */
+  /** The signed link that verifies an address. */
   const verificationLink = ({ id, email }: { id: number; email: string }) => {
     const url = `${config.appUrl.origin}${config.authPath}/email/verify/${id}/${emailHash(email)}`
     return signLink(url, clock() + VERIFICATION_MS, keys.signing()[0])
   }
 
   return {
-    mayReceive: async (kind, email) => !(await limits[kind].isUsedUp(emailKey(email))),
+    mayReceive: async (kind, email) => !(await limits[kind].isExhausted(emailKey(email))),
     sendPasswordReset: (to, url) => sendOrDrop('passwordReset', to, () => texts.passwordReset(to, url)),
     sendRegistration: (to, url) => sendOrDrop('registration', to, () => texts.registration(to, url)),
     sendAddressInUse: to =>
@@ -159,21 +159,21 @@ export function createUserMailer({
       sendOrDrop('verification', user, () => texts.verification(user, verificationLink(user))),
     sendNewEmail: user => sendOrDrop('newEmail', user, () => texts.newEmail(user, verificationLink(user))),
     sendEmailReverted: (to, url) => sendOrDrop('emailReverted', to, () => texts.emailReverted(to, url)),
-    // It is the only way back, and each takes a link that was opened and a password: no limit may keep it.
+    // Not limited: it is the only way to revert the change, and each one needed an opened link and a password.
     sendEmailReplaced: async (to, url, happening) => send(texts.emailReplaced(to, url, happening)),
     sendAccountSecured: (to, url) => sendOrDrop('accountSecured', to, () => texts.accountSecured(to, url)),
     close,
   }
 }
 
-/** How mails go on their way as configured: by MAIL_URL, or else to the log. */
+/** Delivery by MAIL_URL, or to the log without it. */
 function configuredDelivery(
   { mailUrl, mailFrom, appEnv }: Pick<Config, 'mailUrl' | 'mailFrom' | 'appEnv'>,
   log: Log,
 ): Deliver {
   if (mailUrl !== null && mailFrom !== null) return smtpDelivery(mailUrl, mailFrom)
   return async ({ to, subject, text }) => {
-    // A link that opens an account has no place in a log that others read.
+    // A link that gives access to an account must not be in a log that others can read.
     if (appEnv === 'production') log.warn({ subject }, 'a mail was not sent: MAIL_URL is not set')
     else log.info({ to: to.address, subject, text }, 'mail')
   }

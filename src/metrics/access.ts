@@ -1,10 +1,11 @@
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { includesAddress } from '#src/auth/address-list.ts'
-import { equalSecrets, sha256 } from '#src/auth/secret.ts'
+import { constantTimeEqual, sha256 } from '#src/auth/secret.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Gate } from '#src/http/gate.ts'
 import { pathOf } from '#src/http/request.ts'
-import { securityHeaders } from '#src/http/security-headers.ts'
+import { buildSecurityHeaders } from '#src/http/security-headers.ts'
 import { HttpError, routeNotFound, tooManyRequests, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -51,7 +52,7 @@ function requireToken({ metricsToken }: Config, { headers }: IncomingMessage) {
   if (metricsToken === null) return
   const [, token] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? []
   // Digests have one length, whatever was sent.
-  if (token === undefined || !equalSecrets(sha256(token), sha256(metricsToken))) throw unauthenticated()
+  if (token === undefined || !constantTimeEqual(sha256(token), sha256(metricsToken))) throw unauthenticated()
 }
 
 /** What the listener of METRICS_PORT needs. */
@@ -59,7 +60,7 @@ interface MetricsListener {
   config: Config
   gate: Gate
   /** Milliseconds since the epoch. */
-  clock: () => number
+  clock: () => EpochMillis
   /** The metrics in the text format of Prometheus, and its content type. */
   show(): Promise<{ type: string; text: string }>
 }
@@ -82,14 +83,14 @@ export function metricsServer({ config, gate, clock, show }: MetricsListener): S
   return createServer({ requestTimeout: 10_000 }, (request, response) => {
     answer(request).then(
       ({ type, text }) => {
-        response.writeHead(200, { ...securityHeaders(config), 'content-type': type }).end(text)
+        response.writeHead(200, { ...buildSecurityHeaders(config), 'content-type': type }).end(text)
       },
       error => {
         const { statusCode, headers, body } =
           error instanceof HttpError ? error : new HttpError(500, MESSAGES.serverError)
         response
           .writeHead(statusCode, {
-            ...securityHeaders(config),
+            ...buildSecurityHeaders(config),
             'content-type': 'application/json; charset=utf-8',
             connection: 'close',
             ...headers,

@@ -1,36 +1,36 @@
 import type { ComponentChildren } from 'preact'
 import { isYes } from '#src/input/account.ts'
-import type { Faults } from './elements.tsx'
+import type { FieldErrors } from './elements.tsx'
 import type { Section } from './layout.tsx'
 
-/** What is asked before something is done that cannot be undone. */
+/** The content of a confirmation page. */
 export interface Confirmation {
   title: string
   active: Section
-  /** What happens, and to whom. */
+  /** Describes the action and its target. Part of the digest that is confirmed. */
   content: ComponentChildren
-  /** What else there is to know, and may change while it is read. */
+  /** Further information, not part of the digest: it may change while the user reads it. */
   aside?: ComponentChildren
-  /** What is to be entered beside the answer, with what was wrong with it. */
-  fields?: (faults: Faults) => ComponentChildren
-  /** What the button says that has it done. */
+  /** Renders additional fields of the form, with their errors. */
+  fields?: (errors: FieldErrors) => ComponentChildren
+  /** The label of the confirming button. */
   button: string
-  /** The page that leaves everything as it is. */
+  /** The page to return to without the action. */
   back: string
 }
 
 /**
- * What a form comes to before it is confirmed: a question, or the page that shows that nothing would change; null for
- * what needs no question.
+ * The result of an unconfirmed form: a confirmation page, or a redirect if nothing would change; null if no confirmation
+ * is needed.
  */
 export type Confirmable = Confirmation | { unchanged: string } | null
 
-/** Whether a form says that its user was asked. */
+/** Whether a form is confirmed. */
 export const isConfirmed = (body: unknown): boolean =>
   isYes((body as { confirmed?: unknown } | null | undefined)?.confirmed)
 
-/** What belongs to one sending of a form, and what no page may carry: passwords, and codes of second factors. */
-const LEFT_OUT = new Set([
+/** Fields that are not repeated: those of a single submission, and secrets, which no page may contain. */
+const EXCLUDED_FIELDS = new Set([
   '_token',
   '_once',
   '_seen',
@@ -42,10 +42,10 @@ const LEFT_OUT = new Set([
   'recovery_code',
 ])
 
-/** The fields of a form as names and values of hidden inputs, without its secrets. */
+/** Returns the fields of a form as names and values of hidden inputs, without secrets. */
 export const fieldsOf = (body: unknown): [name: string, value: string][] =>
   Object.entries((body ?? {}) as Record<string, unknown>)
-    .filter(([name]) => !LEFT_OUT.has(name))
+    .filter(([name]) => !EXCLUDED_FIELDS.has(name))
     .flatMap(([name, value]) => inputs(name, value))
 
 function inputs(name: string, value: unknown): [string, string][] {

@@ -4,62 +4,63 @@ import { render } from 'preact-render-to-string'
 import { pathOf } from '#src/http/request.ts'
 import type { Step, Verdict } from '#src/http/step.ts'
 import { type Confirmable, type Confirmation, fieldsOf, isConfirmed } from './confirmation-form.ts'
-import type { Faults } from './elements.tsx'
+import type { FieldErrors } from './elements.tsx'
 import { ConfirmationPage } from './pages/confirmation.tsx'
 
-/** Says what is asked about a form of the panel; throws for what is wrong with the form. */
-export type Asks = (request: FastifyRequest) => Promise<Confirmable>
+/** Builds the confirmation of a form. Throws for invalid forms. */
+export type ConfirmationBuilder = (request: FastifyRequest) => Promise<Confirmable>
 
-const CHANGED = 'Something has changed since you were asked. This is what would happen now.'
+const CHANGED = 'The data has changed in the meantime. Please check again what will happen.'
 
-/** Asks a question about the form of a request; once more, with what was wrong with the answer. */
-export const ask = (
+/** Sends the confirmation page for the form of a request; again with the errors of its own fields. */
+export const sendConfirmation = (
   reply: FastifyReply,
-  question: Confirmation,
-  { problem, faults = {} }: { problem?: string; faults?: Faults } = {},
+  confirmation: Confirmation,
+  { problem, errors = {} }: { problem?: string; errors?: FieldErrors } = {},
 ) =>
-  reply.page(
-    { title: question.title, active: question.active, problem },
+  reply.sendPage(
+    { title: confirmation.title, active: confirmation.active, problem },
     <ConfirmationPage
-      question={question}
+      confirmation={confirmation}
       action={pathOf(reply.request.url)}
       fields={fieldsOf(reply.request.body)}
-      seen={digestOf(question)}
-      faults={faults}
+      seen={digestOf(confirmation)}
+      errors={errors}
     />,
   )
 
 /**
- * Asks before a route does what cannot be undone: the first form leads to a page that says what would happen, and the
- * form of that page has it happen. What has changed meanwhile is asked about again.
+ * Asks for confirmation before actions that cannot be undone. The first submission shows a page that describes the action;
+ * the form of that page submits the same fields again with `confirmed`. If the description has changed in the meantime,
+ * the page is shown again.
  */
 export const confirmationStep: Step = {
-  appliesTo: route => route?.config.asks !== undefined,
+  appliesTo: route => route?.config.confirmation !== undefined,
   run(request, reply) {
-    const { asks } = request.routeConfig
+    const { confirmation } = request.routeConfig
     const { _seen: seen } = (request.body ?? {}) as { _seen?: unknown }
-    const isAnswered = isConfirmed(request.body)
-    // A program that confirms has seen no question.
-    if (asks === undefined || (isAnswered && typeof seen !== 'string')) return
-    return judge(request, reply, asks, isAnswered ? (seen as string) : null)
+    const confirmed = isConfirmed(request.body)
+    // A program may confirm without having seen the page: it has no digest to compare.
+    if (confirmation === undefined || (confirmed && typeof seen !== 'string')) return
+    return requireConfirmation(request, reply, confirmation, confirmed ? (seen as string) : null)
   },
 }
 
-/** @param seen the digest of the question that was answered; null when none was */
-async function judge(
+/** @param seen the digest of the confirmed page; null without confirmation */
+async function requireConfirmation(
   request: FastifyRequest,
   reply: FastifyReply,
-  asks: Asks,
+  buildConfirmation: ConfirmationBuilder,
   seen: string | null,
 ): Promise<Verdict> {
-  const asked = await asks(request)
-  if (asked === null) return undefined
-  if ('unchanged' in asked) reply.redirect(`${asked.unchanged}?done=unchanged`, 303)
-  else if (seen === digestOf(asked)) return undefined
-  else await ask(reply, asked, seen === null ? {} : { problem: CHANGED })
-  return 'answered'
+  const confirmable = await buildConfirmation(request)
+  if (confirmable === null) return undefined
+  if ('unchanged' in confirmable) reply.redirect(`${confirmable.unchanged}?done=unchanged`, 303)
+  else if (seen === digestOf(confirmable)) return undefined
+  else await sendConfirmation(reply, confirmable, seen === null ? {} : { problem: CHANGED })
+  return 'responded'
 }
 
-/** What tells one question from another. */
+/** Returns the digest of what a confirmation page describes. */
 const digestOf = ({ title, content }: Confirmation): string =>
   hash('sha256', render(<div>{[title, content]}</div>))

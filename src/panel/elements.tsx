@@ -2,33 +2,33 @@ import { type ComponentChildren, createContext } from 'preact'
 import { useContext } from 'preact/hooks'
 import { millisToIso, timestampToMillis } from '#src/auth/time.ts'
 
-/** What is wrong with a form, by the names of its fields. */
-export type Faults = Readonly<Record<string, readonly string[]>>
+/** The validation errors of a form, by field name. */
+export type FieldErrors = Readonly<Record<string, readonly string[]>>
 
-/** What was entered, to be shown again. */
-export type Entered = Readonly<Record<string, unknown>>
+/** The submitted values of a form. */
+export type FormValues = Readonly<Record<string, unknown>>
 
-/** A form that came back: what is wrong with it, and what was entered. */
-export interface Returned {
-  faults: Faults
-  entered: Entered
+/** The state of a form that is shown again after validation errors. */
+export interface FormState {
+  errors: FieldErrors
+  values: FormValues
 }
 
-/** A form that nobody has filled in yet. */
-export const BLANK: Returned = { faults: {}, entered: {} }
+/** The state of a form that was not submitted yet. */
+export const EMPTY_FORM: FormState = { errors: {}, values: {} }
 
-/** Which boxes of a name are ticked: as the form came back, or as things are. */
-export const tickedOf = (
-  { entered }: Returned,
+/** Returns the checked values of a group of checkboxes: those submitted, or else the current ones. */
+export const checkedValues = (
+  { values }: FormState,
   name: string,
   present: readonly string[],
 ): readonly unknown[] => {
-  if (Object.keys(entered).length === 0) return present
-  const ticked = entered[name]
+  if (Object.keys(values).length === 0) return present
+  const ticked = values[name]
   return Array.isArray(ticked) ? ticked : []
 }
 
-/** What every form of a page carries: the session's CSRF token, and what makes it the form of that page alone. */
+/** The hidden fields of every form: the session's CSRF token, and the idempotency key of the page. */
 export const FormFields = createContext<{ _token: string; _once: string | null }>({ _token: '', _once: null })
 
 interface FormProps {
@@ -37,7 +37,7 @@ interface FormProps {
   class?: string
 }
 
-/** A form that changes something, once, with the session's CSRF token. */
+/** A POST form with the hidden fields. */
 export function Form({ action, children, class: className }: FormProps) {
   const { _token, _once } = useContext(FormFields)
   return (
@@ -52,22 +52,22 @@ export function Form({ action, children, class: className }: FormProps) {
 interface ActionProps {
   action: string
   label: string
-  /** What it is done to, for who hears the button without seeing the row. */
+  /** The target of the action, for screen readers. */
   about?: string
   values?: Readonly<Record<string, string>>
-  isGrave?: boolean
+  isDangerous?: boolean
 }
 
 /** A form of one button. */
-export function Action({ action, label, about, values = {}, isGrave = false }: ActionProps) {
+export function Action({ action, label, about, values = {}, isDangerous = false }: ActionProps) {
   return (
     <Form action={action} class="action">
       {Object.entries(values).map(([name, value]) => (
         <input type="hidden" name={name} value={value} key={name} />
       ))}
-      <button type="submit" class={isGrave ? 'grave' : 'quiet'}>
+      <button type="submit" class={isDangerous ? 'danger' : 'quiet'}>
         {label}
-        {about !== undefined && <span class="unseen"> {about}</span>}
+        {about !== undefined && <span class="visually-hidden"> {about}</span>}
       </button>
     </Form>
   )
@@ -76,24 +76,24 @@ export function Action({ action, label, about, values = {}, isGrave = false }: A
 interface FieldProps {
   name: string
   label: string
-  returned?: Returned
+  formState?: FormState
   type?: 'text' | 'email' | 'password' | 'date' | 'search' | 'number'
   value?: string
   hint?: string
   autocomplete?: string
   isRequired?: boolean
   isFocused?: boolean
-  /** Told apart from fields of the same name in other forms of the page. */
+  /** Must be set if another form of the page has a field of the same name. */
   id?: string
   lines?: number
   inputmode?: 'numeric'
 }
 
-/** A labelled field, with what is wrong with it. */
+/** A labelled field with hint and errors. */
 export function Field({
   name,
   label,
-  returned = BLANK,
+  formState = EMPTY_FORM,
   type = 'text',
   value,
   hint,
@@ -104,24 +104,24 @@ export function Field({
   lines,
   inputmode,
 }: FieldProps) {
-  const faults = returned.faults[name] ?? []
-  const entered = returned.entered[name]
-  const shown = type === 'password' ? '' : typeof entered === 'string' ? entered : (value ?? '')
-  const notes = [hint !== undefined && `${id}-hint`, faults.length > 0 && `${id}-fault`].filter(Boolean)
+  const errors = formState.errors[name] ?? []
+  const values = formState.values[name]
+  const shown = type === 'password' ? '' : typeof values === 'string' ? values : (value ?? '')
+  const notes = [hint !== undefined && `${id}-hint`, errors.length > 0 && `${id}-error`].filter(Boolean)
   const common = {
     id,
     name,
     required: isRequired,
     autofocus: isFocused,
     autocomplete: autocomplete ?? 'off',
-    'aria-invalid': faults.length > 0 ? ('true' as const) : undefined,
+    'aria-invalid': errors.length > 0 ? ('true' as const) : undefined,
     'aria-describedby': notes.length > 0 ? notes.join(' ') : undefined,
   }
   return (
     <div class="field">
       <label for={id}>{label}</label>
       {lines === undefined ? (
-        // The types know each kind of field by itself, and not one of several.
+        // The JSX types do not accept a union of input types.
         <input {...common} type={type as 'text'} value={shown} inputmode={inputmode} />
       ) : (
         <textarea {...common} rows={lines}>
@@ -133,27 +133,33 @@ export function Field({
           {hint}
         </p>
       )}
-      <FaultsOf id={id} faults={faults} />
+      <FieldErrorText id={id} errors={errors} />
     </div>
   )
 }
 
-/** What is wrong with a field. */
-export function FaultsOf({ id, faults }: { id: string; faults: readonly string[] }) {
-  return faults.length === 0 ? null : (
-    <p class="fault" id={`${id}-fault`}>
-      {faults.join(' ')}
+/** The errors of a field. */
+export function FieldErrorText({ id, errors }: { id: string; errors: readonly string[] }) {
+  return errors.length === 0 ? null : (
+    <p class="error" id={`${id}-error`}>
+      {errors.join(' ')}
     </p>
   )
 }
 
-/** A text that is to be copied; `id` is that of its element, `about` says what it is. */
+/** A secret with a copy button. `id` is its element's, `about` describes it for screen readers. */
 export function Secret({ id, text, about }: { id: string; text: string; about: string }) {
   return (
     <>
       <div class="secret">
         <code id={id}>{text}</code>
-        <button type="button" aria-label={`Copy ${about}`} data-copies={id} data-says={`${id}-copied`} hidden>
+        <button
+          type="button"
+          aria-label={`Copy ${about}`}
+          data-copy-source={id}
+          data-copy-status={`${id}-copied`}
+          hidden
+        >
           Copy
         </button>
       </div>
@@ -162,51 +168,51 @@ export function Secret({ id, text, about }: { id: string; text: string; about: s
   )
 }
 
-/** Asks for the password, for what a confirmed one is needed for. */
-export function OwnPassword({ returned, id }: { returned?: Returned; id?: string }) {
+/** The field for the current password, for forms that need password confirmation. */
+export function CurrentPasswordField({ formState, id }: { formState?: FormState; id?: string }) {
   return (
     <Field
       name="current_password"
       id={id}
-      label="Your password"
+      label="Your current password"
       type="password"
       autocomplete="current-password"
-      hint="Asked for again three hours later."
+      hint="You will be asked again after three hours."
       isRequired
-      returned={returned}
+      formState={formState}
     />
   )
 }
 
-/** The fields for another password, and what becomes of the tokens. */
+/** The fields for a new password, and the choice to revoke tokens. */
 export function NewPasswordFields({
-  returned,
+  formState,
   revokesTokens = false,
 }: {
-  returned: Returned
-  /** Whether tokens are revoked unless that is unticked. */
+  formState: FormState
+  /** Whether the checkbox is checked by default. */
   revokesTokens?: boolean
 }) {
-  const isBlank = Object.keys(returned.entered).length === 0
+  const isBlank = Object.keys(formState.values).length === 0
 
   return (
     <>
       <Field
         name="password"
-        label="The new password"
+        label="New password"
         type="password"
         autocomplete="new-password"
-        hint="At least 8 characters, with upper and lower case, a number and a symbol."
+        hint="At least 8 characters, with upper and lower case letters, a number and a symbol."
         isRequired
-        returned={returned}
+        formState={formState}
       />
       <Field
         name="password_confirmation"
-        label="The new password again"
+        label="Repeat the new password"
         type="password"
         autocomplete="new-password"
         isRequired
-        returned={returned}
+        formState={formState}
       />
       <p class="field">
         <label>
@@ -214,24 +220,24 @@ export function NewPasswordFields({
             type="checkbox"
             name="revoke_tokens"
             value="1"
-            checked={isBlank ? revokesTokens : returned.entered.revoke_tokens != null}
+            checked={isBlank ? revokesTokens : formState.values.revoke_tokens != null}
           />
-          Revoke all my tokens as well
+          Also revoke all my tokens
         </label>
       </p>
     </>
   )
 }
 
-/** A moment in UTC, to the minute; `never` for none. */
-export function Moment({ at }: { at: string | number | null }) {
+/** A time in UTC, to the minute; `never` for null. */
+export function Timestamp({ at }: { at: string | number | null }) {
   const millis = typeof at === 'string' ? timestampToMillis(at) : (at ?? Number.NaN)
   if (!Number.isFinite(millis)) return <span class="hint">never</span>
   const text = millisToIso(millis)
   return <time dateTime={text}>{`${text.slice(0, 10)} ${text.slice(11, 16)} UTC`}</time>
 }
 
-/** The program that somebody used, as it calls itself. */
-export function Agent({ text }: { text: string | null }) {
+/** The user agent of a request. */
+export function UserAgent({ text }: { text: string | null }) {
   return <span class="agent">{text ?? 'unknown program'}</span>
 }

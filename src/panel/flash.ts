@@ -1,32 +1,31 @@
-/** What a page says of what was just done, by the name that its address carries. */
+/** The flash messages, by the value of the parameter `done` in the URL. */
 export const FLASH_MESSAGES = {
-  'token-renamed': 'The token has its new name.',
-  'token-revoked': 'The token is revoked: from now on it opens nothing.',
-  'tokens-revoked': 'All tokens are revoked.',
-  'device-ended': 'The browser is logged out.',
-  'devices-ended': 'All other browsers are logged out.',
-  'password-changed': 'You have a new password. All other browsers have to log in again.',
-  'password-confirmed': 'The password is confirmed.',
-  'factor-begun': 'The second factor is made. It counts once a code has confirmed it.',
-  'factor-confirmed':
-    'Every login asks for the second factor from now on. All other browsers are logged out.',
-  'factor-disabled': 'You have no second factor: your password alone is enough to log in.',
-  'user-verified': 'The e-mail address counts as verified.',
-  'user-roles': 'The roles are as you ticked them.',
-  'user-banned': 'The ban counts from now on. A mail tells the user.',
-  'user-lifted': 'The ban is lifted.',
-  'user-revoked': 'All tokens and sessions of the user are over.',
-  'user-notified': 'The notification is there.',
-  'role-changed': 'The role allows what you ticked.',
+  'token-renamed': 'The token was renamed.',
+  'token-revoked': 'The token was revoked.',
+  'tokens-revoked': 'All tokens were revoked.',
+  'device-ended': 'The browser was logged out.',
+  'devices-ended': 'All other browsers were logged out.',
+  'password-changed': 'Your password was changed. All other browsers must log in again.',
+  'password-confirmed': 'Your password was confirmed.',
+  'factor-begun': 'The second factor was created. Confirm it with a code to activate it.',
+  'factor-confirmed': 'The second factor is active. All other browsers were logged out.',
+  'factor-disabled': 'The second factor was removed. You log in with your password only.',
+  'user-verified': 'The e-mail address was marked as verified.',
+  'user-roles': 'The roles were changed.',
+  'user-banned': 'The user was banned and notified by mail.',
+  'user-lifted': 'The ban was lifted.',
+  'user-revoked': 'All tokens and sessions of the user were revoked.',
+  'user-notified': 'The notification was sent.',
+  'role-changed': 'The permissions of the role were changed.',
   'logged-out': 'You are logged out.',
   'reset-asked':
-    'If there is an account with that address, a mail with a link to a new password is on its way. The link works for an hour.',
-  'password-reset': 'You have a new password. Log in with it.',
-  unchanged: 'Nothing would change: it is that way already.',
-  'sent-before': 'This form was sent before. What it asked for was done then, and not once more now.',
+    'If there is an account with this address, we have sent a mail with a link to set a new password. The link is valid for one hour.',
+  'password-reset': 'Your password was changed. You can log in with it now.',
+  unchanged: 'Nothing has changed.',
+  'sent-before': 'This form was already submitted. Its action was not repeated.',
   'issued-before':
-    'This form was sent before, and the token was issued then, once. If you do not have its secret, replace the token or revoke it.',
+    'This form was already submitted, and its token was created once. If you do not have the secret, replace or revoke the token.',
 } as const
 
-/** Something that was done. */
+/** The name of a flash message. */
 export type FlashMessage = keyof typeof FLASH_MESSAGES

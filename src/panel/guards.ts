@@ -6,38 +6,38 @@ import { forbidden } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import { PAGE_HEADERS } from './page-headers.ts'
 
-const ASK_AGAIN = '<!doctype html><title>One moment</title><meta http-equiv="refresh" content="0">'
+const REFRESH_PAGE = '<!doctype html><title>One moment</title><meta http-equiv="refresh" content="0">'
 
 const mayBePanel = (route: RouteTraits | null) => route === null || route.config.isPanel === true
 
 /**
- * Has the browser ask once more for a page whose cookies it kept to itself, since the way here began on another site
- * (SESSION_SAME_SITE=strict): the page is its own origin then, and the cookies come along.
+ * Reloads a page that was opened from another site. With SESSION_SAME_SITE=strict the browser withholds cookies from
+ * such requests; it sends them with the reload, which is a same-site request.
  */
 export const withheldCookieStep = (sessions: Sessions): Step => ({
   appliesTo: mayBePanel,
   run(request, reply) {
-    if (!request.isPanel || !isSafe(request.method) || !sessions.isWithheld(request)) return
-    reply.headers(PAGE_HEADERS).send(ASK_AGAIN)
-    return 'answered'
+    if (!request.isPanel || !isSafe(request.method) || !sessions.isCookieWithheld(request)) return
+    reply.headers(PAGE_HEADERS).send(REFRESH_PAGE)
+    return 'responded'
   },
 })
 
 /**
- * Refuses forms of the panel that come from a page of another origin, first parties included (403). A page of ours
- * elsewhere may use the API in its user's name, and that is all: what runs there gets no hold of those who run the place.
+ * Refuses forms from other origins, first parties included (403). A first party may use the API for its user, but must
+ * not act in the panel: a vulnerability of its pages must not give control over staff accounts.
  *
  * @param ownHost the host of APP_URL
  */
-export const ownPageStep = (ownHost: string): Step => ({
+export const sameOriginStep = (ownHost: string): Step => ({
   appliesTo: route => route?.config.isPanel === true && route.isUnsafe,
   run(request) {
-    if (!isSafe(request.method) && !isOwnPage(request, ownHost)) throw forbidden(MESSAGES.originMismatch)
+    if (!isSafe(request.method) && !isSameOrigin(request, ownHost)) throw forbidden(MESSAGES.originMismatch)
   },
 })
 
-/** Whether a change was asked for by a page of this very origin, as far as the browser tells. */
-function isOwnPage({ headers, host }: FastifyRequest, ownHost: string): boolean {
+/** Whether a request is from the panel's own origin, by `Sec-Fetch-Site`, or else by `Origin`. */
+function isSameOrigin({ headers, host }: FastifyRequest, ownHost: string): boolean {
   const site = headers['sec-fetch-site']
   if (site !== undefined) return site === 'same-origin' || site === 'none'
   const { origin } = headers
@@ -46,7 +46,7 @@ function isOwnPage({ headers, host }: FastifyRequest, ownHost: string): boolean 
   return from === host || from === ownHost
 }
 
-/** Keeps the panel's answers from pages of other origins, first parties included. */
+/** Removes CORS headers from the panel's responses: no other origin may read them, first parties included. */
 export const noCorsStep: Step = {
   appliesTo: mayBePanel,
   run(request, reply) {

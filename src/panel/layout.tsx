@@ -12,10 +12,10 @@ import {
   USERS_PATH,
 } from './paths.ts'
 
-/** A part of the panel. */
+/** A section of the panel, as the navigation shows it. */
 export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Second factor' | 'Users' | 'Roles'
 
-const ADDRESSES: Record<Section, string> = {
+const SECTION_PATHS: Record<Section, string> = {
   Tokens: TOKENS_PATH,
   Devices: DEVICES_PATH,
   Activity: ACTIVITY_PATH,
@@ -25,31 +25,31 @@ const ADDRESSES: Record<Section, string> = {
   Roles: ROLES_PATH,
 }
 
-/** Who looks at a page. */
+/** The viewer of a page. */
 export interface Viewer {
-  /** Null while nobody is logged in. */
+  /** Null for guests. */
   name: string | null
   csrfToken: string
-  /** What the forms of this page are told apart by from those of other pages; null while nobody is logged in. */
+  /** The idempotency key of the page's forms; null for guests. */
   once: string | null
   sections: readonly Section[]
 }
 
 export interface PageProps {
-  /** What the place calls itself. */
-  place: string
+  /** The name of the site. */
+  siteName: string
   viewer: Viewer
   title: string
   active?: Section
-  /** Says what was done. */
-  said?: string | null
-  /** Says why something was not done. */
+  /** Reports a successful action. */
+  flash?: string | null
+  /** Reports an error. */
   problem?: string | null
   children: ComponentChildren
 }
 
 /** A whole page. */
-export function Page({ place, viewer, title, active, said, problem, children }: PageProps) {
+export function Page({ siteName, viewer, title, active, flash, problem, children }: PageProps) {
   return (
     <FormFields.Provider value={{ _token: viewer.csrfToken, _once: viewer.once }}>
       <html lang="en">
@@ -58,20 +58,20 @@ export function Page({ place, viewer, title, active, said, problem, children }: 
           <meta name="viewport" content="width=device-width, initial-scale=1" />
           <meta name="robots" content="noindex" />
           <meta name="color-scheme" content="light dark" />
-          <title>{`${title} · ${place}`}</title>
+          <title>{`${title} · ${siteName}`}</title>
           <link rel="stylesheet" href={STYLESHEET.url} />
           <script src={SCRIPT.url} type="module" />
         </head>
         <body>
           <a class="skip" href="#content">
-            Skip to the content
+            Skip to content
           </a>
           <header>
-            <a class="place" href={TOKENS_PATH}>
-              {place}
+            <a class="site" href={TOKENS_PATH}>
+              {siteName}
             </a>
             {viewer.name !== null && (
-              <div class="whose">
+              <div class="viewer">
                 <span>{viewer.name}</span>
                 <Action action={LOGOUT_PATH} label="Log out" />
               </div>
@@ -82,7 +82,7 @@ export function Page({ place, viewer, title, active, said, problem, children }: 
               <ul>
                 {viewer.sections.map(section => (
                   <li key={section}>
-                    <a href={ADDRESSES[section]} aria-current={section === active ? 'page' : undefined}>
+                    <a href={SECTION_PATHS[section]} aria-current={section === active ? 'page' : undefined}>
                       {section}
                     </a>
                   </li>
@@ -92,9 +92,9 @@ export function Page({ place, viewer, title, active, said, problem, children }: 
           )}
           <main id="content" tabIndex={-1}>
             <h1>{title}</h1>
-            {said != null && (
-              <p class="said" role="status">
-                {said}
+            {flash != null && (
+              <p class="flash" role="status">
+                {flash}
               </p>
             )}
             {problem != null && (

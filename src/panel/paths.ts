@@ -1,6 +1,6 @@
 import { PANEL_PATH } from '#src/config/paths.ts'
 
-/** The list of the user's tokens, with which the panel begins. */
+/** The list of the user's tokens, which is the start page. */
 export const TOKENS_PATH = PANEL_PATH
 export const DEVICES_PATH = `${PANEL_PATH}/devices`
 export const ACTIVITY_PATH = `${PANEL_PATH}/activity`
@@ -12,14 +12,14 @@ export const ROLES_PATH = `${PANEL_PATH}/roles`
 
 export const LOGIN_PATH = `${PANEL_PATH}/login`
 export const LOGOUT_PATH = `${PANEL_PATH}/logout`
-/** Where a login is answered that waits for a second factor. */
+/** The page that asks for the second factor during login. */
 export const CHALLENGE_PATH = `${PANEL_PATH}/two-factor`
 export const FORGOT_PASSWORD_PATH = `${PANEL_PATH}/forgot-password`
 export const RESET_PASSWORD_PATH = `${PANEL_PATH}/reset-password`
 export const NOT_ME_PATH = `${PANEL_PATH}/not-me`
 export const REVERT_EMAIL_PATH = `${PANEL_PATH}/revert-email`
 
-/** Where the form of a new token is sent. */
+/** The action of the form for a new token. */
 export const NEW_TOKEN_PATH = `${PANEL_PATH}/tokens`
 export const REVOKE_ALL_TOKENS_PATH = `${PANEL_PATH}/tokens/revoke-all`
 export const END_OTHER_DEVICES_PATH = `${DEVICES_PATH}/end-others`
@@ -27,7 +27,7 @@ export const END_OTHER_DEVICES_PATH = `${DEVICES_PATH}/end-others`
 /** The page of one of the user's tokens. */
 export const tokenPath = (id: number): string => `${PANEL_PATH}/tokens/${id}`
 
-/** Where the form that logs a browser out is sent. */
+/** The action of the form that logs a browser out. */
 export const endDevicePath = (id: string): string => `${DEVICES_PATH}/${id}/end`
 
 /** The page of a user, for staff. */
@@ -40,11 +40,11 @@ export const rolePath = (id: number): string => `${ROLES_PATH}/${id}`
 export const usersPath = ({ text, page }: { text: string; page: number }): string =>
   `${USERS_PATH}?${new URLSearchParams({ q: text, page: String(page) })}`
 
-/** The page of the user's activity that begins behind an event. */
+/** The page of the user's activity with the events before a given one. */
 export const olderActivityPath = (eventId: number): string => `${ACTIVITY_PATH}?before=${eventId}`
 
 const PANEL_PATTERN = new RegExp(`^${PANEL_PATH}(/[\\w-]+)*$`)
 
-/** Where somebody may be led after logging in: pages of the panel, by the plainest of paths. */
+/** Whether a path is a page of the panel. Prevents open redirects after login, so only simple paths are accepted. */
 export const isPanelPath = (path: unknown): path is string =>
   typeof path === 'string' && PANEL_PATTERN.test(path)

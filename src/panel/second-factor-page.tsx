@@ -1,32 +1,32 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { owesSecondFactor, totpQrCode } from '#src/auth/second-factor.ts'
+import { lacksRequiredSecondFactor, totpQrCode } from '#src/auth/second-factor.ts'
 import { proofOf } from '#src/input/second-factor.ts'
 import { OptionalPassword } from '#src/input/values.ts'
-import { SETTING_UP } from './access.ts'
+import { SECOND_FACTOR_SETUP } from './access.ts'
 import { type Confirmable, isConfirmed } from './confirmation-form.ts'
-import { BLANK, type Returned } from './elements.tsx'
+import { EMPTY_FORM, type FormState } from './elements.tsx'
 import {
   ConfirmedFactor,
   NoFactor,
-  PasswordFirst,
+  PasswordRequired,
   type PendingFactor,
-  Required,
+  SecondFactorRequiredNotice,
   UnconfirmedFactor,
 } from './pages/second-factor.tsx'
 import { rerenderForm } from './rerender-form.ts'
 
-/** Who may change the second factor, or see its codes. */
-export const CHANGING = { ...SETTING_UP, password: 'confirmed or entered' } as const
+/** The access of routes that change the second factor or show its codes. */
+export const SECOND_FACTOR_CHANGE = { ...SECOND_FACTOR_SETUP, password: 'confirmed or entered' } as const
 
-/** The password, which a form brings along if it was not confirmed lately. */
+/** The schema of the password field, for forms with `password: 'confirmed or entered'`. */
 export const CurrentPassword = { current_password: OptionalPassword }
 
-/** The proof of a form that needs none. */
+/** The proof of forms without proof fields. */
 export const NO_PROOF = proofOf({})
 
 type Services = Pick<FastifyInstance, 'config' | 'secondFactor'>
 
-/** What an app needs of a second factor that is not confirmed; null if it cannot be read. */
+/** Returns secret, QR code and recovery codes of an unconfirmed second factor; null if they cannot be decrypted. */
 async function pendingOf(
   request: FastifyRequest,
   { config, secondFactor }: Services,
@@ -37,44 +37,49 @@ async function pendingOf(
   return { secret, qrCode, recoveryCodes: await secondFactor.recoveryCodes(request, NO_PROOF) }
 }
 
-async function contentOf(request: FastifyRequest, services: Services, returned: Returned) {
+async function contentOf(request: FastifyRequest, services: Services, formState: FormState) {
   const state = await services.secondFactor.state(request)
   const owesPassword = request.owesPassword()
-  if (state.status === 'none') return <NoFactor returned={returned} owesPassword={owesPassword} />
-  if (owesPassword) return <PasswordFirst returned={returned} />
-  if (state.status === 'confirmed') return <ConfirmedFactor {...state} returned={returned} />
-  return <UnconfirmedFactor pending={await pendingOf(request, services)} returned={returned} />
+  if (state.status === 'none') return <NoFactor formState={formState} owesPassword={owesPassword} />
+  if (owesPassword) return <PasswordRequired formState={formState} />
+  if (state.status === 'confirmed') return <ConfirmedFactor {...state} formState={formState} />
+  return <UnconfirmedFactor pending={await pendingOf(request, services)} formState={formState} />
 }
 
-/** Makes the function that shows the user's second factor, with the forms that change it. */
-export const showingFactor =
+/** Returns the function that renders the second factor page, with the forms that change it. */
+export const secondFactorPage =
   (services: Services) =>
   async (
     request: FastifyRequest,
     reply: FastifyReply,
-    returned: Returned & { problem?: string } = BLANK,
+    formState: FormState & { problem?: string } = EMPTY_FORM,
   ): Promise<FastifyReply> => {
-    const content = await contentOf(request, services, returned)
-    return reply.page(
-      { title: 'Second factor', active: 'Second factor', problem: returned.problem },
+    const content = await contentOf(request, services, formState)
+    return reply.sendPage(
+      { title: 'Second factor', active: 'Second factor', problem: formState.problem },
       <>
-        {owesSecondFactor(request.caller(), services.config.requireSecondFactor) && <Required />}
+        {lacksRequiredSecondFactor(request.caller(), services.config.requireSecondFactor) && (
+          <SecondFactorRequiredNotice />
+        )}
         {content}
       </>,
     )
   }
 
 /**
- * Makes the error handler of a form that asks first: what is wrong is said on the page that it was entered on, that of
- * the question or the first one.
+ * Returns the error handler of a form with confirmation. Shows the errors on the page on which the values were entered:
+ * the confirmation page or the second factor page.
  */
-export function backToQuestion(services: Services, ask: (request: FastifyRequest) => Promise<Confirmable>) {
-  const show = showingFactor(services)
-  return rerenderForm(async (request, reply, returned) => {
-    const isOfQuestion = isConfirmed(request.body) && !request.owesPassword()
-    const asked = isOfQuestion ? await ask(request) : null
-    return asked === null || 'unchanged' in asked
-      ? show(request, reply, returned)
-      : reply.ask(asked, returned)
+export function rerenderConfirmation(
+  services: Services,
+  buildConfirmation: (request: FastifyRequest) => Promise<Confirmable>,
+) {
+  const show = secondFactorPage(services)
+  return rerenderForm(async (request, reply, formState) => {
+    const isConfirmationForm = isConfirmed(request.body) && !request.owesPassword()
+    const confirmation = isConfirmationForm ? await buildConfirmation(request) : null
+    return confirmation === null || 'unchanged' in confirmation
+      ? show(request, reply, formState)
+      : reply.askConfirmation(confirmation, formState)
   })
 }

@@ -5,73 +5,73 @@ import type { PlainToken } from '#src/auth/token.ts'
 import { listTokens } from '#src/database/tokens.ts'
 import { RowId, rowId } from '#src/input/row-id.ts'
 import { notFound } from '#src/responses/errors.ts'
-import { BLANK, type Returned } from './elements.tsx'
+import { EMPTY_FORM, type FormState } from './elements.tsx'
 import { IssuedToken, Token } from './pages/token.tsx'
 import type { ShownToken } from './pages/token-terms.tsx'
 import { Tokens } from './pages/tokens.tsx'
 import { tokenPath } from './paths.ts'
-import { endOfToken } from './token-end.ts'
+import { computeTokenExpiry } from './token-expiry.ts'
 
-/** The parameters of paths that name a token. */
+/** The path parameters of a token's page. */
 export const TokenParams = Type.Object({ token: RowId })
 
-/** The id of the token that a path names. */
+/** Returns the token id from the path. */
 export const tokenIdOf = ({ params }: FastifyRequest): number => rowId((params as { token: string }).token)
 
 type Services = Pick<FastifyInstance, 'clock' | 'config' | 'database'>
 
-/** Whose tokens the pages show and change: those of the user who asks. */
+/** Returns the owner whose tokens the pages show: the caller. */
 export const ownerOf = (request: FastifyRequest, { config }: Pick<Services, 'config'>) => ({
   userId: request.user().id,
   types: config.tokenableTypes,
 })
 
-const withEnd = (row: Omit<ShownToken, 'end'>, { config, clock }: Services): ShownToken => ({
+const withExpiry = (row: Omit<ShownToken, 'expiry'>, { config, clock }: Services): ShownToken => ({
   ...row,
-  end: endOfToken(row, config, clock()),
+  expiry: computeTokenExpiry(row, config, clock()),
 })
 
-/** Makes the function that shows the user's tokens, and the form for another one. */
-export const showingTokens =
+/** Returns the function that renders the list of the user's tokens, with the form for a new one. */
+export const tokenListPage =
   (services: Services) =>
   async (
     request: FastifyRequest,
     reply: FastifyReply,
-    returned: Returned & { problem?: string } = BLANK,
+    formState: FormState & { problem?: string } = EMPTY_FORM,
   ): Promise<FastifyReply> => {
     const own = await listTokens(services.database.kysely, ownerOf(request, services))
     const now = services.clock()
     const undated = { expires_at: null, created_at: millisToTimestamp(now), last_used_at: null }
-    return reply.page(
-      { title: 'Tokens', active: 'Tokens', problem: returned.problem },
+    return reply.sendPage(
+      { title: 'Tokens', active: 'Tokens', problem: formState.problem },
       <Tokens
-        tokens={own.map(row => withEnd(row, services))}
-        returned={returned}
+        tokens={own.map(row => withExpiry(row, services))}
+        formState={formState}
         owesPassword={request.owesPassword()}
-        endWithoutDate={endOfToken(undated, services.config, now)}
+        defaultExpiry={computeTokenExpiry(undated, services.config, now)}
       />,
     )
   }
 
-/** Makes the function that shows the token of a path, with what came back of the page's forms. */
-export const showingToken =
+/** Returns the function that renders the page of a token, with its forms. */
+export const tokenPage =
   (services: Services) =>
   async (
     request: FastifyRequest,
     reply: FastifyReply,
-    returned: { rename?: Returned; rotate?: Returned; problem?: string } = {},
+    formState: { rename?: FormState; rotate?: FormState; problem?: string } = {},
   ): Promise<FastifyReply> => {
     const owner = ownerOf(request, services)
     const [row] = await listTokens(services.database.kysely, owner, tokenIdOf(request))
     if (row === undefined) throw notFound()
-    return reply.page(
-      { title: row.name, active: 'Tokens', problem: returned.problem },
-      <Token token={withEnd(row, services)} returned={returned} owesPassword={request.owesPassword()} />,
+    return reply.sendPage(
+      { title: row.name, active: 'Tokens', problem: formState.problem },
+      <Token token={withExpiry(row, services)} formState={formState} owesPassword={request.owesPassword()} />,
     )
   }
 
-/** Makes the function that shows a token that was just issued, with its secret. */
-export const showingIssued =
+/** Returns the function that renders a new token, with its secret. */
+export const issuedTokenPage =
   (services: Services) =>
   async (
     request: FastifyRequest,
@@ -79,15 +79,15 @@ export const showingIssued =
     { id, plain }: { id: number; plain: PlainToken },
   ): Promise<FastifyReply> => {
     const [row] = await listTokens(services.database.kysely, ownerOf(request, services), id)
-    reply.leadsTo = `${tokenPath(id)}?done=issued-before`
+    reply.repeatLocation = `${tokenPath(id)}?done=issued-before`
     return reply
       .code(201)
-      .page(
+      .sendPage(
         { title: 'Your new token', active: 'Tokens' },
         <IssuedToken
           name={row?.name ?? ''}
           plain={plain.reveal()}
-          token={row === undefined ? null : withEnd(row, services)}
+          token={row === undefined ? null : withExpiry(row, services)}
         />,
       )
   }

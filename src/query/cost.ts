@@ -4,69 +4,69 @@ import type { Condition, Order, Query } from './query.ts'
 import { type Endpoint, type IncludeTree, type Resource, relationAt } from './resource.ts'
 
 /**
- * What each part of a question costs. One unit is a millisecond of PostgreSQL with 100,000 playlists of four tracks
- * each (`node dist/bench/floods/costs.js`), when nothing is found before all rows were looked at.
+ * The cost model of a query. One unit is a millisecond of PostgreSQL with 100,000 playlists of four tracks each (`node
+ * dist/bench/floods/costs.js`), in the worst case, when all rows are scanned.
  */
 const WEIGHTS = {
-  /** `has` that looks for a row, for each relation of the path. */
+  /** `has` as an existence check, per relation of the path. */
   exists: 30,
-  /** `has` that counts rows, for the last relation of the path, and for each before it. */
-  counted: 100,
-  countedBelow: 150,
+  /** `has` as a count: for the last relation of the path, and for each before it. */
+  count: 100,
+  countBelow: 150,
   /** A condition on a column, and each value of its list. */
   condition: 20,
   value: 0.1,
-  /** A condition on a column of what is related. */
+  /** A condition on a column of related rows. */
   relatedCondition: 2,
   /**
-   * The same where `has` asks for such rows, for each relation of the path up to them: when none meets it, all of them
-   * are looked at, for every row of the list.
+   * The same within `has`, per relation of the path up to them: if no related row matches, all of them are scanned for
+   * every row of the list.
    */
   conditionInHas: 250,
-  /** A condition on what is counted for each row, and an order by it. */
+  /** A condition on an aggregate, or an order by one. */
   aggregate: 100,
   order: 30,
   search: 100,
   word: 10,
-  /** A row that comes before the page. */
+  /** A skipped row before the page. */
   skipped: 0.0002,
-  /** A relation that is included, and each row of it. */
+  /** An included relation, and each of its rows. */
   include: 1,
   row: 0.01,
 } as const
 
-/** The most that skipping rows counts: no list is longer. */
-const MOST_SKIPPED = 20
+/** The maximum cost of skipped rows: no list is longer. */
+const MAX_SKIP_COST = 20
 
-/** How many rows a relation to many is taken to have. */
+/** The assumed number of rows of a to-many relation. */
 const FANOUT = 10
 
-/** The most rows that one relation is taken to have: an answer with more of them is refused. */
-const MOST_ROWS = 50_000
+/** The maximum of rows assumed for one relation: a response with more is refused. */
+const MAX_RELATED_ROWS = 50_000
 
-/** How much of the rows of its table is looked at for a list that belongs to one user, or to one row. */
+/** The share of a table that is scanned for a list of one user's or one owner's rows. */
 const OWN_SHARE = 0.05
 
-/** From what on a question is heavy: such ones do not occupy all connections for lists. */
-const HEAVY = 300
+/** The cost from which a query is heavy: heavy queries do not occupy all list connections. */
+const HEAVY_COST = 300
 
-/** The most that a question may cost, by who asks. */
-export const MOST_COST = { guest: 1_500, user: 3_000 } as const
+/** The maximum cost of a query, by kind of caller. */
+export const MAX_COST = { guest: 1_500, user: 3_000 } as const
 
-/** The parts of a question that cost something, as its parameters are named in errors. */
+/** The parts of a query that have a cost, by parameter name as in errors. */
 export type CostPart = 'filter.has' | 'filter' | 'include' | 'sort' | 'q' | 'page.number'
 
-/** What a question costs, in all and by its parts. */
+/** The cost of a query, in total and by part. */
 export interface Cost {
   total: number
   parts: Readonly<Record<CostPart, number>>
 }
 
-/** What a question costs, as far as it can be told before the database is asked. */
-export function costOf(endpoint: Endpoint, query: Query): Cost {
-  const { resource, kind, isForAll = false } = endpoint
-  // One row is found by its key.
-  const scanned = kind === 'show' ? 0 : isForAll ? 1 : OWN_SHARE
+/** Estimates the cost of a query before it runs. */
+export function estimateCost(endpoint: Endpoint, query: Query): Cost {
+  const { resource, kind, listsAllUsers = false } = endpoint
+  // A single row is found by its key.
+  const scanned = kind === 'show' ? 0 : listsAllUsers ? 1 : OWN_SHARE
   const own = query.conditions.get(resource.type) ?? []
   const related = [...query.conditions]
     .filter(([type]) => type !== resource.type)
@@ -84,32 +84,32 @@ export function costOf(endpoint: Endpoint, query: Query): Cost {
         ? 0
         : scanned * (WEIGHTS.search + WEIGHTS.word * query.search.split(/\s+/).length),
     include: includeCost(resource, query.includes, kind === 'show' ? 1 : size),
-    'page.number': scanned * Math.min(MOST_SKIPPED, (number - 1) * size * WEIGHTS.skipped),
+    'page.number': scanned * Math.min(MAX_SKIP_COST, (number - 1) * size * WEIGHTS.skipped),
   }
   return { total: sum(Object.values(parts), part => part), parts }
 }
 
-/** Whether a question is one of those that do not occupy all connections for lists. */
-export const isHeavy = ({ total }: Cost): boolean => total > HEAVY
+/** Returns whether a query is heavy: heavy queries do not occupy all list connections. */
+export const isHeavy = ({ total }: Cost): boolean => total > HEAVY_COST
 
 /**
- * Refuses a question that costs too much.
+ * Refuses a query that costs too much.
  *
- * @throws {HttpError} 422 that names the part that costs most, and what to do
+ * @throws {HttpError} 422 that names the most expensive part and the remedy
  */
-export function requireAffordable(cost: Cost, asker: keyof typeof MOST_COST): void {
-  const most = MOST_COST[asker]
-  if (cost.total <= most) return
+export function requireAffordable(cost: Cost, caller: keyof typeof MAX_COST): void {
+  const max = MAX_COST[caller]
+  if (cost.total <= max) return
   const [part] = (Object.entries(cost.parts) as [CostPart, number][]).reduce((one, other) =>
     other[1] > one[1] ? other : one,
   )
-  throw unprocessable({ [part]: [MESSAGES.tooCostly(Math.ceil(cost.total), most, part)] })
+  throw unprocessable({ [part]: [MESSAGES.tooCostly(Math.ceil(cost.total), max, part)] })
 }
 
 const sum = <T>(items: readonly T[], costOfOne: (item: T) => number) =>
   items.reduce((total, item) => total + costOfOne(item), 0)
 
-/** How many conditions a query has on the columns of a resource, wherever rows of it are looked for. */
+/** Counts a query's conditions on the columns of a resource. */
 type ConditionsOn = (resource: Resource) => number
 
 function hasCost(resource: Resource, condition: Condition, conditionsOn: ConditionsOn): number {
@@ -122,10 +122,10 @@ function hasCost(resource: Resource, condition: Condition, conditionsOn: Conditi
     filtered += WEIGHTS.conditionInHas * (index + 1) * conditionsOn(at)
   })
   if (comparison === 'gte' || comparison === 'lt') return WEIGHTS.exists * path.length + filtered
-  return WEIGHTS.counted + WEIGHTS.countedBelow * (path.length - 1) + filtered
+  return WEIGHTS.count + WEIGHTS.countBelow * (path.length - 1) + filtered
 }
 
-/** What is counted for each row, among those that meet the conditions on what is counted. */
+/** The cost of an aggregate per row, including conditions on the aggregated rows. */
 function aggregateCost(resource: Resource, name: string, conditionsOn: ConditionsOn): number {
   const aggregate = resource.fields[name]?.aggregate
   if (aggregate === undefined) return 0
@@ -141,11 +141,11 @@ function conditionCost(resource: Resource, condition: Condition, conditionsOn: C
 const orderCost = (resource: Resource, { field }: Order, conditionsOn: ConditionsOn) =>
   (field === null ? 0 : aggregateCost(resource, field, conditionsOn)) || WEIGHTS.order
 
-/** What it costs to include relations of so many rows. */
+/** The cost of including relations of a number of rows. */
 function includeCost(resource: Resource, includes: IncludeTree, rows: number): number {
-  return sum([...includes], ([name, below]) => {
+  return sum([...includes], ([name, nested]) => {
     const relation = relationAt(resource, [name])
-    const found = Math.min(MOST_ROWS, rows * (relation.many ? FANOUT : 1))
-    return WEIGHTS.include + WEIGHTS.row * found + includeCost(relation.resource(), below, found)
+    const found = Math.min(MAX_RELATED_ROWS, rows * (relation.many ? FANOUT : 1))
+    return WEIGHTS.include + WEIGHTS.row * found + includeCost(relation.resource(), nested, found)
   })
 }

@@ -1,6 +1,6 @@
 /**
- * A UTC timestamp of the database, `2026-03-01 12:34:56[.123456]`, as AnimeThemes writes dates in JSON: ISO 8601
- * with six fractional digits and `Z`.
+ * Formats a UTC timestamp of the database, `2026-03-01 12:34:56[.123456]`, as AnimeThemes' JSON does: ISO 8601 with six
+ * fractional digits and `Z`.
  */
 export function formatDate(timestamp: string): string {
   const [seconds = '', fraction = ''] = timestamp.split('.')

@@ -12,19 +12,19 @@ import type {
 
 type FieldOf<Table extends TableName> = Field<ColumnOf<Table>>
 
-/** What a field has to say that is not called like a column: where its value comes from, or that it has none. */
+/** What a field must declare whose name is no column: the source of its value, or that it has none. */
 type Sourced<Table extends TableName> =
   | { column: ColumnOf<Table> }
   | { column: null; shown: 'never'; filter?: false; sort?: false }
   | { computed: NonNullable<FieldOf<Table>['computed']> }
   | { aggregate: NonNullable<Field['aggregate']> }
 
-/** Fields by name, each of them a column of the table unless it says otherwise. */
+/** Fields by name. Each is the column of that name unless declared otherwise. */
 type FieldsOf<Table extends TableName, Name extends string> = {
   readonly [N in Name]: N extends ColumnOf<Table> ? FieldOf<Table> : FieldOf<Table> & Sourced<Table>
 }
 
-/** Declares what a resource shows. What it calls a table or a column has to be one, or it does not compile. */
+/** Declares the fields of a resource. Unknown tables and columns do not compile. */
 export const shape = <const Table extends TableName, Name extends string>(
   declaration: Omit<ResourceShape, 'table' | 'key' | 'fields' | 'except' | 'onlyNull'> & {
     table: Table
@@ -41,9 +41,9 @@ type RelationFrom<Column extends string> = Omit<Relation, 'join'> & {
 }
 
 /**
- * Gives a resource its relations.
+ * Makes a resource from its shape and relations.
  *
- * @throws when a field counts a relation that is none of them
+ * @throws {Error} when a field aggregates an undeclared relation
  */
 export function resource<Table extends TableName>(
   shape: ResourceShape<Table>,
@@ -57,30 +57,30 @@ export function resource<Table extends TableName>(
   return { ...shape, relations }
 }
 
-/** Relates a row to the one whose key it holds. */
+/** Declares a relation to the row whose key this row holds. */
 export const belongsTo = <const Column extends string>(
   resource: () => Resource,
   { column, access }: { column: Column; access: RelationAccess },
 ) => ({ resource, many: false, access, join: { by: 'our column', column } }) as const
 
-/** Relates a row to those that hold its key. */
+/** Declares a relation to the rows that hold this row's key. */
 export const hasMany = <Table extends TableName>(
   resource: () => Resource<Table>,
   { column, access }: { column: ColumnOf<Table>; access: RelationAccess },
 ) => ({ resource, many: true, access, join: { by: 'their column', column } }) as const
 
-/** Relates a row to those that hold its key and the name of its class. */
+/** Declares a polymorphic relation: to the rows that hold this row's key and class name. */
 export const morphMany = <Table extends TableName>(
   resource: () => Resource<Table>,
   { id, type, access }: { id: ColumnOf<Table>; type: ColumnOf<Table>; access: RelationAccess },
 ) => ({ resource, many: true, access, join: { by: 'their morph', id, type } }) as const
 
-/** Declares what is shown of a table between two others. */
+/** Declares the fields of a pivot table. */
 export const pivotFields = <const Table extends TableName, Name extends string>(
   shows: Omit<PivotFields, 'table' | 'fields'> & { table: Table; fields: FieldsOf<Table, Name> },
 ): PivotFields<Table> => shows
 
-/** Relates a row to those that a table between names beside it. */
+/** Declares a many-to-many relation through a pivot table. */
 export const belongsToMany = <const Table extends TableName>(
   resource: () => Resource,
   {

@@ -2,11 +2,11 @@ import type { Kysely } from 'kysely'
 import type { TokenLifetimes } from '#src/auth/identity.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Schema } from '#src/database/schema.ts'
-import type { Found } from '#src/database/select/found.ts'
+import type { FoundRow } from '#src/database/select/found.ts'
 import { selectIncludes, selectOne, selectPage } from '#src/database/select.ts'
 import { inputName, planIncludes, planOne, planPage } from './plan.ts'
 import type { Query } from './query.ts'
-import { shownFields } from './render.ts'
+import { selectedFields } from './render.ts'
 import {
   type ComputeSettings,
   type Endpoint,
@@ -19,54 +19,54 @@ import type { Scope, ScopeOf } from './scope.ts'
 
 type FinderConfig = Pick<Config, 'tokenableTypes' | 'videoUrl' | 'audioUrl' | 'imageUrl'> & TokenLifetimes
 
-/** Finds rows of resources as queries ask for them. Each method throws `TooMuchIncluded`. */
+/** Runs queries on resources. Each method throws `TooManyIncluded`. */
 export interface Finder {
-  /** Finds a page of an endpoint's list, of the rows in a scope. */
+  /** Finds a page of an endpoint's list within a scope. */
   page<Table extends TableName>(
     db: Kysely<Schema>,
     endpoint: Endpoint<Table>,
     scope: ScopeOf<Table>,
     query: Query,
-  ): Promise<{ found: Found[]; hasMore: boolean }>
-  /** Finds the row with a key, if it is in a scope; null otherwise. */
+  ): Promise<{ found: FoundRow[]; hasMore: boolean }>
+  /** Finds the row with a key within a scope; returns null if there is none. */
   one<Table extends TableName>(
     db: Kysely<Schema>,
     resource: Resource<Table>,
     scope: ScopeOf<Table>,
     key: number,
     query: Query,
-  ): Promise<Found | null>
-  /** Finds what the row with a key includes. The row's own values are known already. */
+  ): Promise<FoundRow | null>
+  /** Finds the includes of the row with a key, whose own values are known. */
   includes(
     db: Kysely<Schema>,
     resource: Resource,
     key: number,
     values: Readonly<Record<string, unknown>>,
     query: Query,
-  ): Promise<Found>
+  ): Promise<FoundRow>
 }
 
-/** Makes what plans queries, has the plans carried out, and computes what is made of the columns that were found. */
+/** Makes a {@link Finder}: it plans queries, runs the plans and computes derived fields. */
 export function createFinder(config: FinderConfig): Finder {
   const settings: ComputeSettings = {
     wikiUrls: { audio: config.audioUrl, image: config.imageUrl, video: config.videoUrl },
     tokenLifetimes: config,
   }
-  const planning = (query: Query) => ({ query, userTypes: config.tokenableTypes })
+  const contextOf = (query: Query) => ({ query, userTypes: config.tokenableTypes })
   return {
     async page(db, endpoint, scope: Scope, query) {
-      const page = await selectPage(db, planPage(endpoint, scope, planning(query)))
+      const page = await selectPage(db, planPage(endpoint, scope, contextOf(query)))
       compute(endpoint.resource, page.found, query.includes, query, settings)
       return page
     },
     async one(db, resource, scope: Scope, key, query) {
-      const plan = planOne(resource, scope, planning(query))
+      const plan = planOne(resource, scope, contextOf(query))
       const found = await selectOne(db, plan.rows, plan.scope, key)
       compute(resource, found === null ? [] : [found], query.includes, query, settings)
       return found
     },
     async includes(db, resource, key, values, query) {
-      const includes = planIncludes(resource, query.includes, planning(query))
+      const includes = planIncludes(resource, query.includes, contextOf(query))
       const found = await selectIncludes(db, includes, key, values)
       computeIncluded(resource, [found], query.includes, query, settings)
       return found
@@ -74,20 +74,20 @@ export function createFinder(config: FinderConfig): Finder {
   }
 }
 
-/** A row of which nothing is included, by values that are known already. */
-export const withoutIncludes = (values: Found['values']): Found => ({ values, related: NOTHING })
+/** Makes a row without includes from known values. */
+export const withoutIncludes = (values: FoundRow['values']): FoundRow => ({ values, related: NO_INCLUDES })
 
-const NOTHING: Found['related'] = new Map()
+const NO_INCLUDES: FoundRow['related'] = new Map()
 
-/** Gives rows, and those included in them, the values that are made of their columns. */
+/** Sets the computed fields of rows and their includes. */
 function compute(
   resource: Resource,
-  rows: Iterable<Found>,
+  rows: Iterable<FoundRow>,
   includes: IncludeTree,
   { fields }: Pick<Query, 'fields'>,
   settings: ComputeSettings,
 ) {
-  for (const [name, { computed }] of shownFields(resource, fields)) {
+  for (const [name, { computed }] of selectedFields(resource, fields)) {
     if (computed === undefined) continue
     for (const { values } of rows) {
       const inputs = computed.columns.map(column => [column, values[inputName(column)]])
@@ -99,21 +99,21 @@ function compute(
 
 function computeIncluded(
   resource: Resource,
-  rows: Iterable<Found>,
+  rows: Iterable<FoundRow>,
   includes: IncludeTree,
   query: Pick<Query, 'fields'>,
   settings: ComputeSettings,
 ) {
-  for (const [name, below] of includes) {
+  for (const [name, nested] of includes) {
     const other = relationAt(resource, [name]).resource()
-    if (!hasComputed(other, below, query)) continue
-    // Each once, however many rows share it.
+    if (!hasComputed(other, nested, query)) continue
+    // Each object once, even if several rows share it.
     const related = new Set([...rows].flatMap(row => row.related.get(name) ?? []))
-    compute(other, related, below, query, settings)
+    compute(other, related, nested, query, settings)
   }
 }
 
-/** Whether anything is to be computed in rows of a resource, or in what is included in them: mostly there is nothing. */
+/** Returns whether rows of a resource or their includes have computed fields. Most queries have none. */
 const hasComputed = (resource: Resource, includes: IncludeTree, query: Pick<Query, 'fields'>): boolean =>
-  shownFields(resource, query.fields).some(([, { computed }]) => computed !== undefined) ||
-  [...includes].some(([name, below]) => hasComputed(relationAt(resource, [name]).resource(), below, query))
+  selectedFields(resource, query.fields).some(([, { computed }]) => computed !== undefined) ||
+  [...includes].some(([name, nested]) => hasComputed(relationAt(resource, [name]).resource(), nested, query))

@@ -30,14 +30,14 @@ function fieldSchema({ kind, nullable, about = '', labels, isRawText }: Field): 
   })
 }
 
-/** The name under which a resource's schema stands. */
+/** The name of a resource's schema. */
 const schemaName = ({ type, schemaName = type }: Resource) => schemaName
 
 const reference = (resource: Resource): TSchema => Type.Unsafe<unknown>({ $ref: `${schemaName(resource)}#` })
 
 /**
- * The resources that endpoints show as JSON, each as one schema: whatever may be asked for anywhere, none of it
- * required, since sparse fieldsets may leave out anything.
+ * Makes one schema per resource that the endpoints return: all fields and includes that any of them offers, all
+ * optional because of sparse fieldsets.
  */
 export function resourceSchemas(endpoints: readonly Endpoint[]): TSchema[] {
   const shown = new Map<string, Shown>()
@@ -59,7 +59,7 @@ export function resourceSchemas(endpoints: readonly Endpoint[]): TSchema[] {
   return [...shown].map(([$id, what]) => resourceSchema($id, what))
 }
 
-/** What endpoints show of a resource. */
+/** The includes of a resource that endpoints offer. */
 interface Shown {
   resource: Resource
   relations: Set<string>
@@ -88,7 +88,7 @@ function exampleOf({ fields }: Resource): Record<string, unknown> {
   return Object.fromEntries(shown.map(([name, field]) => [name, field.example]))
 }
 
-/** The answer of a route that shows one thing, under the name of its type. */
+/** Makes the response schema of a row, under the name of its type. */
 export function showSchema(endpoint: Endpoint, description: string): TSchema {
   const { resource } = endpoint
   return Type.Object(
@@ -100,7 +100,7 @@ export function showSchema(endpoint: Endpoint, description: string): TSchema {
 const nullable = (type: 'string' | 'integer', description: string) =>
   Type.Unsafe<unknown>({ type: [type, 'null'], description })
 
-/** The answer of a route that shows a page of a list. */
+/** Makes the response schema of a page of a list. */
 export function pageSchema(endpoint: Endpoint, description: string): TSchema {
   const { resource } = endpoint
   const url = 'https://api.example.org/list'

@@ -1,4 +1,4 @@
-import { MOST_COST } from './cost.ts'
+import { MAX_COST } from './cost.ts'
 import { PAGE_SIZE, VALUE_LIMITS } from './parse/limits.ts'
 import {
   type Endpoint,
@@ -9,7 +9,7 @@ import {
   isSortable,
   type Resource,
 } from './resource.ts'
-import { COMPARISONS_OF } from './values.ts'
+import { COMPARISONS_BY_KIND } from './values.ts'
 
 const listOf = (names: readonly string[]) => ({
   type: 'array',
@@ -17,13 +17,13 @@ const listOf = (names: readonly string[]) => ({
   uniqueItems: true,
 })
 
-/** The same inside of a deep object, where OpenAPI knows no lists and tools would write JSON. */
+/** The same within a deep object, where OpenAPI has no comma-separated lists and tools would send JSON. */
 const commaText = (names: readonly string[]) => {
   const anyOf = `(${names.map(name => name.replaceAll('.', '\\.')).join('|')})`
   return { type: 'string', pattern: `^${anyOf}(,${anyOf})*$`, description: names.join(', ') }
 }
 
-/** A parameter with names in brackets. */
+/** A parameter with names in brackets (`deepObject`). */
 const deepObject = (name: string, description: string, properties: object, example: object) => ({
   in: 'query',
   name,
@@ -47,7 +47,7 @@ const commaList = (name: string, description: string, names: readonly string[], 
   example,
 })
 
-/** The query parameters of an endpoint, as OpenAPI describes them, with the names that each takes. */
+/** Returns the OpenAPI description of an endpoint's query parameters, with the names that each accepts. */
 export function queryParameters(endpoint: Endpoint): object[] {
   const { resource, kind, search, isSequence = false } = endpoint
   const types = endpointTypes(endpoint)
@@ -87,38 +87,38 @@ const SEARCH = {
   in: 'query',
   name: 'q',
   required: false,
-  description: 'Words that a name must have, such as `best`. Only what is public is found.',
+  description: 'Words that a name must have, such as `best`. Only public rows are searched.',
   schema: { type: 'string', maxLength: VALUE_LIMITS.search },
 }
 
 function sortParameter(resource: Resource) {
   const names = sortNames(resource)
-  return commaList('sort', 'The order, most important first; `-` turns one round.', names, names.slice(0, 1))
+  return commaList('sort', 'The order, most important first; `-` reverses a key.', names, names.slice(0, 1))
 }
 
 const includedSortParameter = (others: readonly Resource[]) =>
   deepObject(
     'sort',
-    'The order of what is included, by type.',
+    'The order of included rows, by type.',
     Object.fromEntries(others.map(type => [type.type, commaText(sortNames(type))])),
     {},
   )
 
 const PAGE = deepObject(
   'page',
-  'Which page, and how many items on each.',
+  'The page number, and the number of items per page.',
   {
     number: { type: 'integer', minimum: 1, default: 1 },
-    size: { type: 'integer', minimum: 1, maximum: PAGE_SIZE.most, default: PAGE_SIZE.standard },
+    size: { type: 'integer', minimum: 1, maximum: PAGE_SIZE.max, default: PAGE_SIZE.default },
   },
-  { number: 1, size: PAGE_SIZE.standard },
+  { number: 1, size: PAGE_SIZE.default },
 )
 
 const FILTER =
   'Conditions. A name may be followed by a comparison (`name-like=%25op%25`) and by how it is joined to those before ' +
   '(`name-like-or`); a comma-separated list means one of them, with `-not` none of them. A name alone is about every ' +
   'type that has it, one in the brackets of a type about that type: `filter[track][video_id]=1`. A question that costs ' +
-  `too much is a 422: over ${MOST_COST.guest} for guests and ${MOST_COST.user} for users, as the README counts it.`
+  `too much is a 422: over ${MAX_COST.guest} for guests and ${MAX_COST.user} for users, as the README counts it.`
 
 const defaultNames = ({ fields }: Resource) =>
   Object.keys(fields)
@@ -142,7 +142,7 @@ function filterProperties(
       if (!isFilterable(field)) continue
       properties[name] ??= {
         type: 'string',
-        description: `${field.labels ? field.labels.join(', ') : field.kind}; ${COMPARISONS_OF[field.kind].join(', ')}`,
+        description: `${field.labels ? field.labels.join(', ') : field.kind}; ${COMPARISONS_BY_KIND[field.kind].join(', ')}`,
       }
     }
   }

@@ -3,29 +3,29 @@ import { unprocessable } from '#src/responses/errors.ts'
 import { readFields, readInclude } from './parse/fields.ts'
 import { readFilter } from './parse/filter.ts'
 import { readPage, readSearch } from './parse/page.ts'
-import { Faults } from './parse/parameter.ts'
+import { ParameterErrors } from './parse/parameter.ts'
 import { readSort } from './parse/sort.ts'
 import type { Query } from './query.ts'
 import { type Endpoint, endpointTypes, includePaths } from './resource.ts'
 
 /**
- * Makes the function that understands an endpoint's query strings. It throws a 422 that tells every fault, by
- * dotted name of the parameter; parameters that the language does not have are left alone.
+ * Makes the parser of an endpoint's query strings. It throws a 422 with every error, by the parameter's dotted name;
+ * unknown parameters are ignored.
  */
 export function queryParser(endpoint: Endpoint): (url: string) => Query {
   const rules = { endpoint, types: endpointTypes(endpoint), paths: includePaths(endpoint) }
   const read = (text: string): Query => {
     const parameters = readParameters(text)
-    const faults = new Faults()
+    const errors = new ParameterErrors()
     const query = {
-      fields: readFields(rules, parameters.fields, faults),
-      conditions: readFilter(rules, parameters.filter, faults),
-      includes: readInclude(rules, parameters.include, faults),
-      page: readPage(rules, parameters.page, faults),
-      orders: readSort(rules, parameters.sort, faults),
-      search: readSearch(rules, parameters.q, faults),
+      fields: readFields(rules, parameters.fields, errors),
+      conditions: readFilter(rules, parameters.filter, errors),
+      includes: readInclude(rules, parameters.include, errors),
+      page: readPage(rules, parameters.page, errors),
+      orders: readSort(rules, parameters.sort, errors),
+      search: readSearch(rules, parameters.q, errors),
     }
-    faults.throwIfAny()
+    errors.throwIfAny()
     return query
   }
 

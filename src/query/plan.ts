@@ -1,71 +1,71 @@
 import { type Include, KEY, type Output, type PagePlan, type RowsPlan } from '#src/database/select/plan.ts'
-import { columnOf, type Place, plainColumn, planConditions, planField } from './plan/conditions.ts'
-import { linkOf, type Planning, planScope } from './plan/links.ts'
+import { columnOf, type RowRole, plainColumn, planConditions, planField } from './plan/conditions.ts'
+import { planLink, type PlanContext, planScope } from './plan/links.ts'
 import { planOrder } from './plan/order.ts'
-import { shownFields } from './render.ts'
+import { selectedFields } from './render.ts'
 import { type Endpoint, type IncludeTree, type Resource, relationAt } from './resource.ts'
 import type { Scope } from './scope.ts'
 
-/** Plans a page of an endpoint's list: of the rows in a scope, as a query asks for them. */
-export function planPage(endpoint: Endpoint, scope: Scope, planning: Planning): PagePlan {
+/** Plans a page of an endpoint's list within a scope. */
+export function planPage(endpoint: Endpoint, scope: Scope, context: PlanContext): PagePlan {
   const { resource, order = [] } = endpoint
-  const { search, page, orders } = planning.query
+  const { search, page, orders } = context.query
   return {
-    rows: planRows(resource, planning.query.includes, 'listed', planning, order),
-    scope: planScope(scope, planning),
+    rows: planRows(resource, context.query.includes, 'listed', context, order),
+    scope: planScope(scope, context),
     search: search === null ? null : { column: NAME, text: search, ranked: !orders.has(resource.type) },
     page,
   }
 }
 
-/** The column that searches are about. */
+/** The column that is searched. */
 const NAME = 'name'
 
-/** Plans one row of a resource, if it is in a scope. */
-export const planOne = (resource: Resource, scope: Scope, planning: Planning) => ({
-  rows: planRows(resource, planning.query.includes, 'listed', planning),
-  scope: planScope(scope, planning),
+/** Plans one row of a resource within a scope. */
+export const planOne = (resource: Resource, scope: Scope, context: PlanContext) => ({
+  rows: planRows(resource, context.query.includes, 'listed', context),
+  scope: planScope(scope, context),
 })
 
-/** Plans what is included in rows of a resource. */
-export const planIncludes = (resource: Resource, includes: IncludeTree, planning: Planning): Include[] =>
-  [...includes].map(([name, below]) => {
+/** Plans the includes of rows of a resource. */
+export const planIncludes = (resource: Resource, includes: IncludeTree, context: PlanContext): Include[] =>
+  [...includes].map(([name, nested]) => {
     const relation = relationAt(resource, [name])
     const { join, many } = relation
     const shows = join.by === 'pivot' ? Object.entries(join.shows?.fields ?? {}) : []
     return {
       name,
       many,
-      link: linkOf(relation, planning),
+      link: planLink(relation, context),
       from: join.by === 'our column' ? inputName(join.column) : KEY,
-      rows: planRows(relation.resource(), below, 'related', planning),
+      rows: planRows(relation.resource(), nested, 'related', context),
       pivot: shows.map(([name, field]) => ({ name, column: columnOf(name, field) })),
     }
   })
 
-/** The name under which a row carries a column that is not shown itself: for a computed field, or to find an include. */
+/** The output name of a column that is not shown itself: an input of a computed field, or the key of an include. */
 export const inputName = (column: string): string => `$${column}`
 
 function planRows(
   resource: Resource,
   includes: IncludeTree,
-  place: Place,
-  planning: Planning,
+  role: RowRole,
+  context: PlanContext,
   order: Endpoint['order'] = [],
 ): RowsPlan {
   return {
     table: resource.table,
     key: resource.key,
-    outputs: planOutputs(resource, includes, planning),
-    conditions: planConditions(resource, place, planning),
-    order: planOrder(resource, order, planning),
-    includes: planIncludes(resource, includes, planning),
+    outputs: planOutputs(resource, includes, context),
+    conditions: planConditions(resource, role, context),
+    order: planOrder(resource, order, context),
+    includes: planIncludes(resource, includes, context),
   }
 }
 
-/** Everything that rendering a row and finding what it includes needs, beside its key. */
-function planOutputs(resource: Resource, includes: IncludeTree, planning: Planning): Output[] {
-  const shown = shownFields(resource, planning.query.fields)
+/** Plans all outputs that rendering a row and finding its includes need, except its key. */
+function planOutputs(resource: Resource, includes: IncludeTree, context: PlanContext): Output[] {
+  const shown = selectedFields(resource, context.query.fields)
   const inputs = new Set(shown.flatMap(([, { computed }]) => computed?.columns ?? []))
   for (const name of includes.keys()) {
     const { join } = relationAt(resource, [name])
@@ -75,6 +75,6 @@ function planOutputs(resource: Resource, includes: IncludeTree, planning: Planni
     ...[...inputs].map(column => ({ name: inputName(column), value: plainColumn(column) })),
     ...shown
       .filter(([, { computed }]) => computed === undefined)
-      .map(([name, field]) => ({ name, value: planField(resource, name, field, planning) })),
+      .map(([name, field]) => ({ name, value: planField(resource, name, field, context) })),
   ]
 }

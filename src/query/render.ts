@@ -1,4 +1,4 @@
-import type { Found } from '#src/database/select/found.ts'
+import type { FoundRow } from '#src/database/select/found.ts'
 import { type Parameter, type Parameters, parseQueryString, searchOf } from '#src/input/querystring.ts'
 import { formatDate } from './date.ts'
 import type { Query } from './query.ts'
@@ -11,40 +11,40 @@ import {
   relationAt,
 } from './resource.ts'
 
-/** The fields of a resource that a query shows, in the order of the declaration. */
-export function shownFields(resource: Resource, fields: Query['fields']): [string, Field][] {
-  const known = SHOWN.get(fields)?.get(resource)
-  if (known !== undefined) return known
-  const chosen = chooseFields(resource, fields)
-  SHOWN.set(fields, new Map(SHOWN.get(fields)).set(resource, chosen))
-  return chosen
+/** Returns the fields of a resource that a query selects, in the order of the declaration. */
+export function selectedFields(resource: Resource, fields: Query['fields']): [string, Field][] {
+  const cached = SELECTIONS.get(fields)?.get(resource)
+  if (cached !== undefined) return cached
+  const selected = selectFields(resource, fields)
+  SELECTIONS.set(fields, new Map(SELECTIONS.get(fields)).set(resource, selected))
+  return selected
 }
 
-/** What was chosen for each query: it is asked for with each row. */
-const SHOWN = new WeakMap<Query['fields'], Map<Resource, [string, Field][]>>()
+/** The selection per query, which is read for each row. */
+const SELECTIONS = new WeakMap<Query['fields'], Map<Resource, [string, Field][]>>()
 
-function chooseFields(resource: Resource, fields: Query['fields']): [string, Field][] {
-  const asked = fields.get(resource.type)
+function selectFields(resource: Resource, fields: Query['fields']): [string, Field][] {
+  const requested = fields.get(resource.type)
   return Object.entries(resource.fields).filter(([name, { shown }]) =>
-    asked === undefined ? shown === 'default' : shown !== 'never' && asked.includes(name),
+    requested === undefined ? shown === 'default' : shown !== 'never' && requested.includes(name),
   )
 }
 
-/** Renders a row as its declaration and the query say: its fields in order, then what is included. */
-export function render(
+/** Renders a row: its selected fields in order, then its includes. */
+export function renderRow(
   resource: Resource,
-  { values, related, pivot }: Found,
+  { values, related, pivot }: FoundRow,
   query: Pick<Query, 'fields' | 'includes'>,
   includes: IncludeTree = query.includes,
   shows?: PivotFields,
 ): Record<string, unknown> {
   const result: Record<string, unknown> = {}
-  for (const [name, field] of shownFields(resource, query.fields))
+  for (const [name, field] of selectedFields(resource, query.fields))
     result[name] = renderValue(field, values[name])
-  for (const [name, below] of includes) {
+  for (const [name, nested] of includes) {
     const { resource: other, join } = relationAt(resource, [name])
-    const renderOne = (item: Found) =>
-      render(other(), item, query, below, join.by === 'pivot' ? join.shows : undefined)
+    const renderOne = (item: FoundRow) =>
+      renderRow(other(), item, query, nested, join.by === 'pivot' ? join.shows : undefined)
     const found = related.get(name) ?? null
     result[name] = Array.isArray(found) ? found.map(renderOne) : found && renderOne(found)
   }
@@ -62,7 +62,7 @@ function renderValue(field: Field, value: unknown): unknown {
   switch (field.kind) {
     case 'date':
       if (field.isRawText) return value
-      // A moment that never comes, or came before all others, is no date.
+      // `infinity` and `-infinity` are no dates.
       return /^-?infinity$/.test(String(value)) ? null : formatDate(String(value))
     case 'enum':
       return field.labels?.[Number(value)] ?? null
@@ -81,7 +81,7 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Where a request was sent: links are built on it. */
+/** The request's URL, on which links are based. */
 export interface RequestUrl {
   /** Scheme, host and port. */
   origin: string
@@ -89,11 +89,11 @@ export interface RequestUrl {
   url: string
 }
 
-/** Renders a page of a list, with links to its neighbours. Nobody counts what there is in all. */
+/** Renders a page of a list with links to its neighbours. The total is not counted. */
 export function renderPage(
   { resource }: Endpoint,
   query: Query,
-  { found, hasMore }: { found: readonly Found[]; hasMore: boolean },
+  { found, hasMore }: { found: readonly FoundRow[]; hasMore: boolean },
   { origin, url }: RequestUrl,
 ) {
   const { number, size } = query.page
@@ -104,7 +104,7 @@ export function renderPage(
     `${path}?${[...rest, ['page[number]', String(page)]].map(pair => pair.map(encode).join('=')).join('&')}`
   const from = found.length === 0 ? null : (number - 1) * size + 1
   return {
-    [resource.plural]: found.map(row => render(resource, row, query)),
+    [resource.plural]: found.map(row => renderRow(resource, row, query)),
     links: {
       first: link(1),
       last: null,
@@ -122,17 +122,17 @@ export function renderPage(
   }
 }
 
-/** Parameters as pairs of bracketed name and value; those without a value are left out, as PHP does. */
+/** Flattens parameters to pairs of bracketed name and value. Parameters without a value are omitted, as in PHP. */
 function flatten(parameters: Parameters): [string, string][] {
   const under = (name: string, value: Parameter): [string, string][] => {
     if (value === null) return []
     if (typeof value === 'string') return [[name, value]]
-    return Object.entries(value).flatMap(([inner, below]) => under(`${name}[${inner}]`, below))
+    return Object.entries(value).flatMap(([inner, nested]) => under(`${name}[${inner}]`, nested))
   }
   return Object.entries(parameters).flatMap(([name, value]) => under(name, value))
 }
 
-/** Percent-encoding that leaves RFC 3986's unreserved characters alone, and no others. */
+/** Percent-encodes all but the unreserved characters of RFC 3986. */
 const encode = (text: string) =>
   encodeURIComponent(text).replace(
     /[!'()*]/g,

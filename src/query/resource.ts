@@ -10,38 +10,38 @@ type Columns = { [Table in TableName]: keyof Schema[Table] & string }
 /** The columns of a table, or of any of several tables. */
 export type ColumnOf<Table extends TableName> = Columns[Table]
 
-/** What a field's values are: it decides how they are filtered, sorted and rendered. */
+/** The type of a field, which decides how it is filtered, sorted and rendered. */
 export type Kind = 'string' | 'integer' | 'float' | 'boolean' | 'date' | 'enum' | 'json'
 
-/** A field of a resource. Everything that the API knows of it is said here, once. */
+/** A field of a resource: the single declaration of its behaviour. */
 export interface Field<Column extends string = string> {
   kind: Kind
-  /** Rendered unless other fields are asked for; only when asked for; or never, though the name may be asked for. */
+  /** Rendered by default; only when requested; or never, although the name may be requested. */
   shown: 'default' | 'optional' | 'never'
-  /** What it means, for the specification. */
+  /** Its description in OpenAPI. */
   about?: string
   example?: unknown
-  /** The column, where it is not the field's name; null for a name that may be asked for and has none. */
+  /** The column, if it differs from the field's name; null for a field without a value. */
   column?: Column | null
   nullable?: boolean
-  /** Whether it can be filtered by; whatever is rendered can, unless told otherwise. */
+  /** Whether it can be filtered; rendered fields can by default. */
   filter?: boolean
-  /** Whether it can be sorted by; whatever is rendered can, unless told otherwise. */
+  /** Whether it can be sorted; rendered fields can by default. */
   sort?: boolean
-  /** An enum's labels by their values in the database. */
+  /** An enum's labels by their stored values. */
   labels?: readonly string[]
-  /** Whether upper and lower case are different in it. */
+  /** Whether comparisons are case-sensitive. */
   caseSensitive?: boolean
-  /** Whether the column has to be turned into text before it is compared with text. */
+  /** Whether the column must be cast to text for comparisons. */
   castToText?: boolean
-  /** A date that is handed on as the database writes it. */
+  /** Whether a date is rendered as the database formats it. */
   isRawText?: boolean
-  /** What is made of columns, instead of one of them. It can be neither filtered nor sorted by. */
+  /** A value computed from columns. It can be neither filtered nor sorted. */
   computed?: {
     columns: readonly Column[]
     value: (values: Readonly<Record<string, unknown>>, settings: ComputeSettings) => unknown
   }
-  /** A number or a truth about related rows, instead of a column. */
+  /** The count or existence of related rows, instead of a column. */
   aggregate?: { of: 'count' | 'exists'; relation: string }
 }
 
@@ -51,7 +51,7 @@ export interface ComputeSettings {
   tokenLifetimes: TokenLifetimes
 }
 
-/** Where the wiki's files can be seen, by what they are; null where nobody has said. */
+/** The base URLs of the wiki's files; null where not configured. */
 export interface WikiUrls {
   audio: string | null
   image: string | null
@@ -60,28 +60,28 @@ export interface WikiUrls {
 
 /** How the rows of a relation are found. */
 export type Join =
-  /** A column of ours holds the other's key. */
+  /** A column of this table holds the related row's key. */
   | { by: 'our column'; column: string }
-  /** A column of the other holds our key. */
+  /** A column of the related table holds this row's key. */
   | { by: 'their column'; column: string }
-  /** Two columns of the other hold our key and our class name. */
+  /** Two columns of the related table hold this row's key and class name. */
   | { by: 'their morph'; id: string; type: string }
-  /** A table between holds both keys. */
+  /** A pivot table holds both keys. */
   | {
       by: 'pivot'
       table: string
       ours: string
       theirs: string
-      /** The column with our class name, and the names that it can be; those of users unless given. */
+      /** The column of this row's class name, and its possible values; those of users by default. */
       type?: string
       types?: readonly string[]
-      /** A column that is NULL in every row that counts. */
+      /** A column that must be NULL for a row to count. */
       onlyNull?: string
-      /** What is shown of the table itself, under a name of its own in what is found through it. */
+      /** The fields of the pivot table to render in the related row. */
       shows?: PivotFields
     }
 
-/** Fields of a table between two others. */
+/** Fields of a pivot table. */
 export interface PivotFields<Table extends TableName = TableName> {
   table: Table
   name: string
@@ -89,72 +89,72 @@ export interface PivotFields<Table extends TableName = TableName> {
   fields: Readonly<Record<string, Field>>
 }
 
-/** What a relation takes of whoever includes it, beside what the row took that it starts from. */
+/** What including a relation requires, besides the access to the row that it starts from. */
 export type RelationAccess =
-  /** Nothing: whoever may see the row may see what is related to it. */
+  /** Nothing further. */
   | 'inherited'
-  /** An ability of the caller's token, and a permission that the caller must not be banned from using. */
+  /** An ability of the caller's token, and a permission whose use must not be prohibited. */
   | { ability: Ability; permission: string | null }
 
 export interface Relation {
-  /** Called late, since resources refer to each other. */
+  /** A function, since resources refer to each other. */
   resource: () => Resource
   many: boolean
   join: Join
   access: RelationAccess
 }
 
-/** A resource without its relations: its names, and what it shows of which rows of a table. */
+/** A resource without its relations. */
 export interface ResourceShape<Table extends TableName = TableName, Name extends string = string> {
   /** The singular, lower-case name, as in `fields[playlist]`. */
   type: string
-  /** What the specification calls it, where that is not its type. */
+  /** Its name in OpenAPI, if it differs from the type. */
   schemaName?: string
-  /** The name of a list of them. */
+  /** The name of a list. */
   plural: string
   about: string
   table: Table
-  /** The column that identifies a row. */
+  /** The key column. */
   key: string
-  /** In the order of the JSON. */
+  /** In JSON order. */
   fields: Readonly<Record<Name, Field>>
-  /** Rows that do not exist as far as the API is concerned. */
+  /** Rows that the API excludes. */
   except?: { column: string; value: string }
-  /** A column that is NULL in every row that exists as far as the API is concerned. */
+  /** A column that must be NULL in rows of the API. */
   onlyNull?: string
 }
 
-/** A kind of thing that the API shows: one declaration makes its rules, its SQL, its JSON and its documentation. */
+/** A resource of the API: one declaration defines its rules, SQL, JSON and documentation. */
 export interface Resource<Table extends TableName = TableName> extends ResourceShape<Table> {
   relations: Readonly<Record<string, Relation>>
 }
 
-/** What a route offers of a resource. */
+/** What a list or row route offers of the query language. */
 export interface Endpoint<Table extends TableName = TableName> {
   resource: Resource<Table>
-  /** A list with pages, or one thing. */
+  /** A paginated list, or one row. */
   kind: 'index' | 'show'
-  /** The relations that may be included, as dotted paths. */
+  /** The relations that can be included, as dotted paths. */
   includes: readonly string[]
-  /** Whether the search parameter finds names, is accepted for clients who send it everywhere, or is refused. */
+  /** Whether the search parameter searches names, is ignored for clients that always send it, or is refused. */
   search: 'names' | 'ignored' | 'prohibited'
-  /** Whether the rows are a sequence of their own, which nothing filters or sorts. */
+  /** Whether the rows have a fixed sequence, without filters and sorts. */
   isSequence?: boolean
-  /** Whether it lists what belongs to everybody, so that its work grows with the whole table. */
-  isForAll?: boolean
-  /** The order that comes before whatever is asked for. */
+  /** Whether it lists the rows of all users, so that the cost grows with the whole table. */
+  listsAllUsers?: boolean
+  /** The order that precedes the requested one. */
   order?: readonly { column: ColumnOf<Table>; descending: boolean }[]
 }
 
 const isShown = (field: Field) => field.shown !== 'never' && field.kind !== 'json'
 
-/** Whether a field can be filtered by. */
+/** Returns whether a field can be filtered. */
 export const isFilterable = (field: Field): boolean => field.filter ?? isShown(field)
 
-/** Whether a field can be sorted by. */
+/** Returns whether a field can be sorted. */
 export const isSortable = (field: Field): boolean => field.sort ?? isShown(field)
 
-/** The relation at the end of a dotted path. @throws when the declaration does not have it */
+/** Returns the relation at the end of a path. @throws {Error} when it is not declared */
 export function relationAt(resource: Resource, path: readonly string[]): Relation {
   const [name = '', ...rest] = path
   const relation = resource.relations[name]
@@ -162,7 +162,7 @@ export function relationAt(resource: Resource, path: readonly string[]): Relatio
   return rest.length === 0 ? relation : relationAt(relation.resource(), rest)
 }
 
-/** Every dotted path that may be included, with those that lead to it, in the order of the declaration. */
+/** Returns every dotted path that can be included, with its prefixes, in the order of the declaration. */
 export function includePaths({ includes }: Endpoint): string[] {
   const paths = includes.flatMap(path => {
     const parts = path.split('.')
@@ -171,7 +171,7 @@ export function includePaths({ includes }: Endpoint): string[] {
   return [...new Set(paths)]
 }
 
-/** The resources that an endpoint can show, by type: its own and those of all its includes. */
+/** Returns the resources that an endpoint can show by type: its own and those of all its includes. */
 export function endpointTypes(endpoint: Endpoint): ReadonlyMap<string, Resource> {
   const types = new Map([[endpoint.resource.type, endpoint.resource]])
   for (const path of includePaths(endpoint)) {
@@ -181,28 +181,28 @@ export function endpointTypes(endpoint: Endpoint): ReadonlyMap<string, Resource>
   return types
 }
 
-/** Includes by name, each with the includes below it. */
+/** Includes by name, each with the includes nested it. */
 export type IncludeTree = ReadonlyMap<string, IncludeTree>
 
-/** Dotted paths as a tree, in the order of the resource's declaration. */
+/** Converts dotted paths to a tree, in the order of the resource's declaration. */
 export function includeTree(resource: Resource, paths: readonly string[]): IncludeTree {
   const tree = new Map<string, IncludeTree>()
   for (const name of Object.keys(resource.relations)) {
     const own = paths.filter(path => path === name || path.startsWith(`${name}.`))
     if (own.length === 0) continue
-    const below = own.filter(path => path !== name).map(path => path.slice(name.length + 1))
-    tree.set(name, includeTree(relationAt(resource, [name]).resource(), below))
+    const nested = own.filter(path => path !== name).map(path => path.slice(name.length + 1))
+    tree.set(name, includeTree(relationAt(resource, [name]).resource(), nested))
   }
   return tree
 }
 
-/** What the relations of an include tree take, in the order of their declarations; nothing for those that take nothing. */
+/** Returns the access that the relations of an include tree require, in the order of their declarations. */
 export function includeGuards(
   resource: Resource,
   includes: IncludeTree,
 ): Exclude<RelationAccess, 'inherited'>[] {
-  return [...includes].flatMap(([name, below]) => {
+  return [...includes].flatMap(([name, nested]) => {
     const { access, resource: other } = relationAt(resource, [name])
-    return [...(access === 'inherited' ? [] : [access]), ...includeGuards(other(), below)]
+    return [...(access === 'inherited' ? [] : [access]), ...includeGuards(other(), nested)]
   })
 }

@@ -7,8 +7,8 @@ import type { Field, Kind } from './resource.ts'
 
 const { rules } = MESSAGES
 
-/** The comparisons that a kind of field understands. */
-export const COMPARISONS_OF: Readonly<Record<Kind, readonly Comparison[]>> = {
+/** The comparisons that each kind of field supports. */
+export const COMPARISONS_BY_KIND: Readonly<Record<Kind, readonly Comparison[]>> = {
   string: ['eq', 'ne', 'like', 'notlike'],
   integer: ['eq', 'ne', 'lt', 'gt', 'lte', 'gte'],
   float: ['eq', 'ne', 'lt', 'gt', 'lte', 'gte'],
@@ -18,13 +18,13 @@ export const COMPARISONS_OF: Readonly<Record<Kind, readonly Comparison[]>> = {
   json: [],
 }
 
-/** The parts of a date from the year on, and what each is when it is missing. */
+/** The parts of a date from the year on. */
 const DATE =
   /^(?<Y>\d{4})(?:-(?<m>\d\d)(?:-(?<d>\d\d)(?:T(?<H>\d\d)(?::(?<i>\d\d)(?::(?<s>\d\d)(?:\.(?<u>\d{6}))?)?)?)?)?)?$/
 
 /**
- * A moment from the year down to the microsecond, in UTC; what is missing is the start of the period. Undefined
- * for anything else, days that no calendar has included.
+ * Parses a UTC time, from the year to the microsecond; missing parts are the start of the period. Returns undefined for
+ * anything else, including dates that do not exist.
  */
 export function parseDate(text: string): string | undefined {
   const parts = DATE.exec(text)?.groups
@@ -37,7 +37,7 @@ export function parseDate(text: string): string | undefined {
   return `${seconds.replace('T', ' ')}.${u}`
 }
 
-/** Reads one value of a field; undefined when it is none. */
+/** Parses a value of a field; returns undefined for an invalid one. */
 export function parseValue(field: Field, text: string): Value | undefined {
   switch (field.kind) {
     case 'integer':
@@ -55,12 +55,12 @@ export function parseValue(field: Field, text: string): Value | undefined {
       return value === -1 ? undefined : value
     }
     default:
-      // PostgreSQL holds every character but this one.
+      // PostgreSQL text can hold every character except NUL.
       return text.includes('\0') ? undefined : text
   }
 }
 
-/** What is said of a value that is none. */
+/** Returns the error message of an invalid value. */
 export function valueMessage(kind: Kind, name: string): string {
   switch (kind) {
     case 'integer':

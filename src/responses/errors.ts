@@ -1,16 +1,17 @@
+import type { EpochMillis, Millis, Bytes } from '#src/runtime/units.ts'
 import { MESSAGES } from './messages.ts'
 
-/** The largest request body of a route that needs to know who calls, in bytes. */
-export const BODY_LIMIT_BYTES = 1_048_576
+/** The maximum request body of routes that require authentication. */
+export const BODY_LIMIT_BYTES: Bytes = 1_048_576
 
-/** The largest request body of all other routes, and of those for browsers: their forms have a few fields. */
-export const SMALL_BODY_LIMIT_BYTES = 65_536
+/** The maximum request body of all other routes, and of forms. */
+export const SMALL_BODY_LIMIT_BYTES: Bytes = 65_536
 
-/** An answer that says no: thrown wherever that becomes known, rendered in one place. */
+/** An error response. Thrown anywhere, rendered by the error handler. */
 export class HttpError extends Error {
   readonly statusCode: number
   readonly headers: Readonly<Record<string, string | number>>
-  /** Dotted names of fields with what is wrong about each, for a 422. */
+  /** Messages by dotted field name, for a 422. */
   readonly errors: Readonly<Record<string, readonly string[]>> | undefined
 
   constructor(
@@ -28,7 +29,7 @@ export class HttpError extends Error {
     this.errors = errors
   }
 
-  /** The body as Laravel writes it: a message, and with a 422 the errors by field. */
+  /** The body in Laravel's format: a message, and for a 422 the errors by field. */
   get body() {
     return this.errors === undefined
       ? { message: this.message }
@@ -37,16 +38,16 @@ export class HttpError extends Error {
 }
 
 /**
- * 401, the same for whatever reason. The challenge is RFC 6750's without an error code: a code would tell a
- * wrong token from a missing one.
+ * 401, the same for all reasons. The RFC 6750 challenge has no error code, which would distinguish a wrong token from
+ * a missing one.
  */
 export const unauthenticated = () =>
   new HttpError(401, MESSAGES.unauthenticated, { headers: { 'www-authenticate': 'Bearer' } })
 
-/** 403, with the sentence for a missing permission unless another is given. */
+/** 403, by default with the message for a missing permission. */
 export const forbidden = (message: string = MESSAGES.unauthorized) => new HttpError(403, message)
 
-/** 403 for a user who has to set up a second factor before anything else. */
+/** 403 for a user who must set up a second factor first. */
 export class SecondFactorRequired extends HttpError {
   constructor() {
     super(403, MESSAGES.secondFactorRequired)
@@ -54,33 +55,31 @@ export class SecondFactorRequired extends HttpError {
   }
 }
 
-/** 404 for something that does not exist. The reference names the class that it looked for; this does not. */
+/** 404 for a missing row. Unlike Laravel's, the message does not name the model class. */
 export const notFound = () => new HttpError(404, MESSAGES.notFound)
 
-/** 404 for a path that no route has. Laravel names it without its leading slash. */
+/** 404 for an unknown path. Laravel names it without the leading slash. */
 export const routeNotFound = (path: string) =>
   new HttpError(404, MESSAGES.routeNotFound(path.replace(/^\//, '')))
 
-/** 405 for a path that only other methods have. */
+/** 405 for a path that has only other methods. */
 export const methodNotAllowed = (method: string, path: string, allowed: readonly string[]) =>
   new HttpError(405, MESSAGES.methodNotAllowed(method, path.replace(/^\//, ''), allowed), {
     headers: { allow: allowed.join(', ') },
   })
 
-/** 423 for what asks for the password again, when that was too long ago. */
+/** 423 when the password must be confirmed again. */
 export const passwordConfirmationRequired = () => new HttpError(423, MESSAGES.passwordConfirmationRequired)
 
-/** 419, Laravel's own status, for a change that no page of ours can be shown to have asked for. */
+/** 419, Laravel's status for a missing or wrong CSRF token. */
 export const csrfMismatch = () => new HttpError(419, MESSAGES.csrfMismatch)
 
 /**
  * 429 with Laravel's four headers.
  *
- * @param limit.max what the limit is
- * @param limit.ttl milliseconds until the window ends
- * @param now milliseconds since the epoch
+ * @param limit.ttl time until the window ends
  */
-export const tooManyRequests = ({ max, ttl }: { max: number; ttl: number }, now: number) =>
+export const tooManyRequests = ({ max, ttl }: { max: number; ttl: Millis }, now: EpochMillis) =>
   new HttpError(429, MESSAGES.tooManyAttempts, {
     headers: {
       'x-ratelimit-limit': max,
@@ -90,24 +89,24 @@ export const tooManyRequests = ({ max, ttl }: { max: number; ttl: number }, now:
     },
   })
 
-/** 408 for a request of which the rest has not come in time, whose connection is of no use any longer. */
+/** 408 for a request whose rest did not arrive in time. The connection is closed, because it cannot be reused. */
 export const requestTimeout = () =>
   new HttpError(408, MESSAGES.requestTimeout, { headers: { connection: 'close' } })
 
 /**
- * 503 for what will work again by itself.
+ * 503 for a temporary failure.
  *
- * @param retryAfterMs milliseconds until it is likely to
+ * @param retryAfterMs expected time until it is over
  */
-export const serviceUnavailable = (retryAfterMs = 5_000) =>
+export const serviceUnavailable = (retryAfterMs: Millis = 5_000) =>
   new HttpError(503, MESSAGES.serviceUnavailable, {
     headers: { 'retry-after': Math.max(1, Math.ceil(retryAfterMs / 1000)) },
   })
 
 /**
- * 422 as Laravel writes it: the first sentence, and how many more there are.
+ * 422 in Laravel's format: the message is the first error and the number of further ones.
  *
- * @param errors sentences by dotted field name, in the order of the rules; at least one
+ * @param errors messages by dotted field name, in the order of the rules; at least one
  */
 export function unprocessable(errors: Record<string, string[]>): HttpError {
   const [first = '', ...more] = Object.values(errors).flat()

@@ -4,8 +4,7 @@ import { MESSAGES } from './messages.ts'
 const { rules } = MESSAGES
 
 /**
- * What a schema found wrong, as Laravel's sentences by dotted field name. Names stand in the sentences with
- * spaces for underscores.
+ * Converts schema errors to Laravel's messages by dotted field name. In messages underscores of names become spaces.
  */
 export function validationMessages(
   faults: readonly FastifySchemaValidationError[],
@@ -21,16 +20,16 @@ export function validationMessages(
   return errors
 }
 
-/** That a value is not null either, where it may be, says nothing to whoever sent another one. */
+/** Whether an error is specific. For a nullable field, "not null" and "anyOf" only repeat the other error. */
 const isTelling = ({ keyword, params }: FastifySchemaValidationError) =>
   keyword !== 'anyOf' && params.type !== 'null'
 
-/** A fault with the value that it is about, which the validator is told to add. */
+/** A schema error with the value (Ajv's `verbose`). */
 type Fault = FastifySchemaValidationError & { data?: unknown }
 
 function sentence({ keyword, params, data }: Fault, field: string): string {
   const limit = Number(params.limit)
-  // To Laravel a null is as good as absent.
+  // Laravel treats null like an absent field.
   if (data === null) return rules.required(field)
   switch (keyword) {
     case 'required':
@@ -52,7 +51,7 @@ function sentence({ keyword, params, data }: Fault, field: string): string {
   }
 }
 
-/** What is said of a value that is not of a JSON type. */
+/** The message for a value of the wrong JSON type. */
 export function typeMessage(type: string, field: string): string {
   switch (type) {
     case 'string':

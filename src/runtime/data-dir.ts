@@ -1,7 +1,7 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
-/** What stands in the way, by the code of a file system's error. */
+/** Reasons by the code of a file system error. */
 const REASONS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not write there',
   EPERM: 'this user may not write there',
@@ -16,11 +16,11 @@ const REASONS: Readonly<Record<string, string>> = {
   EIO: 'the device does not read or write',
 }
 
-/** The folder of the embedded database cannot be used. The message names the setting, the reason and the remedy. */
+/** The directory of the embedded database cannot be used. The message names the setting, the reason and the remedy. */
 export class DataDirError extends Error {
   override readonly name = 'DataDirError'
 
-  /** The error of a file system, in words; `null` for any other error. */
+  /** Describes a file system error; returns null for any other error. */
   static from(dataDir: string, error: unknown): DataDirError | null {
     const { code } = error as { code?: unknown }
     const reason = typeof code === 'string' ? REASONS[code] : undefined
@@ -32,9 +32,9 @@ export class DataDirError extends Error {
 }
 
 /**
- * Makes DATA_DIR, for this user alone, unless it is there.
+ * Creates DATA_DIR with access for this user only, unless it exists.
  *
- * @throws {DataDirError} when that cannot be
+ * @throws {DataDirError} when it cannot be created
  */
 export async function makeDataDir(dataDir: string): Promise<void> {
   try {
@@ -44,7 +44,7 @@ export async function makeDataDir(dataDir: string): Promise<void> {
   }
 }
 
-/** Not `mkdir` with `recursive`: it never returns where a parent cannot be made that seems to be missing, as in /proc. */
+/** Not `mkdir` with `recursive`, which never returns when a missing parent cannot be created, as in /proc. */
 async function makeDirectory(path: string): Promise<void> {
   try {
     await mkdir(path, { mode: 0o700 })
@@ -57,7 +57,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** For a `catch`: something with that name is there already. */
+/** A `catch` handler that ignores EEXIST. */
 export function ignoreExisting(error: NodeJS.ErrnoException) {
   if (error.code !== 'EEXIST') throw error
 }

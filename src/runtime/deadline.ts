@@ -1,29 +1,35 @@
+import type { Millis } from './units.ts'
+
 /**
- * Calls `act` once `ms` milliseconds have passed, unless the returned function is called before.
+ * Starts a deadline: calls `onExpired` after `ms`, unless the returned function is called first.
  *
- * After a stall of the process (a blocked event loop, SIGSTOP, a suspended machine) timers fire before what arrived
- * meanwhile is read. Therefore `act` is only called after another turn of the event loop, in which sockets are read;
- * and if `progress` has changed in that turn, the deadline starts over, once.
+ * After a stall of the process (a blocked event loop, SIGSTOP, a suspended machine) timers fire before the data that
+ * arrived meanwhile is read. Therefore `onExpired` is only called after another turn of the event loop, in which
+ * sockets are read; and if `progress` changed in that turn, the deadline restarts, once.
  *
- * @param ms milliseconds; Infinity for no deadline
- * @param progress a number that changes with whatever arrives, such as a socket's `bytesRead`
+ * @param ms Infinity for no deadline
+ * @param progress a number that changes when data arrives, such as a socket's `bytesRead`
  */
-export function deadline(ms: number, act: () => void, progress: () => number = () => 0): () => void {
+export function startDeadline(
+  ms: Millis,
+  onExpired: () => void,
+  progress: () => number = () => 0,
+): () => void {
   if (ms === Number.POSITIVE_INFINITY) return () => {}
   let immediate: NodeJS.Immediate | undefined
-  let hasStartedOver = false
-  const due = () => {
+  let hasRestarted = false
+  const expire = () => {
     const before = progress()
     immediate = setImmediate(() => {
       // Reading may resolve promises whose callbacks run before the next immediate.
       immediate = setImmediate(() => {
-        if (hasStartedOver || progress() === before) return act()
-        hasStartedOver = true
-        timer = setTimeout(due, ms)
+        if (hasRestarted || progress() === before) return onExpired()
+        hasRestarted = true
+        timer = setTimeout(expire, ms)
       })
     })
   }
-  let timer = setTimeout(due, ms)
+  let timer = setTimeout(expire, ms)
   return () => {
     clearTimeout(timer)
     clearImmediate(immediate)

@@ -1,33 +1,34 @@
 import type { Schedule } from './schedule.ts'
+import type { Millis, MonotonicMillis } from './units.ts'
 
-/** How much the latest turn counts in the moving average of their durations. */
+/** The weight of the latest run in the moving average of durations (EWMA). */
 const LATEST_WEIGHT = 0.2
 
-/** Callers with a history, and all others. */
+/** The lanes of the queue: callers with a history, and all others. */
 export type Lane = 'known' | 'stranger'
 
-/** Who asks for a turn. */
+/** A caller that requests a slot. */
 export interface QueuedCaller {
-  /** The network that shares one turn of each round. */
+  /** The client network, the unit of the round-robin. */
   network: string
   lane: Lane
-  /** Whether the network may hold as many places as there are: for machines that call on behalf of many users. */
+  /** Whether the per-network limit does not apply: for machines that send requests on behalf of many users. */
   isUnbounded: boolean
-  /** The caller's connection: a caller whose connection is destroyed gets no turn. */
+  /** The caller's connection: destroyed connections get no slot. */
   connection: { readonly destroyed: boolean }
 }
 
-/** Why a caller got no turn. */
+/** Why a caller got no slot. */
 export type RefusalReason = 'network full' | 'queue full' | 'deadline' | 'disconnected'
 
-/** A caller got no turn. The same call can succeed later. */
-export class TurnRefused extends Error {
+/** A caller got no slot. A later retry can succeed. */
+export class SlotRefused extends Error {
   readonly reason: RefusalReason
-  /** Milliseconds by which all who wait now will have had their turn or passed their deadline. */
-  readonly retryAfterMs: number
+  /** After this time all current waiters have had a slot or passed their deadline. */
+  readonly retryAfterMs: Millis
 
-  constructor(reason: RefusalReason, retryAfterMs: number) {
-    super(`Refused a turn: ${reason}.`)
+  constructor(reason: RefusalReason, retryAfterMs: Millis) {
+    super(`Refused a queue slot: ${reason}.`)
     this.name = 'TurnRefused'
     this.reason = reason
     this.retryAfterMs = retryAfterMs
@@ -35,36 +36,35 @@ export class TurnRefused extends Error {
 }
 
 export interface FairQueueOptions {
-  /** Turns at the same time. */
+  /** Concurrent slots. */
   concurrency: number
-  /** Callers that can wait, by lane. */
-  places: Readonly<Record<Lane, number>>
-  /** Callers of one network that can wait in one lane. */
-  perNetwork: number
+  /** How many callers can wait, by lane. */
+  capacity: Readonly<Record<Lane, number>>
+  /** How many callers of one network can wait in a lane. */
+  maxPerNetwork: number
   /**
-   * Turns for which a network's last one puts it behind networks that had none, by lane. With nought, turns simply go
-   * round. More keeps floods of that many networks from delaying a new one, and lets new ones delay those that had a
-   * turn for as long.
+   * For how many slots a network's last one ranks it behind networks that had none, by lane. Zero is a plain
+   * round-robin. A larger value keeps a flood from that many networks from delaying a new one, and lets new networks
+   * delay those that had a slot for as long.
    */
-  memory: Readonly<Record<Lane, number>>
-  /** Milliseconds that a caller waits for its turn. */
-  deadlineMs: number
+  slotMemory: Readonly<Record<Lane, number>>
+  /** How long a caller waits for a slot. */
+  deadlineMs: Millis
   schedule: Schedule
-  /** Monotonic milliseconds. */
-  monotonic: () => number
-  /** Is told of each refusal. */
+  monotonic: () => MonotonicMillis
+  /** Called for each refusal. */
   onRefusal?: (reason: RefusalReason) => void
 }
 
 export interface FairQueue {
-  /** Whether a caller would get a turn at once. */
+  /** Whether a caller would get a slot at once. */
   readonly isFree: boolean
-  /** Callers that wait in a lane. */
+  /** How many callers wait in a lane. */
   waiting(lane: Lane): number
   /**
-   * Waits for a turn and works in it. The turn ends when the work settles, whose result is returned.
+   * Waits for a slot, runs the work and returns its result. The slot is released when the work settles.
    *
-   * @throws {TurnRefused} when there is no place, or no turn before the deadline
+   * @throws {SlotRefused} when the queue is full, or no slot becomes free before the deadline
    */
   run<T>(caller: QueuedCaller, work: () => Promise<T>): Promise<T>
 }
@@ -76,66 +76,66 @@ interface Waiter {
 }
 
 /**
- * A queue that is fair to networks instead of requests, so that a flood from some networks delays others by a bounded
- * number of turns. Invariants:
+ * A fair queue: slots are given round-robin over client networks instead of requests, so that a flood from some
+ * networks delays others by a bounded number of slots. Invariants:
  *
- * - The network whose last turn is the longest ago goes first, and those whose last turn is forgotten in order of
- *   arrival. So while a caller is the first of its network, every other network in its lane gets at most one turn; and
- *   with a memory, a network that floods cannot keep a position at the front.
- * - Within a network, callers get their turns in order of arrival.
- * - The lanes take alternate turns while both have waiters, and have places of their own: neither can starve the other.
- * - A full lane refuses the caller whose turn would come last, be it the new one or one that waits: by position within
- *   the network, then by the network's last turn. So the network with most waiters gives way first, and a refused
- *   caller that comes again displaces nobody.
+ * - The network whose last slot is the oldest goes first; networks whose last slot is no longer remembered go in order
+ *   of arrival. So while a caller is the first of its network, every other network in its lane gets at most one slot;
+ *   and with a memory, a flooding network cannot keep a position at the front.
+ * - Within a network, callers are served in order of arrival.
+ * - The lanes alternate while both have waiters, and have separate capacities: neither can starve the other.
+ * - A full lane refuses the caller that would be served last, be it the new one or a waiting one: by position within
+ *   the network, then by the network's last slot. So the network with most waiters gives way first, and a refused
+ *   caller that retries displaces no other.
  * - Every call settles: by its work, or by a refusal within the deadline.
  */
 export function fairQueue({
   concurrency,
-  places,
-  perNetwork,
-  memory,
+  capacity,
+  maxPerNetwork,
+  slotMemory,
   deadlineMs,
   schedule,
   monotonic,
   onRefusal = () => {},
 }: FairQueueOptions): FairQueue {
   const lanes = {
-    known: new WaitingLane(places.known, perNetwork, memory.known),
-    stranger: new WaitingLane(places.stranger, perNetwork, memory.stranger),
+    known: new WaitingLane(capacity.known, maxPerNetwork, slotMemory.known),
+    stranger: new WaitingLane(capacity.stranger, maxPerNetwork, slotMemory.stranger),
   }
   let running = 0
-  let turns = 0
+  let slotsGranted = 0
   let lastLane: Lane = 'stranger'
-  let meanTurnMs: number | null = null
+  let meanRunMs: Millis | null = null
 
-  /** All waiters have had a turn, or passed their deadline, after this time. */
+  /** Estimates after which time all waiters have had a slot or passed their deadline. */
   const drainMs = () => {
-    if (meanTurnMs === null) return deadlineMs
+    if (meanRunMs === null) return deadlineMs
     const ahead = lanes.known.size + lanes.stranger.size + running
-    return Math.min(deadlineMs, (ahead / concurrency) * meanTurnMs)
+    return Math.min(deadlineMs, (ahead / concurrency) * meanRunMs)
   }
 
-  const takeNext = (): Waiter | undefined => {
+  const takeNextWaiter = (): Waiter | undefined => {
     const other = lastLane === 'known' ? 'stranger' : 'known'
     return lanes[other].take() ?? lanes[lastLane].take()
   }
 
   const startNext = () => {
     while (running < concurrency) {
-      const waiter = takeNext()
+      const waiter = takeNextWaiter()
       if (waiter === undefined) return
       const { lane, network } = waiter.caller
-      turns += 1
+      slotsGranted += 1
       lastLane = lane
-      lanes[lane].noteTurn(network, turns)
+      lanes[lane].recordSlot(network, slotsGranted)
       running += 1
       waiter.start()
     }
   }
 
-  const endTurn = (startedAt: number) => {
+  const releaseSlot = (startedAt: number) => {
     const ms = monotonic() - startedAt
-    meanTurnMs = meanTurnMs === null ? ms : meanTurnMs + LATEST_WEIGHT * (ms - meanTurnMs)
+    meanRunMs = meanRunMs === null ? ms : meanRunMs + LATEST_WEIGHT * (ms - meanRunMs)
     running -= 1
     startNext()
   }
@@ -157,46 +157,46 @@ export function fairQueue({
           start() {
             cancelDeadline()
             const startedAt = monotonic()
-            // In a callback, so that work that throws instead of rejecting ends its turn as well.
+            // In a callback, so that work that throws synchronously releases its slot too.
             const working = Promise.resolve().then(work)
-            const end = () => endTurn(startedAt)
+            const end = () => releaseSlot(startedAt)
             working.then(end, end)
             resolve(working)
           },
           refuse(reason) {
             cancelDeadline()
             onRefusal(reason)
-            reject(new TurnRefused(reason, drainMs()))
+            reject(new SlotRefused(reason, drainMs()))
           },
         }
-        lane.add(waiter, turns)
+        lane.add(waiter, slotsGranted)
         startNext()
       }),
   }
 }
 
-/** The callers of one network that wait in a lane: at least one. */
+/** The waiting callers of one network in a lane; at least one. */
 interface WaitingNetwork {
   waiters: Waiter[]
-  /** The number of its last turn, or of the oldest one that is remembered. The least goes first. */
-  lastTurn: number
+  /** The number of its last slot, or of the oldest one that is remembered. The least goes first. */
+  lastSlot: number
 }
 
-/** The callers of one lane that wait. */
+/** The waiting callers of one lane. */
 class WaitingLane {
-  readonly #places: number
-  readonly #perNetwork: number
-  readonly #memory: number
+  readonly #capacity: number
+  readonly #maxPerNetwork: number
+  readonly #slotMemory: number
   /** In order of arrival. */
   readonly #networks = new Map<string, WaitingNetwork>()
-  /** The number of each network's last turn, among the last ones, the oldest first. */
-  readonly #recentTurns = new Map<string, number>()
+  /** The numbers of the networks' last slots within the memory, the oldest first. */
+  readonly #recentSlots = new Map<string, number>()
   #size = 0
 
-  constructor(places: number, perNetwork: number, memory: number) {
-    this.#places = places
-    this.#perNetwork = perNetwork
-    this.#memory = memory
+  constructor(capacity: number, maxPerNetwork: number, slotMemory: number) {
+    this.#capacity = capacity
+    this.#maxPerNetwork = maxPerNetwork
+    this.#slotMemory = slotMemory
   }
 
   get size(): number {
@@ -204,30 +204,30 @@ class WaitingLane {
   }
 
   /**
-   * Gives a caller a place, or refuses it or the one whose turn would come last.
+   * Queues a caller, or refuses it or the one that would be served last.
    *
-   * @param turn the number of the latest turn
+   * @param slot the number of the latest slot
    */
-  add(waiter: Waiter, turn: number): void {
+  add(waiter: Waiter, slot: number): void {
     this.#dropDisconnected()
     const { network: key, isUnbounded } = waiter.caller
-    const network = this.#networks.get(key) ?? { waiters: [], lastTurn: this.#lastTurn(key, turn) }
-    if (!isUnbounded && network.waiters.length >= this.#perNetwork) {
+    const network = this.#networks.get(key) ?? { waiters: [], lastSlot: this.#lastSlot(key, slot) }
+    if (!isUnbounded && network.waiters.length >= this.#maxPerNetwork) {
       waiter.refuse('network full')
       return
     }
     network.waiters.push(waiter)
     this.#networks.set(key, network)
     this.#size += 1
-    if (this.#size > this.#places) this.#takeLast().refuse('queue full')
+    if (this.#size > this.#capacity) this.#removeLast().refuse('queue full')
   }
 
-  /** Takes the caller out whose turn it is. */
+  /** Removes and returns the caller to serve next. */
   take(): Waiter | undefined {
     this.#dropDisconnected()
     let next: WaitingNetwork | undefined
     for (const network of this.#networks.values()) {
-      if (next === undefined || network.lastTurn < next.lastTurn) next = network
+      if (next === undefined || network.lastSlot < next.lastSlot) next = network
     }
     const waiter = next?.waiters[0]
     if (waiter !== undefined) this.remove(waiter)
@@ -242,28 +242,28 @@ class WaitingLane {
     this.#size -= 1
   }
 
-  /** Notes that a network has the turn of a number. */
-  noteTurn(key: string, turn: number): void {
-    this.#recentTurns.delete(key)
-    this.#recentTurns.set(key, turn)
-    for (const [oldest, last] of this.#recentTurns) {
-      if (last > turn - this.#memory) break
-      this.#recentTurns.delete(oldest)
+  /** Records that a network got the slot with a number. */
+  recordSlot(key: string, slot: number): void {
+    this.#recentSlots.delete(key)
+    this.#recentSlots.set(key, slot)
+    for (const [oldest, last] of this.#recentSlots) {
+      if (last > slot - this.#slotMemory) break
+      this.#recentSlots.delete(oldest)
     }
     const network = this.#networks.get(key)
-    if (network !== undefined) network.lastTurn = turn
+    if (network !== undefined) network.lastSlot = slot
   }
 
-  #lastTurn(key: string, turn: number) {
-    return Math.max(this.#recentTurns.get(key) ?? 0, turn - this.#memory)
+  #lastSlot(key: string, slot: number) {
+    return Math.max(this.#recentSlots.get(key) ?? 0, slot - this.#slotMemory)
   }
 
-  /** Takes the caller out whose turn would come last. */
-  #takeLast(): Waiter {
-    let last: WaitingNetwork = { waiters: [], lastTurn: 0 }
+  /** Removes and returns the caller that would be served last. */
+  #removeLast(): Waiter {
+    let last: WaitingNetwork = { waiters: [], lastSlot: 0 }
     for (const network of this.#networks.values()) {
       const longer = network.waiters.length - last.waiters.length
-      if (longer > 0 || (longer === 0 && network.lastTurn >= last.lastTurn)) last = network
+      if (longer > 0 || (longer === 0 && network.lastSlot >= last.lastSlot)) last = network
     }
     const waiter = last.waiters.at(-1) as Waiter
     this.remove(waiter)

@@ -1,6 +1,6 @@
 /**
- * A value that is made when it is first asked for. An LRUCache allocates room for all that it may ever hold, which took
- * a third of a start.
+ * Creates a value on first use. An LRUCache allocates memory for its maximum at once, which took a third of the startup
+ * time.
  */
 export function lazy<T extends object>(make: () => T): () => T {
   let value: T | undefined

@@ -1,6 +1,6 @@
 type Write = (details: object, message: string) => void
 
-/** What services log with: the part of pino's interface that they use. */
+/** The part of pino's interface that use-cases log with. */
 export interface Log {
   info: Write
   warn: Write

@@ -1,11 +1,10 @@
-/**
- * Does something once some milliseconds have passed, unless the function that it returns is called before. What is
- * scheduled keeps no process alive.
- */
-export type Schedule = (ms: number, act: () => void) => () => void
+import type { Millis } from './units.ts'
+
+/** Schedules a callback; the returned function cancels it. The timer keeps no process alive. */
+export type Schedule = (ms: Millis, callback: () => void) => () => void
 
 /** A {@link Schedule} by Node's timers. */
-export const scheduleTimer: Schedule = (ms, act) => {
-  const timer = setTimeout(act, ms).unref()
+export const scheduleTimer: Schedule = (ms, callback) => {
+  const timer = setTimeout(callback, ms).unref()
   return () => clearTimeout(timer)
 }

@@ -1,45 +1,46 @@
-import { deadline } from './deadline.ts'
+import { startDeadline } from './deadline.ts'
+import type { Millis } from './units.ts'
 
-/** How many of those who share a key may hold a slot, and how many may wait for one. */
-export interface Bound {
+/** A limit on the requests that share a key. */
+export interface KeyLimit {
   key: string
-  holding: number
-  waiting: number
+  maxHeld: number
+  maxWaiting: number
 }
 
-/** The slots of one kind of work. */
+/** The limits of one kind of work. */
 export interface SlotLimits {
-  /** How many may be held at once. */
+  /** How many slots may be held at once. */
   slots: number
-  /** How many may wait for one. */
-  waiting: number
-  /** How long one may wait, in milliseconds. */
-  waitMs: number
+  /** How many requests may wait. */
+  maxWaiting: number
+  /** How long a request may wait. */
+  waitMs: Millis
 }
 
 export interface SlotRequest<Kind> {
   kind: Kind
-  bounds?: readonly Bound[] | undefined
-  /** Whoever waits gives up when it aborts. It is asked for when there is no slot. */
+  keyLimits?: readonly KeyLimit[] | undefined
+  /** Cancels the wait when it aborts. Called only when no slot is free. */
   signal?: (() => AbortSignal) | undefined
   /** Whether to wait without a deadline. */
-  isPatient?: boolean | undefined
+  hasNoDeadline?: boolean | undefined
 }
 
-/** Why no slot is to be had. */
+/** Why no slot was granted. */
 export type Refusal = 'queue full' | 'waited too long' | 'given up'
 
-interface Waiting {
-  bounds: readonly Bound[]
+interface Waiter {
+  keyLimits: readonly KeyLimit[]
   start(): void
 }
 
 /**
- * A semaphore with several kinds of work in order of priority: a free slot goes to the first kind that has someone
- * waiting, within a kind in the order of asking, past those who are at one of their bounds.
+ * A semaphore with several kinds of work in order of priority: a free slot goes to the first kind that has waiters,
+ * within a kind in order of arrival, skipping requests that are at a key limit.
  */
 export class Slots<Kind extends string> {
-  readonly #kinds: ReadonlyMap<Kind, { limits: SlotLimits; held: number; queue: Waiting[] }>
+  readonly #kinds: ReadonlyMap<Kind, { limits: SlotLimits; held: number; queue: Waiter[] }>
   readonly #holding = new Map<string, number>()
   readonly #waiting = new Map<string, number>()
   readonly #refuse: (refusal: Refusal, kind: Kind) => Error
@@ -47,8 +48,8 @@ export class Slots<Kind extends string> {
 
   /**
    * @param limits by kind, the most urgent first
-   * @param total how many slots may be held at once by all kinds together
-   * @param refuse makes the error with which a request is refused
+   * @param total how many slots all kinds together may hold
+   * @param refuse makes the error of a refused request
    */
   constructor(
     limits: Readonly<Record<Kind, SlotLimits>>,
@@ -66,72 +67,72 @@ export class Slots<Kind extends string> {
   }
 
   /**
-   * Takes a slot.
+   * Acquires a slot.
    *
-   * @returns a function that gives it back; further calls of it do nothing
-   * @throws what `refuse` makes, when too many are waiting, when it takes too long, or when the signal aborts
+   * @returns a function that releases it; further calls do nothing
+   * @throws the error of `refuse`, when too many wait, waiting takes too long, or the signal aborts
    */
   async take({
     kind,
-    bounds = [],
+    keyLimits = [],
     signal: signalOf,
-    isPatient = false,
+    hasNoDeadline = false,
   }: SlotRequest<Kind>): Promise<() => void> {
     const one = this.#kinds.get(kind)
     if (one === undefined) throw new Error(`There are no slots for ${kind}.`)
-    // Whoever waits already could not start.
-    if (this.#canStart(kind, bounds)) return this.#start(kind, bounds)
+    // Earlier waiters could not start, or they would have.
+    if (this.#canStart(kind, keyLimits)) return this.#start(kind, keyLimits)
     const signal = signalOf?.()
     if (signal?.aborted) throw this.#refuse('given up', kind)
     const isFull =
-      !isPatient &&
-      (one.queue.length >= one.limits.waiting ||
-        bounds.some(({ key, waiting }) => (this.#waiting.get(key) ?? 0) >= waiting))
+      !hasNoDeadline &&
+      (one.queue.length >= one.limits.maxWaiting ||
+        keyLimits.some(({ key, maxWaiting }) => (this.#waiting.get(key) ?? 0) >= maxWaiting))
     if (isFull) throw this.#refuse('queue full', kind)
     return new Promise((resolve, reject) => {
       const leave = () => {
         stop()
         signal?.removeEventListener('abort', onAbort)
         one.queue.splice(one.queue.indexOf(waiting), 1)
-        for (const { key } of bounds) count(this.#waiting, key, -1)
+        for (const { key } of keyLimits) addTo(this.#waiting, key, -1)
       }
       const refuse = (refusal: Refusal) => {
         leave()
         reject(this.#refuse(refusal, kind))
       }
       const onAbort = () => refuse('given up')
-      const waiting: Waiting = {
-        bounds,
+      const waiting: Waiter = {
+        keyLimits,
         start: () => {
           leave()
-          resolve(this.#start(kind, bounds))
+          resolve(this.#start(kind, keyLimits))
         },
       }
-      const stop = deadline(isPatient ? Number.POSITIVE_INFINITY : one.limits.waitMs, () =>
+      const stop = startDeadline(hasNoDeadline ? Number.POSITIVE_INFINITY : one.limits.waitMs, () =>
         refuse('waited too long'),
       )
       signal?.addEventListener('abort', onAbort)
       one.queue.push(waiting)
-      for (const { key } of bounds) count(this.#waiting, key, 1)
+      for (const { key } of keyLimits) addTo(this.#waiting, key, 1)
     })
   }
 
-  #canStart(kind: Kind, bounds: readonly Bound[]): boolean {
+  #canStart(kind: Kind, keyLimits: readonly KeyLimit[]): boolean {
     const one = this.#kinds.get(kind)
     return (
       one !== undefined &&
       this.#free > 0 &&
       one.held < one.limits.slots &&
-      bounds.every(({ key, holding }) => (this.#holding.get(key) ?? 0) < holding)
+      keyLimits.every(({ key, maxHeld }) => (this.#holding.get(key) ?? 0) < maxHeld)
     )
   }
 
-  #start(kind: Kind, bounds: readonly Bound[]): () => void {
+  #start(kind: Kind, keyLimits: readonly KeyLimit[]): () => void {
     const one = this.#kinds.get(kind) as { held: number }
     const change = (by: 1 | -1) => {
       one.held += by
       this.#free -= by
-      for (const { key } of bounds) count(this.#holding, key, by)
+      for (const { key } of keyLimits) addTo(this.#holding, key, by)
     }
     change(1)
     let isHeld = true
@@ -147,7 +148,7 @@ export class Slots<Kind extends string> {
     for (const [kind, { queue }] of this.#kinds) {
       for (;;) {
         if (this.#free === 0) return
-        const next = queue.find(({ bounds }) => this.#canStart(kind, bounds))
+        const next = queue.find(({ keyLimits }) => this.#canStart(kind, keyLimits))
         if (next === undefined) break
         next.start()
       }
@@ -155,7 +156,7 @@ export class Slots<Kind extends string> {
   }
 }
 
-function count(counts: Map<string, number>, key: string, by: 1 | -1) {
+function addTo(counts: Map<string, number>, key: string, by: 1 | -1) {
   const value = (counts.get(key) ?? 0) + by
   if (value === 0) counts.delete(key)
   else counts.set(key, value)

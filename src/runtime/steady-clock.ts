@@ -1,13 +1,13 @@
+import type { EpochMillis, MonotonicMillis } from './units.ts'
+
 /**
- * A clock for windows that are stored where other processes read them: it shows the wall clock's time of now, and goes
- * on by the monotonic clock, so that setting the wall clock neither ends such a window nor makes it longer. Processes
- * agree as far as their wall clocks did when each was started.
+ * Makes a clock for windows that are stored for other processes: the wall clock's time at startup, advanced by the
+ * monotonic clock, so that setting the wall clock neither ends nor extends a window. Processes agree as far as their
+ * wall clocks did at startup.
  *
- * @param clock milliseconds since the epoch
- * @param monotonic milliseconds since a moment that does not change
- * @returns whole milliseconds since the epoch
+ * @returns whole milliseconds
  */
-export function steadyClock(clock: () => number, monotonic: () => number): () => number {
+export function steadyClock(clock: () => EpochMillis, monotonic: () => MonotonicMillis): () => EpochMillis {
   const offset = clock() - monotonic()
   return () => Math.round(offset + monotonic())
 }

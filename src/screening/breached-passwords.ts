@@ -1,14 +1,15 @@
+import type { Millis } from '#src/runtime/units.ts'
 import { createHash } from 'node:crypto'
 
 const PREFIX_LENGTH = 5
-const TIMEOUT_MS = 2_000
+const TIMEOUT_MS: Millis = 2_000
 
 /**
- * Asks a service with the interface of Pwned Passwords whether a password is in its list of leaked ones. Of the
- * password's SHA-1 it learns the first five hex digits (k-anonymity), and by padding not even how many it has with those.
+ * Queries a service with the interface of Pwned Passwords for a leaked password. It receives only the first five hex
+ * digits of the SHA-1 (k-anonymity). Padding hides the number of matches from observers of the response size.
  *
- * @param url what the digits are put behind
- * @throws when there is no answer within two seconds
+ * @param url the base URL to which the digits are appended
+ * @throws on an error status and after two seconds without a response
  */
 export async function isBreached(url: string, password: string): Promise<boolean> {
   const digest = createHash('sha1').update(password).digest('hex').toUpperCase()
@@ -17,8 +18,8 @@ export async function isBreached(url: string, password: string): Promise<boolean
     headers: { 'add-padding': 'true' },
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })
-  if (!response.ok) throw new Error(`The list of leaked passwords answered ${response.status}.`)
+  if (!response.ok) throw new Error(`The list of leaked passwords responded with ${response.status}.`)
   const lines = (await response.text()).split(/\r?\n/)
-  // Padding has a count of nought.
+  // Padding lines have the count 0.
   return lines.some(line => line.toUpperCase().startsWith(`${suffix}:`) && !/:0*$/.test(line))
 }

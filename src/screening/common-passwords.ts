@@ -1,14 +1,14 @@
 import { setImmediate } from 'node:timers/promises'
 import { foldPassword } from '#src/auth/guessable-password.ts'
 
-/** Passwords that are folded at a time: about a millisecond of the event loop. */
+/** Passwords folded per step: about a millisecond of the event loop. */
 const AT_A_TIME = 1_000
 
 let loading: Promise<ReadonlySet<string>> | null = null
 
 /**
- * The 49,000 common passwords of `@zxcvbn-ts/language-common`, as {@link foldPassword} folds them. Loaded when they are
- * first asked for, in small steps, and kept for the process.
+ * Returns the 49,000 common passwords of `@zxcvbn-ts/language-common`, folded by {@link foldPassword}. Loads them at
+ * the first call, in small steps.
  */
 export function commonPasswords(): Promise<ReadonlySet<string>> {
   loading ??= load()

@@ -1,35 +1,35 @@
-import { isCommonPassword, isRepetitive, namesakeOf } from '#src/auth/guessable-password.ts'
+import { isCommonPassword, isRepetitive, findNamesake } from '#src/auth/guessable-password.ts'
 import type { Config } from '#src/config/config.ts'
 import { GUESSABLE, newPasswordErrors } from '#src/input/new-password.ts'
 import { isBreached } from './breached-passwords.ts'
 import { commonPasswords } from './common-passwords.ts'
 
-/** The user who is to have a password, as far as is known. */
+/** The user of a password, as far as known. */
 export interface PasswordOwner {
   name?: string | null
   email?: string | null
 }
 
-/** Says what is wrong with new passwords. */
+/** Validates new passwords. */
 export interface PasswordScreening {
   /**
-   * What is wrong with a new password and its repetition; nothing when it can be somebody's. What is easily guessed is
-   * looked for once the rest is right, and others are asked last.
+   * Validates a new password and its repetition. The checks for guessable passwords run only if all rules are met,
+   * those of external services last.
    */
   errors(
     password: string | null | undefined,
     confirmation: string | null | undefined,
     owner: PasswordOwner,
   ): Promise<string[]>
-  /** What is wrong with a password that is right otherwise, once its owner is known. */
+  /** Compares an otherwise valid password with its owner's name and address. */
   ownerErrors(password: string, owner: PasswordOwner): string[]
 }
 
 /**
- * The rules for new passwords: of the site's and the user's names, the list of common passwords, and the service that
- * knows leaked ones, if there is one.
+ * Creates the checks of new passwords: the rules, the names of the site and the user, the list of common passwords,
+ * and the service for leaked ones, if configured.
  *
- * @param onNoAnswer told when that service does not answer; the password passes then
+ * @param onNoAnswer called when the service fails; the password is then accepted
  */
 export function passwordScreening(
   {
@@ -51,7 +51,7 @@ export function passwordScreening(
   }
 
   const ownerErrors = (password: string, owner: PasswordOwner) => {
-    const namesake = namesakeOf(password, { ...owner, siteName: appName, siteHost: appUrl.hostname })
+    const namesake = findNamesake(password, { ...owner, siteName: appName, siteHost: appUrl.hostname })
     return namesake === null ? [] : [GUESSABLE[namesake]]
   }
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type AttemptsDeps, createAttempts } from '#src/accounts/attempts.ts'
 import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
-import { clientAddresses } from '#src/limits/client-address.ts'
+import { clientAddressResolver } from '#src/limits/client-address.ts'
 import { memoryCounters } from '#src/limits/counters.ts'
 
 const NOW = Date.parse('2026-03-01T12:00:00Z')
@@ -35,7 +35,7 @@ function countsInMemory(): AttemptCounts {
       counts.set(key, (counts.get(key) ?? 1) - 1)
     },
     prune: async () => {},
-    isUsedUp: async ({ key, max }) => (counts.get(key) ?? 0) >= max,
+    isExhausted: async ({ key, max }) => (counts.get(key) ?? 0) >= max,
   }
 }
 
@@ -58,7 +58,7 @@ function attemptsOf() {
 /** Somebody who hears what is left. */
 function callerFrom(ip: string, localIps: string[] = []) {
   const told: { max: number; remaining: number }[] = []
-  const clientAddress = clientAddresses(localIps)(ip, undefined)
+  const clientAddress = clientAddressResolver(localIps)(ip, undefined)
   return {
     clientAddress,
     told,
@@ -87,7 +87,7 @@ t.test('what a verification throws counts as no wrong secret', async t => {
   const { attempts } = attemptsOf()
   const caller = callerFrom('198.51.100.7')
   const trying = (verify: () => Promise<boolean>) =>
-    attempts.judge(caller, 'two_factor', { account: '1', userId: 1, verify })
+    attempts.verifySecret(caller, 'two_factor', { account: '1', userId: 1, verify })
   for (let n = 0; n < 20; n++) {
     await t.rejects(
       trying(() => Promise.reject(new Error('away'))),
@@ -101,7 +101,7 @@ t.test('a look-up is not made once an address has guessed too often', async t =>
   const { attempts, limited } = attemptsOf()
   const caller = callerFrom('198.51.100.7')
   const guess = (digest: string, lookUp: () => Promise<{ isRight: boolean }>) =>
-    attempts.guess(caller, digest, lookUp)
+    attempts.lookUpToken(caller, digest, lookUp)
   await t.rejects(
     guess('failing', () => Promise.reject(new Error('away'))),
     { message: 'away' },
@@ -112,7 +112,7 @@ t.test('a look-up is not made once an address has guessed too often', async t =>
   const refusal = await guess('three', () => t.fail('looked up') as never).catch(error => error)
   t.match(refusal, { statusCode: 429 })
   t.strictSame(limited, ['failed_auth'])
-  const other = await attempts.guess(callerFrom('203.0.113.7'), 'three', async () => ({ isRight: true }))
+  const other = await attempts.lookUpToken(callerFrom('203.0.113.7'), 'three', async () => ({ isRight: true }))
   t.strictSame(other, { isRight: true }, 'another address is counted by itself')
 })
 
@@ -120,7 +120,7 @@ t.test('guesses of our own machines are not counted', async t => {
   const { attempts } = attemptsOf()
   const caller = callerFrom('10.0.0.7', ['10.0.0.0/8'])
   for (let n = 0; n < 5; n++) {
-    const found = await attempts.guess(caller, String(n), async () => ({ isRight: false }))
+    const found = await attempts.lookUpToken(caller, String(n), async () => ({ isRight: false }))
     t.strictSame(found, { isRight: false })
   }
 })

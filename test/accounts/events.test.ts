@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AT_ONCE, createEvents, type EventSource, RETRY_MS, WAITING } from '#src/accounts/events.ts'
+import { BATCH_SIZE, createEvents, type EventSource, RETRY_MS, QUEUE_CAPACITY } from '#src/accounts/events.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { NOW } from '../support/app.ts'
 
@@ -50,7 +50,7 @@ t.test('an event is logged at once and stored together with others', async t => 
     { userId: 2, by: 1, name: 'spam', address: '192.0.2.7', message: 'banned' },
   ])
   t.strictSame(stored, [])
-  await events.stored()
+  await events.drain()
   const from = { address: '192.0.2.7', userAgent: 'curl/8', at: NOW }
   t.strictSame(stored, [
     [
@@ -67,7 +67,7 @@ t.test("what happens to nobody's account is logged alone, and no listener is tol
   events.onRecorded((event, from) => told.push([event.event, from]))
   events.record(request, 'wrong password', { userId: null })
   events.record(request, 'logout', { userId: 1 })
-  await events.stored()
+  await events.drain()
   t.equal(request.lines.length, 2)
   t.strictSame(told, [['logout', request]])
   t.strictSame(
@@ -129,9 +129,9 @@ t.test('closing tries once, and cancels further attempts', async t => {
 
 t.test('the oldest give way when too many wait, and a statement has a bounded size', async t => {
   const { events, stored } = world()
-  for (let userId = 0; userId <= WAITING; userId += 1) events.record('command line', 'notified', { userId })
-  await events.stored()
-  t.equal(stored.flat().length, WAITING)
+  for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1) events.record('command line', 'notified', { userId })
+  await events.drain()
+  t.equal(stored.flat().length, QUEUE_CAPACITY)
   t.equal(stored[0]?.[0]?.userId, 1)
-  t.ok(stored.every(({ length }) => length <= AT_ONCE))
+  t.ok(stored.every(({ length }) => length <= BATCH_SIZE))
 })

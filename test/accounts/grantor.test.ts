@@ -36,7 +36,7 @@ function servicesOf({ kysely }: TestDatabase) {
     events,
     operator: createOperator({ kysely, events }),
     tokens: createTokens({ kysely, config: CONFIG, clock, random: randomBytes }),
-    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), subjects }),
+    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), staffActions }),
   }
 }
 
@@ -67,13 +67,13 @@ for (const engine of PRODUCTION_ENGINE) {
       const user = await addUser(database)
       const { grantor } = staffMember(database, user.id, [])
       await t.rejects(tokens.issue(grantor, { name: 'second' }), { message: MESSAGES.tooManyTokens(1) })
-      const { id } = await tokens.issue(operator.actingFor(user.id), { name: 'second' })
+      const { id } = await tokens.issue(operator.actAs(user.id), { name: 'second' })
       t.ok(id > user.tokenId)
     })
 
     await t.test('an operator replaces the tokens of one user alone', async t => {
       const [user, other] = [await addUser(database), await addUser(database)]
-      const rotated = tokens.rotate(operator.actingFor(user.id), other.tokenId, 0)
+      const rotated = tokens.rotate(operator.actAs(user.id), other.tokenId, 0)
       await t.rejects(rotated, { message: MESSAGES.notFound })
     })
 
@@ -91,8 +91,8 @@ for (const engine of PRODUCTION_ENGINE) {
       const equal = staffMember(database, 1_000_000, ['view dump'])
       await notifications.send(equal.grantor, subject.id, message)
       t.strictSame(equal.records, [['notified', { userId: subject.id, by: 1_000_000, type: message.type }]])
-      await notifications.send(operator.actingFor(subject.id), subject.id, message)
-      await services.events.stored()
+      await notifications.send(operator.actAs(subject.id), subject.id, message)
+      await services.events.drain()
       const last = services.recorded.at(-1)
       t.strictSame(last?.details, { type: message.type, by: 'command line' })
     })

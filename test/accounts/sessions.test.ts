@@ -52,16 +52,16 @@ const cookieOf = (id = mintSessionId(randomBytes)) => `${CONFIG.sessionCookie}=$
 t.test('a quick answer asks nobody whether its session is over, a slow one asks once', async t => {
   const { sessions, state } = serverOf()
   const quick = holder(cookieOf())
-  sessions.recall(quick)
+  sessions.resumeFromCache(quick)
   t.equal(await sessions.resume(quick), null)
   state.now = SLOW_MS
-  t.notOk(await sessions.isOver(quick))
+  t.notOk(await sessions.hasEnded(quick))
   t.equal(state.lookUps, 1)
   state.now = SLOW_MS + 1
-  t.notOk(await sessions.isOver(quick))
+  t.notOk(await sessions.hasEnded(quick))
   t.equal(state.lookUps, 2)
   state.isEnded = true
-  t.ok(await sessions.isOver(quick))
+  t.ok(await sessions.hasEnded(quick))
 })
 
 t.test('an answer knows at once that another request of this process has replaced its session', async t => {
@@ -69,14 +69,14 @@ t.test('an answer knows at once that another request of this process has replace
   const cookie = cookieOf()
   const [slow, login] = [holder(cookie), holder(cookie)]
   for (const one of [slow, login]) {
-    sessions.recall(one)
+    sessions.resumeFromCache(one)
     await sessions.resume(one)
   }
   const session = { ...(login.session as Session), id: mintSessionId(randomBytes) }
   sessions.adopt(login, session)
   t.ok(login.replacesSession, 'the login waits for older answers')
-  t.notOk(await sessions.isOver(login))
-  t.ok(await sessions.isOver(slow))
+  t.notOk(await sessions.hasEnded(login))
+  t.ok(await sessions.hasEnded(slow))
   t.equal(state.lookUps, 2, 'without asking the database')
 })
 
@@ -84,16 +84,16 @@ t.test('two different session cookies open nothing, and neither takes the place 
   const { sessions, state } = serverOf()
   const both = holder(`${cookieOf()}; ${cookieOf()}`)
   t.equal(await sessions.resume(both), 'session_ambiguous')
-  await sessions.offer(both)
+  await sessions.ensureSession(both)
   t.equal(both.session, null)
   t.equal(state.lookUps, 0)
 })
 
 t.test('a browser that keeps its strict cookies to itself is given no session in their place', async t => {
   const { sessions } = serverOf({ SESSION_SAME_SITE: 'strict' })
-  t.ok(sessions.isWithheld(holder(undefined, 'cross-site')))
-  t.notOk(sessions.isWithheld(holder(undefined, 'same-origin')))
+  t.ok(sessions.isCookieWithheld(holder(undefined, 'cross-site')))
+  t.notOk(sessions.isCookieWithheld(holder(undefined, 'same-origin')))
   const withheld = holder(undefined, 'cross-site')
-  await sessions.offer(withheld)
+  await sessions.ensureSession(withheld)
   t.equal(withheld.session, null)
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import * as endpoints from '#src/api/endpoints.ts'
-import { costOf, isHeavy, MOST_COST, requireAffordable } from '#src/query/cost.ts'
+import { estimateCost, isHeavy, MAX_COST, requireAffordable } from '#src/query/cost.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -10,7 +10,7 @@ import { createDatabase } from '../support/databases.ts'
 const { playlists, onePlaylist, myPlaylists, me, tracks, oneTrack, externalProfiles, oneExternalProfile } =
   endpoints
 
-const cost = (endpoint: Endpoint, query: string) => costOf(endpoint, queryParser(endpoint)(`/list?${query}`))
+const cost = (endpoint: Endpoint, query: string) => estimateCost(endpoint, queryParser(endpoint)(`/list?${query}`))
 
 const all = includePaths(playlists)
 const has = (comparison: string, paths = all) => `filter[has-${comparison}]=${paths.join()}`
@@ -35,7 +35,7 @@ t.test('what animethemes-web asks costs what a guest may spend', async t => {
   ]
   for (const [endpoint, query] of asked) {
     const { total } = cost(endpoint, query)
-    t.ok(total <= MOST_COST.guest / 2, `${query}: ${total}`)
+    t.ok(total <= MAX_COST.guest / 2, `${query}: ${total}`)
   }
 })
 
@@ -49,7 +49,7 @@ t.test('and so does what the tests of AnimeThemes ask', async t => {
     [oneExternalProfile, `include=${includePaths(oneExternalProfile).join()}`],
   ] as [Endpoint, string][]) {
     const { total } = cost(endpoint, query)
-    t.ok(total <= MOST_COST.guest, `${query}: ${total}`)
+    t.ok(total <= MAX_COST.guest, `${query}: ${total}`)
   }
 })
 
@@ -91,7 +91,7 @@ t.test('each part of a question adds to what it costs', async t => {
     const { total } = cost(playlists, `filter[has]=${path}&${filter}`)
     t.ok(total > cost(playlists, `filter[has]=${path}`).total * 5, `${path} with ${filter}: ${total}`)
     t.ok(isHeavy(cost(playlists, `filter[has]=${path}&${filter}`)), 'which looks at all rows of the path')
-    t.ok(total <= MOST_COST.guest, 'and may be asked by guests')
+    t.ok(total <= MAX_COST.guest, 'and may be asked by guests')
     t.ok(cost(playlists, `${filter}&include=${path}`).total < 100, 'unlike of what is only included')
   }
   t.ok(
@@ -99,7 +99,7 @@ t.test('each part of a question adds to what it costs', async t => {
       cost(playlists, 'filter[tracks_count]=1').total + 100,
     'what is counted is looked at as well',
   )
-  t.ok(cost(myPlaylists, has('eq')).total < MOST_COST.guest, 'what belongs to one user is little')
+  t.ok(cost(myPlaylists, has('eq')).total < MAX_COST.guest, 'what belongs to one user is little')
   t.equal(
     cost(playlists, 'page[number]=9223372036854775807').total,
     cost(playlists, 'page[number]=9000000').total,
@@ -107,7 +107,7 @@ t.test('each part of a question adds to what it costs', async t => {
 })
 
 t.test('a question that costs too much is refused for its dearest part', async t => {
-  const refusal = (query: string, asker: keyof typeof MOST_COST, endpoint: Endpoint = playlists) => {
+  const refusal = (query: string, asker: keyof typeof MAX_COST, endpoint: Endpoint = playlists) => {
     try {
       requireAffordable(cost(endpoint, query), asker)
       return null

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { multipartPairs, parseForm } from '#src/http/form.ts'
+import { parseMultipartPairs, parseForm } from '#src/http/form.ts'
 import { MAX_JSON_VALUES, requireFewValues } from '#src/input/json-size.ts'
 import { parseQueryString } from '#src/input/querystring.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -97,7 +97,7 @@ t.test('a form has at most so many values, however they are written', async t =>
 
 t.test('a form of several parts', async t => {
   const read = (body: string, type = 'multipart/form-data; boundary=x') =>
-    multipartPairs(type, Buffer.from(body, 'latin1'))
+    parseMultipartPairs(type, Buffer.from(body, 'latin1'))
   const part = (disposition: string, value: string, more = '') =>
     `--x\r\nContent-Disposition: ${disposition}\r\n${more}\r\n${value}\r\n`
 
@@ -119,7 +119,7 @@ t.test('a form of several parts', async t => {
           written(name),
           value.replaceAll(/\r\n|\r|\n/g, '\r\n'),
         ])
-        t.strictSame(multipartPairs(type, body), expected)
+        t.strictSame(parseMultipartPairs(type, body), expected)
       }),
       { numRuns: 300 },
     )

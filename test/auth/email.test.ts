@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { canonicalEmail, emailKey, isEmail } from '#src/auth/email.ts'
+import { canonicalizeEmail, emailKey, isEmail } from '#src/auth/email.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 
 /** What comes along with an address, and cannot be seen. */
@@ -55,7 +55,7 @@ t.test('all forms of an address have one key, and are one account', async t => {
         `${canonical}${mark}`,
         `${mark}${mark} ${canonical} ${mark}`,
       ]) {
-        t.equal(canonicalEmail(form), canonicalEmail(canonical), JSON.stringify(form))
+        t.equal(canonicalizeEmail(form), canonicalizeEmail(canonical), JSON.stringify(form))
         t.equal(emailKey(form), emailKey(canonical), JSON.stringify(form))
         t.equal(accountKey(form), accountKey(canonical), JSON.stringify(form))
       }
@@ -78,8 +78,8 @@ t.test('what is another address has another key', async t => {
   ]) {
     t.not(emailKey(other), 'jane@example.org', other)
   }
-  t.equal(canonicalEmail('"a b"@example.org'), '"a b"@example.org', 'marks that change something stay')
-  t.equal(canonicalEmail('a"b"@example.org'), 'a"b"@example.org')
+  t.equal(canonicalizeEmail('"a b"@example.org'), '"a b"@example.org', 'marks that change something stay')
+  t.equal(canonicalizeEmail('a"b"@example.org'), 'a"b"@example.org')
 })
 
 t.test('an address is kept without needless marks', async t => {
@@ -88,11 +88,11 @@ t.test('an address is kept without needless marks', async t => {
     ['\u200b"jane"@example.org\ufeff', 'jane@example.org'],
     ['\u202ajane@example.org\u202c', 'jane@example.org'],
   ] as const) {
-    t.equal(canonicalEmail(typed), canonical)
-    t.ok(isEmail(canonicalEmail(typed)))
+    t.equal(canonicalizeEmail(typed), canonical)
+    t.ok(isEmail(canonicalizeEmail(typed)))
   }
   for (const inside of ['\u200b', '\u034f', '\u3164', '\u115f', '\ufe0f', '\u17b4', '\u{e0100}', '\u00ad']) {
-    t.notOk(isEmail(canonicalEmail(`ja${inside}ne@example.org`)), 'mail would go elsewhere')
+    t.notOk(isEmail(canonicalizeEmail(`ja${inside}ne@example.org`)), 'mail would go elsewhere')
   }
 })
 

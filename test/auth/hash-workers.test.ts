@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
-import { hashWorkers, startHashWorker } from '#src/auth/hash-workers.ts'
+import { createHashWorkers, startHashWorker } from '#src/auth/hash-workers.ts'
 import { hashPassword } from '#src/auth/password.ts'
 import { addUser, startApp } from '../support/app.ts'
 import { TestBrowser } from '../support/browser.ts'
@@ -15,7 +15,7 @@ import { laravelRows as laravel } from '../support/laravel.ts'
 /** Workers that are ended with the test, and all of them that were started. */
 function startWorkers(t: Test, start: () => Worker = startHashWorker) {
   const started: Worker[] = []
-  const workers = hashWorkers({
+  const workers = createHashWorkers({
     start() {
       const worker = start()
       started.push(worker)

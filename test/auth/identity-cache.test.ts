@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { StoredToken } from '#src/auth/identity.ts'
-import { HEARTBEAT_LIMIT_MS, identityCache } from '#src/auth/identity-cache.ts'
+import { HEARTBEAT_LIMIT_MS, createIdentityCache } from '#src/auth/identity-cache.ts'
 import { passwordStamp } from '#src/auth/session.ts'
 import type { TokenDigest } from '#src/auth/token.ts'
 import { MINUTE, NOW, testClock } from '../support/app.ts'
@@ -38,15 +38,15 @@ const key = (text: string | number) => `key-${text}` as TokenDigest
 /** A cache that hears of everything, and its clock. */
 function following(capacity?: number) {
   const clock = testClock()
-  const cache = identityCache({ clock, monotonic: clock }, capacity)
-  cache.heard(clock())
+  const cache = createIdentityCache({ clock, monotonic: clock }, capacity)
+  cache.reportHeartbeat(clock())
   const keep = (name: string | number, stored: StoredToken) =>
-    cache.tokens.keep(cache.begin(), key(name), stored)
+    cache.tokens.put(cache.begin(), key(name), stored)
   const has = (name: string | number) => cache.tokens.get(key(name)) !== undefined
   /** Time goes by, in which heartbeats come. */
   const pass = (ms: number) => {
     clock.advance(ms)
-    cache.heard(clock())
+    cache.reportHeartbeat(clock())
   }
   return { clock, cache, keep, has, pass }
 }
@@ -57,7 +57,7 @@ t.test('remembers what was read, for a minute', async t => {
   t.equal(cache.tokens.get(key('a'))?.owner?.user.id, 1)
   for (let second = 0; second < 60; second += 1) {
     clock.advance(1000)
-    cache.heard(clock())
+    cache.reportHeartbeat(clock())
     t.ok(has('a'))
   }
   clock.advance(1)
@@ -70,7 +70,7 @@ t.test('its age begins when it was asked for, not when it came', async t => {
   const { clock, cache, has, pass } = following()
   const fill = cache.begin()
   for (let second = 0; second < 59; second += 1) pass(1000)
-  cache.tokens.keep(fill, key('a'), tokenOf(1))
+  cache.tokens.put(fill, key('a'), tokenOf(1))
   t.ok(has('a'))
   clock.advance(1001)
   t.notOk(has('a'))
@@ -87,7 +87,7 @@ t.test('forgets what is of whoever changed, in both kinds, and nothing else', as
     lastActivity: 0,
     owner: { ...(tokenOf(1).owner as NonNullable<StoredToken['owner']>), password: passwordStamp('!') },
   }
-  cache.sessions.keep(cache.begin(), 'session' as never, session)
+  cache.sessions.put(cache.begin(), 'session' as never, session)
   t.equal(cache.sessions.get('session' as never), session)
   t.equal(cache.sessions.get(key('a') as never), undefined, 'a token is no session')
   t.equal(cache.tokens.get('session' as never), undefined, 'nor a session a token')
@@ -96,7 +96,7 @@ t.test('forgets what is of whoever changed, in both kinds, and nothing else', as
   t.equal(cache.sessions.get('session' as never), undefined)
   keep('a', tokenOf(1))
   t.ok(has('a'), 'and learns again')
-  cache.sessions.keep(cache.begin(), 'session' as never, session)
+  cache.sessions.put(cache.begin(), 'session' as never, session)
   cache.forget(null)
   t.strictSame([has('a'), has('c')], [false, false])
   t.equal(cache.sessions.get('session' as never), undefined)
@@ -106,11 +106,11 @@ t.test('does not remember what was asked for before a change', async t => {
   const { cache, has } = following()
   const before = cache.begin()
   cache.forget([1])
-  cache.tokens.keep(before, key('a'), tokenOf(1))
+  cache.tokens.put(before, key('a'), tokenOf(1))
   t.notOk(has('a'))
   const again = cache.begin()
   cache.forget(null)
-  cache.tokens.keep(again, key('a'), tokenOf(1))
+  cache.tokens.put(again, key('a'), tokenOf(1))
   t.notOk(has('a'))
 })
 
@@ -141,11 +141,11 @@ t.test('nothing for longer than the earliest end of a prohibition', async t => {
 
 t.test('durations go on when the wall clock is set, and prohibitions end by it', async t => {
   const [clock, monotonic] = [testClock(), testClock(0)]
-  const cache = identityCache({ clock, monotonic })
+  const cache = createIdentityCache({ clock, monotonic })
   const keep = (changesAt: number | null) =>
-    cache.tokens.keep(cache.begin(), key('a'), tokenOf(1, 0, changesAt))
+    cache.tokens.put(cache.begin(), key('a'), tokenOf(1, 0, changesAt))
   const has = () => cache.tokens.get(key('a')) !== undefined
-  cache.heard(monotonic())
+  cache.reportHeartbeat(monotonic())
   keep(null)
   for (const ms of [-60 * MINUTE, 120 * MINUTE]) {
     clock.advance(ms)
@@ -154,7 +154,7 @@ t.test('durations go on when the wall clock is set, and prohibitions end by it',
   monotonic.advance(HEARTBEAT_LIMIT_MS + 1)
   t.notOk(has(), 'a heartbeat is late')
 
-  cache.heard(monotonic())
+  cache.reportHeartbeat(monotonic())
   keep(clock() + 500)
   t.ok(has())
   clock.advance(500)
@@ -164,12 +164,12 @@ t.test('durations go on when the wall clock is set, and prohibitions end by it',
 t.test('nothing without heartbeats', async t => {
   t.test('before the first', async t => {
     const clock = testClock()
-    const cache = identityCache({ clock, monotonic: clock })
+    const cache = createIdentityCache({ clock, monotonic: clock })
     const fill = cache.begin()
-    cache.tokens.keep(fill, key('a'), tokenOf(1))
+    cache.tokens.put(fill, key('a'), tokenOf(1))
     t.equal(cache.tokens.size, 0)
-    cache.heard(NOW)
-    cache.tokens.keep(fill, key('a'), tokenOf(1))
+    cache.reportHeartbeat(NOW)
+    cache.tokens.put(fill, key('a'), tokenOf(1))
     t.equal(cache.tokens.size, 0, 'nor what was asked for before it')
   })
 
@@ -180,7 +180,7 @@ t.test('nothing without heartbeats', async t => {
     t.ok(has('a'))
     clock.advance(1)
     t.notOk(has('a'))
-    cache.heard(clock())
+    cache.reportHeartbeat(clock())
     t.notOk(has('a'), 'it is forgotten for good')
   })
 
@@ -189,8 +189,8 @@ t.test('nothing without heartbeats', async t => {
     keep('a', tokenOf(1))
     const fill = cache.begin()
     clock.advance(HEARTBEAT_LIMIT_MS + 1)
-    cache.heard(clock())
-    cache.tokens.keep(fill, key('b'), tokenOf(1))
+    cache.reportHeartbeat(clock())
+    cache.tokens.put(fill, key('b'), tokenOf(1))
     t.strictSame([has('a'), has('b')], [false, false])
   })
 
@@ -198,11 +198,11 @@ t.test('nothing without heartbeats', async t => {
     const { clock, cache, keep, has } = following()
     keep('a', tokenOf(1))
     const fill = cache.begin()
-    cache.lost()
+    cache.reportLoss()
     t.equal(cache.tokens.size, 0)
     t.notOk(has('a'))
-    cache.heard(clock())
-    cache.tokens.keep(fill, key('a'), tokenOf(1))
+    cache.reportHeartbeat(clock())
+    cache.tokens.put(fill, key('a'), tokenOf(1))
     t.notOk(has('a'), 'nor what was asked for before')
     keep('a', tokenOf(1))
     t.ok(has('a'), 'and learns again')
@@ -245,7 +245,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
   const USERS = 3
   const KEYS = 5
   let now = NOW
-  const cache = identityCache({ clock: () => now, monotonic: () => now }, 4)
+  const cache = createIdentityCache({ clock: () => now, monotonic: () => now }, 4)
   /** What is committed, with the moments of the last commits, and what the cache has been told. */
   const versions = Array.from({ length: USERS }, () => 0)
   const commits = versions.map(() => [{ at: 0, version: 0 }])
@@ -274,7 +274,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
       if (message.user === null || message.user === user) told[user] = message.versions[user] as number
     }
     cache.forget(message.user === null ? null : [message.user])
-    while (beats[0] !== undefined && beats[0].behind <= 0) cache.heard((beats.shift() as { at: number }).at)
+    while (beats[0] !== undefined && beats[0].behind <= 0) cache.reportHeartbeat((beats.shift() as { at: number }).at)
   }
 
   const steps = [
@@ -298,7 +298,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
       if (look?.version == null) return
       looks.splice(index, 1)
       if (look.begun !== versions[userOf(look.key)]) counted.races += 1
-      cache.tokens.keep(look.fill, key(look.key), tokenOf(userOf(look.key), look.version))
+      cache.tokens.put(look.fill, key(look.key), tokenOf(userOf(look.key), look.version))
     },
     () => {
       const user = random(8) === 0 ? null : random(USERS)
@@ -314,7 +314,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
     deliver,
     () => {
       if (!isConnected) return
-      if (queue.length === 0) cache.heard(now)
+      if (queue.length === 0) cache.reportHeartbeat(now)
       else beats.push({ at: now, behind: queue.length })
     },
     () => {
@@ -329,11 +329,11 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
         beats = []
       } else if (!isLost) {
         isLost = true
-        cache.lost()
+        cache.reportLoss()
       } else {
         isConnected = true
         isLost = false
-        cache.heard(now)
+        cache.reportHeartbeat(now)
       }
     },
   ]

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { nameKeys, showsNothing, visibleTitle, withoutInvisible } from '#src/auth/name.ts'
+import { nameKeys, isInvisible, normalizeTitle, removeInvisible } from '#src/auth/name.ts'
 import { isReservedName } from '#src/auth/reserved-names.ts'
 
 /** Texts of which nothing can be seen. */
@@ -63,10 +63,10 @@ const named = (text: string) =>
 
 t.test('what shows nothing', async t => {
   for (const text of BLANK) {
-    t.ok(showsNothing(text), named(text))
-    t.equal(visibleTitle(text), '', named(text))
+    t.ok(isInvisible(text), named(text))
+    t.equal(normalizeTitle(text), '', named(text))
   }
-  fc.assert(fc.property(fc.array(fc.constantFrom(...BLANK)), parts => visibleTitle(parts.join('')) === ''))
+  fc.assert(fc.property(fc.array(fc.constantFrom(...BLANK)), parts => normalizeTitle(parts.join('')) === ''))
   for (const text of [
     'a',
     '-',
@@ -83,7 +83,7 @@ t.test('what shows nothing', async t => {
     '１',
     '·',
   ]) {
-    t.notOk(showsNothing(text), text)
+    t.notOk(isInvisible(text), text)
   }
 })
 
@@ -111,7 +111,7 @@ t.test('titles keep what means something, and lose what does not', async t => {
     'だけ',
     'Ame\u0301lie',
   ]) {
-    t.equal(visibleTitle(title), title)
+    t.equal(normalizeTitle(title), title)
   }
   for (const [typed, title] of [
     ['\u200b hello \u200b', 'hello'],
@@ -136,15 +136,15 @@ t.test('titles keep what means something, and lose what does not', async t => {
     ['\u115f\u1160a', 'a'],
     ['a\u3164b', 'ab'],
   ] as const) {
-    t.equal(visibleTitle(typed), title, JSON.stringify(typed))
+    t.equal(normalizeTitle(typed), title, JSON.stringify(typed))
   }
   fc.assert(
     fc.property(
       fc.string({ unit: 'binary' }),
-      text => visibleTitle(visibleTitle(text)) === visibleTitle(text),
+      text => normalizeTitle(normalizeTitle(text)) === normalizeTitle(text),
     ),
   )
-  t.equal(withoutInvisible('a\u200d\u{e0001}b❤️'), 'ab❤')
+  t.equal(removeInvisible('a\u200d\u{e0001}b❤️'), 'ab❤')
 })
 
 t.test('long titles take no time that grows with their square', async t => {
@@ -156,7 +156,7 @@ t.test('long titles take no time that grows with their square', async t => {
     '👨\u200d'.repeat(2_000),
   ]) {
     const begun = performance.now()
-    visibleTitle(text)
+    normalizeTitle(text)
     t.ok(performance.now() - begun < 1_000)
   }
 })

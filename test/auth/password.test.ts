@@ -2,9 +2,9 @@ import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import t from 'tap'
 import {
   hashPassword,
-  isWeaker,
+  needsRehash,
   passwordFault,
-  passwords,
+  createPasswordHashing,
   passwordWeaknesses,
   verifyPassword,
 } from '#src/auth/password.ts'
@@ -23,14 +23,14 @@ const CALLER = {
 const checkedBy = (rounds: number, verify: (password: string, hash: string) => Promise<boolean>) => {
   const queue = fairQueue({
     concurrency: 1,
-    places: { known: 1, stranger: 1 },
-    perNetwork: 1,
-    memory: { known: 0, stranger: 0 },
+    capacity: { known: 1, stranger: 1 },
+    maxPerNetwork: 1,
+    slotMemory: { known: 0, stranger: 0 },
     deadlineMs: 1_000,
     schedule: () => () => {},
     monotonic: () => 0,
   })
-  return passwords({ rounds, queue, work: { ...passwordWorkHere, verify } })
+  return createPasswordHashing({ rounds, queue, work: { ...passwordWorkHere, verify } })
 }
 
 t.test('every password that Laravel hashed opens, and no other', async t => {
@@ -116,12 +116,12 @@ t.test('what is no hash matches nothing, and throws nothing', async t => {
 
 t.test('a hash is replaced by one with more work, and by nothing else', async t => {
   const bcrypt = (cost: string) => `$2y$${cost}$${'.'.repeat(53)}`
-  t.equal(isWeaker(bcrypt('10'), 12), true)
-  t.equal(isWeaker(bcrypt('12'), 12), false)
-  t.equal(isWeaker(bcrypt('14'), 12), false)
-  t.equal(isWeaker(bcrypt('10').replace('2y', '2a'), 12), true)
-  t.equal(isWeaker('$argon2id$v=19$m=65536,t=4,p=1$x$y', 12), false)
-  t.equal(isWeaker('!', 12), false)
+  t.equal(needsRehash(bcrypt('10'), 12), true)
+  t.equal(needsRehash(bcrypt('12'), 12), false)
+  t.equal(needsRehash(bcrypt('14'), 12), false)
+  t.equal(needsRehash(bcrypt('10').replace('2y', '2a'), 12), true)
+  t.equal(needsRehash('$argon2id$v=19$m=65536,t=4,p=1$x$y', 12), false)
+  t.equal(needsRehash('!', 12), false)
 })
 
 t.test('a wrong password costs the same, whoever it is for', async t => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PERMISSIONS, ROLES, refusal } from '#src/auth/permission.ts'
+import { PERMISSIONS, ROLES, findRefusal } from '#src/auth/permission.ts'
 
 const role = (name: string) => new Set(ROLES.find(candidate => candidate.name === name)?.permissions)
 
@@ -69,12 +69,12 @@ t.test('whether somebody may', async t => {
     permissions: new Set(permissions),
     prohibitions: new Set(prohibitions),
   })
-  t.equal(refusal(holder(['view playlist']), 'view playlist'), null)
-  t.equal(refusal(holder([]), 'view playlist'), 'missing')
-  t.equal(refusal(holder(['VIEW PLAYLIST']), 'view playlist'), 'missing')
-  t.equal(refusal(holder(['view playlist'], ['view playlist']), 'view playlist'), 'prohibited')
-  t.equal(refusal(holder([], ['view playlist']), 'view playlist'), 'prohibited')
-  t.equal(refusal(holder(['view playlist'], ['create playlist']), 'view playlist'), null)
-  t.equal(refusal(holder(['bypass authorization']), 'view playlist'), null)
-  t.equal(refusal(holder(['bypass authorization'], ['view playlist']), 'view playlist'), null)
+  t.equal(findRefusal(holder(['view playlist']), 'view playlist'), null)
+  t.equal(findRefusal(holder([]), 'view playlist'), 'missing')
+  t.equal(findRefusal(holder(['VIEW PLAYLIST']), 'view playlist'), 'missing')
+  t.equal(findRefusal(holder(['view playlist'], ['view playlist']), 'view playlist'), 'prohibited')
+  t.equal(findRefusal(holder([], ['view playlist']), 'view playlist'), 'prohibited')
+  t.equal(findRefusal(holder(['view playlist'], ['create playlist']), 'view playlist'), null)
+  t.equal(findRefusal(holder(['bypass authorization']), 'view playlist'), null)
+  t.equal(findRefusal(holder(['bypass authorization'], ['view playlist']), 'view playlist'), null)
 })

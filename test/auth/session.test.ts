@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
 import type { User } from '#src/auth/identity.ts'
-import { type FirstParty, firstParty, isOpenToAnybody, isWritten, ownHosts } from '#src/auth/origin.ts'
+import { type FirstParty, createFirstParty, matchesPublicSuffix, isCanonicalPattern, createHostCheck } from '#src/auth/origin.ts'
 import {
   mintSessionId,
   parseSessionId,
@@ -14,18 +14,18 @@ import {
   type SessionPayload,
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
-import { judgeSession, type StoredSession } from '#src/auth/stored-session.ts'
+import { validateSession, type StoredSession } from '#src/auth/stored-session.ts'
 import { DAY, MINUTE, NOW } from '../support/app.ts'
 
 const OWN = new URL('https://api.own.test')
 
 const judge = (
   party: FirstParty,
-  { referers = [], origin, host = 'api.own.test', fetchSite }: Partial<Parameters<FirstParty['judge']>[0]>,
-) => party.judge({ referers, origin, host, fetchSite }).isFirstParty
+  { referers = [], origin, host = 'api.own.test', fetchSite }: Partial<Parameters<FirstParty['check']>[0]>,
+) => party.check({ referers, origin, host, fetchSite }).isFirstParty
 
 t.test('a first party', async t => {
-  const party = firstParty(
+  const party = createFirstParty(
     ['example.com', '*.example.com', 'http://localhost:3000', 'http://::1', 'http://[::1]:3000'],
     OWN,
   )
@@ -86,7 +86,7 @@ t.test('a first party', async t => {
   })
 
   t.test('22–30 is told by Referer, else by Origin, else by the browser itself', async t => {
-    const party = firstParty(['test.com', '*.test.com'], OWN)
+    const party = createFirstParty(['test.com', '*.test.com'], OWN)
     t.equal(judge(party, { referers: ['https://test.com'] }), true)
     t.equal(judge(party, { referers: ['https://wrong.com'] }), false)
     t.equal(judge(party, { referers: ['https://test.com.x'] }), false)
@@ -108,12 +108,12 @@ t.test('a first party', async t => {
     t.equal(judge(party, { ...alias, host: 'alias.test:8443' }), false)
     t.equal(judge(party, { ...alias, host: 'alias.test', fetchSite: 'same-site' }), false)
     t.equal(judge(party, { ...alias, host: 'alias.test', referers: [...alias.referers, 'x'] }), false)
-    t.equal(judge(firstParty([], OWN), { referers: ['https://test.com'] }), false)
-    t.equal(judge(firstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
+    t.equal(judge(createFirstParty([], OWN), { referers: ['https://test.com'] }), false)
+    t.equal(judge(createFirstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
   })
 
   t.test('has nothing more before and behind what the pattern has', async t => {
-    const party = firstParty(['*.example.com', 'spa-*.example.org'], OWN)
+    const party = createFirstParty(['*.example.com', 'spa-*.example.org'], OWN)
     t.equal(judge(party, { referers: ['https://a.example.com.evil.com/'] }), false)
     t.equal(judge(party, { referers: ['https://evilspa-1.example.org/'] }), false)
     t.equal(judge(party, { referers: ['https://spa-1.example.org/'] }), true)
@@ -137,14 +137,14 @@ t.test('a first party', async t => {
         [OWN, underHttps],
         [new URL('http://api.own.test'), underHttp],
       ] as const) {
-        const party = firstParty(patterns, own)
+        const party = createFirstParty(patterns, own)
         t.equal(judge(party, { referers: [page] }), expected, `${page} under ${own}`)
       }
     }
   })
 
   t.test('34 can be the host that the request names', async t => {
-    const party = firstParty(['other.test', '__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
+    const party = createFirstParty(['other.test', '__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
     t.equal(judge(party, { referers: ['https://a.test:81/x'], host: 'a.test:81' }), true)
     t.equal(judge(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), false, 'over plain HTTP')
     t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:81' }), false)
@@ -155,13 +155,13 @@ t.test('a first party', async t => {
     t.equal(judge(party, { ...same, host: 'b.test:81' }), false, 'the same page may ask another host')
     t.equal(judge(party, { referers: ['https://evila.test:81/x'], host: 'a.test:81' }), false)
     t.equal(judge(party, { referers: ['https://evil.test/x'], host: '' }), false)
-    const pinned = firstParty(['https://__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
+    const pinned = createFirstParty(['https://__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
     t.equal(judge(pinned, { referers: ['https://a.test/x'], host: 'a.test' }), true)
     t.equal(judge(pinned, { referers: ['http://a.test/x'], host: 'a.test' }), false)
   })
 
   t.test('is this machine under each of its names, if APP_URL is one of them', async t => {
-    const party = firstParty([], new URL('http://127.0.0.1:8080'))
+    const party = createFirstParty([], new URL('http://127.0.0.1:8080'))
     for (const [page, expected] of [
       ['http://127.0.0.1:8080/docs/', true],
       ['http://localhost:8080/docs/', true],
@@ -175,7 +175,7 @@ t.test('a first party', async t => {
   })
 
   t.test('is everybody under *, but for a page without an origin', async t => {
-    const party = firstParty(['*'], OWN)
+    const party = createFirstParty(['*'], OWN)
     t.equal(judge(party, { origin: 'https://anything.test' }), true)
     t.equal(judge(party, { origin: 'null' }), false)
   })
@@ -191,7 +191,7 @@ t.test('a first party', async t => {
   })
 
   t.test('tells why a page is none, without telling the rest of its address', async t => {
-    const refused = party.judge({
+    const refused = party.check({
       referers: ['https://evil.com/secret?token=1'],
       origin: undefined,
       host: '',
@@ -199,7 +199,7 @@ t.test('a first party', async t => {
     })
     t.match(refused, { isFirstParty: false, reason: /Referer https:\/\/evil\.com is neither .*example\.com/ })
     t.notMatch(refused, { reason: /secret|token/ })
-    t.match(party.judge({ referers: [], origin: undefined, host: '', fetchSite: undefined }), {
+    t.match(party.check({ referers: [], origin: undefined, host: '', fetchSite: undefined }), {
       reason: 'it has neither a Referer nor an Origin header',
     })
   })
@@ -223,7 +223,7 @@ t.test('a pattern', async t => {
       '[*]',
       '*.localhost',
     ]) {
-      t.equal(isOpenToAnybody(pattern), true, pattern)
+      t.equal(matchesPublicSuffix(pattern), true, pattern)
     }
     for (const pattern of [
       'example.org',
@@ -236,7 +236,7 @@ t.test('a pattern', async t => {
       '[::1]:3000',
       '__SANCTUM_CURRENT_REQUEST_HOST__',
     ]) {
-      t.equal(isOpenToAnybody(pattern), false, pattern)
+      t.equal(matchesPublicSuffix(pattern), false, pattern)
     }
   })
 
@@ -253,7 +253,7 @@ t.test('a pattern', async t => {
       '*.example.org:443',
       '__SANCTUM_CURRENT_REQUEST_HOST__',
     ]) {
-      t.equal(isWritten(pattern), true, pattern)
+      t.equal(isCanonicalPattern(pattern), true, pattern)
     }
     for (const pattern of [
       'example.org:443',
@@ -267,13 +267,13 @@ t.test('a pattern', async t => {
       '[::1',
       'a:b:c',
     ]) {
-      t.equal(isWritten(pattern), false, pattern)
+      t.equal(isCanonicalPattern(pattern), false, pattern)
     }
   })
 })
 
 t.test('a host is ours by its name, or by its domain', async t => {
-  const isOurs = ownHosts(['api.example.org', '*.Example.net', '[::1]'])
+  const isOurs = createHostCheck(['api.example.org', '*.Example.net', '[::1]'])
   for (const host of ['api.example.org', 'API.example.org:8000', 'a.b.example.net', '[::1]:8000']) {
     t.equal(isOurs(host), true, host)
   }
@@ -367,8 +367,8 @@ t.test('a stored session', async t => {
   }
 
   t.test("is somebody's, or nobody's", async t => {
-    t.match(judgeSession(id, anonymous, NOW, lifetimes), { session: { userId: null }, identity: null })
-    t.match(judgeSession(id, loggedIn, NOW, lifetimes), {
+    t.match(validateSession(id, anonymous, NOW, lifetimes), { session: { userId: null }, identity: null })
+    t.match(validateSession(id, loggedIn, NOW, lifetimes), {
       session: { userId: 7, passwordConfirmedAt: null },
       identity: { via: 'session', user: { id: 7 }, permissions: new Set(['a']) },
     })
@@ -376,19 +376,19 @@ t.test('a stored session', async t => {
       ...loggedIn,
       payload: payload({ password: passwordStamp('hash'), password_confirmed_at: at }),
     }
-    t.match(judgeSession(id, confirmed, NOW, lifetimes), { session: { passwordConfirmedAt: NOW } })
+    t.match(validateSession(id, confirmed, NOW, lifetimes), { session: { passwordConfirmedAt: NOW } })
   })
 
   t.test('ends when it was not used, to the second', async t => {
-    t.type(judgeSession(id, loggedIn, NOW + 120 * MINUTE, lifetimes), 'object')
-    t.equal(judgeSession(id, loggedIn, NOW + 120 * MINUTE + 1, lifetimes), 'session_expired')
+    t.type(validateSession(id, loggedIn, NOW + 120 * MINUTE, lifetimes), 'object')
+    t.equal(validateSession(id, loggedIn, NOW + 120 * MINUTE + 1, lifetimes), 'session_expired')
   })
 
   t.test('ends at its absolute lifetime, however busy it is', async t => {
     const limited = { sessionLifetime: 120, sessionAbsoluteLifetime: 300 }
     const busy = { ...loggedIn, lastActivity: at + 300 * 60 }
-    t.type(judgeSession(id, busy, NOW + 300 * MINUTE - 1, limited), 'object')
-    t.equal(judgeSession(id, busy, NOW + 300 * MINUTE, limited), 'session_expired')
+    t.type(validateSession(id, busy, NOW + 300 * MINUTE - 1, limited), 'object')
+    t.equal(validateSession(id, busy, NOW + 300 * MINUTE, limited), 'session_expired')
     const session = { createdAt: NOW, enteredAt: NOW, passwordConfirmedAt: null }
     t.equal(remainingMs(session, NOW, limited), 120 * MINUTE)
     t.equal(remainingMs(session, NOW + 290 * MINUTE, limited), 10 * MINUTE)
@@ -399,20 +399,20 @@ t.test('a stored session', async t => {
     const entered = NOW - 399 * DAY
     const payload = { ...(loggedIn.payload as SessionPayload), entered_at: entered / 1000 }
     const remembered = { ...loggedIn, payload }
-    t.type(judgeSession(id, remembered, NOW + DAY - 1, endless), 'object')
-    t.equal(judgeSession(id, remembered, NOW + DAY, endless), 'session_expired')
+    t.type(validateSession(id, remembered, NOW + DAY - 1, endless), 'object')
+    t.equal(validateSession(id, remembered, NOW + DAY, endless), 'session_expired')
     const confirmed = { ...remembered, payload: { ...payload, password_confirmed_at: at } }
-    t.type(judgeSession(id, confirmed, NOW + 2 * DAY, endless), 'object', 'confirming it is entering it')
-    t.type(judgeSession(id, loggedIn, NOW + 400 * DAY - 1, endless), 'object')
-    t.equal(judgeSession(id, loggedIn, NOW + 400 * DAY, endless), 'session_expired')
+    t.type(validateSession(id, confirmed, NOW + 2 * DAY, endless), 'object', 'confirming it is entering it')
+    t.type(validateSession(id, loggedIn, NOW + 400 * DAY - 1, endless), 'object')
+    t.equal(validateSession(id, loggedIn, NOW + 400 * DAY, endless), 'session_expired')
   })
 
   t.test('ends with its user, and with the password that opened it', async t => {
-    t.equal(judgeSession(id, { ...loggedIn, owner: null }, NOW, lifetimes), 'session_no_owner')
+    t.equal(validateSession(id, { ...loggedIn, owner: null }, NOW, lifetimes), 'session_no_owner')
     const changed = { ...loggedIn, owner: { ...owner, password: passwordStamp('another') } }
-    t.equal(judgeSession(id, changed, NOW, lifetimes), 'session_password_changed')
+    t.equal(validateSession(id, changed, NOW, lifetimes), 'session_password_changed')
     t.equal(
-      judgeSession(id, { ...loggedIn, payload: payload() }, NOW, lifetimes),
+      validateSession(id, { ...loggedIn, payload: payload() }, NOW, lifetimes),
       'session_password_changed',
       'and is none without a stamp',
     )
@@ -420,15 +420,15 @@ t.test('a stored session', async t => {
 
   t.test('that was replaced is nothing any more, and known as such for a minute', async t => {
     const replaced = { ...anonymous, payload: payload({ replaced_at: at }), lastActivity: 0 }
-    t.equal(judgeSession(id, replaced, NOW, lifetimes), 'session_replaced')
-    t.equal(judgeSession(id, replaced, NOW + MINUTE, lifetimes), 'session_replaced')
-    t.equal(judgeSession(id, replaced, NOW + MINUTE + 1, lifetimes), 'session_unknown')
+    t.equal(validateSession(id, replaced, NOW, lifetimes), 'session_replaced')
+    t.equal(validateSession(id, replaced, NOW + MINUTE, lifetimes), 'session_replaced')
+    t.equal(validateSession(id, replaced, NOW + MINUTE + 1, lifetimes), 'session_unknown')
     const withOwner = { ...loggedIn, payload: payload({ ...loggedIn.payload, replaced_at: at }) }
-    t.equal(judgeSession(id, withOwner, NOW, lifetimes), 'session_replaced', 'whatever else is in its row')
+    t.equal(validateSession(id, withOwner, NOW, lifetimes), 'session_replaced', 'whatever else is in its row')
   })
 
   t.test('is one of ours', async t => {
-    t.equal(judgeSession(id, null, NOW, lifetimes), 'session_unknown')
+    t.equal(validateSession(id, null, NOW, lifetimes), 'session_unknown')
     for (const foreign of [
       '',
       'YToxOntzOjY6Il90b2tlbiI7czozOiJhYmMiO30=',
@@ -449,7 +449,7 @@ t.test('a stored session', async t => {
       '{"created_at":1,"password_confirmed_at":"1"}',
     ]) {
       t.equal(
-        judgeSession(id, { ...anonymous, payload: parseSessionPayload(foreign) }, NOW, lifetimes),
+        validateSession(id, { ...anonymous, payload: parseSessionPayload(foreign) }, NOW, lifetimes),
         'session_unknown',
         foreign,
       )

@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import t from 'tap'
 import { containsRanges, includesAddress, isAddressOrRange, parseAllowedIps } from '#src/auth/address-list.ts'
 import { hashidEncoder } from '#src/auth/hashid.ts'
-import { judgeToken, type StoredToken } from '#src/auth/identity.ts'
-import { equalSecrets, sha256 } from '#src/auth/secret.ts'
+import { validateToken, type StoredToken } from '#src/auth/identity.ts'
+import { constantTimeEqual, sha256 } from '#src/auth/secret.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import {
   bearerCredential,
@@ -254,7 +254,7 @@ t.test('the verdict on a token', async t => {
     now = NOW,
     idle: number | null = null,
   ) =>
-    judgeToken(
+    validateToken(
       credential,
       { ...stored, ...changes },
       now,
@@ -267,7 +267,7 @@ t.test('the verdict on a token', async t => {
 
   t.match(judge(), { via: 'token', user: { id: 1 }, token: { id: 5, name: 'laptop', abilities: ['read'] } })
   t.equal(
-    judgeToken(credential, null, NOW, { tokenExpiration: null, tokenIdleExpiration: null }, ''),
+    validateToken(credential, null, NOW, { tokenExpiration: null, tokenIdleExpiration: null }, ''),
     'unknown',
   )
   t.equal(judge({ digest: new TokenSecret('wrong').digest() }), 'wrong_secret')
@@ -333,28 +333,28 @@ t.test('the verdict on a token', async t => {
 
 t.test('digests of unequal length are unequal, and no crash', async t => {
   const digest = new TokenSecret('a').digest()
-  t.equal(equalSecrets(digest, digest), true)
-  t.equal(equalSecrets(digest, digest.slice(1) as typeof digest), false)
+  t.equal(constantTimeEqual(digest, digest), true)
+  t.equal(constantTimeEqual(digest, digest.slice(1) as typeof digest), false)
   // Shorter and longer than what is compared without making buffers.
   for (const length of [1, 128, 129]) {
     const text = 'a'.repeat(length)
-    t.notOk(equalSecrets(text, `${text}\0`), 'a longer one with a NUL')
-    t.notOk(equalSecrets(text, `${text}a`), 'a longer one that begins with it')
-    t.notOk(equalSecrets(`${text}a`, text), 'the beginning of one')
+    t.notOk(constantTimeEqual(text, `${text}\0`), 'a longer one with a NUL')
+    t.notOk(constantTimeEqual(text, `${text}a`), 'a longer one that begins with it')
+    t.notOk(constantTimeEqual(`${text}a`, text), 'the beginning of one')
   }
 })
 
 t.test('texts of equal length are told apart, long ones and those of other scripts too', async t => {
   for (const length of [1, 64, 128, 129, 1000]) {
     const text = 'a'.repeat(length)
-    t.ok(equalSecrets(text, `${text.slice(1)}a`), `${length} characters`)
-    t.notOk(equalSecrets(text, `b${text.slice(1)}`), 'another first one')
-    t.notOk(equalSecrets(text, `${text.slice(1)}b`), 'another last one')
+    t.ok(constantTimeEqual(text, `${text.slice(1)}a`), `${length} characters`)
+    t.notOk(constantTimeEqual(text, `b${text.slice(1)}`), 'another first one')
+    t.notOk(constantTimeEqual(text, `${text.slice(1)}b`), 'another last one')
   }
-  t.notOk(equalSecrets('\u0100', '\0'), 'the same low byte')
-  t.notOk(equalSecrets('\ud800', '\ud801'), 'halves of characters')
-  t.notOk(equalSecrets('b'.repeat(128), 'a'.repeat(128)))
-  t.notOk(equalSecrets('bb', 'aa'), 'after longer ones')
+  t.notOk(constantTimeEqual('\u0100', '\0'), 'the same low byte')
+  t.notOk(constantTimeEqual('\ud800', '\ud801'), 'halves of characters')
+  t.notOk(constantTimeEqual('b'.repeat(128), 'a'.repeat(128)))
+  t.notOk(constantTimeEqual('bb', 'aa'), 'after longer ones')
 })
 
 t.test('secrets are hashed byte by byte, as they were sent', async t => {

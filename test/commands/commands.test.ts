@@ -226,7 +226,7 @@ t.test('session list and end, and activity', async t => {
   t.strictSame([await isIn(tablet), await isIn(desk)], [false, false])
 
   await command('role', 'grant', '--email', user.email, '--role', 'Admin')
-  await app.events.stored()
+  await app.events.drain()
   const { out: events } = await command('activity', '--email', user.email, '--most', '4')
   t.match(events[0], /^AT +EVENT +ADDRESS +PROGRAM +DETAILS$/)
   t.match(events.slice(1).join('\n'), /role granted +- +- +\{"name":"Admin","by":"command line"\}/)

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { attemptCounts } from '#src/database/attempt-counts.ts'
-import type { AttemptCounts, Bound } from '#src/limits/attempt-counts.ts'
+import type { AttemptCounts, AttemptKeyLimit } from '#src/limits/attempt-counts.ts'
 import { DAY, MINUTE, NOW, type TestClock, testClock } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 
@@ -33,7 +33,7 @@ const rows = async ({ kysely }: TestDatabase) => {
 }
 
 /** Takes an attempt under keys of one stage, and says what came of it. */
-const takeOne = async (counts: AttemptCounts, bounds: readonly Bound[], windowMs = MINUTE) => {
+const takeOne = async (counts: AttemptCounts, bounds: readonly AttemptKeyLimit[], windowMs = MINUTE) => {
   const counted = await counts.take([bounds], windowMs)
   return 'taken' in counted ? 'taken' : counted.refusal
 }
@@ -51,14 +51,14 @@ async function windows(t: Test, database: TestDatabase) {
     t.strictSame(taken, [{ ...bound, attempts: 1, endsAt: NOW + MINUTE }])
     clock.advance(20_000)
     t.equal(await takeOne(counts, [bound]), 'taken')
-    t.equal(await counts.isUsedUp(bound, MINUTE), true)
+    t.equal(await counts.isExhausted(bound, MINUTE), true)
     clock.advance(20_000)
     t.strictSame(await takeOne(counts, [bound]), { ...bound, ttl: 20_000 })
     t.strictSame(await rows(database), { a: [2, MINUTE] })
     clock.advance(19_999)
     t.strictSame(await takeOne(counts, [bound]), { ...bound, ttl: 1 })
     clock.advance(1)
-    t.equal(await counts.isUsedUp(bound, MINUTE), false)
+    t.equal(await counts.isExhausted(bound, MINUTE), false)
     t.equal(await takeOne(counts, [bound]), 'taken')
     t.strictSame(await rows(database), { a: [1, 2 * MINUTE] }, 'and then begin anew')
   })
@@ -68,7 +68,7 @@ async function windows(t: Test, database: TestDatabase) {
     const { clock, counts } = ofProcess(database)
     const bound = { key: 'a', max: 1 }
     await takeOne(ahead.counts, [bound])
-    t.equal(await counts.isUsedUp(bound, MINUTE), false, 'which only an attempt does')
+    t.equal(await counts.isExhausted(bound, MINUTE), false, 'which only an attempt does')
     t.strictSame(await takeOne(counts, [bound]), { ...bound, ttl: MINUTE }, 'and stay full')
     t.strictSame(await rows(database), { a: [1, MINUTE] })
     clock.advance(MINUTE)
@@ -81,11 +81,11 @@ async function windows(t: Test, database: TestDatabase) {
 }
 
 async function stages(t: Test, database: TestDatabase) {
-  const bound = (key: string, max: number): Bound => ({ key, max })
+  const bound = (key: string, max: number): AttemptKeyLimit => ({ key, max })
 
   t.test('an attempt is counted under all keys or none', async t => {
     const { counts } = ofProcess(database)
-    const take = (...bounds: Bound[]) => takeOne(counts, bounds)
+    const take = (...bounds: AttemptKeyLimit[]) => takeOne(counts, bounds)
     t.equal(await take(bound('a', 9), bound('b', 1), bound('c', 9)), 'taken')
     t.match(await take(bound('a', 9), bound('b', 1), bound('c', 9)), { key: 'b', max: 1 })
     t.match(await take(bound('b', 1), bound('d', 9)), { key: 'b' })

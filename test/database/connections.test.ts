@@ -5,7 +5,7 @@ import type { Connection } from '#src/database/dialect.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
-import { shares } from '#src/runtime/connection-shares.ts'
+import { connectionShares } from '#src/runtime/connection-shares.ts'
 import { createDatabase, createPostgresDatabase } from '../support/databases.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
@@ -51,9 +51,9 @@ function stall(ms: number) {
 }
 
 t.test('how connections are shared out', async t => {
-  t.strictSame(shares(5), { identity: 1, login: 1, write: 2, list: 1 })
-  t.strictSame(shares(10), { identity: 2, login: 2, write: 3, list: 3 })
-  t.strictSame(shares(40), { identity: 8, login: 8, write: 12, list: 12 })
+  t.strictSame(connectionShares(5), { identity: 1, login: 1, write: 2, list: 1 })
+  t.strictSame(connectionShares(10), { identity: 2, login: 2, write: 3, list: 3 })
+  t.strictSame(connectionShares(40), { identity: 8, login: 8, write: 12, list: 12 })
 })
 
 t.test('the one session of the embedded database goes to the most urgent', async t => {

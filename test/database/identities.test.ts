@@ -4,7 +4,7 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { mintSecret, parseToken } from '#src/auth/token.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { statementNames } from '#src/database/dialect.ts'
+import { statementNamer } from '#src/database/dialect.ts'
 import { identities } from '#src/database/identities.ts'
 import { permissionMaps } from '#src/database/permission-map.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
@@ -63,7 +63,7 @@ t.test('a shared look-up', async t => {
     'gives its answers a few a turn of the event loop, and asks no more until all are given',
     async t => {
       const { reads, read } = held()
-      const find = sharedLookup(read, { inFlight: 1 })
+      const find = sharedLookup(read, { concurrency: 1 })
       let given = 0
       const ask = async (key: number) => {
         await find(key)
@@ -92,7 +92,7 @@ t.test('a shared look-up', async t => {
 
   t.test('never reads before the question was asked, not even for the same key', async t => {
     const { reads, read } = held()
-    const find = sharedLookup(read, { inFlight: 1 })
+    const find = sharedLookup(read, { concurrency: 1 })
     const first = find(1)
     await turn()
     const second = find(1)
@@ -111,7 +111,7 @@ t.test('a shared look-up', async t => {
 
   t.test('has so many statements under way, with so many keys, in the order of asking', async t => {
     const { reads, read } = held()
-    const find = sharedLookup(read, { inFlight: 2, batch: 2 })
+    const find = sharedLookup(read, { concurrency: 2, batchSize: 2 })
     const answers = [1, 2, 3, 4, 5, 1].map(key => find(key))
     await turn()
     t.strictSame(
@@ -161,7 +161,7 @@ t.test('a shared look-up', async t => {
 
   t.test('turns away who would wait too long', async t => {
     const { reads, read } = held()
-    const find = sharedLookup(read, { inFlight: 1, waiting: 2 })
+    const find = sharedLookup(read, { concurrency: 1, maxWaiting: 2 })
     const first = find(1)
     await turn()
     const waiting = [find(2), find(3)]
@@ -176,7 +176,7 @@ t.test('a shared look-up', async t => {
   t.test('turns away what has waited too long when its turn comes', async t => {
     const { reads, read } = held()
     let now = 0
-    const find = sharedLookup(read, { inFlight: 1, waitMs: 1_000, monotonic: () => now })
+    const find = sharedLookup(read, { concurrency: 1, waitMs: 1_000, monotonic: () => now })
     const first = find(1)
     await turn()
     const old = find(2)
@@ -192,7 +192,7 @@ t.test('a shared look-up', async t => {
 
   t.test('does not look up what nobody waits for any longer', async t => {
     const { reads, read } = held()
-    const find = sharedLookup(read, { inFlight: 1 })
+    const find = sharedLookup(read, { concurrency: 1 })
     const asker = { destroyed: false }
     const first = find(1)
     await turn()
@@ -482,7 +482,7 @@ async function statements(t: Test, database: TestDatabase) {
   })
 
   t.test('so many texts get names, and a bound number', async t => {
-    const nameOf = statementNames()
+    const nameOf = statementNamer()
     const often = (text: string) => Array.from({ length: 6 }, () => nameOf(text)).at(-1)
     const names = Array.from({ length: 60 }, (_, n) => often(`select ${n}`))
     t.equal(new Set(names.slice(0, 50)).size, 50)

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { fillUserKeys, findCollisions, takenFields, userKeys } from '#src/database/user-keys.ts'
+import { fillUserKeys, findCollisions, findTakenFields, userKeys } from '#src/database/user-keys.ts'
 import { findUserByEmail, insertUser } from '#src/database/users.ts'
 import { NOW } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
@@ -42,7 +42,7 @@ const keysOf = ({ kysely }: TestDatabase, id: number) =>
 const NONE = { name_key: null, name_skeleton: null, email_key: null }
 
 const isNameTaken = async ({ kysely }: TestDatabase, name: string) =>
-  (await takenFields(kysely, { name, email: null }, null, NOW)).has('name')
+  (await findTakenFields(kysely, { name, email: null }, null, NOW)).has('name')
 
 async function stale(t: Test, database: TestDatabase) {
   await t.test('are those of what others wrote last', async t => {
@@ -115,7 +115,7 @@ async function filling(t: Test, database: TestDatabase) {
         expires_at: '2026-03-08 12:00:00',
       })
       .execute()
-    const taken = () => takenFields(kysely, { name: null, email: 'kept@xn--bcher-kva.example' }, null, NOW)
+    const taken = () => findTakenFields(kysely, { name: null, email: 'kept@xn--bcher-kva.example' }, null, NOW)
     t.equal((await taken()).size, 0)
     await fillUserKeys(kysely)
     t.ok((await taken()).has('email'))

@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
-import { owns } from '#src/auth/permission.ts'
-import { rowLoader } from '#src/auth/row-loader.ts'
+import { isOwner } from '#src/auth/permission.ts'
+import { createRowLoader } from '#src/auth/row-loader.ts'
 import { setFeature } from '#src/database/features.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { addUser, NOW, send, startApp, testClock } from '../support/app.ts'
@@ -23,13 +23,13 @@ interface Row {
 /** Loads rows of one owner with the ids up to 9, and notes for which it was asked. */
 const ownedBy = (ownerId: number, { hidesRows = false } = {}) => {
   const asked: number[] = []
-  const loader = rowLoader({
+  const loader = createRowLoader({
     hidesRows,
     find: async ({ row }: { row: string }): Promise<Row | null> => {
       asked.push(Number(row))
       return Number(row) < 10 ? { id: Number(row), ownerId } : null
     },
-    allows: (row: Row, identity) => owns(identity, row.ownerId),
+    allows: (row: Row, identity) => isOwner(identity, row.ownerId),
   })
   return Object.assign(loader, { asked })
 }
@@ -67,7 +67,7 @@ t.test('the row of a path', async t => {
                 load,
                 feature: 'playlists',
                 quota: {
-                  most: 5,
+                  max: 5,
                   count: async (_identity, row: Row) => {
                     counted.push(row)
                     return row.id
@@ -115,7 +115,7 @@ t.test('a loader that writes is asked after the input, with what the permission 
   const may = await addUser(database, { permissions: ['update playlist'] })
   const mayNot = await addUser(database)
   const asked: boolean[] = []
-  const load = rowLoader({
+  const load = createRowLoader({
     isWrite: true,
     find: async (_params, _identity, isPermitted) => {
       asked.push(isPermitted)
@@ -165,7 +165,7 @@ t.test('a permission or token that is taken before a late body counts no longer'
     routes: app => {
       for (const [path, load] of [
         ['/head', undefined],
-        ['/row', rowLoader({ find: async () => ({}), allows: () => true })],
+        ['/row', createRowLoader({ find: async () => ({}), allows: () => true })],
       ] as const) {
         const access = { auth: 'required', permission: 'update playlist', ...(load && { load }) } as const
         app.put(path, { config: { access } }, async () => {
@@ -216,7 +216,7 @@ t.test('a misspelt declaration stops the start', async t => {
 
 /** Never called: what is held here is that it compiles, and that what is marked does not. */
 export function types(app: FastifyInstance) {
-  const load = rowLoader({ find: async (): Promise<Row | null> => null, allows: () => true })
+  const load = createRowLoader({ find: async (): Promise<Row | null> => null, allows: () => true })
   app.get('/a', { config: { access: { auth: 'required', load } } }, request => {
     const { id }: { id: number } = rowOf(request)
     // @ts-expect-error: the row has the type that its loader declares
@@ -236,5 +236,5 @@ export function types(app: FastifyInstance) {
     return rowOf(request)
   })
   // @ts-expect-error: a row that its own policy cannot judge
-  rowLoader({ find: async () => ({ id: 1 }), allows: (row: { ownerId: number }) => row.ownerId === 1 })
+  createRowLoader({ find: async () => ({ id: 1 }), allows: (row: { ownerId: number }) => row.ownerId === 1 })
 }

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import t from 'tap'
-import { noSteps, runSteps, type Step, stepsFor, traitsOf } from '#src/http/step.ts'
+import { emptyPhases, runSteps, type Step, stepsFor, traitsOf } from '#src/http/step.ts'
 
 const request = {} as FastifyRequest
 const reply = {} as FastifyReply
@@ -8,7 +8,7 @@ const reply = {} as FastifyReply
 /** Runs steps that say what they did, and returns that with how it ended. */
 const run = (steps: Step[]) =>
   new Promise<string>(resolve => {
-    const timer = setImmediate(() => setImmediate(() => resolve('answered')))
+    const timer = setImmediate(() => setImmediate(() => resolve('responded')))
     runSteps(steps, request, reply, error => {
       clearImmediate(timer)
       resolve(error === undefined ? 'went on' : error.message)
@@ -43,7 +43,7 @@ for (const [name, steps] of [
   [
     'at once',
     {
-      answers: { run: () => 'answered' as const },
+      answers: { run: () => 'responded' as const },
       throws: {
         run() {
           throw new Error('refused')
@@ -54,7 +54,7 @@ for (const [name, steps] of [
   [
     'later',
     {
-      answers: { run: async () => 'answered' as const },
+      answers: { run: async () => 'responded' as const },
       throws: {
         async run() {
           throw new Error('refused')
@@ -65,7 +65,7 @@ for (const [name, steps] of [
 ] as const) {
   t.test(`what ends a request ${name} keeps further steps from running`, async t => {
     for (const [step, outcome] of [
-      [steps.answers, 'answered'],
+      [steps.answers, 'responded'],
       [steps.throws, 'refused'],
     ] as const) {
       let isReached = false
@@ -122,7 +122,7 @@ t.test('a route has the steps that apply to it, in the order in which they were 
     },
   })
   const all = {
-    ...noSteps(),
+    ...emptyPhases(),
     onRequest: [step('first')],
     guard: [
       step('unknown', route => route === null),

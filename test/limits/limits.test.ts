@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { clientAddresses } from '#src/limits/client-address.ts'
+import { clientAddressResolver } from '#src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
-import { guessLimit } from '#src/limits/guess-limit.ts'
+import { wrongCredentialLimit } from '#src/limits/wrong-credential-limit.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'
 import { MINUTE, NOW, testClock } from '../support/app.ts'
 
@@ -110,7 +110,7 @@ t.test('guessing', async t => {
 
   t.test('ends at the limit, without another look-up, until the minute is over', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(3), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(3), clock)
     let lookUps = 0
     const guess = (digest: string) =>
       limit.attempt('198.51.100.7', digest, async () => {
@@ -129,7 +129,7 @@ t.test('guessing', async t => {
 
   t.test('does not shut out who was in within ten minutes', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'neighbour', right)
     const exhaust = async () => {
       for (const digest of ['a', 'b']) await limit.attempt('198.51.100.7', digest, wrong)
@@ -149,7 +149,7 @@ t.test('guessing', async t => {
 
   t.test('nor who is in all the time', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     for (let n = 0; n < 3; n += 1) {
       await limit.attempt('198.51.100.7', 'neighbour', right)
       clock.advance(9 * MINUTE)
@@ -160,7 +160,7 @@ t.test('guessing', async t => {
 
   t.test('with a credential that was right and is no longer counts like any other', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'revoked', right)
     await limit.attempt('198.51.100.7', 'revoked', wrong)
     await limit.attempt('198.51.100.7', 'revoked', wrong)
@@ -170,7 +170,7 @@ t.test('guessing', async t => {
   t.test('two hundred times at once gets no further than one after the other', async t => {
     const clock = testClock()
     const slow = slowCounters(memoryCounters(clock))
-    const limit = guessLimit(slow, bound(60), clock)
+    const limit = wrongCredentialLimit(slow, bound(60), clock)
     let lookUps = 0
     const results = await Promise.allSettled(
       Array.from({ length: 200 }, (_, i) =>
@@ -189,7 +189,7 @@ t.test('guessing', async t => {
     const clock = testClock()
     const counters = memoryCounters(clock)
     const reads: (() => void)[] = []
-    const limit = guessLimit(
+    const limit = wrongCredentialLimit(
       {
         hit: (key, windowMs) => counters.hit(key, windowMs),
         async read(key, windowMs) {
@@ -232,7 +232,7 @@ t.test('guessing', async t => {
 
   t.test('two hundred right credentials at once all get in', async t => {
     const clock = testClock()
-    const limit = guessLimit(slowCounters(memoryCounters(clock)), bound(60), clock)
+    const limit = wrongCredentialLimit(slowCounters(memoryCounters(clock)), bound(60), clock)
     const attempts = Array.from({ length: 200 }, (_, i) =>
       limit.attempt('198.51.100.7', `right ${i}`, async () => {
         await tick()
@@ -244,7 +244,7 @@ t.test('guessing', async t => {
 
   t.test('that cannot be judged counts neither way', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(1), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(1), clock)
     const broken = async () => {
       throw new Error('database gone')
     }
@@ -256,7 +256,7 @@ t.test('guessing', async t => {
 })
 
 t.test('who a request is counted for', async t => {
-  const outside = clientAddresses([])
+  const outside = clientAddressResolver([])
   t.match(outside('198.51.100.7', undefined), { key: '198.51.100.7', isLocal: false })
   t.equal(
     outside('2001:db8:1:2:aaaa::1', undefined).key,
@@ -290,7 +290,7 @@ t.test('who a request is counted for', async t => {
     'an IPv4 address is one by itself',
   )
 
-  const ours = clientAddresses(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
+  const ours = clientAddressResolver(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
   for (const ip of ['127.0.0.1', '10.1.2.3', 'fd00::7']) {
     t.equal(ours(ip, undefined).isLocal, true, `${ip} is one of ours`)
     t.strictSame(

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { browserName } from '#src/auth/browser-name.ts'
-import { loginNetwork, toldAddress } from '#src/limits/client-address.ts'
+import { loginNetwork, displayedAddress } from '#src/limits/client-address.ts'
 import { messages } from '#src/mail/messages.ts'
 import { CHROME, FIREFOX, NEWER_FIREFOX } from '../support/told.ts'
 
@@ -43,9 +43,9 @@ t.test('the network of a login, and the address that its user is told', async t 
     { key: wide, share: 16 },
   ]
   t.equal(loginNetwork({ networks }), wide)
-  t.equal(toldAddress({ ip: '2001:db8:1:2::3', key: own }), '2001:db8:1:2::3')
+  t.equal(displayedAddress({ ip: '2001:db8:1:2::3', key: own }), '2001:db8:1:2::3')
   t.equal(
-    toldAddress({ ip: '10.0.0.5', key: '198.51.100.7' }),
+    displayedAddress({ ip: '10.0.0.5', key: '198.51.100.7' }),
     '198.51.100.7',
     'of whom our own machine asks for',
   )

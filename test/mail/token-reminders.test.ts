@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { millisToSeconds } from '#src/auth/time.ts'
-import { ensureBan, restrict } from '#src/database/restrictions.ts'
+import { ensureFullBan, addRestriction } from '#src/database/restrictions.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
 import { addToken, addUser, DAY, MINUTE, NOW, type TestUser, testClock, USER_TYPE } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
@@ -160,9 +160,9 @@ async function leftOut(t: Test, database: TestDatabase) {
       .set({ deleted_at: '2026-02-28 00:00:00' })
       .where('id', '=', deleted.id)
       .execute()
-    const ban = { kind: 'sanction', id: await ensureBan(database.kysely, NOW) } as const
+    const ban = { kind: 'sanction', id: await ensureFullBan(database.kysely, NOW) } as const
     const holder = { userId: banned.id, types: [USER_TYPE] as const }
-    await restrict(database.kysely, holder, ban, {
+    await addRestriction(database.kysely, holder, ban, {
       reason: null,
       expiresAt: null,
       moderatorId: user.id,

@@ -19,8 +19,8 @@ export const CSRF: readonly Mutant[] = [
   {
     name: 'a request that was answered meanwhile passes no further step',
     file: 'src/http/step.ts',
-    find: "if (verdict !== 'answered' && !reply.sent)",
-    replace: "if (verdict !== 'answered')",
+    find: "if (verdict !== 'responded' && !reply.sent)",
+    replace: "if (verdict !== 'responded')",
     tests: ['test/http/step.test.ts'],
   },
   {

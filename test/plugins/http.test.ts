@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
-import { rowLoader } from '#src/auth/row-loader.ts'
+import { createRowLoader } from '#src/auth/row-loader.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { type Answer, addUser, get, MINUTE, send, startApp, USER_TYPE } from '../support/app.ts'
@@ -160,7 +160,7 @@ t.test('access', async t => {
   })
 
   t.test('a route that loads a row cannot forget to check the permission', async t => {
-    const load = rowLoader({ find: async () => ({ secret: true }), allows: () => true })
+    const load = createRowLoader({ find: async () => ({ secret: true }), allows: () => true })
     const access = { auth: 'required', permission: 'view playlist', load } as const
     const app = await startApp(t, {
       database,

@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { acceptedCodings, compressedDocument } from '#src/http/compressed-document.ts'
+import { parseAcceptEncoding, createCompressedDocument } from '#src/http/compressed-document.ts'
 import { startApp, testClock } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
@@ -115,7 +115,7 @@ t.test('the coding that a client prefers', async t => {
     ['identity;q=1, br;q=0.5', ['identity', 'br']],
     ['br;q=x, gzip;q=0.001', ['gzip', 'identity']],
   ] as const) {
-    t.strictSame(acceptedCodings(header), codings, String(header))
+    t.strictSame(parseAcceptEncoding(header), codings, String(header))
   }
 })
 
@@ -144,7 +144,7 @@ t.test('the specification is made a second after the server listens, unless it w
 
 t.test('a document is made and compressed once', async t => {
   let made = 0
-  const document = compressedDocument({ type: 'text/plain', make: () => `made ${++made}` })
+  const document = createCompressedDocument({ type: 'text/plain', render: () => `made ${++made}` })
   const first = document.prepare()
   t.equal(document.prepare(), first)
   await first

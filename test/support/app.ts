@@ -138,9 +138,9 @@ const forgetAttempts = ({ kysely }: Pick<Database, 'kysely'>) => kysely.deleteFr
 
 /** Does something each time that a password or a code was verified, before anything comes of it. */
 export function afterVerifying(app: FastifyInstance, act: () => Promise<unknown>): void {
-  const { judge } = app.attempts
-  app.attempts.judge = async (...call) => {
-    const isRight = await judge(...call)
+  const { verifySecret } = app.attempts
+  app.attempts.verifySecret = async (...call) => {
+    const isRight = await verifySecret(...call)
     await act()
     return isRight
   }

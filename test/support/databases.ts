@@ -5,7 +5,7 @@ import { PGlite } from '@electric-sql/pglite'
 import pg from 'pg'
 import type { Test } from 'tap'
 import { type Database, databaseOver } from '#src/database/connect.ts'
-import type { Claim } from '#src/database/connection-classes.ts'
+import type { ConnectionRequest } from '#src/database/connection-classes.ts'
 import type { Connection, ConnectionSource } from '#src/database/dialect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
@@ -106,7 +106,7 @@ export function beforeStatement(
   t.teardown(() => Object.assign(source, { acquire }))
   let hasCome = false
   Object.assign(source, {
-    acquire: async (claim?: Claim): Promise<Connection> => {
+    acquire: async (claim?: ConnectionRequest): Promise<Connection> => {
       const session = await acquire(claim)
       return {
         async query(text, parameters, name) {
@@ -144,7 +144,7 @@ export function afterStatement(
   t.teardown(() => Object.assign(source, { acquire }))
   let hasCome = false
   Object.assign(source, {
-    acquire: async (claim?: Claim): Promise<Connection> => {
+    acquire: async (claim?: ConnectionRequest): Promise<Connection> => {
       const session = await acquire(claim)
       let isIt = false
       return {

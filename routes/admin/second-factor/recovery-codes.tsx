@@ -4,41 +4,45 @@ import { Type } from 'typebox'
 import { Proof, proofOf } from '#src/input/second-factor.ts'
 import { HIDDEN } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
-import { ABOUT_NEW_CODES, RecoveryCodes } from '#src/panel/pages/second-factor.tsx'
+import { NEW_CODES_CONFIRMATION, RecoveryCodes } from '#src/panel/pages/second-factor.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
 import {
-  backToQuestion,
-  CHANGING,
   CurrentPassword,
   NO_PROOF,
-  showingFactor,
+  rerenderConfirmation,
+  SECOND_FACTOR_CHANGE,
+  secondFactorPage,
 } from '#src/panel/second-factor-page.tsx'
 
 async function showCodes(reply: FastifyReply, codes: readonly string[]) {
   if (codes.length === 0) return reply.redirect(PATH, 303)
-  reply.leadsTo = `${PATH}?done=sent-before`
-  return reply.page({ title: 'Recovery codes', active: 'Second factor' }, <RecoveryCodes codes={codes} />)
+  reply.repeatLocation = `${PATH}?done=sent-before`
+  return reply.sendPage({ title: 'Recovery codes', active: 'Second factor' }, <RecoveryCodes codes={codes} />)
 }
 
-/** Showing and replacing the recovery codes of the second factor. */
+/** Shows and replaces the recovery codes. */
 const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
   const { secondFactor } = app
   const schema = { ...HIDDEN, body: Type.Object({ ...Proof, ...CurrentPassword }) }
 
   app.post(
     '/recovery-codes',
-    { config: { access: CHANGING }, schema, errorHandler: rerenderForm(showingFactor(app)) },
+    { config: { access: SECOND_FACTOR_CHANGE }, schema, errorHandler: rerenderForm(secondFactorPage(app)) },
     async (request, reply) =>
       showCodes(reply, await secondFactor.recoveryCodes(request, proofOf(request.body))),
   )
 
-  const ask = async (request: FastifyRequest): Promise<Confirmable> =>
-    (await secondFactor.state(request)).status === 'confirmed' ? ABOUT_NEW_CODES : { unchanged: PATH }
+  const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> =>
+    (await secondFactor.state(request)).status === 'confirmed' ? NEW_CODES_CONFIRMATION : { unchanged: PATH }
 
   app.post(
     '/recovery-codes/replace',
-    { config: { access: CHANGING, asks: ask }, schema, errorHandler: backToQuestion(app, ask) },
+    {
+      config: { access: SECOND_FACTOR_CHANGE, confirmation: confirmationFor },
+      schema,
+      errorHandler: rerenderConfirmation(app, confirmationFor),
+    },
     async (request, reply) => {
       await secondFactor.replaceRecoveryCodes(request, proofOf(request.body))
       return showCodes(reply, await secondFactor.recoveryCodes(request, NO_PROOF))

@@ -4,67 +4,74 @@ import { Type } from 'typebox'
 import { requiresSecondFactor } from '#src/auth/second-factor.ts'
 import { isYes } from '#src/input/account.ts'
 import { AppCode, Proof, proofOf } from '#src/input/second-factor.ts'
-import { HIDDEN, SETTING_UP } from '#src/panel/access.ts'
+import { HIDDEN, SECOND_FACTOR_SETUP } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
-import { aboutReplacing } from '#src/panel/pages/second-factor.tsx'
+import { buildReplaceConfirmation } from '#src/panel/pages/second-factor.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
-import { backToQuestion, CHANGING, CurrentPassword, showingFactor } from '#src/panel/second-factor-page.tsx'
+import {
+  CurrentPassword,
+  rerenderConfirmation,
+  SECOND_FACTOR_CHANGE,
+  secondFactorPage,
+} from '#src/panel/second-factor-page.tsx'
 
 const Setup = Type.Object({ force: Type.Optional(Type.Unknown()), ...Proof, ...CurrentPassword })
 
 const Confirmation = Type.Object({ code: AppCode, ...CurrentPassword })
 
-/** The user's second factor, and the forms that set it up. */
+/** Shows, sets up and confirms the user's second factor. */
 const setup: FastifyPluginAsyncTypebox = async app => {
   const { config, secondFactor } = app
-  const show = showingFactor(app)
+  const show = secondFactorPage(app)
 
-  app.get('', { config: { access: SETTING_UP }, schema: HIDDEN }, (request, reply) => show(request, reply))
+  app.get('', { config: { access: SECOND_FACTOR_SETUP }, schema: HIDDEN }, (request, reply) =>
+    show(request, reply),
+  )
 
   app.post(
     '/password',
     {
-      config: { access: CHANGING },
+      config: { access: SECOND_FACTOR_CHANGE },
       schema: { ...HIDDEN, body: Type.Object(CurrentPassword) },
       errorHandler: rerenderForm(show),
     },
-    async (_request, reply) => reply.done(PATH, 'password-confirmed'),
+    async (_request, reply) => reply.redirectWithFlash(PATH, 'password-confirmed'),
   )
 
-  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
+  const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> => {
     const { force } = request.body as { force?: unknown }
     const { status } = await secondFactor.state(request)
     if (status === 'none') return null
     if (!isYes(force)) return { unchanged: PATH }
     const isRequired = requiresSecondFactor(request.caller(), config.requireSecondFactor)
-    return status === 'confirmed' ? aboutReplacing({ isRequired }) : null
+    return status === 'confirmed' ? buildReplaceConfirmation({ isRequired }) : null
   }
 
   app.post(
     '/enable',
     {
-      config: { access: CHANGING, asks: ask },
+      config: { access: SECOND_FACTOR_CHANGE, confirmation: confirmationFor },
       schema: { ...HIDDEN, body: Setup },
-      errorHandler: backToQuestion(app, ask),
+      errorHandler: rerenderConfirmation(app, confirmationFor),
     },
     async (request, reply) => {
       const isForced = isYes(request.body.force)
       await secondFactor.enable(request, { isForced, proof: proofOf(request.body) })
-      return reply.done(PATH, 'factor-begun')
+      return reply.redirectWithFlash(PATH, 'factor-begun')
     },
   )
 
   app.post(
     '/confirm',
     {
-      config: { access: CHANGING },
+      config: { access: SECOND_FACTOR_CHANGE },
       schema: { ...HIDDEN, body: Confirmation },
       errorHandler: rerenderForm(show),
     },
     async (request, reply) => {
       await secondFactor.confirm(request, request.body.code ?? null)
-      return reply.done(PATH, 'factor-confirmed')
+      return reply.redirectWithFlash(PATH, 'factor-confirmed')
     },
   )
 }

@@ -10,7 +10,7 @@ import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
 import { ProfilePath } from '#src/input/list-paths.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
-import { createExternalProfiles, listedProfiles } from '#src/lists/external-profiles.ts'
+import { createExternalProfiles, listedProfilesScope } from '#src/lists/external-profiles.ts'
 import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
@@ -18,12 +18,12 @@ import { MESSAGES } from '#src/responses/messages.ts'
 
 const Site = Label(
   EXTERNAL_PROFILE_SITE,
-  'The site. Case does not matter, and 0, 1, 2 mean the same.',
+  'The site. Case-insensitive; 0, 1 and 2 are accepted too.',
   'AniList',
 )
 const Visibility = Label(
   EXTERNAL_PROFILE_VISIBILITY,
-  'Who can see it: everybody or its owner. Case does not matter, and 0, 1 mean the same.',
+  'Who can see it: `Public` everyone, `Private` its owner. Case-insensitive; 0 and 1 are accepted too.',
   'Private',
 )
 
@@ -33,14 +33,14 @@ const readings = {
   visibility: labelOf(EXTERNAL_PROFILE_VISIBILITY),
 }
 
-const unknown = { 404: missing('There is no such external profile, or it is private to somebody else.') }
+const unknown = { 404: missing('There is no such external profile, or it is private to another user.') }
 
 const INDEX = {
   operationId: 'externalprofile.index',
   tags: ['externalprofile'],
   summary: 'List public external profiles',
   description:
-    "Those of everybody, and the caller's private ones, oldest first. With `q` the public ones whose name has the words, best matches first.",
+    "Returns the public profiles of all users and the caller's private ones, oldest first. With `q`, only public ones whose name has the words, best matches first.",
   response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
 }
 
@@ -48,7 +48,7 @@ const STORE = {
   operationId: 'externalprofile.store',
   tags: ['externalprofile'],
   summary: 'Create an external profile',
-  description: 'USER_MAX_PROFILES is the most that a user can have.',
+  description: 'A user can have at most USER_MAX_PROFILES external profiles.',
   body: Type.Object({
     name: Text(192, 'The name on that site.', 'alice'),
     site: Site,
@@ -57,7 +57,7 @@ const STORE = {
   response: {
     201: success(showSchema(oneExternalProfile, 'The external profile.')),
     403: failure(
-      'The caller lacks the permission `create external profile`, is banned from using it, or has too many; or the token lacks the ability `write:externalprofile`.',
+      'The caller lacks the permission `create external profile`, is banned from using it or has too many profiles, or the token lacks the ability `write:externalprofile`.',
       MESSAGES.tooManyProfiles(5),
     ),
   },
@@ -67,7 +67,7 @@ const SHOW = {
   operationId: 'externalprofile.show',
   tags: ['externalprofile'],
   summary: 'Show an external profile',
-  description: 'A public one, or a private one of the caller.',
+  description: 'Returns a public external profile, or a private one of the caller.',
   params: ProfilePath,
   response: {
     200: success(showSchema(oneExternalProfile, 'The external profile.')),
@@ -77,8 +77,8 @@ const SHOW = {
 
 const UPDATE = {
   tags: ['externalprofile'],
-  summary: 'Show an external profile to everybody, or hide it',
-  description: 'Nothing else of it can be changed.',
+  summary: 'Change the visibility of an external profile',
+  description: 'Only the visibility can be changed.',
   params: ProfilePath,
   body: Type.Object({ visibility: Type.Optional(Visibility) }),
   response: {
@@ -91,7 +91,7 @@ const DESTROY = {
   operationId: 'externalprofile.destroy',
   tags: ['externalprofile'],
   summary: 'Delete an external profile',
-  description: 'With its entries, for good.',
+  description: 'Deletes the external profile and its entries permanently.',
   params: ProfilePath,
   response: { 200: done(MESSAGES.profileDeleted('alice')), ...unknown },
 }
@@ -99,7 +99,7 @@ const DESTROY = {
 const profileRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
-  const { profileToSee, profileToChange } = externalProfileLoaders({ kysely, config })
+  const { readableProfile, writableProfile } = externalProfileLoaders({ kysely, config })
   const profiles = createExternalProfiles({ kysely, config, clock })
   const localOnly = config.externalProfilesLocalOnly
   const reads = { auth: 'optional', ability: 'read:externalprofile', localOnly } as const
@@ -116,7 +116,7 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     { config: { access: { ...reads, permission: 'view external profile' }, endpoint }, schema: INDEX },
-    request => list(request, ({ search }) => listedProfiles(request.identity, search)),
+    request => list(request, ({ search }) => listedProfilesScope(request.identity, search)),
   )
 
   app.post(
@@ -140,7 +140,7 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
     '/:externalprofile',
     {
       config: {
-        access: { ...reads, permission: 'view external profile', load: profileToSee },
+        access: { ...reads, permission: 'view external profile', load: readableProfile },
         endpoint: oneExternalProfile,
       },
       schema: SHOW,
@@ -154,7 +154,7 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:externalprofile',
       ...deferValidation(readings),
       config: {
-        access: { ...writes, permission: 'update external profile', load: profileToChange },
+        access: { ...writes, permission: 'update external profile', load: writableProfile },
         takesQuery: true,
       },
       schema: { ...UPDATE, operationId: `externalprofile.update.${method.toLowerCase()}` },
@@ -170,7 +170,7 @@ const profileRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:externalprofile',
     {
-      config: { access: { ...writes, permission: 'delete external profile', load: profileToChange } },
+      config: { access: { ...writes, permission: 'delete external profile', load: writableProfile } },
       schema: DESTROY,
     },
     async request => {

@@ -2,11 +2,11 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { me as endpoint } from '#src/api/endpoints.ts'
 import { failure, success } from '#src/api/responses.ts'
 import { userValues } from '#src/database/identity-columns.ts'
-import { listAsker } from '#src/lists/handlers.ts'
+import { authorizeList } from '#src/lists/handlers.ts'
 import { createFinder, withoutIncludes } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
-import { render } from '#src/query/render.ts'
+import { renderRow } from '#src/query/render.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const me: FastifyPluginAsyncTypebox = async app => {
@@ -22,11 +22,11 @@ const me: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: 'Show the authenticated user',
         description:
-          'Returns the user to whom the token belongs, with what is included of its own, whatever its visibility. No permission is needed, nor a verified e-mail address; but who is banned from seeing something does not see it here. Without includes it is open to users who are banned from everything or have to set up a second factor first.',
+          'Returns the authenticated user. Includes contain all rows of the user, regardless of visibility. No permission and no verified e-mail address is required, but a ban from seeing a resource applies. Without includes it is open to users who are banned from everything or must set up a second factor first.',
         response: {
           200: success(showSchema(endpoint, 'The authenticated user.')),
           403: failure(
-            'The token lacks the ability for what is included, or the user is banned from seeing it.',
+            'The token lacks the ability for an included resource, or the user is banned from seeing it.',
             MESSAGES.prohibited,
           ),
         },
@@ -34,16 +34,16 @@ const me: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const query = parse(request.url)
-      if (query.includes.size > 0) request.requireStanding()
+      if (query.includes.size > 0) request.requireUnrestricted()
       const user = request.user()
       const values = userValues(user)
       const found =
         query.includes.size === 0
           ? withoutIncludes(values)
-          : await app.database.list(listAsker(endpoint, request, query), db =>
+          : await app.database.list(authorizeList(endpoint, request, query), db =>
               finder.includes(db, endpoint.resource, user.id, values, query),
             )
-      return { user: render(endpoint.resource, found, query) }
+      return { user: renderRow(endpoint.resource, found, query) }
     },
   )
 }

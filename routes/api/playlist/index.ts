@@ -12,7 +12,7 @@ import { booleanOf } from '#src/input/values.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
-import { createPlaylists, LISTED_PLAYLISTS } from '#src/lists/playlists.ts'
+import { createPlaylists, PUBLIC_PLAYLISTS } from '#src/lists/playlists.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -21,12 +21,12 @@ const Name = Text(192, 'The name.', 'Best OPs')
 const Description = Type.Union([Text(1000, 'What it is about.', 'One a week, as they aired.'), Type.Null()])
 const Visibility = Label(
   PLAYLIST_VISIBILITY,
-  'Who can find it: everybody, its owner, or whoever knows the id. Of a playlist that becomes unlisted the id can be guessed, unless `regenerate_id` is true as well. Case does not matter, and 0, 1, 2 mean the same.',
+  'Who can see it: `Public` everyone, `Private` its owner, `Unlisted` everyone with the id. The id of a playlist that becomes unlisted can be guessed, unless `regenerate_id` is also true. Case-insensitive; 0, 1 and 2 are accepted too.',
   'Public',
 )
 const RegenerateId = Type.Union([Type.Boolean(), Type.Null()], {
   description:
-    'Whether the id is made anew: a random one if the playlist is unlisted then, under which alone it is found from now on; else the one that follows from its numbers, which it mostly has already.',
+    'Whether to generate a new id: a random one if the playlist is unlisted, which replaces the old one; otherwise the one derived from its numeric ids, which is usually unchanged.',
   examples: [false],
 })
 
@@ -36,14 +36,14 @@ const readings = {
   regenerate_id: booleanOf,
 }
 
-const unknown = { 404: missing('There is no such playlist, or it is private to somebody else.') }
+const unknown = { 404: missing('There is no such playlist, or it is private to another user.') }
 
 const INDEX = {
   operationId: 'playlist.index',
   tags: ['playlist'],
   summary: 'List public playlists',
   description:
-    'Those of everybody, oldest first. With `q` those whose name has the words, best matches first.',
+    'Returns the public playlists of all users, oldest first. With `q`, only those whose name has the words, best matches first.',
   response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
 }
 
@@ -51,7 +51,8 @@ const STORE = {
   operationId: 'playlist.store',
   tags: ['playlist'],
   summary: 'Create a playlist',
-  description: `It belongs to whoever creates it, and has no tracks yet. The id of an unlisted one is random. USER_MAX_PLAYLISTS is the most that a user can have.`,
+  description:
+    'Creates an empty playlist of the caller. The id of an unlisted one is random. A user can have at most USER_MAX_PLAYLISTS playlists.',
   body: Type.Object({
     name: Name,
     description: Type.Optional(Description),
@@ -60,7 +61,7 @@ const STORE = {
   response: {
     201: success(showSchema(onePlaylist, 'The playlist.')),
     403: failure(
-      'The caller lacks the permission `create playlist`, is banned from using it, or has too many; or the token lacks the ability `write:playlist`.',
+      'The caller lacks the permission `create playlist`, is banned from using it or has too many playlists, or the token lacks the ability `write:playlist`.',
       MESSAGES.tooManyPlaylists(1000),
     ),
   },
@@ -70,7 +71,7 @@ const SHOW = {
   operationId: 'playlist.show',
   tags: ['playlist'],
   summary: 'Show a playlist',
-  description: 'A public one, an unlisted one, or a private one of the caller.',
+  description: 'Returns a public or unlisted playlist, or a private one of the caller.',
   params: PlaylistPath,
   response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
 }
@@ -79,7 +80,7 @@ const UPDATE = {
   tags: ['playlist'],
   summary: 'Change a playlist',
   description:
-    'What is not given stays as it is, with `PUT` as with `PATCH`. The id stays, whoever can see the playlist then, unless `regenerate_id` is true.',
+    'Omitted fields stay unchanged, with `PUT` as with `PATCH`. The id stays unchanged too, unless `regenerate_id` is true.',
   params: PlaylistPath,
   body: Type.Object({
     name: Type.Optional(Name),
@@ -94,7 +95,7 @@ const DESTROY = {
   operationId: 'playlist.destroy',
   tags: ['playlist'],
   summary: 'Delete a playlist',
-  description: 'With its tracks, for good.',
+  description: 'Deletes the playlist and its tracks permanently.',
   params: PlaylistPath,
   response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
 }
@@ -105,7 +106,7 @@ const WRITES = { auth: 'required', ability: 'write:playlist', feature: 'playlist
 const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock, random } = app
   const { kysely } = app.database
-  const { playlistToSee, playlistToChange } = playlistLoaders({ kysely, config })
+  const { readablePlaylist, writablePlaylist } = playlistLoaders({ kysely, config })
   const playlists = createPlaylists({ kysely, config, clock, random })
   const list = pageHandler(app, endpoint)
   const showRow = rowHandler(app, onePlaylist)
@@ -114,7 +115,7 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     { config: { access: { ...READS, permission: 'view playlist' }, endpoint }, schema: INDEX },
-    request => list(request, () => LISTED_PLAYLISTS),
+    request => list(request, () => PUBLIC_PLAYLISTS),
   )
 
   app.post(
@@ -138,7 +139,7 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
     '/:playlist',
     {
       config: {
-        access: { ...READS, permission: 'view playlist', load: playlistToSee },
+        access: { ...READS, permission: 'view playlist', load: readablePlaylist },
         endpoint: onePlaylist,
       },
       schema: SHOW,
@@ -152,7 +153,7 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:playlist',
       ...deferValidation(readings),
       config: {
-        access: { ...WRITES, permission: 'update playlist', load: playlistToChange },
+        access: { ...WRITES, permission: 'update playlist', load: writablePlaylist },
         takesQuery: true,
       },
       schema: { ...UPDATE, operationId: `playlist.update.${method.toLowerCase()}` },
@@ -168,7 +169,7 @@ const playlistRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:playlist',
     {
-      config: { access: { ...WRITES, permission: 'delete playlist', load: playlistToChange } },
+      config: { access: { ...WRITES, permission: 'delete playlist', load: writablePlaylist } },
       schema: DESTROY,
     },
     async request => {

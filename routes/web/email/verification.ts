@@ -9,10 +9,10 @@ import { MESSAGES } from '#src/responses/messages.ts'
 const verification: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
 
-  // Whoever follows a link wants to see a page, and not what is meant for programs.
+  // Browsers that open the link as a guest get the login page, not JSON.
   app.setErrorHandler(async (error, request, reply) => {
-    const isUnknown = error instanceof HttpError && error.statusCode === 401
-    if (isUnknown && wantsPage(request)) return reply.redirect(config.loginUrl.href)
+    const isUnauthenticated = error instanceof HttpError && error.statusCode === 401
+    if (isUnauthenticated && wantsPage(request)) return reply.redirect(config.loginUrl.href)
     throw error
   })
 
@@ -25,19 +25,22 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: "Verify the user's e-mail address",
         description:
-          "The link of the mail: it counts for an hour, and in a session of the very user. One that was mailed to a new address makes that the user's. A browser is sent to FRONTEND_URL with `?verified=1`, or to WIKI_LOGIN unless somebody is logged in. Six attempts a minute.",
+          "The link from the mail. It is valid for an hour, and only in a session of the same user. A link that was mailed to a new address changes the user's address to it. Browsers are redirected to FRONTEND_URL with `?verified=1`, and guests to WIKI_LOGIN. Limited to six attempts per minute.",
         params: Type.Object({
           id: Type.String({ description: "The user's id.", examples: ['1'] }),
           hash: Type.String({ description: 'The SHA-1 of the e-mail address, in hex.' }),
         }),
         response: {
-          204: noContent('It is verified, now or before.'),
-          302: redirection('The same, for a browser.'),
+          204: noContent('The address is verified.'),
+          302: redirection('The same, for browsers.'),
           423: failure(
-            "The link makes a new address the user's, and the password was not confirmed in this session within the last three hours.",
+            "The link changes the user's address, and the password was not confirmed in this session within the last three hours.",
             MESSAGES.passwordConfirmationRequired,
           ),
-          403: failure("The link was changed, is too old, or is not the user's.", MESSAGES.invalidSignature),
+          403: failure(
+            'The link is invalid, has expired, or is for another user.',
+            MESSAGES.invalidSignature,
+          ),
         },
       },
     },
@@ -59,11 +62,11 @@ const verification: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'email.verification-notification',
         tags: ['account'],
-        summary: 'Ask for another mail that verifies the e-mail address',
+        summary: 'Send the verification mail again',
         description:
-          'Six attempts a minute. An address gets five such mails an hour at most. While a new address waits for its confirmation, the mail goes there.',
+          'Limited to six attempts per minute, and to five mails per hour and address. If a new address must be confirmed, the mail is sent there.',
         response: {
-          202: emptyJson('It is on its way.'),
+          202: emptyJson('The mail was sent.'),
           204: noContent('The address is verified already.'),
         },
       },
@@ -76,7 +79,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
   )
 }
 
-/** Whether a browser asks for a page, and not a program for data. */
+/** Whether the client is a browser that opens a page. */
 const wantsPage = ({ headers }: FastifyRequest) => /\btext\/html\b/i.test(headers.accept ?? '')
 
 export default verification

@@ -11,8 +11,8 @@ const account: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Delete the account',
         description:
-          'Ends all sessions, remembered browsers and tokens of the user at once. The account is deleted for good after a month, with its playlists.',
-        response: { 204: noContent('The account is deleted.') },
+          'Ends all sessions and revokes all remembered browsers and tokens of the user immediately. The account and its playlists are deleted permanently after a month.',
+        response: { 204: noContent('The account was deleted.') },
       },
     },
     async (request, reply) => {

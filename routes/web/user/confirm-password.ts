@@ -16,9 +16,9 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Confirm the password',
         description:
-          'Remembers in the session that its user has just entered the password. CONFIRM_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'Stores in the session that the user has confirmed the password. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
-        response: { 201: emptyJson('It is confirmed.') },
+        response: { 201: emptyJson('The password was confirmed.') },
       },
     },
     async (request, reply) => {
@@ -34,13 +34,13 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'user.confirmed-password-status',
         tags: ['session'],
-        summary: 'Tell whether the password was confirmed lately',
-        description: 'Logging in does not count: what asks for the password asks for it anew.',
+        summary: 'Show whether the password was confirmed recently',
+        description: 'A login does not count as confirmation.',
         querystring: Type.Object({
           seconds: Type.Optional(
             Type.String({
               pattern: '^\\d{1,9}$',
-              description: `What lately is, in seconds; ${PASSWORD_TIMEOUT_S} unless it is given.`,
+              description: `The maximum age of the confirmation, in seconds. ${PASSWORD_TIMEOUT_S} by default.`,
               examples: ['900'],
             }),
           ),
@@ -49,7 +49,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
           200: success(
             Type.Object(
               { confirmed: Type.Boolean() },
-              { description: 'Whether it was.', examples: [{ confirmed: true }] },
+              { description: 'Whether the password was confirmed.', examples: [{ confirmed: true }] },
             ),
           ),
         },

@@ -21,9 +21,9 @@ const password: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Change the password',
         description:
-          'All other sessions and remembered browsers of the user end at once; this one goes on. CONFIRM_PASSWORD_RATE_LIMIT attempts a minute; the headers tell what is left.',
+          'Ends all other sessions of the user and forgets all other remembered browsers immediately. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
-        response: { 200: emptyJson('It is changed.') },
+        response: { 200: emptyJson('The password was changed.') },
       },
       preValidation: reading({ revoke_tokens: booleanOf }),
     },

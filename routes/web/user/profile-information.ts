@@ -19,12 +19,12 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Change the name or the e-mail address',
         description:
-          'Either may be left out. To change a verified e-mail address takes a password confirmed within the last three hours (422 without); the new one counts once the link that is mailed there is opened in this session, and the old one gets a mail by which the change can be reverted for seven days. One that was never verified changes at once, and so does any with `EMAIL_CHANGE=immediate`: it has to be verified anew. With REGISTER_REVEALS=false nobody is told whether an address is taken: its owner then gets a mail without a link. REGISTER_RATE_LIMIT addresses a minute.',
+          'Both fields are optional. Changing a verified e-mail address requires a password confirmed within the last three hours (otherwise 422). The new address takes effect when the link that is mailed to it is opened in this session; the old address gets a mail with which the change can be reverted for seven days. An unverified address changes immediately, as does every address with `EMAIL_CHANGE=immediate`; it must be verified again. With REGISTER_REVEALS=false the response does not reveal whether an address is taken: its owner gets a mail without a link. Limited to REGISTER_RATE_LIMIT addresses per minute.',
         body: Body,
         response: {
-          200: emptyJson('It is changed, or the new address waits for its confirmation.'),
+          200: emptyJson('The profile was changed, or the new address must be confirmed.'),
           423: failure(
-            'The address would change at once, CONFIRM_EMAIL_CHANGE is set, and the password was not confirmed within the last three hours.',
+            'The address would change immediately, CONFIRM_EMAIL_CHANGE is set, and the password was not confirmed within the last three hours.',
             MESSAGES.passwordConfirmationRequired,
           ),
         },

@@ -10,17 +10,17 @@ const enableSchema = {
   tags: ['two-factor'],
   summary: 'Enable the second factor',
   description:
-    'Makes a secret for an authenticator app and eight recovery codes, unless they are there already. It is asked for once a code has confirmed it. To replace a confirmed one takes one of its codes or recovery codes.',
+    'Creates a secret for an authenticator app and eight recovery codes, unless they exist. The second factor is active once it is confirmed with a code. To replace a confirmed one, a code or recovery code is required.',
   body: Type.Object({
     force: Type.Optional(
       Type.Unknown({
-        description: 'Whether to make new ones in any case; they have to be confirmed again.',
+        description: 'Whether to replace an existing second factor. The new one must be confirmed again.',
         examples: [false],
       }),
     ),
     ...Proof,
   }),
-  response: { 200: emptyJson('It is there.') },
+  response: { 200: emptyJson('The second factor exists.') },
 }
 
 const confirmSchema = {
@@ -28,9 +28,9 @@ const confirmSchema = {
   tags: ['two-factor'],
   summary: 'Confirm the second factor',
   description:
-    'With a code of the authenticator app: from then on every login asks for one. All other sessions of the user end, and all other browsers are forgotten. TWO_FACTOR_RATE_LIMIT attempts a minute; the headers tell what is left.',
+    'Activates the second factor with a code from the authenticator app. Ends all other sessions of the user and forgets all other remembered browsers. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
   body: Type.Object({ code: AppCode }),
-  response: { 200: emptyJson('It is confirmed.') },
+  response: { 200: emptyJson('The second factor was confirmed.') },
 }
 
 const disableSchema = {
@@ -38,9 +38,9 @@ const disableSchema = {
   tags: ['two-factor'],
   summary: 'Disable the second factor',
   description:
-    'The secret and the recovery codes are deleted, and the user is told by mail. A confirmed one takes one of its codes or recovery codes, unless TWO_FACTOR_DISABLE_NEEDS_CODE is false.',
+    'Deletes the secret and the recovery codes, and notifies the user by mail. For a confirmed second factor, a code or recovery code is required, unless TWO_FACTOR_DISABLE_NEEDS_CODE is false.',
   body: Type.Object(Proof),
-  response: { 200: emptyJson('There is none.') },
+  response: { 200: emptyJson('The second factor was removed.') },
 }
 
 /** Sets up, confirms and removes the second factor. */

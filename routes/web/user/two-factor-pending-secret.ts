@@ -10,7 +10,7 @@ const QrCode = Type.Union(
   [Type.Object({ svg: Type.String(), url: Type.String() }), Type.Array(Type.Never(), { maxItems: 0 })],
   {
     description:
-      'The secret as a picture and as a URI, for authenticator apps; an empty list without one, and once it is confirmed.',
+      'The secret as a QR code and as a URI for authenticator apps. An empty list if there is no unconfirmed second factor.',
     examples: [
       {
         svg: '<svg …>',
@@ -24,7 +24,7 @@ const qrCodeSchema = {
   operationId: 'two-factor.qr-code',
   tags: ['two-factor'],
   summary: 'Show the secret as a QR code',
-  description: 'As an SVG, to be scanned by an authenticator app, until it is confirmed.',
+  description: 'Returns an SVG for authenticator apps, until the second factor is confirmed.',
   response: { 200: success(QrCode) },
 }
 
@@ -32,22 +32,22 @@ const secretKeySchema = {
   operationId: 'two-factor.secret-key',
   tags: ['two-factor'],
   summary: 'Show the secret',
-  description: 'For users who cannot scan the QR code, until it is confirmed.',
+  description: 'For users who cannot scan the QR code, until the second factor is confirmed.',
   response: {
     200: success(
       Type.Object(
         { secretKey: Type.String() },
         {
-          description: 'In base32, to be typed into an authenticator app.',
+          description: 'The secret in base32.',
           examples: [{ secretKey: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ' }],
         },
       ),
     ),
-    404: failure('There is none, or it is confirmed already.', MESSAGES.secondFactorDisabled),
+    404: failure('There is no second factor, or it is confirmed already.', MESSAGES.secondFactorDisabled),
   },
 }
 
-/** Shows the secret for the authenticator app until a code has confirmed it. */
+/** Shows the secret of an unconfirmed second factor. */
 const pendingSecret: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/two-factor-qr-code',

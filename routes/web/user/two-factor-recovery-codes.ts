@@ -9,12 +9,12 @@ const recoveryCodesSchema = {
   tags: ['two-factor'],
   summary: 'Show the recovery codes',
   description:
-    'To be kept where the authenticator app is not. Each that is used gives way to a new one. Those of a confirmed second factor take one of its codes or recovery codes, except in the ten minutes after they were made.',
+    'Recovery codes replace the authenticator app. A used code is replaced with a new one. For a confirmed second factor, a code or recovery code is required, except in the first ten minutes after the codes were created.',
   querystring: Type.Object(Proof),
   response: {
     200: success(
       Type.Array(Type.String(), {
-        description: 'Codes that count once each, in the place of the authenticator app.',
+        description: 'The recovery codes. Each is valid once.',
         examples: [['FbeNR0JtHA-mpIgLYOQiL']],
       }),
     ),
@@ -24,11 +24,11 @@ const recoveryCodesSchema = {
 const replaceRecoveryCodesSchema = {
   operationId: 'two-factor.replace-recovery-codes',
   tags: ['two-factor'],
-  summary: 'Make new recovery codes',
+  summary: 'Create new recovery codes',
   description:
-    'Those that there were count no more. A confirmed second factor takes one of its codes or recovery codes.',
+    'The old recovery codes become invalid. For a confirmed second factor, a code or recovery code is required.',
   body: Type.Object(Proof),
-  response: { 200: emptyJson('They are made.') },
+  response: { 200: emptyJson('The recovery codes were created.') },
 }
 
 const recoveryCodes: FastifyPluginAsyncTypebox = async app => {

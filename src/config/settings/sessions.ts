@@ -1,4 +1,4 @@
-import { isWritten } from '#src/auth/origin.ts'
+import { isCanonicalPattern } from '#src/auth/origin.ts'
 import { CSRF_COOKIE, REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
 import { listOf, nullable, oneOf, wholeNumber, yesOrNo } from '../parsers.ts'
 import { Expected, setting } from '../setting.ts'
@@ -15,7 +15,7 @@ export const SESSIONS = {
     emptyIsValue: true,
     parse: listOf(
       'hosts such as localhost:3000, *.example.org or https://www.example.org, as browsers write them: without a path, without :80 and :443, and [::1]',
-      item => /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item) && isWritten(item),
+      item => /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item) && isCanonicalPattern(item),
     ),
   }),
   corsAllowedOrigins: setting({

@@ -18,7 +18,7 @@ export const users: Migration = {
       updated_at timestamp(6) not null default (now() at time zone 'UTC'),
       deleted_at timestamp(6)
     )`,
-    // MySQL, where the reference lives, compares both without regard to case.
+    // MySQL, on which AnimeThemes runs, compares both case-insensitively.
     `create unique index users_email_unique on users (lower(email))`,
     `create unique index users_name_unique on users (lower(name))`,
     `create table personal_access_tokens (

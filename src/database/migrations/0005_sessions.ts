@@ -1,7 +1,7 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** Sessions of browsers, and from where users logged in before. */
+/** Sessions of browsers, and the addresses of earlier logins. */
 export const sessions: Migration = {
   up: statements(
     `create table sessions (

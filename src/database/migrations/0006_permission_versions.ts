@@ -1,7 +1,7 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** The tables that say what roles, permissions, prohibitions and sanctions mean. */
+/** The tables that define roles, permissions, prohibitions and sanctions. */
 const TABLES = [
   'permissions',
   'roles',
@@ -11,7 +11,7 @@ const TABLES = [
   'sanction_prohibition',
 ]
 
-/** A version of what those tables say, raised by whoever changes them. */
+/** A version of those definitions, which every change increments. */
 export const permissionVersions: Migration = {
   up: statements(
     `create table permission_versions (

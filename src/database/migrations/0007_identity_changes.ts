@@ -1,12 +1,12 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** Where a table says whose identity its rows belong to, and which of its columns an identity is made of. */
+/** How a table relates to users, and which of its columns identities consist of. */
 interface Source {
   table: string
   owner: string
   columns: readonly string[]
-  /** Whether a new row changes what was known before it. */
+  /** Whether an insert changes existing identities. */
   adds: boolean
 }
 
@@ -42,10 +42,10 @@ const SOURCES: readonly Source[] = [
   holds('model_prohibitions', ['prohibition_id', 'expires_at']),
 ]
 
-/** Of rows that one statement changes, this many tell whose they are; one more says that they are anybody's. */
+/** Up to how many updated rows of a statement publish their users; beyond that, `*` is published. */
 const ROWS_TOLD = 100
 
-/** The same for rows that one statement adds or deletes, which tell it together, this many in each message. */
+/** Up to how many inserted or deleted rows of a statement publish their users, and how many users one message names. */
 const USERS_TOLD = 10_000
 const USERS_IN_MESSAGE = 300
 
@@ -55,7 +55,7 @@ const triggersOf = ({ table, owner, columns, adds }: Source) => {
     `create trigger ${table}_identities_${event} after ${event} on ${table}
       referencing ${rows} table as changed for each statement execute function notify_${table}_changes()`
   return [
-    // The planner needs the names of columns in the text: one function for each table.
+    // The planner needs column names in the text: one function per table.
     `create function notify_${table}_changes() returns trigger language plpgsql as $$
       begin
         perform notify_identity_changes(array(select distinct ${owner} from changed where ${owner} is not null));
@@ -71,7 +71,7 @@ const triggersOf = ({ table, owner, columns, adds }: Source) => {
         return null;
       end
     $$`,
-    // Only for columns that matter: when a token or a session was last used, nothing runs.
+    // Only for columns of identities: last-use writes run no trigger.
     `create trigger ${table}_identities_update after update of ${columns.join(', ')} on ${table}
       for each row when ((${values('old')}) is distinct from (${values('new')}))
       execute function notify_${table}_change()`,
@@ -83,8 +83,8 @@ const triggersOf = ({ table, owner, columns, adds }: Source) => {
 }
 
 /**
- * Tells on the channel `identity_changes` whose identity changed, whoever changes it: ids of users with commas
- * between them, or `*` for anybody's. Messages are sent when the transaction commits, each once.
+ * Publishes on the channel `identity_changes` whose identities changed, by any writer: comma-separated user ids, or `*`
+ * for all. PostgreSQL sends the messages at commit, without duplicates.
  */
 export const identityChanges: Migration = {
   up: statements(
@@ -117,7 +117,7 @@ export const identityChanges: Migration = {
       end
     $$`,
     ...SOURCES.flatMap(triggersOf),
-    // What roles and permissions mean concerns everybody, and has its triggers already.
+    // Definitions of roles and permissions affect all users, and have their triggers already.
     `create or replace function raise_permission_version() returns trigger language plpgsql as $$
       begin
         update permission_versions set version = version + 1;

@@ -1,7 +1,7 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** Reset tokens as Laravel keeps them, remembered devices, and which codes of second factors were used. */
+/** Reset tokens as in Laravel, remembered devices, and used codes of second factors. */
 export const accounts: Migration = {
   up: statements(
     `create table password_reset_tokens (

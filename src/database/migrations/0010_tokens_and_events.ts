@@ -1,21 +1,21 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** The columns of a token that an identity is made of. */
+/** The columns of a token that identities consist of. */
 const IDENTITY = [
   ...['id', 'tokenable_type', 'tokenable_id', 'name', 'token', 'abilities', 'expires_at', 'created_at'],
   'allowed_ips',
 ]
 const values = (row: string) => IDENTITY.map(column => `${row}.${column}`).join(', ')
 
-/** From where tokens may be used and were, and what happened to accounts. */
+/** Allowed addresses and last uses of tokens, and account events. */
 export const tokensAndEvents: Migration = {
   up: statements(
     `alter table personal_access_tokens
       add column last_used_ip varchar(45),
       add column last_used_agent varchar(500),
       add column allowed_ips text`,
-    // What it was, and one column more.
+    // The previous trigger with one more column.
     `drop trigger personal_access_tokens_identities_update on personal_access_tokens`,
     `create trigger personal_access_tokens_identities_update
       after update of ${IDENTITY.join(', ')} on personal_access_tokens

@@ -6,7 +6,7 @@ const DATES = `
       updated_at timestamp(6) not null default (now() at time zone 'UTC'),
       deleted_at timestamp(6)`
 
-/** The wiki, as far as playlists and external profiles show it. Of what was there already, only the ids are known. */
+/** The wiki, as far as playlists and external profiles show it. Of rows that exist already, only the ids are known. */
 export const wiki: Migration = {
   up: statements(
     `create table anime (

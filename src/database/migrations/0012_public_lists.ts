@@ -1,14 +1,14 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** By which what is public is listed, and found by its name. */
+/** Indexes for listing and searching public playlists and profiles. */
 export const publicLists: Migration = {
   up: statements(
-    // Nobody asks for positions across playlists, and each track that moves up or down would have to be entered anew.
+    // No query uses positions across playlists, and each moved track would have to be reindexed.
     `drop index playlist_tracks_position_index`,
     `create index playlists_visibility_index on playlists (visibility, playlist_id)`,
     `create index external_profiles_visibility_index on external_profiles (visibility, profile_id)`,
-    // Without the extension, or the right to create it, names are found all the same: one by one.
+    // Without the extension, or the privilege to create it, names are searched sequentially.
     `do $$
     begin
       create extension if not exists pg_trgm;

@@ -1,7 +1,7 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/** The columns of tables that an identity is made of by now. */
+/** The columns that identities consist of as of this migration. */
 const IDENTITY: Record<string, readonly string[]> = {
   users: [
     ...[
@@ -30,13 +30,13 @@ const told = Object.entries(IDENTITY).flatMap(([table, columns]) => {
 })
 
 /**
- * E-mail addresses that wait for their confirmation or can be reverted, which token issued which and took whose place,
- * when recovery codes were made and in which session, forms of the panel that were sent, and from where others did
- * something to an account.
+ * Pending and revertible e-mail addresses, issuers and successors of tokens, times and sessions of recovery codes,
+ * submitted forms of the panel, and the addresses of others who acted on an account.
  */
 export const accountSecurity: Migration = {
   up: statements(
-    // No foreign key: pruning hands the descendants of an expired token on, and Laravel deletes rows without knowing.
+    // No foreign key: pruning passes the descendants of an expired token to its issuer, and Laravel deletes rows
+    // without regard to it.
     `alter table personal_access_tokens add column issued_by bigint, add column inherited_issuers bigint[]`,
     `create index personal_access_tokens_issued_by_index on personal_access_tokens (issued_by)
       where issued_by is not null`,
@@ -81,9 +81,9 @@ export const accountSecurity: Migration = {
       created_at timestamp(0) not null
     )`,
     `create index form_submissions_created_at_index on form_submissions (created_at)`,
-    // Columns of their own: what users see of their activity, and filter and sort by, knows nothing of them.
+    // Separate columns, so that users' lists of activity, with their filters and sorts, do not include them.
     `alter table account_events add column actor_ip_address varchar(45), add column actor_user_agent varchar(500)`,
-    // What they were, with whether a second factor is there, and why a user is banned.
+    // The previous triggers, plus the existence of a second factor and the reason for a ban.
     ...told,
   ),
 }

@@ -2,25 +2,26 @@ import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
 /**
- * Counts of attempts in fixed windows, and the function that raises several of them at once or none.
+ * Counts of attempts in fixed windows, and the function that raises several of them or none.
  *
- * `take_attempts` locks the rows of its keys in the order in which they are given, and stops at the first that has no
- * room: later keys get no row then, and nothing is raised. Each of its statements has a snapshot of its own (READ
- * COMMITTED), so that what it reads under a lock is what was committed before. What it finds full without a lock it
- * refuses at once: a refusal then writes nothing, not even a lock.
+ * `take_attempts` locks the rows of its keys in the given order, and stops at the first exhausted key: later keys get
+ * no row, and nothing is raised. Each of its statements has a new snapshot (READ COMMITTED), so what it reads under a
+ * lock is committed. A key that is exhausted without a lock is refused at once: such a refusal writes nothing, not even
+ * a lock.
  *
- * A window that ends later than one that begins now was stored by a clock that was wrong, and is cut to that.
+ * A window that ends later than one that begins now was stored by a wrong clock, and is shortened to that.
  */
 export const attemptCounts: Migration = {
   up: statements(
-    // Milliseconds since the epoch: what is compared with them are sums of milliseconds.
+    // Milliseconds since the epoch, since they are compared with sums of milliseconds.
     `create table attempt_counts (
       key text primary key,
       attempts integer not null,
       ends_at bigint not null
     )`,
     `create index attempt_counts_ends_at_index on attempt_counts (ends_at)`,
-    // For each key its place, the attempts with this one and the window's end; or the first key that is full, without attempts.
+    // For each key its index, the attempts including this one, and the window's end; or only the exhausted key, without
+    // attempts.
     `create function take_attempts(keys text[], maxima bigint[], window_ms bigint, now_ms bigint)
       returns table (place bigint, taken integer, until bigint) language plpgsql as $$
       declare

@@ -2,9 +2,9 @@ import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
 /**
- * Keys by which names and e-mail addresses of users are compared. The application computes them, since Unicode's tables
- * are not in PostgreSQL: rows that others write or rename have none until the application fills them in. No index is
- * unique: users who had equal names before keep them.
+ * Keys for comparing names and e-mail addresses of users. The application computes them, since PostgreSQL lacks the
+ * Unicode tables: rows that other applications write have none until it fills them in. No index is unique, since
+ * existing users may have equal names.
  */
 export const namesAndEmails: Migration = {
   up: statements(
@@ -12,12 +12,12 @@ export const namesAndEmails: Migration = {
     `create index users_name_key_index on users (name_key)`,
     `create index users_name_skeleton_index on users (name_skeleton)`,
     `create index users_email_key_index on users (email_key)`,
-    // The few that are to be filled in.
+    // The few rows to fill in.
     `create index users_without_keys_index on users (id)
       where name_key is null or name_skeleton is null or email_key is null`,
     `alter table email_reverts add column email_key text`,
     `create index email_reverts_email_key_index on email_reverts (email_key)`,
-    // A key is written after what it is made from, in a statement of its own.
+    // A key is written after its source column, in a separate statement.
     `create function drop_user_keys() returns trigger language plpgsql as $$
       begin
         if new.name is distinct from old.name then

@@ -1,10 +1,7 @@
 import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
-/**
- * From which browsers and networks users logged in, the links by which users say that something was not their doing, and
- * which tokens' ends they were reminded of.
- */
+/** Browsers and networks of logins, links of security mails, and reminders of expiring tokens. */
 export const securityMails: Migration = {
   up: statements(
     `create table known_logins (

@@ -2,8 +2,8 @@ import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
 /**
- * Who has registered with an address, and has not opened its mail's link yet, by the SHA-256 of its token: no name and no
- * address is anybody's by that, and strangers can register with the same address.
+ * Registrations whose mailed link has not been opened, by the SHA-256 of its token. They reserve neither name nor
+ * address: others can register with the same address.
  */
 export const pendingRegistrations: Migration = {
   up: statements(

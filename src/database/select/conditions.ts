@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
-import { column, correlated, linkedTo, type Sql } from './links.ts'
+import { column, correlationCondition, ownerCondition, type Sql } from './links.ts'
 import type { Condition, Expression, Operand, Operator, RelatedRows, SqlType } from './plan.ts'
 
-/** A value of the row under an alias. */
-export function expression(value: Expression, alias: string): Sql {
+/** The SQL of an expression over the row with an alias. */
+export function expressionSql(value: Expression, alias: string): Sql {
   if (value.is === 'column') {
     const plain = column(alias, value.column)
     return value.asText ? sql`${plain}::text` : plain
@@ -13,27 +13,26 @@ export function expression(value: Expression, alias: string): Sql {
 }
 
 /**
- * That there are rows, looked for once for each row of the list. With `offset 0` PostgreSQL leaves the subquery as it is.
- * Otherwise it makes joins of all of them together, for which it may choose a plan that takes minutes, where this takes
- * time in proportion to the rows.
+ * A correlated `exists`. `offset 0` keeps PostgreSQL from flattening the subqueries into joins, for which it may choose
+ * a plan that takes minutes; correlated, the time is proportional to the rows.
  */
 const existsFor = (rows: Sql) => sql`exists (select ${rows} offset 0)`
 
-/** `from … where …` for what is related to the row under an alias. */
+/** The `from … where …` of the rows related to the row with an alias. */
 function relatedRows(related: RelatedRows, ownerAlias: string): Sql {
-  const { table, conditions, further } = related
+  const { table, conditions, filter } = related
   const alias = childOf(ownerAlias)
   return sql`from ${sql.table(table)} as ${sql.ref(alias)}
-    where ${correlated(related, ownerAlias, alias)}
-      and ${allOf(conditions, alias)} and ${further === null ? sql`true` : meets(further, alias)}`
+    where ${correlationCondition(related, ownerAlias, alias)}
+      and ${allConditionsSql(conditions, alias)} and ${filter === null ? sql`true` : conditionSql(filter, alias)}`
 }
 
-/** The alias of what is related to the row under another. */
+/** The alias of the rows related to another alias. */
 const childOf = (alias: string) => `${alias}r`
 
-/** That the row under an alias meets all conditions. */
-export function allOf(conditions: readonly Condition[], alias: string): Sql {
-  const parts = conditions.map(condition => meets(condition, alias))
+/** The conjunction of conditions on the row with an alias. */
+export function allConditionsSql(conditions: readonly Condition[], alias: string): Sql {
+  const parts = conditions.map(condition => conditionSql(condition, alias))
   return parts.length === 0 ? sql`true` : sql.join(parts, sql` and `)
 }
 
@@ -54,60 +53,67 @@ const TYPES: Readonly<Record<SqlType, Sql>> = {
   boolean: sql`boolean`,
 }
 
-/** That the row under an alias meets a condition. */
-export function meets(condition: Condition, alias: string): Sql {
+/** The SQL of a condition on the row with an alias. */
+export function conditionSql(condition: Condition, alias: string): Sql {
   switch (condition.is) {
     case 'column':
       return sql`${column(alias, condition.column)} ${OPERATORS[condition.operator]} ${condition.to}`
     case 'null':
       return sql`${column(alias, condition.column)} is null`
     case 'owned':
-      return linkedTo(condition.link, alias, sql`= ${condition.owner}`)
+      return ownerCondition(condition.link, alias, sql`= ${condition.owner}`)
     case 'joined':
-      return joined(condition.parts, alias)
+      return groupSql(condition.parts, alias)
     case 'related':
-      return isRelated(condition.related, condition.operator, alias)
+      return relatedSql(condition.related, condition.operator, alias)
     default:
-      return compared(condition, alias)
+      return comparisonSql(condition, alias)
   }
 }
 
-/** Conditions in brackets of their own: an `or` among them cannot reach around those beside them. */
-function joined(parts: Extract<Condition, { is: 'joined' }>['parts'], alias: string): Sql {
+/** Parenthesized conditions, so that an `or` among them does not reach conditions outside. */
+function groupSql(parts: Extract<Condition, { is: 'joined' }>['parts'], alias: string): Sql {
   const tests = parts.map(({ connector, condition }, index) => {
-    const test = meets(condition, alias)
+    const test = conditionSql(condition, alias)
     return index === 0 ? test : connector === 'or' ? sql` or ${test}` : sql` and ${test}`
   })
   return sql`(${sql.join(tests, sql``)})`
 }
 
-/** That as many rows are related as the comparison with one says. */
-function isRelated(related: RelatedRows, operator: Operator, alias: string): Sql {
+/** Compares the number of related rows with one. */
+function relatedSql(related: RelatedRows, operator: Operator, alias: string): Sql {
   const rows = relatedRows(related, alias)
   if (operator === 'gte') return existsFor(rows)
   if (operator === 'lt') return sql`not ${existsFor(rows)}`
   return sql`(select count(*) ${rows}) ${OPERATORS[operator]} 1`
 }
 
-function compared(condition: Extract<Condition, { is: 'compared' | 'like' | 'listed' }>, alias: string): Sql {
+function comparisonSql(
+  condition: Extract<Condition, { is: 'compared' | 'like' | 'listed' }>,
+  alias: string,
+): Sql {
   const { value, type, ignoresCase }: Operand = condition.operand
-  const cased = (text: Sql) => (ignoresCase ? sql`lower(${text})` : text)
-  const left = cased(expression(value, alias))
+  const foldCase = (text: Sql) => (ignoresCase ? sql`lower(${text})` : text)
+  const left = foldCase(expressionSql(value, alias))
   switch (condition.is) {
     case 'listed': {
-      // As one parameter, however many they are.
+      // One parameter, regardless of the number of values.
       const list = sql`${condition.values}::text[]::${TYPES[type]}[]`
-      const values = sql`select ${cased(sql`item`)} from unnest(${list}) as item`
+      const values = sql`select ${foldCase(sql`item`)} from unnest(${list}) as item`
       return condition.negated ? sql`${left} not in (${values})` : sql`${left} in (${values})`
     }
     case 'like': {
-      const pattern = cased(sql`${completed(condition.pattern)}::text`)
+      const pattern = foldCase(sql`${completeEscape(condition.pattern)}::text`)
       return condition.negated ? sql`${left} not like ${pattern}` : sql`${left} like ${pattern}`
     }
     case 'compared':
-      return sql`${left} ${OPERATORS[condition.operator]} ${cased(sql`${condition.to}::${TYPES[type]}`)}`
+      return sql`${left} ${OPERATORS[condition.operator]} ${foldCase(sql`${condition.to}::${TYPES[type]}`)}`
   }
 }
 
-/** PostgreSQL refuses a pattern that ends in the middle of an escape, which MySQL takes for a backslash. */
-const completed = (pattern: string) => (/(?:^|[^\\])(?:\\\\)*\\$/.test(pattern) ? `${pattern}\\` : pattern)
+/**
+ * Escapes a trailing backslash: PostgreSQL rejects a pattern that ends within an escape, MySQL takes it for a
+ * backslash.
+ */
+const completeEscape = (pattern: string) =>
+  /(?:^|[^\\])(?:\\\\)*\\$/.test(pattern) ? `${pattern}\\` : pattern

@@ -1,23 +1,28 @@
-/** A row that was found: its outputs by name, and what was included. Rows that several owners share are one object. */
-export interface Found {
+/** A selected row: its outputs and includes by name. Rows that several owners share are one object. */
+export interface FoundRow {
   values: Record<string, unknown>
-  related: ReadonlyMap<string, Found | Found[] | null>
-  /** What the table through which it was found says. */
+  related: ReadonlyMap<string, FoundRow | FoundRow[] | null>
+  /** The values of the pivot table's columns. */
   pivot?: Readonly<Record<string, unknown>>
 }
 
-/** The most rows that an answer includes, each as often as it is shown. */
-export const MOST_INCLUDED = 50_000
+/** The maximum of included rows in a response, counted at each occurrence. */
+export const MAX_INCLUDED = 50_000
 
-/** What an answer would include is more than {@link MOST_INCLUDED}. */
-export class TooMuchIncluded extends Error {
+/** A response would include more than {@link MAX_INCLUDED} rows. */
+export class TooManyIncluded extends Error {
   override readonly name = 'TooMuchIncluded'
 }
 
-/** @throws {TooMuchIncluded} when rows include too much, which few rows do that are shown in many places */
-export function bounded(found: Found[]): Found[] {
-  const sizes = new Map<Found, number>()
-  const sizeOf = (row: Found): number => {
+/**
+ * Returns the rows if they do not include too much. A few rows can exceed the limit when they are shared by many
+ * owners.
+ *
+ * @throws {TooManyIncluded}
+ */
+export function requireIncludeLimit(found: FoundRow[]): FoundRow[] {
+  const sizes = new Map<FoundRow, number>()
+  const sizeOf = (row: FoundRow): number => {
     const known = sizes.get(row)
     if (known !== undefined) return known
     let size = 1
@@ -28,6 +33,6 @@ export function bounded(found: Found[]): Found[] {
     return size
   }
   const included = found.reduce((sum, row) => sum + sizeOf(row) - 1, 0)
-  if (included > MOST_INCLUDED) throw new TooMuchIncluded()
+  if (included > MAX_INCLUDED) throw new TooManyIncluded()
   return found
 }

@@ -1,25 +1,25 @@
 import { type RawBuilder, sql } from 'kysely'
 import type { Link, LinkType, RelatedRows } from './plan.ts'
 
-/** A piece of a statement. */
+/** A fragment of SQL. */
 export type Sql = RawBuilder<unknown>
 
-/** A column of the table under an alias. */
+/** A column of the table with an alias. */
 export const column = (alias: string, name: string) => sql.ref(`${alias}.${name}`)
 
-/** The alias of the table between, where there is one. */
+/** The alias of the pivot table. */
 const PIVOT = 'p'
 
-/** A column of the table between. */
+/** A column of the pivot table. */
 export const pivotColumn = (name: string) => column(PIVOT, name)
 
-/** Joins the table between two others to that of the related rows; nothing for other links. */
+/** Joins the pivot table to the related rows; empty for other links. */
 export const pivotJoin = (link: Link, alias: string): Sql =>
   link.by === 'pivot'
     ? sql`join ${sql.table(link.table)} as ${sql.raw(PIVOT)} on ${pivotColumn(link.theirs)} = ${column(alias, link.key)}`
     : sql``
 
-/** The column that holds the key of the row that a related row belongs to. */
+/** The column that holds the owner's key for a related row. */
 export function ownerColumn(link: Link, alias: string): Sql {
   switch (link.by) {
     case 'our column':
@@ -35,23 +35,23 @@ export function ownerColumn(link: Link, alias: string): Sql {
 const isOfType = (alias: string, type: LinkType) =>
   sql`${column(alias, type.column)} = any(${type.names}::text[])`
 
-const isCounted = (onlyNull: string | null) =>
+const pivotRowCounts = (onlyNull: string | null) =>
   onlyNull === null ? sql`true` : sql`${pivotColumn(onlyNull)} is null`
 
 /**
- * That a related row belongs to the owner or owners that `comparison` names. The table between has to be joined with
- * {@link pivotJoin}, unless its columns are those of the related rows.
+ * The condition that a related row belongs to the owners that `comparison` names. Requires {@link pivotJoin}, unless
+ * the alias is that of the pivot.
  */
-export function linkedTo(link: Link, alias: string, comparison: Sql): Sql {
+export function ownerCondition(link: Link, alias: string, comparison: Sql): Sql {
   const owned = sql`${ownerColumn(link, alias)} ${comparison}`
   if (link.by === 'their morph') return sql`(${owned} and ${isOfType(alias, link.type)})`
   if (link.by !== 'pivot') return owned
   const typed = link.type === null ? owned : sql`(${owned} and ${isOfType(PIVOT, link.type)})`
-  return sql`${typed} and ${isCounted(link.onlyNull)}`
+  return sql`${typed} and ${pivotRowCounts(link.onlyNull)}`
 }
 
-/** That a related row belongs to the owner's row under another alias of the same statement. */
-export function correlated(
+/** The condition that a related row belongs to the owner's row, under another alias of the same statement. */
+export function correlationCondition(
   { link, ownerKey: key }: Pick<RelatedRows, 'link' | 'ownerKey'>,
   ownerAlias: string,
   alias: string,
@@ -70,6 +70,6 @@ export function correlated(
         where ${pivotColumn(link.ours)} = ${ownerKey}
           and ${pivotColumn(link.theirs)} = ${column(alias, link.key)}
           and ${link.type === null ? sql`true` : isOfType(PIVOT, link.type)}
-          and ${isCounted(link.onlyNull)})`
+          and ${pivotRowCounts(link.onlyNull)})`
   }
 }

@@ -6,45 +6,49 @@ import { pathOf } from '../request.ts'
 import type { Phase, Step } from '../step.ts'
 
 /**
- * Refuses with 401, 403 or 423 whom a route does not let, with 404 and 405 what no route takes, and answers those who have
- * logged in where a route is for those who have not.
+ * Refuses callers that the route's access excludes (401, 403, 423) and requests without a route (404, 405). Responds
+ * itself to authenticated callers of guest routes.
  *
- * @param methodsOf which methods a path has
+ * @param methodsOf returns the methods of a path
  */
 export const guardStep = (guard: AccessGuard, methodsOf: (path: string) => HTTPMethods[]): Step => ({
   run(request, reply) {
     const isAnswered = request.is404
-      ? answerUnknown(request, reply, methodsOf(pathOf(request.url)))
-      : answerGuest(request, reply)
-    if (isAnswered !== undefined) return 'answered'
+      ? respondToUnknownRoute(request, reply, methodsOf(pathOf(request.url)))
+      : respondToLoggedIn(request, reply)
+    if (isAnswered !== undefined) return 'responded'
     guard.requireAccess(request)
     return undefined
   },
 })
 
-/** What the caller could do when the body was begun may be no longer so. */
-export const guardAgainStep = (guard: AccessGuard): Step => ({
+/** Checks access again after late authentication: it may have been revoked while the body arrived. */
+export const recheckAccessStep = (guard: AccessGuard): Step => ({
   appliesTo: route => route !== null,
   run(request) {
-    if (request.isIdentifiedAgain) guard.requireAccess(request)
+    if (request.isReidentified) guard.requireAccess(request)
   },
 })
 
-/** Loads and judges the row that a path names, on routes that have it done in a phase. */
-export const rowStep = (guard: AccessGuard, phase: Phase): Step => ({
+/** Loads and authorizes the row that a path names, on routes that do so in the given phase. */
+export const loadRowStep = (guard: AccessGuard, phase: Phase): Step => ({
   appliesTo: route => rowPhase(route?.config.access) === phase,
   run: request => guard.requireRow(request),
 })
 
-/** Says that there is nothing, or something by other methods alone. */
-function answerUnknown(request: FastifyRequest, reply: FastifyReply, allowed: readonly HTTPMethods[]) {
+/** Throws 404 or 405, or responds to `OPTIONS` with the allowed methods. */
+function respondToUnknownRoute(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  allowed: readonly HTTPMethods[],
+) {
   const path = pathOf(request.url)
   if (allowed.length === 0) throw routeNotFound(path)
   if (request.method !== 'OPTIONS') throw methodNotAllowed(request.method, path, allowed)
   return reply.header('allow', allowed.join(', ')).send()
 }
 
-const answerGuest = ({ routeConfig, identity }: FastifyRequest, reply: FastifyReply) =>
+const respondToLoggedIn = ({ routeConfig, identity }: FastifyRequest, reply: FastifyReply) =>
   routeConfig.access?.auth === 'guest' && identity !== null
     ? reply.send({ error: MESSAGES.alreadyAuthenticated })
     : undefined

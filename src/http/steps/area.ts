@@ -5,7 +5,7 @@ import type { Step } from '../step.ts'
 
 const isUnder = (path: string, prefix: string) => path === prefix || path.startsWith(`${prefix}/`)
 
-/** Marks requests to the API and to the panel: by their route, and unknown ones by their path. */
+/** Sets `request.isApi` and `request.isPanel`: from the route, or from the path for requests without a route. */
 export function areaStep({ apiPath, authPath }: Pick<Config, 'apiPath' | 'authPath'>): Step {
   const others = apiPath === '' ? [...SYSTEM_PATHS, ...(authPath === '' ? [] : [authPath])] : []
   const isApiPath = (path: string) => isUnder(path, apiPath) && !others.some(other => isUnder(path, other))

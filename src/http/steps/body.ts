@@ -2,22 +2,25 @@ import { STATUS_CODES } from 'node:http'
 import { searchOf } from '#src/input/querystring.ts'
 import { normalizeInput } from '#src/input/values.ts'
 import { parseForm } from '../form.ts'
-import { isTooSlow } from '../method-override.ts'
-import { isUnderWay } from '../request.ts'
+import { isFormTooSlow } from '../method-override.ts'
+import { hasUnreadBody } from '../request.ts'
 import type { Step } from '../step.ts'
 
-/** Answers 408 to a form that was to be read before it was routed, for its method, and did not come in time. */
+/** Responds with 408 to forms that missed the deadline for reading them before routing. */
 export const slowFormStep: Step = {
   appliesTo: route => route === null || route.isUnsafe,
-  // Not thrown: the panel would render a page of it.
+  // Not thrown: the panel would render a page.
   run({ raw }, reply) {
-    if (!isTooSlow(raw)) return
+    if (!isFormTooSlow(raw)) return
     reply.code(408).header('connection', 'close').send({ message: STATUS_CODES[408] })
-    return 'answered'
+    return 'responded'
   },
 }
 
-/** Makes Laravel's input of a body that was read: trimmed, empty texts as null, and with the query string's values below. */
+/**
+ * Normalizes the body as Laravel does: trims strings, and converts empty ones to null. With `takesQuery` fields that the
+ * body lacks are taken from the query string.
+ */
 export const inputStep: Step = {
   appliesTo: route => route?.config.hasBody === true,
   run(request) {
@@ -29,9 +32,9 @@ export const inputStep: Step = {
   },
 }
 
-/** Has the connection of a request end whose body was not read: otherwise Node would go on receiving it. */
+/** Closes the connection after a request whose body was not read: otherwise Node would continue to receive it. */
 export const unreadBodyStep: Step = {
   run({ raw }, reply) {
-    if (isUnderWay(raw)) reply.header('connection', 'close')
+    if (hasUnreadBody(raw)) reply.header('connection', 'close')
   },
 }

@@ -3,8 +3,8 @@ import type { RouteTraits, Step } from '../step.ts'
 
 const mayChange = (route: RouteTraits | null) => route?.isUnsafe === true
 
-/** Notes that a handler is called that may change something. */
-export const noteChangeStep: Step = {
+/** Marks requests whose handler may have changed something. */
+export const markChangeStep: Step = {
   appliesTo: mayChange,
   run(request) {
     request.mayHaveChanged = !isSafe(request.method)
@@ -12,12 +12,12 @@ export const noteChangeStep: Step = {
 }
 
 /**
- * Has the answer to a change wait until the cache of identities has been told of it: whoever has the answer is not met by
- * what was remembered before.
+ * Delays the response to a write until the identity cache has applied its invalidation. The client then reads its own
+ * writes.
  *
- * @param settle resolves when all changes that are committed by now have been told
+ * @param settle resolves when the invalidations of all committed changes are applied
  */
-export const settleChangesStep = (settle: () => Promise<void>): Step => ({
+export const awaitInvalidationStep = (settle: () => Promise<void>): Step => ({
   appliesTo: mayChange,
-  run: request => (request.mayHaveChanged && !request.isGivenUp ? settle() : undefined),
+  run: request => (request.mayHaveChanged && !request.isTimedOut ? settle() : undefined),
 })

@@ -1,13 +1,12 @@
 import { tooManyRequests } from '#src/responses/errors.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Gate } from '../gate.ts'
 import { isHealthCheck } from '../request.ts'
 import type { Step } from '../step.ts'
 
 /**
- * Refuses clients that send far more than any limit allows, whatever they ask for, before anything is looked up (429).
- * Health checks are not counted: an orchestrator may share its address with a flood.
- *
- * @param needs.clock milliseconds since the epoch
+ * Refuses clients over the ceiling of their address (429), before any lookup. Health checks are not counted: an
+ * orchestrator may share its address with a flood.
  */
 export function ceilingStep({
   gate,
@@ -15,20 +14,20 @@ export function ceilingStep({
   metrics,
 }: {
   gate: Gate
-  clock: () => number
+  clock: () => EpochMillis
   metrics: { rateLimited(limit: 'ceiling'): void }
 }): Step {
   return {
-    // By the route: what is under the same path and has none is counted.
+    // By route, not by path: unknown paths below the health checks are counted.
     appliesTo: route => !isHealthCheck(route?.url),
     run(request, reply) {
       const over = gate.count(request.raw, request.clientAddress)
       if (over === null) return
       metrics.rateLimited('ceiling')
-      // Not thrown: the panel would render a page of it.
+      // Not thrown: the panel would render a page.
       const { statusCode, headers, body } = tooManyRequests(over, clock())
       reply.code(statusCode).headers(headers).send(body)
-      return 'answered'
+      return 'responded'
     },
   }
 }

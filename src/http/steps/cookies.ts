@@ -3,9 +3,10 @@ import { type Sessions, SLOW_MS } from '#src/accounts/sessions.ts'
 import { remainingMs, type Session } from '#src/auth/session.ts'
 import { CSRF_COOKIE, sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
+import type { EpochMillis, EpochSeconds, Millis, Seconds } from '#src/runtime/units.ts'
 import type { Step } from '../step.ts'
 
-/** Writes a cookie as @fastify/cookie does. */
+/** The signature of `serializeCookie` of @fastify/cookie. */
 type Serialize = (
   name: string,
   value: string,
@@ -16,49 +17,51 @@ type Serialize = (
   },
 ) => string
 
-interface Needs {
+interface Dependencies {
   config: Config
   sessions: Sessions
   serializeCookie: Serialize
   noteOutage: (error: unknown) => boolean
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  delay: (ms: number) => Promise<unknown>
+  clock: () => EpochMillis
+  delay: (ms: Millis) => Promise<unknown>
 }
 
-/** Whether an answer brings a session along: not one to a request that was refused before anybody looked at it. */
-const deservesSession = (status: number) => status !== 419 && status !== 429 && status < 500
+/** Whether a response may set a new session: not if the request was refused before authentication, or failed. */
+const mayOfferSession = (status: number) => status !== 419 && status !== 429 && status < 500
 
-/** Sends the cookies of the request's session: its id, and the CSRF token for scripts. A new session waits for old answers. */
-export function sessionCookieStep(needs: Needs): Step {
+/**
+ * Sends the session cookie and the CSRF cookie. If the session replaces another one, it waits first, so that slower
+ * responses with the old cookie arrive before.
+ */
+export function sessionCookieStep(needs: Dependencies): Step {
   const { config, sessions, noteOutage, delay } = needs
-  const setCookies = sessionCookieWriter(needs)
+  const setCookies = createSessionCookieWriter(needs)
   const send = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     try {
-      if (deservesSession(reply.statusCode)) await sessions.offer(request)
+      if (mayOfferSession(reply.statusCode)) await sessions.ensureSession(request)
       if (request.replacesSession) await delay(SLOW_MS)
-      if (request.session !== null && !(await sessions.isOver(request))) {
+      if (request.session !== null && !(await sessions.hasEnded(request))) {
         const withToken = config.csrfMode === 'token' && reply.statusCode !== 419
         setCookies(reply, request.session, withToken)
       }
     } catch (error) {
       if (!noteOutage(error)) {
-        request.log.warn({ err: error }, 'a session could not be stored, or looked up again')
+        request.log.warn({ err: error }, 'the session could not be stored or loaded')
       }
     }
   }
   return {
     appliesTo: route => route !== null && (route.config.isWeb === true || route.config.isApi === true),
     run: (request, reply) =>
-      request.isStateful && !request.is404 && !request.isGivenUp ? send(request, reply) : undefined,
+      request.isStateful && !request.is404 && !request.isTimedOut ? send(request, reply) : undefined,
   }
 }
 
-/** Makes the function that sets the cookies of a session. */
-function sessionCookieWriter({ config, serializeCookie, clock }: Needs) {
+/** Creates the function that sets the cookies of a session. */
+function createSessionCookieWriter({ config, serializeCookie, clock }: Dependencies) {
   const cookies = sessionCookies(config)
-  /** What stands behind the values of cookies that end at a time, in seconds since the epoch. */
-  const attributesUntil = (end: number, maxAge: number) => {
+  /** Serializes the attributes of cookies, without names and values. */
+  const attributesUntil = (end: EpochSeconds, maxAge: Seconds) => {
     const attributes = { ...cookies.attributes, maxAge, expires: new Date(end * 1000) }
     return {
       end,
@@ -67,7 +70,7 @@ function sessionCookieWriter({ config, serializeCookie, clock }: Needs) {
       hidden: serializeCookie('n', '', { ...attributes, httpOnly: true }).slice('n='.length),
     }
   }
-  // The same for all whose cookies are set within a second.
+  // Cached, since it is the same for all cookies that are set within a second.
   let last = { end: 0, maxAge: 0, readable: '', hidden: '' }
   return (reply: FastifyReply, session: Session, withToken: boolean) => {
     const { id } = session
@@ -83,12 +86,12 @@ function sessionCookieWriter({ config, serializeCookie, clock }: Needs) {
   }
 }
 
-/** Sends or takes away the cookie that remembers the browser, as `request.deviceCookie` says. */
+/** Sets or deletes the cookie of a remembered device, from `request.deviceCookie`. */
 export function deviceCookieStep({
   config,
   serializeCookie,
   clock,
-}: Pick<Needs, 'config' | 'serializeCookie' | 'clock'>): Step {
+}: Pick<Dependencies, 'config' | 'serializeCookie' | 'clock'>): Step {
   const { remember: cookie, attributes } = sessionCookies(config)
   return {
     run(request, reply) {

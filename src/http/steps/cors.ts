@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { FirstParty } from '#src/auth/origin.ts'
 import type { Step } from '../step.ts'
 
-/** Seconds for which a browser may remember the answer to a preflight. */
+/** How long browsers may cache preflight responses, in seconds. */
 const PREFLIGHT_MAX_AGE = '600'
 
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE'
@@ -12,28 +12,28 @@ const EXPOSED =
 
 const PREFLIGHT_VARY = 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'
 
-/** Whether a browser asks whether a page of another origin may send a request (Fetch §3.2.2). */
+/** Whether a request is a CORS preflight (Fetch §3.2.2). */
 const isPreflight = ({ method, headers }: FastifyRequest): boolean =>
   method === 'OPTIONS' &&
   headers.origin !== undefined &&
   headers['access-control-request-method'] !== undefined
 
 /**
- * Says which pages of other origins may read answers (CORS, Fetch §3.2): first parties and CORS_ALLOWED_ORIGINS, both with
- * cookies.
+ * Sets the CORS headers (Fetch §3.2): first parties and CORS_ALLOWED_ORIGINS may read responses, both with cookies. `*`
+ * allows other origins without cookies.
  *
  * @param allowedOrigins CORS_ALLOWED_ORIGINS
  */
-export function corsStep(ours: FirstParty, allowedOrigins: readonly string[]): Step {
+export function corsStep(firstParty: FirstParty, allowedOrigins: readonly string[]): Step {
   const allowed = new Set(allowedOrigins)
   return {
     run(request, reply) {
       const { origin } = request.headers
-      const isAsking = isPreflight(request)
-      reply.header('vary', isAsking ? PREFLIGHT_VARY : 'Origin')
+      const isPreflightRequest = isPreflight(request)
+      reply.header('vary', isPreflightRequest ? PREFLIGHT_VARY : 'Origin')
       if (origin === undefined) return
       const reader =
-        allowed.has(origin) || ours.includes(origin, request.host ?? '')
+        allowed.has(origin) || firstParty.includes(origin, request.host ?? '')
           ? origin
           : allowed.has('*')
             ? '*'
@@ -41,9 +41,9 @@ export function corsStep(ours: FirstParty, allowedOrigins: readonly string[]): S
       if (reader !== null) {
         reply.header('access-control-allow-origin', reader)
         if (reader !== '*') reply.header('access-control-allow-credentials', 'true')
-        if (!isAsking) reply.header('access-control-expose-headers', EXPOSED)
+        if (!isPreflightRequest) reply.header('access-control-expose-headers', EXPOSED)
       }
-      if (isAsking && reader !== null) {
+      if (isPreflightRequest && reader !== null) {
         reply.headers({
           'access-control-allow-methods': METHODS,
           'access-control-allow-headers': request.headers['access-control-request-headers'] ?? '',
@@ -54,13 +54,13 @@ export function corsStep(ours: FirstParty, allowedOrigins: readonly string[]): S
   }
 }
 
-/** Answers preflights, to which the CORS headers are the whole answer: once they are counted, before anything else. */
+/** Responds to preflights with 204 and the CORS headers. */
 export const preflightStep: Step = {
   // No route has the method OPTIONS.
   appliesTo: route => route === null || route.methods.includes('OPTIONS'),
   run(request, reply) {
     if (!isPreflight(request)) return
     reply.code(204).send()
-    return 'answered'
+    return 'responded'
   },
 }

@@ -6,14 +6,14 @@ import { csrfMismatch, forbidden } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { RouteTraits, Step } from '../step.ts'
 
-/** Sessions are for the website's routes and, on first-party pages, for the API's. */
+/** Whether a route may change something in the name of a session. */
 const mayChangeInSession = (route: RouteTraits | null): boolean =>
   route?.isUnsafe === true && (route.config.isWeb === true || route.config.isApi === true)
 
 /**
- * Refuses changes in the name of a session that no page of ours can be shown to have asked for. The proof is the
- * browser's word that the page is of this very origin (Fetch Metadata, `Sec-Fetch-Site`), or the session's token:
- * in `X-CSRF-TOKEN` or `X-XSRF-TOKEN`, and without those headers in the body's `_token`. For that one the guards wait.
+ * CSRF protection of unsafe requests with a session. Accepts `Sec-Fetch-Site: same-origin` (Fetch Metadata), or the
+ * session's CSRF token in `X-CSRF-TOKEN` or `X-XSRF-TOKEN`, or without those headers in the body's `_token`. In the last
+ * case the guards run after the body is read.
  */
 export const csrfStep = ({ csrfMode }: Pick<Config, 'csrfMode'>): Step => ({
   appliesTo: mayChangeInSession,
@@ -24,19 +24,19 @@ export const csrfStep = ({ csrfMode }: Pick<Config, 'csrfMode'>): Step => ({
     if (csrfMode === 'origin-only') throw forbidden(MESSAGES.originMismatch)
     const token = headers['x-csrf-token'] || headers['x-xsrf-token']
     if (!token && session !== null && hasBody(request)) request.awaitsBody = true
-    else verify(session, token)
+    else verifyToken(session, token)
   },
 })
 
-/** Looks for the token in the body of a request whose guards wait for that. */
+/** Verifies the token in the body of requests without a token header. */
 export const bodyTokenStep: Step = {
   appliesTo: mayChangeInSession,
   run({ awaitsBody, session, body }) {
-    if (awaitsBody) verify(session, (body as { _token?: unknown } | undefined)?._token)
+    if (awaitsBody) verifyToken(session, (body as { _token?: unknown } | undefined)?._token)
   },
 }
 
-function verify(session: Session | null, token: unknown) {
+function verifyToken(session: Session | null, token: unknown) {
   if (session === null || typeof token !== 'string' || !session.id.accepts(token)) throw csrfMismatch()
 }
 

@@ -3,8 +3,8 @@ import type { FirstParty } from '#src/auth/origin.ts'
 import type { Step } from '../step.ts'
 
 /**
- * Decides which requests have a session: all to routes that are for browsers alone, and to the API those that come from a
- * page of ours. To all others its cookies mean nothing, and tokens alone count.
+ * Sets `request.isStateful`: whether the request may use a session. True for web routes, and for API requests from a first
+ * party. All others are authenticated by tokens only, and their cookies are ignored.
  */
 export const firstPartyStep = (firstParty: FirstParty): Step => ({
   appliesTo: route =>
@@ -15,7 +15,7 @@ export const firstPartyStep = (firstParty: FirstParty): Step => ({
     if (request.routeConfig.isWeb === true) {
       request.isStateful = true
     } else if (request.isApi) {
-      const verdict = firstParty.judge(sourceOf(request))
+      const verdict = firstParty.check(sourceOf(request))
       request.isStateful = verdict.isFirstParty
       if (!verdict.isFirstParty) request.notStatefulBecause = verdict.reason
     }
@@ -29,7 +29,7 @@ const sourceOf = ({ headers, raw, host }: FastifyRequest) => ({
   fetchSite: headers['sec-fetch-site'] as string | undefined,
 })
 
-/** All values of a header, of which Node itself keeps only the first. */
+/** Returns all values of a header; Node keeps only the first. */
 function valuesOf(rawHeaders: readonly string[], name: string): string[] {
   const values: string[] = []
   for (let index = 0; index < rawHeaders.length; index += 2) {

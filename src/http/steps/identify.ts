@@ -4,7 +4,7 @@ import type { Devices } from '#src/accounts/devices.ts'
 import type { Sessions } from '#src/accounts/sessions.ts'
 import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
 import type { DeviceFailure } from '#src/auth/device.ts'
-import { judgeToken, type SessionIdentity, type StoredToken } from '#src/auth/identity.ts'
+import { type SessionIdentity, type StoredToken, validateToken } from '#src/auth/identity.ts'
 import type { SessionFailure } from '#src/auth/stored-session.ts'
 import { HOUR_MS } from '#src/auth/time.ts'
 import { bearerCredential, type TokenCredential } from '#src/auth/token.ts'
@@ -12,69 +12,68 @@ import type { Config } from '#src/config/config.ts'
 import type { Identities } from '#src/database/identities.ts'
 import { HttpError, unauthenticated } from '#src/responses/errors.ts'
 import { lazy } from '#src/runtime/lazy.ts'
+import type { EpochMillis, Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { Step } from '../step.ts'
 
-/** How long a body may take before it is asked again who calls, in milliseconds. */
-const LATE_MS = 50
+/** The caller is authenticated again if the body arrives later than this after the head. */
+const LATE_BODY_MS: Millis = 50
 
-/** Runs a look-up of a token within the bound on wrong ones. */
-type Guess = <T extends { isRight: boolean }>(
+/** Runs a token lookup within the attempt limit for wrong tokens. Throws 429. */
+type LimitAttempts = <T extends { isRight: boolean }>(
   request: FastifyRequest,
   digest: string,
   lookUp: () => Promise<T>,
 ) => Promise<T>
 
-/** What the functions of this file need of the server. */
-interface Needs {
+/** The dependencies of authentication. */
+interface Dependencies {
   config: Config
   identities: Identities
   sessions: Sessions
   devices: Devices
-  guess: Guess
+  guess: LimitAttempts
   metrics: { authentication(outcome: AuthenticationOutcome): void }
-  /** Milliseconds since the epoch. */
-  clock: () => number
-  /** Milliseconds since a moment that does not change. */
-  monotonic: () => number
+  clock: () => EpochMillis
+  monotonic: () => MonotonicMillis
 }
 
-/** Has @fastify/bearer-auth read the `Authorization` header and ask {@link Identification.authenticate}. */
+/** @fastify/bearer-auth: parses the `Authorization` header and calls {@link Identification.authenticate}. */
 type VerifyBearer = (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void) => void
 
-/** Finds out who is calling. */
+/** Authenticates requests. */
 export interface Identification {
-  /** Sets `request.identity` by the token of the `Authorization` header, and says whether it is anybody's. */
+  /** Sets `request.identity` from the token of the `Authorization` header. Returns whether it is valid. */
   authenticate(request: FastifyRequest): Promise<boolean>
   /**
-   * Sets `request.identity`, whatever the route makes of it. A wrong credential leaves the caller anonymous; only
-   * guessing is refused here (429), before the database is asked.
+   * Sets `request.identity`. An invalid credential leaves the caller a guest: the route decides whether guests are
+   * accepted. Only too many wrong tokens are refused here (429), before the database lookup.
    */
   identifyStep(verifyBearer: VerifyBearer): Step
   /**
-   * Finds out once more who calls if the body came late: who calls is decided by the head of a request, and may not be
-   * true any longer. Throws 401 when it is not.
+   * Authenticates again if the body arrived late, since the token or session may have been revoked since the head of the
+   * request. Throws 401 if it was.
    */
-  identifyAgainStep: Step
+  reidentifyStep: Step
 }
 
-/** Finds the owners of tokens. */
+/** Looks up tokens. */
 interface TokenLookup {
-  /** Looks a credential up, and says whether it is anybody's. */
+  /** Sets the identity from a credential. Returns whether it is valid. */
   resolve(request: FastifyRequest, credential: TokenCredential): Promise<boolean>
-  /** The same within the bound on wrong credentials, for the one of the `Authorization` header. */
+  /** As {@link TokenLookup.resolve}, for the `Authorization` header and within the attempt limit. */
   authenticate(request: FastifyRequest): Promise<boolean>
-  /** Whether a credential is somebody's of whom that is remembered; a no is the database's to say. */
-  recall(request: FastifyRequest, authorization: string): boolean
+  /** Sets the identity from the cache. Returns false if the database must be asked. */
+  findCached(request: FastifyRequest, authorization: string): boolean
 }
 
-function tokenLookup({ config, identities, guess, clock, monotonic }: Needs): TokenLookup {
-  const recordExpired = expiredTokenRecorder(monotonic)
+function createTokenLookup({ config, identities, guess, clock, monotonic }: Dependencies): TokenLookup {
+  const recordExpired = createExpiredTokenRecorder(monotonic)
 
   const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
     const now = clock()
     request.authenticationOutcome = 'unavailable'
     const stored = await identities.token(credential, request.raw.socket)
-    const verdict = judgeToken(credential, stored, now, config, request.clientAddress.ip)
+    const verdict = validateToken(credential, stored, now, config, request.clientAddress.ip)
     const isIdentity = typeof verdict === 'object'
     request.identity = isIdentity ? verdict : null
     request.authenticationOutcome = isIdentity ? 'authenticated' : verdict
@@ -92,12 +91,12 @@ function tokenLookup({ config, identities, guess, clock, monotonic }: Needs): To
       }))
       return isRight
     },
-    recall(request, authorization) {
+    findCached(request, authorization) {
       if (!config.identityCache) return false
       const credential = bearerCredential(authorization)
       const stored = credential && identities.rememberedToken(credential)
       if (!stored) return false
-      const verdict = judgeToken(credential, stored, clock(), config, request.clientAddress.ip)
+      const verdict = validateToken(credential, stored, clock(), config, request.clientAddress.ip)
       if (typeof verdict === 'string') return false
       request.identity = verdict
       request.authenticationOutcome = 'authenticated'
@@ -107,10 +106,10 @@ function tokenLookup({ config, identities, guess, clock, monotonic }: Needs): To
 }
 
 /**
- * Makes the function that records the use of an expired token. Programs go on asking with a token that has ended: once
- * an hour is enough to know.
+ * Creates the function that records the event of an expired token's use, at most once an hour per token: programs keep
+ * sending expired tokens.
  */
-function expiredTokenRecorder(monotonic: () => number) {
+function createExpiredTokenRecorder(monotonic: () => MonotonicMillis) {
   const recorded = lazy(
     () => new LRUCache<number, true>({ max: 10_000, ttl: HOUR_MS, perf: { now: monotonic } }),
   )
@@ -121,8 +120,8 @@ function expiredTokenRecorder(monotonic: () => number) {
   }
 }
 
-/** Sets `request.identity` to who logged in to the request's session, if anybody did. */
-async function resumeSession(request: FastifyRequest, { sessions, devices }: Needs): Promise<void> {
+/** Sets `request.identity` from the session, or else from a remembered device. */
+async function resumeSession(request: FastifyRequest, { sessions, devices }: Dependencies): Promise<void> {
   request.authenticationOutcome = 'unavailable'
   let resumed: SessionIdentity | SessionFailure | DeviceFailure | null = await sessions.resume(request)
   if (resumed === null || typeof resumed === 'string') {
@@ -138,33 +137,33 @@ async function resumeSession(request: FastifyRequest, { sessions, devices }: Nee
   }
 }
 
-/** What the bearer plugin says of a header that it does not like, or whose credential was not accepted. */
+/** Error codes of @fastify/bearer-auth for malformed headers and invalid credentials. */
 const REFUSALS = new Set<string | undefined>([
   'FST_BEARER_AUTH_MISSING_AUTHORIZATION_HEADER',
   'FST_BEARER_AUTH_INVALID_AUTHORIZATION_HEADER',
 ])
 
-/** Counts how it was found out who calls, or that it was not: by an error. */
+/** Counts the outcome of authentication in the metrics. */
 type Count = (request: FastifyRequest, error?: unknown) => void
 
 /**
- * Makes the function that looks the token of the `Authorization` header up, unless somebody logged in: as with Sanctum,
- * that one counts.
+ * Creates the function that authenticates by the `Authorization` header, unless a session did already: as with Sanctum,
+ * the session takes precedence.
  */
-const tokenReader =
-  ({ recall }: TokenLookup, verifyBearer: VerifyBearer, count: Count) =>
+const createTokenReader =
+  ({ findCached }: TokenLookup, verifyBearer: VerifyBearer, count: Count) =>
   (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined => {
     const isDecided = request.identity !== null || request.routeConfig.access?.via === 'session'
     const { authorization } = request.headers
-    if (isDecided || authorization === undefined || recall(request, authorization)) {
+    if (isDecided || authorization === undefined || findCached(request, authorization)) {
       count(request)
       return undefined
     }
     request.authenticationOutcome = 'malformed'
     return new Promise((resolve, reject) => {
-      // For the bearer plugin a wrong credential is an error, as everything else that goes wrong.
+      // The bearer plugin reports invalid credentials as errors too.
       verifyBearer(request, reply, error => {
-        // It has set the status of its verdict. Whether an anonymous caller may go on is the route's to say.
+        // Reset the status that the plugin has set: the route decides whether guests are accepted.
         reply.code(200)
         count(request, error)
         if (error === undefined || REFUSALS.has((error as { code?: string }).code)) resolve()
@@ -173,15 +172,14 @@ const tokenReader =
     })
   }
 
-/** See {@link Identification.identifyStep}. */
-function identifyingStep(needs: Needs, tokens: TokenLookup, verifyBearer: VerifyBearer): Step {
+/** Creates {@link Identification.identifyStep}. */
+function createIdentifyStep(needs: Dependencies, tokens: TokenLookup, verifyBearer: VerifyBearer): Step {
   const { sessions, metrics, monotonic } = needs
   const count: Count = (request, error) => {
-    // Whatever credential it is that was guessed too often.
     if (error instanceof HttpError && error.statusCode === 429) request.authenticationOutcome = 'throttled'
     metrics.authentication(request.authenticationOutcome ?? 'anonymous')
   }
-  const readToken = tokenReader(tokens, verifyBearer, count)
+  const readToken = createTokenReader(tokens, verifyBearer, count)
   return {
     appliesTo: route =>
       route === null ||
@@ -190,12 +188,12 @@ function identifyingStep(needs: Needs, tokens: TokenLookup, verifyBearer: Verify
       route.config.access?.auth !== 'none',
     run(request, reply) {
       const { access } = request.routeConfig
-      const isAsked = request.isApi || (access !== undefined && access.auth !== 'none')
-      if (!isAsked && !request.isStateful) return
+      const needsIdentity = request.isApi || (access !== undefined && access.auth !== 'none')
+      if (!needsIdentity && !request.isStateful) return
       request.authenticationOutcome = 'anonymous'
       request.identifiedAt = monotonic()
       if (!request.isStateful) return readToken(request, reply)
-      request.identity = sessions.recall(request)
+      request.identity = sessions.resumeFromCache(request)
       if (request.identity !== null) {
         request.authenticationOutcome = 'authenticated'
         count(request)
@@ -212,9 +210,9 @@ function identifyingStep(needs: Needs, tokens: TokenLookup, verifyBearer: Verify
   }
 }
 
-/** See {@link Identification.identifyAgainStep}. */
-function identifyingAgainStep({ sessions, monotonic }: Needs, { resolve }: TokenLookup): Step {
-  const identifyAgain = async (request: FastifyRequest): Promise<void> => {
+/** Creates {@link Identification.reidentifyStep}. */
+function createReidentifyStep({ sessions, monotonic }: Dependencies, { resolve }: TokenLookup): Step {
+  const reidentify = async (request: FastifyRequest): Promise<void> => {
     if (request.identity?.via === 'session') {
       const resumed = await sessions.resume(request)
       request.identity = typeof resumed === 'string' ? null : resumed
@@ -223,22 +221,22 @@ function identifyingAgainStep({ sessions, monotonic }: Needs, { resolve }: Token
       if (credential !== null) await resolve(request, credential)
     }
     if (request.identity === null) throw unauthenticated()
-    request.isIdentifiedAgain = true
+    request.isReidentified = true
   }
   return {
     run(request) {
-      const isLate = request.identity !== null && monotonic() - request.identifiedAt > LATE_MS
-      return isLate ? identifyAgain(request) : undefined
+      const isLate = request.identity !== null && monotonic() - request.identifiedAt > LATE_BODY_MS
+      return isLate ? reidentify(request) : undefined
     },
   }
 }
 
-/** Makes the {@link Identification} of a server. */
-export function identification(needs: Needs): Identification {
-  const tokens = tokenLookup(needs)
+/** Creates the {@link Identification} of a server. */
+export function createIdentification(needs: Dependencies): Identification {
+  const tokens = createTokenLookup(needs)
   return {
     authenticate: tokens.authenticate,
-    identifyStep: verifyBearer => identifyingStep(needs, tokens, verifyBearer),
-    identifyAgainStep: identifyingAgainStep(needs, tokens),
+    identifyStep: verifyBearer => createIdentifyStep(needs, tokens, verifyBearer),
+    reidentifyStep: createReidentifyStep(needs, tokens),
   }
 }

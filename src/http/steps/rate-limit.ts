@@ -1,9 +1,10 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { BYPASS_API_RATE_LIMITER } from '#src/auth/permission.ts'
 import { tooManyRequests } from '#src/responses/errors.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Step, Verdict } from '../step.ts'
 
-/** What @fastify/rate-limit says of a request. */
+/** The result of `createRateLimit()` of @fastify/rate-limit. */
 type Count = (request: FastifyRequest) => Promise<
   | { isAllowed: true; key: string }
   | {
@@ -20,11 +21,8 @@ type Count = (request: FastifyRequest) => Promise<
 >
 
 /**
- * Limits how often a caller uses the API, the login and the panel in a minute, as soon as it is known who calls (429):
- * with the head of a request, so that it counts whatever comes of it, a body that is too large or a missing CSRF token
- * included.
- *
- * @param needs.clock milliseconds since the epoch
+ * Limits the requests of a caller per minute (429). Runs right after authentication, in `onRequest`, so that refused
+ * requests count as well: those with a body that is too large, or without a CSRF token.
  */
 export function rateLimitStep({
   count,
@@ -32,12 +30,12 @@ export function rateLimitStep({
   metrics,
 }: {
   count: Count
-  clock: () => number
+  clock: () => EpochMillis
   metrics: { rateLimited(limit: 'api'): void }
 }): Step {
   const limit = async (request: FastifyRequest, reply: FastifyReply): Promise<Verdict> => {
     const verdict = await count(request)
-    // Nobody is on the limiter's own list: whoever is exempt has gone by.
+    // The plugin's allow list is empty: exempt callers do not reach it.
     if (verdict.isAllowed) return undefined
     if (verdict.isExceeded) {
       metrics.rateLimited('api')

@@ -1,38 +1,38 @@
 import type { KnownBrowser } from '#src/database/browsers.ts'
 import type { Confirmation } from '../confirmation-form.ts'
-import { Agent } from '../elements.tsx'
+import { UserAgent } from '../elements.tsx'
 import { DEVICES_PATH } from '../paths.ts'
 
 const addressOf = ({ address }: KnownBrowser) => address ?? 'an unknown address'
 
-/** Asks before a browser is logged out; it may be the one that asks. */
-export const aboutEnding = (browser: KnownBrowser, isCurrent: boolean): Confirmation => ({
-  title: 'Log this browser out?',
+/** Builds the confirmation of logging a browser out, which may be the current one. */
+export const buildLogoutConfirmation = (browser: KnownBrowser, isCurrent: boolean): Confirmation => ({
+  title: 'Log out this browser?',
   active: 'Devices',
   content: (
     <>
       <dl>
         <dt>Program</dt>
         <dd>
-          <Agent text={browser.userAgent} />
+          <UserAgent text={browser.userAgent} />
         </dd>
         <dt>Address</dt>
         <dd>{addressOf(browser)}</dd>
       </dl>
       <p>
-        {isCurrent ? 'It is the one that you are using. ' : ''}
-        It has to log in again
-        {browser.isRemembered ? ', although it was to stay logged in' : ''}.
+        {isCurrent ? 'This is the browser that you are using. ' : ''}
+        It must log in again
+        {browser.isRemembered ? ', even though it was set to stay logged in' : ''}.
       </p>
     </>
   ),
-  button: 'Log it out',
+  button: 'Log out',
   back: DEVICES_PATH,
 })
 
-/** Asks before all browsers but the one that asks are logged out. */
-export const aboutEndingOthers = (browsers: readonly KnownBrowser[]): Confirmation => ({
-  title: 'Log all other browsers out?',
+/** Builds the confirmation of logging out all browsers except the current one. */
+export const buildLogoutOthersConfirmation = (browsers: readonly KnownBrowser[]): Confirmation => ({
+  title: 'Log out all other browsers?',
   active: 'Devices',
   content: (
     <>
@@ -40,12 +40,12 @@ export const aboutEndingOthers = (browsers: readonly KnownBrowser[]): Confirmati
       <ul>
         {browsers.map(browser => (
           <li key={browser.id}>
-            <Agent text={browser.userAgent} /> at {addressOf(browser)}
+            <UserAgent text={browser.userAgent} /> at {addressOf(browser)}
           </li>
         ))}
       </ul>
     </>
   ),
-  button: 'Log all others out',
+  button: 'Log out all other browsers',
   back: DEVICES_PATH,
 })

@@ -2,7 +2,7 @@ import type { Change, Role } from '#src/database/roles.ts'
 import type { Confirmation } from '../confirmation-form.ts'
 import { rolePath } from '../paths.ts'
 
-/** What a change of roles or permissions adds and takes away. */
+/** The added and removed names of a change of roles or permissions. */
 export function Changes({ change: { granted, revoked } }: { change: Change }) {
   const of = (label: string, names: readonly string[]) =>
     names.length > 0 && (
@@ -19,15 +19,15 @@ export function Changes({ change: { granted, revoked } }: { change: Change }) {
     )
   return (
     <>
-      {of('Gains', granted)}
-      {of('Loses', revoked)}
+      {of('Adds', granted)}
+      {of('Removes', revoked)}
     </>
   )
 }
 
-/** Asks before a role allows other things; `holders` is how many users have it. */
-export const aboutRole = (role: Role, change: Change, holders: number): Confirmation => ({
-  title: `Change what ${role.name} allows?`,
+/** Builds the confirmation of changing a role's permissions; `holders` is how many users have it. */
+export const buildRoleConfirmation = (role: Role, change: Change, holders: number): Confirmation => ({
+  title: `Change the permissions of ${role.name}?`,
   active: 'Roles',
   content: (
     <>
@@ -42,6 +42,6 @@ export const aboutRole = (role: Role, change: Change, holders: number): Confirma
   aside: (
     <p>{holders === 1 ? 'One user has it now.' : `${holders === 0 ? 'No' : holders} users have it now.`}</p>
   ),
-  button: 'Change what it allows',
+  button: 'Change permissions',
   back: rolePath(role.id),
 })

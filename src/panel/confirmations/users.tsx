@@ -1,18 +1,19 @@
 import type { Restriction } from '#src/database/restrictions.ts'
 import type { Change } from '#src/database/roles.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Confirmation } from '../confirmation-form.ts'
-import { Moment } from '../elements.tsx'
+import { Timestamp } from '../elements.tsx'
 import { userPath } from '../paths.ts'
 import { Changes } from './roles.tsx'
 
-interface Subject {
+interface TargetUser {
   id: number
   name: string
   email: string
   tokens: number
 }
 
-function Named({ user: { name, email } }: { user: Subject }) {
+function Named({ user: { name, email } }: { user: TargetUser }) {
   return (
     <>
       <dt>User</dt>
@@ -23,10 +24,10 @@ function Named({ user: { name, email } }: { user: Subject }) {
   )
 }
 
-const backTo = ({ id }: Subject) => userPath(id)
+const backTo = ({ id }: TargetUser) => userPath(id)
 
-/** Asks before a user's roles are changed. */
-export const aboutRoles = (user: Subject, change: Change): Confirmation => ({
+/** Builds the confirmation of changing a user's roles. */
+export const buildUserRolesConfirmation = (user: TargetUser, change: Change): Confirmation => ({
   title: `Change the roles of ${user.name}?`,
   active: 'Users',
   content: (
@@ -35,45 +36,46 @@ export const aboutRoles = (user: Subject, change: Change): Confirmation => ({
       <Changes change={change} />
     </dl>
   ),
-  button: 'Change the roles',
+  button: 'Change roles',
   back: backTo(user),
 })
 
 const numberOf = (count: number, one: string) =>
   `${count === 0 ? 'no' : count} ${one}${count === 1 ? '' : 's'}`
 
-/** Asks before a user's tokens and sessions end. */
-export const aboutCuttingOff = (user: Subject, browsers: number): Confirmation => ({
+/** Builds the confirmation of revoking a user's tokens and sessions. */
+export const buildEndAccessConfirmation = (user: TargetUser, browsers: number): Confirmation => ({
   title: `Revoke all tokens and sessions of ${user.name}?`,
   active: 'Users',
   content: (
     <>
       <dl>
         <Named user={user} />
-        <dt>Ends</dt>
+        <dt>Revokes</dt>
         <dd>{`${numberOf(user.tokens, 'token')}, ${numberOf(browsers, 'login')}`}</dd>
       </dl>
-      <p>The user has to log in again, and programs need new tokens. This cannot be undone.</p>
+      <p>The user must log in again, and programs need new tokens. This cannot be undone.</p>
     </>
   ),
-  button: 'Revoke them all',
+  button: 'Revoke all',
   back: backTo(user),
 })
 
-/** Asks before a user is banned; `until` in milliseconds since the epoch, null for a ban without an end. */
-export const aboutBan = (
-  user: Subject,
+/** Builds the confirmation of a ban. */
+export const buildBanConfirmation = (
+  user: TargetUser,
   {
     name,
     reason,
     until,
-    present,
+    replaced,
   }: {
     name: string
     reason: string | null
-    until: number | null
-    /** The ban whose place it takes; null for none. */
-    present: Restriction | null
+    /** Null for a permanent ban. */
+    until: EpochMillis | null
+    /** The current ban that is replaced; null for none. */
+    replaced: Restriction | null
   },
 ): Confirmation => ({
   title: `Ban ${user.name}?`,
@@ -85,28 +87,28 @@ export const aboutBan = (
         <dt>Banned from</dt>
         <dd>{name}</dd>
         <dt>Until</dt>
-        <dd>{until === null ? 'without an end' : <Moment at={until} />}</dd>
+        <dd>{until === null ? 'permanent' : <Timestamp at={until} />}</dd>
         <dt>Reason</dt>
-        <dd>{reason ?? 'none is given'}</dd>
-        {present !== null && (
+        <dd>{reason ?? 'none'}</dd>
+        {replaced !== null && (
           <>
-            <dt>Instead of</dt>
+            <dt>Replaces</dt>
             <dd>
-              {present.expiresAt === null ? (
-                'one without an end'
+              {replaced.expiresAt === null ? (
+                'a permanent ban'
               ) : (
                 <>
-                  one until <Moment at={present.expiresAt} />
+                  a ban until <Timestamp at={replaced.expiresAt} />
                 </>
               )}
-              {present.reason !== null && `: ${present.reason}`}
+              {replaced.reason !== null && `: ${replaced.reason}`}
             </dd>
           </>
         )}
       </dl>
-      <p>A mail tells the user all of this.</p>
+      <p>The user will be notified by mail.</p>
     </>
   ),
-  button: 'Ban the user',
+  button: 'Ban user',
   back: backTo(user),
 })

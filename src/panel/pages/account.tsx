@@ -1,5 +1,5 @@
 import type { KnownBrowser } from '#src/database/browsers.ts'
-import { Action, Agent, Field, Form, Moment, NewPasswordFields, type Returned } from '../elements.tsx'
+import { Action, Field, Form, type FormState, NewPasswordFields, Timestamp, UserAgent } from '../elements.tsx'
 import { END_OTHER_DEVICES_PATH, endDevicePath, PASSWORD_PATH } from '../paths.ts'
 
 /** The browsers in which a user is logged in. */
@@ -11,12 +11,12 @@ export function Devices({ browsers, current }: { browsers: readonly KnownBrowser
           <li key={id}>
             <div>
               <p class="name">
-                <Agent text={userAgent} />
+                <UserAgent text={userAgent} />
               </p>
               <p class="hint">
                 {id === current && <span class="tag">this browser</span>}
                 {isRemembered && <span class="tag">stays logged in</span>}
-                {address ?? 'unknown address'}, last active <Moment at={lastActiveAt} />
+                {address ?? 'unknown address'}, last active <Timestamp at={lastActiveAt} />
               </p>
             </div>
             {id !== current && (
@@ -24,18 +24,20 @@ export function Devices({ browsers, current }: { browsers: readonly KnownBrowser
                 action={endDevicePath(id)}
                 label="Log out"
                 about={`${userAgent ?? 'unknown program'} at ${address ?? 'an unknown address'}`}
-                isGrave
+                isDangerous
               />
             )}
           </li>
         ))}
       </ul>
-      {browsers.length > 1 && <Action action={END_OTHER_DEVICES_PATH} label="Log all others out" isGrave />}
+      {browsers.length > 1 && (
+        <Action action={END_OTHER_DEVICES_PATH} label="Log out all other browsers" isDangerous />
+      )}
     </>
   )
 }
 
-/** Something that happened to an account, as its row has it. */
+/** An event, as its row has it. */
 export interface ShownEvent {
   id: number
   created_at: string
@@ -45,12 +47,12 @@ export interface ShownEvent {
   user_agent: string | null
 }
 
-/** What happened to an account, newest first. */
+/** The events of an account, newest first. */
 export function Events({ events, older }: { events: readonly ShownEvent[]; older: string | null }) {
   if (events.length === 0) {
     return (
       <section>
-        <p>Nothing has happened yet.</p>
+        <p>No activity yet.</p>
       </section>
     )
   }
@@ -61,14 +63,14 @@ export function Events({ events, older }: { events: readonly ShownEvent[]; older
           <li key={id}>
             <div>
               <p>
-                <span class="name">{event}</span> <span class="hint">{describe(details)}</span>
+                <span class="name">{event}</span> <span class="hint">{formatDetails(details)}</span>
               </p>
               <p class="hint">
-                <Moment at={created_at} />
+                <Timestamp at={created_at} />
                 {ip_address !== null && (
                   <>
                     {' '}
-                    from {ip_address} by <Agent text={user_agent} />
+                    from {ip_address} by <UserAgent text={user_agent} />
                   </>
                 )}
               </p>
@@ -78,35 +80,35 @@ export function Events({ events, older }: { events: readonly ShownEvent[]; older
       </ul>
       {older !== null && (
         <p>
-          <a href={older}>Older ones</a>
+          <a href={older}>Older activity</a>
         </p>
       )}
     </>
   )
 }
 
-/** The details of an event in a line. */
-const describe = (details: string): string =>
+/** Formats the details of an event in one line. */
+const formatDetails = (details: string): string =>
   Object.entries(JSON.parse(details) as Record<string, unknown>)
     .map(([name, value]) => `${name}: ${String(value)}`)
     .join(', ')
 
-/** The form for another password. */
-export function Password({ returned }: { returned: Returned }) {
+/** The form for changing the password. */
+export function Password({ formState }: { formState: FormState }) {
   return (
     <section>
-      <p>All other browsers have to log in again. Tokens go on unless you say so.</p>
+      <p>All other browsers will be logged out. Tokens remain valid unless you revoke them below.</p>
       <Form action={PASSWORD_PATH}>
         <Field
           name="current_password"
-          label="Your present password"
+          label="Your current password"
           type="password"
           autocomplete="current-password"
           isRequired
-          returned={returned}
+          formState={formState}
         />
-        <NewPasswordFields returned={returned} />
-        <button type="submit">Change the password</button>
+        <NewPasswordFields formState={formState} />
+        <button type="submit">Change password</button>
       </Form>
     </section>
   )

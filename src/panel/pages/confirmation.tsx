@@ -1,21 +1,21 @@
 import type { Confirmation } from '../confirmation-form.ts'
-import { type Faults, Form } from '../elements.tsx'
+import { type FieldErrors, Form } from '../elements.tsx'
 
-/** Asks before something is done, in a form that sends the same fields once more. */
+/** The confirmation page: its form submits the same fields again. */
 export function ConfirmationPage({
-  question: { content, aside, fields: entry, button, back },
+  confirmation: { content, aside, fields: renderFields, button, back },
   action,
   fields,
   seen,
-  faults,
+  errors,
 }: {
-  question: Confirmation
+  confirmation: Confirmation
   action: string
   fields: readonly [name: string, value: string][]
-  /** What tells the question that was read. */
+  /** The digest of what is confirmed. */
   seen: string
-  /** What was wrong with what was entered. */
-  faults: Faults
+  /** The errors of the additional fields. */
+  errors: FieldErrors
 }) {
   return (
     <section>
@@ -27,13 +27,13 @@ export function ConfirmationPage({
         ))}
         <input type="hidden" name="_seen" value={seen} />
         <input type="hidden" name="confirmed" value="1" />
-        {entry?.(faults)}
+        {renderFields?.(errors)}
         <div class="row">
-          <button type="submit" class="grave">
+          <button type="submit" class="danger">
             {button}
           </button>
           <a class="button quiet" href={back}>
-            No, go back
+            Cancel
           </a>
         </div>
       </Form>

@@ -1,8 +1,8 @@
-import { FaultsOf, Field, Form, NewPasswordFields, type Returned } from '../elements.tsx'
+import { Field, FieldErrorText, Form, type FormState, NewPasswordFields } from '../elements.tsx'
 import { CHALLENGE_PATH, FORGOT_PASSWORD_PATH, LOGIN_PATH, RESET_PASSWORD_PATH } from '../paths.ts'
 
-/** The page on which one logs in; `to` is where that leads. */
-export function Login({ returned, to }: { returned: Returned; to: string | null }) {
+/** The login page; `to` is the page to open after login. */
+export function Login({ formState, to }: { formState: FormState; to: string | null }) {
   return (
     <section class="narrow">
       <Form action={LOGIN_PATH}>
@@ -14,7 +14,7 @@ export function Login({ returned, to }: { returned: Returned; to: string | null 
           autocomplete="username"
           isRequired
           isFocused
-          returned={returned}
+          formState={formState}
         />
         <Field
           name="password"
@@ -22,49 +22,49 @@ export function Login({ returned, to }: { returned: Returned; to: string | null 
           type="password"
           autocomplete="current-password"
           isRequired
-          returned={returned}
+          formState={formState}
         />
         <p class="field">
           <label>
-            <input type="checkbox" name="remember" value="1" checked={returned.entered.remember != null} />
-            Stay logged in on this browser
+            <input type="checkbox" name="remember" value="1" checked={formState.values.remember != null} />
+            Stay logged in
           </label>
         </p>
         <button type="submit">Log in</button>
       </Form>
       <p>
-        <a href={FORGOT_PASSWORD_PATH}>I have forgotten my password</a>
+        <a href={FORGOT_PASSWORD_PATH}>Forgot your password?</a>
       </p>
     </section>
   )
 }
 
 /** The page that asks for the second factor. */
-export function Challenge({ returned, to }: { returned: Returned; to: string | null }) {
+export function Challenge({ formState, to }: { formState: FormState; to: string | null }) {
   return (
     <section class="narrow">
       <Form action={CHALLENGE_PATH}>
         {to !== null && <input type="hidden" name="to" value={to} />}
         <Field
           name="code"
-          label="Code of your authenticator app"
+          label="Code from your authenticator app"
           autocomplete="one-time-code"
           inputmode="numeric"
           isFocused
-          returned={returned}
+          formState={formState}
         />
-        <Field name="recovery_code" label="Or a recovery code, which counts once" returned={returned} />
-        <button type="submit">Go on</button>
+        <Field name="recovery_code" label="Or a recovery code (single use)" formState={formState} />
+        <button type="submit">Continue</button>
       </Form>
     </section>
   )
 }
 
-/** The page that asks for a link to a new password. */
-export function ForgottenPassword({ returned }: { returned: Returned }) {
+/** The page that requests a password reset. */
+export function ForgotPassword({ formState }: { formState: FormState }) {
   return (
     <section class="narrow">
-      <p>A mail brings a link to a new password.</p>
+      <p>We will send you a mail with a link to set a new password.</p>
       <Form action={FORGOT_PASSWORD_PATH}>
         <Field
           name="email"
@@ -73,38 +73,38 @@ export function ForgottenPassword({ returned }: { returned: Returned }) {
           autocomplete="username"
           isRequired
           isFocused
-          returned={returned}
+          formState={formState}
         />
-        <button type="submit">Send the link</button>
+        <button type="submit">Send link</button>
       </Form>
       <p>
-        <a href={LOGIN_PATH}>Back to the login</a>
+        <a href={LOGIN_PATH}>Back to login</a>
       </p>
     </section>
   )
 }
 
-/** The page to which that link leads; `token` is what the link brings along. */
+/** The page of the link in the mail; `token` is from the link. */
 export function NewPassword({
-  returned,
+  formState,
   token,
   revokesTokens,
 }: {
-  returned: Returned
+  formState: FormState
   token: string | null
-  /** Whether tokens are revoked unless that is unticked. */
+  /** Whether the checkbox to revoke tokens is checked by default. */
   revokesTokens: boolean
 }) {
   return (
     <section class="narrow">
-      <p>All browsers have to log in again.</p>
+      <p>All browsers will be logged out.</p>
       <Form action={RESET_PASSWORD_PATH}>
         {token === null ? (
-          <Field name="token" label="Token from the mail" isRequired returned={returned} />
+          <Field name="token" label="Token from the mail" isRequired formState={formState} />
         ) : (
           <>
             <input type="hidden" name="token" value={token} />
-            <FaultsOf id="token" faults={returned.faults.token ?? []} />
+            <FieldErrorText id="token" errors={formState.errors.token ?? []} />
           </>
         )}
         <Field
@@ -114,13 +114,13 @@ export function NewPassword({
           autocomplete="username"
           isRequired
           isFocused
-          returned={returned}
+          formState={formState}
         />
-        <NewPasswordFields returned={returned} revokesTokens={revokesTokens} />
-        <button type="submit">Set the password</button>
+        <NewPasswordFields formState={formState} revokesTokens={revokesTokens} />
+        <button type="submit">Set password</button>
       </Form>
       <p>
-        <a href={FORGOT_PASSWORD_PATH}>Ask for another link</a>
+        <a href={FORGOT_PASSWORD_PATH}>Request a new link</a>
       </p>
     </section>
   )

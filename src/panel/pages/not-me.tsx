@@ -1,27 +1,27 @@
 import { Form } from '../elements.tsx'
 import { FORGOT_PASSWORD_PATH, LOGIN_PATH, NOT_ME_PATH } from '../paths.ts'
 
-/** Asks whether everybody is to be logged out. Opening the page changes nothing: scanners open links. */
+/** Asks whether to log out all browsers. Opening the page has no effect, since mail scanners open links. */
 export function NotMe({ name, token }: { name: string; token: string }) {
   return (
     <section class="narrow">
-      <p>{`Was something in the account “${name}” not your doing?`}</p>
+      <p>{`Did you notice activity in the account “${name}” that was not yours?`}</p>
       <p>
-        The button logs all browsers out, those that stay logged in as well, and sends a link to a new
-        password to the account's e-mail address.
+        This logs out all browsers, including remembered ones, and sends a link to set a new password to the
+        account's e-mail address.
       </p>
       <Form action={NOT_ME_PATH}>
         <input type="hidden" name="token" value={token} />
         <div class="field">
           <label>
             <input type="checkbox" name="revoke_tokens" value="1" aria-describedby="revoke-hint" />
-            Revoke all tokens as well
+            Also revoke all tokens
           </label>
           <p class="hint" id="revoke-hint">
-            Programs that use them need new ones. Tick it if a token is not yours.
+            Programs that use them will need new tokens. Choose this if you see a token that is not yours.
           </p>
         </div>
-        <button type="submit" class="grave">
+        <button type="submit" class="danger">
           This was not me
         </button>
       </Form>
@@ -29,56 +29,55 @@ export function NotMe({ name, token }: { name: string; token: string }) {
   )
 }
 
-/** Says what was done, and what is to be done next. */
+/** Reports what was done, and lists the next steps. */
 export function Secured({
   tokens,
   isMailed,
 }: {
-  /** How many were revoked; null for none because they were left alone. */
+  /** How many tokens were revoked; null if that was not requested. */
   tokens: number | null
-  /** Whether a link to a new password was sent. */
+  /** Whether the link to set a new password was sent. */
   isMailed: boolean
 }) {
   return (
     <section class="narrow">
       <p>
-        All browsers are logged out.{' '}
+        All browsers were logged out.{' '}
         {tokens === null
-          ? 'Tokens go on.'
+          ? 'Tokens remain valid.'
           : tokens === 1
-            ? 'One token is revoked.'
-            : `${tokens} tokens are revoked.`}
+            ? 'One token was revoked.'
+            : `${tokens} tokens were revoked.`}
       </p>
-      <p>What to do now:</p>
+      <p>Next steps:</p>
       <ol>
         <li>
           {isMailed ? (
-            'Choose a new password by the link that is on its way to your e-mail address. The old password still opens the account until then.'
+            'Set a new password with the link that we have sent to your e-mail address. Until then the old password is still valid.'
           ) : (
             <>
-              <a href={LOGIN_PATH}>Log in</a> and choose a new password. The old one still opens the account
-              until then.
+              <a href={LOGIN_PATH}>Log in</a> and set a new password. Until then the old one is still valid.
             </>
           )}
         </li>
-        <li>Look at the second factor and the activity of your account.</li>
+        <li>Check the second factor and the activity of your account.</li>
         {tokens === null && <li>Revoke the tokens that are not yours.</li>}
       </ol>
     </section>
   )
 }
 
-/** Says that a link counts no more, and what can be done without it. */
-export function NotMeImpossible() {
+/** Reports that a link is no longer valid, and what to do instead. */
+export function InvalidSecurityLink() {
   return (
     <section class="narrow">
       <p>
-        This link counts no more: it or a later one was used, it is older than seven days, or the account is
-        deleted.
+        This link is no longer valid: it or a newer one was used, it is older than seven days, or the account
+        was deleted.
       </p>
       <p>
-        If something in your account is not your doing,{' '}
-        <a href={FORGOT_PASSWORD_PATH}>ask for a new password</a> now: that logs everybody out.
+        If you notice activity that was not yours, <a href={FORGOT_PASSWORD_PATH}>reset your password</a> now:
+        this logs out all browsers.
       </p>
     </section>
   )

@@ -1,37 +1,37 @@
 import { Form } from '../elements.tsx'
 import { REVERT_EMAIL_PATH } from '../paths.ts'
 
-/** Asks whether an old e-mail address is to be brought back. Opening the page changes nothing: scanners open links. */
+/** Asks whether to restore the old e-mail address. Opening the page has no effect, since mail scanners open links. */
 export function RevertEmail({ email, token }: { email: string; token: string }) {
   return (
     <section class="narrow">
-      <p>{`Bring ${email} back as the e-mail address of the account?`}</p>
+      <p>{`Restore ${email} as the e-mail address of your account?`}</p>
       <p>
-        All browsers are logged out, the password counts no more, and a link to a new password is sent to{' '}
+        This logs out all browsers, invalidates the password, and sends a link to set a new password to{' '}
         {email}.
       </p>
       <Form action={REVERT_EMAIL_PATH}>
         <input type="hidden" name="token" value={token} />
-        <button type="submit" class="grave">
-          Bring the address back
+        <button type="submit" class="danger">
+          Restore address
         </button>
       </Form>
     </section>
   )
 }
 
-/** Says that the old address is back. */
+/** Reports that the old address is restored. */
 export function EmailReverted({ email }: { email: string }) {
   return (
     <section class="narrow">
-      <p>{`${email} is the address of the account again. A link to a new password is on its way there.`}</p>
-      <p>Check the tokens and the second factor of the account once you are logged in.</p>
+      <p>{`${email} is the address of your account again. We have sent a link to set a new password there.`}</p>
+      <p>After login, check the tokens and the second factor of your account.</p>
     </section>
   )
 }
 
-/** Says that a link cannot bring an address back. */
-export function RevertImpossible({ reason }: { reason: string }) {
+/** Reports why the old address cannot be restored. */
+export function RevertRefused({ reason }: { reason: string }) {
   return (
     <section class="narrow">
       <p>{reason}</p>

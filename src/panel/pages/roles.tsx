@@ -1,9 +1,15 @@
-import type { Role, RoleBook } from '#src/database/roles.ts'
-import { FaultsOf, Form, OwnPassword, type Returned, tickedOf } from '../elements.tsx'
+import type { Role, RoleSnapshot } from '#src/database/roles.ts'
+import { CurrentPasswordField, checkedValues, FieldErrorText, Form, type FormState } from '../elements.tsx'
 import { ROLES_PATH, rolePath } from '../paths.ts'
 
-/** Which role allows what. */
-export function Roles({ book: { roles, permissions }, mayUpdate }: { book: RoleBook; mayUpdate: boolean }) {
+/** The matrix of roles and permissions. */
+export function Roles({
+  book: { roles, permissions },
+  mayUpdate,
+}: {
+  book: RoleSnapshot
+  mayUpdate: boolean
+}) {
   const allowed = roles.map(role => new Set(role.permissions))
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard
@@ -28,10 +34,10 @@ export function Roles({ book: { roles, permissions }, mayUpdate }: { book: RoleB
                   {allowed[index]?.has(permission) ? (
                     <>
                       <span aria-hidden="true">✓</span>
-                      <span class="unseen">yes</span>
+                      <span class="visually-hidden">yes</span>
                     </>
                   ) : (
-                    <span class="unseen">no</span>
+                    <span class="visually-hidden">no</span>
                   )}
                 </td>
               ))}
@@ -43,26 +49,26 @@ export function Roles({ book: { roles, permissions }, mayUpdate }: { book: RoleB
   )
 }
 
-/** One role, with all that it can allow. */
+/** One role, with the form for its permissions. */
 export function RolePage({
   role,
   book: { permissions, version },
   mayChange,
   owesPassword,
-  returned,
+  formState,
 }: {
   role: Role
-  book: RoleBook
-  /** Whether the viewer may do all that some permissions name. */
+  book: RoleSnapshot
+  /** Whether the viewer has the given permissions. */
   mayChange(permissions: readonly string[]): boolean
   owesPassword: boolean
-  returned: Returned
+  formState: FormState
 }) {
-  const ticked = tickedOf(returned, 'permissions', role.permissions)
+  const ticked = checkedValues(formState, 'permissions', role.permissions)
   if (!mayChange(role.permissions)) {
     return (
       <section>
-        <p>You may not change this role, since it allows more than you may do yourself.</p>
+        <p>You cannot change this role, because it has permissions that you do not have.</p>
         <ul class="choices">
           {role.permissions.map(permission => (
             <li key={permission}>{permission}</li>
@@ -76,11 +82,11 @@ export function RolePage({
   }
   return (
     <section>
-      {role.isDefault && <p>Whoever verifies an e-mail address gets this role.</p>}
+      {role.isDefault && <p>Every user who verifies an e-mail address gets this role.</p>}
       <Form action={rolePath(role.id)}>
         <input type="hidden" name="version" value={String(version)} />
         <fieldset>
-          <legend>What it allows</legend>
+          <legend>Permissions</legend>
           <ul class="choices">
             {permissions.map(permission => (
               <li key={permission}>
@@ -92,15 +98,15 @@ export function RolePage({
                     checked={ticked.includes(permission)}
                   />
                   {permission}
-                  {!mayChange([permission]) && <span class="hint"> (not yours to change)</span>}
+                  {!mayChange([permission]) && <span class="hint"> (you do not have it)</span>}
                 </label>
               </li>
             ))}
           </ul>
-          <FaultsOf id="permissions" faults={returned.faults.permissions ?? []} />
+          <FieldErrorText id="permissions" errors={formState.errors.permissions ?? []} />
         </fieldset>
-        {owesPassword && <OwnPassword returned={returned} />}
-        <button type="submit">Set what it allows</button>
+        {owesPassword && <CurrentPasswordField formState={formState} />}
+        <button type="submit">Save permissions</button>
       </Form>
       <p>
         <a href={ROLES_PATH}>Back to all roles</a>

@@ -2,100 +2,100 @@ import type { TotpQrCode } from '#src/auth/second-factor.ts'
 import type { Confirmation } from '../confirmation-form.ts'
 import {
   Action,
-  BLANK,
-  type Faults,
+  CurrentPasswordField,
+  EMPTY_FORM,
   Field,
+  type FieldErrors,
   Form,
-  Moment,
-  OwnPassword,
-  type Returned,
+  type FormState,
   Secret,
+  Timestamp,
 } from '../elements.tsx'
 import { SECOND_FACTOR_PATH as PATH } from '../paths.ts'
 
-/** What is shown of a second factor that waits to be confirmed. */
+/** An unconfirmed second factor. */
 export interface PendingFactor {
   secret: string
   qrCode: TotpQrCode
   recoveryCodes: readonly string[]
 }
 
-/** Says that the user's account has to have a second factor. */
-export function Required() {
+/** Reports that the user must have a second factor. */
+export function SecondFactorRequiredNotice() {
   return (
     <section>
       <p>
-        Your account has to have a second factor. Until you have confirmed one, nothing else is open to you
-        here, and your tokens open nothing.
+        Your account requires a second factor. Until you have confirmed one, you cannot use anything else
+        here, and your tokens are refused.
       </p>
     </section>
   )
 }
 
-/** Asks for the password before anything of the second factor is shown or changed. */
-export function PasswordFirst({ returned }: { returned: Returned }) {
+/** Asks for the password before the second factor is shown or changed. */
+export function PasswordRequired({ formState }: { formState: FormState }) {
   return (
     <section class="narrow">
       <p>Enter your password to see and change your second factor.</p>
       <Form action={`${PATH}/password`}>
-        <OwnPassword returned={returned} />
-        <button type="submit">Go on</button>
+        <CurrentPasswordField formState={formState} />
+        <button type="submit">Continue</button>
       </Form>
     </section>
   )
 }
 
-/** What a second factor is, and the form to begin with one. */
-export function NoFactor({ returned, owesPassword }: { returned: Returned; owesPassword: boolean }) {
+/** Explains the second factor, with the form to set it up. */
+export function NoFactor({ formState, owesPassword }: { formState: FormState; owesPassword: boolean }) {
   return (
     <section>
       <p>
-        A second factor is an app on your phone that shows another code every thirty seconds, which you enter
-        after your password to log in. A person who learns your password cannot log in without it.
+        A second factor is an app on your phone that shows a new code every 30 seconds. You enter the code
+        after your password. Without it, your password alone is not enough to log in.
       </p>
       <Form action={`${PATH}/enable`}>
-        {owesPassword && <OwnPassword returned={returned} />}
+        {owesPassword && <CurrentPasswordField formState={formState} />}
         <button type="submit">Set up a second factor</button>
       </Form>
     </section>
   )
 }
 
-/** How a second factor is brought into an app, and confirmed; null for one whose secret cannot be read. */
+/** The steps to add a second factor to an app and confirm it. `pending` is null if the secret cannot be decrypted. */
 export function UnconfirmedFactor({
   pending,
-  returned,
+  formState,
 }: {
   pending: PendingFactor | null
-  returned: Returned
+  formState: FormState
 }) {
   return (
     <>
       {pending === null ? (
         <section>
-          <p>The secret of your second factor cannot be shown. Give it up, and set up another one.</p>
+          <p>The secret of your second factor cannot be shown. Discard it and set up a new one.</p>
         </section>
       ) : (
-        <Steps pending={pending} faults={returned.faults} />
+        <Steps pending={pending} errors={formState.errors} />
       )}
-      <Action action={`${PATH}/disable`} label="Give it up" isGrave />
+      <Action action={`${PATH}/disable`} label="Discard" isDangerous />
     </>
   )
 }
 
 function Steps({
   pending: { secret, qrCode, recoveryCodes },
-  faults,
+  errors,
 }: {
   pending: PendingFactor
-  faults: Faults
+  errors: FieldErrors
 }) {
   return (
     <>
       <section aria-labelledby="app">
         <h2 id="app">1. Add it to your authenticator app</h2>
         <p>
-          Scan this picture with the app, or <a href={qrCode.url}>open it in an app on this device</a>.
+          Scan this QR code with the app, or <a href={qrCode.url}>open it in an app on this device</a>.
         </p>
         <div
           class="qr"
@@ -107,112 +107,112 @@ function Steps({
         <Secret id="secret" text={secret} about="the secret" />
       </section>
       <section aria-labelledby="codes">
-        <h2 id="codes">2. Keep the recovery codes</h2>
-        <KeepCodes codes={recoveryCodes} />
+        <h2 id="codes">2. Save the recovery codes</h2>
+        <RecoveryCodeList codes={recoveryCodes} />
       </section>
       <section aria-labelledby="confirm">
         <h2 id="confirm">3. Confirm it</h2>
         <p>
-          From then on every login asks for a code. All other browsers are logged out, those that stay logged
-          in as well; tokens go on. Until then your password alone is enough to log in.
+          After confirmation every login requires a code. All other browsers will be logged out, including
+          remembered ones. Tokens remain valid.
         </p>
         <Form action={`${PATH}/confirm`}>
-          <CodeField faults={faults} isRequired />
-          <button type="submit">Confirm it</button>
+          <CodeField errors={errors} isRequired />
+          <button type="submit">Confirm</button>
         </Form>
       </section>
     </>
   )
 }
 
-/** A field for a code of the app. What was entered before is not shown again: codes count once. */
-function CodeField({ faults, isRequired }: { faults: Faults; isRequired?: boolean }) {
+/** The field for a code from the app. Submitted codes are not shown again, since they are valid once. */
+function CodeField({ errors, isRequired }: { errors: FieldErrors; isRequired?: boolean }) {
   return (
     <Field
       name="code"
-      label="Code of your authenticator app"
+      label="Code from your authenticator app"
       autocomplete="one-time-code"
       inputmode="numeric"
       isRequired={isRequired}
-      returned={{ ...BLANK, faults }}
+      formState={{ ...EMPTY_FORM, errors }}
     />
   )
 }
 
-const proofFields = (faults: Faults) => (
+const proofFields = (errors: FieldErrors) => (
   <>
-    <CodeField faults={faults} />
+    <CodeField errors={errors} />
     <Field
       name="recovery_code"
-      label="Or a recovery code, which counts once"
-      returned={{ ...BLANK, faults }}
+      label="Or a recovery code (single use)"
+      formState={{ ...EMPTY_FORM, errors }}
     />
   </>
 )
 
-function KeepCodes({ codes }: { codes: readonly string[] }) {
+function RecoveryCodeList({ codes }: { codes: readonly string[] }) {
   return (
     <>
       <p>
-        Each of these codes lets you log in once without the app. Keep them where your phone is not: with
-        neither of them you cannot log in.
+        Each code lets you log in once without the app. Keep them in a safe place other than your phone:
+        without the app and the codes you cannot log in.
       </p>
       <Secret id="recovery-codes" text={codes.join('\n')} about="the recovery codes" />
     </>
   )
 }
 
-/** A second factor that every login asks for. */
+/** An active second factor, with its actions. */
 export function ConfirmedFactor({
   since,
   showsCodes,
-  returned,
+  formState,
 }: {
   since: string | null
   /** Whether the recovery codes are shown without a code. */
   showsCodes: boolean
-  returned: Returned
+  formState: FormState
 }) {
   return (
     <>
       <section>
         <p>
-          Every login asks for a code of your authenticator app since <Moment at={since} />.
+          Your second factor has been active since <Timestamp at={since} />.
         </p>
       </section>
       <section aria-labelledby="codes">
         <h2 id="codes">Recovery codes</h2>
         <p>
           {showsCodes
-            ? 'They were made a few minutes ago: to see them takes no code yet.'
-            : 'To see them takes a code of your app, or one of them.'}
+            ? 'They were created a few minutes ago. No code is needed to show them yet.'
+            : 'Enter a code from your app, or a recovery code, to show them.'}
         </p>
         <Form action={`${PATH}/recovery-codes`}>
-          {!showsCodes && proofFields(returned.faults)}
-          <button type="submit">Show the recovery codes</button>
+          {!showsCodes && proofFields(formState.errors)}
+          <button type="submit">Show recovery codes</button>
         </Form>
       </section>
       <section aria-labelledby="change">
         <h2 id="change">Change it</h2>
-        <p>Each of these takes a code, which the next page asks for.</p>
+        <p>The next page asks for a code.</p>
         <div class="row">
-          <Action action={`${PATH}/recovery-codes/replace`} label="Make new recovery codes" />
+          <Action action={`${PATH}/recovery-codes/replace`} label="Create new recovery codes" />
           <Action action={`${PATH}/enable`} label="Replace the second factor" values={{ force: '1' }} />
-          <Action action={`${PATH}/disable`} label="Disable the second factor" isGrave />
+          <Action action={`${PATH}/disable`} label="Remove the second factor" isDangerous />
         </div>
       </section>
     </>
   )
 }
 
-/** The recovery codes, for a user who has proven to have the second factor. */
+/** The recovery codes, shown after a valid code. */
 export function RecoveryCodes({ codes }: { codes: readonly string[] }) {
   return (
     <section>
-      <KeepCodes codes={codes} />
+      <RecoveryCodeList codes={codes} />
       <p>
         <a class="button quiet" href={PATH}>
-          I have kept them
+          I have saved them
         </a>
       </p>
     </section>
@@ -221,73 +221,69 @@ export function RecoveryCodes({ codes }: { codes: readonly string[] }) {
 
 const IS_REQUIRED = (
   <p>
-    Your account has to have a second factor: until you have confirmed another one, nothing else is open to
-    you here, and your tokens open nothing.
+    Your account requires a second factor. Until you have confirmed a new one, you cannot use anything else
+    here, and your tokens are refused.
   </p>
 )
 
-/** Asks before a second factor that is not confirmed is given up. */
-export const ABOUT_GIVING_UP: Confirmation = {
-  title: 'Give the second factor up?',
+/** The confirmation of discarding an unconfirmed second factor. */
+export const DISCARD_CONFIRMATION: Confirmation = {
+  title: 'Discard the second factor?',
   active: 'Second factor',
-  content: (
-    <p>Its secret and its recovery codes are deleted. What your app has of it can be deleted there.</p>
-  ),
-  button: 'Give it up',
+  content: <p>Its secret and recovery codes will be deleted. You can then delete the entry in your app.</p>,
+  button: 'Discard',
   back: PATH,
 }
 
-/** Asks before a confirmed second factor is taken away. */
-export const aboutDisabling = ({
+/** Builds the confirmation of removing the second factor. */
+export const buildDisableConfirmation = ({
   isRequired,
   takesCode,
 }: {
-  /** Whether the account has to have one. */
+  /** Whether the user must have a second factor. */
   isRequired: boolean
   takesCode: boolean
 }): Confirmation => ({
-  title: 'Disable the second factor?',
+  title: 'Remove the second factor?',
   active: 'Second factor',
   content: (
     <>
       <p>
-        Its secret and its recovery codes are deleted. From then on your password alone is enough to log in. A
-        mail tells you.
+        Its secret and recovery codes will be deleted. You will then log in with your password only. We will
+        notify you by mail.
       </p>
       {isRequired && IS_REQUIRED}
     </>
   ),
   fields: takesCode ? proofFields : undefined,
-  button: 'Disable it',
+  button: 'Remove',
   back: PATH,
 })
 
-/** Asks before a confirmed second factor gives way to another one. */
-export const aboutReplacing = ({ isRequired }: { isRequired: boolean }): Confirmation => ({
+/** Builds the confirmation of replacing the second factor. */
+export const buildReplaceConfirmation = ({ isRequired }: { isRequired: boolean }): Confirmation => ({
   title: 'Replace the second factor?',
   active: 'Second factor',
   content: (
     <>
       <p>
-        You get another secret and other recovery codes; codes of the present ones count no more. Until a code
-        of the new secret has confirmed it, your password alone is enough to log in. A mail tells you.
+        You will get a new secret and new recovery codes; the current ones become invalid. Until you confirm
+        the new secret, your password alone is enough to log in. We will notify you by mail.
       </p>
       {isRequired && IS_REQUIRED}
     </>
   ),
   fields: proofFields,
-  button: 'Replace it',
+  button: 'Replace',
   back: PATH,
 })
 
-/** Asks before the recovery codes give way to others. */
-export const ABOUT_NEW_CODES: Confirmation = {
-  title: 'Make new recovery codes?',
+/** The confirmation of replacing the recovery codes. */
+export const NEW_CODES_CONFIRMATION: Confirmation = {
+  title: 'Create new recovery codes?',
   active: 'Second factor',
-  content: (
-    <p>The present recovery codes count no more, wherever they are kept. You see the new ones next.</p>
-  ),
+  content: <p>The current recovery codes become invalid. The next page shows the new ones.</p>,
   fields: proofFields,
-  button: 'Make new ones',
+  button: 'Create new codes',
   back: PATH,
 }

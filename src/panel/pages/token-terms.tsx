@@ -1,10 +1,10 @@
 import { ALL_ABILITIES } from '#src/auth/ability.ts'
 import { parseAllowedIps } from '#src/auth/address-list.ts'
 import { parseAbilities } from '#src/auth/token.ts'
-import { Moment } from '../elements.tsx'
-import type { TokenEnd } from '../token-end.ts'
+import { Timestamp } from '../elements.tsx'
+import type { TokenExpiry } from '../token-expiry.ts'
 
-/** A token as its row has it, and when it ends. */
+/** The row of a token, with its expiry. */
 export interface ShownToken {
   id: number
   name: string
@@ -15,48 +15,48 @@ export interface ShownToken {
   last_used_agent: string | null
   expires_at: string | null
   created_at: string | null
-  end: TokenEnd
+  expiry: TokenExpiry
 }
 
-/** What a token allows, from where and until when. */
+/** The abilities, allowed addresses and expiry of a token. */
 export function Terms({ token }: { token: ShownToken }) {
   const abilities = parseAbilities(token.abilities)
   const addresses = parseAllowedIps(token.allowed_ips)
   return (
     <>
-      <dt>Allows</dt>
+      <dt>Abilities</dt>
       <dd>
         {abilities.includes(ALL_ABILITIES)
-          ? 'everything that you may do'
+          ? 'full access'
           : abilities.length === 0
-            ? 'nothing but to tell who you are'
+            ? 'none (identifies you only)'
             : abilities.map(ability => (
                 <span class="tag" key={ability}>
                   {ability}
                 </span>
               ))}
       </dd>
-      <dt>From</dt>
-      <dd>{addresses === null ? 'everywhere' : addresses.join(', ') || 'nowhere'}</dd>
-      <dt>Ends</dt>
+      <dt>Allowed addresses</dt>
+      <dd>{addresses === null ? 'all' : addresses.join(', ') || 'none'}</dd>
+      <dt>Expires</dt>
       <dd>
-        <Ends end={token.end} />
+        <Expiry expiry={token.expiry} />
       </dd>
     </>
   )
 }
 
-/** When a token ends, and whether that is past or near. */
-export function Ends({ end: { at, isIdle, state } }: { end: TokenEnd }) {
+/** The expiry of a token, marked if it is past or near. */
+export function Expiry({ expiry: { at, isIdle, state } }: { expiry: TokenExpiry }) {
   if (at === null) return <>never</>
   return (
     <>
-      {Number.isFinite(at) ? <Moment at={at} /> : 'at a time that cannot be read'}
-      {isIdle && ' if it is not used before'}
+      {Number.isFinite(at) ? <Timestamp at={at} /> : 'unknown (the stored date is invalid)'}
+      {isIdle && ' unless used before'}
       {state !== null && (
         <>
           {' '}
-          <span class={state === 'expired' ? 'tag grave' : 'tag'}>{state}</span>
+          <span class={state === 'expired' ? 'tag danger' : 'tag'}>{state}</span>
         </>
       )}
     </>

@@ -1,19 +1,19 @@
 import {
   Action,
-  Agent,
-  BLANK,
-  FaultsOf,
+  CurrentPasswordField,
+  EMPTY_FORM,
   Field,
+  FieldErrorText,
   Form,
-  Moment,
-  OwnPassword,
-  type Returned,
+  type FormState,
   Secret,
+  Timestamp,
+  UserAgent,
 } from '../elements.tsx'
 import { TOKENS_PATH, tokenPath } from '../paths.ts'
 import { type ShownToken, Terms } from './token-terms.tsx'
 
-/** A token that was just issued: the only page that ever has its secret. `token` is null if it is revoked already. */
+/** A new token: the only page that ever contains its secret. `token` is null if it was revoked in the meantime. */
 export function IssuedToken({
   name,
   plain,
@@ -26,9 +26,9 @@ export function IssuedToken({
   return (
     <section aria-labelledby="issued">
       <h2 id="issued">{name}</h2>
-      <p>Copy it now: it is shown this once, and stored nowhere.</p>
+      <p>Copy the token now. It is shown only once.</p>
       <Secret id="secret" text={plain} about="the token" />
-      <p>Programs send it with each request:</p>
+      <p>Programs send it in this header:</p>
       <pre>{`Authorization: Bearer ${plain}`}</pre>
       {token !== null && (
         <dl>
@@ -44,15 +44,15 @@ export function IssuedToken({
   )
 }
 
-/** One token, with all that can be done to it. */
+/** The page of a token, with its actions. */
 export function Token({
   token,
-  returned,
+  formState,
   owesPassword,
 }: {
   token: ShownToken
-  /** What came back, and which of the page's forms it was. */
-  returned: { rename?: Returned; rotate?: Returned }
+  /** The form that is shown again with errors. */
+  formState: { rename?: FormState; rotate?: FormState }
   owesPassword: boolean
 }) {
   const path = tokenPath(token.id)
@@ -60,30 +60,30 @@ export function Token({
     <>
       <About token={token} />
       <section aria-labelledby="rename">
-        <h2 id="rename">Rename it</h2>
+        <h2 id="rename">Rename</h2>
         <Form action={`${path}/rename`}>
-          <Field name="name" label="Name" value={token.name} isRequired returned={returned.rename} />
+          <Field name="name" label="Name" value={token.name} isRequired formState={formState.rename} />
           <button type="submit">Rename</button>
         </Form>
       </section>
       <section aria-labelledby="rotate">
-        <h2 id="rotate">Replace it</h2>
-        <p>Another token takes over its name, what it allows and when it ends.</p>
+        <h2 id="rotate">Replace</h2>
+        <p>Creates a new token with the same name, abilities and expiry, and revokes this one.</p>
         <Form action={`${path}/rotate`}>
           <Field
             name="grace"
-            label="Seconds for which the old one still counts"
+            label="Seconds for which the old token remains valid"
             type="number"
             value="0"
-            returned={returned.rotate ?? BLANK}
+            formState={formState.rotate ?? EMPTY_FORM}
           />
-          <FaultsOf id="token" faults={returned.rotate?.faults.token ?? []} />
-          {owesPassword && <OwnPassword returned={returned.rotate} />}
-          <button type="submit">Replace it</button>
+          <FieldErrorText id="token" errors={formState.rotate?.errors.token ?? []} />
+          {owesPassword && <CurrentPasswordField formState={formState.rotate} />}
+          <button type="submit">Replace</button>
         </Form>
       </section>
       <p>
-        <a href={TOKENS_PATH}>Back to all tokens</a>
+        <a href={TOKENS_PATH}>All tokens</a>
       </p>
     </>
   )
@@ -92,7 +92,7 @@ export function Token({
 function About({ token }: { token: ShownToken }) {
   return (
     <section aria-labelledby="about">
-      <h2 id="about">About it</h2>
+      <h2 id="about">Details</h2>
       <dl>
         <dt>Begins with</dt>
         <dd>
@@ -101,20 +101,20 @@ function About({ token }: { token: ShownToken }) {
         <Terms token={token} />
         <dt>Created</dt>
         <dd>
-          <Moment at={token.created_at} />
+          <Timestamp at={token.created_at} />
         </dd>
         <dt>Last used</dt>
         <dd>
-          <Moment at={token.last_used_at} />
+          <Timestamp at={token.last_used_at} />
           {token.last_used_at !== null && (
             <>
               {' '}
-              from {token.last_used_ip ?? 'an unknown address'} by <Agent text={token.last_used_agent} />
+              from {token.last_used_ip ?? 'an unknown address'} by <UserAgent text={token.last_used_agent} />
             </>
           )}
         </dd>
       </dl>
-      <Action action={`${tokenPath(token.id)}/revoke`} label="Revoke" about={token.name} isGrave />
+      <Action action={`${tokenPath(token.id)}/revoke`} label="Revoke" about={token.name} isDangerous />
     </section>
   )
 }

@@ -1,29 +1,37 @@
 import { ABILITIES } from '#src/auth/ability.ts'
 import { millisToIso } from '#src/auth/time.ts'
-import { Action, FaultsOf, Field, Form, Moment, OwnPassword, type Returned } from '../elements.tsx'
+import { CUSTOM, PRESETS } from '../ability-presets.ts'
+import {
+  Action,
+  CurrentPasswordField,
+  Field,
+  FieldErrorText,
+  Form,
+  type FormState,
+  Timestamp,
+} from '../elements.tsx'
 import { NEW_TOKEN_PATH, REVOKE_ALL_TOKENS_PATH, tokenPath } from '../paths.ts'
-import type { TokenEnd } from '../token-end.ts'
-import { PRESETS, TICKED } from '../token-scopes.ts'
-import { Ends, type ShownToken } from './token-terms.tsx'
+import type { TokenExpiry } from '../token-expiry.ts'
+import { Expiry, type ShownToken } from './token-terms.tsx'
 
-/** A user's tokens, and the form for another one. */
+/** The list of a user's tokens, with the form for a new one. */
 export function Tokens({
   tokens,
-  returned,
+  formState,
   owesPassword,
-  endWithoutDate,
+  defaultExpiry,
 }: {
   tokens: readonly ShownToken[]
-  /** When a new token ends that is given no date of its own. */
-  endWithoutDate: TokenEnd
-  returned: Returned
+  /** The expiry of a new token without its own date. */
+  defaultExpiry: TokenExpiry
+  formState: FormState
   owesPassword: boolean
 }) {
   return (
     <>
       {tokens.length === 0 ? (
         <section>
-          <p>You have no tokens. Programs that use the API in your name need one.</p>
+          <p>You have no tokens. Programs need a token to use the API on your behalf.</p>
         </section>
       ) : (
         <ul class="list">
@@ -34,9 +42,9 @@ export function Tokens({
       )}
       <section aria-labelledby="new-token">
         <h2 id="new-token">New token</h2>
-        <NewToken returned={returned} owesPassword={owesPassword} endWithoutDate={endWithoutDate} />
+        <NewToken formState={formState} owesPassword={owesPassword} defaultExpiry={defaultExpiry} />
       </section>
-      {tokens.length > 1 && <Action action={REVOKE_ALL_TOKENS_PATH} label="Revoke all tokens" isGrave />}
+      {tokens.length > 1 && <Action action={REVOKE_ALL_TOKENS_PATH} label="Revoke all tokens" isDangerous />}
     </>
   )
 }
@@ -49,72 +57,72 @@ function TokenLine({ token }: { token: ShownToken }) {
           <a href={tokenPath(token.id)}>{token.name}</a>
         </p>
         <p class="hint">
-          Last used: <Moment at={token.last_used_at} />
+          Last used: <Timestamp at={token.last_used_at} />
           {token.last_used_ip !== null && ` from ${token.last_used_ip}`}
         </p>
         <p class="hint">
-          Ends: <Ends end={token.end} />
+          Expires: <Expiry expiry={token.expiry} />
         </p>
       </div>
-      <Action action={`${tokenPath(token.id)}/revoke`} label="Revoke" about={token.name} isGrave />
+      <Action action={`${tokenPath(token.id)}/revoke`} label="Revoke" about={token.name} isDangerous />
     </li>
   )
 }
 
-/** When a token ends that is still to be issued, in words. */
-const endOf = ({ at, isIdle }: TokenEnd): string =>
+/** Describes the expiry of a token that is not issued yet. */
+const describeExpiry = ({ at, isIdle }: TokenExpiry): string =>
   at === null
-    ? 'it never ends'
-    : `it ends on ${millisToIso(at).slice(0, 10)}${isIdle ? ' if it is not used before' : ''}`
+    ? 'the token never expires'
+    : `the token expires on ${millisToIso(at).slice(0, 10)}${isIdle ? ' unless used before' : ''}`
 
 function NewToken({
-  returned,
+  formState,
   owesPassword,
-  endWithoutDate,
+  defaultExpiry,
 }: {
-  returned: Returned
+  formState: FormState
   owesPassword: boolean
-  endWithoutDate: TokenEnd
+  defaultExpiry: TokenExpiry
 }) {
   return (
     <Form action={NEW_TOKEN_PATH}>
       <Field
         name="name"
         label="Name"
-        hint="What it is for: a program, or a machine."
+        hint="The program or machine that will use the token."
         isRequired
-        returned={returned}
+        formState={formState}
       />
-      <Scope returned={returned} />
+      <AbilityFields formState={formState} />
       <Field
         name="expires_at"
-        label="Ends on"
+        label="Expires on"
         type="date"
-        hint={`At the beginning of that day, in UTC. Left empty, ${endOf(endWithoutDate)}.`}
-        returned={returned}
+        hint={`At 00:00 UTC on that day. If empty, ${describeExpiry(defaultExpiry)}.`}
+        formState={formState}
       />
       <Field
         name="allowed_ips"
-        label="From these addresses only"
+        label="Allowed IP addresses"
         lines={2}
-        hint="Addresses and ranges such as 192.0.2.0/24, one a line. Left empty, it may be used from everywhere."
-        returned={returned}
+        hint="Addresses or ranges such as 192.0.2.0/24, one per line. If empty, all addresses are allowed."
+        formState={formState}
       />
-      {owesPassword && <OwnPassword returned={returned} />}
-      <button type="submit">Generate the token</button>
+      {owesPassword && <CurrentPasswordField formState={formState} />}
+      <button type="submit">Create token</button>
     </Form>
   )
 }
 
-/** What a new token is to allow: one of the presets, or the abilities that are ticked. */
-function Scope({ returned: { entered, faults } }: { returned: Returned }) {
-  const chosen = Array.isArray(entered.abilities) ? entered.abilities : []
-  const scope = entered.scope ?? TICKED
-  const isFaulty = faults.scope !== undefined || faults.abilities !== undefined
+/** The fields for the abilities of a new token: a preset, or single abilities. */
+function AbilityFields({ formState: { values, errors } }: { formState: FormState }) {
+  const chosen = Array.isArray(values.abilities) ? values.abilities : []
+  const scope = values.scope ?? CUSTOM
+  const isFaulty = errors.scope !== undefined || errors.abilities !== undefined
   return (
-    <fieldset aria-describedby={isFaulty ? 'abilities-fault' : undefined}>
-      <legend>What it allows</legend>
-      <FaultsOf id="abilities" faults={[...(faults.scope ?? []), ...(faults.abilities ?? [])]} />
+    <fieldset aria-describedby={isFaulty ? 'abilities-error' : undefined}>
+      <legend>Abilities</legend>
+      <FieldErrorText id="abilities" errors={[...(errors.scope ?? []), ...(errors.abilities ?? [])]} />
       {Object.entries(PRESETS).map(([name, { label, about }]) => (
         <p key={name}>
           <label>
@@ -126,9 +134,11 @@ function Scope({ returned: { entered, faults } }: { returned: Returned }) {
       ))}
       <p>
         <label>
-          <input type="radio" name="scope" value={TICKED} checked={scope === TICKED} />
-          Only what is ticked here
-          <span class="hint">: with nothing ticked, it can do no more than tell who you are</span>
+          <input type="radio" name="scope" value={CUSTOM} checked={scope === CUSTOM} />
+          Custom
+          <span class="hint">
+            : only the abilities selected below; with none, the token only identifies you
+          </span>
         </label>
       </p>
       <ul class="choices">

@@ -1,20 +1,20 @@
 import type { Restriction } from '#src/database/restrictions.ts'
-import type { ListedUser, UserFile } from '#src/database/user-directory.ts'
+import type { ListedUser, UserDetails } from '#src/database/user-directory.ts'
 import {
   Action,
-  BLANK,
-  FaultsOf,
+  CurrentPasswordField,
+  checkedValues,
+  EMPTY_FORM,
   Field,
+  FieldErrorText,
   Form,
-  Moment,
-  OwnPassword,
-  type Returned,
-  tickedOf,
+  type FormState,
+  Timestamp,
 } from '../elements.tsx'
 import { USERS_PATH, userPath } from '../paths.ts'
 import { Events, type ShownEvent } from './account.tsx'
 
-/** The users whom a search has found. */
+/** The list of users, with a search field. */
 export function Users({
   users,
   text,
@@ -38,7 +38,7 @@ export function Users({
       </section>
       {users.length === 0 ? (
         <section>
-          <p>Nobody is found.</p>
+          <p>No users found.</p>
         </section>
       ) : (
         <ul class="list">
@@ -50,7 +50,7 @@ export function Users({
                 </p>
                 <p class="hint">
                   {email}
-                  {!isVerified && ' (not verified)'}, since <Moment at={createdAt} />
+                  {!isVerified && ' (not verified)'}, since <Timestamp at={createdAt} />
                 </p>
               </div>
               <Tags names={roles} />
@@ -59,8 +59,8 @@ export function Users({
         </ul>
       )}
       <p class="more">
-        {previous !== null && <a href={previous}>Newer ones</a>}
-        {next !== null && <a href={next}>Older ones</a>}
+        {previous !== null && <a href={previous}>Previous page</a>}
+        {next !== null && <a href={next}>Next page</a>}
       </p>
     </>
   )
@@ -78,33 +78,42 @@ function Tags({ names }: { names: readonly string[] }) {
   )
 }
 
-/** What the viewer may do with a user. */
-interface Powers {
+/** The actions that the viewer may take on a user. */
+interface AllowedActions {
   update: boolean
   ban: boolean
   lift: boolean
 }
 
 interface UserProps {
-  file: UserFile
+  file: UserDetails
   roles: readonly string[]
   restrictions: readonly Restriction[]
   choices: readonly { kind: string; id: number; name: string }[]
   events: readonly ShownEvent[]
-  may: Powers
+  may: AllowedActions
   owesPassword: boolean
-  /** What came back, and which of the page's forms it was. */
-  returned: { roles?: Returned; ban?: Returned; notification?: Returned }
+  /** The form that is shown again with errors. */
+  formState: { roles?: FormState; ban?: FormState; notification?: FormState }
 }
 
-/** A user, with all that those who run the place can do. */
-export function User({ file, roles, restrictions, choices, events, may, owesPassword, returned }: UserProps) {
+/** The page of a user, with the actions for staff. */
+export function User({
+  file,
+  roles,
+  restrictions,
+  choices,
+  events,
+  may,
+  owesPassword,
+  formState,
+}: UserProps) {
   const path = userPath(file.id)
-  const ticked = tickedOf(returned.roles ?? BLANK, 'roles', file.roles)
+  const ticked = checkedValues(formState.roles ?? EMPTY_FORM, 'roles', file.roles)
   return (
     <>
       <section aria-labelledby="about">
-        <h2 id="about">About</h2>
+        <h2 id="about">Account</h2>
         <dl>
           <dt>Id</dt>
           <dd>{file.id}</dd>
@@ -112,9 +121,9 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
           <dd>
             {file.email} {file.isVerified ? '(verified)' : '(not verified)'}
           </dd>
-          <dt>Since</dt>
+          <dt>Registered</dt>
           <dd>
-            <Moment at={file.createdAt} />
+            <Timestamp at={file.createdAt} />
           </dd>
           <dt>Second factor</dt>
           <dd>{file.hasSecondFactor ? 'yes' : 'no'}</dd>
@@ -129,8 +138,8 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
         </dl>
         {may.update && (
           <div class="row">
-            {!file.isVerified && <Action action={`${path}/verify`} label="Count the address as verified" />}
-            <Action action={`${path}/revoke`} label="Revoke all tokens and sessions" isGrave />
+            {!file.isVerified && <Action action={`${path}/verify`} label="Mark the address as verified" />}
+            <Action action={`${path}/revoke`} label="Revoke all tokens and sessions" isDangerous />
           </div>
         )}
       </section>
@@ -139,7 +148,7 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
           <h2 id="roles">Roles</h2>
           <Form action={`${path}/roles`}>
             <fieldset>
-              <legend>Which it has</legend>
+              <legend>Roles of the user</legend>
               <ul class="choices">
                 {roles.map(name => (
                   <li key={name}>
@@ -151,8 +160,8 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
                 ))}
               </ul>
             </fieldset>
-            {owesPassword && <OwnPassword returned={returned.roles} id="roles-password" />}
-            <button type="submit">Set the roles</button>
+            {owesPassword && <CurrentPasswordField formState={formState.roles} id="roles-password" />}
+            <button type="submit">Save roles</button>
           </Form>
         </section>
       )}
@@ -167,10 +176,10 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
                   <p class="name">{name}</p>
                   <p class="hint">
                     {expiresAt === null ? (
-                      'without an end'
+                      'permanent'
                     ) : (
                       <>
-                        until <Moment at={expiresAt} />
+                        until <Timestamp at={expiresAt} />
                       </>
                     )}
                     {moderator !== null && `, by ${moderator}`}
@@ -189,7 +198,7 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
             ))}
           </ul>
         )}
-        {may.ban && <NewBan path={path} choices={choices} returned={returned.ban ?? BLANK} />}
+        {may.ban && <NewBan path={path} choices={choices} formState={formState.ban ?? EMPTY_FORM} />}
       </section>
       <section aria-labelledby="notifications">
         <h2 id="notifications">Notifications</h2>
@@ -198,14 +207,14 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
             <li key={id}>
               <div>
                 <p class="hint">
-                  {type}, <Moment at={createdAt} />, {readAt === null ? 'not read' : 'read'}
+                  {type}, <Timestamp at={createdAt} />, {readAt === null ? 'not read' : 'read'}
                 </p>
                 <pre>{data}</pre>
               </div>
             </li>
           ))}
         </ul>
-        {may.update && <NewNotification path={path} returned={returned.notification ?? BLANK} />}
+        {may.update && <NewNotification path={path} formState={formState.notification ?? EMPTY_FORM} />}
       </section>
       <h2>Activity</h2>
       <Events events={events} older={null} />
@@ -213,19 +222,19 @@ export function User({ file, roles, restrictions, choices, events, may, owesPass
   )
 }
 
-/** What the form of a ban calls everything that there is to ban from. */
+/** The form value for a ban from everything. */
 export const EVERYTHING = 'everything'
 
 function NewBan({
   path,
   choices,
-  returned,
+  formState,
 }: {
   path: string
   choices: UserProps['choices']
-  returned: Returned
+  formState: FormState
 }) {
-  const chosen = returned.entered.ban
+  const chosen = formState.values.ban
   return (
     <Form action={`${path}/ban`}>
       <div class="field">
@@ -234,8 +243,8 @@ function NewBan({
           id="ban"
           name="ban"
           required
-          aria-invalid={returned.faults.ban ? 'true' : undefined}
-          aria-describedby={returned.faults.ban ? 'ban-fault' : undefined}
+          aria-invalid={formState.errors.ban ? 'true' : undefined}
+          aria-describedby={formState.errors.ban ? 'ban-error' : undefined}
         >
           <option value="">Choose what to ban from</option>
           <option value={EVERYTHING} selected={chosen === EVERYTHING}>
@@ -247,20 +256,20 @@ function NewBan({
             </option>
           ))}
         </select>
-        <FaultsOf id="ban" faults={returned.faults.ban ?? []} />
+        <FieldErrorText id="ban" errors={formState.errors.ban ?? []} />
       </div>
-      <Field name="reason" label="Reason, which the mail tells" returned={returned} />
+      <Field name="reason" label="Reason (included in the mail to the user)" formState={formState} />
       <Field
         name="expires_at"
         label="Until"
         type="date"
-        hint="At the beginning of that day, in UTC."
-        returned={returned}
+        hint="At 00:00 UTC on that day."
+        formState={formState}
       />
       <p class="field">
         <label>
-          <input type="checkbox" name="permanent" value="1" checked={returned.entered.permanent != null} />
-          Without an end
+          <input type="checkbox" name="permanent" value="1" checked={formState.values.permanent != null} />
+          Permanent
         </label>
       </p>
       <button type="submit">Ban</button>
@@ -268,23 +277,23 @@ function NewBan({
   )
 }
 
-/** What a notification is, unless somebody knows better. */
+/** The default type of a notification. */
 const TYPE = 'App\\Notifications\\MessageNotification'
 
-function NewNotification({ path, returned }: { path: string; returned: Returned }) {
+function NewNotification({ path, formState }: { path: string; formState: FormState }) {
   return (
     <Form action={`${path}/notify`}>
-      <Field name="type" label="Type" value={TYPE} isRequired returned={returned} />
+      <Field name="type" label="Type" value={TYPE} isRequired formState={formState} />
       <Field
         name="data"
-        label="What it says"
+        label="Content"
         lines={4}
         value={'{"title": "", "body": ""}'}
-        hint="A JSON object, as the API gives it to programs."
+        hint="A JSON object, as the API returns it."
         isRequired
-        returned={returned}
+        formState={formState}
       />
-      <button type="submit">Notify</button>
+      <button type="submit">Send notification</button>
     </Form>
   )
 }

@@ -1,9 +1,9 @@
 import { COUNT_COMPARISONS, type Comparison, type Connector } from '../query.ts'
 import { isFilterable, type Resource } from '../resource.ts'
-import { COMPARISONS_OF } from '../values.ts'
-import { ownField } from './rules.ts'
+import { COMPARISONS_BY_KIND } from '../values.ts'
+import { findField } from './rules.ts'
 
-/** What the end of a filter's name says: `name-like-or` is like and or. */
+/** The suffix of a filter name: `name-like-or` means the comparison `like`, joined by `or`. */
 export interface Suffix<C extends Comparison = Comparison> {
   comparison: C | null
   connector: Connector
@@ -11,8 +11,8 @@ export interface Suffix<C extends Comparison = Comparison> {
 }
 
 /**
- * Reads a filter's name: a field, then perhaps a comparison, then perhaps how it is joined, in that order. Null
- * for a name that no field and no comparison make.
+ * Parses a filter name: a field, an optional comparison and an optional connector, in that order. Returns null for an
+ * invalid name.
  */
 function readFilterName<C extends Comparison>(
   name: string,
@@ -40,17 +40,17 @@ function readFilterName<C extends Comparison>(
   }
 }
 
-/** Reads the name of a filter on a field of a resource; null when it is none. */
+/** Parses the name of a filter on a field of a resource; returns null for an invalid name. */
 export const readFieldFilter = (resource: Resource, name: string) =>
   readFilterName(
     name,
     base => {
-      const field = ownField(resource, base)
-      return field && isFilterable(field) ? COMPARISONS_OF[field.kind] : undefined
+      const field = findField(resource, base)
+      return field && isFilterable(field) ? COMPARISONS_BY_KIND[field.kind] : undefined
     },
     true,
   )
 
-/** Reads the name of a filter on how many rows are related; null when it is none. */
+/** Parses the name of a `has` filter; returns null for an invalid name. */
 export const readHasFilter = (name: string) =>
   readFilterName(name, base => (base === 'has' ? COUNT_COMPARISONS : undefined), false)

@@ -5,8 +5,8 @@ import { VALUE_LIMITS } from './limits.ts'
 
 const { rules } = MESSAGES
 
-/** What is wrong, by dotted name, in the order in which it was found. */
-export class Faults {
+/** Errors by the parameter's dotted name, in order of detection. */
+export class ParameterErrors {
   readonly #errors: Record<string, string[]> = Object.create(null)
 
   add(key: string, message: string) {
@@ -19,58 +19,58 @@ export class Faults {
   }
 }
 
-/** A name as it stands in a sentence. */
-export const spoken = (key: string) => key.replaceAll('_', ' ')
+/** Returns a parameter name as error messages show it. */
+export const displayName = (key: string) => key.replaceAll('_', ' ')
 
-/** The last part of a dotted name as it stands in a sentence. */
-export const lastSpoken = (key: string) => spoken(key.slice(key.lastIndexOf('.') + 1))
+/** Returns the last part of a dotted name as error messages show it. */
+export const lastDisplayName = (key: string) => displayName(key.slice(key.lastIndexOf('.') + 1))
 
-/** Finds fault with a parameter that an endpoint does not take, unless it is empty. */
-export function prohibit(key: string, value: Parameter | undefined, faults: Faults) {
-  if (value !== undefined && value !== null) faults.add(key, rules.prohibited(key))
+/** Adds an error for a parameter that the endpoint does not accept, unless it is empty. */
+export function rejectParameter(key: string, value: Parameter | undefined, errors: ParameterErrors) {
+  if (value !== undefined && value !== null) errors.add(key, rules.prohibited(key))
 }
 
-/** Text that is there, and not too long. */
+/** Parses required text of limited length. */
 export function readText(
   key: string,
   value: Parameter,
-  faults: Faults,
-  most: number = VALUE_LIMITS.characters,
+  errors: ParameterErrors,
+  max: number = VALUE_LIMITS.characters,
 ): string | undefined {
-  if (value === null) faults.add(key, rules.required(spoken(key)))
-  else if (typeof value !== 'string') faults.add(key, rules.string(spoken(key)))
-  else if (value.length > most) faults.add(key, rules.maxString(spoken(key), most))
+  if (value === null) errors.add(key, rules.required(displayName(key)))
+  else if (typeof value !== 'string') errors.add(key, rules.string(displayName(key)))
+  else if (value.length > max) errors.add(key, rules.maxString(displayName(key), max))
   else return value
   return undefined
 }
 
-/** A comma-separated list without duplicates, every item of which is accepted. */
+/** Parses a comma-separated list of accepted items without duplicates. */
 export function readList(
   key: string,
   value: Parameter,
   accepts: (item: string) => boolean,
-  faults: Faults,
-  name: string = lastSpoken(key),
+  errors: ParameterErrors,
+  name: string = lastDisplayName(key),
 ): string[] | undefined {
-  const text = readText(key, value, faults)
+  const text = readText(key, value, errors)
   if (text === undefined) return undefined
   const items = text.split(',')
-  if (items.length > VALUE_LIMITS.items) faults.add(key, rules.maxItems(spoken(key), VALUE_LIMITS.items))
-  else if (new Set(items).size < items.length) faults.add(key, rules.duplicates)
-  else if (!items.every(accepts)) faults.add(key, rules.selected(name))
+  if (items.length > VALUE_LIMITS.items) errors.add(key, rules.maxItems(displayName(key), VALUE_LIMITS.items))
+  else if (new Set(items).size < items.length) errors.add(key, rules.duplicates)
+  else if (!items.every(accepts)) errors.add(key, rules.selected(name))
   else return items
   return undefined
 }
 
-/** Parameters by type, all of which the endpoint has. */
+/** Parses parameters by type, all of which the endpoint must have. */
 export function readByType(
   key: string,
   value: Parameter,
   isAllowed: (name: string) => boolean,
-  faults: Faults,
+  errors: ParameterErrors,
 ): [string, Parameter][] {
   const entries = typeof value === 'object' && value !== null ? Object.entries(value) : []
   if (entries.length > 0 && entries.every(([name]) => isAllowed(name))) return entries
-  faults.add(key, rules.array(spoken(key)))
+  errors.add(key, rules.array(displayName(key)))
   return []
 }

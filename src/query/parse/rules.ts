@@ -1,12 +1,12 @@
 import type { Endpoint, Field, Resource } from '../resource.ts'
 
-/** What an endpoint offers, worked out once. */
+/** What an endpoint offers, computed once. */
 export interface Rules {
   endpoint: Endpoint
   types: ReadonlyMap<string, Resource>
   paths: readonly string[]
 }
 
-/** A field by a name that somebody else chose, which may be one that every object has. */
-export const ownField = ({ fields }: Resource, name: string): Field | undefined =>
+/** Finds a field by a name from the client, which may be one of Object.prototype. */
+export const findField = ({ fields }: Resource, name: string): Field | undefined =>
   Object.hasOwn(fields, name) ? fields[name] : undefined

@@ -1,53 +1,53 @@
 import type { Condition, Expression, Operand, RelatedRows, SqlType } from '#src/database/select/plan.ts'
-import type { Condition as Asked, CountComparison } from '../query.ts'
+import type { Condition as QueryCondition, CountComparison } from '../query.ts'
 import { type Field, type Kind, type Resource, relationAt } from '../resource.ts'
-import { linkOf, type Planning } from './links.ts'
+import { planLink, type PlanContext } from './links.ts'
 
-/** The column of a field. */
+/** Returns the column of a field. */
 export const columnOf = (name: string, { column }: Field) => column ?? name
 
-/** A column as it is. */
+/** Returns the expression of a column. */
 export const plainColumn = (column: string): Expression => ({ is: 'column', column, asText: false })
 
-/** A field's value: its column, or what is counted for it. */
-export function planField(resource: Resource, name: string, field: Field, planning: Planning): Expression {
+/** Plans the value of a field: its column or aggregate. */
+export function planField(resource: Resource, name: string, field: Field, context: PlanContext): Expression {
   const { aggregate, castToText = false } = field
   return aggregate === undefined
     ? { is: 'column', column: columnOf(name, field), asText: castToText }
-    : { is: aggregate.of, related: planRelated(resource, aggregate.relation, planning) }
+    : { is: aggregate.of, related: planRelated(resource, aggregate.relation, context) }
 }
 
-/** The rows that are related to one of a resource, within the query's conditions on them. */
+/** Plans the rows related to a row, with the query's conditions on them. */
 function planRelated(
   resource: Resource,
   name: string,
-  planning: Planning,
-  further: Condition | null = null,
+  context: PlanContext,
+  filter: Condition | null = null,
 ): RelatedRows {
   const relation = relationAt(resource, [name])
   const other = relation.resource()
   return {
     table: other.table,
-    link: linkOf(relation, planning),
+    link: planLink(relation, context),
     ownerKey: resource.key,
-    conditions: planConditions(other, 'related', planning),
-    further,
+    conditions: planConditions(other, 'related', context),
+    filter,
   }
 }
 
-/** What has to be related is asked of the rows that are listed, and not of those that are related to them. */
-export type Place = 'listed' | 'related'
+/** The role of rows: `has` applies to listed rows, not to related ones. */
+export type RowRole = 'listed' | 'related'
 
-/** That a row exists for the API and meets the query's conditions on its type. */
-export function planConditions(resource: Resource, place: Place, planning: Planning): Condition[] {
+/** Plans the conditions of a resource and of the query on its rows. */
+export function planConditions(resource: Resource, role: RowRole, context: PlanContext): Condition[] {
   const { except, onlyNull } = resource
-  const asked = (planning.query.conditions.get(resource.type) ?? []).filter(
-    ({ is }) => is !== 'related' || place === 'listed',
+  const requested = (context.query.conditions.get(resource.type) ?? []).filter(
+    ({ is }) => is !== 'related' || role === 'listed',
   )
-  const isAggregate = (condition: Asked) =>
+  const isAggregate = (condition: QueryCondition) =>
     condition.is !== 'related' && resource.fields[condition.field]?.aggregate !== undefined
-  // What is counted is compared after the rest, as HAVING is after WHERE.
-  const groups = [asked.filter(condition => !isAggregate(condition)), asked.filter(isAggregate)]
+  // Conditions on aggregates come after the others, as HAVING does after WHERE.
+  const groups = [requested.filter(condition => !isAggregate(condition)), requested.filter(isAggregate)]
   return [
     ...(except ? [{ is: 'column', operator: 'ne', column: except.column, to: except.value } as const] : []),
     ...(onlyNull ? [{ is: 'null', column: onlyNull } as const] : []),
@@ -57,19 +57,19 @@ export function planConditions(resource: Resource, place: Place, planning: Plann
         is: 'joined' as const,
         parts: group.map(one => ({
           connector: one.connector,
-          condition: planCondition(resource, one, planning),
+          condition: planCondition(resource, one, context),
         })),
       })),
   ]
 }
 
-function planCondition(resource: Resource, condition: Asked, planning: Planning): Condition {
+function planCondition(resource: Resource, condition: QueryCondition, context: PlanContext): Condition {
   if (condition.is === 'related') {
-    return planHas(resource, condition.path, condition.comparison, planning)
+    return planHas(resource, condition.path, condition.comparison, context)
   }
   const field = resource.fields[condition.field] as Field
   const operand: Operand = {
-    value: planField(resource, condition.field, field, planning),
+    value: planField(resource, condition.field, field, context),
     type: SQL_TYPES[field.kind],
     ignoresCase: field.kind === 'string' && !field.caseSensitive,
   }
@@ -93,23 +93,23 @@ const SQL_TYPES: Readonly<Record<Kind, SqlType>> = {
   json: 'text',
 }
 
-/** That as many rows are related as the comparison with one says, counted at the end of the path. */
+/** Plans `has`: compares the number of related rows with one, counted at the end of the path. */
 function planHas(
   resource: Resource,
   path: readonly string[],
   comparison: CountComparison,
-  planning: Planning,
+  context: PlanContext,
 ): Condition {
   const [name = '', ...rest] = path
   if (rest.length === 0) {
-    return { is: 'related', related: planRelated(resource, name, planning), operator: comparison }
+    return { is: 'related', related: planRelated(resource, name, context), operator: comparison }
   }
   const isNone = comparison === 'lt'
   const other = relationAt(resource, [name]).resource()
-  const below = planHas(other, rest, isNone ? 'gte' : comparison, planning)
+  const nested = planHas(other, rest, isNone ? 'gte' : comparison, context)
   return {
     is: 'related',
-    related: planRelated(resource, name, planning, below),
+    related: planRelated(resource, name, context, nested),
     operator: isNone ? 'lt' : 'gte',
   }
 }

@@ -3,15 +3,15 @@ import type { Query } from '../query.ts'
 import type { Relation } from '../resource.ts'
 import type { Scope } from '../scope.ts'
 
-/** What every part of a plan is made from. */
-export interface Planning {
+/** What context needs. */
+export interface PlanContext {
   query: Query
-  /** The class names that mean a user. */
+  /** The class names of users in polymorphic columns. */
   userTypes: readonly string[]
 }
 
-/** How the rows of a relation find those that they belong to. */
-export function linkOf({ join, resource }: Relation, { userTypes }: Planning): Link {
+/** Plans how the rows of a relation reference their owners. */
+export function planLink({ join, resource }: Relation, { userTypes }: PlanContext): Link {
   const { key } = resource()
   const typed = (column: string, names = userTypes) => ({ column, names })
   switch (join.by) {
@@ -29,19 +29,19 @@ export function linkOf({ join, resource }: Relation, { userTypes }: Planning): L
 
 const OPERATORS = { '=': 'eq', '<': 'lt', '>': 'gt' } as const
 
-/** Which rows a scope is. */
-export function planScope(scope: Scope, planning: Planning): Condition {
+/** Plans the condition of a scope. */
+export function planScope(scope: Scope, context: PlanContext): Condition {
   switch (scope.is) {
     case 'where':
       return { is: 'column', column: scope.column, operator: OPERATORS[scope.comparison], to: scope.value }
     case 'belonging':
-      return { is: 'owned', link: linkOf(scope.relation, planning), owner: scope.ownerKey }
+      return { is: 'owned', link: planLink(scope.relation, context), owner: scope.ownerKey }
     case 'any':
     case 'all': {
       const connector = scope.is === 'any' ? 'or' : 'and'
       return {
         is: 'joined',
-        parts: scope.of.map(one => ({ connector, condition: planScope(one, planning) })),
+        parts: scope.of.map(one => ({ connector, condition: planScope(one, context) })),
       }
     }
   }

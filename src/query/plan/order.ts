@@ -2,16 +2,16 @@ import type { SortKey } from '#src/database/select/plan.ts'
 import type { Order } from '../query.ts'
 import type { Endpoint, Field, Resource } from '../resource.ts'
 import { plainColumn, planField } from './conditions.ts'
-import type { Planning } from './links.ts'
+import type { PlanContext } from './links.ts'
 
 /**
- * The order of a resource's rows: what always comes first, then what is asked for, then the key, so that no two rows are
- * equal and pages neither repeat nor drop any.
+ * Plans the order of a resource's rows: the endpoint's order, then the query's, then the key. The key makes the order
+ * total, so that pages neither repeat nor drop rows.
  */
 export function planOrder(
   resource: Resource,
   base: NonNullable<Endpoint['order']>,
-  planning: Planning,
+  context: PlanContext,
 ): SortKey[] {
   const byColumn = (column: string, descending: boolean): SortKey => ({
     by: 'value',
@@ -20,20 +20,20 @@ export function planOrder(
     descending,
     nullable: false,
   })
-  const asked = planning.query.orders.get(resource.type) ?? []
+  const requested = context.query.orders.get(resource.type) ?? []
   return [
     ...base.map(({ column, descending }) => byColumn(column, descending)),
-    ...asked.map(order => planSort(resource, order, planning)),
+    ...requested.map(order => planSort(resource, order, context)),
     byColumn(resource.key, base[0]?.descending ?? false),
   ]
 }
 
-function planSort(resource: Resource, { field: name, descending }: Order, planning: Planning): SortKey {
+function planSort(resource: Resource, { field: name, descending }: Order, context: PlanContext): SortKey {
   if (name === null) return { by: 'random' }
   const field = resource.fields[name] as Field
   return {
     by: 'value',
-    value: planField(resource, name, field, planning),
+    value: planField(resource, name, field, context),
     collation: field.kind !== 'string' ? null : field.caseSensitive ? 'bytes' : 'ignoring case',
     descending,
     nullable: field.nullable ?? false,

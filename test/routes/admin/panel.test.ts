@@ -317,7 +317,7 @@ async function account(t: Test, database: TestDatabase) {
     }
     const wrong = { name: 'x', scope: 'all', current_password: 'wrong' }
     for (let n = 0; n < 55; n++) await browser.sendForm(page, '/admin/tokens', wrong)
-    await app.events.stored()
+    await app.events.drain()
     const first = await browser.open('/admin/activity')
     t.equal([...first.text.matchAll(/>wrong password</g)].length, 50)
     const older = /href="(\/admin\/activity\?before=\d+)"/.exec(first.text)?.[1] ?? ''
@@ -429,7 +429,7 @@ async function users(t: Test, database: TestDatabase) {
 
     page = await browser.submitConfirmed(page, `${path}/revoke`)
     t.equal((await get(app, '/api/me', user.token)).status, 401)
-    await app.events.stored()
+    await app.events.drain()
     const events = await database.kysely
       .selectFrom('account_events')
       .select(['event', 'details', 'ip_address'])

@@ -341,7 +341,7 @@ async function secrecy(t: Test, database: TestDatabase) {
     t.equal(question.headers['cache-control'], 'no-store, private')
     const made = await answering(browser, question, `${PATH}/recovery-codes/replace`, { recovery_code })
     t.equal(made.headers['cache-control'], 'no-store, private')
-    await app.events.stored()
+    await app.events.drain()
     const events = await database.kysely
       .selectFrom('account_events')
       .selectAll()

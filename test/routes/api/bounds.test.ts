@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { MOST_INCLUDED } from '#src/database/select/found.ts'
+import { MAX_INCLUDED } from '#src/database/select/found.ts'
 import { addUser, get, send, startApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE } from '../../support/databases.ts'
 import { addEntryVideo, addPlaylist, addTracks } from '../../support/rows.ts'
@@ -46,11 +46,11 @@ for (const engine of PRODUCTION_ENGINE) {
         sql`
         insert into playlist_tracks (playlist_id, entry_id, video_id, position)
         select ${id}, ${entry_id}, ${video_id}, n from generate_series(1, ${count}::int) as n`.execute(kysely)
-      await add(MOST_INCLUDED / 2)
+      await add(MAX_INCLUDED / 2)
       const path = `/api/playlist/${hashid}?include=tracks.video`
       const whole = await get(app, path)
       t.equal(whole.status, 200)
-      t.equal(whole.json.playlist.tracks.length, MOST_INCLUDED / 2)
+      t.equal(whole.json.playlist.tracks.length, MAX_INCLUDED / 2)
 
       await add(1)
       for (const asked of [path, '/api/playlist?include=tracks.video', '/api/me?include=playlists']) {
@@ -62,7 +62,7 @@ for (const engine of PRODUCTION_ENGINE) {
         }
       }
       t.equal((await get(app, `/api/playlist/${hashid}?include=tracks`)).status, 200)
-      await add(MOST_INCLUDED / 2)
+      await add(MAX_INCLUDED / 2)
       t.equal((await get(app, `/api/playlist/${hashid}?include=tracks`)).status, 422, 'of one relation')
       t.equal((await get(app, `/api/playlist/${hashid}/track?include=video`)).status, 200, 'pages go on')
     })

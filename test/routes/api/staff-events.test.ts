@@ -44,7 +44,7 @@ async function setUp(t: Test, database: TestDatabase) {
   const notification = { type: 'App\\Notifications\\X', data: '{}' }
   const again = await admin.browser.open(path)
   t.equal((await admin.browser.sendForm(again, `${path}/notify`, notification)).status, 303)
-  await app.events.stored()
+  await app.events.drain()
   return { app, admin, user, browser, path }
 }
 
@@ -117,7 +117,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const path = `/admin/users/${admin.user.id}`
       const notification = { type: 'App\\Notifications\\X', data: '{}' }
       await superior.browser.sendForm(await superior.browser.open(path), `${path}/notify`, notification)
-      await app.events.stored()
+      await app.events.drain()
       t.match((await superior.browser.open(path)).text, /203\.0\.113\.99/)
       const own = await admin.browser.open(path)
       t.match(textOf(own), 'notified')

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { tokensEndingWith } from '#src/database/token-endings.ts'
+import { findTokensEndingWith } from '#src/database/token-endings.ts'
 import {
   addToken,
   addUser,
@@ -25,7 +25,7 @@ for (const engine of ENGINES) {
 }
 
 const events = async (app: TestApp, { kysely }: TestDatabase, { id }: TestUser) => {
-  await app.events.stored()
+  await app.events.drain()
   const rows = await kysely
     .selectFrom('account_events')
     .select('details')
@@ -150,9 +150,9 @@ async function revoking(t: Test, database: TestDatabase) {
     const grandchild = await issue(child, 'grandchild')
     const other = await named('other')
     const owner = { userId: user.id, types: [USER_TYPE] }
-    const names = async (which: Parameters<typeof tokensEndingWith>[2]) =>
-      (await tokensEndingWith(database.kysely, owner, which)).map(({ name }) => name)
-    t.strictSame(await tokensEndingWith(database.kysely, owner, { id: child.id }), [
+    const names = async (which: Parameters<typeof findTokensEndingWith>[2]) =>
+      (await findTokensEndingWith(database.kysely, owner, which)).map(({ name }) => name)
+    t.strictSame(await findTokensEndingWith(database.kysely, owner, { id: child.id }), [
       { id: child.id, name: 'child' },
       { id: grandchild.id, name: 'grandchild' },
     ])

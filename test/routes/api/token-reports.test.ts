@@ -22,7 +22,7 @@ async function reportWorld(t: Test, database: TestDatabase, environment: Record<
   const report = async (token: string) =>
     (await send(app, 'POST', '/api/leaked-token', { payload: { token } })).status
   const revocations = async () => {
-    await app.events.stored()
+    await app.events.drain()
     const rows = await database.kysely
       .selectFrom('account_events')
       .select('details')

@@ -574,7 +574,7 @@ async function handling(t: Test, database: TestDatabase) {
     t.equal((await report(second.secret)).status, 204, 'the secret alone is enough')
     t.equal((await get(app, '/api/me', second.token)).status, 401)
     t.strictSame((await app.mailbox.next()).to, { name: user.name, address: user.email })
-    await app.events.stored()
+    await app.events.drain()
     const { json } = await browser.get('/api/me/activity?filter[event]=token%20revoked')
     t.match(json.activities, [
       { details: { which: second.tokenId, cause: 'leaked' } },
@@ -854,7 +854,7 @@ async function sessions(t: Test, database: TestDatabase) {
 
 async function activity(t: Test, database: TestDatabase) {
   const happened = async (app: TestApp, browser: TestBrowser, query = '') => {
-    await app.events.stored()
+    await app.events.drain()
     return (await browser.get(`/api/me/activity${query}`)).json.activities
   }
 
@@ -919,7 +919,7 @@ async function activity(t: Test, database: TestDatabase) {
           .where('user_id', '=', user.id)
           .execute()
       ).length
-    await app.events.stored()
+    await app.events.drain()
     app.clock.advance(365 * DAY)
     await app.lastUse.prune()
     t.equal(await count(), 2)
@@ -944,10 +944,10 @@ async function activity(t: Test, database: TestDatabase) {
 
   await t.test('is written once the database is back', async t => {
     const { app, browser } = await confirmed(t, database)
-    await app.events.stored()
+    await app.events.drain()
     await database.kysely.schema.alterTable('account_events').renameTo('elsewhere').execute()
     await browser.post('/user/confirm-password', { password: PASSWORD })
-    await app.events.stored()
+    await app.events.drain()
     t.match(
       app.logged.find(({ msg }) => /^The database is not available: |^events could not be/.test(String(msg))),
       { level: /40|50/ },

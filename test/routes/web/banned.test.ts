@@ -1,6 +1,6 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { ensureBan, lift, type RestrictionKind, restrict } from '#src/database/restrictions.ts'
+import { ensureFullBan, liftRestriction, type RestrictionKind, addRestriction } from '#src/database/restrictions.ts'
 import { addUser, DAY, get, MINUTE, NOW, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
@@ -49,8 +49,8 @@ async function ban(
     by?: { kind: RestrictionKind; id: number }
   } = {},
 ) {
-  const which = by ?? { kind: 'sanction' as const, id: await ensureBan(kysely, NOW) }
-  await restrict(kysely, holderOf(userId), which, { reason, expiresAt: until, moderatorId: userId, now: NOW })
+  const which = by ?? { kind: 'sanction' as const, id: await ensureFullBan(kysely, NOW) }
+  await addRestriction(kysely, holderOf(userId), which, { reason, expiresAt: until, moderatorId: userId, now: NOW })
   return which
 }
 
@@ -302,7 +302,7 @@ async function reaching(t: Test, database: TestDatabase) {
         await becomes(200)
         const which = await ban(database, user.id)
         await becomes(403)
-        await lift(database.kysely, holderOf(user.id), which)
+        await liftRestriction(database.kysely, holderOf(user.id), which)
         await becomes(200)
         await ban(database, user.id, { until: NOW + MINUTE })
         await becomes(403)

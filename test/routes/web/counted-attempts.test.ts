@@ -73,9 +73,9 @@ const addMember = (database: TestDatabase) => addUser(database, { password: PASS
 /** Counts how many passwords and codes are verified from now on. */
 function countVerified(app: TestApp): { verified: number } {
   const counted = { verified: 0 }
-  const { judge } = app.attempts
-  app.attempts.judge = (request, kind, secret) =>
-    judge(request, kind, {
+  const { verifySecret } = app.attempts
+  app.attempts.verifySecret = (request, kind, secret) =>
+    verifySecret(request, kind, {
       ...secret,
       verify() {
         counted.verified += 1
@@ -153,9 +153,9 @@ async function reserving(t: Test, database: TestDatabase) {
     }
     t.match(await countsOf(database, 'failed-login'), [{ attempts: 0 }])
 
-    const { judge } = app.attempts
-    app.attempts.judge = (request, kind, secret) =>
-      judge(request, kind, {
+    const { verifySecret } = app.attempts
+    app.attempts.verifySecret = (request, kind, secret) =>
+      verifySecret(request, kind, {
         ...secret,
         verify: async () => {
           throw new DatabaseUnavailable(new Error('gone'))
@@ -165,7 +165,7 @@ async function reserving(t: Test, database: TestDatabase) {
       t.equal((await logIn(app, user.email, 'wrong', `203.0.113.${n}`)).status, 503)
     }
     t.match(await countsOf(database, 'failed-login'), [{ attempts: 0 }])
-    app.attempts.judge = judge
+    app.attempts.verifySecret = verifySecret
     t.equal((await logIn(app, user.email, 'wrong', '203.0.113.20')).status, 422)
     t.match(await countsOf(database, 'failed-login'), [{ attempts: 1 }])
   })
@@ -173,13 +173,13 @@ async function reserving(t: Test, database: TestDatabase) {
   t.test('a password counts while it is verified', async t => {
     const app = await start(t, database, { LOGIN_FAILURE_LIMIT: '1' })
     const user = await addMember(database)
-    const { judge } = app.attempts
+    const { verifySecret } = app.attempts
     let during = -1
-    app.attempts.judge = (request, kind, secret) =>
-      judge(request, kind, {
+    app.attempts.verifySecret = (request, kind, secret) =>
+      verifySecret(request, kind, {
         ...secret,
         async verify() {
-          app.attempts.judge = judge
+          app.attempts.verifySecret = verifySecret
           during = (await logIn(app, user.email, PASSWORD, '203.0.113.2')).status
           return secret.verify()
         },

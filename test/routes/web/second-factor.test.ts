@@ -507,8 +507,8 @@ async function fromLaravel(t: Test, database: TestDatabase) {
   }
   /** What Laravel would read of it. */
   const laravelDecrypt = async (payload: string | null) => {
-    const { encryption } = await import('#src/auth/encryption.ts')
-    return encryption([Buffer.from(TEST_KEY.slice(7), 'base64')], () => Buffer.alloc(16)).decrypt(
+    const { createEncryption } = await import('#src/auth/encryption.ts')
+    return createEncryption([Buffer.from(TEST_KEY.slice(7), 'base64')], () => Buffer.alloc(16)).decrypt(
       payload ?? '',
     )
   }

@@ -56,7 +56,7 @@ const sessionsOf = ({ kysely }: TestDatabase, userId: number) =>
   kysely.selectFrom('sessions').select('id').where('user_id', '=', userId).execute()
 
 async function loginsOf({ kysely }: TestDatabase, userId: number, apps: TestApp[]) {
-  for (const app of apps) await app.events.stored()
+  for (const app of apps) await app.events.drain()
   const logins = kysely
     .selectFrom('account_events')
     .select('details')

@@ -6,7 +6,7 @@ import { OptionalPassword, reading } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN, WITH_PASSWORD } from '#src/panel/access.ts'
 import { tokenPath } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
-import { showingIssued, showingToken, TokenParams, tokenIdOf } from '#src/panel/token-pages.tsx'
+import { issuedTokenPage, TokenParams, tokenIdOf, tokenPage } from '#src/panel/token-pages.tsx'
 
 const NewName = Type.Object({ name: TokenName })
 
@@ -15,10 +15,10 @@ const Rotation = Type.Object({
   current_password: OptionalPassword,
 })
 
-/** One of the user's tokens, with the forms that rename and replace it. */
+/** Shows, renames and replaces one of the user's tokens. */
 const token: FastifyPluginAsyncTypebox = async app => {
-  const show = showingToken(app)
-  const showIssued = showingIssued(app)
+  const show = tokenPage(app)
+  const showIssued = issuedTokenPage(app)
   const schema = { ...HIDDEN, params: TokenParams }
 
   app.get('', { config: { access: LOGGED_IN }, schema }, (request, reply) => show(request, reply))
@@ -29,14 +29,14 @@ const token: FastifyPluginAsyncTypebox = async app => {
       config: { access: LOGGED_IN },
       schema: { ...schema, body: NewName },
       preValidation: reading({ name: titleOf }),
-      errorHandler: rerenderForm((request, reply, returned) =>
-        show(request, reply, { rename: returned, problem: returned.problem }),
+      errorHandler: rerenderForm((request, reply, formState) =>
+        show(request, reply, { rename: formState, problem: formState.problem }),
       ),
     },
     async (request, reply) => {
       const id = tokenIdOf(request)
       await app.tokens.rename(request, id, request.body.name)
-      return reply.done(tokenPath(id), 'token-renamed')
+      return reply.redirectWithFlash(tokenPath(id), 'token-renamed')
     },
   )
 
@@ -45,8 +45,8 @@ const token: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: WITH_PASSWORD },
       schema: { ...schema, body: Rotation },
-      errorHandler: rerenderForm((request, reply, returned) =>
-        show(request, reply, { rotate: returned, problem: returned.problem }),
+      errorHandler: rerenderForm((request, reply, formState) =>
+        show(request, reply, { rotate: formState, problem: formState.problem }),
       ),
     },
     async (request, reply) => {

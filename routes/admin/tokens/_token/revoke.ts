@@ -1,29 +1,32 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { tokensEndingWith } from '#src/database/token-endings.ts'
+import { findTokensEndingWith } from '#src/database/token-endings.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
-import { aboutRevoking } from '#src/panel/confirmations/tokens.tsx'
+import { buildRevocationConfirmation } from '#src/panel/confirmations/tokens.tsx'
 import { TOKENS_PATH } from '#src/panel/paths.ts'
 import { ownerOf, TokenParams, tokenIdOf } from '#src/panel/token-pages.tsx'
 import { notFound } from '#src/responses/errors.ts'
 
 const revoking: FastifyPluginAsyncTypebox = async app => {
-  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
+  const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> => {
     const id = tokenIdOf(request)
-    const ending = await tokensEndingWith(app.database.kysely, ownerOf(request, app), { id })
+    const ending = await findTokensEndingWith(app.database.kysely, ownerOf(request, app), { id })
     const token = ending.find(each => each.id === id)
     if (token === undefined) throw notFound()
-    return aboutRevoking(token, ending)
+    return buildRevocationConfirmation(token, ending)
   }
 
   app.post(
     '/revoke',
-    { config: { access: LOGGED_IN, asks: ask }, schema: { ...HIDDEN, params: TokenParams } },
+    {
+      config: { access: LOGGED_IN, confirmation: confirmationFor },
+      schema: { ...HIDDEN, params: TokenParams },
+    },
     async (request, reply) => {
       const id = tokenIdOf(request)
       if ((await app.tokens.revoke(request, { id }, id)) === 0) throw notFound()
-      return reply.done(TOKENS_PATH, 'token-revoked')
+      return reply.redirectWithFlash(TOKENS_PATH, 'token-revoked')
     },
   )
 }

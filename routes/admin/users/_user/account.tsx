@@ -1,43 +1,45 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
-import { HIDDEN, staff } from '#src/panel/access.ts'
+import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
-import { aboutCuttingOff } from '#src/panel/confirmations/users.tsx'
+import { buildEndAccessConfirmation } from '#src/panel/confirmations/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
-import { showingUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
+import { UserParams, userIdOf, userPage } from '#src/panel/user-page.tsx'
 
-/** A user's account, as staff see it. */
+/** Shows a user to staff, verifies the e-mail address, and revokes tokens and sessions. */
 const account: FastifyPluginAsyncTypebox = async app => {
-  const show = showingUser(app)
+  const show = userPage(app)
   const schema = { ...HIDDEN, params: UserParams }
 
-  app.get('', { config: { access: staff('view user') }, schema }, (request, reply) => show(request, reply))
+  app.get('', { config: { access: staffAccess('view user') }, schema }, (request, reply) =>
+    show(request, reply),
+  )
 
   app.post(
     '/verify',
-    { config: { access: staff('view user', 'update user') }, schema },
+    { config: { access: staffAccess('view user', 'update user') }, schema },
     async (request, reply) => {
       const userId = userIdOf(request)
       await app.users.verifyEmail(request, userId)
-      return reply.done(userPath(userId), 'user-verified')
+      return reply.redirectWithFlash(userPath(userId), 'user-verified')
     },
   )
 
-  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
-    const subject = await app.subjects.judged(request.sessionCaller(), userIdOf(request))
-    const { length: browsers } = await app.browsers.list(subject.id)
-    return subject.tokens + browsers === 0
-      ? { unchanged: userPath(subject.id) }
-      : aboutCuttingOff(subject, browsers)
+  const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> => {
+    const target = await app.staffActions.findTarget(request.sessionCaller(), userIdOf(request))
+    const { length: browsers } = await app.browsers.list(target.id)
+    return target.tokens + browsers === 0
+      ? { unchanged: userPath(target.id) }
+      : buildEndAccessConfirmation(target, browsers)
   }
 
   app.post(
     '/revoke',
-    { config: { access: staff('view user', 'update user'), asks: ask }, schema },
+    { config: { access: staffAccess('view user', 'update user'), confirmation: confirmationFor }, schema },
     async (request, reply) => {
       const userId = userIdOf(request)
       await app.users.endAccess(request, userId)
-      return reply.done(userPath(userId), 'user-revoked')
+      return reply.redirectWithFlash(userPath(userId), 'user-revoked')
     },
   )
 }

@@ -4,17 +4,17 @@ import { Type } from 'typebox'
 import type { NamedBan, WantedBan } from '#src/accounts/bans.ts'
 import { isRestrictionKind } from '#src/database/restrictions.ts'
 import { rowId } from '#src/input/row-id.ts'
-import { HIDDEN, staff } from '#src/panel/access.ts'
+import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
-import { aboutBan } from '#src/panel/confirmations/users.tsx'
+import { buildBanConfirmation } from '#src/panel/confirmations/users.tsx'
 import { EVERYTHING } from '#src/panel/pages/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
-import { backToUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
+import { rerenderUserPage, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
 const Text = (most: number) =>
   Type.Optional(Type.Union([Type.String({ maxLength: most, pattern: '^[^\\u0000]*$' }), Type.Null()]))
 
-/** What is banned from, as `everything` or as kind and id: `sanction:3`. */
+/** The target of a ban: `everything`, or kind and id, such as `sanction:3`. */
 const BanText = Type.String({ maxLength: 50 })
 
 const Body = Type.Object({
@@ -34,43 +34,43 @@ function wantedBan({ body }: FastifyRequest): WantedBan {
   return { from: ban === EVERYTHING ? 'everything' : namedBan(ban), reason, expires_at, permanent }
 }
 
-/** The bans of a user. */
+/** Bans a user, and lifts bans. */
 const bans: FastifyPluginAsyncTypebox = async app => {
-  const ask = async (request: FastifyRequest): Promise<Confirmable> => {
+  const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> => {
     const wanted = wantedBan(request)
-    const { subject, name, until, present } = await app.bans.plan(
+    const { target, name, until, replaced } = await app.bans.plan(
       request.sessionCaller(),
       userIdOf(request),
       wanted,
     )
-    const asked = wanted.from === 'everything' ? EVERYTHING : name
-    return aboutBan(subject, { name: asked, reason: wanted.reason, until, present })
+    const from = wanted.from === 'everything' ? EVERYTHING : name
+    return buildBanConfirmation(target, { name: from, reason: wanted.reason, until, replaced })
   }
 
   app.post(
     '/ban',
     {
-      config: { access: staff('view user', 'create sanction'), asks: ask },
+      config: { access: staffAccess('view user', 'create sanction'), confirmation: confirmationFor },
       schema: { ...HIDDEN, params: UserParams, body: Body },
-      errorHandler: backToUser(app, 'ban'),
+      errorHandler: rerenderUserPage(app, 'ban'),
     },
     async (request, reply) => {
       const userId = userIdOf(request)
       await app.bans.ban(request, userId, wantedBan(request))
-      return reply.done(userPath(userId), 'user-banned')
+      return reply.redirectWithFlash(userPath(userId), 'user-banned')
     },
   )
 
   app.post(
     '/lift',
     {
-      config: { access: staff('view user', 'delete sanction') },
+      config: { access: staffAccess('view user', 'delete sanction') },
       schema: { ...HIDDEN, params: UserParams, body: Type.Object({ ban: BanText }) },
     },
     async (request, reply) => {
       const userId = userIdOf(request)
       await app.bans.lift(request, userId, namedBan(request.body.ban))
-      return reply.done(userPath(userId), 'user-lifted')
+      return reply.redirectWithFlash(userPath(userId), 'user-lifted')
     },
   )
 }

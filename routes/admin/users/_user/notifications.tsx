@@ -1,16 +1,16 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { NOTIFICATION_LIMITS, TYPE_PATTERN } from '#src/input/notification.ts'
-import { HIDDEN, staff } from '#src/panel/access.ts'
+import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import { userPath } from '#src/panel/paths.ts'
-import { backToUser, UserParams, userIdOf } from '#src/panel/user-page.tsx'
+import { rerenderUserPage, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
-/** The notifications of a user. */
+/** Sends notifications to a user. */
 const notifications: FastifyPluginAsyncTypebox = async app => {
   app.post(
     '/notify',
     {
-      config: { access: staff('view user', 'update user') },
+      config: { access: staffAccess('view user', 'update user') },
       schema: {
         ...HIDDEN,
         params: UserParams,
@@ -19,12 +19,12 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
           data: Type.String({ maxLength: NOTIFICATION_LIMITS.data, pattern: '^[^\\u0000]*$' }),
         }),
       },
-      errorHandler: backToUser(app, 'notification'),
+      errorHandler: rerenderUserPage(app, 'notification'),
     },
     async (request, reply) => {
       const userId = userIdOf(request)
       await app.notifications.send(request, userId, request.body)
-      return reply.done(userPath(userId), 'user-notified')
+      return reply.redirectWithFlash(userPath(userId), 'user-notified')
     },
   )
 }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myActivities as endpoint } from '#src/api/endpoints.ts'
 import { success } from '#src/api/responses.ts'
-import { ownList } from '#src/lists/own-list.ts'
+import { ownPageHandler } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
 
@@ -13,13 +13,13 @@ const activity: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'me.activity.index',
         tags: ['me'],
-        summary: "List what happened to the user's account",
+        summary: "List the activity of the user's account",
         description:
-          'Logins, wrong passwords, changes and tokens of the last year, newest first, each with the address that it came from.',
+          'Returns logins, failed logins, changes and token events of the last year with their client addresses, newest first.',
         response: { 200: success(pageSchema(endpoint, 'A page of activities.')) },
       },
     },
-    ownList(app, endpoint, ({ id }) => where('user_id', '=', id)),
+    ownPageHandler(app, endpoint, ({ id }) => where('user_id', '=', id)),
   )
 }
 

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myExternalProfiles as endpoint } from '#src/api/endpoints.ts'
 import { success } from '#src/api/responses.ts'
-import { ownList } from '#src/lists/own-list.ts'
+import { ownPageHandler } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
 
@@ -21,7 +21,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
       },
     },
-    ownList(app, endpoint, ({ id }) => where('user_id', '=', id)),
+    ownPageHandler(app, endpoint, ({ id }) => where('user_id', '=', id)),
   )
 }
 

@@ -4,7 +4,7 @@ import { createNotificationMarks } from '#src/accounts/notification-marks.ts'
 import { myNotifications as endpoint } from '#src/api/endpoints.ts'
 import { done, missing, success } from '#src/api/responses.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
-import { notificationsOf, ownList } from '#src/lists/own-list.ts'
+import { notificationsScope, ownPageHandler } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -34,7 +34,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         response: { 200: success(pageSchema(endpoint, 'A page of notifications.')) },
       },
     },
-    ownList(app, endpoint, notificationsOf),
+    ownPageHandler(app, endpoint, notificationsScope),
   )
 
   for (const method of UPDATE_METHODS) {
@@ -48,11 +48,11 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         operationId: `me.notification.readall.${method.toLowerCase()}`,
         tags: ['me'],
         summary: "Mark all of the user's notifications as read",
-        description: 'Marks those that are unread; the others keep the date that they have.',
+        description: 'Marks the unread notifications. The others keep the date on which they were read.',
         response: { 200: done(MESSAGES.allNotificationsRead) },
       },
       handler: async request => {
-        await marks.readAll(request.caller())
+        await marks.markAllRead(request.caller())
         return { message: MESSAGES.allNotificationsRead }
       },
     })
@@ -69,14 +69,14 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
             auth: 'required',
             ability: 'write:notification',
             permission: 'update notification',
-            load: marks.toMark(isRead),
+            load: marks.markingLoader(isRead),
           },
         },
         schema: {
           operationId: `me.notification.${verb}.${method.toLowerCase()}`,
           tags: ['me'],
           summary: `Mark a notification as ${verb}`,
-          description: `Marks one of the user's notifications as ${verb}. Doing so twice is doing so once.`,
+          description: `Marks one of the user's notifications as ${verb}. This is idempotent.`,
           params: Params,
           response: { 200: done(message), 404: missing('There is no such notification.') },
         },

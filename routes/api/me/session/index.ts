@@ -11,15 +11,17 @@ const Session = Type.Object(
     ip_address: Type.Union([Type.String(), Type.Null()]),
     user_agent: Type.Union([Type.String(), Type.Null()]),
     last_active_at: Type.String({ format: 'date-time' }),
-    is_current: Type.Boolean({ description: 'Whether it is the one that asks.' }),
-    is_remembered: Type.Boolean({ description: 'Whether the browser stays logged in beyond its session.' }),
+    is_current: Type.Boolean({ description: 'Whether it is the browser of the request.' }),
+    is_remembered: Type.Boolean({
+      description: 'Whether the browser stays logged in after its session expires.',
+    }),
   },
   { description: 'A browser in which the user is logged in.' },
 )
 
 const Params = Type.Object({
   session: Type.String({
-    description: "The session's id, as the list has it.",
+    description: 'The id of the session, from the list.',
     examples: ['9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
   }),
 })
@@ -33,13 +35,13 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
         operationId: 'me.session.index',
         tags: ['me'],
         summary: 'List the browsers in which the user is logged in',
-        description: 'Last used first, with those that are remembered and have no session at the moment.',
+        description: 'Returns the browsers, last used first. Includes remembered browsers without a session.',
         response: {
           200: success(
             Type.Object(
               { sessions: Type.Array(Session) },
               {
-                description: 'All of them.',
+                description: 'The browsers.',
                 examples: [
                   {
                     sessions: [
@@ -83,11 +85,11 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'me.session.destroy',
         tags: ['me'],
-        summary: 'Log a browser out',
-        description: 'Ends its session, and it is remembered no longer.',
+        summary: 'Log out a browser',
+        description: 'Ends its session, and forgets the browser if it is remembered.',
         params: Params,
         response: {
-          204: noContent('It is logged out.'),
+          204: noContent('The browser was logged out.'),
           404: failure('There is no such browser.', MESSAGES.notFound),
         },
       },
@@ -105,9 +107,9 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
       schema: {
         operationId: 'me.session.destroy-others',
         tags: ['me'],
-        summary: 'Log all other browsers out',
-        description: 'All but the one that asks; all of them, if a token does.',
-        response: { 204: noContent('They are logged out.') },
+        summary: 'Log out all other browsers',
+        description: 'Logs out all browsers except the one of the request. With a token it logs out all.',
+        response: { 204: noContent('The browsers were logged out.') },
       },
     },
     async (request, reply) => {

@@ -3,7 +3,7 @@ import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
 import { NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { TokenPath } from '#src/input/token.ts'
-import { ownList, ownRow, tokensOf } from '#src/lists/own-list.ts'
+import { ownPageHandler, ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 
@@ -11,7 +11,7 @@ const listSchema = {
   operationId: 'me.token.index',
   tags: ['token'],
   summary: "List the user's tokens",
-  description: 'Oldest first, and never with their secrets.',
+  description: 'Returns the tokens without their secrets, oldest first.',
   response: { 200: success(pageSchema(endpoint, 'A page of tokens.')) },
 }
 
@@ -19,7 +19,7 @@ const oneSchema = {
   operationId: 'me.token.show',
   tags: ['token'],
   summary: 'Show a token',
-  description: 'Without its secret.',
+  description: 'Returns the token without its secret.',
   params: TokenPath,
   response: { 200: success(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
 }
@@ -27,7 +27,7 @@ const oneSchema = {
 /** Lists and shows the user's tokens. */
 const tokens: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(myToken)
-  const show = ownRow(app, myToken, tokensOf)
+  const show = ownRowRenderer(app, myToken, tokensScope)
 
   app.get(
     '',
@@ -35,7 +35,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
       config: { access: { auth: 'required', ability: 'read:token' }, endpoint },
       schema: listSchema,
     },
-    ownList(app, endpoint, tokensOf),
+    ownPageHandler(app, endpoint, tokensScope),
   )
 
   app.get(

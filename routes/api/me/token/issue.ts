@@ -7,28 +7,28 @@ import { titleOf } from '#src/input/list.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName, TokenPath } from '#src/input/token.ts'
 import { integerOf, reading } from '#src/input/values.ts'
-import { ownRow, tokensOf } from '#src/lists/own-list.ts'
+import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const MAX_ABILITIES = 100
 
 const Abilities = Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
   maxItems: MAX_ABILITIES,
-  description: `What it allows, of ${KNOWN_ABILITIES.map(ability => `\`${ability}\``).join(', ')}; what the caller may do unless given.`,
+  description: `The abilities of the token: ${KNOWN_ABILITIES.map(ability => `\`${ability}\``).join(', ')}. All abilities of the caller by default.`,
   examples: [['read:playlist']],
 })
 
 const AllowedIps = Type.Array(Type.String({ minLength: 1, maxLength: 50 }), {
   minItems: 1,
   maxItems: MAX_ADDRESSES,
-  description: 'From which addresses and ranges it may be used; everywhere unless given.',
+  description: 'The addresses and ranges from which the token may be used. All addresses by default.',
   examples: [['192.0.2.0/24', '2001:db8::1']],
 })
 
 const Issued = Type.Object(
   { token: Type.Unknown(), plain_text_token: Type.String() },
   {
-    description: 'The token, and its secret, which is shown this once.',
+    description: 'The token, and its secret, which is returned only once.',
     examples: [
       {
         token: { id: 42, name: 'laptop', abilities: ['read:playlist'], expires_at: null },
@@ -43,7 +43,7 @@ const issueSchema = {
   tags: ['token'],
   summary: 'Issue a token',
   description:
-    'Its secret is in this answer, and never again. A token that asks can give no more than it has: no other abilities or addresses, and no later end; when it is revoked, what it issued is revoked with it. TOKENS_PER_USER is the most that a user can have.',
+    'Only this response contains the secret. A token that issues another one cannot give it more abilities, other addresses or a later expiry than it has itself, and is revoked together with the tokens that it issued. A user can have at most TOKENS_PER_USER tokens.',
   body: Type.Object({
     name: TokenName,
     abilities: Type.Optional(Type.Union([Abilities, Type.Null()])),
@@ -51,7 +51,7 @@ const issueSchema = {
     expires_at: Type.Optional(
       Type.Union([
         Type.String({
-          description: 'ISO 8601, in UTC unless an offset is given.',
+          description: 'The expiry in ISO 8601, in UTC without an offset.',
           examples: ['2027-01-31T12:00:00Z'],
         }),
         Type.Null(),
@@ -70,9 +70,9 @@ const issueSchema = {
 const rotateSchema = {
   operationId: 'me.token.rotate',
   tags: ['token'],
-  summary: 'Replace a token by a new one',
+  summary: 'Replace a token with a new one',
   description:
-    "The new one has another id and secret, and the old one's name, abilities and date. The old one ends at once, or after `grace` seconds. The new one is the issuer of what the old one issued, and of the old one while that counts. A token cannot replace one that may do more than itself.",
+    'The new token has a new id and secret, and the name, abilities and expiry of the old one. The old token is revoked immediately, or after `grace` seconds. The new token becomes the issuer of the tokens that the old one issued, and of the old one during the grace period. A token cannot replace one with more abilities.',
   params: TokenPath,
   body: Type.Object({
     grace: Type.Optional(
@@ -80,7 +80,7 @@ const rotateSchema = {
         Type.Integer({
           minimum: 0,
           maximum: MAX_GRACE_S,
-          description: 'Seconds for which the old one still counts.',
+          description: 'How long the old token remains valid, in seconds.',
           examples: [300],
         }),
         Type.Null(),
@@ -90,16 +90,16 @@ const rotateSchema = {
   response: {
     201: success(Issued),
     403: failure(
-      "The token lacks the ability `write:token` or may do less than the other one, the user's e-mail address is not verified, or a grace would give the user too many tokens.",
+      "The token lacks the ability `write:token` or has fewer abilities than the other one, the user's e-mail address is not verified, or a grace period would give the user too many tokens.",
       MESSAGES.unverifiedEmail,
     ),
     404: NO_SUCH_TOKEN,
   },
 }
 
-/** Issues tokens: new ones, and those that take the place of others. */
+/** Issues and replaces tokens. */
 const issuing: FastifyPluginAsyncTypebox = async app => {
-  const show = ownRow(app, myToken, tokensOf)
+  const show = ownRowRenderer(app, myToken, tokensScope)
 
   app.post(
     '',

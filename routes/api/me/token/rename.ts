@@ -6,7 +6,7 @@ import { titleOf } from '#src/input/list.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { TokenName, TokenPath } from '#src/input/token.ts'
 import { reading } from '#src/input/values.ts'
-import { ownRow, tokensOf } from '#src/lists/own-list.ts'
+import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 
@@ -14,7 +14,7 @@ const renameSchema = {
   operationId: 'me.token.update',
   tags: ['token'],
   summary: 'Rename a token',
-  description: 'Nothing else of a token can be changed: what it may do was decided when it was issued.',
+  description: 'Only the name of a token can be changed. Its abilities are fixed when it is issued.',
   params: TokenPath,
   body: Type.Object({ name: TokenName }),
   response: { 200: success(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
@@ -22,7 +22,7 @@ const renameSchema = {
 
 const renaming: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(myToken)
-  const show = ownRow(app, myToken, tokensOf)
+  const show = ownRowRenderer(app, myToken, tokensScope)
 
   app.patch(
     '/:token',

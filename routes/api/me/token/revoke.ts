@@ -8,17 +8,19 @@ import { notFound } from '#src/responses/errors.ts'
 const revokeCurrentSchema = {
   operationId: 'me.token.destroy-current',
   tags: ['token'],
-  summary: 'Revoke the token that asks',
-  description: 'With all that it issued. Takes no ability. In a session there is none, and nothing happens.',
-  response: { 204: revokedTokens('It is revoked.') },
+  summary: 'Revoke the current token',
+  description:
+    'Revokes the token of the request and all tokens that it issued. No ability is required. Has no effect in a session.',
+  response: { 204: revokedTokens('The token was revoked.') },
 }
 
 const revokeOthersSchema = {
   operationId: 'me.token.destroy-others',
   tags: ['token'],
   summary: 'Revoke all other tokens',
-  description: 'All but the one that asks, whichever token issued it; all of them in a session.',
-  response: { 204: revokedTokens('They are revoked.') },
+  description:
+    'Revokes all tokens of the user except the one of the request, even if a revoked token issued it. In a session it revokes all.',
+  response: { 204: revokedTokens('The tokens were revoked.') },
 }
 
 const revokeSchema = {
@@ -26,17 +28,17 @@ const revokeSchema = {
   tags: ['token'],
   summary: 'Revoke a token',
   description:
-    'With all that it issued, that these issued, and so on. From the next request on they open nothing.',
+    'Revokes the token and all tokens that it issued, directly or indirectly. They are refused from the next request on.',
   params: TokenPath,
-  response: { 204: revokedTokens('It is revoked.'), 404: NO_SUCH_TOKEN },
+  response: { 204: revokedTokens('The token was revoked.'), 404: NO_SUCH_TOKEN },
 }
 
 const revokeAllSchema = {
   operationId: 'me.token.destroy-all',
   tags: ['token'],
   summary: 'Revoke all tokens',
-  description: 'The one that asks as well.',
-  response: { 204: revokedTokens('They are revoked.') },
+  description: 'Revokes all tokens of the user, including the one of the request.',
+  response: { 204: revokedTokens('The tokens were revoked.') },
 }
 
 const currentId = ({ identity }: FastifyRequest) => (identity?.via === 'token' ? identity.token.id : null)

@@ -18,7 +18,7 @@ const toView = {
 
 const sequences: FastifyPluginAsyncTypebox = async app => {
   const { config, database } = app
-  const { playlistToSee, trackToSee } = playlistLoaders({ kysely: database.kysely, config })
+  const { readablePlaylist, readableTrack } = playlistLoaders({ kysely: database.kysely, config })
   const relation = relationAt(playlistResource, ['tracks'])
 
   for (const { direction, endpoint, beyond, whole, rest } of [
@@ -27,14 +27,14 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
       endpoint: tracksForward,
       beyond: '>',
       whole: 'from the first to the last',
-      rest: 'that come after a track, nearest first',
+      rest: 'after a track, nearest first',
     },
     {
       direction: 'backward',
       endpoint: tracksBackward,
       beyond: '<',
       whole: 'from the last to the first',
-      rest: 'that come before a track, nearest first',
+      rest: 'before a track, nearest first',
     },
   ] as const) {
     const list = pageHandler(app, endpoint)
@@ -43,12 +43,12 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
     app.get(
       `/${direction}`,
       {
-        config: { access: { ...toView, load: playlistToSee }, endpoint },
+        config: { access: { ...toView, load: readablePlaylist }, endpoint },
         schema: {
           operationId: `playlist.${direction}`,
           tags: ['playlist'],
           summary: `List a playlist's tracks ${whole}`,
-          description: 'In the order of the playlist, which nothing sorts or filters.',
+          description: 'Returns the tracks in the order of the playlist. They cannot be sorted or filtered.',
           params: PlaylistPath,
           response: { ...page, 404: missing('There is no such playlist.') },
         },
@@ -62,12 +62,12 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
     app.get(
       `/track/:track/${direction}`,
       {
-        config: { access: { ...toView, load: trackToSee }, endpoint },
+        config: { access: { ...toView, load: readableTrack }, endpoint },
         schema: {
           operationId: `playlist.track.${direction}`,
           tags: ['playlist'],
           summary: `List the tracks ${rest}`,
-          description: 'Without that track itself, which has to be one of the playlist.',
+          description: 'Excludes the track itself. The track must belong to the playlist.',
           params: TrackPath,
           response: {
             ...page,

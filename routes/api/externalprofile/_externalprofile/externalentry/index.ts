@@ -14,7 +14,7 @@ import { forbidden } from '#src/responses/errors.ts'
 const entries: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
   const { kysely } = app.database
-  const { profileToSee, profileToFill, entryToSee, entryToChange } = externalProfileLoaders({
+  const { readableProfile, profileForNewEntry, readableEntry, writableEntry } = externalProfileLoaders({
     kysely,
     config,
   })
@@ -32,12 +32,12 @@ const entries: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: { ...toView, load: profileToSee }, endpoint },
+      config: { access: { ...toView, load: readableProfile }, endpoint },
       schema: {
         operationId: 'externalprofile.externalentry.index',
         tags: ['externalprofile'],
         summary: "List an external profile's entries",
-        description: 'What the other site said when it was last asked, oldest first.',
+        description: 'Returns the entries as of the last synchronization with the site, oldest first.',
         params: ProfilePath,
         response: {
           200: success(pageSchema(endpoint, 'A page of entries.')),
@@ -54,12 +54,12 @@ const entries: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '/:externalentry',
     {
-      config: { access: { ...toView, load: entryToSee }, endpoint: oneExternalEntry },
+      config: { access: { ...toView, load: readableEntry }, endpoint: oneExternalEntry },
       schema: {
         operationId: 'externalprofile.externalentry.show',
         tags: ['externalprofile'],
         summary: 'Show an entry',
-        description: 'What the other site said when it was last asked.',
+        description: 'Returns the entry as of the last synchronization with the site.',
         params: EntryPath,
         response: {
           200: success(showSchema(oneExternalEntry, 'The entry.')),
@@ -73,12 +73,12 @@ const entries: FastifyPluginAsyncTypebox = async app => {
     },
   )
 
-  // Clients of the reference are told that they may not, rather than that there is no such method.
+  // As in AnimeThemes, these methods are 403, not 405.
   for (const [method, url, load] of [
-    ['POST', '', profileToFill],
-    ['PUT', '/:externalentry', entryToChange],
-    ['PATCH', '/:externalentry', entryToChange],
-    ['DELETE', '/:externalentry', entryToChange],
+    ['POST', '', profileForNewEntry],
+    ['PUT', '/:externalentry', writableEntry],
+    ['PATCH', '/:externalentry', writableEntry],
+    ['DELETE', '/:externalentry', writableEntry],
   ] as const) {
     app.route({
       method,

@@ -21,12 +21,12 @@ const Id = (description: string, example: number) => Type.Integer({ description,
 const Neighbour = (where: string) =>
   Type.String({
     minLength: 1,
-    description: `The id of the track of the same playlist ${where} this one is to stand; not together with the other of the two.`,
+    description: `The id of the track of the same playlist ${where} this track is placed. Excludes the other of \`next\` and \`previous\`.`,
     examples: ['vDTL1'],
   })
 
-const EntryId = Id('The theme entry that it shows: one that has the video.', 3814)
-const VideoId = Id('The video that it shows: one of the entry.', 2712)
+const EntryId = Id('The id of the theme entry. It must have the video.', 3814)
+const VideoId = Id('The id of the video. It must belong to the entry.', 2712)
 const Next = Type.Optional(Neighbour('before which'))
 const Previous = Type.Optional(Neighbour('after which'))
 
@@ -39,7 +39,8 @@ const INDEX = {
   operationId: 'playlist.track.index',
   tags: ['playlist'],
   summary: "List a playlist's tracks",
-  description: 'In the order in which they were added. `forward` has them in the order of the playlist.',
+  description:
+    'Returns the tracks in order of addition. `forward` returns them in the order of the playlist.',
   params: PlaylistPath,
   response: {
     200: success(pageSchema(endpoint, 'A page of tracks.')),
@@ -52,13 +53,13 @@ const STORE = {
   tags: ['playlist'],
   summary: 'Add a track to a playlist',
   description:
-    'At its end, or next to another track of it. PLAYLIST_MAX_TRACKS is the most that a playlist can have.',
+    'Adds it at the end, or next to another track. A playlist can have at most PLAYLIST_MAX_TRACKS tracks.',
   params: PlaylistPath,
   body: Type.Object({ entry_id: EntryId, video_id: VideoId, next: Next, previous: Previous }),
   response: {
     201: success(showSchema(oneTrack, 'The track.')),
     403: failure(
-      "The playlist is somebody else's, or has too many tracks; the caller lacks the permission `create playlist track`, or is banned from using it; or the token lacks the ability `write:playlist`.",
+      'The playlist belongs to another user or has too many tracks, the caller lacks the permission `create playlist track` or is banned from using it, or the token lacks the ability `write:playlist`.',
       MESSAGES.tooManyTracks(1000),
     ),
     ...noPlaylist,
@@ -69,7 +70,7 @@ const SHOW = {
   operationId: 'playlist.track.show',
   tags: ['playlist'],
   summary: 'Show a track',
-  description: 'What it shows is included: `include=video,animethemeentry`.',
+  description: 'Add `include=video,animethemeentry` to include what it shows.',
   params: TrackPath,
   response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
 }
@@ -78,7 +79,7 @@ const UPDATE = {
   tags: ['playlist'],
   summary: 'Change a track',
   description:
-    'What it shows, where it stands, or both. What is not given stays as it is, with `PUT` as with `PATCH`.',
+    'Changes what it shows, its position, or both. Omitted fields stay unchanged, with `PUT` as with `PATCH`.',
   params: TrackPath,
   body: Type.Object({
     entry_id: Type.Optional(EntryId),
@@ -93,7 +94,7 @@ const DESTROY = {
   operationId: 'playlist.track.destroy',
   tags: ['playlist'],
   summary: 'Remove a track from a playlist',
-  description: 'Those behind it move up.',
+  description: 'The following tracks move up.',
   params: TrackPath,
   response: { 200: done(MESSAGES.trackDeleted(345)), ...noTrack },
 }
@@ -104,7 +105,10 @@ const WRITES = { auth: 'required', ability: 'write:playlist', feature: 'playlist
 const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   const { config, clock } = app
   const { kysely } = app.database
-  const { playlistToSee, playlistToChange, trackToSee, trackToChange } = playlistLoaders({ kysely, config })
+  const { readablePlaylist, writablePlaylist, readableTrack, writableTrack } = playlistLoaders({
+    kysely,
+    config,
+  })
   const tracks = createTracks({ kysely, config, clock })
   const relation = relationAt(playlistResource, ['tracks'])
   const list = pageHandler(app, endpoint)
@@ -115,7 +119,7 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   app.get(
     '',
     {
-      config: { access: { ...READS, permission: 'view playlist track', load: playlistToSee }, endpoint },
+      config: { access: { ...READS, permission: 'view playlist track', load: readablePlaylist }, endpoint },
       schema: INDEX,
     },
     request => {
@@ -132,7 +136,7 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
         access: {
           ...WRITES,
           permission: 'create playlist track',
-          load: playlistToChange,
+          load: writablePlaylist,
           quota: tracks.quota,
         },
         takesQuery: true,
@@ -141,9 +145,9 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const playlist = rowOf(request)
-      const { place, faults } = await tracks.judge(request.body, playlist, null)
-      requireValid(request, faults)
-      const id = await tracks.add(request.caller(), playlist, request.body, place)
+      const { placement, errors } = await tracks.validate(request.body, playlist, null)
+      requireValid(request, errors)
+      const id = await tracks.add(request.caller(), playlist, request.body, placement)
       return reply.code(201).send(await show(playlist.id, id))
     },
   )
@@ -152,7 +156,7 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
     '/:track',
     {
       config: {
-        access: { ...READS, permission: 'view playlist track', load: trackToSee },
+        access: { ...READS, permission: 'view playlist track', load: readableTrack },
         endpoint: oneTrack,
       },
       schema: SHOW,
@@ -169,16 +173,16 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
       url: '/:track',
       ...deferValidation(readings),
       config: {
-        access: { ...WRITES, permission: 'update playlist track', load: trackToChange },
+        access: { ...WRITES, permission: 'update playlist track', load: writableTrack },
         takesQuery: true,
       },
       schema: { ...UPDATE, operationId: `playlist.track.update.${method.toLowerCase()}` },
       handler: async request => {
         const placed = rowOf(request)
         const { playlist, track } = placed
-        const { place, faults } = await tracks.judge(request.body, playlist, track)
-        requireValid(request, faults)
-        await tracks.change(placed, request.body, place)
+        const { placement, errors } = await tracks.validate(request.body, playlist, track)
+        requireValid(request, errors)
+        await tracks.change(placed, request.body, placement)
         return show(playlist.id, track.id)
       },
     })
@@ -187,7 +191,7 @@ const trackRoutes: FastifyPluginAsyncTypebox = async app => {
   app.delete(
     '/:track',
     {
-      config: { access: { ...WRITES, permission: 'delete playlist track', load: trackToChange } },
+      config: { access: { ...WRITES, permission: 'delete playlist track', load: writableTrack } },
       schema: DESTROY,
     },
     async request => {

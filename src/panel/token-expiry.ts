@@ -1,28 +1,25 @@
 import { type TokenDates, type TokenLifetimes, tokenEnd } from '#src/auth/identity.ts'
 import { DAY_MS, timestampToMillis } from '#src/auth/time.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 
-/** When a token ends. */
-export interface TokenEnd {
-  /** Milliseconds since the epoch; null for never. */
-  at: number | null
-  /** Whether it ends then only if it is not used before. */
+/** The expiry of a token. */
+export interface TokenExpiry {
+  /** Null for never. NaN if the stored date cannot be parsed. */
+  at: EpochMillis | null
+  /** Whether the token expires then only if it is unused until then. */
   isIdle: boolean
-  state: 'expired' | 'ends soon' | null
+  state: 'expired' | 'expires soon' | null
 }
 
-/** How long before its end a token is marked, in milliseconds. */
-const SOON_MS = 14 * DAY_MS
+/** How long before its expiry a token is marked. */
+const SOON_MS: Millis = 14 * DAY_MS
 
-/**
- * When a token ends, by its own date and by those settings that end all of them.
- *
- * @param now milliseconds since the epoch
- */
-export function endOfToken(
+/** Computes the expiry of a token, from its own date and the settings for all tokens. */
+export function computeTokenExpiry(
   token: { expires_at: string | null; created_at: string | null; last_used_at: string | null },
   lifetimes: TokenLifetimes,
-  now: number,
-): TokenEnd {
+  now: EpochMillis,
+): TokenExpiry {
   const dates: TokenDates = {
     expiresAt: millisOf(token.expires_at),
     createdAt: millisOf(token.created_at),
@@ -31,8 +28,8 @@ export function endOfToken(
   const at = tokenEnd(dates, lifetimes)
   const inUse = tokenEnd(dates, { ...lifetimes, tokenIdleExpiration: null })
   if (at === null) return { at, isIdle: false, state: null }
-  // What cannot be read is no time that lies ahead.
-  const state = !(at > now) ? 'expired' : at - now <= SOON_MS ? 'ends soon' : null
+  // Not `at <= now`: NaN counts as expired.
+  const state = !(at > now) ? 'expired' : at - now <= SOON_MS ? 'expires soon' : null
   return { at, isIdle: state !== 'expired' && at !== inUse, state }
 }
 

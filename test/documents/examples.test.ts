@@ -1,0 +1,133 @@
+import { execFile } from 'node:child_process'
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Command } from 'commander'
+import t, { type Test } from 'tap'
+import { program } from '#src/commands/program.ts'
+import { launch, open, servePages, skip } from '../fixtures/spa.ts'
+import { serve } from '../support/processes.ts'
+
+const project = join(import.meta.dirname, '../../..')
+const main = join(import.meta.dirname, '../../src/main.js')
+const exec = promisify(execFile)
+
+/** The pages whose shell, JavaScript and Python examples run against a server with demo data. */
+const PAGES = ['README.md', 'docs/clients.md', 'docs/query-language.md']
+
+/** Examples that start something that does not end, or the whole suite. */
+const NOT_RUN = /^make (run|test|dev|check)\b/m
+
+interface Example {
+  language: string
+  code: string
+}
+
+/** The fenced blocks of a page that are examples to run. */
+const examplesOf = (text: string): Example[] =>
+  [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)].map(([, language = '', code = '']) => ({ language, code }))
+
+/** A server with demo data, and a folder with what examples call: `npx` without npm, `curl` that fails for 4xx and 5xx. */
+async function startDemo(t: Test) {
+  const folder = t.testdir({})
+  const environment = { DATA_DIR: join(folder, 'data'), HASH_ROUNDS: '4' }
+  const server = await serve(t, environment)
+  const [, token = ''] = /(\d+\|\S+)/.exec(await server.line(/Demo token/)) ?? []
+  const [, password = ''] = /password (\S+)/.exec(await server.line(/Demo user/)) ?? []
+  const bin = join(folder, 'bin')
+  await mkdir(bin)
+  await writeFile(join(bin, 'npx'), `#!/bin/sh\nshift\nexec '${process.execPath}' '${main}' "$@"\n`)
+  await writeFile(
+    join(bin, 'curl'),
+    `#!/bin/sh\nPATH="\${PATH#*${delimiter}}" exec curl --silent --show-error --fail-with-body "$@"\n`,
+  )
+  for (const name of ['npx', 'curl']) await chmod(join(bin, name), 0o755)
+  const api = server.base.replace('127.0.0.1', 'localhost')
+  const env = {
+    ...environment,
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+    HOME: folder,
+    TOKEN: token,
+  }
+  return { folder, token, password, api, env, atServer: (code: string) => code.replaceAll('http://localhost:8000', api) }
+}
+
+for (const page of PAGES) {
+  t.test(`the examples of ${page} work`, async t => {
+    const demo = await startDemo(t)
+    const text = await readFile(join(project, page), 'utf8')
+    for (const { language, code } of examplesOf(text)) {
+      const name = code.trim().split('\n')[0] ?? ''
+      const source = demo.atServer(code)
+      if (language === 'sh' && !NOT_RUN.test(code)) {
+        const run = exec('bash', ['-euo', 'pipefail', '-c', source], { env: demo.env, cwd: demo.folder })
+        const { stdout } = await run.catch(error => ({ stdout: `${error.stdout}${error.stderr}${error}` }))
+        t.notMatch(stdout, /Command failed|"errors"|"message"/, name)
+      } else if (language === 'js' && code.includes('fetch(')) {
+        const run = new Function('token', `return (async () => { ${source}; return user })()`)
+        t.equal((await run(demo.token)).email, 'demo@example.org', name)
+      } else if (language === 'python') {
+        t.equal(await runPython(demo, source), 'demo@example.org', name)
+      } else if (language === 'json') {
+        t.match(JSON.parse(code), { user: { email: 'demo@example.org' } }, name)
+      }
+    }
+  })
+}
+
+/** Runs an example that uses `requests`, whose `get` a module over the standard library provides. */
+async function runPython({ folder, token, env }: Awaited<ReturnType<typeof startDemo>>, source: string) {
+  const requests = [
+    'import json, urllib.request',
+    'class Response:',
+    '    def __init__(self, body): self.body = body',
+    '    def json(self): return json.loads(self.body)',
+    'def get(url, headers):',
+    '    return Response(urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read())',
+  ]
+  await writeFile(join(folder, 'requests.py'), requests.join('\n'))
+  const script = `import requests\ntoken = ${JSON.stringify(token)}\n${source}\nprint(user["email"])`
+  const { stdout } = await exec('python3', ['-c', script], { env: { ...env, PYTHONPATH: folder }, cwd: folder })
+  return stdout.trim()
+}
+
+t.test('the examples for pages with cookies work in a browser', { skip }, async t => {
+  for (const page of ['README.md', 'docs/clients.md']) {
+    const demo = await startDemo(t)
+    const origin = await servePages(t, demo.api)
+    const tab = await open(await launch(t), origin)
+    const text = await readFile(join(project, page), 'utf8')
+    const example = examplesOf(text).find(({ language, code }) => language === 'js' && code.includes('axios'))
+    // The demo user has no second factor, so that there is no challenge.
+    const source = demo.atServer(example?.code ?? '').replace(/^.*two-factor-challenge.*$/m, '')
+    const values = { email: 'demo@example.org', password: demo.password, current_password: demo.password }
+    const email = await tab.evaluate(
+      `(async ({ email, password, current_password, password_confirmation }) => { ${source}; return user.email })(
+        ${JSON.stringify({ ...values, password_confirmation: demo.password })})`,
+    )
+    t.equal(email, 'demo@example.org', page)
+  }
+})
+
+t.test('documents name commands and make targets that exist', async t => {
+  const makefile = await readFile(join(project, 'Makefile'), 'utf8')
+  const commands = program({} as never)
+  const names = [...(await readdir(project)), ...(await readdir(join(project, 'docs'))).map(name => join('docs', name))]
+  for (const page of names.filter(name => name.endsWith('.md'))) {
+    const text = await readFile(join(project, page), 'utf8')
+    const unknown = [...text.matchAll(/npx animethemes-auth ([a-z][a-z -]*[a-z])/g)]
+      .map(([, words = '']) => words.split(' '))
+      .filter(words => !isCommand(commands, words))
+      .map(words => words.join(' '))
+    t.strictSame(unknown, [], `commands of ${page}`)
+    const targets = [...text.matchAll(/(?:`|^)(?:[A-Z_]+=\S+ )*make ([a-z-]+)/gm)].map(([, target = '']) => target)
+    t.strictSame(targets.filter(target => !new RegExp(`^${target}:`, 'm').test(makefile)), [], `targets of ${page}`)
+  }
+})
+
+/** Whether the first words name a command, with its subcommand if it has some. */
+function isCommand(parent: Command, [first, ...rest]: string[]): boolean {
+  const command = parent.commands.find(one => one.name() === first)
+  if (command === undefined) return false
+  return command.commands.length === 0 || isCommand(command, rest)
+}

@@ -27,7 +27,7 @@ export default fp(
         kysely: app.database.logins,
         attemptCounts,
         guessCounters: app.countersOf('failed-auth'),
-        onLimited: metrics.rateLimited,
+        onLimited: metrics.countRateLimited,
         log,
       }),
     )

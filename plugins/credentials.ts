@@ -23,7 +23,7 @@ export default fp(
       work: (workers ?? app.passwordWork) as PasswordWork,
       schedule,
       monotonic,
-      onRefusal: metrics.passwordRefused,
+      onRefusal: metrics.countPasswordRefusal,
     })
     app.decorate('credentials', credentials)
     new Gauge({

@@ -19,7 +19,7 @@ export default fp(
       keys,
       log,
       deliver,
-      onOutcome: metrics.mail,
+      onOutcome: metrics.countMail,
     })
     app.addHook('onClose', mail.close)
     app.decorate('mail', mail)

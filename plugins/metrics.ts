@@ -18,7 +18,7 @@ export default fp(
     const metrics = createMetrics()
     app.decorate('metrics', metrics)
     const { config, gate, clock } = app
-    const server = metricsServer({ config, gate, clock, show: metrics.show })
+    const server = metricsServer({ config, gate, clock, render: metrics.render })
     app.decorate('listenForMetrics', async () => {
       const { host, metricsPort } = config
       if (metricsPort === null) return

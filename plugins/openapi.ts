@@ -2,7 +2,7 @@ import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { type CompressedDocument, createCompressedDocument } from '#src/http/compressed-document.ts'
-import { documentInfo, type OpenApiDocument, securityOf, withQueryParameters } from '#src/openapi/document.ts'
+import { documentInfo, type OpenApiDocument, securityRequirements, withQueryParameters } from '#src/openapi/document.ts'
 import { resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import type { Millis } from '#src/runtime/units.ts'
@@ -35,7 +35,7 @@ export default fp(
       openapi: documentInfo(app.config),
       transform: ({ schema, url, route }) => ({
         url,
-        schema: { ...schema, security: securityOf(route.config?.access) },
+        schema: { ...schema, security: securityRequirements(route.config?.access) },
       }),
       transformObject: document =>
         withQueryParameters(

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { noContent } from '#src/api/responses.ts'
+import { noContentResponse } from '#src/api/responses.ts'
 
 const Body = Type.Object({
   token: Type.String({
@@ -22,10 +22,10 @@ const leakedToken: FastifyPluginAsyncTypebox = async app => {
         tags: ['token'],
         summary: 'Revoke a leaked token',
         description:
-          'For secret scanners, and for anyone who finds a token. Its user is notified by mail. The response is the same for valid and invalid tokens.',
+          'For secret scanners, and for users who find a token. Its user is notified by mail. The response is the same for valid and invalid tokens.',
         body: Body,
         response: {
-          204: noContent(
+          204: noContentResponse(
             'If the token was valid, it was revoked, with its successor and all tokens that they issued.',
           ),
         },

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { noContent } from '#src/api/responses.ts'
+import { noContentResponse } from '#src/api/responses.ts'
 
 const csrfCookie: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -12,7 +12,7 @@ const csrfCookie: FastifyPluginAsyncTypebox = async app => {
         summary: 'Get the session cookies',
         description:
           'Sets the session cookie and `XSRF-TOKEN`. Unsafe requests must send the value of the latter in the header `X-XSRF-TOKEN`. Needed once, before login; later responses refresh both cookies.',
-        response: { 204: noContent('The cookies were set.') },
+        response: { 204: noContentResponse('The cookies were set.') },
       },
     },
     async (request, reply) => {

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { success, unavailable } from '#src/api/responses.ts'
+import { successResponse, unavailableResponse } from '#src/api/responses.ts'
 import { serviceUnavailable } from '#src/responses/errors.ts'
 
 const Health = (status: string, description: string) =>
-  success(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }))
+  successResponse(Type.Object({ status: Type.String() }, { description, examples: [{ status }] }))
 
 const health: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -35,7 +35,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
             'Returns 200 if the database is reachable and migrated, until the server begins to shut down.',
           response: {
             200: Health('ready', 'Requests can be served.'),
-            503: unavailable(
+            503: unavailableResponse(
               'The database is not reachable or not migrated, or the server is shutting down.',
             ),
           },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { failure, success } from '#src/api/responses.ts'
+import { errorResponse, successResponse } from '#src/api/responses.ts'
 import { hasMetrics, METRICS_PATH, requireMetricsAccess } from '#src/metrics/access.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -21,20 +21,20 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
           'Returns request durations by route, authentications by outcome, requests over a limit and more, in the text format of Prometheus. Requires `METRICS_TOKEN` as a bearer token. Without `METRICS_TOKEN` it is available only with `APP_ENV=local`, from the machine itself. With `METRICS_PORT` it is served on that port instead.',
         produces: ['text/plain'],
         response: {
-          200: success(
+          200: successResponse(
             Type.String({
               description: 'The metrics.',
               examples: ['authentications_total{outcome="authenticated"} 1'],
             }),
           ),
-          401: failure('The token is missing or wrong.', MESSAGES.unauthenticated),
-          404: failure('There are no metrics for this caller.', MESSAGES.routeNotFound('metrics')),
+          401: errorResponse('The token is missing or wrong.', MESSAGES.unauthenticated),
+          404: errorResponse('There are no metrics for this caller.', MESSAGES.routeNotFound('metrics')),
         },
       },
     },
     async (request, reply) => {
       requireMetricsAccess(config, request.raw)
-      const { type, text } = await app.metrics.show()
+      const { type, text } = await app.metrics.render()
       return reply.type(type).send(text)
     },
   )

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { CACHED_FOR_A_DAY, failure, publicDocument, redirection } from '#src/api/responses.ts'
+import { CACHED_FOR_A_DAY, errorResponse, publicDocument, redirectResponse } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
 import { renderSecurityTxt, SECURITY_TXT_PATH } from '#src/http/security-txt.ts'
 import { routeNotFound } from '#src/responses/errors.ts'
@@ -27,7 +27,10 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
               examples: ['Contact: mailto:security@example.org\nExpires: 2027-05-29T00:00:00.000Z\n'],
             }),
           ),
-          404: failure('`SECURITY_CONTACT` is not set.', MESSAGES.routeNotFound(SECURITY_TXT_PATH.slice(1))),
+          404: errorResponse(
+            '`SECURITY_CONTACT` is not set.',
+            MESSAGES.routeNotFound(SECURITY_TXT_PATH.slice(1)),
+          ),
         },
       },
     },
@@ -48,7 +51,7 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
         summary: 'Redirect to the page for changing the password',
         description:
           "Redirects to `WIKI_CHANGE_PASSWORD`, by default the panel's page (W3C, A Well-Known URL for Changing Passwords).",
-        response: { 302: redirection('The page for changing the password.') },
+        response: { 302: redirectResponse('The page for changing the password.') },
       },
     },
     async (_request, reply) => reply.redirect(config.changePasswordUrl.href, 302),

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { guestMessage } from '#src/api/responses.ts'
+import { guestResponse } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -21,7 +21,7 @@ const forgotPassword: FastifyPluginAsyncTypebox = async app => {
           'Sends a mail if there is an account with the address, at most once a minute. The response and its timing do not reveal whether there is one, unless REVEAL_UNKNOWN_EMAIL is set. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
         response: {
-          200: guestMessage('The request was accepted.', MESSAGES.resetLinkSent),
+          200: guestResponse('The request was accepted.', MESSAGES.resetLinkSent),
         },
       },
     },

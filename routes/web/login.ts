@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { success } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { isYes, Remember } from '#src/input/account.ts'
 import { EnteredPassword } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -32,7 +32,7 @@ const login: FastifyPluginAsyncTypebox = async app => {
         description:
           'Starts a new session. With a second factor the login must be completed with `POST /two-factor-challenge`. Limited to LOGIN_RATE_LIMIT attempts per minute, successful ones included; the headers report the remaining ones.',
         body: Body,
-        response: { 200: success(LoggedIn) },
+        response: { 200: successResponse(LoggedIn) },
       },
     },
     async request => {

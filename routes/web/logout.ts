@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { noContent } from '#src/api/responses.ts'
+import { noContentResponse } from '#src/api/responses.ts'
 
 const logout: FastifyPluginAsyncTypebox = async app => {
   app.post(
@@ -12,7 +12,7 @@ const logout: FastifyPluginAsyncTypebox = async app => {
         summary: 'Log out',
         description:
           'Ends the session, forgets the browser if it is remembered, and starts a new guest session. Other sessions, browsers and tokens remain valid.',
-        response: { 204: noContent('The session was ended.') },
+        response: { 204: noContentResponse('The session was ended.') },
       },
     },
     async (request, reply) => {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJson, sendEmptyJson } from '#src/api/responses.ts'
+import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { isYes, optionalText, Remember } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 
@@ -31,7 +31,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
           'Creates an account, logs the user in with a new session, and sends a mail with a link to verify the address. With REGISTER_REVEALS=false the user is not logged in: the mail contains a link to the page for setting the password, or, if the address has an account, a notice. Limited to REGISTER_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
         response: {
-          201: emptyJson(
+          201: emptyJsonResponse(
             'The account was created, and the user logged in. With REGISTER_REVEALS=false: a mail was sent.',
           ),
         },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { guestMessage } from '#src/api/responses.ts'
+import { guestResponse } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 import { RevokeTokens } from '#src/input/new-password.ts'
 import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
@@ -29,7 +29,7 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
           'Ends all sessions of the user and forgets all remembered browsers immediately. Revokes all tokens too, unless REVOKE_TOKENS_ON_PASSWORD_RESET is false. Does not log the user in. For an account with an unverified address all access is revoked, including the second factor. A token is valid once, for one hour. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
         response: {
-          200: guestMessage('The password was set.', MESSAGES.passwordReset),
+          200: guestResponse('The password was set.', MESSAGES.passwordReset),
         },
       },
       preValidation: reading({ revoke_tokens: booleanOf }),

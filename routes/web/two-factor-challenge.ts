@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { noContent } from '#src/api/responses.ts'
+import { noContentResponse } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 
 const Body = Type.Object({
@@ -20,7 +20,7 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
         description:
           'Completes a login that returned `two_factor: true`, within ten minutes, with a code from the authenticator app or a recovery code, which is valid once. Starts a new session. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
-        response: { 204: noContent('The user is logged in.') },
+        response: { 204: noContentResponse('The user is logged in.') },
       },
     },
     async (request, reply) => {

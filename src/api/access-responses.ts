@@ -1,6 +1,7 @@
+import type { Bytes } from '#src/runtime/units.ts'
 import { type TSchema, Type } from 'typebox'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { COMMON_HEADERS, failure, header, LIMIT_HEADERS, unavailable } from './responses.ts'
+import { COMMON_HEADERS, errorResponse, header, LIMIT_HEADERS, unavailableResponse } from './responses.ts'
 
 const REFUSED_HEADERS = {
   'X-RateLimit-Limit': header('Requests allowed in a minute.', 'integer'),
@@ -9,11 +10,11 @@ const REFUSED_HEADERS = {
   'Retry-After': header('Seconds until the next request is allowed.', 'integer'),
 }
 
-/** The answer to input that is not valid, as the specification describes it. */
-const INVALID = Type.Object(
+/** The OpenAPI response to invalid input. */
+const INVALID_INPUT = Type.Object(
   { message: Type.String(), errors: Type.Record(Type.String(), Type.Array(Type.String())) },
   {
-    description: 'A parameter or a field is not valid. The errors stand under their dotted names.',
+    description: 'A parameter or a field is not valid. Errors are listed by dotted name.',
     headers: { ...COMMON_HEADERS, ...LIMIT_HEADERS },
     examples: [
       {
@@ -24,7 +25,7 @@ const INVALID = Type.Object(
   },
 )
 
-/** What the answers of a route depend on that follow from who may call it. */
+/** The properties of a route that determine its error responses. */
 interface Route {
   access: {
     auth: 'required' | 'optional' | 'guest' | 'none'
@@ -37,57 +38,57 @@ interface Route {
   }
   /** Whether the route belongs to the API. */
   isApi: boolean
-  /** Whether the route is for browsers alone. */
+  /** Whether the route is for browsers only. */
   isWeb: boolean
-  /** Whether the method is one that changes things. */
-  changes: boolean
+  /** Whether the method changes state. */
+  isWrite: boolean
   /** Whether the route takes parameters or a body. */
   hasInput: boolean
   /** Whether the route takes a body. */
   hasBody: boolean
-  /** The largest body that the route takes, in bytes. */
-  bodyLimit: number
-  /** Whether requests to the route count for their address, as all do save health checks. */
-  isCounted: boolean
-  /** How changes in the name of a session are proven to be wanted. */
+  /** The largest body that the route accepts. */
+  bodyLimit: Bytes
+  /** Whether requests count towards limits, as all do except health checks. */
+  isRateLimited: boolean
+  /** How changes in a session are protected against CSRF. */
   csrfMode: 'token' | 'origin-only'
 }
 
 type Responses = Record<number, TSchema>
 
-const isLimited = ({ isApi, isWeb }: Route): boolean => isApi || isWeb
+const hasLimitHeaders = ({ isApi, isWeb }: Route): boolean => isApi || isWeb
 
-/** The headers of the rate limit, on routes that have one. */
-const limitHeaders = (route: Route) => (isLimited(route) ? LIMIT_HEADERS : {})
+/** The rate limit headers, on routes that have them. */
+const limitHeaders = (route: Route) => (hasLimitHeaders(route) ? LIMIT_HEADERS : {})
 
-/** The proof against CSRF that changes in the name of a session need here; null where none is asked for. */
+/** The CSRF protection of changes in a session; null where none is required. */
 const csrfProof = (route: Route): Route['csrfMode'] | null =>
-  route.changes && isLimited(route) && route.access.via !== 'token' ? route.csrfMode : null
+  route.isWrite && hasLimitHeaders(route) && route.access.via !== 'token' ? route.csrfMode : null
 
 /** 401 */
 const unauthenticated = (route: Route): Responses =>
   route.access.auth !== 'required'
     ? {}
     : {
-        401: failure(
-          'Nobody is known to be calling: the token or the session is missing, wrong, expired or revoked.',
+        401: errorResponse(
+          'The caller is not authenticated: the token or the session is missing, wrong, expired or revoked.',
           MESSAGES.unauthenticated,
           { ...limitHeaders(route), 'WWW-Authenticate': header('`Bearer` (RFC 6750)') },
         ),
       }
 
-/** Why a route answers 403, in the order in which it is judged. */
+/** The reasons for which a route responds 403, in the order of the checks. */
 function refusalsOf(route: Route): string[] {
   const { auth, whileBanned, beforeSecondFactor, permission, ability } = route.access
   const knowsCaller = auth === 'required' || auth === 'optional'
   return [
     ...(csrfProof(route) === 'origin-only'
-      ? ['The request has a session, and the browser does not say that a page of this origin sent it.']
+      ? ['The request has a session, and the browser does not state that a page of this origin sent it.']
       : []),
     ...(!knowsCaller || whileBanned ? [] : ['The user is banned from everything.']),
     ...(!knowsCaller || beforeSecondFactor
       ? []
-      : ['REQUIRE_SECOND_FACTOR asks for a second factor that the user has not set up.']),
+      : ['REQUIRE_SECOND_FACTOR requires a second factor, which the user has not set up.']),
     ...(permission === undefined
       ? []
       : [`The caller lacks the permission \`${permission}\`, or is banned from using it.`]),
@@ -106,21 +107,21 @@ function refusalExample(route: Route): string {
 function refused(route: Route): Responses {
   const refusals = refusalsOf(route)
   if (refusals.length === 0) return {}
-  return { 403: failure(refusals.join(' '), refusalExample(route), limitHeaders(route)) }
+  return { 403: errorResponse(refusals.join(' '), refusalExample(route), limitHeaders(route)) }
 }
 
 /** 419 and 423 */
-function unproven(route: Route): Responses {
+function csrfAndPassword(route: Route): Responses {
   const responses: Responses = {}
   if (csrfProof(route) === 'token') {
-    responses[419] = failure(
-      "The request has a session, and neither the session's CSRF token nor the browser's word that a page of this origin sent it.",
+    responses[419] = errorResponse(
+      "The request has a session, but neither the session's CSRF token nor a browser's statement that a page of this origin sent it.",
       MESSAGES.csrfMismatch,
       limitHeaders(route),
     )
   }
   if (route.access.password !== undefined) {
-    responses[423] = failure(
+    responses[423] = errorResponse(
       'The password was not confirmed within the last three hours.',
       MESSAGES.passwordConfirmationRequired,
       limitHeaders(route),
@@ -134,43 +135,46 @@ function unacceptable(route: Route): Responses {
   const responses: Responses = {}
   if (route.hasBody) {
     const limits = limitHeaders(route)
-    responses[413] = failure('The body is too large.', MESSAGES.bodyTooLarge(route.bodyLimit), limits)
-    responses[415] = failure(
+    responses[413] = errorResponse('The body is too large.', MESSAGES.bodyTooLarge(route.bodyLimit), limits)
+    responses[415] = errorResponse(
       'The body is neither JSON nor a form.',
       MESSAGES.unsupportedMediaType('image/png'),
       limits,
     )
   }
-  if (route.hasInput) responses[422] = INVALID
+  if (route.hasInput) responses[422] = INVALID_INPUT
   return responses
 }
 
 /** 429 and 503 */
 function overloaded(route: Route): Responses {
   const responses: Responses = {}
-  if (route.isCounted) {
-    responses[429] = failure(
+  if (route.isRateLimited) {
+    responses[429] = errorResponse(
       'Too many requests, or too many wrong credentials.',
       MESSAGES.tooManyAttempts,
       REFUSED_HEADERS,
     )
   }
-  if (isLimited(route) || route.access.auth !== 'none') {
-    responses[503] = unavailable('The database is not available for the moment.')
+  if (hasLimitHeaders(route) || route.access.auth !== 'none') {
+    responses[503] = unavailableResponse('The database is not available at the moment.')
   }
   return responses
 }
 
-/** The answers that follow from who may call a route: the specification cannot tell others than are given. */
+/**
+ * The error responses that follow from a route's access. OpenAPI has one response per status, so reasons share a
+ * description.
+ */
 export const accessResponses = (route: Route): Responses => ({
-  400: failure('The request cannot be understood, or names a host that is not ours.', MESSAGES.badRequest),
-  500: failure(
-    'Something went wrong inside. The log has more, under the id of the request.',
+  400: errorResponse('The request is malformed, or names an unknown host.', MESSAGES.badRequest),
+  500: errorResponse(
+    'An internal error. The log has details under the request id.',
     MESSAGES.serverError,
   ),
   ...unauthenticated(route),
   ...refused(route),
-  ...unproven(route),
+  ...csrfAndPassword(route),
   ...unacceptable(route),
   ...overloaded(route),
 })

@@ -19,8 +19,8 @@ export const me: Endpoint<'users'> = {
   search: 'prohibited',
 }
 
-/** What a track shows, as far as the wiki knows it. */
-const SHOWN = [
+/** The includes of a track's content. */
+const CONTENT_INCLUDES = [
   'animethemeentry.animetheme.anime.images',
   'animethemeentry.animetheme.group',
   'animethemeentry.animetheme.song.artists',
@@ -28,9 +28,9 @@ const SHOWN = [
 ]
 const PLAYLIST_INCLUDES = [
   ...['images', 'first', 'last', 'user', 'tracks.next', 'tracks.previous'],
-  ...SHOWN.map(path => `tracks.${path}`),
+  ...CONTENT_INCLUDES.map(path => `tracks.${path}`),
 ]
-const TRACK_INCLUDES = ['playlist', 'next', 'previous', ...SHOWN]
+const TRACK_INCLUDES = ['playlist', 'next', 'previous', ...CONTENT_INCLUDES]
 const PROFILE_INCLUDES = [
   'externalentries.anime.animethemes.animethemeentries.videos',
   'externalentries.anime.animethemes.group',
@@ -58,7 +58,7 @@ export const playlists: Endpoint<'playlists'> = {
   listsAllUsers: true,
 }
 
-/** GET /playlist/{playlist}, and whatever else answers with one */
+/** GET /playlist/{playlist}, and other responses with one playlist */
 export const onePlaylist: Endpoint<'playlists'> = {
   resource: playlist,
   kind: 'show',
@@ -74,7 +74,7 @@ export const tracks: Endpoint<'playlist_tracks'> = {
   search: 'prohibited',
 }
 
-/** GET /playlist/{playlist}/track/{track}, and whatever else answers with one */
+/** GET /playlist/{playlist}/track/{track}, and other responses with one track */
 export const oneTrack: Endpoint<'playlist_tracks'> = {
   resource: track,
   kind: 'show',
@@ -86,7 +86,7 @@ export const oneTrack: Endpoint<'playlist_tracks'> = {
 export const tracksForward: Endpoint<'playlist_tracks'> = {
   resource: sequenceTrack,
   kind: 'index',
-  includes: SHOWN,
+  includes: CONTENT_INCLUDES,
   search: 'prohibited',
   isSequence: true,
   order: [{ column: 'position', descending: false }],
@@ -115,7 +115,7 @@ export const externalProfiles: Endpoint<'external_profiles'> = {
   listsAllUsers: true,
 }
 
-/** GET /externalprofile/{externalprofile}, and whatever else answers with one */
+/** GET /externalprofile/{externalprofile}, and other responses with one profile */
 export const oneExternalProfile: Endpoint<'external_profiles'> = {
   resource: externalProfile,
   kind: 'show',
@@ -156,7 +156,7 @@ export const myTokens: Endpoint<'personal_access_tokens'> = {
   search: 'ignored',
 }
 
-/** GET /me/token/{token}, and whatever else answers with one */
+/** GET /me/token/{token}, and other responses with one token */
 export const myToken: Endpoint<'personal_access_tokens'> = {
   resource: token,
   kind: 'show',

@@ -1,6 +1,6 @@
 /**
- * Every resource with its relations: where each leads, by which columns, and what it takes of whoever includes it. They
- * stand in one file since they refer to each other.
+ * Every resource with its relations: the related resource, the columns, and the access that an include requires. They
+ * are in one file because they refer to each other.
  */
 import { belongsTo, belongsToMany, hasMany, morphMany, resource } from '#src/query/declare.ts'
 import type { Resource } from '#src/query/resource.ts'
@@ -105,7 +105,7 @@ export const track: Resource<'playlist_tracks'> = resource(trackShape, {
   video: belongsTo(() => video, { column: 'video_id', access: 'inherited' }),
 })
 
-/** A track as one of a sequence. */
+/** A track within a sequence. */
 export const sequenceTrack: Resource<'playlist_tracks'> = { ...track, fields: SEQUENCE_FIELDS }
 
 export const externalProfile: Resource<'external_profiles'> = resource(externalProfileShape, {
@@ -118,7 +118,7 @@ export const externalEntry: Resource<'external_entries'> = resource(externalEntr
   externalprofile: belongsTo(() => externalProfile, { column: 'profile_id', access: 'inherited' }),
 })
 
-/** How `imageables` names an anime: by a word, and by its class where a row is from before there were words. */
+/** The `imageable_type` values of anime: an alias, and the class name in older rows. */
 const ANIME_TYPES = ['anime', 'App\\Models\\Wiki\\Anime'] as const
 
 export const anime: Resource<'anime'> = resource(animeShape, {
@@ -155,7 +155,7 @@ export const song: Resource<'songs'> = resource(songShape, {
     table: 'performances',
     ours: 'song_id',
     theirs: 'artist_id',
-    // Performances are deleted as softly as songs are.
+    // Performances are soft-deleted, as songs are.
     onlyNull: 'deleted_at',
     shows: artistSong,
     access: 'inherited',

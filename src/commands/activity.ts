@@ -3,12 +3,12 @@ import { listEvents } from '#src/database/events.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 import { columns, parseCount, userByEmail } from './options.ts'
 
-/** `activity`: what happened to a user's account. */
+/** `activity`: lists the events of a user's account. */
 export const activityCommand = (context: CommandContext) =>
   new Command('activity')
-    .description("list what happened to a user's account, newest first")
+    .description("list the events of a user's account, newest first")
     .requiredOption('--email <email>', "the user's e-mail address")
-    .option('--most <count>', 'how many lines at most', parseCount, 50)
+    .option('--most <count>', 'the maximum number of lines', parseCount, 50)
     .action((options: { email: string; most: number }) => list(context, options))
 
 async function list(context: CommandContext, { email, most }: { email: string; most: number }) {

@@ -9,30 +9,30 @@ import { isUnmigrated } from '#src/database/unavailable.ts'
 import { scheduleTimer } from '#src/runtime/schedule.ts'
 import type { Bytes, EpochMillis } from '#src/runtime/units.ts'
 
-/** What a command has of the world around it. */
+/** The environment of a command. */
 export interface CommandContext {
   environment: Record<string, string | undefined>
   /** Writes a line to standard output. */
   print(line: string): void
   /** Writes a line to standard error. */
   warn(line: string): void
-  /** Reads standard input to its end. */
+  /** Reads standard input to the end. */
   readInput(): Promise<string>
-  /** Asks on the terminal for a line that is not shown; null when standard input is no terminal. */
+  /** Prompts on the terminal for a line without echo; null if standard input is not a terminal. */
   askSecretly: ((question: string) => Promise<string>) | null
   clock(): EpochMillis
   random(size: Bytes): Buffer
-  /** Leaves signals that end a server to the command, from now on. */
+  /** Leaves termination signals to the command from then on. */
   handleSignals?(): void
 }
 
-/** Something that the caller has to know and can mend: one sentence, without a stack. */
+/** An error that the operator can fix: printed as one sentence without a stack. */
 export class CommandError extends Error {}
 
 /**
- * Runs a command on the database, through the server that holds the embedded one if one does.
+ * Runs a command on the database. If a server holds the embedded database, the command connects through it.
  *
- * @param command the command's name, for whoever finds the embedded database taken meanwhile
+ * @param command the command's name, for the error message of a process that finds the embedded database in use
  */
 export async function withDatabase(
   context: CommandContext,
@@ -46,14 +46,14 @@ export async function withDatabase(
   } catch (error) {
     if (!isUnmigrated(error)) throw error
     throw new CommandError(
-      'The tables of this version are not in the database: run "migrate" first, and "seed" if it is new.',
+      'The database lacks tables of this version: run "migrate" first, and "seed" if it is new.',
     )
   } finally {
     await database.close()
   }
 }
 
-/** What a command has that does something to accounts. */
+/** The environment of a command on accounts. */
 export interface OperatorContext {
   operator: Operator
   kysely: Database['kysely']
@@ -62,8 +62,8 @@ export interface OperatorContext {
 }
 
 /**
- * Runs a command that does something to accounts, as {@link withDatabase} does. What it records is stored before it
- * ends; what was done stays done if that fails.
+ * Runs a command on accounts, as {@link withDatabase} does. Its events are stored before it ends. If that fails, its
+ * changes remain.
  */
 export const withOperator = (
   context: CommandContext,
@@ -76,7 +76,7 @@ export const withOperator = (
     const events = createEvents({
       store: recorded => insertEvents(kysely, recorded),
       onFailure: ({ message }) =>
-        warn(`It is done, but could not be added to the account's activity: ${message}`),
+        warn(`The change is done, but its event could not be stored: ${message}`),
       clock,
       schedule: scheduleTimer,
     })

@@ -15,10 +15,10 @@ export interface ShownDemoAccess {
   token: string
 }
 
-/** The file of the embedded database's folder that has them. A PostgreSQL server's demo access is stored nowhere. */
+/** The file in the embedded database's folder. On a PostgreSQL server the demo access is not stored. */
 const fileOf = ({ dataDir }: Config) => join(dataDir, 'demo.json')
 
-/** Stores the demo access of the embedded database, readable by this user alone, so that it can be shown again. */
+/** Stores the demo access of the embedded database, readable only by this user, so that it can be printed again. */
 export async function storeDemoAccess(config: Config, access: DemoAccess): Promise<ShownDemoAccess> {
   const shown = { email: access.email, password: access.password, token: access.token.reveal() }
   if (config.databaseUrl === null) {
@@ -27,7 +27,7 @@ export async function storeDemoAccess(config: Config, access: DemoAccess): Promi
   return shown
 }
 
-/** What is stored of the demo access; null if nothing is. */
+/** The stored demo access; null for none. */
 async function readDemoAccess(config: Config): Promise<ShownDemoAccess | null> {
   if (config.databaseUrl !== null) return null
   try {
@@ -37,7 +37,7 @@ async function readDemoAccess(config: Config): Promise<ShownDemoAccess | null> {
   }
 }
 
-/** The demo user's token, if it was not revoked. */
+/** The demo user's token, unless it was revoked. */
 export async function findDemoToken(
   database: Pick<Database, 'kysely'>,
   config: Config,
@@ -47,8 +47,8 @@ export async function findDemoToken(
 }
 
 /**
- * The stored demo access, as far as it still works: a password that was changed and a token that was revoked are null.
- * Null if nothing is stored, or the demo user is deleted.
+ * The stored demo access, with null for a changed password and a revoked token. Null if nothing is stored or the demo
+ * user is deleted.
  */
 export async function findDemoAccess(
   database: Pick<Database, 'kysely'>,

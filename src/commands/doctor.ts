@@ -4,12 +4,12 @@ import { configWarnings } from '#src/config/warnings.ts'
 import { apiAddress, examine } from './browser-check.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
-/** `doctor`: says what a browser on a page of some origin will experience, from the settings alone. */
+/** `doctor`: predicts from the settings how browsers treat cookies on a page of some origin. */
 export const doctorCommand = (context: CommandContext) =>
   new Command('doctor')
-    .description('say what a browser on a page of some origin will experience with cookies')
+    .description('check whether pages of an origin can log in with cookies')
     .requiredOption('--origin <origin>', "the page's origin, such as http://localhost:3000", parseOrigin)
-    .option('--api <origin>', 'where the page calls this server, if that is not APP_URL', parseOrigin)
+    .option('--api <origin>', 'the origin at which the page calls this server, APP_URL by default', parseOrigin)
     .action((options: { origin: URL; api?: URL }) => {
       const config = loadConfig(context.environment)
       for (const warning of configWarnings(config, context.environment)) context.warn(warning)
@@ -20,7 +20,7 @@ export const doctorCommand = (context: CommandContext) =>
       const problems = findings.filter(({ isProblem }) => isProblem).length
       if (problems > 0) {
         throw new CommandError(
-          `${problems === 1 ? 'One problem keeps' : `${problems} problems keep`} that page from working with cookies.`,
+          `${problems === 1 ? 'One problem prevents' : `${problems} problems prevent`} that page from working with cookies.`,
         )
       }
       context.print(

@@ -3,13 +3,13 @@ import { FEATURE_NAMES, type Feature, isFeatureOn, setFeature } from '#src/datab
 import { type CommandContext, withDatabase } from './context.ts'
 import { columns } from './options.ts'
 
-/** `feature list | on | off`: what users may do at all. */
+/** `feature list | on | off`: manages feature flags. */
 export const featureCommand = (context: CommandContext) =>
   new Command('feature')
-    .description('turn off what users may do at all, and on again')
+    .description('turn features for users off and on')
     .addCommand(
       new Command('list')
-        .description('list the features, and whether they are on')
+        .description('list the features and their states')
         .action(() => listFeatures(context)),
     )
     .addCommand(turning(context, 'on'))
@@ -18,9 +18,9 @@ export const featureCommand = (context: CommandContext) =>
 const turning = (context: CommandContext, state: 'on' | 'off') =>
   new Command(state)
     .description(
-      `turn a feature ${state}${state === 'off' ? ': its lists can be read, and changed by nobody' : ''}`,
+      `turn a feature ${state}${state === 'off' ? ': its lists remain readable, but cannot be changed' : ''}`,
     )
-    .addArgument(new Argument('<feature>', 'what is meant').choices(FEATURE_NAMES))
+    .addArgument(new Argument('<feature>', 'the feature').choices(FEATURE_NAMES))
     .action((feature: Feature) =>
       withDatabase(context, `feature ${state}`, async ({ kysely }) => {
         await setFeature(kysely, feature, state === 'on', context.clock())

@@ -12,7 +12,7 @@ interface Options {
   permission?: string
 }
 
-/** `<kind> grant | revoke`: gives a user a role or permission by name, or takes it away. */
+/** `<kind> grant | revoke`: grants and revokes roles or permissions by name. */
 export function grantsCommand(context: CommandContext, kind: Grantable, about: string): Command {
   const verb = (name: 'grant' | 'revoke', description: string) =>
     new Command(name)
@@ -31,6 +31,6 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
       )
   return new Command(kind)
     .description(about)
-    .addCommand(verb('grant', `give a user a ${kind}`))
-    .addCommand(verb('revoke', `take a ${kind} from a user`))
+    .addCommand(verb('grant', `grant a user a ${kind}`))
+    .addCommand(verb('revoke', `revoke a ${kind} from a user`))
 }

@@ -13,8 +13,8 @@ export const keyCommand = (context: CommandContext) =>
   new Command('key').description('manage APP_KEY').addCommand(
     new Command('generate')
       .description('create an APP_KEY and print it, or write it to .env')
-      .option('--write [file]', 'write APP_KEY to this file, .env unless given, instead of printing it')
-      .option('--force', 'replace the key of the file; the old one goes to APP_PREVIOUS_KEYS')
+      .option('--write [file]', 'write APP_KEY to this file (default: .env) instead of printing it')
+      .option('--force', 'replace the key of the file; the old one is moved to APP_PREVIOUS_KEYS')
       .action((options: GenerateOptions, command: Command) => generate(context, options, command)),
   )
 
@@ -77,8 +77,8 @@ const fileError = (file: string, error: unknown) =>
   new CommandError(`${file} cannot be read or written: ${(error as NodeJS.ErrnoException).code ?? error}.`)
 
 /**
- * The text of a .env file in which a variable has a value: its last assignment is replaced (the one that counts), else
- * its commented-out default, else a line is added at the end.
+ * Sets a variable in the text of a .env file: replaces its last assignment (the effective one), otherwise its
+ * commented-out default, otherwise appends a line.
  */
 export function withVariable(text: string, name: string, value: string): string {
   const line = `${name}=${value}`

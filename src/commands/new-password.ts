@@ -4,29 +4,29 @@ import { MESSAGES } from '#src/responses/messages.ts'
 import { type PasswordOwner, passwordScreening } from '#src/screening/new-passwords.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
-/** The option that names a password. */
+/** The option for a password. */
 export const PASSWORD = [
   '--password <password>',
-  'the new password; asked for on a terminal if it is not given',
+  'the new password; prompted for on a terminal if absent',
 ] as const
 
-/** The option that has a password read from standard input. */
+/** The option to read a password from standard input. */
 export const passwordStdin = () =>
   new Option('--password-stdin', 'read the new password from standard input, as one line').conflicts(
     'password',
   )
 
-/** Where a command's new password comes from. */
+/** The source of a command's new password. */
 export interface PasswordSource {
   password?: string
   passwordStdin?: true
 }
 
 /**
- * The new password that is meant: given as an option, read from standard input, or asked for twice on a terminal.
+ * Returns the new password: from the option, from standard input, or by two prompts on a terminal.
  *
- * @throws {CommandError} if there is not one line, or what is entered twice is not the same
- * @throws {CommanderError} if there is no way to get it
+ * @throws {CommandError} for input of several lines, and for entries that differ
+ * @throws {CommanderError} without a source
  */
 export async function newPassword(
   context: CommandContext,
@@ -36,14 +36,14 @@ export async function newPassword(
   if (passwordStdin || password === '-') return oneLine(await context.readInput())
   if (password !== undefined) {
     context.warn(
-      'warning: others on this machine see --password in the list of processes, and it stays in the history of the shell. Leave it out to be asked, or use --password-stdin.',
+      'warning: --password is visible in the process list of this machine and stays in the shell history. Omit it to be prompted, or use --password-stdin.',
     )
     return password
   }
   const { askSecretly } = context
   if (askSecretly === null) {
     command.error(
-      'error: no password: run this on a terminal to be asked for it, or send it to --password-stdin.',
+      'error: no password: run this on a terminal to be prompted for it, or use --password-stdin.',
     )
   }
   const entered = await askSecretly('New password: ')
@@ -54,14 +54,14 @@ export async function newPassword(
 
 function oneLine(input: string) {
   const line = input.replace(/\r?\n$/, '')
-  if (/[\r\n]/.test(line)) throw new CommandError('--password-stdin: expected one line, and there are more.')
+  if (/[\r\n]/.test(line)) throw new CommandError('--password-stdin: expected a single line.')
   return line
 }
 
 /**
- * Lets only passwords go on that the rules for new ones allow, as everywhere else.
+ * Checks a password by the rules for new passwords.
  *
- * @throws {CommandError} with what is wrong
+ * @throws {CommandError} with the errors
  */
 export async function requireGoodPassword(
   context: CommandContext,
@@ -70,7 +70,7 @@ export async function requireGoodPassword(
   owner: PasswordOwner,
 ): Promise<void> {
   const screening = passwordScreening(config, () =>
-    context.warn('warning: the list of leaked passwords did not answer, and was not asked.'),
+    context.warn('warning: the service for leaked passwords failed; the check was skipped.'),
   )
   const entered = password === '' ? null : password
   const errors = await screening.errors(entered, entered, owner)

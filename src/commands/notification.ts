@@ -6,18 +6,18 @@ import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '#src/input/notif
 import { type CommandContext, withOperator } from './context.ts'
 import { userByEmail } from './options.ts'
 
-/** `notification send`: tells a user something. */
+/** `notification send`: sends a notification to a user. */
 export const notificationCommand = (context: CommandContext) =>
-  new Command('notification').description('tell users something').addCommand(
+  new Command('notification').description('send notifications to users').addCommand(
     new Command('send')
-      .description('add a notification to those of a user')
+      .description('send a notification to a user')
       .requiredOption('--email <email>', "the user's e-mail address")
       .requiredOption(
         '--type <class>',
         'its class, such as App\\Notifications\\ExternalProfileSyncedNotification',
         parseType,
       )
-      .requiredOption('--data <json>', 'what it says, a JSON object', parseData)
+      .requiredOption('--data <json>', 'its content, a JSON object', parseData)
       .action((options: SendOptions) => send(context, options)),
   )
 
@@ -28,7 +28,7 @@ interface SendOptions {
 }
 
 function parseType(text: string): string {
-  if (!isShownType(text)) throw new InvalidArgumentError('expected the name of a class that users are shown')
+  if (!isShownType(text)) throw new InvalidArgumentError('expected the class name of a notification that users can see')
   return text
 }
 

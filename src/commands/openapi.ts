@@ -4,7 +4,7 @@ import { loadConfig } from '#src/config/load.ts'
 import { connectDatabase } from '#src/database/connect.ts'
 import type { CommandContext } from './context.ts'
 
-/** `openapi`: prints the specification, without a database. */
+/** `openapi`: prints the OpenAPI document, without a database. */
 export const openapiCommand = (context: CommandContext) =>
   new Command('openapi').description('print the OpenAPI document').action(async () => {
     const config = loadConfig({ ...context.environment, LOG_LEVEL: 'silent' })

@@ -5,15 +5,15 @@ import type { Database } from '#src/database/connect.ts'
 import { findUserByEmail } from '#src/database/users.ts'
 import { CommandError } from './context.ts'
 
-/** For options that may be repeated. */
+/** Collects the values of a repeatable option. */
 export const collect = (value: string, previous: string[]) => [...previous, value]
 
 /**
- * Reads a moment as {@link isoToMillis} does.
+ * Parses a time as {@link isoToMillis} does.
  *
  * @throws {InvalidArgumentError} for anything else
  */
-export function parseMoment(text: string): number {
+export function parseMoment(text: string): EpochMillis {
   const moment = isoToMillis(text)
   if (Number.isNaN(moment)) {
     throw new InvalidArgumentError('expected a date such as 2027-01-31 or 2027-01-31T12:00:00Z')
@@ -21,13 +21,21 @@ export function parseMoment(text: string): number {
   return moment
 }
 
-/** A whole number that is not negative. @throws {InvalidArgumentError} for anything else */
+/**
+ * Parses a whole number that is not negative.
+ *
+ * @throws {InvalidArgumentError} for anything else
+ */
 export function parseCount(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('expected a whole number')
   return Number(text)
 }
 
-/** The user with an e-mail address, as the holder of what is given to users. @throws {CommandError} if there is none */
+/**
+ * Finds the user of an e-mail address.
+ *
+ * @throws {CommandError} if there is none
+ */
 export async function userByEmail(
   { kysely }: Pick<Database, 'kysely'>,
   { tokenableTypes }: Config,
@@ -38,7 +46,7 @@ export async function userByEmail(
   return { userId: user.id, name: user.name, types: tokenableTypes }
 }
 
-/** Lines of columns as wide as their widest cell. What would steer the terminal does not reach it. */
+/** Formats cells as aligned columns. Control characters are replaced, so that they cannot control the terminal. */
 export function columns(cells: string[][]): string[] {
   const rows = cells.map(row => row.map(cell => cell.replace(/\p{C}/gu, '?')))
   const widths = (rows[0] ?? []).map((_, column) =>

@@ -10,7 +10,7 @@ export const permissionCommand = (context: CommandContext) =>
   grantsCommand(
     context,
     'permission',
-    'give and take permissions directly, beside those of roles',
+    'grant and revoke permissions directly, in addition to roles',
   ).addCommand(
     new Command('list')
       .description('list the permissions, with the roles that have them')

@@ -2,11 +2,11 @@ import { Command } from 'commander'
 import { findBrokenPlaylists, repairPlaylist } from '#src/database/track-order.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 
-/** `playlist repair`: what may have to be done to lists that somebody else wrote. */
+/** `playlist repair`: repairs lists that another program wrote. */
 export const playlistCommand = (context: CommandContext) =>
-  new Command('playlist').description('look after playlists').addCommand(
+  new Command('playlist').description('maintain playlists').addCommand(
     new Command('repair')
-      .description('make one sequence again of playlists whose links and positions do not agree')
+      .description('repair the track order of playlists whose links and positions disagree')
       .action(() =>
         withDatabase(context, 'playlist repair', async ({ kysely }) => {
           const broken = await findBrokenPlaylists(kysely)

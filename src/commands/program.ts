@@ -43,7 +43,7 @@ export function program(context: CommandContext): Command {
   return command
 }
 
-/** Wrong use ends as an exception, not the process, and is told in one line. */
+/** Makes usage errors throw instead of ending the process, and prints them as one line. */
 function behave(command: Command, context: CommandContext) {
   command.exitOverride().configureOutput({
     writeOut: text => context.print(text.trimEnd()),

@@ -5,17 +5,22 @@ import { listRoles } from '#src/database/roles.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { CommandError } from './context.ts'
 
-/** The most single-character edits between a name and one that is suggested for it. */
+/** The maximum edit distance of a suggested name. */
 const MOST_EDITS = 4
 
-/** Throws a {@link CommandError} that lists the roles, unless there is a role of that name. */
+/**
+ * Requires that a role exists.
+ *
+ * @throws {CommandError} listing the roles
+ */
 export async function requireRole(db: Kysely<Schema>, name: string): Promise<void> {
   await requireName(db, 'role', name)
 }
 
 /**
- * Throws a {@link CommandError} that says which names there are, unless there is a role or permission of that name: all
- * of them for roles, the closest one for permissions, of which there are many.
+ * Requires that a role or permission exists.
+ *
+ * @throws {CommandError} listing all roles, or suggesting the closest permission
  */
 export async function requireName(db: Kysely<Schema>, kind: Grantable, name: string): Promise<void> {
   const book = await listRoles(db)

@@ -6,8 +6,8 @@ import { columns } from './options.ts'
 
 /** `role grant | revoke | list`. */
 export const roleCommand = (context: CommandContext) =>
-  grantsCommand(context, 'role', 'give and take roles').addCommand(
-    new Command('list').description('list the roles, with what they allow').action(() => listAll(context)),
+  grantsCommand(context, 'role', 'grant and revoke roles').addCommand(
+    new Command('list').description('list the roles with their numbers of users and permissions').action(() => listAll(context)),
   )
 
 async function listAll(context: CommandContext) {

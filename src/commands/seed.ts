@@ -7,7 +7,7 @@ import type { Schema } from '#src/database/schema.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 import { type ShownDemoAccess, storeDemoAccess } from './demo-access.ts'
 
-/** `seed`: adds roles and permissions, and on request users to play with. */
+/** `seed`: adds roles, permissions and optionally demo data. */
 export const seedCommand = (context: CommandContext) =>
   new Command('seed')
     .description('add the roles and permissions that are missing')

@@ -31,7 +31,7 @@ const RETRY_MS = 2_000
  */
 const BACKLOG = 4_096
 
-/** `serve`: runs the server until it is told to stop. */
+/** `serve`: runs the server until it receives a signal. */
 export const serveCommand = (context: CommandContext) =>
   new Command('serve').description('run the server').action(() => serve(context))
 
@@ -46,7 +46,7 @@ async function serve(context: CommandContext) {
   await database.open()
   // By way of process.stdout, which makes a pipe non-blocking.
   const log: LogOutput = new LogOutput(process.stdout.fd, scheduleTimer, count =>
-    app?.log.warn({ count }, 'lines of the log were dropped, since nothing read them'),
+    app?.log.warn({ count }, 'log lines were dropped, because their reader did not keep up'),
   )
   process.once('exit', () => log.flushSync())
   const server = buildApp({
@@ -67,7 +67,7 @@ async function serve(context: CommandContext) {
       logger: { error: error => server.log.error(error) },
     },
     async ({ err, signal }) => {
-      if (err) server.log.fatal({ err }, 'stopping after an error that nobody handled')
+      if (err) server.log.fatal({ err }, 'stopping after an unhandled error')
       else server.log.info({ signal }, 'stopping')
       stopped.abort()
       await stop(server, err ? 0 : delayMs)
@@ -82,7 +82,7 @@ async function serve(context: CommandContext) {
     await listen(server)
     await migrateWhenPossible(server, stopped.signal)
     if (stopped.signal.aborted) return
-    // Many users take a while: until then they are compared without regard to case alone.
+    // It may take long. Until it has finished, names and addresses are compared only without regard to case.
     void server.fillUserKeys()
     await warnOfSkew(server)
     const demo = await seedWhenNew(server)
@@ -100,7 +100,7 @@ async function serve(context: CommandContext) {
   }
 }
 
-/** Closes a server once what is under way was answered, or has had its time. */
+/** Closes the server after active requests have finished or the grace period has passed. */
 async function stop(server: FastifyInstance, delayMs: number) {
   server.drain.begin()
   if (delayMs > 0) await delay(delayMs)
@@ -108,31 +108,31 @@ async function stop(server: FastifyInstance, delayMs: number) {
   if (connections > 0) {
     server.log.warn(
       { connections },
-      `connections were cut, since they did not end within ${GRACE_MS / 1_000} s`,
+      `connections were closed, because they did not end within ${GRACE_MS / 1_000} s`,
     )
   }
   await server.close()
 }
 
-/** How far the clocks of this machine and of the database may differ before it is logged, in milliseconds. */
-const MAX_SKEW_MS = 5_000
+/** The clock difference between this machine and the database that is logged. */
+const MAX_SKEW_MS: Millis = 5_000
 
-/** Instances share windows of limits in the database: a clock that is ahead ends those that others began. */
+/** Instances share windows of limits in the database: a clock that is ahead ends windows that other instances began. */
 async function warnOfSkew({ database, clock, monotonic, log }: FastifyInstance) {
   const skew = await measureClockSkew(database.kysely, clock, monotonic)
   if (Math.abs(skew) <= MAX_SKEW_MS) return
   const seconds = Math.round(Math.abs(skew) / 1_000)
   log.warn(
-    `this machine's clock is ${seconds} s ${skew > 0 ? 'ahead of' : 'behind'} the database's: set both by NTP, since limits of attempts go by them`,
+    `this machine's clock is ${seconds} s ${skew > 0 ? 'ahead of' : 'behind'} the database's: synchronize both by NTP, because attempt limits depend on them`,
   )
 }
 
-/** Why nothing can listen there, for whoever set it. */
+/** Explanations of failures to listen. */
 const LISTEN_ERRORS: Record<string, (host: string, name: string, port: number) => string> = {
   EADDRINUSE: (host, name, port) =>
-    `${name}=${port}: something listens on ${host}:${port} already. Stop it, or set ${name} to another.`,
+    `${name}=${port}: ${host}:${port} is in use. Stop the program that uses it, or choose another port.`,
   EACCES: (_host, name, port) =>
-    `${name}=${port}: this user may not listen there. Set ${name} to one above 1023.`,
+    `${name}=${port}: this user may not listen on that port. Choose one above 1023.`,
   EADDRNOTAVAIL: host => `HOST=${host}: this machine has no such address.`,
   ENOTFOUND: host => `HOST=${host}: no address has this name.`,
 }
@@ -153,8 +153,8 @@ async function explaining(host: string, name: string, port: number, listen: () =
 }
 
 /**
- * Fills a new embedded database with roles, permissions and demo data. A server's database is left alone: rows
- * may be on their way from Laravel, and would collide.
+ * Adds roles, permissions and demo data to a new embedded database. A PostgreSQL server is not seeded, because an
+ * import from Laravel could follow and would collide.
  */
 async function seedWhenNew({
   config,
@@ -175,7 +175,7 @@ async function seedWhenNew({
   })
 }
 
-/** A database that is not there yet may come: until then the server answers 503. */
+/** Retries until the database is available. Until then the server responds with 503. */
 async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
@@ -184,13 +184,13 @@ async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
       return
     } catch (error) {
       if (!(error instanceof DatabaseUnavailable)) throw error
-      if (!app.noteOutage(error)) app.log.warn({ err: error }, 'the tables cannot be brought up to date yet')
+      if (!app.noteOutage(error)) app.log.warn({ err: error }, 'the migrations cannot run yet')
       await delay(RETRY_MS, undefined, { signal }).catch(() => {})
     }
   }
 }
 
-/** The addresses, how to log in, and a request that works. */
+/** URLs, demo access, and a request that works. */
 function welcome(
   { config, server }: FastifyInstance,
   demo: ShownDemoAccess | null,

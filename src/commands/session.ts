@@ -6,7 +6,7 @@ import { columns, userByEmail } from './options.ts'
 
 const EMAIL = ['--email <email>', "the user's e-mail address"] as const
 
-/** `session list | end`: the browsers in which users are logged in. */
+/** `session list | end`: manages the browsers in which users are logged in. */
 export const sessionCommand = (context: CommandContext) =>
   new Command('session')
     .description('manage the browsers in which users are logged in')
@@ -18,10 +18,10 @@ export const sessionCommand = (context: CommandContext) =>
     )
     .addCommand(
       new Command('end')
-        .description('log a browser of a user out, or all of them')
-        .argument('[id]', 'the ID that the list has')
+        .description('log out one or all browsers of a user')
+        .argument('[id]', 'the ID from the list')
         .requiredOption(...EMAIL)
-        .option('--all', 'log all of them out')
+        .option('--all', 'log out all browsers')
         .action((id: string | undefined, options: { email: string; all?: true }, command: Command) =>
           end(context, id, options, command),
         ),

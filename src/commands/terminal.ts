@@ -3,10 +3,10 @@ import { Writable } from 'node:stream'
 import { CommandError } from './context.ts'
 
 /**
- * Asks on a terminal for a line that is not shown while it is typed.
+ * Prompts on a terminal for a line without echo.
  *
- * @param output where the question stands; standard output is for what a command prints
- * @throws {CommandError} when the input ends or is interrupted (Ctrl-C, Ctrl-D) before the line does
+ * @param output the stream for the prompt; standard output is for the command's result
+ * @throws {CommandError} when the input ends or is interrupted (Ctrl-C, Ctrl-D) before the end of the line
  */
 export function askSecretly(
   question: string,
@@ -14,7 +14,7 @@ export function askSecretly(
   output: NodeJS.WritableStream,
 ): Promise<string> {
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  // As a terminal, so that the keys for mending a line work, and the terminal itself shows nothing.
+  // In terminal mode readline handles editing keys and disables the terminal's echo.
   const lines = createInterface({ input, output: nowhere, terminal: true, historySize: 0 })
   output.write(question)
   return new Promise<string>((resolve, reject) => {

@@ -19,13 +19,13 @@ import {
 } from './context.ts'
 import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'
 
-/** `token create | list | revoke | rotate | prune`: personal access tokens. */
+/** `token create | list | revoke | rotate | prune`: manages personal access tokens. */
 export const tokenCommand = (context: CommandContext) =>
   new Command('token')
     .description('manage personal access tokens')
     .addCommand(
       new Command('create')
-        .description('issue a token and print it, alone, once')
+        .description('issue a token and print it; it cannot be printed again')
         .requiredOption('--email <email>', "the owner's e-mail address")
         .requiredOption('--name <name>', 'what the token is for')
         .option('--ability <ability>', 'grant an ability instead of all; may be repeated', collect, [])
@@ -40,7 +40,7 @@ export const tokenCommand = (context: CommandContext) =>
     )
     .addCommand(
       new Command('revoke')
-        .description("revoke a token, or all of a user's")
+        .description('revoke a token, or all tokens of a user')
         .argument('[id]', 'the number before the | of the token')
         .option('--all', 'revoke all tokens of the user with --email')
         .option('--email <email>', "the owner's e-mail address")
@@ -50,15 +50,15 @@ export const tokenCommand = (context: CommandContext) =>
     )
     .addCommand(
       new Command('rotate')
-        .description('replace a token by a new one, and print that, alone, once')
+        .description('replace a token by a new one and print the new one')
         .argument('<id>', 'the number before the | of the token')
-        .option('--grace <seconds>', 'how long the old one still counts', parseCount, 0)
+        .option('--grace <seconds>', 'how long the old one stays valid', parseCount, 0)
         .action((id: string, { grace }: { grace: number }) => rotateToken(context, id, grace)),
     )
     .addCommand(
       new Command('prune')
-        .description('delete tokens that ended a while ago')
-        .option('--hours <hours>', 'how long ago', parseCount, 24)
+        .description('delete tokens that ended some time ago')
+        .option('--hours <hours>', 'the minimum time since their end', parseCount, 24)
         .action(({ hours }: { hours: number }) => prune(context, hours)),
     )
 
@@ -80,15 +80,15 @@ async function createToken(
 ) {
   const now = context.clock()
   if (expiresAt !== undefined && expiresAt <= now) {
-    throw new CommandError('--expires-at lies in the past: the token would never work.')
+    throw new CommandError('--expires-at is in the past: the token would never be valid.')
   }
   const name = normalizeTitle(given)
   if (name === '' || [...name].length > MAX_TOKEN_NAME) {
-    throw new CommandError(`--name ${given}: expected 1 to ${MAX_TOKEN_NAME} characters that can be seen.`)
+    throw new CommandError(`--name ${given}: expected 1 to ${MAX_TOKEN_NAME} visible characters.`)
   }
   for (const unknown of unknownAbilities(ability)) {
     context.warn(
-      `--ability ${unknown}: nothing here asks for it, but for ${Object.keys(ABILITIES).join(', ')}.`,
+      `--ability ${unknown}: no route requires it. Known abilities: ${Object.keys(ABILITIES).join(', ')}.`,
     )
   }
   await withOperator(context, 'token create', async accounts => {
@@ -102,7 +102,7 @@ async function createToken(
   })
 }
 
-/** The tokens that the server issues as well, for a command. */
+/** The token use-cases of the command. */
 const tokensOf = ({ random }: CommandContext, { kysely, config, clock }: OperatorContext) =>
   createTokens({ kysely, config, clock, random })
 
@@ -124,7 +124,7 @@ async function listUsersTokens(context: CommandContext, email: string) {
   })
 }
 
-/** When a token ends, by whatever date comes first, and whether it has. */
+/** When a token ends, and whether it has ended. */
 function endOf(token: TokenDateColumns, lifetimes: TokenLifetimes, now: EpochMillis): string {
   const end = tokenEnd(tokenDates(token), lifetimes)
   if (end === null) return 'never'
@@ -157,7 +157,7 @@ async function revokeTokens(
       context.print(
         issued === 0
           ? `Revoked token ${id}.`
-          : `Revoked token ${id}, and ${issued} that it or its descendants issued.`,
+          : `Revoked token ${id}, and ${issued} issued by it or its descendants.`,
       )
     }
   })
@@ -167,7 +167,7 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
   await withOperator(context, 'token rotate', async accounts => {
     const { operator, kysely, config } = accounts
     const token = await findToken(kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, config.tokenableTypes)
-    const missing = new CommandError(`There is no token ${id} of a user's.`)
+    const missing = new CommandError(`There is no user token ${id}.`)
     if (token === null) throw missing
     const { plain } = await tokensOf(context, accounts)
       .rotate(operator.actAs(token.userId), token.id, grace)

@@ -10,13 +10,13 @@ interface ListOptions {
   most: number
 }
 
-/** `user list`: finds users. */
+/** `user list`: searches users. */
 export const userListCommand = (context: CommandContext) =>
   new Command('list')
     .description('list users, newest first')
     .option('--search <text>', 'only those whose name, e-mail address or id matches', '')
     .option('--role <role>', 'only those with this role')
-    .option('--most <count>', 'how many at most', parseCount, 100)
+    .option('--most <count>', 'the maximum number of users', parseCount, 100)
     .action((options: ListOptions) => list(context, options))
 
 /** `user show`: shows one user. */

@@ -23,7 +23,7 @@ import { collect, columns, userByEmail } from './options.ts'
 import { requireRole } from './role-names.ts'
 import { userListCommand, userShowCommand } from './user-list.ts'
 
-/** `user`: adds users, and does for them what they cannot do themselves. */
+/** `user`: creates users and manages their accounts. */
 export const userCommand = (context: CommandContext) =>
   new Command('user')
     .description('manage users')
@@ -36,13 +36,13 @@ export const userCommand = (context: CommandContext) =>
         .requiredOption('--email <email>', 'the e-mail address')
         .option(...PASSWORD)
         .addOption(passwordStdin())
-        .option('--verified', 'count the e-mail address as verified, which gives the default roles')
-        .option('--role <role>', 'give a role; may be repeated', collect, [])
+        .option('--verified', 'mark the e-mail address as verified, which grants the default roles')
+        .option('--role <role>', 'grant a role; may be repeated', collect, [])
         .action((options: CreateOptions, command: Command) => createUser(context, options, command)),
     )
     .addCommand(
       new Command('password')
-        .description("give a user a new password, which ends the user's sessions")
+        .description("set a user's password and end the user's sessions")
         .requiredOption('--email <email>', "the user's e-mail address")
         .option(...PASSWORD)
         .addOption(passwordStdin())
@@ -55,19 +55,19 @@ export const userCommand = (context: CommandContext) =>
     .addCommand(
       new Command('restore')
         .description(
-          'bring back a user who was deleted within the last month, without sessions and external profiles',
+          'restore a user who was deleted within the last month, without sessions and external profiles',
         )
         .requiredOption('--email <email>', "the user's e-mail address")
         .action(({ email }: { email: string }) => restore(context, email)),
     )
     .addCommand(
       new Command('collisions')
-        .description('list users whose e-mail addresses or names are forms of one, or look alike')
+        .description('list users whose e-mail addresses or names are equivalent or confusable')
         .action(() => listCollisions(context)),
     )
     .addCommand(
       new Command('two-factor-disable')
-        .description("take a user's second factor away, for who has lost it and the recovery codes as well")
+        .description("remove a user's second factor, if it and the recovery codes are lost")
         .requiredOption('--email <email>', "the user's e-mail address")
         .action((options: { email: string }) => disableSecondFactor(context, options.email)),
     )
@@ -90,8 +90,8 @@ async function setPassword(
     const hash = await hashPassword(password, config.hashRounds)
     const revokesTokens = revokeTokens === true || config.revokeTokensOnPasswordChange
     await usersOf(accounts).setPassword(accounts.operator, userId, { hash, revokesTokens })
-    const tokens = revokesTokens ? 'and so are all tokens' : 'tokens go on'
-    context.print(`${email} has a new password. All sessions are over; ${tokens}.`)
+    const tokens = revokesTokens ? 'All tokens are revoked.' : 'Tokens remain valid.'
+    context.print(`${email} has a new password. All sessions have ended. ${tokens}`)
   })
 }
 
@@ -101,8 +101,8 @@ const usersOf = (accounts: OperatorContext) =>
 async function restore(context: CommandContext, email: string) {
   await withOperator(context, 'user restore', async accounts => {
     const isRestored = await usersOf(accounts).restore(accounts.operator, email)
-    if (!isRestored) throw new CommandError(`No user with the e-mail address ${email} was deleted.`)
-    context.print(`${email} is back, with all tokens.`)
+    if (!isRestored) throw new CommandError(`There is no deleted user with the e-mail address ${email}.`)
+    context.print(`Restored ${email}, with all tokens.`)
   })
 }
 
@@ -127,7 +127,7 @@ async function disableSecondFactor(context: CommandContext, email: string) {
     const isRemoved = await usersOf(accounts).removeSecondFactor(accounts.operator, userId)
     context.print(
       isRemoved
-        ? `${email} has no second factor any more: the password alone logs in.`
+        ? `Removed the second factor of ${email}: logins require only the password.`
         : `${email} has no second factor.`,
     )
   })

@@ -25,34 +25,34 @@ export function* contradictions(config: Config) {
     yield 'MAIL_FROM is not set: expected with MAIL_URL, as an address such as AnimeThemes <no-reply@example.org>'
   }
   if (config.mailUrl !== null && config.frontendUrl === appUrl) {
-    yield 'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages'
+    yield 'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, because mails link to its pages'
   }
   if (!config.registerReveals && config.emailChange === 'immediate') {
-    yield 'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, since an address that changes at once tells whether it was free'
+    yield 'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, because an address that changes at once reveals whether it was free'
   }
   if (!config.registerReveals && config.revealUnknownEmail) {
-    yield 'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, since asking for a new password tells the same'
+    yield 'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, because a password reset would reveal the same'
   }
   if (config.externalProfilesLocalOnly && config.localIps.length === 0) {
-    yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, since nobody could see external profiles otherwise'
+    yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, because otherwise no client could see external profiles'
   }
   const domain = config.sessionDomain?.replace(/^\./, '')
   if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {
-    yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others`
+    yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, because browsers refuse cookies for others`
   } else if (domain !== undefined && domain !== appUrl.hostname && !isSomebodys(domain, appUrl)) {
-    yield `SESSION_DOMAIN=${config.sessionDomain}: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of ${domain}`
+    yield `SESSION_DOMAIN=${config.sessionDomain}: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of ${domain}`
   }
   if (config.csrfMode === 'origin-only' && appUrl.protocol === 'http:' && !isLoopback(appUrl)) {
-    yield 'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from'
+    yield 'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, because browsers send no Sec-Fetch-Site elsewhere'
   }
   if (config.hstsPreload && !(config.hstsIncludeSubdomains && config.hstsMaxAge >= LEAST_PRELOAD_MAX_AGE)) {
-    yield `HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of ${LEAST_PRELOAD_MAX_AGE} at least, since the lists of browsers take no other hosts`
+    yield `HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least ${LEAST_PRELOAD_MAX_AGE}, because the browsers' preload lists accept no other hosts`
   }
   if (!config.sessionSecure && config.sessionSameSite === 'none') {
-    yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise'
+    yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, because browsers refuse such cookies otherwise'
   }
   if (!config.sessionSecure && config.sessionPartitioned) {
-    yield 'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, since browsers refuse such cookies otherwise'
+    yield 'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, because browsers refuse such cookies otherwise'
   }
 }
 
@@ -77,20 +77,20 @@ export function* dangers({
   hashRounds,
 }: Config) {
   if (appUrl.protocol === 'http:' && !isLoopback(appUrl) && !allowInsecureHttp) {
-    yield `APP_URL=${appUrl.href}: expected https:// in production, since anybody on the way could read passwords, tokens and cookies (ALLOW_INSECURE_HTTP=true for a network that only you are in)`
+    yield `APP_URL=${appUrl.href}: expected https:// in production, because the network could read passwords, tokens and cookies (ALLOW_INSECURE_HTTP=true for a private network)`
   }
   if (appKey?.isWeak) {
-    yield 'APP_KEY: expected random bytes, and these repeat themselves (make a key with: openssl rand -base64 32)'
+    yield 'APP_KEY: expected random bytes, but these repeat (make a key with: openssl rand -base64 32)'
   }
   const open = statefulDomains.find(matchesPublicSuffix)
   if (open !== undefined) {
-    yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected a domain of yours behind each * in production, as in *.example.org, since ${open} is met by websites of anybody`
+    yield `SANCTUM_STATEFUL_DOMAINS=${statefulDomains}: expected your own domain after each * in production, as in *.example.org, because websites of strangers match ${open}`
   }
   if (appUrl.protocol === 'https:' && !sessionSecure) {
-    yield 'SESSION_SECURE_COOKIE=false: expected true in production with HTTPS, since anybody on the way could read the cookies'
+    yield 'SESSION_SECURE_COOKIE=false: expected true in production with HTTPS, because the network could read the cookies'
   }
   if (trustedProxies.some(proxy => proxy === '*' || proxy.endsWith('/0'))) {
-    yield `TRUSTED_PROXIES=${trustedProxies}: expected named proxies in production, since this lets anybody choose their address`
+    yield `TRUSTED_PROXIES=${trustedProxies}: expected named proxies in production, because every client could choose its address`
   }
   if (hashRounds < 10) yield `HASH_ROUNDS=${hashRounds}: expected at least 10 in production`
 }

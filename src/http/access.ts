@@ -70,7 +70,7 @@ export interface GuardedRequest {
 export interface AccessGuard {
   /**
    * Checks identity, ban, second factor, ability, permission and password confirmation, in this order. Must be called
-   * again after every wait, since any of them may have been revoked meanwhile.
+   * again after every wait, since any of them may have been revoked in the meantime.
    *
    * @throws {HttpError} 401, 403 or 423
    */

@@ -1,6 +1,6 @@
 import type { RouteOptions } from 'fastify'
 import { accessResponses } from '#src/api/access-responses.ts'
-import { withLimits } from '#src/api/responses.ts'
+import { withLimitHeaders } from '#src/api/responses.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Config } from '#src/config/config.ts'
 import { BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
@@ -21,13 +21,13 @@ export function documentedResponses(
       access,
       isApi,
       isWeb,
-      changes: [method].flat().some(each => !isSafe(each)),
+      isWrite: [method].flat().some(each => !isSafe(each)),
       hasInput: endpoint !== undefined || hasBody || schema?.querystring !== undefined,
       hasBody,
       bodyLimit,
-      isCounted: !isHealthCheck(url),
+      isRateLimited: !isHealthCheck(url),
       csrfMode,
     }),
-    ...(isApi || isWeb ? withLimits(own) : own),
+    ...(isApi || isWeb ? withLimitHeaders(own) : own),
   }
 }

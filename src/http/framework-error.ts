@@ -12,7 +12,7 @@ export const createFrameworkErrorHandler =
     const { raw } = request
     const exceeded = gate.count(raw, gate.clientOf(raw))
     const response = exceeded === null ? toHttpError(error) : tooManyRequests(exceeded, clock())
-    if (exceeded !== null) request.server.metrics.rateLimited('ceiling')
+    if (exceeded !== null) request.server.metrics.countRateLimited('ceiling')
     request.log.info(
       { method: request.method, status: response.statusCode, address: gate.clientOf(raw).ip },
       'request without a route',

@@ -86,7 +86,7 @@ export class LogOutput {
   #write(chunk: Buffer) {
     this.#chunk = chunk
     writeBytes(this.#fd, chunk, (error, written) => {
-      // flushSync() took the chunk meanwhile.
+      // flushSync() took the chunk in the meantime.
       if (this.#chunk !== chunk) return
       if (error) {
         this.#flushed()

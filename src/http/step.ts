@@ -124,7 +124,7 @@ export function runSteps(
 function continueAfter(pending: Promise<unknown>, ...rest: Parameters<typeof runSteps>): void {
   const [, , reply, done] = rest
   pending.then(verdict => {
-    // The request may have timed out meanwhile, with 503.
+    // The request may have timed out in the meantime, with 503.
     if (verdict !== 'responded' && !reply.sent) runSteps(...rest)
   }, done)
 }

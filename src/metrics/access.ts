@@ -9,19 +9,19 @@ import { buildSecurityHeaders } from '#src/http/security-headers.ts'
 import { HttpError, routeNotFound, tooManyRequests, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
-/** Where the metrics are, on each port that has them. */
+/** The path of the metrics, on each port that serves them. */
 export const METRICS_PATH = '/metrics'
 
 const LOOPBACK = ['127.0.0.0/8', '::1/128']
 
 const LOOPBACK_HOST = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/i
 
-/** What proxies add to the requests that they pass on. */
+/** Headers that proxies add. */
 const FORWARDING = /^(forwarded|via|x-forwarded-.*|x-original-.*|(.*-)?(client|connecting|real)-ip)$/
 
 /**
- * Whether a request comes from this machine itself: over loopback, to a loopback name, and passed on by nobody. A page
- * that has its own name resolve to loopback (DNS rebinding) names another host.
+ * Returns whether a request comes from this machine: over loopback, to a loopback name, and not through a proxy. In a
+ * DNS rebinding attack a page has another host name resolve to loopback.
  */
 export function isFromThisMachine({ socket, headers }: IncomingMessage): boolean {
   return (
@@ -32,16 +32,16 @@ export function isFromThisMachine({ socket, headers }: IncomingMessage): boolean
 }
 
 /**
- * Whether the port that serves everything else has the metrics as well: for METRICS_TOKEN, or in APP_ENV=local for this
- * machine itself. With METRICS_PORT it has none.
+ * Returns whether the main port serves the metrics too: with METRICS_TOKEN, or in APP_ENV=local to this machine. Not
+ * with METRICS_PORT.
  */
 export const hasMetrics = ({ appEnv, metricsPort, metricsToken }: Config): boolean =>
   metricsPort === null && (metricsToken !== null || appEnv === 'local')
 
 /**
- * Lets only those see the metrics there who have METRICS_TOKEN; without that setting this machine itself.
+ * Requires METRICS_TOKEN for the metrics of the main port; without that setting, a request from this machine.
  *
- * @throws {HttpError} 401 for a wrong or missing token, 404 as for a path that does not exist
+ * @throws {HttpError} 401 for a wrong or missing token, 404 as for an unknown path
  */
 export function requireMetricsAccess(config: Config, request: IncomingMessage): void {
   if (config.metricsToken === null && !isFromThisMachine(request)) throw routeNotFound(METRICS_PATH)
@@ -51,7 +51,7 @@ export function requireMetricsAccess(config: Config, request: IncomingMessage): 
 function requireToken({ metricsToken }: Config, { headers }: IncomingMessage) {
   if (metricsToken === null) return
   const [, token] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? []
-  // Digests have one length, whatever was sent.
+  // A constant-time comparison of digests, which have equal lengths.
   if (token === undefined || !constantTimeEqual(sha256(token), sha256(metricsToken))) throw unauthenticated()
 }
 
@@ -59,29 +59,28 @@ function requireToken({ metricsToken }: Config, { headers }: IncomingMessage) {
 interface MetricsListener {
   config: Config
   gate: Gate
-  /** Milliseconds since the epoch. */
   clock: () => EpochMillis
-  /** The metrics in the text format of Prometheus, and its content type. */
-  show(): Promise<{ type: string; text: string }>
+  /** Renders the metrics in Prometheus' text format, with its content type. */
+  render(): Promise<{ type: string; text: string }>
 }
 
 /**
- * A server for METRICS_PORT, not listening yet: it has the metrics, and 404 for everything else. METRICS_TOKEN and the
- * ceiling of the address hold here as well.
+ * Makes the server for METRICS_PORT, not listening yet: the metrics, and 404 for everything else. METRICS_TOKEN and the
+ * ceiling apply here too.
  */
-export function metricsServer({ config, gate, clock, show }: MetricsListener): Server {
-  const answer = async (request: IncomingMessage) => {
+export function metricsServer({ config, gate, clock, render }: MetricsListener): Server {
+  const handle = async (request: IncomingMessage) => {
     const over = gate.count(request, gate.clientOf(request))
     if (over !== null) throw tooManyRequests(over, clock())
     const path = pathOf(request.url ?? '')
     const isRead = request.method === 'GET' || request.method === 'HEAD'
     if (path !== METRICS_PATH || !isRead) throw routeNotFound(path)
     requireToken(config, request)
-    return show()
+    return render()
   }
 
   return createServer({ requestTimeout: 10_000 }, (request, response) => {
-    answer(request).then(
+    handle(request).then(
       ({ type, text }) => {
         response.writeHead(200, { ...buildSecurityHeaders(config), 'content-type': type }).end(text)
       },

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 import type { IdentityCache } from '#src/auth/identity-cache.ts'
 
-/** Publishes what is remembered of identities, and whether changes of them are followed. */
+/** Publishes the size and hits of the identity cache, and whether changes are followed. */
 export function measureIdentityCache(
   registry: Registry,
   cache: Pick<IdentityCache, 'tokens' | 'sessions' | 'found'>,
@@ -10,7 +10,7 @@ export function measureIdentityCache(
   const registers = [registry]
   new Gauge({
     name: 'identity_cache_following',
-    help: 'Whether identities are remembered: 0 while changes of them cannot be followed.',
+    help: 'Whether identities are cached: 0 while their changes cannot be followed.',
     registers,
     collect() {
       this.set(Number(isFollowing()))
@@ -18,7 +18,7 @@ export function measureIdentityCache(
   })
   new Gauge({
     name: 'identity_cache_entries',
-    help: 'Identities that are remembered, by kind.',
+    help: 'Cached identities, by kind.',
     labelNames: ['kind'],
     registers,
     collect() {
@@ -28,7 +28,7 @@ export function measureIdentityCache(
   })
   new Counter({
     name: 'identity_cache_lookups_total',
-    help: 'Credentials that were looked for among what is remembered, by whether they were found.',
+    help: 'Lookups of credentials in the cache, by result.',
     labelNames: ['result'],
     registers,
     collect() {

@@ -4,21 +4,21 @@ import type { MailOutcome } from '#src/mail/mailer.ts'
 import type { RefusalReason } from '#src/runtime/fair-queue.ts'
 import { type RequestDurations, requestDurations } from './request-durations.ts'
 
-/** What is measured, and counts of what happens. */
+/** The metrics of a server. */
 export interface Metrics {
   registry: Registry
-  /** How long requests took, by route. */
+  /** Request durations by route. */
   durations: RequestDurations
-  /** Everything that is measured, this process included, in the text format of Prometheus, and its content type. */
-  show(): Promise<{ type: string; text: string }>
-  /** Counts an attempt to find out who is calling. */
-  authentication(outcome: AuthenticationOutcome): void
-  /** Counts a request that was answered 429. */
-  rateLimited(limit: string): void
-  /** Counts a caller who got no turn at the work of passwords. */
-  passwordRefused(reason: RefusalReason): void
-  /** Counts a mail: delivered, given up, or turned away. */
-  mail(outcome: MailOutcome): void
+  /** Renders all metrics, those of the process included, in Prometheus' text format, with its content type. */
+  render(): Promise<{ type: string; text: string }>
+  /** Counts an authentication attempt. */
+  countAuthentication(outcome: AuthenticationOutcome): void
+  /** Counts a request with the response 429. */
+  countRateLimited(limit: string): void
+  /** Counts a caller who got no slot for password hashing. */
+  countPasswordRefusal(reason: RefusalReason): void
+  /** Counts a mail by its outcome: delivered, given up or rejected. */
+  countMail(outcome: MailOutcome): void
 }
 
 /** Makes the {@link Metrics} of a server. */
@@ -26,38 +26,38 @@ export function createMetrics(): Metrics {
   const registry = new Registry()
   const durations = requestDurations()
   registry.registerMetric(durations.metric)
-  let whole: Registry | undefined
+  let merged: Registry | undefined
   return {
     registry,
     durations,
-    async show() {
-      whole ??= Registry.merge([register, registry])
-      return { type: whole.contentType, text: await whole.metrics() }
+    async render() {
+      merged ??= Registry.merge([register, registry])
+      return { type: merged.contentType, text: await merged.metrics() }
     },
-    authentication: counter(registry, {
+    countAuthentication: counter(registry, {
       name: 'authentications_total',
-      help: 'Attempts to find out who is calling, by outcome.',
+      help: 'Authentication attempts, by outcome.',
       label: 'outcome',
     }),
-    rateLimited: counter(registry, {
+    countRateLimited: counter(registry, {
       name: 'rate_limited_requests_total',
-      help: 'Requests that were answered 429, by the limit that they met.',
+      help: 'Requests with the response 429, by the exceeded limit.',
       label: 'limit',
     }),
-    passwordRefused: counter(registry, {
+    countPasswordRefusal: counter(registry, {
       name: 'password_refusals_total',
-      help: 'Requests that were answered 503 because their password could not be checked or hashed in time, by reason.',
+      help: 'Requests with the response 503 because a password could not be verified or hashed in time, by reason.',
       label: 'reason',
     }),
-    mail: counter(registry, {
+    countMail: counter(registry, {
       name: 'mails_total',
-      help: 'Mails, by what became of them.',
+      help: 'Mails, by outcome.',
       label: 'outcome',
     }),
   }
 }
 
-/** Counts by one label, in a map: the registry is told when somebody looks. */
+/** Counts by one label in a map, which the registry reads on collection. */
 function counter(registry: Registry, { name, help, label }: { name: string; help: string; label: string }) {
   const counts = new Map<string, number>()
   new Counter({

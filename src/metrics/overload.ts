@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Registry } from 'prom-client'
 
-/** Publishes how many requests wait to be begun and how many were shed. */
+/** Publishes how many requests wait to be handled and how many were shed. */
 export function measureOverload(
   registry: Registry,
   admission: { readonly waiting: number; readonly shed: number },
@@ -8,7 +8,7 @@ export function measureOverload(
   const registers = [registry]
   new Gauge({
     name: 'http_requests_waiting',
-    help: 'Requests that wait to be begun, since the event loop is busy.',
+    help: 'Requests that wait to be handled while the event loop is busy.',
     registers,
     collect() {
       this.set(admission.waiting)
@@ -16,7 +16,7 @@ export function measureOverload(
   })
   new Counter({
     name: 'http_requests_shed_total',
-    help: 'Requests that were answered 503 at once, since more came in than could be answered.',
+    help: 'Requests with an immediate response 503 because of overload.',
     registers,
     collect() {
       this.reset()

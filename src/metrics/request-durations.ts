@@ -1,3 +1,4 @@
+import type { Seconds } from '#src/runtime/units.ts'
 import type { Metric } from 'prom-client'
 
 /** The upper bounds of the buckets, in seconds. */
@@ -7,22 +8,22 @@ const NAME = 'http_request_duration_seconds'
 
 interface Series {
   labels: { method: string; route: string; status: number }
-  /** Observations by bucket, each counted once; the last bucket has no bound. */
+  /** Observations by bucket, not cumulative; the last bucket has no bound. */
   counts: number[]
   sum: number
 }
 
-/** How long requests take, by method, route and status. */
+/** Request durations by method, route and status. */
 export interface RequestDurations {
-  /** @param seconds from a request to its answer */
-  observe(method: string, route: string, status: number, seconds: number): void
-  /** The same for a registry. */
+  /** @param seconds from the request to its response */
+  observe(method: string, route: string, status: number, seconds: Seconds): void
+  /** The metric for a registry. */
   metric: Metric
 }
 
 /**
- * A histogram that costs a request next to nothing: prom-client's own sorts and joins labels with each observation,
- * and with that takes as long as reading a token. Its registry publishes this one as it does its own.
+ * Makes a histogram that costs almost nothing per request: prom-client's own sorts and joins labels at each
+ * observation, which takes as long as reading a token. A registry publishes it like its own.
  */
 export function requestDurations(): RequestDurations {
   const series = new Map<string, Series>()
@@ -44,7 +45,7 @@ export function requestDurations(): RequestDurations {
       name: NAME,
       get: async () => ({
         name: NAME,
-        help: 'Time from a request to its answer, by route.',
+        help: 'Time from a request to its response, by route.',
         type: 'histogram',
         aggregator: 'sum',
         values: [...series.values()].flatMap(valuesOf),
@@ -54,16 +55,16 @@ export function requestDurations(): RequestDurations {
   }
 }
 
-/** Buckets as Prometheus has them, each with all that is below its bound. */
+/** Returns cumulative buckets, as Prometheus expects. */
 function valuesOf({ labels, counts, sum }: Series) {
-  let below = 0
+  let cumulative = 0
   const buckets = counts.map((count, index) => {
-    below += count
-    return { metricName: `${NAME}_bucket`, labels: { le: BOUNDS[index] ?? '+Inf', ...labels }, value: below }
+    cumulative += count
+    return { metricName: `${NAME}_bucket`, labels: { le: BOUNDS[index] ?? '+Inf', ...labels }, value: cumulative }
   })
   return [
     ...buckets,
     { metricName: `${NAME}_sum`, labels, value: sum },
-    { metricName: `${NAME}_count`, labels, value: below },
+    { metricName: `${NAME}_count`, labels, value: cumulative },
   ]
 }

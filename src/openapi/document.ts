@@ -10,13 +10,13 @@ const description = ({ authPath, csrfMode }: Config) => `The authenticated user'
 
 Programs send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
 
-Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie says who is calling. On this page the browser does the rest by itself. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins can change nothing.'}
+Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie authenticates the caller. On this page the browser handles the rest. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins cannot change anything.'}
 
 Bodies are JSON, or forms with the same fields: \`a=1\`, \`a[]=1&a[]=2\` for a list. A form that can only be sent by \`POST\` names its method in the field \`_method\`.
 
-Answers are JSON. An error's \`message\` says what went wrong.`
+Responses are JSON. An error's \`message\` states the reason.`
 
-/** What the OpenAPI document says beside the routes: what the API is, its tags, and how callers show who they are. */
+/** The general part of the OpenAPI document: info, tags and security schemes. */
 export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['openapi'] => ({
   openapi: '3.1.0',
   info: {
@@ -27,7 +27,7 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
   },
   servers: [{ url: '/', description: 'This server' }],
   tags: [
-    { name: 'me', description: 'The authenticated user and what belongs to it.' },
+    { name: 'me', description: "The authenticated user and the user's data." },
     { name: 'playlist', description: 'Playlists and their tracks.' },
     { name: 'externalprofile', description: "Users' profiles on other sites, and their entries." },
     { name: 'token', description: "The user's personal access tokens." },
@@ -40,7 +40,7 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
       name: 'two-factor',
       description: 'The second factor of a login. Its password has to be confirmed first.',
     },
-    { name: 'system', description: 'For those who run the server and build on it.' },
+    { name: 'system', description: 'For operators of the server and developers of clients.' },
   ],
   components: {
     securitySchemes: {
@@ -55,14 +55,14 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
         in: 'cookie',
         name: sessionCookies(config).session.name,
         description:
-          'The cookie that `POST /login` sets. It counts on first-party origins, and changes need the header `X-XSRF-TOKEN` as well unless they come from a page of this very origin.',
+          'The cookie that `POST /login` sets. It is valid on first-party origins. Changes also need the header `X-XSRF-TOKEN`, unless they come from a page of this origin.',
       },
     },
   },
 })
 
-/** What a caller presents to a route: one of these, where the empty one is nothing. */
-export function securityOf({ auth, via }: Access = { auth: 'none' }): Record<string, string[]>[] {
+/** Returns the security requirements of a route: alternatives, where the empty one means a guest. */
+export function securityRequirements({ auth, via }: Access = { auth: 'none' }): Record<string, string[]>[] {
   if (auth === 'none' || auth === 'guest') return []
   const schemes = (['token', 'session'] as const)
     .filter(scheme => via === undefined || via === scheme)
@@ -70,16 +70,16 @@ export function securityOf({ auth, via }: Access = { auth: 'none' }): Record<str
   return auth === 'required' ? schemes : [{}, ...schemes]
 }
 
-/** As much of the document as is looked at here. */
+/** The part of the document that is used here. */
 export interface OpenApiDocument {
   paths: Record<string, Record<string, { operationId: string; parameters?: object[] }>>
 }
 
 /**
- * Adds the parameters of the query language to operations: a schema of a query string cannot say how each of its
- * parameters is written.
+ * Adds the query language's parameters to operations, since the schema of a query string cannot describe their
+ * serialization.
  *
- * @param endpoints by the id of their operation
+ * @param endpoints by operation id
  */
 export function withQueryParameters(
   document: OpenApiDocument,

@@ -1,8 +1,8 @@
 import type { FastifySwaggerUiOptions } from '@fastify/swagger-ui'
 
 /**
- * Proves that a change comes from this page, where the browser itself does not (Fetch Metadata, HTTPS alone). Runs in
- * the browser: it is sent there as text, and knows nothing of this file.
+ * Adds the CSRF token to changes, for browsers without Fetch Metadata (over HTTP). Runs in the browser: it is sent as
+ * text, and cannot use this file's scope.
  */
 function withCsrfToken(request: { method: string; headers: Record<string, string> }) {
   const { document } = globalThis as unknown as { document: { cookie: string } }
@@ -11,7 +11,7 @@ function withCsrfToken(request: { method: string; headers: Record<string, string
   return request
 }
 
-/** Swagger UI writes styles into the page and draws its icons from data: URLs; scripts are its files alone. */
+/** Swagger UI uses inline styles and data: URLs for icons; scripts are only its files. */
 const CSP = {
   'default-src': "'none'",
   'script-src': "'self'",

@@ -26,7 +26,7 @@ type Services = Pick<FastifyInstance, 'bans' | 'database' | 'roles' | 'staffActi
 /** Returns the function that renders the page of a user for staff, with the actions that the viewer may take. */
 export const userPage =
   ({ bans, database, roles, staffActions }: Services) =>
-  async (request: FastifyRequest, reply: FastifyReply, refused?: Refused): Promise<FastifyReply> => {
+  async (request: FastifyRequest, reply: FastifyReply, refused?: RerenderedForm): Promise<FastifyReply> => {
     const identity = request.sessionCaller()
     const file = await staffActions.find(userIdOf(request))
     const mayAct = staffActions.mayActOn(identity, file)

@@ -26,7 +26,7 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'standing is asked on every route',
     file: 'src/http/access.ts',
-    find: "if (auth !== 'none') guard.requireStanding(identity, access)",
+    find: "if (auth !== 'none') guard.requireUnrestricted(identity, access)",
     replace: '',
     tests: ['test/routes/web/required-second-factor.test.ts'],
   },
@@ -110,14 +110,14 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'who may is asked again after a late body',
     file: 'src/http/steps/access.ts',
-    find: 'if (request.isIdentifiedAgain) guard.requireAccess(request)',
+    find: 'if (request.isReidentified) guard.requireAccess(request)',
     replace: '',
     tests: ['test/http/access.test.ts'],
   },
   {
     name: 'who calls is asked again after a late body',
     file: 'src/http/steps/identify.ts',
-    find: 'return isLate ? identifyAgain(request) : undefined',
+    find: 'return isLate ? reidentify(request) : undefined',
     replace: 'return undefined',
     tests: ['test/http/access.test.ts'],
   },
@@ -145,14 +145,14 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'a row is loaded on every route that declares it',
     file: 'plugins/access.ts',
-    find: "app.addStep('authorize', rowStep(guard, 'authorize'))",
+    find: "app.addStep('authorize', loadRowStep(guard, 'authorize'))",
     replace: '',
     tests: ['test/plugins/http.test.ts', 'test/http/access.test.ts'],
   },
   {
     name: 'a loader that writes is asked as well',
     file: 'plugins/row-writes.ts',
-    find: "app.addStep('preHandler', rowStep(app.accessGuard, 'preHandler'))",
+    find: "app.addStep('preHandler', loadRowStep(app.accessGuard, 'preHandler'))",
     replace: '',
     tests: ['test/http/access.test.ts'],
   },

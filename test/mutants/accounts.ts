@@ -336,7 +336,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'an answer of the panel to another question',
     file: 'src/panel/confirmation.tsx',
-    find: 'else if (seen === digestOf(asked)) return undefined',
+    find: 'else if (seen === digestOf(confirmable)) return undefined',
     replace: 'else if (seen !== null) return undefined',
     tests: ['test/routes/admin/confirmations.test.ts'],
   },

@@ -68,8 +68,8 @@ export const CSRF: readonly Mutant[] = [
   {
     name: 'the token in the body',
     file: 'src/http/steps/csrf.ts',
-    find: 'if (awaitsBody) verify(',
-    replace: 'if (false) verify(',
+    find: 'if (awaitsBody) verifyToken(',
+    replace: 'if (false) verifyToken(',
     tests: ['test/routes/web/attacks.test.ts'],
   },
   {
@@ -124,7 +124,7 @@ export const CSRF: readonly Mutant[] = [
   {
     name: 'the panel is changed by its own pages alone',
     file: 'src/panel/guards.ts',
-    find: '!isOwnPage(request, ownHost)',
+    find: '!isSameOrigin(request, ownHost)',
     replace: 'false',
     tests: ['test/routes/admin/attacks.test.ts'],
   },

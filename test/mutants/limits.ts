@@ -194,14 +194,14 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'a refused request ends with its connection',
     file: 'src/http/steps/body.ts',
-    find: "if (isUnderWay(raw)) reply.header('connection', 'close')",
+    find: "if (hasUnreadBody(raw)) reply.header('connection', 'close')",
     replace: '',
     tests: ['test/plugins/counted-before-read.test.ts'],
   },
   {
     name: 'forms of too many parts',
     file: 'src/http/form.ts',
-    find: 'if (fields > most || parts > 2 * most)',
+    find: 'if (fields > max || parts > 2 * max)',
     replace: 'if (false)',
     tests: ['test/plugins/forms.test.ts', 'test/api/forms.test.ts'],
   },
@@ -278,7 +278,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'a flood over its ceiling takes no place',
     file: 'src/http/overload.ts',
-    find: 'if (gate.waiting > 0 && !admits(request)) return hold(unlessGone(handle))',
+    find: 'if (admission.waiting > 0 && !admits(request)) return delay(unlessDisconnected(handle))',
     replace: '',
     tests: ['test/overload.test.ts'],
   },

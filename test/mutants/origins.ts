@@ -152,15 +152,15 @@ export const ORIGINS: readonly Mutant[] = [
   {
     name: 'links are built on hosts of ours',
     file: 'src/lists/handlers.ts',
-    find: 'if (!gate.isLinked(host) ||',
+    find: 'if (!gate.isLinkHost(host) ||',
     replace: 'if (',
     tests: ['test/routes/api/lists.test.ts'],
   },
   {
     name: 'pages that may read answers',
     file: 'src/http/steps/cors.ts',
-    find: 'allowed.has(origin) || ours.includes(',
-    replace: 'true || ours.includes(',
+    find: 'allowed.has(origin) || firstParty.includes(',
+    replace: 'true || firstParty.includes(',
     tests: ['test/plugins/http.test.ts'],
   },
   {
@@ -182,8 +182,8 @@ export const ORIGINS: readonly Mutant[] = [
   {
     name: 'preflights of others',
     file: 'src/http/steps/cors.ts',
-    find: 'if (isAsking && reader !== null) {',
-    replace: 'if (isAsking) {',
+    find: 'if (isPreflightRequest && reader !== null) {',
+    replace: 'if (isPreflightRequest) {',
     tests: ['test/plugins/http.test.ts'],
   },
   {

@@ -82,7 +82,7 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'an answer with the cookie of a session that ended meanwhile',
     file: 'src/http/steps/cookies.ts',
-    find: '&& !(await sessions.isOver(request))',
+    find: '&& !(await sessions.hasEnded(request))',
     replace: '',
     tests: ['test/routes/web/session-ids.test.ts'],
   },

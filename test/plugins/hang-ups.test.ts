@@ -11,7 +11,7 @@ t.teardown(() => database.close())
 
 /** How many requests were counted with a status. */
 async function counted(app: TestApp, status: number): Promise<number> {
-  const { text } = await app.metrics.show()
+  const { text } = await app.metrics.render()
   const counts = text.matchAll(
     new RegExp(`^http_request_duration_seconds_count{.*status="${status}"} (\\d+)`, 'gm'),
   )

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
-import { done, failure, missing, success } from '#src/api/responses.ts'
+import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
@@ -33,7 +33,9 @@ const readings = {
   visibility: labelOf(EXTERNAL_PROFILE_VISIBILITY),
 }
 
-const unknown = { 404: missing('There is no such external profile, or it is private to another user.') }
+const unknown = {
+  404: notFoundResponse('There is no such external profile, or it is private to another user.'),
+}
 
 const INDEX = {
   operationId: 'externalprofile.index',
@@ -41,7 +43,7 @@ const INDEX = {
   summary: 'List public external profiles',
   description:
     "Returns the public profiles of all users and the caller's private ones, oldest first. With `q`, only public ones whose name has the words, best matches first.",
-  response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
+  response: { 200: successResponse(pageSchema(endpoint, 'A page of external profiles.')) },
 }
 
 const STORE = {
@@ -55,8 +57,8 @@ const STORE = {
     visibility: Visibility,
   }),
   response: {
-    201: success(showSchema(oneExternalProfile, 'The external profile.')),
-    403: failure(
+    201: successResponse(showSchema(oneExternalProfile, 'The external profile.')),
+    403: errorResponse(
       'The caller lacks the permission `create external profile`, is banned from using it or has too many profiles, or the token lacks the ability `write:externalprofile`.',
       MESSAGES.tooManyProfiles(5),
     ),
@@ -70,7 +72,7 @@ const SHOW = {
   description: 'Returns a public external profile, or a private one of the caller.',
   params: ProfilePath,
   response: {
-    200: success(showSchema(oneExternalProfile, 'The external profile.')),
+    200: successResponse(showSchema(oneExternalProfile, 'The external profile.')),
     ...unknown,
   },
 }
@@ -82,7 +84,7 @@ const UPDATE = {
   params: ProfilePath,
   body: Type.Object({ visibility: Type.Optional(Visibility) }),
   response: {
-    200: success(showSchema(oneExternalProfile, 'The external profile.')),
+    200: successResponse(showSchema(oneExternalProfile, 'The external profile.')),
     ...unknown,
   },
 }
@@ -93,7 +95,7 @@ const DESTROY = {
   summary: 'Delete an external profile',
   description: 'Deletes the external profile and its entries permanently.',
   params: ProfilePath,
-  response: { 200: done(MESSAGES.profileDeleted('alice')), ...unknown },
+  response: { 200: messageResponse(MESSAGES.profileDeleted('alice')), ...unknown },
 }
 
 const profileRoutes: FastifyPluginAsyncTypebox = async app => {

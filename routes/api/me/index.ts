@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { me as endpoint } from '#src/api/endpoints.ts'
-import { failure, success } from '#src/api/responses.ts'
+import { errorResponse, successResponse } from '#src/api/responses.ts'
 import { userValues } from '#src/database/identity-columns.ts'
 import { authorizeList } from '#src/lists/handlers.ts'
 import { createFinder, withoutIncludes } from '#src/query/find.ts'
@@ -24,8 +24,8 @@ const me: FastifyPluginAsyncTypebox = async app => {
         description:
           'Returns the authenticated user. Includes contain all rows of the user, regardless of visibility. No permission and no verified e-mail address is required, but a ban from seeing a resource applies. Without includes it is open to users who are banned from everything or must set up a second factor first.',
         response: {
-          200: success(showSchema(endpoint, 'The authenticated user.')),
-          403: failure(
+          200: successResponse(showSchema(endpoint, 'The authenticated user.')),
+          403: errorResponse(
             'The token lacks the ability for an included resource, or the user is banned from seeing it.',
             MESSAGES.prohibited,
           ),

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
-import { done, failure, missing, success } from '#src/api/responses.ts'
+import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
@@ -36,7 +36,7 @@ const readings = {
   regenerate_id: booleanOf,
 }
 
-const unknown = { 404: missing('There is no such playlist, or it is private to another user.') }
+const unknown = { 404: notFoundResponse('There is no such playlist, or it is private to another user.') }
 
 const INDEX = {
   operationId: 'playlist.index',
@@ -44,7 +44,7 @@ const INDEX = {
   summary: 'List public playlists',
   description:
     'Returns the public playlists of all users, oldest first. With `q`, only those whose name has the words, best matches first.',
-  response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
+  response: { 200: successResponse(pageSchema(endpoint, 'A page of playlists.')) },
 }
 
 const STORE = {
@@ -59,8 +59,8 @@ const STORE = {
     visibility: Visibility,
   }),
   response: {
-    201: success(showSchema(onePlaylist, 'The playlist.')),
-    403: failure(
+    201: successResponse(showSchema(onePlaylist, 'The playlist.')),
+    403: errorResponse(
       'The caller lacks the permission `create playlist`, is banned from using it or has too many playlists, or the token lacks the ability `write:playlist`.',
       MESSAGES.tooManyPlaylists(1000),
     ),
@@ -73,7 +73,7 @@ const SHOW = {
   summary: 'Show a playlist',
   description: 'Returns a public or unlisted playlist, or a private one of the caller.',
   params: PlaylistPath,
-  response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+  response: { 200: successResponse(showSchema(onePlaylist, 'The playlist.')), ...unknown },
 }
 
 const UPDATE = {
@@ -88,7 +88,7 @@ const UPDATE = {
     visibility: Type.Optional(Visibility),
     regenerate_id: Type.Optional(RegenerateId),
   }),
-  response: { 200: success(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+  response: { 200: successResponse(showSchema(onePlaylist, 'The playlist.')), ...unknown },
 }
 
 const DESTROY = {
@@ -97,7 +97,7 @@ const DESTROY = {
   summary: 'Delete a playlist',
   description: 'Deletes the playlist and its tracks permanently.',
   params: PlaylistPath,
-  response: { 200: done(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
+  response: { 200: messageResponse(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
 }
 
 const READS = { auth: 'optional', ability: 'read:playlist' } as const

@@ -1,7 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { emptyJson, failure, noContent, redirection, sendEmptyJson } from '#src/api/responses.ts'
+import {
+  emptyJsonResponse,
+  errorResponse,
+  noContentResponse,
+  redirectResponse,
+  sendEmptyJson,
+} from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -31,13 +37,13 @@ const verification: FastifyPluginAsyncTypebox = async app => {
           hash: Type.String({ description: 'The SHA-1 of the e-mail address, in hex.' }),
         }),
         response: {
-          204: noContent('The address is verified.'),
-          302: redirection('The same, for browsers.'),
-          423: failure(
+          204: noContentResponse('The address is verified.'),
+          302: redirectResponse('The same, for browsers.'),
+          423: errorResponse(
             "The link changes the user's address, and the password was not confirmed in this session within the last three hours.",
             MESSAGES.passwordConfirmationRequired,
           ),
-          403: failure(
+          403: errorResponse(
             'The link is invalid, has expired, or is for another user.',
             MESSAGES.invalidSignature,
           ),
@@ -66,8 +72,8 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         description:
           'Limited to six attempts per minute, and to five mails per hour and address. If a new address must be confirmed, the mail is sent there.',
         response: {
-          202: emptyJson('The mail was sent.'),
-          204: noContent('The address is verified already.'),
+          202: emptyJsonResponse('The mail was sent.'),
+          204: noContentResponse('The address is verified already.'),
         },
       },
     },

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
-import { noContent } from '#src/api/responses.ts'
+import { noContentResponse } from '#src/api/responses.ts'
 
 const account: FastifyPluginAsyncTypebox = async app => {
   app.delete(
@@ -12,7 +12,7 @@ const account: FastifyPluginAsyncTypebox = async app => {
         summary: 'Delete the account',
         description:
           'Ends all sessions and revokes all remembered browsers and tokens of the user immediately. The account and its playlists are deleted permanently after a month.',
-        response: { 204: noContent('The account was deleted.') },
+        response: { 204: noContentResponse('The account was deleted.') },
       },
     },
     async (request, reply) => {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJson, sendEmptyJson, success } from '#src/api/responses.ts'
+import { emptyJsonResponse, sendEmptyJson, successResponse } from '#src/api/responses.ts'
 import { PASSWORD_TIMEOUT_S } from '#src/auth/session.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 
@@ -18,7 +18,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
         description:
           'Stores in the session that the user has confirmed the password. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
-        response: { 201: emptyJson('The password was confirmed.') },
+        response: { 201: emptyJsonResponse('The password was confirmed.') },
       },
     },
     async (request, reply) => {
@@ -46,7 +46,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
           ),
         }),
         response: {
-          200: success(
+          200: successResponse(
             Type.Object(
               { confirmed: Type.Boolean() },
               { description: 'Whether the password was confirmed.', examples: [{ confirmed: true }] },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJson, sendEmptyJson } from '#src/api/responses.ts'
+import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { RevokeTokens } from '#src/input/new-password.ts'
 import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
 
@@ -23,7 +23,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
         description:
           'Ends all other sessions of the user and forgets all other remembered browsers immediately. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
         body: Body,
-        response: { 200: emptyJson('The password was changed.') },
+        response: { 200: emptyJsonResponse('The password was changed.') },
       },
       preValidation: reading({ revoke_tokens: booleanOf }),
     },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJson, failure, sendEmptyJson } from '#src/api/responses.ts'
+import { emptyJsonResponse, errorResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -22,8 +22,8 @@ const profile: FastifyPluginAsyncTypebox = async app => {
           'Both fields are optional. Changing a verified e-mail address requires a password confirmed within the last three hours (otherwise 422). The new address takes effect when the link that is mailed to it is opened in this session; the old address gets a mail with which the change can be reverted for seven days. An unverified address changes immediately, as does every address with `EMAIL_CHANGE=immediate`; it must be verified again. With REGISTER_REVEALS=false the response does not reveal whether an address is taken: its owner gets a mail without a link. Limited to REGISTER_RATE_LIMIT addresses per minute.',
         body: Body,
         response: {
-          200: emptyJson('The profile was changed, or the new address must be confirmed.'),
-          423: failure(
+          200: emptyJsonResponse('The profile was changed, or the new address must be confirmed.'),
+          423: errorResponse(
             'The address would change immediately, CONFIRM_EMAIL_CHANGE is set, and the password was not confirmed within the last three hours.',
             MESSAGES.passwordConfirmationRequired,
           ),

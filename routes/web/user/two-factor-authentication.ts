@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJson, sendEmptyJson } from '#src/api/responses.ts'
+import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
 import { isYes } from '#src/input/account.ts'
 import { AppCode, Proof, proofOf } from '#src/input/second-factor.ts'
@@ -20,7 +20,7 @@ const enableSchema = {
     ),
     ...Proof,
   }),
-  response: { 200: emptyJson('The second factor exists.') },
+  response: { 200: emptyJsonResponse('The second factor exists.') },
 }
 
 const confirmSchema = {
@@ -30,7 +30,7 @@ const confirmSchema = {
   description:
     'Activates the second factor with a code from the authenticator app. Ends all other sessions of the user and forgets all other remembered browsers. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
   body: Type.Object({ code: AppCode }),
-  response: { 200: emptyJson('The second factor was confirmed.') },
+  response: { 200: emptyJsonResponse('The second factor was confirmed.') },
 }
 
 const disableSchema = {
@@ -40,7 +40,7 @@ const disableSchema = {
   description:
     'Deletes the secret and the recovery codes, and notifies the user by mail. For a confirmed second factor, a code or recovery code is required, unless TWO_FACTOR_DISABLE_NEEDS_CODE is false.',
   body: Type.Object(Proof),
-  response: { 200: emptyJson('The second factor was removed.') },
+  response: { 200: emptyJsonResponse('The second factor was removed.') },
 }
 
 /** Sets up, confirms and removes the second factor. */

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { failure, success } from '#src/api/responses.ts'
+import { errorResponse, successResponse } from '#src/api/responses.ts'
 import { totpQrCode } from '#src/auth/second-factor.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -25,7 +25,7 @@ const qrCodeSchema = {
   tags: ['two-factor'],
   summary: 'Show the secret as a QR code',
   description: 'Returns an SVG for authenticator apps, until the second factor is confirmed.',
-  response: { 200: success(QrCode) },
+  response: { 200: successResponse(QrCode) },
 }
 
 const secretKeySchema = {
@@ -34,7 +34,7 @@ const secretKeySchema = {
   summary: 'Show the secret',
   description: 'For users who cannot scan the QR code, until the second factor is confirmed.',
   response: {
-    200: success(
+    200: successResponse(
       Type.Object(
         { secretKey: Type.String() },
         {
@@ -43,7 +43,10 @@ const secretKeySchema = {
         },
       ),
     ),
-    404: failure('There is no second factor, or it is confirmed already.', MESSAGES.secondFactorDisabled),
+    404: errorResponse(
+      'There is no second factor, or it is confirmed already.',
+      MESSAGES.secondFactorDisabled,
+    ),
   },
 }
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJson, sendEmptyJson, success } from '#src/api/responses.ts'
+import { emptyJsonResponse, sendEmptyJson, successResponse } from '#src/api/responses.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
 import { Proof, proofOf } from '#src/input/second-factor.ts'
 
@@ -12,7 +12,7 @@ const recoveryCodesSchema = {
     'Recovery codes replace the authenticator app. A used code is replaced with a new one. For a confirmed second factor, a code or recovery code is required, except in the first ten minutes after the codes were created.',
   querystring: Type.Object(Proof),
   response: {
-    200: success(
+    200: successResponse(
       Type.Array(Type.String(), {
         description: 'The recovery codes. Each is valid once.',
         examples: [['FbeNR0JtHA-mpIgLYOQiL']],
@@ -28,7 +28,7 @@ const replaceRecoveryCodesSchema = {
   description:
     'The old recovery codes become invalid. For a confirmed second factor, a code or recovery code is required.',
   body: Type.Object(Proof),
-  response: { 200: emptyJson('The recovery codes were created.') },
+  response: { 200: emptyJsonResponse('The recovery codes were created.') },
 }
 
 const recoveryCodes: FastifyPluginAsyncTypebox = async app => {

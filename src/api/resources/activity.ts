@@ -1,10 +1,10 @@
 import { shape } from '#src/query/declare.ts'
 
-/** Something that happened to the user's account. */
+/** An event of the user's account. */
 export const activityShape = shape({
   type: 'activity',
   plural: 'activities',
-  about: "Something that happened to the user's account.",
+  about: "An event of the user's account.",
   table: 'account_events',
   key: 'id',
   fields: {
@@ -19,21 +19,21 @@ export const activityShape = shape({
     details: {
       kind: 'json',
       shown: 'default',
-      about: 'What else there is to know, such as the cause.',
+      about: 'Details, such as the cause.',
       example: { cause: 'password' },
     },
     ip_address: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'From which address; null for the command line and for what those who run the place did.',
+      about: 'The client address; null for the command line and for actions of staff.',
       example: '192.0.2.1',
     },
     user_agent: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'By which program.',
+      about: "The client's user agent.",
       example: 'Mozilla/5.0',
     },
   },

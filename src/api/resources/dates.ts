@@ -1,11 +1,11 @@
 import type { Field } from '#src/query/resource.ts'
 
-/** When a row was made and last changed: shown when asked for. */
+/** The timestamps of a row, shown on request. */
 export const TIMESTAMPS = {
   created_at: {
     kind: 'date',
     shown: 'optional',
-    about: 'When it was made.',
+    about: 'When it was created.',
     example: '2026-03-01T12:34:56.123456Z',
   },
   updated_at: {
@@ -16,7 +16,7 @@ export const TIMESTAMPS = {
   },
 } as const satisfies Record<string, Field>
 
-/** The same where Laravel's migrations allow NULL. */
+/** The same for columns that Laravel's migrations make nullable. */
 export const NULLABLE_TIMESTAMPS = {
   created_at: { ...TIMESTAMPS.created_at, nullable: true, example: '2026-03-01T12:34:56.000000Z' },
   updated_at: { ...TIMESTAMPS.updated_at, nullable: true, example: '2026-03-01T12:34:56.000000Z' },

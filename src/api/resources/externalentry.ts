@@ -10,7 +10,7 @@ export const EXTERNAL_ENTRY_STATUS = [
   'Rewatching',
 ] as const
 
-/** An anime in somebody's profile on another site. */
+/** An anime in a user's profile on another site. */
 export const externalEntryShape = shape({
   type: 'externalentry',
   plural: 'externalentries',
@@ -31,7 +31,7 @@ export const externalEntryShape = shape({
       kind: 'enum',
       shown: 'default',
       labels: EXTERNAL_ENTRY_STATUS,
-      about: 'How far it is watched.',
+      about: 'The watch status.',
       example: 'Completed',
     },
     anime_id: { kind: 'integer', shown: 'never' },

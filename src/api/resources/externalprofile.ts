@@ -4,7 +4,7 @@ import { TIMESTAMPS } from './dates.ts'
 export const EXTERNAL_PROFILE_SITE = ['MyAnimeList', 'AniList', 'Kitsu'] as const
 export const EXTERNAL_PROFILE_VISIBILITY = ['Public', 'Private'] as const
 
-/** Somebody's profile on another site. */
+/** A user's profile on another site. */
 export const externalProfileShape = shape({
   type: 'externalprofile',
   plural: 'externalprofiles',
@@ -26,7 +26,7 @@ export const externalProfileShape = shape({
       kind: 'enum',
       shown: 'default',
       labels: EXTERNAL_PROFILE_VISIBILITY,
-      about: 'Who can see it: everybody or its owner.',
+      about: 'Who can see it: all users or only its owner.',
       example: 'Private',
     },
     user_id: { kind: 'integer', shown: 'never' },

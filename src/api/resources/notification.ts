@@ -2,11 +2,11 @@ import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
 import { shape } from '#src/query/declare.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
-/** Something that a user was told. */
+/** A notification to a user. */
 export const notificationShape = shape({
   type: 'notification',
   plural: 'notifications',
-  about: 'Something that a user was told.',
+  about: 'A notification to the user.',
   table: 'notifications',
   key: 'id',
   fields: {
@@ -25,7 +25,7 @@ export const notificationShape = shape({
     data: {
       kind: 'json',
       shown: 'default',
-      about: 'What it says; its shape depends on what happened.',
+      about: 'The content; its shape depends on the event.',
       example: { profileId: 3, profileName: 'alice' },
     },
     read_at: {

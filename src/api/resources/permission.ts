@@ -5,21 +5,21 @@ import { NULLABLE_TIMESTAMPS } from './dates.ts'
 export const permissionShape = shape({
   type: 'permission',
   plural: 'permissions',
-  about: 'Something that may be done.',
+  about: 'A permission.',
   table: 'permissions',
   key: 'id',
   fields: {
     ...NULLABLE_TIMESTAMPS,
     id: { kind: 'integer', shown: 'default', about: 'The id.', example: 50 },
-    name: { kind: 'string', shown: 'default', about: 'What it allows.', example: 'create playlist' },
+    name: { kind: 'string', shown: 'default', about: 'The name.', example: 'create playlist' },
   },
 })
 
-/** A role: permissions under a name. */
+/** A role: a named set of permissions. */
 export const roleShape = shape({
   type: 'role',
   plural: 'roles',
-  about: 'Permissions under a name.',
+  about: 'A named set of permissions.',
   table: 'roles',
   key: 'id',
   fields: {
@@ -42,7 +42,7 @@ export const roleShape = shape({
     priority: {
       kind: 'integer',
       shown: 'default',
-      about: 'Which of several roles comes first.',
+      about: 'Roles with a higher priority come first.',
       example: 0,
     },
   },

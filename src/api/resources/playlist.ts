@@ -7,7 +7,7 @@ export const PLAYLIST_VISIBILITY = ['Public', 'Private', 'Unlisted'] as const
 export const playlistShape = shape({
   type: 'playlist',
   plural: 'playlists',
-  about: 'A list of theme videos in an order.',
+  about: 'An ordered list of theme videos.',
   table: 'playlists',
   key: 'playlist_id',
   fields: {
@@ -37,21 +37,21 @@ export const playlistShape = shape({
       kind: 'enum',
       shown: 'default',
       labels: PLAYLIST_VISIBILITY,
-      about: 'Who can find it: everybody, its owner, or whoever knows the id.',
+      about: 'Who can find it: all users, only its owner, or anyone who knows the id.',
       example: 'Public',
     },
     tracks_exists: {
       kind: 'boolean',
       shown: 'optional',
       aggregate: { of: 'exists', relation: 'tracks' },
-      about: "Whether it has tracks, of those that the request's filters on tracks leave.",
+      about: "Whether it has tracks that match the request's filters on tracks.",
       example: true,
     },
     tracks_count: {
       kind: 'integer',
       shown: 'optional',
       aggregate: { of: 'count', relation: 'tracks' },
-      about: "How many tracks it has, of those that the request's filters on tracks leave.",
+      about: "How many of its tracks match the request's filters on tracks.",
       example: 12,
     },
   },

@@ -1,10 +1,10 @@
 import { shape } from '#src/query/declare.ts'
 
-/** A user as everybody sees it. */
+/** A user's public fields. */
 export const publicUserShape = shape({
   type: 'user',
   plural: 'users',
-  about: 'A user, as everybody sees it.',
+  about: 'A user with its public fields.',
   table: 'users',
   key: 'id',
   fields: {

@@ -3,10 +3,10 @@ import { millisToTimestamp } from '#src/auth/time.ts'
 import { shape } from '#src/query/declare.ts'
 import { NULLABLE_TIMESTAMPS } from './dates.ts'
 
-/** When a token ends, as the database would write it; null for never. */
+/** Returns when a token ends, in the database's format; null for never. */
 function endsAt(columns: Readonly<Record<string, unknown>>, lifetimes: TokenLifetimes): string | null {
   const end = tokenEnd(tokenDates(columns as TokenDateColumns), lifetimes)
-  // What is not finite is no date that could be shown.
+  // Infinite dates are not rendered.
   return end === null || !Number.isFinite(end) ? null : millisToTimestamp(end)
 }
 
@@ -20,7 +20,7 @@ export const tokenShape = shape({
   fields: {
     created_at: { ...NULLABLE_TIMESTAMPS.created_at, shown: 'default' },
     updated_at: NULLABLE_TIMESTAMPS.updated_at,
-    id: { kind: 'integer', shown: 'default', about: 'The id, which stands before the `|`.', example: 42 },
+    id: { kind: 'integer', shown: 'default', about: 'The id, the part before the `|`.', example: 42 },
     name: { kind: 'string', shown: 'default', about: 'What it is for.', example: 'laptop' },
     abilities: {
       kind: 'json',
@@ -33,7 +33,7 @@ export const tokenShape = shape({
       kind: 'json',
       shown: 'default',
       nullable: true,
-      about: 'From which addresses and ranges it may be used; null for everywhere.',
+      about: 'The addresses and ranges from which it may be used; null for all.',
       example: null,
     },
     last_used_at: {
@@ -47,14 +47,14 @@ export const tokenShape = shape({
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'From which address.',
+      about: 'The client address of the last use.',
       example: '192.0.2.1',
     },
     last_used_agent: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'By which program.',
+      about: 'The user agent of the last use.',
       example: 'curl/8.5.0',
     },
     expires_at: {
@@ -62,7 +62,7 @@ export const tokenShape = shape({
       shown: 'default',
       nullable: true,
       about:
-        'The date of its own at which it ends; null for none, as the tokens have that sessions issue without a date.',
+        'Its own expiry date; null for none, as for tokens that sessions issue without a date.',
       example: null,
     },
     ends_at: {
@@ -76,7 +76,7 @@ export const tokenShape = shape({
         value: (columns, { tokenLifetimes }) => endsAt(columns, tokenLifetimes),
       },
       about:
-        'When it ends unless it is used before: by its own date, by its age (SANCTUM_EXPIRATION) or by going unused (SANCTUM_IDLE_EXPIRATION), whichever comes first; null for never.',
+        'When it ends unless it is used before: by its own date, its age (SANCTUM_EXPIRATION) or inactivity (SANCTUM_IDLE_EXPIRATION), whichever comes first; null for never.',
       example: '2027-03-01T12:00:00.000000Z',
     },
     issued_by: {

@@ -5,7 +5,7 @@ import { TIMESTAMPS } from './dates.ts'
 export const trackShape = shape({
   type: 'track',
   plural: 'tracks',
-  about: 'A place in a playlist.',
+  about: 'A position in a playlist.',
   table: 'playlist_tracks',
   key: 'track_id',
   fields: {
@@ -32,5 +32,5 @@ export const trackShape = shape({
 
 const { created_at, updated_at, track_id, id, entry_id, video_id } = trackShape.fields
 
-/** The fields of a track as one of a sequence, in which it says nothing of its place. */
+/** The fields of a track within a sequence, without its position. */
 export const SEQUENCE_FIELDS = { created_at, updated_at, track_id, id, entry_id, video_id } as const

@@ -2,15 +2,15 @@ import { shape } from '#src/query/declare.ts'
 import type { Field } from '#src/query/resource.ts'
 import { TIMESTAMPS } from './dates.ts'
 
-/** Nobody searches among one user, the caller. */
+/** A field that cannot be filtered or sorted: the only user is the caller. */
 const mine = <const F extends Field>(field: F) => ({ ...field, filter: false, sort: false }) as const
 
-/** A user as its owner sees it. */
+/** A user's own fields. */
 export const userShape = shape({
   type: 'user',
   schemaName: 'me',
   plural: 'users',
-  about: 'A user, as its owner sees it.',
+  about: 'The authenticated user.',
   table: 'users',
   key: 'id',
   fields: {
@@ -42,9 +42,9 @@ export const userShape = shape({
       kind: 'date',
       shown: 'default',
       nullable: true,
-      // The reference hands this one column on as the database writes it, and clients parse that.
+      // AnimeThemes returns this column in the database's format, and clients parse that.
       isRawText: true,
-      about: 'When the second factor was confirmed, in UTC as the database writes it.',
+      about: 'When the second factor was confirmed, in UTC, in the format of the database.',
       example: null,
     }),
   },

@@ -25,7 +25,7 @@ export function userWriteBulkheadStep(connections: number): Step {
       const { identity, method } = request
       if (isSafe(method) || identity === null) return
       return acquire(identity.user.id).then(release => {
-        // The request may have timed out meanwhile: then its end listeners have run already.
+        // The request may have timed out in the meantime: then its end listeners have run already.
         if (reply.sent) release()
         else request.releaseWriteSlot = release
       })

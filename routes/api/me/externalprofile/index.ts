@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myExternalProfiles as endpoint } from '#src/api/endpoints.ts'
-import { success } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { ownPageHandler } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
@@ -18,7 +18,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's external profiles",
         description: 'Returns the profiles of the authenticated user on other sites, of every visibility.',
-        response: { 200: success(pageSchema(endpoint, 'A page of external profiles.')) },
+        response: { 200: successResponse(pageSchema(endpoint, 'A page of external profiles.')) },
       },
     },
     ownPageHandler(app, endpoint, ({ id }) => where('user_id', '=', id)),

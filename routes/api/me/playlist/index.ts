@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myPlaylists as endpoint } from '#src/api/endpoints.ts'
-import { success } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { ownPageHandler } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
 import { where } from '#src/query/scope.ts'
@@ -18,7 +18,7 @@ const list: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "List the user's playlists",
         description: 'Returns the playlists of the authenticated user, of every visibility, newest first.',
-        response: { 200: success(pageSchema(endpoint, 'A page of playlists.')) },
+        response: { 200: successResponse(pageSchema(endpoint, 'A page of playlists.')) },
       },
     },
     ownPageHandler(app, endpoint, ({ id }) => where('user_id', '=', id)),

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { currentBrowser } from '#src/accounts/browsers.ts'
-import { failure, noContent, success } from '#src/api/responses.ts'
+import { errorResponse, noContentResponse, successResponse } from '#src/api/responses.ts'
 import { notFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -37,7 +37,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
         summary: 'List the browsers in which the user is logged in',
         description: 'Returns the browsers, last used first. Includes remembered browsers without a session.',
         response: {
-          200: success(
+          200: successResponse(
             Type.Object(
               { sessions: Type.Array(Session) },
               {
@@ -89,8 +89,8 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
         description: 'Ends its session, and forgets the browser if it is remembered.',
         params: Params,
         response: {
-          204: noContent('The browser was logged out.'),
-          404: failure('There is no such browser.', MESSAGES.notFound),
+          204: noContentResponse('The browser was logged out.'),
+          404: errorResponse('There is no such browser.', MESSAGES.notFound),
         },
       },
     },
@@ -109,7 +109,7 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: 'Log out all other browsers',
         description: 'Logs out all browsers except the one of the request. With a token it logs out all.',
-        response: { 204: noContent('The browsers were logged out.') },
+        response: { 204: noContentResponse('The browsers were logged out.') },
       },
     },
     async (request, reply) => {

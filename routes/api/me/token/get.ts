@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
-import { NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
+import { NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { TokenPath } from '#src/input/token.ts'
 import { ownPageHandler, ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
@@ -12,7 +12,7 @@ const listSchema = {
   tags: ['token'],
   summary: "List the user's tokens",
   description: 'Returns the tokens without their secrets, oldest first.',
-  response: { 200: success(pageSchema(endpoint, 'A page of tokens.')) },
+  response: { 200: successResponse(pageSchema(endpoint, 'A page of tokens.')) },
 }
 
 const oneSchema = {
@@ -21,7 +21,7 @@ const oneSchema = {
   summary: 'Show a token',
   description: 'Returns the token without its secret.',
   params: TokenPath,
-  response: { 200: success(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
+  response: { 200: successResponse(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
 }
 
 /** Lists and shows the user's tokens. */

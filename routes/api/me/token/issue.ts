@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
-import { failure, NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
+import { errorResponse, NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
 import { titleOf } from '#src/input/list.ts'
 import { rowId } from '#src/input/row-id.ts'
@@ -59,8 +59,8 @@ const issueSchema = {
     ),
   }),
   response: {
-    201: success(Issued),
-    403: failure(
+    201: successResponse(Issued),
+    403: errorResponse(
       "The token lacks the ability `write:token`, the user's e-mail address is not verified, or the user has too many tokens.",
       MESSAGES.unverifiedEmail,
     ),
@@ -88,8 +88,8 @@ const rotateSchema = {
     ),
   }),
   response: {
-    201: success(Issued),
-    403: failure(
+    201: successResponse(Issued),
+    403: errorResponse(
       "The token lacks the ability `write:token` or has fewer abilities than the other one, the user's e-mail address is not verified, or a grace period would give the user too many tokens.",
       MESSAGES.unverifiedEmail,
     ),

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
-import { NO_SUCH_TOKEN, success } from '#src/api/responses.ts'
+import { NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
 import { titleOf } from '#src/input/list.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { TokenName, TokenPath } from '#src/input/token.ts'
@@ -17,7 +17,7 @@ const renameSchema = {
   description: 'Only the name of a token can be changed. Its abilities are fixed when it is issued.',
   params: TokenPath,
   body: Type.Object({ name: TokenName }),
-  response: { 200: success(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
+  response: { 200: successResponse(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
 }
 
 const renaming: FastifyPluginAsyncTypebox = async app => {

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NO_SUCH_TOKEN, REVOKED_TOKENS, revokedTokens } from '#src/api/responses.ts'
+import { NO_SUCH_TOKEN, REVOKED_TOKENS, revokedTokensResponse } from '#src/api/responses.ts'
 import { rowId } from '#src/input/row-id.ts'
 import { TokenPath } from '#src/input/token.ts'
 import { notFound } from '#src/responses/errors.ts'
@@ -11,7 +11,7 @@ const revokeCurrentSchema = {
   summary: 'Revoke the current token',
   description:
     'Revokes the token of the request and all tokens that it issued. No ability is required. Has no effect in a session.',
-  response: { 204: revokedTokens('The token was revoked.') },
+  response: { 204: revokedTokensResponse('The token was revoked.') },
 }
 
 const revokeOthersSchema = {
@@ -20,7 +20,7 @@ const revokeOthersSchema = {
   summary: 'Revoke all other tokens',
   description:
     'Revokes all tokens of the user except the one of the request, even if a revoked token issued it. In a session it revokes all.',
-  response: { 204: revokedTokens('The tokens were revoked.') },
+  response: { 204: revokedTokensResponse('The tokens were revoked.') },
 }
 
 const revokeSchema = {
@@ -30,7 +30,7 @@ const revokeSchema = {
   description:
     'Revokes the token and all tokens that it issued, directly or indirectly. They are refused from the next request on.',
   params: TokenPath,
-  response: { 204: revokedTokens('The token was revoked.'), 404: NO_SUCH_TOKEN },
+  response: { 204: revokedTokensResponse('The token was revoked.'), 404: NO_SUCH_TOKEN },
 }
 
 const revokeAllSchema = {
@@ -38,7 +38,7 @@ const revokeAllSchema = {
   tags: ['token'],
   summary: 'Revoke all tokens',
   description: 'Revokes all tokens of the user, including the one of the request.',
-  response: { 204: revokedTokens('The tokens were revoked.') },
+  response: { 204: revokedTokensResponse('The tokens were revoked.') },
 }
 
 const currentId = ({ identity }: FastifyRequest) => (identity?.via === 'token' ? identity.token.id : null)

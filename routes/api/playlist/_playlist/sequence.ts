@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { tracksBackward, tracksForward } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources.ts'
-import { missing, success } from '#src/api/responses.ts'
+import { notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
 import { pageHandler } from '#src/lists/handlers.ts'
@@ -38,7 +38,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
     },
   ] as const) {
     const list = pageHandler(app, endpoint)
-    const page = { 200: success(pageSchema(endpoint, 'A page of tracks.')) }
+    const page = { 200: successResponse(pageSchema(endpoint, 'A page of tracks.')) }
 
     app.get(
       `/${direction}`,
@@ -50,7 +50,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
           summary: `List a playlist's tracks ${whole}`,
           description: 'Returns the tracks in the order of the playlist. They cannot be sorted or filtered.',
           params: PlaylistPath,
-          response: { ...page, 404: missing('There is no such playlist.') },
+          response: { ...page, 404: notFoundResponse('There is no such playlist.') },
         },
       },
       request => {
@@ -71,7 +71,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
           params: TrackPath,
           response: {
             ...page,
-            404: missing('There is no such playlist, or it has no such track.'),
+            404: notFoundResponse('There is no such playlist, or it has no such track.'),
           },
         },
       },

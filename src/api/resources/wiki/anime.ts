@@ -27,7 +27,7 @@ export const animeShape = shape({
       column: 'format',
       nullable: true,
       labels: ANIME_FORMAT,
-      about: 'What kind of production it is.',
+      about: 'The format of the production.',
       example: 'TV',
     },
     season: {
@@ -35,13 +35,13 @@ export const animeShape = shape({
       shown: 'default',
       nullable: true,
       labels: ANIME_SEASON,
-      about: 'The season of its first showing.',
+      about: 'The season of its premiere.',
       example: 'Summer',
     },
     slug: {
       kind: 'string',
       shown: 'default',
-      about: 'Its name in addresses.',
+      about: 'Its name in URLs.',
       example: 'bakemonogatari',
     },
     synopsis: {
@@ -55,7 +55,7 @@ export const animeShape = shape({
       kind: 'integer',
       shown: 'default',
       nullable: true,
-      about: 'The year of its first showing.',
+      about: 'The year of its premiere.',
       example: 2009,
     },
   },

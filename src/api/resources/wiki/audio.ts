@@ -2,7 +2,7 @@ import { shape } from '#src/query/declare.ts'
 import { WIKI_DATES } from './dates.ts'
 import { linkBelow } from './link.ts'
 
-/** The sound of a theme, as a file. */
+/** An audio file of a theme. */
 export const audioShape = shape({
   type: 'audio',
   plural: 'audios',
@@ -33,7 +33,7 @@ export const audioShape = shape({
     path: {
       kind: 'string',
       shown: 'default',
-      about: 'Where the file is in the storage.',
+      about: 'The path of the file in the storage.',
       example: '2009/Summer/Bakemonogatari-OP1.ogg',
     },
     size: { kind: 'integer', shown: 'default', about: "The file's size in bytes.", example: 3_609_183 },
@@ -47,7 +47,7 @@ export const audioShape = shape({
         columns: ['basename'],
         value: ({ basename }, { wikiUrls }) => linkBelow(wikiUrls.audio, basename),
       },
-      about: 'Where the file can be heard; null where this server has not been told.',
+      about: 'The URL of the file; null if the server has no base URL configured.',
       example: 'https://a.animethemes.moe/Bakemonogatari-OP1.ogg',
     },
   },

@@ -1,7 +1,7 @@
 import type { Field } from '#src/query/resource.ts'
 import { TIMESTAMPS } from '../dates.ts'
 
-/** When a row of the wiki was made, last changed and deleted, which none that is shown is: shown when asked for. */
+/** The timestamps of a wiki row, shown on request. Deleted rows are never shown. */
 export const WIKI_DATES = {
   ...TIMESTAMPS,
   deleted_at: {

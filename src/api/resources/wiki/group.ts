@@ -12,7 +12,7 @@ export const groupShape = shape({
     ...WIKI_DATES,
     id: { kind: 'integer', shown: 'default', column: 'group_id', about: 'The id.', example: 4 },
     name: { kind: 'string', shown: 'default', about: 'The name.', example: 'English Version' },
-    slug: { kind: 'string', shown: 'default', about: 'Its name in addresses.', example: 'EN' },
+    slug: { kind: 'string', shown: 'default', about: 'Its name in URLs.', example: 'EN' },
   },
   onlyNull: 'deleted_at',
 })

@@ -4,7 +4,7 @@ import { linkBelow } from './link.ts'
 
 export const IMAGE_FACET = ['Small Cover', 'Large Cover', 'Grill', 'Document', 'Avatar', 'Banner'] as const
 
-/** A picture of something in the wiki. */
+/** An image of the wiki. */
 export const imageShape = shape({
   type: 'image',
   plural: 'images',
@@ -25,7 +25,7 @@ export const imageShape = shape({
     path: {
       kind: 'string',
       shown: 'default',
-      about: 'Where the file is in the storage.',
+      about: 'The path of the file in the storage.',
       example: 'anime/large-cover/bakemonogatari.jpg',
     },
     file: { kind: 'string', shown: 'never', column: null },
@@ -39,7 +39,7 @@ export const imageShape = shape({
         columns: ['path'],
         value: ({ path }, { wikiUrls }) => linkBelow(wikiUrls.image, path),
       },
-      about: 'Where it can be seen; null where this server has not been told.',
+      about: 'The URL of the file; null if the server has no base URL configured.',
       example: 'https://i.animethemes.moe/anime/large-cover/bakemonogatari.jpg',
     },
   },

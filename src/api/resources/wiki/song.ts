@@ -24,7 +24,7 @@ export const songShape = shape({
   onlyNull: 'deleted_at',
 })
 
-/** What an artist's songs say of how each was performed. */
+/** The pivot fields of an artist's performance of a song. */
 export const artistSong = pivotFields({
   table: 'performances',
   name: 'artistsong',
@@ -35,6 +35,6 @@ export const artistSong = pivotFields({
     as: performer('The character as whom the artist performed it.'),
     member_alias: performer('The same of the member of a group.'),
     member_as: performer('The same of the member of a group.'),
-    relevance: { kind: 'integer', shown: 'default', about: 'Which artist is named first.' },
+    relevance: { kind: 'integer', shown: 'default', about: 'The order in which artists are named.' },
   },
 })

@@ -5,10 +5,10 @@ import { linkBelow } from './link.ts'
 export const VIDEO_OVERLAP = ['None', 'Transition', 'Over'] as const
 export const VIDEO_SOURCE = ['WEB', 'RAW', 'BD', 'DVD', 'VHS', 'LD'] as const
 
-/** Columns that tell one video of a theme from another. */
+/** The columns that distinguish the videos of a theme. */
 const TAGGED = ['nc', 'source', 'resolution', 'subbed', 'lyrics'] as const
 
-/** What sets a video apart among those of its theme, in a word such as `NCBD1080`. */
+/** Returns the tags that distinguish a video among those of its theme, such as `NCBD1080`. */
 export function videoTags({
   nc,
   source,
@@ -20,7 +20,7 @@ export function videoTags({
   return [
     nc ? 'NC' : '',
     label === 'BD' || label === 'DVD' ? label : '',
-    // The resolution that goes without saying.
+    // The default resolution is omitted.
     typeof resolution === 'number' && resolution !== 720 ? String(resolution) : '',
     subbed ? 'Subbed' : lyrics ? 'Lyrics' : '',
   ].join('')
@@ -37,7 +37,7 @@ export const videoShape = shape({
     ...WIKI_DATES,
     id: { kind: 'integer', shown: 'default', column: 'video_id', about: 'The id.', example: 2712 },
     audio_id: { kind: 'integer', shown: 'never' },
-    // The names are NULL in rows from when there were ids alone.
+    // Names are NULL in older rows.
     basename: {
       kind: 'string',
       shown: 'default',
@@ -65,21 +65,21 @@ export const videoShape = shape({
       kind: 'enum',
       shown: 'default',
       labels: VIDEO_OVERLAP,
-      about: 'How far it runs into the episode.',
+      about: 'How far it overlaps with the episode.',
       example: 'None',
     },
     path: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'Where the file is in the storage.',
+      about: 'The path of the file in the storage.',
       example: '2009/Summer/Bakemonogatari-OP1.webm',
     },
     resolution: {
       kind: 'integer',
       shown: 'default',
       nullable: true,
-      about: 'The height of the picture in pixels.',
+      about: 'The height in pixels.',
       example: 1080,
     },
     size: {
@@ -94,13 +94,13 @@ export const videoShape = shape({
       shown: 'default',
       nullable: true,
       labels: VIDEO_SOURCE,
-      about: 'What it was made from.',
+      about: 'The source.',
       example: 'BD',
     },
     subbed: {
       kind: 'boolean',
       shown: 'default',
-      about: 'Whether it shows subtitles of what is spoken.',
+      about: 'Whether it shows subtitles of the dialogue.',
       example: false,
     },
     uncen: { kind: 'boolean', shown: 'default', about: 'Whether it is uncensored.', example: false },
@@ -110,7 +110,7 @@ export const videoShape = shape({
       filter: false,
       sort: false,
       computed: { columns: TAGGED, value: videoTags },
-      about: 'What sets it apart among the videos of its theme.',
+      about: 'The tags that distinguish it among the videos of its theme.',
       example: 'NCBD1080',
     },
     link: {
@@ -123,7 +123,7 @@ export const videoShape = shape({
         columns: ['basename'],
         value: ({ basename }, { wikiUrls }) => linkBelow(wikiUrls.video, basename),
       },
-      about: 'Where the file can be seen; null where this server has not been told.',
+      about: 'The URL of the file; null if the server has no base URL configured.',
       example: 'https://v.animethemes.moe/Bakemonogatari-OP1.webm',
     },
   },

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { externalEntries as endpoint, oneExternalEntry } from '#src/api/endpoints.ts'
 import { externalProfile } from '#src/api/resources.ts'
-import { missing, success } from '#src/api/responses.ts'
+import { notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { EntryPath, ProfilePath } from '#src/input/list-paths.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
@@ -40,8 +40,8 @@ const entries: FastifyPluginAsyncTypebox = async app => {
         description: 'Returns the entries as of the last synchronization with the site, oldest first.',
         params: ProfilePath,
         response: {
-          200: success(pageSchema(endpoint, 'A page of entries.')),
-          404: missing('There is no such external profile.'),
+          200: successResponse(pageSchema(endpoint, 'A page of entries.')),
+          404: notFoundResponse('There is no such external profile.'),
         },
       },
     },
@@ -62,8 +62,8 @@ const entries: FastifyPluginAsyncTypebox = async app => {
         description: 'Returns the entry as of the last synchronization with the site.',
         params: EntryPath,
         response: {
-          200: success(showSchema(oneExternalEntry, 'The entry.')),
-          404: missing('There is no such external profile, or it has no such entry.'),
+          200: successResponse(showSchema(oneExternalEntry, 'The entry.')),
+          404: notFoundResponse('There is no such external profile, or it has no such entry.'),
         },
       },
     },

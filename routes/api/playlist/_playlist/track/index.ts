@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources.ts'
-import { done, failure, missing, success } from '#src/api/responses.ts'
+import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
@@ -32,8 +32,8 @@ const Previous = Type.Optional(Neighbour('after which'))
 
 const readings = { entry_id: integerOf, video_id: integerOf }
 
-const noPlaylist = { 404: missing('There is no such playlist.') }
-const noTrack = { 404: missing('There is no such playlist, or it has no such track.') }
+const noPlaylist = { 404: notFoundResponse('There is no such playlist.') }
+const noTrack = { 404: notFoundResponse('There is no such playlist, or it has no such track.') }
 
 const INDEX = {
   operationId: 'playlist.track.index',
@@ -43,7 +43,7 @@ const INDEX = {
     'Returns the tracks in order of addition. `forward` returns them in the order of the playlist.',
   params: PlaylistPath,
   response: {
-    200: success(pageSchema(endpoint, 'A page of tracks.')),
+    200: successResponse(pageSchema(endpoint, 'A page of tracks.')),
     ...noPlaylist,
   },
 }
@@ -57,8 +57,8 @@ const STORE = {
   params: PlaylistPath,
   body: Type.Object({ entry_id: EntryId, video_id: VideoId, next: Next, previous: Previous }),
   response: {
-    201: success(showSchema(oneTrack, 'The track.')),
-    403: failure(
+    201: successResponse(showSchema(oneTrack, 'The track.')),
+    403: errorResponse(
       'The playlist belongs to another user or has too many tracks, the caller lacks the permission `create playlist track` or is banned from using it, or the token lacks the ability `write:playlist`.',
       MESSAGES.tooManyTracks(1000),
     ),
@@ -72,7 +72,7 @@ const SHOW = {
   summary: 'Show a track',
   description: 'Add `include=video,animethemeentry` to include what it shows.',
   params: TrackPath,
-  response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
+  response: { 200: successResponse(showSchema(oneTrack, 'The track.')), ...noTrack },
 }
 
 const UPDATE = {
@@ -87,7 +87,7 @@ const UPDATE = {
     next: Next,
     previous: Previous,
   }),
-  response: { 200: success(showSchema(oneTrack, 'The track.')), ...noTrack },
+  response: { 200: successResponse(showSchema(oneTrack, 'The track.')), ...noTrack },
 }
 
 const DESTROY = {
@@ -96,7 +96,7 @@ const DESTROY = {
   summary: 'Remove a track from a playlist',
   description: 'The following tracks move up.',
   params: TrackPath,
-  response: { 200: done(MESSAGES.trackDeleted(345)), ...noTrack },
+  response: { 200: messageResponse(MESSAGES.trackDeleted(345)), ...noTrack },
 }
 
 const READS = { auth: 'optional', ability: 'read:playlist' } as const

@@ -1,6 +1,6 @@
-import type { Bytes } from '#src/runtime/units.ts'
 import { type TSchema, Type } from 'typebox'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { Bytes } from '#src/runtime/units.ts'
 import { COMMON_HEADERS, errorResponse, header, LIMIT_HEADERS, unavailableResponse } from './responses.ts'
 
 const REFUSED_HEADERS = {
@@ -168,10 +168,7 @@ function overloaded(route: Route): Responses {
  */
 export const accessResponses = (route: Route): Responses => ({
   400: errorResponse('The request is malformed, or names an unknown host.', MESSAGES.badRequest),
-  500: errorResponse(
-    'An internal error. The log has details under the request id.',
-    MESSAGES.serverError,
-  ),
+  500: errorResponse('An internal error. The log has details under the request id.', MESSAGES.serverError),
   ...unauthenticated(route),
   ...refused(route),
   ...csrfAndPassword(route),

@@ -71,7 +71,9 @@ export const guestResponse = (description: string, example: string) =>
 
 /** Describes a success message. */
 export const messageResponse = (message: string) =>
-  successResponse(Type.Object({ message: Type.String() }, { description: 'Success.', examples: [{ message }] }))
+  successResponse(
+    Type.Object({ message: Type.String() }, { description: 'Success.', examples: [{ message }] }),
+  )
 
 /** Describes a successful response without a body. */
 export const noContentResponse = (description: string, headers: Record<string, object> = {}) =>
@@ -104,7 +106,8 @@ export const sendEmptyJson = (reply: FastifyReply<RouteGenericInterface>, status
   reply.code(status).type('application/json').send(EMPTY_JSON)
 
 /** Describes the response {@link EMPTY_JSON}. */
-export const emptyJsonResponse = (description: string) => successResponse(Type.Literal('', { description, examples: [''] }))
+export const emptyJsonResponse = (description: string) =>
+  successResponse(Type.Literal('', { description, examples: [''] }))
 
 /** Describes a 503. */
 export const unavailableResponse = (description: string) =>

@@ -4,7 +4,7 @@ import { verifyPassword } from '#src/auth/password.ts'
 import { parseToken } from '#src/auth/token.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
-import type { DemoAccess } from '#src/database/demo.ts'
+import type { DemoCredentials } from '#src/database/demo.ts'
 import { findToken } from '#src/database/tokens.ts'
 import { findCredentials } from '#src/database/users.ts'
 
@@ -19,7 +19,7 @@ export interface ShownDemoAccess {
 const fileOf = ({ dataDir }: Config) => join(dataDir, 'demo.json')
 
 /** Stores the demo access of the embedded database, readable only by this user, so that it can be printed again. */
-export async function storeDemoAccess(config: Config, access: DemoAccess): Promise<ShownDemoAccess> {
+export async function storeDemoAccess(config: Config, access: DemoCredentials): Promise<ShownDemoAccess> {
   const shown = { email: access.email, password: access.password, token: access.token.reveal() }
   if (config.databaseUrl === null) {
     await writeFile(fileOf(config), `${JSON.stringify(shown, null, 2)}\n`, { mode: 0o600 })

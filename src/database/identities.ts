@@ -220,7 +220,7 @@ function grantsOf(
 
 const toRestraint = ({ is_whole, names, reason, expires_at }: RestraintRow) => {
   const end = timestampToMillis(expires_at ?? 'infinity')
-  return { isWhole: is_whole, names, reason, until: Number.isFinite(end) ? end : null }
+  return { bansEverything: is_whole, names, reason, until: Number.isFinite(end) ? end : null }
 }
 
 const earliest = (...timestamps: (string | undefined)[]): number | null => {

@@ -53,7 +53,7 @@ class NoEcho extends Error {
  */
 export function followIdentityChanges(
   database: Pick<Database, 'listen' | 'prepare'>,
-  cache: Pick<IdentityCache, 'forget' | 'heard' | 'lost'>,
+  cache: Pick<IdentityCache, 'forget' | 'reportHeartbeat' | 'reportLoss'>,
   monotonic: () => MonotonicMillis,
   events: ChangeEvents,
 ): IdentityChanges {

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { Identity } from '#src/auth/identity.ts'
 import { isOwner } from '#src/auth/permission.ts'
-import { type Loader, createRowLoader } from '#src/auth/row-loader.ts'
+import { createRowLoader, type Loader } from '#src/auth/row-loader.ts'
 import type { Config } from '#src/config/config.ts'
 import {
   type ExternalProfileRow,

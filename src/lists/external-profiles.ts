@@ -1,4 +1,3 @@
-import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Kysely } from 'kysely'
 import type {
   EXTERNAL_PROFILE_SITE,
@@ -18,6 +17,7 @@ import { maxRowsFor, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { anyOf, type ScopeOf, where } from '#src/query/scope.ts'
 import { notFound, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { profileSite, profileVisibility } from './stored-labels.ts'
 
 const PUBLIC = where('visibility', '=', profileVisibility('Public'))

@@ -1,4 +1,3 @@
-import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Kysely } from 'kysely'
 import type { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
@@ -17,6 +16,7 @@ import { maxRowsFor, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { type ScopeOf, where } from '#src/query/scope.ts'
 import { notFound, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { playlistVisibility } from './stored-labels.ts'
 
 const UNLISTED = playlistVisibility('Unlisted')

@@ -1,4 +1,3 @@
-import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import type { Kysely } from 'kysely'
 import { hashidEncoder } from '#src/auth/hashid.ts'
 import type { Identity } from '#src/auth/identity.ts'
@@ -18,10 +17,11 @@ import {
 import { maxRowsFor, type Quota, quotaExceeded } from '#src/limits/quota.ts'
 import { notFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import type { PlaylistTrack } from './playlist-access.ts'
 import {
-  findContentErrors,
   type FieldErrors,
+  findContentErrors,
   neighbourNotFound,
   notLinked,
   resolvePlacement,
@@ -132,7 +132,9 @@ export function createTracks({
       if (outcome !== 'updated') throw notFound()
     },
     async remove({ playlist, track }) {
-      const outcome = await withPlaylistMutex(playlist.id, () => deleteTrack(kysely, playlist.id, track.id, clock()))
+      const outcome = await withPlaylistMutex(playlist.id, () =>
+        deleteTrack(kysely, playlist.id, track.id, clock()),
+      )
       if (outcome !== 'deleted') throw notFound()
     },
   }

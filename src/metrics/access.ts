@@ -1,4 +1,3 @@
-import type { EpochMillis } from '#src/runtime/units.ts'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
 import { includesAddress } from '#src/auth/address-list.ts'
 import { constantTimeEqual, sha256 } from '#src/auth/secret.ts'
@@ -8,6 +7,7 @@ import { pathOf } from '#src/http/request.ts'
 import { buildSecurityHeaders } from '#src/http/security-headers.ts'
 import { HttpError, routeNotFound, tooManyRequests, unauthenticated } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 
 /** The path of the metrics, on each port that serves them. */
 export const METRICS_PATH = '/metrics'

@@ -1,5 +1,5 @@
-import type { Seconds } from '#src/runtime/units.ts'
 import type { Metric } from 'prom-client'
+import type { Seconds } from '#src/runtime/units.ts'
 
 /** The upper bounds of the buckets, in seconds. */
 const BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
@@ -60,7 +60,11 @@ function valuesOf({ labels, counts, sum }: Series) {
   let cumulative = 0
   const buckets = counts.map((count, index) => {
     cumulative += count
-    return { metricName: `${NAME}_bucket`, labels: { le: BOUNDS[index] ?? '+Inf', ...labels }, value: cumulative }
+    return {
+      metricName: `${NAME}_bucket`,
+      labels: { le: BOUNDS[index] ?? '+Inf', ...labels },
+      value: cumulative,
+    }
   })
   return [
     ...buckets,

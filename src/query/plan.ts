@@ -1,6 +1,6 @@
 import { type Include, KEY, type Output, type PagePlan, type RowsPlan } from '#src/database/select/plan.ts'
-import { columnOf, type RowRole, plainColumn, planConditions, planField } from './plan/conditions.ts'
-import { planLink, type PlanContext, planScope } from './plan/links.ts'
+import { columnOf, plainColumn, planConditions, planField, type RowRole } from './plan/conditions.ts'
+import { type PlanContext, planLink, planScope } from './plan/links.ts'
 import { planOrder } from './plan/order.ts'
 import { selectedFields } from './render.ts'
 import { type Endpoint, type IncludeTree, type Resource, relationAt } from './resource.ts'

@@ -61,8 +61,7 @@ export const tokenShape = shape({
       kind: 'date',
       shown: 'default',
       nullable: true,
-      about:
-        'Its own expiry date; null for none, as for tokens that sessions issue without a date.',
+      about: 'Its own expiry date; null for none, as for tokens that sessions issue without a date.',
       example: null,
     },
     ends_at: {

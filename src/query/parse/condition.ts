@@ -5,7 +5,7 @@ import type { Field, Resource } from '../resource.ts'
 import { parseValue, valueMessage } from '../values.ts'
 import { readFieldFilter, type Suffix } from './filter-name.ts'
 import { VALUE_LIMITS } from './limits.ts'
-import { type ParameterErrors, lastDisplayName, readText, displayName } from './parameter.ts'
+import { displayName, lastDisplayName, type ParameterErrors, readText } from './parameter.ts'
 
 const { rules } = MESSAGES
 
@@ -64,7 +64,8 @@ function readListed(
     return { error: rules.prohibited(displayName(key)) }
   }
   const items = text.split(',')
-  if (items.length > VALUE_LIMITS.items) return { error: rules.maxItems(displayName(key), VALUE_LIMITS.items) }
+  if (items.length > VALUE_LIMITS.items)
+    return { error: rules.maxItems(displayName(key), VALUE_LIMITS.items) }
   if (new Set(items).size < items.length) return { error: rules.duplicates }
   const values = items.map(item => (item === '' ? undefined : parseValue(field, item)))
   const present = values.filter(value => value !== undefined)

@@ -1,11 +1,15 @@
 import type { Parameter } from '#src/input/querystring.ts'
 import type { Query } from '../query.ts'
 import { includeTree } from '../resource.ts'
-import { type ParameterErrors, rejectParameter, readByType, readList } from './parameter.ts'
+import { type ParameterErrors, readByType, readList, rejectParameter } from './parameter.ts'
 import type { Rules } from './rules.ts'
 
 /** Parses the fields to show, by type. */
-export function readFields({ types }: Rules, value: Parameter | undefined, errors: ParameterErrors): Query['fields'] {
+export function readFields(
+  { types }: Rules,
+  value: Parameter | undefined,
+  errors: ParameterErrors,
+): Query['fields'] {
   const fields = new Map<string, string[]>()
   if (value === undefined) return fields
   for (const [type, names] of readByType('fields', value, name => types.has(name), errors)) {

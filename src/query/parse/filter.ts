@@ -5,11 +5,15 @@ import type { Resource } from '../resource.ts'
 import { readConditions } from './condition.ts'
 import { readFieldFilter, readHasFilter } from './filter-name.ts'
 import { VALUE_LIMITS } from './limits.ts'
-import { type ParameterErrors, rejectParameter, readByType, readList, displayName } from './parameter.ts'
+import { displayName, type ParameterErrors, readByType, readList, rejectParameter } from './parameter.ts'
 import type { Rules } from './rules.ts'
 
 /** Parses the conditions on the rows of each type. */
-export function readFilter(rules: Rules, value: Parameter | undefined, errors: ParameterErrors): Query['conditions'] {
+export function readFilter(
+  rules: Rules,
+  value: Parameter | undefined,
+  errors: ParameterErrors,
+): Query['conditions'] {
   const conditions = new Map<string, Condition[]>()
   if (value === undefined) return conditions
   const { endpoint, types, paths } = rules

@@ -3,7 +3,7 @@ import type { Parameter } from '#src/input/querystring.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Query } from '../query.ts'
 import { PAGE_SIZE, VALUE_LIMITS } from './limits.ts'
-import { type ParameterErrors, rejectParameter, readByType, readText } from './parameter.ts'
+import { type ParameterErrors, readByType, readText, rejectParameter } from './parameter.ts'
 import type { Rules } from './rules.ts'
 
 const { rules } = MESSAGES
@@ -25,7 +25,11 @@ export function readSearch(
 }
 
 /** Parses the page number and size. */
-export function readPage({ endpoint }: Rules, value: Parameter | undefined, errors: ParameterErrors): Query['page'] {
+export function readPage(
+  { endpoint }: Rules,
+  value: Parameter | undefined,
+  errors: ParameterErrors,
+): Query['page'] {
   const page = { number: 1, size: PAGE_SIZE.default as number }
   if (value === undefined) return page
   if (endpoint.kind === 'show') {

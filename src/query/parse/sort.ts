@@ -2,7 +2,7 @@ import type { Parameter } from '#src/input/querystring.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Order, Query } from '../query.ts'
 import { isSortable, type Resource } from '../resource.ts'
-import { type ParameterErrors, rejectParameter, readByType, readList, displayName } from './parameter.ts'
+import { displayName, type ParameterErrors, readByType, readList, rejectParameter } from './parameter.ts'
 import { findField, type Rules } from './rules.ts'
 
 const { rules } = MESSAGES

@@ -1,7 +1,7 @@
 import type { Condition, Expression, Operand, RelatedRows, SqlType } from '#src/database/select/plan.ts'
-import type { Condition as QueryCondition, CountComparison } from '../query.ts'
+import type { CountComparison, Condition as QueryCondition } from '../query.ts'
 import { type Field, type Kind, type Resource, relationAt } from '../resource.ts'
-import { planLink, type PlanContext } from './links.ts'
+import { type PlanContext, planLink } from './links.ts'
 
 /** Returns the column of a field. */
 export const columnOf = (name: string, { column }: Field) => column ?? name

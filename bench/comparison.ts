@@ -1,11 +1,11 @@
 import { load } from './load.ts'
 import { rssMb } from './processes.ts'
-import { ours, type Program, withServer } from './servers.ts'
-import { CONNECTIONS, isAskedFor, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
+import { ownServer, type Program, withServer } from './servers.ts'
+import { CONNECTIONS, isSelected, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import type { Stage } from './stage.ts'
 import { fixed, median, printTable, spread } from './table.ts'
 
-/** One who is compared. Its callers are ours if it does not make its own. */
+/** A compared server. It makes its own callers unless `callers` is set. */
 interface Contender extends Program {
   name: string
   callers?: 'tokens' | 'sessions'
@@ -22,11 +22,11 @@ const FLOOR = 'hand-written, one SELECT'
 const CONTENDERS: Contender[] = [
   { name: BARE, ...contender('bare'), callers: 'tokens' },
   { name: FLOOR, ...contender('floor'), callers: 'tokens' },
-  { name: 'ours, token', ...ours(), callers: 'tokens' },
-  { name: 'ours, session', ...ours(), callers: 'sessions' },
-  { name: 'ours, token, cached', ...ours({ IDENTITY_CACHE: 'on' }), callers: 'tokens' },
-  { name: 'ours, session, cached', ...ours({ IDENTITY_CACHE: 'on' }), callers: 'sessions' },
-  { name: 'ours, token, logging all', ...ours({ LOG_REQUESTS: 'all' }), callers: 'tokens' },
+  { name: 'ours, token', ...ownServer(), callers: 'tokens' },
+  { name: 'ours, session', ...ownServer(), callers: 'sessions' },
+  { name: 'ours, token, cached', ...ownServer({ IDENTITY_CACHE: 'on' }), callers: 'tokens' },
+  { name: 'ours, session, cached', ...ownServer({ IDENTITY_CACHE: 'on' }), callers: 'sessions' },
+  { name: 'ours, token, logging all', ...ownServer({ LOG_REQUESTS: 'all' }), callers: 'tokens' },
   { name: '@fastify/jwt', ...contender('jwt') },
   { name: '@fastify/jwt, dressed', ...contender('jwt', { BENCH_DRESSED: '1' }) },
   { name: 'express + passport', ...contender('express'), callers: 'tokens' },
@@ -39,17 +39,17 @@ interface Sample {
   p50: number
   p99: number
   failed: number
-  /** Transactions in the database for each request. */
+  /** Database transactions per request. */
   transactions: number
   rss: number
 }
 
-/** Compares this server with others, in rounds that take turns, and prints a table. */
+/** Compares this server with others, in interleaved rounds, and prints a table. */
 export async function compare(stage: Stage): Promise<void> {
-  const samples = new Map<string, Sample[]>(CONTENDERS.filter(isAskedFor).map(({ name }) => [name, []]))
+  const samples = new Map<string, Sample[]>(CONTENDERS.filter(isSelected).map(({ name }) => [name, []]))
   if (samples.size === 0) return
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const one of CONTENDERS.filter(isAskedFor)) {
+    for (const one of CONTENDERS.filter(isSelected)) {
       const sample = await measure(stage, one)
       samples.get(one.name)?.push(sample)
       process.stderr.write(`${round}/${ROUNDS} ${one.name}: ${Math.round(sample.rate)}/s\n`)

@@ -1,5 +1,5 @@
-import { parseMultipartPairs, parseForm, nestPairs } from '#src/http/form.ts'
-import { requireFewValues } from '#src/input/json-size.ts'
+import { nestPairs, parseForm, parseMultipartPairs } from '#src/http/form.ts'
+import { requireLimitedValues } from '#src/input/json-size.ts'
 import { requestCeiling } from '#src/limits/ceiling.ts'
 import { clientAddressResolver } from '#src/limits/client-address.ts'
 
@@ -10,16 +10,16 @@ const CEILING_CALLS = 1_000_000
 
 const MULTIPART = 'multipart/form-data; boundary=x'
 
-/** A form of one field of several parts. */
+/** A multipart form with one field. */
 const part = (value: string) => `--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n${value}\r\n--x--`
 
-/** Repeats a text until it has so many bytes. */
+/** Repeats a text up to a size in bytes. */
 const fill = (text: string, size: number) => text.repeat(Math.ceil(size / text.length))
 
 const readForm = (text: string) => parseForm(text)
 const readMultipart = (text: string) => nestPairs(parseMultipartPairs(MULTIPART, Buffer.from(text, 'latin1')))
 
-/** Bodies that cost the most for their size, by what they are read with. */
+/** The most expensive bodies for their size, by parser. */
 const BODIES: [name: string, read: (text: string) => unknown, body: (size: number) => string][] = [
   ['form of %41', readForm, size => `a=${fill('%41', size)}`],
   ['form of %e4%bd%a0', readForm, size => `a=${fill('%e4%bd%a0', size)}`],
@@ -31,11 +31,11 @@ const BODIES: [name: string, read: (text: string) => unknown, body: (size: numbe
   ['form of bytes', readForm, size => `a=${fill('\xff', size)}`],
   ['parts, \\r', readMultipart, size => part(fill('\r', size))],
   ['parts, \\r\\n--', readMultipart, size => part(fill('\r\n--', size))],
-  ['JSON of digits', requireFewValues, size => fill('1', size)],
-  ['JSON of \\"', requireFewValues, size => `["${fill('\\"', size)}"]`],
+  ['JSON of digits', requireLimitedValues, size => fill('1', size)],
+  ['JSON of \\"', requireLimitedValues, size => `["${fill('\\"', size)}"]`],
 ]
 
-/** Milliseconds that something takes at best; what it throws is an answer as well. */
+/** Returns the shortest duration of some work; errors count as completion. */
 function bestOf(work: () => unknown): number {
   const times = Array.from({ length: REPEATS }, () => {
     const from = performance.now()
@@ -47,7 +47,7 @@ function bestOf(work: () => unknown): number {
   return Math.min(...times)
 }
 
-/** What reading bodies takes by their size, and that of the largest divided by that of a quarter of it. */
+/** Measures the parsing of bodies by size, and the ratio of the largest to a quarter of it. */
 export function measureDecoding() {
   return BODIES.flatMap(([name, read, body]) => {
     const times = SIZES.map(size => {
@@ -66,7 +66,7 @@ export function measureDecoding() {
   })
 }
 
-/** What counting a request for its address takes. */
+/** Measures the ceiling per request. */
 export function measureCeiling() {
   const clientOf = clientAddressResolver([])
   return ['198.51.100.7', '2001:db8:1:2::1'].map(address => {

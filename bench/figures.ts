@@ -2,34 +2,34 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { measureCeiling, measureDecoding } from './decoding.ts'
 import { type Loaded, load, pace } from './load.ts'
 import { rssMb } from './processes.ts'
-import { ours, type Program, type Server, UNLIMITED, withServer } from './servers.ts'
-import { CONNECTIONS, isAskedFor, MEMORY_REQUESTS, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
+import { ownServer, type Program, type Server, UNLIMITED, withServer } from './servers.ts'
+import { CONNECTIONS, isSelected, MEMORY_REQUESTS, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import type { Stage } from './stage.ts'
 import { fixed, median, printTable, spread } from './table.ts'
 
-/** One value of a figure, in one round. */
+/** A value of a figure in one round. */
 interface Reading {
   figure: string
   value: number
   decimals: number
-  /** Requests that were not answered with 2xx, where there are requests. */
+  /** Requests without a 2xx response, if there were requests. */
   failed?: number
 }
 
-/** Figures that are measured together. */
+/** A group of figures that are measured together. */
 interface Group {
   name: string
-  /** It takes too long for more than one round. */
+  /** Whether it is measured in one round only, because it takes long. */
   isOnce?: boolean
   measure(stage: Stage): Promise<Reading[]>
 }
 
-/** Requests a second beside the logins: far fewer than the server could answer. */
+/** Requests per second during logins: far fewer than the server's capacity. */
 const PACE = 500
 
 const LOGINS_AT_ONCE = 8
 
-/** Seconds for which logins go on before and after what is measured beside them. */
+/** Seconds of logins before and after the measurement. */
 const EDGE = 1
 
 const POLL_MS = 5
@@ -44,11 +44,11 @@ const GROUPS: Group[] = [
   { name: 'ceiling', measure: async () => measureCeiling() },
 ]
 
-/** Measures our server alone, in rounds that take turns, and prints a table. */
+/** Measures this server alone, in interleaved rounds, and prints a table. */
 export async function measureFigures(stage: Stage): Promise<void> {
   const readings: Reading[] = []
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const { name, isOnce = false, measure } of GROUPS.filter(isAskedFor)) {
+    for (const { name, isOnce = false, measure } of GROUPS.filter(isSelected)) {
       if (isOnce && round > 1) continue
       readings.push(...(await measure(stage)))
       process.stderr.write(`${round}/${ROUNDS} ${name}\n`)
@@ -57,9 +57,9 @@ export async function measureFigures(stage: Stage): Promise<void> {
   if (readings.length > 0) report(readings)
 }
 
-/** Logins, and what those who are logged in notice of them. */
+/** Measures logins, and their effect on authenticated users. */
 function measureLogins(stage: Stage) {
-  const program = ours({
+  const program = ownServer({
     LOGIN_RATE_LIMIT: UNLIMITED,
     LOGIN_FAILURE_LIMIT: UNLIMITED,
     RATE_LIMIT_ANONYMOUS: UNLIMITED,
@@ -83,9 +83,9 @@ function measureLogins(stage: Stage) {
   })
 }
 
-/** How `/api/me` does at an even pace, and the server's event loop meanwhile. */
+/** Measures `/api/me` at a constant rate, and the server's event loop meanwhile. */
 async function paced({ calls }: Stage, server: Server) {
-  // The server measures its event loop from one look to the next.
+  // The server measures its event loop between two reads of its metrics.
   await server.metrics()
   const latency = await pace(server, calls.tokens, { path: '/api/me', rate: PACE, seconds: SECONDS })
   return { ...latency, metrics: await server.metrics() }
@@ -94,7 +94,7 @@ async function paced({ calls }: Stage, server: Server) {
 function pacedReadings(when: string, { p50, p99, late, failed, metrics }: Awaited<ReturnType<typeof paced>>) {
   const delayOf = (name: string) => ({
     figure: `event-loop delay${when}, ${name} ms`,
-    // Measured by a timer of ten milliseconds, which are in it.
+    // The measurement includes the timer's resolution of ten milliseconds.
     value: Math.max(0, (metrics.get(`nodejs_eventloop_lag_${name}_seconds`) ?? Number.NaN) * 1000 - 10),
     decimals: 1,
   })
@@ -108,7 +108,7 @@ function pacedReadings(when: string, { p50, p99, late, failed, metrics }: Awaite
 }
 
 function measureLists(stage: Stage) {
-  return warmServer(stage, ours(), async server => {
+  return warmServer(stage, ownServer(), async server => {
     const readings: Reading[] = []
     for (const size of [15, 100]) {
       const path = `/api/me/playlist?page[size]=${size}`
@@ -121,7 +121,7 @@ function measureLists(stage: Stage) {
 }
 
 function measureDocument(stage: Stage) {
-  return withServer(stage, ours(), async server => {
+  return withServer(stage, ownServer(), async server => {
     const path = '/openapi.json'
     const calls = [{ headers: {} }]
     await load([server], calls, { path, seconds: WARM_UP })
@@ -136,12 +136,12 @@ function measureDocument(stage: Stage) {
 
 function measureStart(stage: Stage) {
   const from = performance.now()
-  return withServer(stage, ours(), async server => {
+  return withServer(stage, ownServer(), async server => {
     while (!(await fetch(`${server.url}/health/ready`)).ok) await delay(POLL_MS)
     return [
       { figure: 'start-up, ms until it listens', value: server.startMs, decimals: 0 },
       {
-        figure: 'start-up, ms until /health/ready answers 200',
+        figure: 'start-up, ms until /health/ready responds 200',
         value: performance.now() - from,
         decimals: 0,
       },
@@ -150,8 +150,8 @@ function measureStart(stage: Stage) {
 }
 
 function measureMemory(stage: Stage) {
-  return warmServer(stage, { ...ours(), isProbed: true }, async server => {
-    // Collecting garbage would make the memory smaller than a server's is.
+  return warmServer(stage, { ...ownServer(), isProbed: true }, async server => {
+    // No garbage collection, which would show less memory than a server uses.
     const before = { rss: rssMb(server.pid), heap: await server.heapMb() }
     const { failed } = await load([server], stage.calls.tokens, { path: '/api/me', amount: MEMORY_REQUESTS })
     const after = { rss: rssMb(server.pid), heap: await server.heapMb() }
@@ -165,7 +165,7 @@ function measureMemory(stage: Stage) {
   })
 }
 
-/** Works with a server whose code for `/api/me` is compiled. */
+/** Runs work with a server whose code for `/api/me` is compiled (JIT). */
 const warmServer = <T>(stage: Stage, program: Program, work: (server: Server) => Promise<T>) =>
   withServer(stage, program, async server => {
     await load([server], stage.calls.tokens, { path: '/api/me', seconds: WARM_UP })

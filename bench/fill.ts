@@ -13,37 +13,37 @@ import { APP_URL } from './servers.ts'
 const USERS = 10_000
 const TOKENS = 100_000
 
-/** Callers whose requests are measured: each is another user. */
+/** Measured callers, each a different user. */
 const CALLERS = 1_024
 
-/** Of those, the ones who have playlists. */
+/** Callers with playlists. */
 const LISTERS = 128
 const PLAYLISTS = 100
 
-/** Users with a password that costs what a password costs. */
+/** Users with a password hash of the default cost. */
 const LOGINS = 64
 const LOGIN_COST = 12
 
-/** Every so many tokens one is a caller's. */
+/** One of so many tokens is a caller's. */
 const STRIDE = 89
 
-/** What callers send, by who they are. */
+/** The requests of callers, by kind. */
 export interface Calls {
-  /** Users with a token, whose requests are not counted. */
+  /** Users with a token, without rate limit. */
   tokens: Call[]
-  /** Users with a session, whose requests are not counted. */
+  /** Users with a session, without rate limit. */
   sessions: Call[]
-  /** Users with a token, whose requests are counted. */
+  /** Users with a token, with a rate limit. */
   limited: Call[]
-  /** Users with a token and with a hundred playlists. */
+  /** Users with a token and a hundred playlists. */
   listers: Call[]
   /** Browsers that log in. */
   logins: Call[]
-  /** All hundred thousand tokens. */
-  everybody: Call[]
+  /** All 100,000 tokens. */
+  allTokens: Call[]
 }
 
-/** Fills a database with users and what they have, unless that was done before. */
+/** Fills a database with users and their rows, unless it is already filled. */
 export async function fill(url: string): Promise<Calls> {
   const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   const { migrations: kysely } = database
@@ -66,7 +66,7 @@ export async function fill(url: string): Promise<Calls> {
     limited,
     listers: callers.slice(0, LISTERS),
     logins: loginCalls(),
-    everybody: tokens,
+    allTokens: tokens,
   }
 }
 
@@ -105,7 +105,7 @@ async function addPlaylists(kysely: Kysely<Schema>) {
     on conflict do nothing`.execute(kysely)
 }
 
-/** The role of users whose e-mail address is verified. */
+/** Grants users the role of a verified e-mail address. */
 async function addVerified(kysely: Kysely<Schema>, prefix: string) {
   await sql`
     insert into model_has_roles (role_id, model_type, model_id)
@@ -128,7 +128,7 @@ async function addLimited(kysely: Kysely<Schema>) {
   await addVerified(kysely, 'limited')
 }
 
-/** All have one hash: each login works on it anew. */
+/** All share one hash, which each login verifies. */
 async function addLogins(kysely: Kysely<Schema>) {
   const password = await hashPassword('password', LOGIN_COST)
   await sql`
@@ -184,7 +184,7 @@ async function limitedCalls(kysely: Kysely<Schema>): Promise<Call[]> {
   return rows.map(({ id, name }) => ({ headers: { authorization: `Bearer ${id}|${name}` } }))
 }
 
-/** As a browser sends it from a page of the server's own. */
+/** Logins as a browser sends them from a page of the server. */
 const loginCalls = (): Call[] =>
   Array.from({ length: LOGINS }, (_, n) => ({
     method: 'POST',

@@ -1,4 +1,7 @@
-/** Loaded into a server by --import, with --expose-gc: answers a message with the bytes in use once garbage is gone. */
+/**
+ * Loaded into a server by --import, with --expose-gc: replies to a message with the bytes in use after garbage
+ * collection.
+ */
 process.on('message', () => {
   globalThis.gc?.()
   const { heapUsed, external } = process.memoryUsage()

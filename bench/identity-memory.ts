@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Call, load } from './load.ts'
-import { ours, type Server, withServer } from './servers.ts'
-import { isAskedFor, WARM_UP } from './settings.ts'
+import { ownServer, type Server, withServer } from './servers.ts'
+import { isSelected, WARM_UP } from './settings.ts'
 import type { Stage } from './stage.ts'
 import { fixed, printTable } from './table.ts'
 
 const COUNTS = [10_000, 100_000]
 
-/** Divides each of the counts, so that each token is sent once. */
+/** A divisor of each count, so that each token is sent once. */
 const CONNECTIONS = 20
 
-/** Longer than uses of tokens are noted before they are written. */
+/** Longer than the interval of the last-use write-behind. */
 const SETTLED_MS = 6_000
 
 const MODES = [
@@ -18,13 +18,13 @@ const MODES = [
   { name: 'identities, cached', environment: { IDENTITY_CACHE: 'on' } },
 ]
 
-/** Measures what a server keeps of each different token that it has seen, and prints a table. */
+/** Measures the memory that a server keeps per token, and prints a table. */
 export async function measureIdentities(stage: Stage): Promise<void> {
-  const modes = MODES.filter(isAskedFor)
+  const modes = MODES.filter(isSelected)
   if (modes.length === 0) return
   const rows: (string | number)[][] = []
   for (const { name, environment } of modes) {
-    const program = { ...ours(environment), isProbed: true }
+    const program = { ...ownServer(environment), isProbed: true }
     rows.push([name, ...(await withServer(stage, program, server => measure(stage, server)))])
     process.stderr.write(`${name}\n`)
   }
@@ -33,13 +33,13 @@ export async function measureIdentities(stage: Stage): Promise<void> {
   printTable(
     [...heads, ...COUNTS.flatMap(count => [`MB after ${tokens(count)}`, `bytes each of ${tokens(count)}`])],
     rows,
-    'bytes in use on the heap once garbage is gone, one round',
+    'bytes in use on the heap after garbage collection, one round',
   )
 }
 
 async function measure({ calls }: Stage, server: Server): Promise<(string | number)[]> {
-  // Always the same few callers, whose code is compiled and whose identities do not count.
-  const warm = calls.everybody.slice(0, CONNECTIONS)
+  // A few callers whose code is compiled and whose identities do not count.
+  const warm = calls.allTokens.slice(0, CONNECTIONS)
   const settledHeap = async () => {
     await delay(SETTLED_MS)
     return server.heapMb()
@@ -52,7 +52,7 @@ async function measure({ calls }: Stage, server: Server): Promise<(string | numb
   const cells: string[] = []
   let failures = 0
   for (const count of COUNTS) {
-    const { failed } = await touch(calls.everybody.slice(0, count))
+    const { failed } = await touch(calls.allTokens.slice(0, count))
     failures += failed
     const heap = await settledHeap()
     cells.push(fixed(heap, 1), fixed(((heap - before) * 1024 ** 2) / count, 0))

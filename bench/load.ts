@@ -5,38 +5,38 @@ import { createHistogram, monitorEventLoopDelay, performance } from 'node:perf_h
 import { setTimeout as delay } from 'node:timers/promises'
 import { CONNECTIONS, ROOT } from './settings.ts'
 
-/** The timer that tells how late this process is waits so long by itself, and what it measures contains it. */
+/** The resolution of the timer that measures this process's own delay, which the measurement includes. */
 const OWN_TIMER_MS = 1
 
-/** A request of a caller's. The load says to which path. */
+/** A request of a caller; the load determines the path. */
 export interface Call {
   headers: Record<string, string>
   method?: 'POST'
   body?: string
 }
 
-/** How a server did. Latencies are in milliseconds. */
+/** The result of a load. Latencies are in milliseconds. */
 export interface Loaded {
-  /** Answers a second. */
+  /** Responses per second. */
   rate: number
   p50: number
   p99: number
-  /** Answers of 2xx. */
+  /** Responses with status 2xx. */
   requests: number
   failed: number
 }
 
-/** How much load, and on what. */
+/** The load. */
 interface Load {
   path: string
   connections?: number
-  /** How long it lasts. */
+  /** Its duration. */
   seconds?: number
-  /** How many requests it is, however long they take. */
+  /** The number of requests, regardless of the time. */
   amount?: number
 }
 
-/** Sends requests as fast as they are answered, from a process of its own, to one server or to several by turns. */
+/** Sends requests as fast as responses arrive, from a separate process, to one server or several in turn. */
 export function load(
   servers: readonly { url: string }[],
   calls: readonly Call[],
@@ -55,10 +55,10 @@ export function load(
 }
 
 /**
- * Sends so many requests a second, evenly, whether or not earlier ones are answered: autocannon's rates send what
- * is due in a second at its start, and all at once, and its latencies are whole milliseconds.
+ * Sends requests at a constant rate, whether or not earlier ones have a response: autocannon sends those of a second at
+ * once at its start, and reports whole milliseconds.
  *
- * @returns with `late`, the 99th percentile of what this process was late itself, since latencies contain that
+ * @returns with `late`, the 99th percentile of this process's own delay, which latencies include
  */
 export async function pace(
   { url }: { url: string },
@@ -72,11 +72,11 @@ export async function pace(
 
   const send = ({ headers }: Call) =>
     new Promise<void>(resolve => {
-      const end = (isRight: boolean) => {
-        if (!isRight) failed += 1
+      const end = (isSuccess: boolean) => {
+        if (!isSuccess) failed += 1
         resolve()
       }
-      // Waiting for a connection counts, since the server keeps it busy. That the request goes out late does not.
+      // Waiting for a connection counts, since the server keeps it busy; this process's delay does not.
       const from = performance.now()
       get(url + path, { agent, headers }, response => {
         response.resume().once('end', () => {

@@ -1,17 +1,17 @@
-/** What Linux tells of processes on this machine, in /proc. */
+/** Process statistics of Linux, from /proc. */
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** The unit of times in /proc, which is the same on every Linux that Node runs on. */
+/** The unit of times in /proc, the same on every Linux that Node supports. */
 const TICKS_PER_SECOND = 100
 
-/** The memory that a process occupies, in megabytes. */
+/** Returns the resident memory of a process, in megabytes. */
 export const rssMb = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
 
-/** The seconds of CPU time that a process has taken. */
+/** Returns the CPU time of a process. */
 export const cpuSeconds = (pid: number): number => statOf(pid)?.own ?? Number.NaN
 
-/** The seconds of CPU time that a process and its children have taken, those that ended included. */
+/** Returns the CPU time of a process and its children, including those that ended. */
 export function cpuSecondsOfFamily(parent: number): number {
   let seconds = 0
   for (const entry of readdirSync('/proc')) {
@@ -25,10 +25,10 @@ export function cpuSecondsOfFamily(parent: number): number {
 }
 
 /**
- * The process that has started a PostgreSQL session's, and those of all others.
+ * Returns the postmaster, the parent process of all PostgreSQL sessions.
  *
  * @param backend the session's `pg_backend_pid()`
- * @param database the session's database, which stands in its process's title
+ * @param database the session's database, named in its process title
  * @returns null when it does not run on this machine
  */
 export function postmasterOf(backend: number, database: string): number | null {
@@ -42,14 +42,14 @@ export function postmasterOf(backend: number, database: string): number | null {
 function statOf(pid: number): { parent: number; own: number; ofEndedChildren: number } | null {
   const stat = read(`/proc/${pid}/stat`)
   if (stat === null) return null
-  // The second field is a name with anything in it, parentheses and spaces too.
+  // The second field is a name that may contain parentheses and spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   const seconds = (user: number, system: number) =>
     (Number(fields[user - 3]) + Number(fields[system - 3])) / TICKS_PER_SECOND
   return { parent: Number(fields[1]), own: seconds(14, 15), ofEndedChildren: seconds(16, 17) }
 }
 
-/** A file of a process, which may end at any moment. */
+/** Reads a file of a process, which may end at any time. */
 function read(path: string): string | null {
   try {
     return readFileSync(path, 'utf8')

@@ -1,6 +1,6 @@
 import { pace } from './load.ts'
-import { ours, type Server, UNLIMITED, withServers } from './servers.ts'
-import { isAskedFor } from './settings.ts'
+import { ownServer, type Server, UNLIMITED, withServers } from './servers.ts'
+import { isSelected } from './settings.ts'
 import type { Stage } from './stage.ts'
 import { fixed, printTable } from './table.ts'
 
@@ -9,17 +9,17 @@ const MODES = [
   { name: 'revocations, cached', environment: { IDENTITY_CACHE: 'on' } },
 ]
 
-/** Requests a second to each instance meanwhile. */
+/** Requests per second to each instance meanwhile. */
 const PACE = 200
 
 const COUNT = 1_000
 
-/** Measures how long after its revocation a token is still accepted, by two instances under load, and prints a table. */
+/** Measures how long a revoked token is still accepted by two instances under load, and prints a table. */
 export async function measureRevocations(stage: Stage): Promise<void> {
   const rows: (string | number)[][] = []
-  for (const { name, environment } of MODES.filter(isAskedFor)) {
-    const program = ours({
-      // Whoever is refused so often would be told to come back later.
+  for (const { name, environment } of MODES.filter(isSelected)) {
+    const program = ownServer({
+      // Otherwise a caller with so many refusals would be limited.
       RATE_LIMIT_FAILED_AUTH: UNLIMITED,
       RATE_LIMIT_ANONYMOUS: UNLIMITED,
       ...environment,
@@ -36,7 +36,7 @@ export async function measureRevocations(stage: Stage): Promise<void> {
 }
 
 async function measure(stage: Stage, servers: Server[]): Promise<(string | number)[]> {
-  const tokens = stage.calls.everybody.slice(-COUNT)
+  const tokens = stage.calls.allTokens.slice(-COUNT)
   let isOver = false
   const busy = Promise.all(
     servers.map(async server => {
@@ -49,16 +49,16 @@ async function measure(stage: Stage, servers: Server[]): Promise<(string | numbe
     for (const { headers } of tokens) {
       const status = async ({ url }: Server) => (await fetch(`${url}/api/me`, { headers })).status
       for (const server of servers) {
-        // Twice, so that it is remembered.
+        // Twice, so that it is cached.
         for (const expected of [200, 200])
           if ((await status(server)) !== expected) throw new Error('a token is dead')
       }
       const id = /(\d+)\|/.exec(headers.authorization ?? '')?.[1]
-      await stage.ask(
+      await stage.query(
         `update personal_access_tokens set expires_at = '2000-01-01' where id = ${id} returning id`,
       )
       const from = performance.now()
-      // A request that is sent after the commit counts, with the moment at which it was sent.
+      // A request sent after the commit counts, with the time at which it was sent.
       const last = await Promise.all(
         servers.map(async server => {
           let at = 0
@@ -75,7 +75,7 @@ async function measure(stage: Stage, servers: Server[]): Promise<(string | numbe
   } finally {
     isOver = true
     await busy
-    await stage.ask(
+    await stage.query(
       `update personal_access_tokens set expires_at = null where expires_at = '2000-01-01' returning 1`,
     )
   }

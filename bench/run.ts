@@ -1,7 +1,7 @@
 /**
- * `make bench`: compares this server with others, and then measures what else there is to know of it. All use one
- * PostgreSQL, the one of BENCH_DATABASE_URL or one that is started. BENCH_ROUNDS and BENCH_SECONDS say how long,
- * and BENCH_ONLY which, by parts of names: of servers in the first table, and of groups of figures in the second.
+ * `make bench`: compares this server with others, and then measures further figures. All use one PostgreSQL, that of
+ * BENCH_DATABASE_URL or one that is started. BENCH_ROUNDS and BENCH_SECONDS set the duration, and BENCH_ONLY selects by
+ * parts of names: servers of the first table, and groups of figures of the second.
  */
 import { compare } from './comparison.ts'
 import { measureFigures } from './figures.ts'

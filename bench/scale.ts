@@ -1,9 +1,9 @@
 /**
- * `make bench-scale`: measures one instance of this server and then two, on one PostgreSQL and one Redis, the
- * memory of what is cached, and how soon revocations count. PostgreSQL is the one of BENCH_DATABASE_URL, Redis the one of TEST_REDIS_URL or of this
- * machine, or else both are started. BENCH_ROUNDS and BENCH_SECONDS say how long, and BENCH_ONLY which.
+ * `make bench-scale`: measures one instance of this server and then two, on one PostgreSQL and one Redis, the memory of
+ * the cache, and the delay of revocations. PostgreSQL is that of BENCH_DATABASE_URL, Redis that of TEST_REDIS_URL or of
+ * this machine, or else both are started. BENCH_ROUNDS and BENCH_SECONDS set the duration, and BENCH_ONLY selects.
  *
- * The callers work on the same processors: how much an instance can take shows in CPU time, not in requests a second.
+ * The callers share the processors: an instance's capacity shows in CPU time, not in requests per second.
  */
 import { Redis } from 'ioredis'
 import { type Service, startRedis } from '../test/support/services.ts'
@@ -12,12 +12,12 @@ import { measureIdentities } from './identity-memory.ts'
 import { load } from './load.ts'
 import { cpuSeconds, cpuSecondsOfFamily, postmasterOf, rssMb } from './processes.ts'
 import { measureRevocations } from './revocations.ts'
-import { ours, type Server, UNLIMITED, withServers } from './servers.ts'
-import { CONNECTIONS, isAskedFor, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
+import { ownServer, type Server, UNLIMITED, withServers } from './servers.ts'
+import { CONNECTIONS, isSelected, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import { onStage, type Stage } from './stage.ts'
 import { fixed, median, printTable } from './table.ts'
 
-/** A way to run instances, and who calls them. */
+/** A configuration of instances, and their callers. */
 interface Mode {
   name: string
   environment: Record<string, string>
@@ -37,27 +37,27 @@ const MODES: Mode[] = [
 const INSTANCES = [1, 2]
 
 const PATH = '/api/me'
-const ANSWERED = `http_request_duration_seconds_count{method="GET",route="${PATH}",status="200"}`
+const RESPONSES = `http_request_duration_seconds_count{method="GET",route="${PATH}",status="200"}`
 
-/** What is measured in one round. */
+/** The measurements of one round. */
 interface Sample {
   rate: number
   p50: number
   p99: number
   failed: number
-  /** CPU seconds for a thousand requests: of all instances, of PostgreSQL and of Redis. */
+  /** CPU seconds per thousand requests: of all instances, of PostgreSQL and of Redis. */
   serverCpu: number
   postgresCpu: number
   redisCpu: number
-  /** Transactions in the database for each request. */
+  /** Database transactions per request. */
   transactions: number
   connections: number
-  /** Of each instance. */
+  /** Per instance. */
   rates: number[]
   rss: number[]
 }
 
-/** Where the CPU time of all instances, of PostgreSQL and of Redis is read. */
+/** Reads the CPU times of all instances, of PostgreSQL and of Redis. */
 type CpuTimes = (servers: readonly Server[]) => Promise<number[]>
 
 async function measureScale(stage: Stage, redis: Service) {
@@ -65,11 +65,11 @@ async function measureScale(stage: Stage, redis: Service) {
   const cpuTimes = await cpuClock(stage, client)
   const all = MODES.flatMap(mode =>
     INSTANCES.map(instances => ({ mode, instances, samples: [] as Sample[] })),
-  ).filter(({ mode }) => isAskedFor(mode))
+  ).filter(({ mode }) => isSelected(mode))
   try {
     for (let round = 1; round <= ROUNDS; round++) {
       for (const { mode, instances, samples } of all) {
-        const program = ours({ REDIS_URL: redis.url, ...mode.environment })
+        const program = ownServer({ REDIS_URL: redis.url, ...mode.environment })
         const programs = Array.from({ length: instances }, () => program)
         const sample = await withServers(stage, programs, servers =>
           measure(stage, servers, mode.callers, cpuTimes),
@@ -90,18 +90,19 @@ async function measure(
   callers: keyof Calls,
   cpuTimes: CpuTimes,
 ): Promise<Sample> {
-  const answered = () => Promise.all(servers.map(async server => (await server.metrics()).get(ANSWERED) ?? 0))
+  const countResponses = () =>
+    Promise.all(servers.map(async server => (await server.metrics()).get(RESPONSES) ?? 0))
   const calls = stage.calls[callers]
   await load(servers, calls, { path: PATH, seconds: WARM_UP * servers.length })
   const nudge = () => load(servers, calls, { path: PATH, amount: CONNECTIONS })
   const before = await stage.transactions(nudge)
-  const [counts, times] = [await answered(), await cpuTimes(servers)]
+  const [counts, times] = [await countResponses(), await cpuTimes(servers)]
   const { requests, ...loaded } = await load(servers, calls, { path: PATH, seconds: SECONDS })
   const spent = difference(await cpuTimes(servers), times)
   const [serverCpu = 0, postgresCpu = 0, redisCpu = 0] = spent.map(seconds => (seconds / requests) * 1000)
-  const shares = difference(await answered(), counts)
+  const shares = difference(await countResponses(), counts)
   const total = shares.reduce((sum, share) => sum + share, 0)
-  const { connections } = await stage.ask<{ connections: number }>(
+  const { connections } = await stage.query<{ connections: number }>(
     `select count(*)::int as connections from pg_stat_activity
     where datname = current_database() and application_name = 'animethemes-auth'`,
   )
@@ -121,9 +122,9 @@ async function measure(
 const difference = (after: readonly number[], before: readonly number[]) =>
   after.map((value, index) => value - (before[index] ?? 0))
 
-/** PostgreSQL's CPU time is known if it runs on this machine; Redis tells of its own, wherever it runs. */
-async function cpuClock({ ask }: Stage, redis: Redis): Promise<CpuTimes> {
-  const { pid, name } = await ask<{ pid: number; name: string }>(
+/** PostgreSQL's CPU time is known if it runs on this machine; Redis reports its own anywhere. */
+async function cpuClock({ query }: Stage, redis: Redis): Promise<CpuTimes> {
+  const { pid, name } = await query<{ pid: number; name: string }>(
     'select pg_backend_pid() as pid, current_database() as name',
   )
   const postmaster = postmasterOf(pid, name)

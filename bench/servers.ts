@@ -7,30 +7,30 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Call } from './load.ts'
 import { ROOT } from './settings.ts'
 
-/** The origin of our server's own pages. */
+/** The origin of this server's pages. */
 export const APP_URL = 'http://127.0.0.1'
 
-/** A limit that nobody reaches. */
+/** A limit that is never reached. */
 export const UNLIMITED = '1000000'
 
 const START_MS = 60_000
 const POLL_MS = 5
 
-/** A server that can be started. */
+/** A server program. */
 export interface Program {
-  /** Its path, from the project's folder. */
+  /** Its path, relative to the project. */
   script: string
   args?: readonly string[]
   environment?: Readonly<Record<string, string>>
-  /** Whether the bytes on its heap will be asked for. */
+  /** Whether its heap is measured. */
   isProbed?: boolean
 }
 
 const METRICS_TOKEN = randomBytes(16).toString('hex')
 const METRICS_HEADERS = { authorization: `Bearer ${METRICS_TOKEN}` }
 
-/** This project's server, in production, with settings of its own: of BENCH_MAIN, to compare with another build. */
-export const ours = (environment: Record<string, string> = {}): Program => ({
+/** This project's server in production, with its own settings; that of BENCH_MAIN, to compare another build. */
+export const ownServer = (environment: Record<string, string> = {}): Program => ({
   script: process.env.BENCH_MAIN ?? 'dist/src/main.js',
   args: ['serve'],
   environment: {
@@ -40,36 +40,36 @@ export const ours = (environment: Record<string, string> = {}): Program => ({
     PORT: '0',
     LOG_REQUESTS: 'errors',
     METRICS_TOKEN,
-    // All callers have one address.
+    // All callers share one address.
     RATE_LIMIT_ANONYMOUS: '1000000',
     ...environment,
   },
 })
 
-/** A server that runs. */
+/** A running server. */
 export interface Server {
   pid: number
   url: string
-  /** Milliseconds from its start until it listened. */
+  /** The time from its start until it listened. */
   startMs: number
-  /** What its callers send, if it has made credentials of its own. */
+  /** The requests of its callers, if it made its own credentials. */
   calls: Call[] | null
-  /** What it publishes under /metrics, by name and labels. Some of it starts anew each time. */
+  /** Reads /metrics, by name and labels. Some metrics reset at each read. */
   metrics(): Promise<Map<string, number>>
-  /** The megabytes in use on its heap once garbage is gone; for a program that is probed. */
+  /** The megabytes in use on its heap after garbage collection; for a probed program. */
   heapMb(): Promise<number>
 }
 
-/** Where servers find what they need. */
-export interface Surroundings {
+/** The environment of the servers. */
+export interface BenchEnvironment {
   databaseUrl: string
-  /** Their current folder, and that of their logs. */
+  /** Their working directory, which also has their logs. */
   folder: string
 }
 
-/** Starts servers, and ends them once the work with them is done. */
+/** Starts servers, runs the work, and stops them. */
 export async function withServers<T>(
-  surroundings: Surroundings,
+  surroundings: BenchEnvironment,
   programs: readonly Program[],
   work: (servers: Server[]) => Promise<T>,
 ): Promise<T> {
@@ -84,7 +84,7 @@ export async function withServers<T>(
 
 /** The same with one server. */
 export const withServer = <T>(
-  surroundings: Surroundings,
+  surroundings: BenchEnvironment,
   program: Program,
   work: (server: Server) => Promise<T>,
 ): Promise<T> => withServers(surroundings, [program], ([server]) => work(server as Server))
@@ -92,11 +92,11 @@ export const withServer = <T>(
 let count = 0
 
 async function start(
-  { databaseUrl, folder }: Surroundings,
+  { databaseUrl, folder }: BenchEnvironment,
   { script, args = [], environment, isProbed = false }: Program,
 ): Promise<Server & { stop(): Promise<void> }> {
   count += 1
-  // A file, as in production: reading from a pipe would be work for the same processors.
+  // A file, as in production: reading a pipe would be work for the same processors.
   const logPath = join(folder, `${count}.log`)
   const log = openSync(logPath, 'a')
   const probe = isProbed ? ['--expose-gc', '--import', join(ROOT, 'dist/bench/heap-probe.js')] : []
@@ -123,21 +123,21 @@ async function start(
 
   for (;;) {
     await delay(POLL_MS)
-    const said = readFileSync(logPath, 'utf8')
-    const port = /READY (\d+)\n|Server listening at http:\/\/127\.0\.0\.1:(\d+)"/.exec(said)
+    const output = readFileSync(logPath, 'utf8')
+    const port = /READY (\d+)\n|Server listening at http:\/\/127\.0\.0\.1:(\d+)"/.exec(output)
     if (port !== null) {
       const url = `http://127.0.0.1:${port[1] ?? port[2]}`
       return {
         pid: child.pid as number,
         url,
         startMs: performance.now() - startedAt,
-        calls: ownCalls(said),
+        calls: ownCalls(output),
         metrics: async () =>
           parseMetrics(await (await fetch(`${url}/metrics`, { headers: METRICS_HEADERS })).text()),
         async heapMb() {
-          const answer = once(child, 'message')
+          const reply = once(child, 'message')
           child.send('bytes')
-          const [bytes] = (await answer) as [number]
+          const [bytes] = (await reply) as [number]
           return bytes / 1024 ** 2
         },
         stop,
@@ -146,14 +146,14 @@ async function start(
     const hasEnded = child.exitCode !== null || child.signalCode !== null
     if (hasEnded || performance.now() - startedAt > START_MS) {
       await stop()
-      throw new Error(`${script} did not start:\n${said}`)
+      throw new Error(`${script} did not start:\n${output}`)
     }
   }
 }
 
-/** The calls with the tokens that a contender says it has made. */
-function ownCalls(said: string): Call[] | null {
-  const tokens = /^TOKENS (.+)$/m.exec(said)?.[1]
+/** Returns the calls with the tokens that a contender prints. */
+function ownCalls(output: string): Call[] | null {
+  const tokens = /^TOKENS (.+)$/m.exec(output)?.[1]
   if (tokens === undefined) return null
   return (JSON.parse(tokens) as string[]).map(token => ({ headers: { authorization: `Bearer ${token}` } }))
 }

@@ -5,31 +5,31 @@ import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { startPostgres } from '../test/support/services.ts'
 import { type Calls, fill } from './fill.ts'
-import type { Surroundings } from './servers.ts'
+import type { BenchEnvironment } from './servers.ts'
 
-/** Longer than a session of PostgreSQL keeps its statistics to itself while it is used. */
+/** Longer than PostgreSQL's sessions defer their statistics. */
 const STATISTICS_MS = 1_200
 
-/** What everything is measured on: a filled database, and a folder for what servers write. */
-export interface Stage extends Surroundings {
+/** The environment of the measurements: a filled database, and a folder for the servers. */
+export interface Stage extends BenchEnvironment {
   calls: Calls
-  /** Asks the database, in the one session that is no server's. */
-  ask<Row extends object>(text: string): Promise<Row>
+  /** Queries the database in a separate session. */
+  query<Row extends object>(text: string): Promise<Row>
   /**
-   * How many transactions were committed in the database so far. Sessions tell of theirs when they end one, and not
-   * at once.
+   * Returns the number of committed transactions in the database. Sessions report theirs with a delay, at the end of a
+   * transaction.
    *
    * @param nudge makes the servers use all of their sessions once more
    */
   transactions(nudge: () => Promise<unknown>): Promise<number>
 }
 
-/** Works on the PostgreSQL of BENCH_DATABASE_URL, or on one that is started for it. */
+/** Runs work on the PostgreSQL of BENCH_DATABASE_URL, or on one that is started. */
 export async function onStage(work: (stage: Stage) => Promise<void>): Promise<void> {
-  const given = process.env.BENCH_DATABASE_URL
-  const postgres = given ? null : await startPostgres()
+  const externalUrl = process.env.BENCH_DATABASE_URL
+  const postgres = externalUrl ? null : await startPostgres()
   const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-bench-'))
-  const databaseUrl = given || (postgres?.url ?? '')
+  const databaseUrl = externalUrl || (postgres?.url ?? '')
   const client = new pg.Client(databaseUrl)
   try {
     await client.connect()
@@ -38,7 +38,7 @@ export async function onStage(work: (stage: Stage) => Promise<void>): Promise<vo
       databaseUrl,
       folder,
       calls: await fill(databaseUrl),
-      ask,
+      query: ask,
       async transactions(nudge) {
         await delay(STATISTICS_MS)
         await nudge()

@@ -1,25 +1,25 @@
 import { cpus } from 'node:os'
 
-/** The middle one of some values. */
+/** Returns the median. */
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
-/** A number with so many decimals; empty for what could not be measured. */
+/** Formats a number with decimals; empty for missing values. */
 export const fixed = (value: number, decimals: number): string =>
   Number.isFinite(value) ? value.toFixed(decimals) : ''
 
-/** The least and the greatest of some values. */
+/** Formats the minimum and maximum. */
 export const spread = (values: readonly number[], decimals: number): string =>
   `${fixed(Math.min(...values), decimals)}–${fixed(Math.max(...values), decimals)}`
 
-/** Prints a table in Markdown, and what it is about below it. */
+/** Prints a Markdown table with a caption below it. */
 export function printTable(
   heads: readonly string[],
   rows: readonly (readonly (string | number)[])[],
-  about: string,
+  caption: string,
 ): void {
   const lines = [heads, heads.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`)
-  process.stdout.write(`${lines.join('\n')}\n\n${machine()}, ${about}\n\n`)
+  process.stdout.write(`${lines.join('\n')}\n\n${machine()}, ${caption}\n\n`)
 }
 
 const machine = () => `${cpus().length} × ${cpus()[0]?.model.trim()}, Node ${process.version}`

@@ -11,7 +11,7 @@ const exit = () => process.exit(0)
 if (process.argv[2] === 'serve') for (const signal of STOP_SIGNALS) process.once(signal, exit)
 
 const { CommanderError } = await import('commander')
-const { program } = await import('#src/commands/program.ts')
+const { createProgram } = await import('#src/commands/program.ts')
 const { askSecretly } = await import('#src/commands/terminal.ts')
 
 /** Returns the variables of the environment and of `.env`. The environment takes precedence. */
@@ -30,7 +30,7 @@ const toOneLine = (message: string) => message.trim().replace(/\s*\n\s*/g, '; ')
 for (const output of [process.stdout, process.stderr]) output.on('error', () => {})
 
 try {
-  const command = program({
+  const command = createProgram({
     environment: readEnvironment(),
     print: line => process.stdout.write(`${line}\n`),
     warn: line => process.stderr.write(`${line}\n`),

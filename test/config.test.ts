@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import t from 'tap'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { loadConfig } from '#src/config/load.ts'
 import { withAppKey } from '#src/config/persisted-key.ts'
 import { configWarnings } from '#src/config/warnings.ts'
@@ -482,7 +482,7 @@ t.test('the documentation agrees with the code', async t => {
   t.ok(readme.includes(settingsTable()), `README.md has the table of settings:\n${settingsTable()}`)
   t.equal(file('.env.example'), envExample())
   const commands = commandsTable(
-    program({
+    createProgram({
       environment: {},
       print: () => {},
       warn: () => {},

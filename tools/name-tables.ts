@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Prints src/auth/name-tables.ts, by which user names are compared, from the Unicode Consortium's confusables.txt and
- * from the root collation of Node's ICU: `node dist/tools/name-tables.js confusables.txt`.
+ * Prints src/auth/name-tables.ts, the tables for comparing user names, from the Unicode Consortium's confusables.txt
+ * and the root collation of Node's ICU: `node dist/tools/name-tables.js confusables.txt`.
  */
 
 const [file] = process.argv.slice(2)
@@ -15,10 +15,10 @@ if (file === undefined) {
 
 const hex = (text: string) => Array.from(text, char => (char.codePointAt(0) as number).toString(16)).join('+')
 
-/** Whether a code point can be in a user name, once a text is in NFKD or NFD. */
+/** Returns whether a code point can be in a user name after NFKD or NFD. */
 const isOfNames = (char: string) => /[\p{L}\p{M}\p{N}_-]/u.test(char)
 
-/** Lines of a target and the characters that become it. */
+/** Formats lines of a target and the characters that map to it. */
 function linesOf(pairs: ReadonlyMap<string, string>): string[] {
   const sources = new Map<string, string[]>()
   for (const [source, target] of pairs) sources.set(target, [...(sources.get(target) ?? []), source])
@@ -41,11 +41,11 @@ for (const [, from = '', to = ''] of source.matchAll(/^\ufeff?([\dA-F]+) ;\t([\d
   if (isOfNames(char)) confusables.set(char, target)
 }
 if (version === undefined || read !== total) {
-  console.error(`${file}: read ${read} of ${total} mappings. It is not a whole confusables.txt.`)
+  console.error(`${file}: read ${read} of ${total} mappings. It is not a complete confusables.txt.`)
   process.exit(1)
 }
 
-/** Compares by primary weights alone: neither accents, case nor width tell characters apart. */
+/** Compares by primary weights only: accents, case and width are ignored. */
 const { compare } = new Intl.Collator('und', { sensitivity: 'base', ignorePunctuation: false })
 
 const everyChar = Array.from({ length: 0x110000 }, (_, code) => code)
@@ -58,10 +58,10 @@ const ignored = new Set(
   ),
 )
 
-/** A text as src/auth/name.ts folds it before it looks into this table. */
-const folded = (text: string) =>
-  bare(bare(text.normalize('NFKD')).toUpperCase().toLowerCase().normalize('NFKD'))
-const bare = (text: string) => [...text].filter(char => !ignored.has(char)).join('')
+/** Folds a text as src/auth/name.ts does before it uses this table. */
+const fold = (text: string) =>
+  removeIgnored(removeIgnored(text.normalize('NFKD')).toUpperCase().toLowerCase().normalize('NFKD'))
+const removeIgnored = (text: string) => [...text].filter(char => !ignored.has(char)).join('')
 
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz']
 const pairs = LETTERS.flatMap(first => LETTERS.map(second => first + second))
@@ -69,14 +69,14 @@ const bases = new Set([
   ...LETTERS,
   ...pairs,
   ...pairs.flatMap(pair => LETTERS.map(third => pair + third)),
-  // Ideographs and Hangul have weights of their own.
+  // Ideographs and Hangul have their own weights.
   ...everyChar
     .filter(char => /(?=[\p{L}\p{N}])[^\p{Script=Han}\p{Script=Hangul}\p{Script=Tangut}]/u.test(char))
-    .map(folded)
+    .map(fold)
     .filter(text => text !== ''),
 ])
 const isPlain = (text: string) => /^[ -~]*$/.test(text)
-/** Which of equal texts stands for them: ASCII, then the shortest, then the first in Unicode's order. */
+/** Orders equal texts by preference as representative: ASCII, then the shortest, then code point order. */
 const before = (a: string, b: string) =>
   Number(isPlain(b)) - Number(isPlain(a)) || [...a].length - [...b].length || (a < b ? -1 : 1)
 
@@ -88,7 +88,7 @@ for (const text of sorted) {
   else if ([...text].length === 1 && !isPlain(text)) equals.set(text, first)
 }
 
-/** Code points as ranges. */
+/** Formats code points as ranges. */
 function ranges(chars: ReadonlySet<string>): string {
   const spans: [number, number][] = []
   for (const char of chars) {

@@ -11,10 +11,17 @@ const FOLDER = 'docs/screenshots'
 const MAIN = 'dist/src/main.js'
 
 const executablePath = findChromium()
-if (executablePath === null) throw new Error('No Chromium was found: install it, or set TEST_CHROMIUM to its path.')
+if (executablePath === null)
+  throw new Error('No Chromium was found: install it, or set TEST_CHROMIUM to its path.')
 
 const dataDir = mkdtempSync(join(tmpdir(), 'animethemes-auth-screenshots-'))
-const env = { PATH: process.env.PATH, HOME: dataDir, DATA_DIR: join(dataDir, 'data'), PORT: '0', LOG_LEVEL: 'silent' }
+const env = {
+  PATH: process.env.PATH,
+  HOME: dataDir,
+  DATA_DIR: join(dataDir, 'data'),
+  PORT: '0',
+  LOG_LEVEL: 'silent',
+}
 const server = spawn(process.execPath, [MAIN, 'serve'], { env, stdio: ['ignore', 'pipe', 'inherit'] })
 try {
   const welcome: string[] = []
@@ -25,9 +32,19 @@ try {
   const text = welcome.join('\n')
   const [, origin = ''] = /user API\s+(\S+)/.exec(text) ?? []
   const [, email = '', password = ''] = /Demo user\s+(\S+), password (\S+)/.exec(text) ?? []
-  const command = (...args: string[]) => execFileSync(process.execPath, [MAIN, ...args, '--email', email], { env })
+  const command = (...args: string[]) =>
+    execFileSync(process.execPath, [MAIN, ...args, '--email', email], { env })
   command('token', 'create', '--name', 'phone', '--ability', 'read:playlist', '--expires-at', '2030-01-31')
-  command('token', 'create', '--name', 'backup script', '--ability', 'read:playlist', '--ability', 'read:externalprofile')
+  command(
+    'token',
+    'create',
+    '--name',
+    'backup script',
+    '--ability',
+    'read:playlist',
+    '--ability',
+    'read:externalprofile',
+  )
 
   const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu'] })
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' })

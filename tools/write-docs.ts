@@ -3,7 +3,7 @@
  * of those that are outdated.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { commandsPage, decisionsPage, envExample, settingsPage } from './documents.ts'
 
 const DECISIONS = 'docs/decisions'
@@ -11,7 +11,7 @@ const DECISIONS = 'docs/decisions'
 const unused = (): never => {
   throw new Error('Generating documents runs no command.')
 }
-const commands = program({
+const commands = createProgram({
   environment: {},
   print: unused,
   warn: unused,

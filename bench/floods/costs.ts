@@ -1,7 +1,6 @@
 /**
- * What questions of lists cost, beside what they take: for the weights in src/query/cost.ts. It prints the
- * milliseconds of the fastest of three runs. `node dist/bench/floods/costs.js`, on the PostgreSQL of BENCH_DATABASE_URL,
- * or on one that is started.
+ * Prints the estimated cost of list queries beside their duration, for the weights in src/query/cost.ts: the fastest of
+ * three runs. `node dist/bench/floods/costs.js`, on the PostgreSQL of BENCH_DATABASE_URL, or on one that is started.
  */
 import { externalProfiles, playlists } from '#src/api/endpoints.ts'
 import { databaseOver } from '#src/database/connect.ts'
@@ -19,9 +18,9 @@ const UNLIMITED_MS = 600_000
 
 const deep = 'tracks.animethemeentry.animetheme.song.artists'
 const comparisons = ['gte', 'lt', 'eq', 'ne', 'lte', 'gt']
-const everything = (endpoint: Endpoint) => `include=${includePaths(endpoint).join()}`
+const allIncludes = (endpoint: Endpoint) => `include=${includePaths(endpoint).join()}`
 
-const QUESTIONS: readonly [Endpoint, string][] = [
+const QUERIES: readonly [Endpoint, string][] = [
   ...[
     '',
     'page[number]=4000',
@@ -29,7 +28,7 @@ const QUESTIONS: readonly [Endpoint, string][] = [
     'sort=name',
     'sort=tracks_count',
     'q=best',
-    'filter[name]=nobody',
+    'filter[name]=none',
     'filter[name-notlike]=%volume%',
     'filter[tracks_count]=3',
     'filter[tracks_exists]=false',
@@ -39,16 +38,16 @@ const QUESTIONS: readonly [Endpoint, string][] = [
         paths => `filter[has-${comparison}]=${paths}`,
       ),
     ),
-    everything(playlists),
-    `${everything(playlists)}&page[size]=100`,
-  ].map((question): [Endpoint, string] => [playlists, question]),
-  [externalProfiles, everything(externalProfiles)],
-  [externalProfiles, `${everything(externalProfiles)}&page[size]=100`],
+    allIncludes(playlists),
+    `${allIncludes(playlists)}&page[size]=100`,
+  ].map((queryString): [Endpoint, string] => [playlists, queryString]),
+  [externalProfiles, allIncludes(externalProfiles)],
+  [externalProfiles, `${allIncludes(externalProfiles)}&page[size]=100`],
 ]
 
-const given = process.env.BENCH_DATABASE_URL
-const postgres = given ? null : await startPostgres()
-const url = given || (postgres?.url ?? '')
+const externalUrl = process.env.BENCH_DATABASE_URL
+const postgres = externalUrl ? null : await startPostgres()
+const url = externalUrl || (postgres?.url ?? '')
 await fillLists(url)
 const statementMs = { identity: UNLIMITED_MS, login: UNLIMITED_MS, write: UNLIMITED_MS, list: UNLIMITED_MS }
 const source = postgresConnections(url, () => {}, { limits: { statementMs } })
@@ -63,9 +62,9 @@ const finder = createFinder({
 })
 const PUBLIC = 0
 
-console.log('| ms | cost | question |\n| --- | --- | --- |')
-for (const [endpoint, question] of QUESTIONS) {
-  const query = queryParser(endpoint)(`/list?${encodeURI(question)}`)
+console.log('| ms | cost | queryString |\n| --- | --- | --- |')
+for (const [endpoint, queryString] of QUERIES) {
+  const query = queryParser(endpoint)(`/list?${encodeURI(queryString)}`)
   let best = Number.POSITIVE_INFINITY
   for (let run = 0; run < RUNS; run += 1) {
     const begun = performance.now()
@@ -76,7 +75,7 @@ for (const [endpoint, question] of QUESTIONS) {
   }
   const { total } = estimateCost(endpoint, query)
   console.log(
-    `| ${best.toFixed(1)} | ${Math.round(total)} | ${endpoint.resource.type} ${question.slice(0, 80)} |`,
+    `| ${best.toFixed(1)} | ${Math.round(total)} | ${endpoint.resource.type} ${queryString.slice(0, 80)} |`,
   )
 }
 await database.close()

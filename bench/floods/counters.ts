@@ -1,7 +1,7 @@
 /**
- * `node dist/bench/floods/counters.js`: uses up the limit of wrong second-factor codes, sends FLOOD_REQUESTS cheap
- * requests (150,000 unless given) from as many addresses, and says whether the limit holds. Then counts the statements
- * that logins cost. It works on the PostgreSQL of BENCH_DATABASE_URL, or on one that is started.
+ * `node dist/bench/floods/counters.js`: exhausts the limit of wrong second-factor codes, sends FLOOD_REQUESTS cheap
+ * requests (150,000 by default) from as many addresses, and checks whether the limit holds. Then counts the statements
+ * of logins. Uses the PostgreSQL of BENCH_DATABASE_URL, or one that is started.
  */
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import { buildApp } from '#src/app.ts'
@@ -19,21 +19,21 @@ import { fixed, printTable } from '../table.ts'
 
 const REQUESTS = Number(process.env.FLOOD_REQUESTS ?? 150_000)
 
-/** Requests under way at once. */
+/** Concurrent requests. */
 const AT_ONCE = 64
 
 const PASSWORD = 'Correct horse 1'
 const EMAIL = 'flooded@example.org'
 
-/** bcrypt's least work: what is counted here are statements. */
+/** bcrypt's minimum cost: only statements are counted here. */
 const ROUNDS = 4
 
-/** What is written in batches, for many requests at once. */
+/** Statements that are batched for many requests. */
 const BACKGROUND = /^\s*(with used as|insert into account_events)/
 
-const given = process.env.BENCH_DATABASE_URL
-const postgres = given ? null : await startPostgres()
-const source = postgresConnections(given || (postgres?.url ?? ''), () => {})
+const externalUrl = process.env.BENCH_DATABASE_URL
+const postgres = externalUrl ? null : await startPostgres()
+const source = postgresConnections(externalUrl || (postgres?.url ?? ''), () => {})
 let statements = 0
 const database = databaseOver({
   ...source,
@@ -65,11 +65,11 @@ const app = buildApp({
     HASH_ROUNDS: String(ROUNDS),
     LOG_LEVEL: 'silent',
     TRUSTED_PROXIES: '127.0.0.1',
-    // They count all the same.
+    // Counted, but never reached.
     RATE_LIMIT_ANONYMOUS: UNLIMITED,
   }),
   database,
-  // It stands still: no window ends, and no answer takes so long that its session is looked up once more.
+  // A stopped clock: no window ends, and no session is looked up again because of a long response.
   monotonic: () => 1,
 })
 await app.ready()
@@ -124,30 +124,30 @@ printTable(
   'in one process, without Redis',
 )
 
-/** The statements of one of some logins from an address. */
-async function costOf(address: string, email: string, password: string, logins: number) {
+/** Counts the statements per login from an address. */
+async function statementsPerLogin(address: string, email: string, password: string, logins: number) {
   const browser = new TestBrowser(app)
   await browser.get('/sanctum/csrf-cookie', from(address))
-  const answers: number[] = []
+  const responses: number[] = []
   const before = statements
   for (let n = 0; n < logins; n += 1) {
-    answers.push((await browser.post('/login', { email, password }, from(address))).status)
+    responses.push((await browser.post('/login', { email, password }, from(address))).status)
   }
-  return { answers: [...new Set(answers)].join(', '), each: fixed((statements - before) / logins, 2) }
+  return { responses: [...new Set(responses)].join(', '), each: fixed((statements - before) / logins, 2) }
 }
 
-const OTHER = 'nobody@example.org'
+const OTHER = 'unknown@example.org'
 const rows: string[][] = []
 for (const [name, email, password, logins] of [
   ['wrong password', OTHER, 'wrong', 5],
   ['refused', OTHER, 'wrong', 100],
   ['right password, which a second factor follows', EMAIL, PASSWORD, 3],
 ] as const) {
-  const { answers, each } = await costOf('203.0.113.50', email, password, logins)
-  rows.push([name, answers, each])
+  const { responses, each } = await statementsPerLogin('203.0.113.50', email, password, logins)
+  rows.push([name, responses, each])
 }
 printTable(
-  ['login', 'answers', 'statements'],
+  ['login', 'responses', 'statements'],
   rows,
   'with the one that looks the session up; one login after the other, all from one address',
 )

@@ -5,7 +5,7 @@ import { seedPermissions } from '#src/database/permissions.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
 import type { Schema } from '#src/database/schema.ts'
 
-/** How much there is to list. */
+/** The amounts of rows. */
 export const SIZES = {
   users: 10_000,
   playlists: 100_000,
@@ -14,10 +14,10 @@ export const SIZES = {
   themesEach: 3,
 } as const
 
-/** Users with a token, `<id>|secret<n>`, for those who ask. */
+/** Users with a token, `<id>|secret<n>`. */
 export const CALLERS = 64
 
-/** Statements that fill the tables, in their order. */
+/** The statements that fill the tables, in order. */
 const FILLING = [
   `insert into users (name, email, password)
     select 'user' || n, 'user' || n || '@example.org', '!' from generate_series(1, ${SIZES.users}) as n`,
@@ -66,7 +66,7 @@ const FILLING = [
   'vacuum analyze',
 ]
 
-/** Fills a database with lists, unless that was done before. */
+/** Fills a database with lists, unless it is already filled. */
 export async function fillLists(url: string): Promise<void> {
   const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   const db: Kysely<Schema> = database.migrations

@@ -1,7 +1,7 @@
 /**
- * What a flood of dear lists does to everybody else: thirty at once, by guests or by users, while another user asks
- * /api/me fifty times a second. `node dist/bench/floods/lists.js [guest|user] [tree]`; `tree` is another checkout that
- * is built, to compare with. Uses the PostgreSQL of BENCH_DATABASE_URL, or one that is started.
+ * Measures what a flood of expensive list queries does to other users: thirty concurrent queries by guests or users,
+ * while another user requests /api/me fifty times a second. `node dist/bench/floods/lists.js [guest|user] [tree]`;
+ * `tree` is another built checkout, to compare with. Uses the PostgreSQL of BENCH_DATABASE_URL, or one that is started.
  */
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -15,27 +15,27 @@ import { includePaths } from '#src/query/resource.ts'
 import { startPostgres } from '../../test/support/services.ts'
 import { fillLists } from './fill-lists.ts'
 
-const [asker = 'guest', tree = join(import.meta.dirname, '../../..')] = process.argv.slice(2)
+const [callerKind = 'guest', tree = join(import.meta.dirname, '../../..')] = process.argv.slice(2)
 
 const AT_ONCE = 30
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 15)
-/** How long a caller waits before it asks again, in milliseconds: this process shares the cores with the server. */
+/** How long a caller waits before the next request: this process shares the cores with the server. */
 const PAUSE_MS = 250
 
-/** When a caller gives up, in milliseconds. */
-const PATIENCE_MS = 20_000
-const ASKED_A_SECOND = 50
+/** The client timeout. */
+const TIMEOUT_MS = 20_000
+const REQUESTS_PER_SECOND = 50
 const PORT = Number(process.env.BENCH_PORT ?? 18_745)
 
-/** What the contract allows at most, where each is counted; and what is within the bound of guests. */
-const QUESTIONS = {
+/** The most expensive queries that are allowed, within the limit of guests. */
+const QUERIES = {
   'has-eq with 16 relations': `filter[has-eq]=${includePaths(playlists).join()}`,
   'has with 16 relations': `filter[has]=${includePaths(playlists).join()}`,
 }
 
-const given = process.env.BENCH_DATABASE_URL
-const postgres = given ? null : await startPostgres()
-const databaseUrl = given || (postgres?.url ?? '')
+const externalUrl = process.env.BENCH_DATABASE_URL
+const postgres = externalUrl ? null : await startPostgres()
+const databaseUrl = externalUrl || (postgres?.url ?? '')
 await fillLists(databaseUrl)
 const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-flood-'))
 const server = spawn(process.execPath, [join(tree, 'dist/src/main.js'), 'serve'], {
@@ -55,7 +55,7 @@ const server = spawn(process.execPath, [join(tree, 'dist/src/main.js'), 'serve']
 const url = `http://127.0.0.1:${PORT}`
 try {
   while ((await statusOf(`${url}/health/ready`)) !== '200') await delay(200)
-  for (const [name, question] of Object.entries(QUESTIONS)) await flood(name, question)
+  for (const [name, queryString] of Object.entries(QUERIES)) await flood(name, queryString)
 } finally {
   server.kill('SIGKILL')
   await once(server, 'exit')
@@ -65,55 +65,55 @@ try {
 
 async function statusOf(address: string, token?: string): Promise<string> {
   try {
-    const answer = await fetch(address, {
+    const response = await fetch(address, {
       headers: token ? { authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     })
-    await answer.arrayBuffer()
-    return String(answer.status)
+    await response.arrayBuffer()
+    return String(response.status)
   } catch (error) {
     return (error as Error).name
   }
 }
 
-/** Tokens are numbered in the order in which they were made. */
+/** Tokens are numbered in order of creation. */
 function tokenOf(n: number): string {
   return `${n}|secret${n}`
 }
 
-async function flood(name: string, question: string): Promise<void> {
+async function flood(name: string, queryString: string): Promise<void> {
   const end = performance.now() + SECONDS * 1_000
   const lists = new Map<string, number>()
-  const mine: { status: string; ms: number }[] = []
+  const samples: { status: string; ms: number }[] = []
 
-  const ask = async (n: number) => {
+  const sendLists = async (n: number) => {
     while (performance.now() < end) {
-      const token = asker === 'user' ? tokenOf(2 + n) : undefined
-      const status = await statusOf(`${url}/api/playlist?${question}&n=${Math.random()}`, token)
+      const token = callerKind === 'user' ? tokenOf(2 + n) : undefined
+      const status = await statusOf(`${url}/api/playlist?${queryString}&n=${Math.random()}`, token)
       lists.set(status, (lists.get(status) ?? 0) + 1)
-      // Who is refused at once does not ask as fast as a loop can.
+      // A refused caller does not retry as fast as a loop can.
       await delay(PAUSE_MS)
     }
   }
-  const asking = Array.from({ length: AT_ONCE }, (_, n) => ask(n))
+  const flooding = Array.from({ length: AT_ONCE }, (_, n) => sendLists(n))
   const pending: Promise<void>[] = []
   while (performance.now() < end) {
     const begun = performance.now()
     pending.push(
       statusOf(`${url}/api/me`, tokenOf(1)).then(status => {
-        mine.push({ status, ms: performance.now() - begun })
+        samples.push({ status, ms: performance.now() - begun })
       }),
     )
-    await delay(1_000 / ASKED_A_SECOND)
+    await delay(1_000 / REQUESTS_PER_SECOND)
   }
-  await Promise.all([...asking, ...pending])
+  await Promise.all([...flooding, ...pending])
 
-  const times = mine.map(({ ms }) => ms).sort((a, b) => a - b)
+  const times = samples.map(({ ms }) => ms).sort((a, b) => a - b)
   const at = (share: number) =>
     Math.round(times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0)
-  const failed = mine.filter(({ status }) => status !== '200')
-  const answers = [...lists].map(([status, count]) => `${count} × ${status}`).join(', ')
+  const failed = samples.filter(({ status }) => status !== '200')
+  const responses = [...lists].map(([status, count]) => `${count} × ${status}`).join(', ')
   console.log(
-    `| ${asker} | ${name} | ${mine.length} | ${at(0.5)} | ${at(0.99)} | ${at(1)} | ${failed.length} | ${answers} |`,
+    `| ${callerKind} | ${name} | ${samples.length} | ${at(0.5)} | ${at(0.99)} | ${at(1)} | ${failed.length} | ${responses} |`,
   )
 }

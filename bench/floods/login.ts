@@ -1,8 +1,8 @@
 /**
  * `node dist/bench/floods/login.js`: floods logins from 8 and from 60 addresses, for one account and for many, and
- * measures what others notice of it: a user at an address that logged in before, users at addresses that never did, and
- * callers of `/api/me`. Limits are off, so that only the queue for passwords stands between the flood and the others.
- * BASELINE, the folder of another build of this server, has both measured in turns. BENCH_DATABASE_URL, BENCH_ROUNDS and
+ * measures the effect on others: a user at an address with earlier logins, users at new addresses, and callers of
+ * `/api/me`. Limits are off, so that only the password queue separates the flood from the others. With BASELINE, the
+ * folder of another build of this server, both are measured in turns. BENCH_DATABASE_URL, BENCH_ROUNDS and
  * BENCH_SECONDS as with `make bench`; 20 seconds are enough for ten logins of each kind.
  */
 import { once } from 'node:events'
@@ -11,27 +11,27 @@ import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { type Call, pace } from '../load.ts'
-import { ours, type Program, type Server, UNLIMITED, withServer } from '../servers.ts'
+import { ownServer, type Program, type Server, UNLIMITED, withServer } from '../servers.ts'
 import { ROUNDS, SECONDS } from '../settings.ts'
 import { onStage, type Stage } from '../stage.ts'
 import { fixed, median, printTable, spread } from '../table.ts'
 
-/** Logins that each address of a flood has under way. */
+/** Concurrent logins per address of a flood. */
 const AT_ONCE = 5
 
-/** How long each of them waits after a refusal, in milliseconds: long before it was told to come again. */
+/** How long each of them waits after a refusal: less than Retry-After. */
 const PAUSE_MS = 500
 
-/** The longest that somebody who logs in waits for the answer, in milliseconds. */
-const PATIENCE_MS = 10_000
+/** The client timeout of a login. */
+const TIMEOUT_MS = 10_000
 
-/** Milliseconds between two logins of one kind. */
+/** The interval between two logins of one kind. */
 const BETWEEN_MS = 1_000
 
-/** Milliseconds after which a flood has filled the queue. */
+/** The time in which a flood fills the queue. */
 const FILLED_MS = 2_000
 
-/** Requests a second to `/api/me` meanwhile. */
+/** Requests per second to `/api/me` meanwhile. */
 const PACE = 500
 
 interface Flood {
@@ -48,19 +48,19 @@ const FLOODS = [
   { name: '60 addresses, many accounts', addresses: 60, accounts: 64 },
 ]
 
-/** A login as a proxy on this machine passes it on. */
+/** A login as forwarded by a proxy on this machine. */
 const from = (address: string, { headers, body }: Call): Call => ({
   method: 'POST',
   headers: { ...headers, 'x-forwarded-for': address },
   ...(body !== undefined && { body }),
 })
 
-/** Logs in, and returns the status; null when no answer came in time. */
+/** Logs in and returns the status; null without a response in time. */
 const logIn = (url: string, { headers, body }: Call, agent?: Agent): Promise<number | null> =>
   new Promise(resolve => {
-    const signal = AbortSignal.timeout(PATIENCE_MS)
-    const sent = request(`${url}/login`, { method: 'POST', headers, signal, agent }, answer => {
-      answer.resume().once('end', () => resolve(answer.statusCode ?? null))
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const sent = request(`${url}/login`, { method: 'POST', headers, signal, agent }, response => {
+      response.resume().once('end', () => resolve(response.statusCode ?? null))
     })
     sent.once('error', () => resolve(null)).end(body)
   })
@@ -68,7 +68,7 @@ const logIn = (url: string, { headers, body }: Call, agent?: Agent): Promise<num
 if (isMainThread) await onStage(measure)
 else await attack(workerData as Flood)
 
-/** Sends wrong logins without end. */
+/** Sends wrong logins in an endless loop. */
 async function attack({ url, addresses, calls }: Flood) {
   const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY })
   let next = 0
@@ -91,16 +91,16 @@ interface Measured {
   stranger: Probe
 }
 
-/** How logins of one kind went. */
+/** The results of logins of one kind. */
 interface Probe {
   tried: number
   succeeded: number
-  /** The milliseconds of those that succeeded. */
-  took: number[]
+  /** The durations of successful logins. */
+  durations: number[]
 }
 
 async function measure(stage: Stage) {
-  const program = ours({
+  const program = ownServer({
     TRUSTED_PROXIES: 'loopback',
     LOGIN_RATE_LIMIT: UNLIMITED,
     LOGIN_FAILURE_LIMIT: UNLIMITED,
@@ -152,8 +152,8 @@ async function measure(stage: Stage) {
 
 function probeCells(probes: readonly Probe[]): string[] {
   const sum = (count: (probe: Probe) => number) => probes.reduce((total, probe) => total + count(probe), 0)
-  const took = probes.flatMap(probe => probe.took)
-  return [`${sum(({ succeeded }) => succeeded)} of ${sum(({ tried }) => tried)}`, fixed(median(took), 0)]
+  const durations = probes.flatMap(probe => probe.durations)
+  return [`${sum(({ succeeded }) => succeeded)} of ${sum(({ tried }) => tried)}`, fixed(median(durations), 0)]
 }
 
 async function underFlood(
@@ -168,7 +168,7 @@ async function underFlood(
     ...call,
     body: (call.body ?? '').replace('"password":"password"', '"password":"wrong"'),
   }))
-  await stage.ask('delete from login_addresses')
+  await stage.query('delete from login_addresses')
   const home = from('198.51.100.1', owner)
   if ((await logIn(url, home)) !== 200) throw new Error('the owner could not log in')
   await pace(server, calls.tokens, { path: '/api/me', rate: PACE, seconds: 2 })
@@ -183,7 +183,7 @@ async function underFlood(
   }
   let isOver = false
   const probe = async (callOf: (n: number) => Call): Promise<Probe> => {
-    const probed: Probe = { tried: 0, succeeded: 0, took: [] }
+    const probed: Probe = { tried: 0, succeeded: 0, durations: [] }
     while (!isOver) {
       const startedAt = performance.now()
       const status = await logIn(url, callOf(probed.tried))
@@ -191,7 +191,7 @@ async function underFlood(
       probed.tried += 1
       if (status === 200) {
         probed.succeeded += 1
-        probed.took.push(ms)
+        probed.durations.push(ms)
       }
       await delay(Math.max(0, BETWEEN_MS - ms))
     }

@@ -1,30 +1,30 @@
 /**
- * A process that sends requests at a rate of its own, whether or not earlier ones are answered (an open loop): what
- * is due waits for a free connection, one request at a time on each. Options come as JSON in the first argument,
- * calls as lines of JSON on standard input; the result is JSON on standard output.
+ * A process that sends requests at a fixed rate, whether or not earlier ones have a response (an open loop): due
+ * requests wait for a free connection, one request at a time on each. Options come as JSON in the first argument, calls
+ * as JSON lines on standard input; the result is JSON on standard output.
  *
- * It writes bytes to sockets and looks for lengths in answers: Node's HTTP client takes as much CPU as the server.
+ * It writes bytes to sockets and parses only lengths: Node's HTTP client takes as much CPU as the server.
  */
 import { connect, type Socket } from 'node:net'
 import { createHistogram, performance } from 'node:perf_hooks'
 import { text } from 'node:stream/consumers'
 import type { Call } from '../load.ts'
 
-/** What is sent, and how much. */
+/** The load. */
 export interface OpenLoop {
   url: string
   path: string
   connections: number
-  /** Requests a second; as many as are answered if it is not finite (null in JSON). */
+  /** Requests per second; unlimited if not finite (null in JSON). */
   rate: number | null
   seconds: number
 }
 
-/** How it went. Latencies are in milliseconds, from the bytes sent to the whole answer. */
+/** The result. Latencies are in milliseconds, from the request sent to the response received. */
 export interface OpenLoopResult {
-  /** Requests a second that were sent. */
+  /** Requests sent per second. */
   offered: number
-  /** Answers a second of 2xx, and of 503. */
+  /** Responses per second with status 2xx and 503. */
   accepted: number
   shed: number
   /** 503 without Retry-After, other statuses, and connections that failed. */
@@ -32,9 +32,9 @@ export interface OpenLoopResult {
   p50: number
   p99: number
   max: number
-  /** The 99th percentile of answers of 503. */
+  /** The 99th percentile of 503 responses. */
   shedP99: number
-  /** The longest that a connection took to be made. */
+  /** The longest time to connect. */
   connectMax: number
 }
 

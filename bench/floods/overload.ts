@@ -1,6 +1,6 @@
 /**
- * `node dist/bench/floods/overload.js`: what one instance does with twice the requests that it can answer, over a
- * thousand connections, while a probe asks /health/live.
+ * `node dist/bench/floods/overload.js`: measures one instance at twice its capacity over a thousand connections, while
+ * a probe requests /health/live.
  */
 import { spawn } from 'node:child_process'
 import { get } from 'node:http'
@@ -9,8 +9,8 @@ import { createHistogram, performance } from 'node:perf_hooks'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Call } from '../load.ts'
-import { ours, UNLIMITED, withServer } from '../servers.ts'
-import { isAskedFor, ROOT, ROUNDS, SECONDS, WARM_UP } from '../settings.ts'
+import { ownServer, UNLIMITED, withServer } from '../servers.ts'
+import { isSelected, ROOT, ROUNDS, SECONDS, WARM_UP } from '../settings.ts'
 import { onStage } from '../stage.ts'
 import { fixed, median, printTable } from '../table.ts'
 import type { OpenLoop, OpenLoopResult } from './open-loop.ts'
@@ -22,7 +22,7 @@ const MODES: { name: string; environment: Record<string, string> }[] = [
   { name: 'cached', environment: { IDENTITY_CACHE: 'on' } },
 ]
 
-/** What overload does to a server: shares are of the most that it answers with a few connections. */
+/** The effect of overload on a server. Shares relate to its capacity with a few connections. */
 interface Sample extends OpenLoopResult {
   capacity: number
   live: { p99: number; max: number; failed: number }
@@ -37,7 +37,7 @@ async function openLoop(options: OpenLoop, calls: readonly Call[]): Promise<Open
   return JSON.parse(await text(child.stdout)) as OpenLoopResult
 }
 
-/** Asks /health/live every so often, on a new connection each time as orchestrators do. */
+/** Probes /health/live periodically, on a new connection each time as orchestrators do. */
 async function probeLive(url: string, seconds: number) {
   const latencies = createHistogram()
   let failed = 0
@@ -64,11 +64,11 @@ async function probeLive(url: string, seconds: number) {
 }
 
 await onStage(async stage => {
-  const samples = new Map<string, Sample[]>(MODES.filter(isAskedFor).map(({ name }) => [name, []]))
+  const samples = new Map<string, Sample[]>(MODES.filter(isSelected).map(({ name }) => [name, []]))
   const calls = stage.calls.tokens
   for (let round = 1; round <= ROUNDS; round++) {
-    for (const { name, environment } of MODES.filter(isAskedFor)) {
-      const program = ours({ RATE_LIMIT_ANONYMOUS: UNLIMITED, ...environment })
+    for (const { name, environment } of MODES.filter(isSelected)) {
+      const program = ownServer({ RATE_LIMIT_ANONYMOUS: UNLIMITED, ...environment })
       await withServer(stage, program, async ({ url }) => {
         const at = (rate: number | null, connections: number, seconds: number) =>
           openLoop({ url, path: '/api/me', connections, rate, seconds }, calls)

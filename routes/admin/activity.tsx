@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { listEvents } from '#src/database/events.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
 import { Events } from '#src/panel/pages/account.tsx'
 import { olderActivityPath } from '#src/panel/paths.ts'
@@ -20,7 +20,7 @@ const activity: FastifyPluginAsyncTypebox = async app => {
       const { before } = request.query
       const events = await listEvents(app.database.kysely, request.user().id, {
         limit: EVENTS_PER_PAGE,
-        before: typeof before === 'string' ? rowId(before) : null,
+        before: typeof before === 'string' ? parseRowId(before) : null,
       })
       const last = events.length === EVENTS_PER_PAGE ? events.at(-1) : undefined
       return reply.sendPage(

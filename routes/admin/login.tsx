@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { isYes, Remember } from '#src/input/account.ts'
+import { isTicked, Remember } from '#src/input/account.ts'
 import { EnteredPassword } from '#src/input/values.ts'
 import { HIDDEN, LOGOUT, PUBLIC } from '#src/panel/access.ts'
 import { destinationOf, isLoggedIn, redirectToDestination, To } from '#src/panel/after-login.ts'
@@ -42,7 +42,7 @@ const login: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { email, password, remember, to } = request.body
       if (isLoggedIn(request)) return redirectToDestination(reply, to)
-      const owed = await app.login.logIn(request, { email, password, remember: isYes(remember) })
+      const owed = await app.login.logIn(request, { email, password, remember: isTicked(remember) })
       if (owed === 'nothing') return redirectToDestination(reply, to)
       const path = destinationOf(to)
       return reply.redirect(`${CHALLENGE_PATH}${path === null ? '' : `?to=${path}`}`, 303)

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { isYes } from '#src/input/account.ts'
+import { isTicked } from '#src/input/account.ts'
 import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
 import { InvalidSecurityLink, NotMe, Secured } from '#src/panel/pages/not-me.tsx'
 
@@ -39,7 +39,7 @@ const notMe: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const revokesTokens = isYes(request.body.revoke_tokens)
+      const revokesTokens = isTicked(request.body.revoke_tokens)
       const secured = await app.accounts.secure(request, request.body.token, { revokesTokens })
       if (secured === null) return refuse(reply)
       const { tokens, isMailed } = secured

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { isYes } from '#src/input/account.ts'
+import { isTicked } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN } from '#src/panel/access.ts'
 import { EMPTY_FORM, type FormState } from '#src/panel/elements.tsx'
@@ -35,7 +35,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { current_password: current, password_confirmation: repeated, revoke_tokens } = request.body
-      const revokeTokens = isYes(revoke_tokens) || app.config.revokeTokensOnPasswordChange
+      const revokeTokens = isTicked(revoke_tokens) || app.config.revokeTokensOnPasswordChange
       const entered = { current, password: request.body.password, repeated, revokeTokens }
       await app.passwords.change(request, entered)
       return reply.redirectWithFlash(PASSWORD_PATH, 'password-changed')

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { isYes, optionalText } from '#src/input/account.ts'
+import { isTicked, optionalText } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
 import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
@@ -55,7 +55,7 @@ const resetPassword: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       if (isLoggedIn(request)) return redirectToDestination(reply)
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
-      const revokeTokens = isYes(revoke_tokens)
+      const revokeTokens = isTicked(revoke_tokens)
       await app.passwordResets.complete(request, { token, email, password, repeated, revokeTokens })
       return reply.redirectWithFlash(LOGIN_PATH, 'password-reset')
     },

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { RolePermissions } from '#src/accounts/roles.ts'
 import { findRefusal, hasAllPermissions } from '#src/auth/permission.ts'
-import { RowId, rowId } from '#src/input/row-id.ts'
+import { RowId, parseRowId } from '#src/input/row-id.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
@@ -29,7 +29,7 @@ function wantedOf({ body }: FastifyRequest): RolePermissions {
 
 /** Lists roles, and changes their permissions. */
 const roles: FastifyPluginAsyncTypebox = async app => {
-  const idOf = ({ params }: FastifyRequest) => rowId((params as { role: string }).role)
+  const idOf = ({ params }: FastifyRequest) => parseRowId((params as { role: string }).role)
 
   app.get(
     '/roles',

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { titleOf } from '#src/input/list.ts'
+import { toTitle } from '#src/input/list.ts'
 import { MAX_ADDRESSES, TokenName } from '#src/input/token.ts'
-import { OptionalPassword, reading } from '#src/input/values.ts'
+import { OptionalPassword, convertFields } from '#src/input/values.ts'
 import { ABILITY_CHOICES, CUSTOM, PRESETS } from '#src/panel/ability-presets.ts'
 import { HIDDEN, LOGGED_IN, WITH_PASSWORD } from '#src/panel/access.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
@@ -57,7 +57,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: WITH_PASSWORD },
       schema: { ...HIDDEN, body: IssueBody },
-      preValidation: reading({ name: titleOf }),
+      preValidation: convertFields({ name: toTitle }),
       errorHandler: rerenderForm(show),
     },
     async (request, reply) =>

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { Proof, proofOf } from '#src/input/second-factor.ts'
+import { Proof, readProof } from '#src/input/second-factor.ts'
 import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
 import { destinationOf, isLoggedIn, redirectToDestination, To } from '#src/panel/after-login.ts'
 import { EMPTY_FORM, type FormState } from '#src/panel/elements.tsx'
@@ -37,7 +37,7 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
       const { to } = request.body
       if (isLoggedIn(request)) return redirectToDestination(reply, to)
       if (!app.login.isChallenged(request)) return reply.redirect(LOGIN_PATH, 303)
-      await app.login.completeChallenge(request, proofOf(request.body))
+      await app.login.completeChallenge(request, readProof(request.body))
       return redirectToDestination(reply, to)
     },
   )

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { successResponse } from '#src/api/responses.ts'
-import { isYes, Remember } from '#src/input/account.ts'
+import { isTicked, Remember } from '#src/input/account.ts'
 import { EnteredPassword } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -37,7 +37,7 @@ const login: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { email, password, remember } = request.body
-      const owed = await app.login.logIn(request, { email, password, remember: isYes(remember) })
+      const owed = await app.login.logIn(request, { email, password, remember: isTicked(remember) })
       return { two_factor: owed === 'second factor' }
     },
   )

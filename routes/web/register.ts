@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
-import { isYes, optionalText, Remember } from '#src/input/account.ts'
+import { isTicked, optionalText, Remember } from '#src/input/account.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 
 const Body = Type.Object({
@@ -39,7 +39,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const { name, email, password, password_confirmation: repeated, terms, remember } = request.body
-      const entered = { name, email, password, repeated, terms, remember: isYes(remember) }
+      const entered = { name, email, password, repeated, terms, remember: isTicked(remember) }
       await app.registration.register(request, entered)
       return sendEmptyJson(reply, 201)
     },

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { guestResponse } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 import { RevokeTokens } from '#src/input/new-password.ts'
-import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
+import { toBooleanValue, OptionalPassword, convertFields } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({
@@ -32,7 +32,7 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
           200: guestResponse('The password was set.', MESSAGES.passwordReset),
         },
       },
-      preValidation: reading({ revoke_tokens: booleanOf }),
+      preValidation: convertFields({ revoke_tokens: toBooleanValue }),
     },
     async request => {
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body

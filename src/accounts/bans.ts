@@ -14,8 +14,8 @@ import {
 } from '#src/database/restrictions.ts'
 import type { Schema } from '#src/database/schema.ts'
 import type { UserDetails } from '#src/database/user-directory.ts'
-import { isYes } from '#src/input/account.ts'
-import type { Ban as MailedBan } from '#src/mail/account-messages.ts'
+import { isTicked } from '#src/input/account.ts'
+import type { BanNotice as MailedBan } from '#src/mail/account-messages.ts'
 import type { Recipient } from '#src/mail/template.ts'
 import { notFound, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -160,7 +160,7 @@ function banEnd(
   { expires_at: until, permanent }: Pick<WantedBan, 'expires_at' | 'permanent'>,
   now: EpochMillis,
 ) {
-  if ((until === null) !== isYes(permanent)) {
+  if ((until === null) !== isTicked(permanent)) {
     throw unprocessable({ expires_at: [until === null ? MESSAGES.banWithoutEnd : MESSAGES.banWithTwoEnds] })
   }
   if (until === null) return null

@@ -1,6 +1,6 @@
 import type { Config } from '#src/config/config.ts'
 import { insertNotification } from '#src/database/notifications.ts'
-import { isJsonObject, isShownType } from '#src/input/notification.ts'
+import { isJsonObject, isVisibleType } from '#src/input/notification.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
@@ -35,7 +35,7 @@ export const createNotifications = ({
   staffActions,
 }: NotificationsOptions): Notifications => ({
   async send(grantor, userId, { type, data }) {
-    if (!isShownType(type)) throw unprocessable({ type: [rules.selected('type')] })
+    if (!isVisibleType(type)) throw unprocessable({ type: [rules.selected('type')] })
     if (!isJsonObject(data)) throw unprocessable({ data: [rules.jsonObject('data')] })
     const id = uuid()
     const [userType] = config.tokenableTypes

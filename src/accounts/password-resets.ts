@@ -11,7 +11,7 @@ import { completeRegistration, findRegistration } from '#src/database/registrati
 import type { Schema } from '#src/database/schema.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { type Account, findUserByEmail } from '#src/database/users.ts'
-import { emailErrors, enteredEmail, errorsByField, MAX_NAME } from '#src/input/account.ts'
+import { errorsByField, MAX_NAME, parseEmail, validateEmail } from '#src/input/account.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { unprocessable } from '#src/responses/errors.ts'
@@ -93,9 +93,9 @@ function createResetRequest({
   }
 
   return async (caller, { email: entered, page, reveals }) => {
-    const email = enteredEmail(entered)
+    const email = parseEmail(entered)
     await attempts.count(caller, 'forgot_password', accountKey(email ?? ''))
-    if (email === null || !isEmail(email)) throw unprocessable({ email: emailErrors(email) })
+    if (email === null || !isEmail(email)) throw unprocessable({ email: validateEmail(email) })
 
     const requestReset = async (): Promise<'sent' | 'unknown' | 'throttled'> => {
       // By the exact address: two accounts may have forms of one address.
@@ -133,10 +133,10 @@ function createResetCompletion(deps: PasswordResetsDeps): PasswordResets['comple
     password,
     repeated,
   }: EnteredReset): Promise<ValidReset> => {
-    const email = enteredEmail(entered)
+    const email = parseEmail(entered)
     const errors = errorsByField({
       token: token == null ? [MESSAGES.rules.required('token')] : [],
-      email: email === null || !isEmail(email) ? emailErrors(email) : [],
+      email: email === null || !isEmail(email) ? validateEmail(email) : [],
       password: await screening.passwords.errors(password, repeated, { email }),
     })
     if (errors !== null) throw unprocessable(errors)
@@ -149,7 +149,7 @@ function createResetCompletion(deps: PasswordResetsDeps): PasswordResets['comple
   }
 
   return async (caller, entered) => {
-    await attempts.count(caller, 'reset_password', accountKey(enteredEmail(entered.email) ?? ''))
+    await attempts.count(caller, 'reset_password', accountKey(parseEmail(entered.email) ?? ''))
     const reset = await validate(entered)
     const { user, stored, registration, key } = await findOwner(deps, caller, reset)
     // Compared with the user's name after the token was verified: before, it would reveal whether a user has that

@@ -4,7 +4,7 @@ import type { Config } from '#src/config/config.ts'
 import { deletePendingEmail, storePendingEmail } from '#src/database/email-changes.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { type Account, updateProfile } from '#src/database/users.ts'
-import { canonicalName, enteredEmail, errorsByField } from '#src/input/account.ts'
+import { canonicalizeName, errorsByField, parseEmail } from '#src/input/account.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { passwordConfirmationRequired, unprocessable } from '#src/responses/errors.ts'
@@ -155,8 +155,8 @@ interface Stored {
 /** @throws {HttpError} 422 when neither a name nor an address was entered */
 function wantedProfile({ name, email }: EnteredProfile, user: User): WantedProfile {
   const isNamed = typeof name === 'string'
-  const enteredName = canonicalName(name)
-  const entered = enteredEmail(email)
+  const enteredName = canonicalizeName(name)
+  const entered = parseEmail(email)
   if (!isNamed && entered === null) {
     throw unprocessable({
       name: [rules.requiredWithout('name', 'email')],

@@ -6,7 +6,7 @@ import { storePendingRegistration } from '#src/database/registrations.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { insertUser } from '#src/database/users.ts'
-import { canonicalName, enteredEmail, errorsByField } from '#src/input/account.ts'
+import { canonicalizeName, errorsByField, parseEmail } from '#src/input/account.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { unprocessable } from '#src/responses/errors.ts'
@@ -76,8 +76,8 @@ export function createRegistration({
    * @throws {HttpError} 422 for input that is not valid
    */
   const validUser = async ({ password, repeated, terms, ...entered }: EnteredRegistration) => {
-    const name = canonicalName(entered.name)
-    const email = enteredEmail(entered.email)
+    const name = canonicalizeName(entered.name)
+    const email = parseEmail(entered.email)
     const errors = errorsByField({
       ...(await screening.profileErrors({ name, email }, null)),
       password: await screening.passwords.errors(password, repeated, { name, email }),
@@ -103,7 +103,7 @@ export function createRegistration({
 
   return {
     async register(caller, entered) {
-      await attempts.count(caller, 'register', accountKey(enteredEmail(entered.email) ?? ''))
+      await attempts.count(caller, 'register', accountKey(parseEmail(entered.email) ?? ''))
       const { password: plain, ...wanted } = await validUser(entered)
       await attempts.countRegistration(caller)
       if (!config.registerReveals) {

@@ -5,12 +5,12 @@ import { MINUTE_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { findTakenFields } from '#src/database/user-keys.ts'
-import { emailErrors, nameErrors } from '#src/input/account.ts'
+import { validateEmail, validateName } from '#src/input/account.ts'
 import type { Counters } from '#src/limits/counters.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Log } from '#src/runtime/log.ts'
 import type { EpochMillis, Millis } from '#src/runtime/units.ts'
-import { type PasswordScreening, passwordScreening } from '#src/screening/new-passwords.ts'
+import { createPasswordScreening, type PasswordScreening } from '#src/screening/new-passwords.ts'
 import { isFlagged } from '#src/screening/user-names.ts'
 
 const { rules } = MESSAGES
@@ -43,7 +43,7 @@ export interface Screening {
 /** Dependencies of {@link createScreening}. */
 export interface ScreeningDeps {
   config: Pick<Config, 'moderationUrl' | 'moderationToken' | 'registerReveals'> &
-    Parameters<typeof passwordScreening>[0]
+    Parameters<typeof createPasswordScreening>[0]
   kysely: Kysely<Schema>
   clock: () => EpochMillis
   /** Counts queries of the moderation service. */
@@ -67,12 +67,12 @@ export function createScreening({ config, kysely, clock, moderations, log }: Scr
   }
 
   return {
-    passwords: passwordScreening(config, error =>
+    passwords: createPasswordScreening(config, error =>
       log.warn({ err: error }, 'a new password could not be checked against the leaked ones'),
     ),
     async profileErrors({ name, email }, own) {
-      const nameFaults = name === undefined ? [] : nameErrors(name)
-      const emailFaults = email === undefined ? [] : emailErrors(email)
+      const nameFaults = name === undefined ? [] : validateName(name)
+      const emailFaults = email === undefined ? [] : validateEmail(email)
       const isNameValid = typeof name === 'string' && nameFaults.length === 0
       const taken = await findTakenFields(
         kysely,

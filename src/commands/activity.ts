@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { listEvents } from '#src/database/events.ts'
 import { type CommandContext, withDatabase } from './context.ts'
-import { columns, parseCount, userByEmail } from './options.ts'
+import { formatColumns, parseCount, requireUserByEmail } from './options.ts'
 
 /** `activity`: lists the events of a user's account. */
 export const activityCommand = (context: CommandContext) =>
@@ -13,7 +13,7 @@ export const activityCommand = (context: CommandContext) =>
 
 async function list(context: CommandContext, { email, most }: { email: string; most: number }) {
   await withDatabase(context, 'activity', async (database, config) => {
-    const { userId } = await userByEmail(database, config, email)
+    const { userId } = await requireUserByEmail(database, config, email)
     const events = await listEvents(database.kysely, userId, { limit: most, withActors: true })
     const rows = events.map(({ created_at, event, details, ip_address, user_agent }) => [
       created_at,
@@ -22,7 +22,7 @@ async function list(context: CommandContext, { email, most }: { email: string; m
       user_agent ?? '-',
       details === '{}' ? '' : details,
     ])
-    for (const line of columns([['AT', 'EVENT', 'ADDRESS', 'PROGRAM', 'DETAILS'], ...rows]))
+    for (const line of formatColumns([['AT', 'EVENT', 'ADDRESS', 'PROGRAM', 'DETAILS'], ...rows]))
       context.print(line)
   })
 }

@@ -1,5 +1,5 @@
 import { getDomain } from 'tldts'
-import { createFirstParty, isLoopback, createHostCheck } from '#src/auth/origin.ts'
+import { createFirstParty, createHostCheck, isLoopback } from '#src/auth/origin.ts'
 import { CSRF_COOKIE, sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 
@@ -18,19 +18,19 @@ const problem = (text: string): Finding => ({ isProblem: true, text })
  * @param origin the page's origin, such as `http://localhost:3000`
  * @param api the origin at which the page calls this server
  */
-export function examine(config: Config, origin: URL, api: URL): Finding[] {
+export function predictBrowser(config: Config, origin: URL, api: URL): Finding[] {
   const relation = { config, origin, api, isSameOrigin: origin.origin === api.origin }
   return [
-    host,
-    statefulness,
-    scheme,
-    cors,
-    site,
-    cookieDomain,
-    secureCookie,
-    csrf,
-    mailLinks,
-    landing,
+    checkHost,
+    checkFirstParty,
+    checkScheme,
+    checkCors,
+    checkSite,
+    checkCookieDomain,
+    checkSecureCookie,
+    checkCsrf,
+    checkMailLinks,
+    checkRedirect,
   ].flatMap(check => check(relation) ?? [])
 }
 
@@ -38,7 +38,7 @@ export function examine(config: Config, origin: URL, api: URL): Finding[] {
  * The origin at which a page calls this server: APP_URL, but with the page's own loopback name if both are local,
  * because cookies belong to host names.
  */
-export function apiAddress({ appUrl }: Config, origin: URL): URL {
+export function apiOriginFor({ appUrl }: Config, origin: URL): URL {
   const api = new URL(appUrl.origin)
   if (isLoopback(api) && isLoopback(origin)) api.hostname = origin.hostname
   return api
@@ -51,7 +51,7 @@ interface Relation {
   isSameOrigin: boolean
 }
 
-function host({ config, api }: Relation): Finding | null {
+function checkHost({ config, api }: Relation): Finding | null {
   const { appEnv, appUrl, appHosts } = config
   if (appEnv !== 'production' || createHostCheck([appUrl.hostname, ...appHosts])(api.host)) return null
   return problem(
@@ -59,7 +59,7 @@ function host({ config, api }: Relation): Finding | null {
   )
 }
 
-function statefulness({ config, origin, api }: Relation): Finding[] {
+function checkFirstParty({ config, origin, api }: Relation): Finding[] {
   const { statefulDomains, appUrl, apiPath } = config
   const where = apiPath === '' ? 'the API' : apiPath
   if (!createFirstParty(statefulDomains, appUrl).includes(origin.origin, api.host)) {
@@ -83,14 +83,14 @@ function statefulness({ config, origin, api }: Relation): Finding[] {
   return found
 }
 
-function scheme({ origin, api }: Relation): Finding | null {
+function checkScheme({ origin, api }: Relation): Finding | null {
   if (origin.protocol !== 'https:' || api.protocol === 'https:' || isLoopback(api)) return null
   return problem(
     `The browser blocks calls from a page on https to ${api.origin}, which is not (mixed content). Serve it over HTTPS and set APP_URL accordingly.`,
   )
 }
 
-function cors({ config, origin, api, isSameOrigin }: Relation): Finding {
+function checkCors({ config, origin, api, isSameOrigin }: Relation): Finding {
   if (isSameOrigin) return fine('Page and server have the same origin: CORS does not apply.')
   const { statefulDomains, appUrl, corsAllowedOrigins } = config
   if (
@@ -110,7 +110,7 @@ function cors({ config, origin, api, isSameOrigin }: Relation): Finding {
 const siteOf = ({ protocol, hostname }: URL) =>
   `${protocol}//${getDomain(hostname, { allowPrivateDomains: true }) ?? hostname}`
 
-function site({ config, origin, api }: Relation): Finding {
+function checkSite({ config, origin, api }: Relation): Finding {
   if (siteOf(origin) === siteOf(api)) {
     return fine(`Page and server belong to the same site, ${siteOf(api)}: the browser sends the cookies.`)
   }
@@ -136,7 +136,7 @@ function site({ config, origin, api }: Relation): Finding {
 const domainOf = ({ sessionDomain }: Config) => sessionDomain?.replace(/^\./, '') ?? null
 const isWithin = ({ hostname }: URL, domain: string) => `.${hostname}`.endsWith(`.${domain}`)
 
-function cookieDomain({ config, api }: Relation): Finding | null {
+function checkCookieDomain({ config, api }: Relation): Finding | null {
   const domain = domainOf(config)
   if (domain === null || isWithin(api, domain)) return null
   return problem(
@@ -144,7 +144,7 @@ function cookieDomain({ config, api }: Relation): Finding | null {
   )
 }
 
-function secureCookie({ config, api }: Relation): Finding {
+function checkSecureCookie({ config, api }: Relation): Finding {
   const { name } = sessionCookies(config).session
   if (!config.sessionSecure) {
     return api.protocol === 'https:'
@@ -159,7 +159,7 @@ function secureCookie({ config, api }: Relation): Finding {
   )
 }
 
-function csrf({ config, origin, api, isSameOrigin }: Relation): Finding {
+function checkCsrf({ config, origin, api, isSameOrigin }: Relation): Finding {
   if (isSameOrigin && (api.protocol === 'https:' || isLoopback(api))) {
     return fine('Changes are accepted, because the browser reports that they come from the same origin.')
   }
@@ -186,7 +186,7 @@ function csrf({ config, origin, api, isSameOrigin }: Relation): Finding {
 }
 
 /** Links in mails lead to APP_URL and need the session that the browser has at the page's API origin. */
-function mailLinks({ config, api }: Relation): Finding | null {
+function checkMailLinks({ config, api }: Relation): Finding | null {
   const { appUrl } = config
   const domain = domainOf(config)
   if (appUrl.hostname === api.hostname) return null
@@ -197,7 +197,7 @@ function mailLinks({ config, api }: Relation): Finding | null {
 }
 
 /** Opening a verification link redirects to FRONTEND_URL, which should be the page's website. */
-function landing({ config, origin }: Relation): Finding | null {
+function checkRedirect({ config, origin }: Relation): Finding | null {
   const { frontendUrl } = config
   if (frontendUrl.origin === origin.origin) return null
   const text = `After links in mails the browser is redirected to FRONTEND_URL, ${frontendUrl.origin}, not to ${origin.origin}`

@@ -75,8 +75,7 @@ export const withOperator = (
     const { clock, warn } = context
     const events = createEvents({
       store: recorded => insertEvents(kysely, recorded),
-      onFailure: ({ message }) =>
-        warn(`The change is done, but its event could not be stored: ${message}`),
+      onFailure: ({ message }) => warn(`The change is done, but its event could not be stored: ${message}`),
       clock,
       schedule: scheduleTimer,
     })

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { loadConfig } from '#src/config/load.ts'
 import { configWarnings } from '#src/config/warnings.ts'
-import { apiAddress, examine } from './browser-check.ts'
+import { apiOriginFor, predictBrowser } from './browser-check.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
 /** `doctor`: predicts from the settings how browsers treat cookies on a page of some origin. */
@@ -9,12 +9,16 @@ export const doctorCommand = (context: CommandContext) =>
   new Command('doctor')
     .description('check whether pages of an origin can log in with cookies')
     .requiredOption('--origin <origin>', "the page's origin, such as http://localhost:3000", parseOrigin)
-    .option('--api <origin>', 'the origin at which the page calls this server, APP_URL by default', parseOrigin)
+    .option(
+      '--api <origin>',
+      'the origin at which the page calls this server, APP_URL by default',
+      parseOrigin,
+    )
     .action((options: { origin: URL; api?: URL }) => {
       const config = loadConfig(context.environment)
       for (const warning of configWarnings(config, context.environment)) context.warn(warning)
-      const { origin, api = apiAddress(config, origin) } = options
-      const findings = examine(config, origin, api)
+      const { origin, api = apiOriginFor(config, origin) } = options
+      const findings = predictBrowser(config, origin, api)
       context.print(`A page on ${origin.origin} that calls ${api.origin}:`)
       for (const { isProblem, text } of findings) context.print(`${isProblem ? '  ✗' : '  ✓'} ${text}`)
       const problems = findings.filter(({ isProblem }) => isProblem).length

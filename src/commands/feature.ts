@@ -1,7 +1,7 @@
 import { Argument, Command } from 'commander'
 import { FEATURE_NAMES, type Feature, isFeatureOn, setFeature } from '#src/database/features.ts'
 import { type CommandContext, withDatabase } from './context.ts'
-import { columns } from './options.ts'
+import { formatColumns } from './options.ts'
 
 /** `feature list | on | off`: manages feature flags. */
 export const featureCommand = (context: CommandContext) =>
@@ -12,10 +12,10 @@ export const featureCommand = (context: CommandContext) =>
         .description('list the features and their states')
         .action(() => listFeatures(context)),
     )
-    .addCommand(turning(context, 'on'))
-    .addCommand(turning(context, 'off'))
+    .addCommand(stateCommand(context, 'on'))
+    .addCommand(stateCommand(context, 'off'))
 
-const turning = (context: CommandContext, state: 'on' | 'off') =>
+const stateCommand = (context: CommandContext, state: 'on' | 'off') =>
   new Command(state)
     .description(
       `turn a feature ${state}${state === 'off' ? ': its lists remain readable, but cannot be changed' : ''}`,
@@ -34,5 +34,5 @@ const listFeatures = (context: CommandContext) =>
     for (const feature of FEATURE_NAMES) {
       rows.push([feature, (await isFeatureOn(kysely, feature)) ? 'on' : 'off'])
     }
-    for (const line of columns(rows)) context.print(line)
+    for (const line of formatColumns(rows)) context.print(line)
   })

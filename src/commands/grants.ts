@@ -3,7 +3,7 @@ import { createRoles } from '#src/accounts/roles.ts'
 import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import type { Grantable } from '#src/database/permissions.ts'
 import { type CommandContext, withOperator } from './context.ts'
-import { userByEmail } from './options.ts'
+import { requireUserByEmail } from './options.ts'
 import { requireName } from './role-names.ts'
 
 interface Options {
@@ -22,7 +22,7 @@ export function grantsCommand(context: CommandContext, kind: Grantable, about: s
       .action((options: Options) =>
         withOperator(context, `${kind} ${name}`, async ({ operator, ...accounts }) => {
           const given = options[kind] ?? ''
-          const { userId } = await userByEmail(accounts, accounts.config, options.email)
+          const { userId } = await requireUserByEmail(accounts, accounts.config, options.email)
           await requireName(accounts.kysely, kind, given)
           const roles = createRoles({ ...accounts, staffActions: createStaffActions(accounts) })
           await roles[name](operator, userId, kind, given)

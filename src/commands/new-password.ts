@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import type { Config } from '#src/config/config.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { type PasswordOwner, passwordScreening } from '#src/screening/new-passwords.ts'
+import { createPasswordScreening, type PasswordOwner } from '#src/screening/new-passwords.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
 /** The option for a password. */
@@ -28,12 +28,12 @@ export interface PasswordSource {
  * @throws {CommandError} for input of several lines, and for entries that differ
  * @throws {CommanderError} without a source
  */
-export async function newPassword(
+export async function readNewPassword(
   context: CommandContext,
   { password, passwordStdin }: PasswordSource,
   command: Command,
 ): Promise<string> {
-  if (passwordStdin || password === '-') return oneLine(await context.readInput())
+  if (passwordStdin || password === '-') return requireSingleLine(await context.readInput())
   if (password !== undefined) {
     context.warn(
       'warning: --password is visible in the process list of this machine and stays in the shell history. Omit it to be prompted, or use --password-stdin.',
@@ -52,7 +52,7 @@ export async function newPassword(
   return entered
 }
 
-function oneLine(input: string) {
+function requireSingleLine(input: string) {
   const line = input.replace(/\r?\n$/, '')
   if (/[\r\n]/.test(line)) throw new CommandError('--password-stdin: expected a single line.')
   return line
@@ -63,13 +63,13 @@ function oneLine(input: string) {
  *
  * @throws {CommandError} with the errors
  */
-export async function requireGoodPassword(
+export async function requireAcceptablePassword(
   context: CommandContext,
   config: Config,
   password: string,
   owner: PasswordOwner,
 ): Promise<void> {
-  const screening = passwordScreening(config, () =>
+  const screening = createPasswordScreening(config, () =>
     context.warn('warning: the service for leaked passwords failed; the check was skipped.'),
   )
   const entered = password === '' ? null : password

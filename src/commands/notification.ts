@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { Command, InvalidArgumentError } from 'commander'
 import { createNotifications } from '#src/accounts/notifications.ts'
 import { createStaffActions } from '#src/accounts/staff-actions.ts'
-import { isJsonObject, isShownType, NOTIFICATION_LIMITS } from '#src/input/notification.ts'
+import { isJsonObject, isVisibleType, NOTIFICATION_LIMITS } from '#src/input/notification.ts'
 import { type CommandContext, withOperator } from './context.ts'
-import { userByEmail } from './options.ts'
+import { requireUserByEmail } from './options.ts'
 
 /** `notification send`: sends a notification to a user. */
 export const notificationCommand = (context: CommandContext) =>
@@ -28,7 +28,8 @@ interface SendOptions {
 }
 
 function parseType(text: string): string {
-  if (!isShownType(text)) throw new InvalidArgumentError('expected the class name of a notification that users can see')
+  if (!isVisibleType(text))
+    throw new InvalidArgumentError('expected the class name of a notification that users can see')
   return text
 }
 
@@ -42,7 +43,7 @@ function parseData(text: string): string {
 
 async function send(context: CommandContext, { email, type, data }: SendOptions) {
   await withOperator(context, 'notification send', async ({ operator, ...accounts }) => {
-    const { userId } = await userByEmail(accounts, accounts.config, email)
+    const { userId } = await requireUserByEmail(accounts, accounts.config, email)
     const staffActions = createStaffActions(accounts)
     const notifications = createNotifications({ ...accounts, uuid: randomUUID, staffActions })
     const id = await notifications.send(operator.actAs(userId), userId, { type, data })

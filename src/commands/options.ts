@@ -3,6 +3,7 @@ import { isoToMillis } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
 import { findUserByEmail } from '#src/database/users.ts'
+import type { EpochMillis } from '#src/runtime/units.ts'
 import { CommandError } from './context.ts'
 
 /** Collects the values of a repeatable option. */
@@ -13,7 +14,7 @@ export const collect = (value: string, previous: string[]) => [...previous, valu
  *
  * @throws {InvalidArgumentError} for anything else
  */
-export function parseMoment(text: string): EpochMillis {
+export function parseTime(text: string): EpochMillis {
   const moment = isoToMillis(text)
   if (Number.isNaN(moment)) {
     throw new InvalidArgumentError('expected a date such as 2027-01-31 or 2027-01-31T12:00:00Z')
@@ -36,7 +37,7 @@ export function parseCount(text: string): number {
  *
  * @throws {CommandError} if there is none
  */
-export async function userByEmail(
+export async function requireUserByEmail(
   { kysely }: Pick<Database, 'kysely'>,
   { tokenableTypes }: Config,
   email: string,
@@ -47,7 +48,7 @@ export async function userByEmail(
 }
 
 /** Formats cells as aligned columns. Control characters are replaced, so that they cannot control the terminal. */
-export function columns(cells: string[][]): string[] {
+export function formatColumns(cells: string[][]): string[] {
   const rows = cells.map(row => row.map(cell => cell.replace(/\p{C}/gu, '?')))
   const widths = (rows[0] ?? []).map((_, column) =>
     rows.reduce((widest, row) => Math.max(widest, (row[column] ?? '').length), 0),

@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { listRoles } from '#src/database/roles.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 import { grantsCommand } from './grants.ts'
-import { columns } from './options.ts'
+import { formatColumns } from './options.ts'
 import { requireRole } from './role-names.ts'
 
 /** `permission grant | revoke | list`. */
@@ -30,6 +30,6 @@ async function listAll(context: CommandContext, only: string | undefined) {
       .filter(({ holders }) => only === undefined || holders.includes(only))
       .map(({ permission, holders }) => [permission, holders.join(', ') || '-'])
     if (rows.length === 0) context.print('There are no permissions: run "seed".')
-    else for (const line of columns([['PERMISSION', 'ROLES'], ...rows])) context.print(line)
+    else for (const line of formatColumns([['PERMISSION', 'ROLES'], ...rows])) context.print(line)
   })
 }

@@ -19,7 +19,7 @@ import { tokenCommand } from './token.ts'
 import { userCommand } from './user.ts'
 
 /** The command line: every command with its options and help. */
-export function program(context: CommandContext): Command {
+export function createProgram(context: CommandContext): Command {
   const command = new Command('animethemes-auth')
     .description('Authentication and user API server for AnimeThemes')
     .version(VERSION)
@@ -39,16 +39,16 @@ export function program(context: CommandContext): Command {
     .addCommand(featureCommand(context))
     .addCommand(doctorCommand(context))
     .addCommand(openapiCommand(context))
-  behave(command, context)
+  configureErrors(command, context)
   return command
 }
 
 /** Makes usage errors throw instead of ending the process, and prints them as one line. */
-function behave(command: Command, context: CommandContext) {
+function configureErrors(command: Command, context: CommandContext) {
   command.exitOverride().configureOutput({
     writeOut: text => context.print(text.trimEnd()),
     writeErr: text => context.warn(text.trimEnd()),
     outputError: (text, write) => write(text.trim().replace(/\s*\n\s*/g, ' ')),
   })
-  for (const subcommand of command.commands) behave(subcommand, context)
+  for (const subcommand of command.commands) configureErrors(subcommand, context)
 }

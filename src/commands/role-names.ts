@@ -6,7 +6,7 @@ import type { Schema } from '#src/database/schema.ts'
 import { CommandError } from './context.ts'
 
 /** The maximum edit distance of a suggested name. */
-const MOST_EDITS = 4
+const MAX_EDITS = 4
 
 /**
  * Requires that a role exists.
@@ -33,6 +33,6 @@ function remedy(kind: Grantable, name: string, names: readonly string[]): string
   if (names.length === 0) return 'The database has none: run "seed".'
   if (kind === 'role') return `Roles: ${names.join(', ')}.`
   const nearest = closest(name.toLowerCase(), names)
-  const suggestion = distance(name.toLowerCase(), nearest) <= MOST_EDITS ? `Did you mean "${nearest}"? ` : ''
+  const suggestion = distance(name.toLowerCase(), nearest) <= MAX_EDITS ? `Did you mean "${nearest}"? ` : ''
   return `${suggestion}"permission list" has all of them.`
 }

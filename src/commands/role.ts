@@ -2,12 +2,14 @@ import { Command } from 'commander'
 import { countHolders, listRoles } from '#src/database/roles.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 import { grantsCommand } from './grants.ts'
-import { columns } from './options.ts'
+import { formatColumns } from './options.ts'
 
 /** `role grant | revoke | list`. */
 export const roleCommand = (context: CommandContext) =>
   grantsCommand(context, 'role', 'grant and revoke roles').addCommand(
-    new Command('list').description('list the roles with their numbers of users and permissions').action(() => listAll(context)),
+    new Command('list')
+      .description('list the roles with their numbers of users and permissions')
+      .action(() => listAll(context)),
   )
 
 async function listAll(context: CommandContext) {
@@ -20,6 +22,7 @@ async function listAll(context: CommandContext) {
     }
     if (rows.length === 0) context.print('There are no roles: run "seed".')
     else
-      for (const line of columns([['ROLE', 'USERS', 'DEFAULT', 'PERMISSIONS'], ...rows])) context.print(line)
+      for (const line of formatColumns([['ROLE', 'USERS', 'DEFAULT', 'PERMISSIONS'], ...rows]))
+        context.print(line)
   })
 }

@@ -20,13 +20,13 @@ export const seedCommand = (context: CommandContext) =>
         const access = await addDemo(database.kysely, config, context)
         context.print(
           access === null
-            ? 'The demo users exist already. "demo" shows how to log in as one.'
+            ? 'The demo users already exist. "demo" shows how to log in as one.'
             : `Demo user ${access.email}, password ${access.password}, token ${access.token}`,
         )
       }),
     )
 
-/** Adds the demo data, and stores how to log in where that can be; null if the demo users exist already. */
+/** Adds the demo data and stores the demo access if possible; null if the demo users exist. */
 export async function addDemo(
   db: Kysely<Schema>,
   config: Config,

@@ -14,20 +14,21 @@ import { hasPermissions, seedPermissions } from '#src/database/permissions.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { LogOutput } from '#src/http/log-output.ts'
 import { scheduleTimer } from '#src/runtime/schedule.ts'
+import type { Millis } from '#src/runtime/units.ts'
 import { type CommandContext, CommandError } from './context.ts'
 import { findDemoToken, type ShownDemoAccess } from './demo-access.ts'
 import { addDemo } from './seed.ts'
 
-/** How long requests under way may take once the server was told to stop, and then the rest, in milliseconds. */
-const GRACE_MS = 10_000
-const CLOSE_MS = 5_000
-const FLUSH_MS = 1_000
+/** How long active requests may take after the signal, and then the other steps of the shutdown. */
+const GRACE_MS: Millis = 10_000
+const CLOSE_MS: Millis = 5_000
+const FLUSH_MS: Millis = 1_000
 
-const RETRY_MS = 2_000
+const RETRY_MS: Millis = 2_000
 
 /**
- * Connections that may wait to be accepted; Linux allows net.core.somaxconn, 4096, at most. Node's 511 overflow when a
- * thousand clients connect at once, and those that did not fit try again after a second, and then after three.
+ * The queue of connections to accept; Linux limits it to net.core.somaxconn, 4096. Node's default of 511 overflows
+ * when a thousand clients connect at once; the rest retries after one second and then after three.
  */
 const BACKLOG = 4_096
 
@@ -44,7 +45,7 @@ async function serve(context: CommandContext) {
     onLostConnection: error => app?.noteOutage(new DatabaseUnavailable(error)),
   })
   await database.open()
-  // By way of process.stdout, which makes a pipe non-blocking.
+  // Through process.stdout, which makes a pipe non-blocking.
   const log: LogOutput = new LogOutput(process.stdout.fd, scheduleTimer, count =>
     app?.log.warn({ count }, 'log lines were dropped, because their reader did not keep up'),
   )
@@ -88,12 +89,12 @@ async function serve(context: CommandContext) {
     const demo = await seedWhenNew(server)
     if (config.appEnv === 'local') {
       const token = demo?.token ?? (await findDemoToken(database, config))
-      for (const line of welcome(server, demo, token)) log.write(`${line}\n`)
+      for (const line of welcomeLines(server, demo, token)) log.write(`${line}\n`)
     }
   } catch (error) {
-    // Whatever failed then, it is because the database is closed.
+    // The database was closed by the shutdown, which causes the error.
     if (stopped.signal.aborted) return
-    // It would end the process as if all were well.
+    // Otherwise closeWithGrace would end the process with status 0.
     grace.uninstall()
     await server.close()
     throw error
@@ -139,11 +140,12 @@ const LISTEN_ERRORS: Record<string, (host: string, name: string, port: number) =
 
 async function listen(app: FastifyInstance) {
   const { host, port, metricsPort } = app.config
-  await explaining(host, 'PORT', port, () => app.listen({ host, port, backlog: BACKLOG }))
-  if (metricsPort !== null) await explaining(host, 'METRICS_PORT', metricsPort, () => app.listenForMetrics())
+  await explainListenErrors(host, 'PORT', port, () => app.listen({ host, port, backlog: BACKLOG }))
+  if (metricsPort !== null)
+    await explainListenErrors(host, 'METRICS_PORT', metricsPort, () => app.listenForMetrics())
 }
 
-async function explaining(host: string, name: string, port: number, listen: () => Promise<unknown>) {
+async function explainListenErrors(host: string, name: string, port: number, listen: () => Promise<unknown>) {
   try {
     await listen()
   } catch (error) {
@@ -168,7 +170,8 @@ async function seedWhenNew({
     log.warn('there are no permissions in the database: run the command "seed" once')
     return null
   }
-  // In one transaction: killed between the two, a server would never add the second.
+  // In one transaction, so that a killed process does not leave permissions without demo data, which would never be
+  // added.
   return database.kysely.transaction().execute(async transaction => {
     await seedPermissions(transaction, clock())
     return addDemo(transaction, config, { clock, random })
@@ -191,7 +194,7 @@ async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
 }
 
 /** URLs, demo access, and a request that works. */
-function welcome(
+function welcomeLines(
   { config, server }: FastifyInstance,
   demo: ShownDemoAccess | null,
   token: string | null,

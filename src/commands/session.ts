@@ -2,7 +2,7 @@ import { Command } from 'commander'
 import { createBrowsers } from '#src/accounts/browsers.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
 import { type CommandContext, CommandError, withDatabase, withOperator } from './context.ts'
-import { columns, userByEmail } from './options.ts'
+import { formatColumns, requireUserByEmail } from './options.ts'
 
 const EMAIL = ['--email <email>', "the user's e-mail address"] as const
 
@@ -29,7 +29,7 @@ export const sessionCommand = (context: CommandContext) =>
 
 async function list(context: CommandContext, email: string) {
   await withDatabase(context, 'session list', async (database, config) => {
-    const { userId } = await userByEmail(database, config, email)
+    const { userId } = await requireUserByEmail(database, config, email)
     const { kysely } = database
     const browsers = await createBrowsers({ kysely, config, clock: context.clock }).list(userId)
     const rows = browsers.map(({ id, address, userAgent, lastActiveAt, isRemembered }) => [
@@ -39,7 +39,7 @@ async function list(context: CommandContext, email: string) {
       address ?? '-',
       userAgent ?? '-',
     ])
-    for (const line of columns([['ID', 'LAST ACTIVE', 'REMEMBERED', 'ADDRESS', 'PROGRAM'], ...rows])) {
+    for (const line of formatColumns([['ID', 'LAST ACTIVE', 'REMEMBERED', 'ADDRESS', 'PROGRAM'], ...rows])) {
       context.print(line)
     }
   })
@@ -53,7 +53,7 @@ async function end(
 ) {
   if ((id === undefined) !== (all === true)) command.error('error: give either the ID of a browser, or --all')
   await withOperator(context, 'session end', async ({ operator, ...accounts }) => {
-    const { userId } = await userByEmail(accounts, accounts.config, email)
+    const { userId } = await requireUserByEmail(accounts, accounts.config, email)
     const ended = await createBrowsers(accounts).end(
       operator.actAs(userId),
       id === undefined ? 'all' : { id },

@@ -17,7 +17,7 @@ import {
   withDatabase,
   withOperator,
 } from './context.ts'
-import { collect, columns, parseCount, parseMoment, userByEmail } from './options.ts'
+import { collect, formatColumns, parseCount, parseTime, requireUserByEmail } from './options.ts'
 
 /** `token create | list | revoke | rotate | prune`: manages personal access tokens. */
 export const tokenCommand = (context: CommandContext) =>
@@ -29,7 +29,7 @@ export const tokenCommand = (context: CommandContext) =>
         .requiredOption('--email <email>', "the owner's e-mail address")
         .requiredOption('--name <name>', 'what the token is for')
         .option('--ability <ability>', 'grant an ability instead of all; may be repeated', collect, [])
-        .option('--expires-at <iso8601>', 'when it ends, in UTC unless an offset is given', parseMoment)
+        .option('--expires-at <iso8601>', 'when it ends, in UTC unless an offset is given', parseTime)
         .action((options: CreateOptions) => createToken(context, options)),
     )
     .addCommand(
@@ -92,8 +92,8 @@ async function createToken(
     )
   }
   await withOperator(context, 'token create', async accounts => {
-    const { userId } = await userByEmail(accounts, accounts.config, email)
-    const { plain } = await tokensOf(context, accounts).issue(accounts.operator.actAs(userId), {
+    const { userId } = await requireUserByEmail(accounts, accounts.config, email)
+    const { plain } = await tokensFor(context, accounts).issue(accounts.operator.actAs(userId), {
       name,
       abilities: ability.length === 0 ? null : ability,
       expires_at: expiresAt === undefined ? null : new Date(expiresAt).toISOString(),
@@ -103,29 +103,32 @@ async function createToken(
 }
 
 /** The token use-cases of the command. */
-const tokensOf = ({ random }: CommandContext, { kysely, config, clock }: OperatorContext) =>
+const tokensFor = ({ random }: CommandContext, { kysely, config, clock }: OperatorContext) =>
   createTokens({ kysely, config, clock, random })
 
 async function listUsersTokens(context: CommandContext, email: string) {
   await withDatabase(context, 'token list', async (database, config) => {
-    const { userId, types } = await userByEmail(database, config, email)
+    const { userId, types } = await requireUserByEmail(database, config, email)
     const tokens = await listTokens(database.kysely, { userId, types })
     const rows = tokens.map(token => [
       String(token.id),
       token.name,
       parseAbilities(token.abilities).join(',') || '-',
       token.last_used_at ?? 'never',
-      endOf(token, config, context.clock()),
+      formatEnd(token, config, context.clock()),
       token.created_at ?? '-',
     ])
-    for (const line of columns([['ID', 'NAME', 'ABILITIES', 'LAST USED', 'ENDS', 'CREATED'], ...rows])) {
+    for (const line of formatColumns([
+      ['ID', 'NAME', 'ABILITIES', 'LAST USED', 'ENDS', 'CREATED'],
+      ...rows,
+    ])) {
       context.print(line)
     }
   })
 }
 
 /** When a token ends, and whether it has ended. */
-function endOf(token: TokenDateColumns, lifetimes: TokenLifetimes, now: EpochMillis): string {
+function formatEnd(token: TokenDateColumns, lifetimes: TokenLifetimes, now: EpochMillis): string {
   const end = tokenEnd(tokenDates(token), lifetimes)
   if (end === null) return 'never'
   const moment = Number.isFinite(end) ? millisToSeconds(end) : 'unknown'
@@ -145,9 +148,9 @@ async function revokeTokens(
     command.error(`error: ID ${id}: expected the number before the | of the token`)
   await withOperator(context, 'token revoke', async accounts => {
     const { operator, config } = accounts
-    const tokens = tokensOf(context, accounts)
+    const tokens = tokensFor(context, accounts)
     if (email !== undefined) {
-      const { userId } = await userByEmail(accounts, config, email)
+      const { userId } = await requireUserByEmail(accounts, config, email)
       const ended = await tokens.revoke(operator.actAs(userId), { except: null }, 'all')
       context.print(`Revoked ${ended} token${ended === 1 ? '' : 's'} of ${email}.`)
     } else if (id !== undefined) {
@@ -169,7 +172,7 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
     const token = await findToken(kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, config.tokenableTypes)
     const missing = new CommandError(`There is no user token ${id}.`)
     if (token === null) throw missing
-    const { plain } = await tokensOf(context, accounts)
+    const { plain } = await tokensFor(context, accounts)
       .rotate(operator.actAs(token.userId), token.id, grace)
       .catch(error => {
         // It has ended since it was found.

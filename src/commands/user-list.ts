@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { findUserDetails, searchUsers } from '#src/database/user-directory.ts'
 import { type CommandContext, CommandError, withDatabase } from './context.ts'
-import { columns, parseCount, userByEmail } from './options.ts'
+import { formatColumns, parseCount, requireUserByEmail } from './options.ts'
 import { requireRole } from './role-names.ts'
 
 interface ListOptions {
@@ -44,14 +44,15 @@ async function list(context: CommandContext, { search, role, most }: ListOptions
       isVerified ? 'yes' : 'no',
       roles.join(', ') || '-',
     ])
-    for (const line of columns([['ID', 'NAME', 'EMAIL', 'VERIFIED', 'ROLES'], ...rows])) context.print(line)
+    for (const line of formatColumns([['ID', 'NAME', 'EMAIL', 'VERIFIED', 'ROLES'], ...rows]))
+      context.print(line)
   })
 }
 
 async function show(context: CommandContext, email: string) {
   await withDatabase(context, 'user show', async (database, config) => {
     const { kysely } = database
-    const { userId } = await userByEmail(database, config, email)
+    const { userId } = await requireUserByEmail(database, config, email)
     const user = await findUserDetails(kysely, userId, config.tokenableTypes)
     if (user === null) throw new CommandError(`There is no user with the e-mail address ${email}.`)
     const rows = [
@@ -66,6 +67,6 @@ async function show(context: CommandContext, email: string) {
       ['sessions', String(user.sessions)],
       ['permissions', user.permissions.join(', ') || '-'],
     ]
-    for (const line of columns(rows)) context.print(line)
+    for (const line of formatColumns(rows)) context.print(line)
   })
 }

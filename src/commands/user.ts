@@ -4,7 +4,7 @@ import { createUsers } from '#src/accounts/users.ts'
 import { canonicalizeEmail } from '#src/auth/email.ts'
 import { hashPassword } from '#src/auth/password.ts'
 import { fillUserKeys, findCollisions } from '#src/database/user-keys.ts'
-import { canonicalName, emailErrors, nameErrors } from '#src/input/account.ts'
+import { canonicalizeName, validateEmail, validateName } from '#src/input/account.ts'
 import {
   type CommandContext,
   CommandError,
@@ -13,13 +13,13 @@ import {
   withOperator,
 } from './context.ts'
 import {
-  newPassword,
   PASSWORD,
   type PasswordSource,
   passwordStdin,
-  requireGoodPassword,
+  readNewPassword,
+  requireAcceptablePassword,
 } from './new-password.ts'
-import { collect, columns, userByEmail } from './options.ts'
+import { collect, formatColumns, requireUserByEmail } from './options.ts'
 import { requireRole } from './role-names.ts'
 import { userListCommand, userShowCommand } from './user-list.ts'
 
@@ -82,25 +82,25 @@ async function setPassword(
   { email, revokeTokens, ...source }: PasswordOptions,
   command: Command,
 ) {
-  const password = await newPassword(context, source, command)
+  const password = await readNewPassword(context, source, command)
   await withOperator(context, 'user password', async accounts => {
     const { config } = accounts
-    const { userId, name } = await userByEmail(accounts, config, email)
-    await requireGoodPassword(context, config, password, { name, email })
+    const { userId, name } = await requireUserByEmail(accounts, config, email)
+    await requireAcceptablePassword(context, config, password, { name, email })
     const hash = await hashPassword(password, config.hashRounds)
     const revokesTokens = revokeTokens === true || config.revokeTokensOnPasswordChange
-    await usersOf(accounts).setPassword(accounts.operator, userId, { hash, revokesTokens })
+    await usersFor(accounts).setPassword(accounts.operator, userId, { hash, revokesTokens })
     const tokens = revokesTokens ? 'All tokens are revoked.' : 'Tokens remain valid.'
     context.print(`${email} has a new password. All sessions have ended. ${tokens}`)
   })
 }
 
-const usersOf = (accounts: OperatorContext) =>
+const usersFor = (accounts: OperatorContext) =>
   createUsers({ ...accounts, staffActions: createStaffActions(accounts) })
 
 async function restore(context: CommandContext, email: string) {
   await withOperator(context, 'user restore', async accounts => {
-    const isRestored = await usersOf(accounts).restore(accounts.operator, email)
+    const isRestored = await usersFor(accounts).restore(accounts.operator, email)
     if (!isRestored) throw new CommandError(`There is no deleted user with the e-mail address ${email}.`)
     context.print(`Restored ${email}, with all tokens.`)
   })
@@ -115,7 +115,7 @@ async function listCollisions(context: CommandContext) {
       return
     }
     const rows = users.map(({ field, key, id, name, email }) => [field, key, String(id), name, email])
-    for (const line of columns([['SHARED', 'COMPARED BY', 'ID', 'NAME', 'EMAIL'], ...rows])) {
+    for (const line of formatColumns([['SHARED', 'COMPARED BY', 'ID', 'NAME', 'EMAIL'], ...rows])) {
       context.print(line)
     }
   })
@@ -123,8 +123,8 @@ async function listCollisions(context: CommandContext) {
 
 async function disableSecondFactor(context: CommandContext, email: string) {
   await withOperator(context, 'user two-factor-disable', async accounts => {
-    const { userId } = await userByEmail(accounts, accounts.config, email)
-    const isRemoved = await usersOf(accounts).removeSecondFactor(accounts.operator, userId)
+    const { userId } = await requireUserByEmail(accounts, accounts.config, email)
+    const isRemoved = await usersFor(accounts).removeSecondFactor(accounts.operator, userId)
     context.print(
       isRemoved
         ? `Removed the second factor of ${email}: logins require only the password.`
@@ -145,19 +145,19 @@ async function createUser(
   { verified, role, ...given }: CreateOptions,
   command: Command,
 ) {
-  const name = canonicalName(given.name)
+  const name = canonicalizeName(given.name)
   const email = canonicalizeEmail(given.email)
   const [fault] = [
-    ...nameErrors(name).map(sentence => `--name ${given.name}: ${sentence}`),
-    ...emailErrors(email).map(sentence => `--email ${email}: ${sentence}`),
+    ...validateName(name).map(sentence => `--name ${given.name}: ${sentence}`),
+    ...validateEmail(email).map(sentence => `--email ${email}: ${sentence}`),
   ]
   if (fault !== undefined) throw new CommandError(fault)
-  const password = await newPassword(context, given, command)
+  const password = await readNewPassword(context, given, command)
   await withOperator(context, 'user create', async accounts => {
     const { config } = accounts
     for (const given of role) await requireRole(accounts.kysely, given)
-    await requireGoodPassword(context, config, password, { name, email })
-    const id = await usersOf(accounts).create(accounts.operator, {
+    await requireAcceptablePassword(context, config, password, { name, email })
+    const id = await usersFor(accounts).create(accounts.operator, {
       name: name as string,
       email,
       password: await hashPassword(password, config.hashRounds),

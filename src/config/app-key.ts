@@ -1,4 +1,4 @@
-import { Expected } from './setting.ts'
+import { ExpectedValue } from './setting.ts'
 
 /** APP_KEY in Laravel's format: `base64:` and 32 bytes in base64, or 32 plain characters. */
 export class AppKey {
@@ -10,7 +10,7 @@ export class AppKey {
   constructor(text: string) {
     const bytes = text.startsWith('base64:') ? Buffer.from(text.slice(7), 'base64') : Buffer.from(text)
     if (bytes.length !== 32) {
-      throw new Expected('base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)')
+      throw new ExpectedValue('base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)')
     }
     this.#text = text
     this.#bytes = bytes

@@ -4,13 +4,13 @@ import { CHANGE_PASSWORD_PATH } from './paths.ts'
 import type { Values } from './settings.ts'
 
 /** Settings that always have a value: their defaults derive from other settings. */
-type Derived = ReturnType<typeof derivedFrom>
+type Derived = ReturnType<typeof deriveDefaults>
 
 /** The validated environment. `apiPath` and `authPath` are prefixes: the root is the empty string. */
 export interface Config extends Omit<Values, keyof Derived>, Derived {}
 
 /** Adds derived defaults to the values of settings. */
-export const configOf = (values: Values): Config => ({ ...values, ...derivedFrom(values) })
+export const deriveConfig = (values: Values): Config => ({ ...values, ...deriveDefaults(values) })
 
 /** Sanctum's default. */
 const LOCAL_FIRST_PARTIES = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
@@ -24,7 +24,7 @@ const localFirstParties = (appUrl: URL): string[] =>
     ? [...new Set([...LOCAL_FIRST_PARTIES, `127.0.0.1:${appUrl.port}`, `localhost:${appUrl.port}`])]
     : []
 
-function derivedFrom(values: Values) {
+function deriveDefaults(values: Values) {
   const appEnv = values.appEnv ?? (values.databaseUrl === null ? 'local' : 'production')
   const appUrl = values.appUrl ?? new URL(`http://${urlHost(values.host)}:${values.port}`)
   const frontendUrl = values.frontendUrl ?? (appEnv === 'local' ? new URL('http://localhost:3000') : appUrl)

@@ -1,6 +1,6 @@
-import { type Config, configOf } from './config.ts'
+import { type Config, deriveConfig } from './config.ts'
 import { contradictions, dangers } from './rules.ts'
-import { Expected, type Setting } from './setting.ts'
+import { ExpectedValue, type Setting } from './setting.ts'
 import { SETTINGS, type Values } from './settings.ts'
 
 /** Invalid configuration, with one line per problem. */
@@ -26,7 +26,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
     try {
       return parse(text)
     } catch (error) {
-      if (!(error instanceof Expected)) throw error
+      if (!(error instanceof ExpectedValue)) throw error
       problems.push(`${name}${secret ? '' : `=${text}`}: expected ${error.message}`)
       return null
     }
@@ -37,7 +37,7 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
   ) as Values
   if (problems.length > 0) throw new ConfigError(problems)
 
-  const config = configOf(values)
+  const config = deriveConfig(values)
   problems.push(...contradictions(config))
   if (config.appEnv === 'production') problems.push(...dangers(config))
   if (problems.length > 0) throw new ConfigError(problems)

@@ -1,18 +1,18 @@
-import { Expected } from './setting.ts'
+import { ExpectedValue } from './setting.ts'
 
 /** Parses one of some words. */
 export const oneOf =
   <T extends string>(...values: T[]) =>
   (text: string): T => {
     const value = values.find(candidate => candidate === text)
-    if (value === undefined) throw new Expected(`one of ${values.join(', ')}`)
+    if (value === undefined) throw new ExpectedValue(`one of ${values.join(', ')}`)
     return value
   }
 
 /** Parses an integer within bounds. */
-export const wholeNumber = (least: number, most: number) => (text: string) => {
+export const wholeNumber = (min: number, max: number) => (text: string) => {
   const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
-  if (!(value >= least && value <= most)) throw new Expected(`a whole number from ${least} to ${most}`)
+  if (!(value >= min && value <= max)) throw new ExpectedValue(`a whole number from ${min} to ${max}`)
   return value
 }
 
@@ -30,7 +30,7 @@ export const nullable =
     text === 'null' ? null : parse(text)
 
 /** Parses `true` or `false`. */
-export const yesOrNo = (text: string) => oneOf('true', 'false')(text) === 'true'
+export const trueOrFalse = (text: string) => oneOf('true', 'false')(text) === 'true'
 
 /** Parses `on` or `off`. */
 export const onOrOff = (text: string) => oneOf('on', 'off')(text) === 'on'
@@ -41,14 +41,14 @@ export const listOf =
   (text: string): readonly string[] => {
     const items = list(text)
     const wrong = items.find(item => !accepts(item))
-    if (wrong !== undefined) throw new Expected(`${expectation} (not "${wrong}")`)
+    if (wrong !== undefined) throw new ExpectedValue(`${expectation} (not "${wrong}")`)
     return Object.freeze(items)
   }
 
 function url(text: string, protocols: readonly string[]) {
   const parsed = URL.canParse(text) ? new URL(text) : null
   if (parsed === null || !protocols.includes(parsed.protocol)) {
-    throw new Expected(`a URL starting with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
+    throw new ExpectedValue(`a URL starting with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
   }
   return parsed
 }
@@ -67,7 +67,7 @@ export const webAddress = (text: string) => url(text, ['http:', 'https:'])
 /** Parses a URL path and removes its trailing slash: the root becomes the empty string. */
 export function pathPrefix(text: string) {
   if (!/^(\/[\w.~-]+)*\/?$/.test(text) || text === '') {
-    throw new Expected('a path such as /api, or / for the root')
+    throw new ExpectedValue('a path such as /api, or / for the root')
   }
   return text.replace(/\/$/, '')
 }

@@ -12,10 +12,10 @@ import type { Config } from './config.ts'
  * @throws when the file cannot be read or written, or has other content
  */
 export async function withAppKey(config: Config): Promise<Config & { appKey: AppKey }> {
-  return Object.freeze({ ...config, appKey: config.appKey ?? (await keptKey(config.dataDir)) })
+  return Object.freeze({ ...config, appKey: config.appKey ?? (await persistedKey(config.dataDir)) })
 }
 
-async function keptKey(dataDir: string) {
+async function persistedKey(dataDir: string) {
   await makeDataDir(dataDir)
   const path = join(dataDir, 'app.key')
   try {
@@ -24,15 +24,15 @@ async function keptKey(dataDir: string) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw DataDirError.from(dataDir, error) ?? error
   }
   // Written under another name first, so that a killed process leaves no partial key.
-  const unfinished = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
+  const temporary = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
   try {
-    await writeFile(unfinished, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
+    await writeFile(temporary, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
     // Unlike a rename, a link does not overwrite a key that another process has created concurrently.
-    await link(unfinished, path).catch(ignoreExisting)
+    await link(temporary, path).catch(ignoreExisting)
   } catch (error) {
     throw DataDirError.from(dataDir, error) ?? error
   } finally {
-    await rm(unfinished, { force: true }).catch(() => {})
+    await rm(temporary, { force: true }).catch(() => {})
   }
   return readKey(path)
 }

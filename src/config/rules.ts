@@ -1,7 +1,7 @@
-import type { Seconds } from '#src/runtime/units.ts'
 import { isIP } from 'node:net'
 import { getDomain } from 'tldts'
 import { isLoopback, matchesPublicSuffix } from '#src/auth/origin.ts'
+import type { Seconds } from '#src/runtime/units.ts'
 import type { Config } from './config.ts'
 import { SYSTEM_PATHS } from './paths.ts'
 
@@ -39,14 +39,14 @@ export function* contradictions(config: Config) {
   const domain = config.sessionDomain?.replace(/^\./, '')
   if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {
     yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, because browsers refuse cookies for others`
-  } else if (domain !== undefined && domain !== appUrl.hostname && !isSomebodys(domain, appUrl)) {
+  } else if (domain !== undefined && domain !== appUrl.hostname && !isRegistrableDomain(domain, appUrl)) {
     yield `SESSION_DOMAIN=${config.sessionDomain}: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of ${domain}`
   }
   if (config.csrfMode === 'origin-only' && appUrl.protocol === 'http:' && !isLoopback(appUrl)) {
     yield 'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, because browsers send no Sec-Fetch-Site elsewhere'
   }
-  if (config.hstsPreload && !(config.hstsIncludeSubdomains && config.hstsMaxAge >= LEAST_PRELOAD_MAX_AGE)) {
-    yield `HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least ${LEAST_PRELOAD_MAX_AGE}, because the browsers' preload lists accept no other hosts`
+  if (config.hstsPreload && !(config.hstsIncludeSubdomains && config.hstsMaxAge >= MIN_PRELOAD_MAX_AGE)) {
+    yield `HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least ${MIN_PRELOAD_MAX_AGE}, because the browsers' preload lists accept no other hosts`
   }
   if (!config.sessionSecure && config.sessionSameSite === 'none') {
     yield 'SESSION_SAME_SITE=none: expected APP_URL with https://, because browsers refuse such cookies otherwise'
@@ -57,13 +57,13 @@ export function* contradictions(config: Config) {
 }
 
 /** The minimum max-age of the browsers' preload lists. */
-const LEAST_PRELOAD_MAX_AGE: Seconds = 31_536_000
+const MIN_PRELOAD_MAX_AGE: Seconds = 31_536_000
 
 /**
  * Whether browsers accept cookies for a parent domain of a host: it is neither a public suffix nor part of an IP
  * address.
  */
-const isSomebodys = (domain: string, { hostname }: URL) =>
+const isRegistrableDomain = (domain: string, { hostname }: URL) =>
   isIP(hostname) === 0 && getDomain(domain, { allowPrivateDomains: true }) !== null
 
 /** Yields a line for each setting that is unsafe in production. */

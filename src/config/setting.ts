@@ -1,5 +1,5 @@
 /** Thrown by a setting's parser with the expected form, which becomes a line of ConfigError. */
-export class Expected extends Error {}
+export class ExpectedValue extends Error {}
 
 /** An environment variable: its documentation and its parser. */
 export interface Setting<T> {

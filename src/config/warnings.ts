@@ -6,35 +6,35 @@ const NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name)
 const KNOWN: ReadonlySet<string> = new Set(NAMES)
 
 /** Shorter names are too similar to others, for example PATH and PORT. */
-const LEAST_LENGTH = 6
+const MIN_LENGTH = 6
 
 /** The allowed edit distance by the length of a name. For short names it is 0: API_URL is not a misspelt APP_URL. */
-const mistakesIn = (name: string) => (name.length < 8 ? 0 : name.length < 15 ? 1 : name.length < 18 ? 2 : 3)
+const maxMistakes = (name: string) => (name.length < 8 ? 0 : name.length < 15 ? 1 : name.length < 18 ? 2 : 3)
 
 /** Shorter parts occur in many names. */
-const LEAST_PART = 12
+const MIN_PART_LENGTH = 12
 
 /** The sorted letters of a name, to compare names with swapped words. */
-const lettersOf = (name: string) => [...name.replaceAll('_', '')].sort().join('')
+const sortLetters = (name: string) => [...name.replaceAll('_', '')].sort().join('')
 
 /** A name with each word in the singular, by spelling. */
-const singular = (name: string) =>
+const toSingular = (name: string) =>
   name
     .split('_')
     .map(word => word.replace(/IES$/, 'Y').replace(/(?<=[^S])S$/, ''))
     .join('_')
 
 /** The setting that a name probably misspells; null for none, and for a correct name. */
-function meantBy(name: string): string | null {
-  if (name.length < LEAST_LENGTH || KNOWN.has(name)) return null
+function findMisspelledSetting(name: string): string | null {
+  if (name.length < MIN_LENGTH || KNOWN.has(name)) return null
   const written = name.toUpperCase()
   let best: { known: string; mistakes: number } | null = null
   for (const known of NAMES) {
     const isPart =
-      written.length >= LEAST_PART && (known.endsWith(`_${written}`) || known.startsWith(`${written}_`))
-    const isTurned = lettersOf(written) === lettersOf(known)
-    const mistakes = isPart || isTurned ? 0 : distance(singular(written), singular(known))
-    if (mistakes <= mistakesIn(known) && mistakes < (best?.mistakes ?? Number.POSITIVE_INFINITY)) {
+      written.length >= MIN_PART_LENGTH && (known.endsWith(`_${written}`) || known.startsWith(`${written}_`))
+    const isPermuted = sortLetters(written) === sortLetters(known)
+    const mistakes = isPart || isPermuted ? 0 : distance(toSingular(written), toSingular(known))
+    if (mistakes <= maxMistakes(known) && mistakes < (best?.mistakes ?? Number.POSITIVE_INFINITY)) {
       best = { known, mistakes }
     }
   }
@@ -53,7 +53,7 @@ export function configWarnings(
 ): string[] {
   const warnings: string[] = []
   for (const name of Object.keys(environment)) {
-    const known = meantBy(name)
+    const known = findMisspelledSetting(name)
     if (known !== null) warnings.push(`${name} is not a setting of this server: did you mean ${known}?`)
   }
   if (config.appEnv !== 'production') return warnings

@@ -26,7 +26,7 @@ import { type LookupCaller, type SharedLookup, sharedLookup } from './shared-loo
 export interface Identities {
   /** The token of a credential, with its owner; null for the owner when it is not a user, or deleted. */
   token(credential: TokenCredential, caller?: LookupCaller): Promise<StoredToken | null>
-  /** A session, with its user; null for the user when nobody is logged in, or the user is deleted. */
+  /** A session, with its user; the user is null for a guest session, or when deleted. */
   session(id: SessionDigest, caller?: LookupCaller): Promise<StoredSession | null>
   /** A user by id, unless deleted. */
   user(id: number): Promise<StoredUser | null>

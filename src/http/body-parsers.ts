@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { requireFewValues } from '#src/input/json-size.ts'
+import { requireLimitedValues } from '#src/input/json-size.ts'
 import { FORM_TYPES, nestPairs, parseForm, parseMultipartPairs } from './form.ts'
 import { earlyBodyOf } from './method-override.ts'
 
@@ -16,7 +16,7 @@ export function addBodyParsers(app: FastifyInstance): void {
   for (const type of ['application/json', JSON_SUFFIX]) {
     app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
       if (body === '') return done(null)
-      requireFewValues(String(body))
+      requireLimitedValues(String(body))
       parseJson(request, String(body), done)
     })
   }

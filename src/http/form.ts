@@ -1,5 +1,5 @@
-import { nest, type Pair, QUERY_LIMITS, QueryTooLarge, splitPairs } from '#src/input/querystring.ts'
-import { withLists } from '#src/input/values.ts'
+import { nestParameters, type Pair, QUERY_LIMITS, QueryTooLarge, splitPairs } from '#src/input/querystring.ts'
+import { arraysFromIndexes } from '#src/input/values.ts'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import { MalformedMultipart, readMultipart } from './multipart.ts'
@@ -29,7 +29,7 @@ export const parseForm = (text: string, max?: number): Record<string, unknown> =
  * @throws {HttpError} 400 for names that nest too deep
  */
 export const nestPairs = (pairs: readonly Pair[]): Record<string, unknown> =>
-  rejectTooLarge(() => withLists(nest(pairs, false)))
+  rejectTooLarge(() => arraysFromIndexes(nestParameters(pairs, false)))
 
 /**
  * Parses a form of type `application/x-www-form-urlencoded` into pairs.

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
 import { isInvisible, removeInvisible } from '#src/auth/name.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { truthOf } from './boolean.ts'
+import { toBoolean } from './boolean.ts'
 
 const { rules } = MESSAGES
 
@@ -16,7 +16,7 @@ export const optionalText = (example: string) =>
   Type.Optional(Type.Union([Type.String({ examples: [example] }), Type.Null()]))
 
 /** Whether a checkbox is ticked. */
-export const isYes = (value: unknown): boolean => truthOf(value) === true
+export const isTicked = (value: unknown): boolean => toBoolean(value) === true
 
 /** The field of a login that requests a remembered device. */
 export const Remember = Type.Optional(
@@ -28,7 +28,7 @@ export const Remember = Type.Optional(
 )
 
 /** Normalizes a user name: without invisible characters, in NFC. Null if nothing visible remains. */
-export function canonicalName(name: string | null | undefined): string | null {
+export function canonicalizeName(name: string | null | undefined): string | null {
   const visible = removeInvisible(name ?? '').trim()
   if (isInvisible(visible)) return null
   // Not normalized if it is too long in any form: NFC takes quadratic time.
@@ -36,11 +36,11 @@ export function canonicalName(name: string | null | undefined): string | null {
 }
 
 /** Canonicalizes an entered e-mail address. */
-export const enteredEmail = (email: string | null | undefined): string | null =>
+export const parseEmail = (email: string | null | undefined): string | null =>
   email === null || email === undefined ? null : canonicalizeEmail(email)
 
 /** Validates a user name. Errors are in Laravel's order. */
-export function nameErrors(name: string | null): string[] {
+export function validateName(name: string | null): string[] {
   if (name === null) return [rules.required('name')]
   return [
     ...([...name].length > MAX_NAME ? [rules.maxString('name', MAX_NAME)] : []),
@@ -49,7 +49,7 @@ export function nameErrors(name: string | null): string[] {
 }
 
 /** Validates an e-mail address. */
-export function emailErrors(email: string | null): string[] {
+export function validateEmail(email: string | null): string[] {
   if (email === null) return [rules.required('email')]
   if (email.length > MAX_EMAIL) return [rules.maxString('email', MAX_EMAIL)]
   if (!isEmail(email)) return [rules.email('email')]

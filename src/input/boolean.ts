@@ -7,7 +7,7 @@ const WORDS: ReadonlyMap<string, boolean> = new Map([
 export const parseBoolean = (word: string): boolean | undefined => WORDS.get(word)
 
 /** Converts a boolean, number or word of a request body to a boolean; undefined for other values. */
-export function truthOf(value: unknown): boolean | undefined {
+export function toBoolean(value: unknown): boolean | undefined {
   if (typeof value === 'boolean') return value
   return typeof value === 'string' || typeof value === 'number' ? parseBoolean(String(value)) : undefined
 }

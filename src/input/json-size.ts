@@ -16,12 +16,12 @@ const [QUOTE, COMMA, OPENING_BRACKET, BACKSLASH, OPENING_BRACE] = [0x22, 0x2c, 0
  *
  * @throws {HttpError} 400
  */
-export function requireFewValues(text: string): void {
+export function requireLimitedValues(text: string): void {
   let values = 0
   for (let at = 0; at < text.length; at += 1) {
     const code = text.charCodeAt(at)
     if (code === QUOTE) {
-      at = endOfString(text, at + 1)
+      at = findStringEnd(text, at + 1)
     } else if (code === COMMA || code === OPENING_BRACKET || code === OPENING_BRACE) {
       values += 1
       if (values > MAX_JSON_VALUES) throw new HttpError(400, MESSAGES.tooManyValues(MAX_JSON_VALUES))
@@ -30,7 +30,7 @@ export function requireFewValues(text: string): void {
 }
 
 /** The end of the string that contains a position; the end of the text for an unterminated one. */
-function endOfString(text: string, start: number): number {
+function findStringEnd(text: string, start: number): number {
   for (let end = text.indexOf('"', start); end !== -1; end = text.indexOf('"', end + 1)) {
     let escapes = 0
     while (end - escapes > start && text.charCodeAt(end - escapes - 1) === BACKSLASH) escapes += 1

@@ -9,7 +9,7 @@ export const Text = (most: number, description: string, example: string) =>
  * Normalizes the name of a list or token; null if nothing visible remains, for the schema to refuse. Other types are
  * returned unchanged.
  */
-export const titleOf = (value: unknown): unknown =>
+export const toTitle = (value: unknown): unknown =>
   typeof value === 'string' ? normalizeTitle(value) || null : value
 
 /** An enumeration of labels. */
@@ -20,7 +20,7 @@ export const Label = <const Labels extends readonly string[]>(
 ) => Type.Unsafe<Labels[number]>({ enum: [...labels], description, examples: [example] })
 
 /** Parses a label, in any case or by its number. Other values are returned unchanged, for the schema to refuse. */
-export const labelOf =
+export const toLabel =
   (labels: readonly string[]) =>
   (value: unknown): unknown => {
     if (typeof value !== 'string' && typeof value !== 'number') return value

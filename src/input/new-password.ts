@@ -40,7 +40,7 @@ export const RevokeTokens = Type.Optional(
 )
 
 /** Validates a new password and its repetition. Errors are in Laravel's order. */
-export function newPasswordErrors(
+export function validateNewPassword(
   password: string | null | undefined,
   confirmation: string | null | undefined,
 ): string[] {

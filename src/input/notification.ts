@@ -8,7 +8,7 @@ export const TYPE_PATTERN = '^[A-Za-z_][\\w\\\\]*$'
 export const NOTIFICATION_LIMITS = { type: 255, data: 10_000 } as const
 
 /** Whether users can see notifications of a type: all but the panel's own. */
-export const isShownType = (type: string): boolean =>
+export const isVisibleType = (type: string): boolean =>
   type.length <= NOTIFICATION_LIMITS.type &&
   new RegExp(TYPE_PATTERN).test(type) &&
   type !== PANEL_NOTIFICATION

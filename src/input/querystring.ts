@@ -32,7 +32,7 @@ export function parseQueryString(
   text: string,
   { trim = true, most = QUERY_LIMITS.parameters }: { trim?: boolean; most?: number } = {},
 ): Parameters {
-  return nest(splitPairs(text, most), trim)
+  return nestParameters(splitPairs(text, most), trim)
 }
 
 /**
@@ -40,7 +40,7 @@ export function parseQueryString(
  *
  * @throws {QueryTooLarge} for a name with more brackets than {@link QUERY_LIMITS} allows
  */
-export function nest(pairs: readonly Pair[], trim: boolean): Parameters {
+export function nestParameters(pairs: readonly Pair[], trim: boolean): Parameters {
   const result: Parameters = Object.create(null)
   const counts: Counts = new Map()
   for (const [name, text] of pairs) {
@@ -79,7 +79,7 @@ export function splitPairs(text: string, most: number): Pair[] {
 }
 
 /** The query string of a URL, without the question mark. */
-export const searchOf = (url: string): string => {
+export const queryStringOf = (url: string): string => {
   const mark = url.indexOf('?')
   return mark === -1 ? '' : url.slice(mark + 1)
 }

@@ -4,4 +4,4 @@ import { Type } from 'typebox'
 export const RowId = Type.String({ description: 'The id.', examples: ['42'] })
 
 /** Parses a row's id; 0, which no row has, for other text. */
-export const rowId = (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0)
+export const parseRowId = (text: string): number => (/^\d{1,15}$/.test(text) ? Number(text) : 0)

@@ -12,7 +12,7 @@ interface ProofFields {
 }
 
 /** Reads the fields of {@link Proof}. */
-export const proofOf = ({ code = null, recovery_code: recoveryCode = null }: ProofFields) => ({
+export const readProof = ({ code = null, recovery_code: recoveryCode = null }: ProofFields) => ({
   code,
   recoveryCode,
 })

@@ -1,5 +1,5 @@
-import type { Seconds } from '#src/runtime/units.ts'
 import { Type } from 'typebox'
+import type { Seconds } from '#src/runtime/units.ts'
 
 /** Maximum number of addresses and ranges of a token. */
 export const MAX_ADDRESSES = 50

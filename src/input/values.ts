@@ -1,7 +1,7 @@
 import { Type } from 'typebox'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { truthOf } from './boolean.ts'
+import { toBoolean } from './boolean.ts'
 import { parseInteger } from './integer.ts'
 import type { Parameters } from './querystring.ts'
 
@@ -15,26 +15,26 @@ export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.
 const VERBATIM = new Set(['password', 'password_confirmation', 'current_password'])
 
 /** Converts a value to the form that the schema expects. Other values are returned unchanged. */
-type Reading = (value: unknown) => unknown
+type Conversion = (value: unknown) => unknown
 
 /** Creates a hook that converts fields of the body before validation. */
-export const reading =
-  (readings: Readonly<Record<string, Reading>>) =>
+export const convertFields =
+  (conversions: Readonly<Record<string, Conversion>>) =>
   async ({ body }: { body: unknown }): Promise<void> => {
     const input = body as Record<string, unknown>
-    for (const [name, read] of Object.entries(readings)) {
+    for (const [name, read] of Object.entries(conversions)) {
       if (name in input) input[name] = read(input[name])
     }
   }
 
 /** Converts digits, as forms send numbers, to a number. */
-export const integerOf: Reading = value => {
+export const toInteger: Conversion = value => {
   const integer = typeof value === 'string' ? parseInteger(value) : undefined
   return integer === undefined ? value : Number(integer)
 }
 
 /** Converts a boolean word, as forms send booleans. */
-export const booleanOf: Reading = value => truthOf(value) ?? value
+export const toBooleanValue: Conversion = value => toBoolean(value) ?? value
 
 /** The maximum nesting, beyond all legitimate bodies. */
 const MAX_DEPTH = 32
@@ -68,14 +68,14 @@ function normalizeValue(value: unknown, depth: number): unknown {
 }
 
 /** Converts objects with consecutive indexes from 0, as from `names[]=a&names[]=b`, to arrays. */
-export function withLists(values: Parameters): Record<string, unknown> {
+export function arraysFromIndexes(values: Parameters): Record<string, unknown> {
   const result: Record<string, unknown> = Object.create(null)
   for (const [name, value] of Object.entries(values)) {
     if (typeof value !== 'object' || value === null) {
       result[name] = value
       continue
     }
-    const inner = withLists(value as Parameters)
+    const inner = arraysFromIndexes(value as Parameters)
     const keys = Object.keys(inner)
     result[name] = keys.every((key, index) => key === String(index)) ? Object.values(inner) : inner
   }

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { reading } from '#src/input/values.ts'
+import { convertFields } from '#src/input/values.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { validationMessages } from '#src/responses/validation.ts'
 
@@ -11,7 +11,7 @@ import { validationMessages } from '#src/responses/validation.ts'
  */
 export const deferValidation = (readings: Readonly<Record<string, (value: unknown) => unknown>>) => ({
   attachValidation: true,
-  preValidation: reading(readings),
+  preValidation: convertFields(readings),
 })
 
 /**

@@ -9,7 +9,7 @@ import {
   hasExternalEntry,
 } from '#src/database/external-profiles.ts'
 import type { Schema } from '#src/database/schema.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { profileVisibility } from './stored-labels.ts'
 
 const PRIVATE = profileVisibility('Private')
@@ -44,14 +44,14 @@ export function externalProfileLoaders({
   config: Pick<Config, 'hidePrivate'>
 }): ExternalProfileLoaders {
   const findProfile = async ({ externalprofile }: ProfileParams, identity: Identity | null) => {
-    const profile = await findExternalProfile(kysely, rowId(externalprofile))
+    const profile = await findExternalProfile(kysely, parseRowId(externalprofile))
     return profile === null || isHidden(profile, identity) ? null : profile
   }
   const isHidden = ({ visibility, userId }: ExternalProfileRow, identity: Identity | null) =>
     hidePrivate && visibility === PRIVATE && !isOwner(identity, userId)
   const findEntry = async (params: ProfileParams & { externalentry: string }, identity: Identity | null) => {
     const profile = await findProfile(params, identity)
-    const id = rowId(params.externalentry)
+    const id = parseRowId(params.externalentry)
     return profile && (await hasExternalEntry(kysely, profile.id, id)) ? { profile, id } : null
   }
   const hidesRows = hidePrivate

@@ -1,9 +1,9 @@
 import type { Mail } from './mailer.ts'
-import { type EventContext, factsOf } from './security-messages.ts'
+import { type EventContext, eventFacts } from './security-messages.ts'
 import type { Recipient, Write } from './template.ts'
 
 /** A ban as the mail shows it. */
-export interface Ban {
+export interface BanNotice {
   /** The name of the permission or sanction. */
   name: string
   reason: string | null
@@ -32,42 +32,42 @@ export interface AccountMessages {
   /** Notifies a user that a leaked token was revoked. */
   tokenLeaked(to: Recipient): Mail
   /** Notifies a user of a ban, its end and reason. */
-  banned(to: Recipient, ban: Ban): Mail
+  banned(to: Recipient, ban: BanNotice): Mail
 }
 
 /** Creates the {@link AccountMessages} of a site. */
-export function accountMessages(place: string, write: Write): AccountMessages {
+export function createAccountMessages(siteName: string, write: Write): AccountMessages {
   return {
     verification: (to, url) =>
       write(to, {
-        subject: `Verify your e-mail address at ${place}`,
+        subject: `Verify your e-mail address at ${siteName}`,
         blocks: [
           'Please confirm that this address is yours by opening this link. It is valid for one hour, in a browser where you are logged in.',
           { link: { label: 'Verify the address', url } },
-          `If you have no account at ${place}, ignore this mail.`,
+          `If you have no account at ${siteName}, ignore this mail.`,
         ],
       }),
     registration: (to, url) =>
       write(to, {
-        subject: `Your account at ${place}`,
+        subject: `Your account at ${siteName}`,
         blocks: [
-          `A registration at ${place} used this address. Open this link to choose the password of the account. It is valid for one hour.`,
+          `A registration at ${siteName} used this address. Open this link to choose the password of the account. It is valid for one hour.`,
           { link: { label: 'Choose a password', url } },
           'If that was not you, ignore this mail: without a password the account cannot be used.',
         ],
       }),
     addressInUse: (to, url) =>
       write(to, {
-        subject: `You have an account at ${place}`,
+        subject: `You have an account at ${siteName}`,
         blocks: [
-          `This address was entered at ${place} for another account. It already belongs to your account, and nothing has changed. You can log in here.`,
+          `This address was entered at ${siteName} for another account. It already belongs to your account, and nothing has changed. You can log in here.`,
           { link: { label: 'Log in', url } },
           'If you have forgotten your password, request a new one on the login page. If that was not you, ignore this mail.',
         ],
       }),
     passwordReset: (to, url) =>
       write(to, {
-        subject: `A new password for ${place}`,
+        subject: `A new password for ${siteName}`,
         blocks: [
           'A new password was requested for your account. Open this link to choose it. The link is valid for one hour.',
           { link: { label: 'Choose a new password', url } },
@@ -76,7 +76,7 @@ export function accountMessages(place: string, write: Write): AccountMessages {
       }),
     newEmail: (to, url) =>
       write(to, {
-        subject: `Confirm your new e-mail address at ${place}`,
+        subject: `Confirm your new e-mail address at ${siteName}`,
         blocks: [
           'Open this link to make this the e-mail address of your account. It is valid for one hour, in a browser where you are logged in. Until then the old address remains.',
           { link: { label: 'Use this address', url } },
@@ -85,10 +85,10 @@ export function accountMessages(place: string, write: Write): AccountMessages {
       }),
     emailReplaced: (to, url, happening) =>
       write(to, {
-        subject: `Your e-mail address at ${place} was changed`,
+        subject: `Your e-mail address at ${siteName} was changed`,
         blocks: [
           'Your account now has another e-mail address.',
-          factsOf(happening),
+          eventFacts(happening),
           'If that was not you, this link restores the old address. It is valid for seven days. It opens a page with a button that restores the address, logs out all browsers, and sends you a password reset link.',
           { link: { label: 'Restore my old address', url } },
           'If it was you, ignore this mail. It is the last one to this address.',
@@ -96,7 +96,7 @@ export function accountMessages(place: string, write: Write): AccountMessages {
       }),
     emailReverted: (to, url) =>
       write(to, {
-        subject: `Your e-mail address at ${place} was restored`,
+        subject: `Your e-mail address at ${siteName} was restored`,
         blocks: [
           'This is the e-mail address of your account again. All browsers are logged out, and the old password is no longer valid. Open this link to choose a new one. It is valid for one hour.',
           { link: { label: 'Choose a new password', url } },
@@ -105,7 +105,7 @@ export function accountMessages(place: string, write: Write): AccountMessages {
       }),
     accountSecured: (to, url) =>
       write(to, {
-        subject: `All browsers are logged out of your ${place} account`,
+        subject: `All browsers are logged out of your ${siteName} account`,
         blocks: [
           'You have reported activity in your account that was not yours, so all browsers are logged out. The old password is still valid: choose a new one now. This link is valid for one hour.',
           { link: { label: 'Choose a new password', url } },
@@ -114,7 +114,7 @@ export function accountMessages(place: string, write: Write): AccountMessages {
       }),
     tokenLeaked: to =>
       write(to, {
-        subject: `A token of your ${place} account was found`,
+        subject: `A token of your ${siteName} account was found`,
         blocks: [
           'One of your tokens was found in a public place, so it is revoked. The activity of your account shows which one.',
           'Programs that used it need a new one. Check what it was used for.',
@@ -122,9 +122,9 @@ export function accountMessages(place: string, write: Write): AccountMessages {
       }),
     banned: (to, { name, reason, until }) =>
       write(to, {
-        subject: `Your ${place} account is banned`,
+        subject: `Your ${siteName} account is banned`,
         blocks: [
-          `The staff of ${place} has banned your account: ${name}.`,
+          `The staff of ${siteName} has banned your account: ${name}.`,
           until === null ? 'The ban is permanent.' : `The ban ends at ${until}.`,
           ...(reason === null ? [] : [`Reason: ${reason}`]),
           'If you think that this is a mistake, contact the staff.',

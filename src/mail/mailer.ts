@@ -1,6 +1,6 @@
-import type { Millis } from '#src/runtime/units.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import pLimit from 'p-limit'
+import type { Millis } from '#src/runtime/units.ts'
 
 /** A mail to one person. */
 export interface Mail {
@@ -24,7 +24,7 @@ export interface Mailer {
 }
 
 const CONCURRENCY = 4
-const WAITING = 1_000
+const QUEUE_CAPACITY = 1_000
 const RETRY_MS: readonly Millis[] = [5_000, 30_000, 120_000, 600_000]
 const CLOSE_MS: Millis = 5_000
 
@@ -40,15 +40,15 @@ interface MailerOptions {
  * Sends mails with limited concurrency and retries temporary failures with backoff. The queue is in memory only,
  * because mails contain secrets. Mails that are queued when the process ends are lost; users can request them again.
  */
-export function mailer({ deliver, onOutcome, wait = waitUnref }: MailerOptions): Mailer {
+export function createMailer({ deliver, onOutcome, wait = waitUnref }: MailerOptions): Mailer {
   const limit = pLimit(CONCURRENCY)
   const closed = new AbortController()
-  const underWay = new Set<Promise<void>>()
+  const queued = new Set<Promise<void>>()
 
   const attempt = async (mail: Mail) => {
-    for (const pause of [...RETRY_MS, null]) {
+    for (const delayMs of [...RETRY_MS, null]) {
       // After `close` there is one more attempt.
-      const isLast = pause === null || closed.signal.aborted
+      const isLast = delayMs === null || closed.signal.aborted
       try {
         await limit(() => deliver(mail))
         return onOutcome('sent', mail, null)
@@ -57,21 +57,21 @@ export function mailer({ deliver, onOutcome, wait = waitUnref }: MailerOptions):
         if (isLast || responseCode >= 500) {
           return onOutcome('failed', mail, error)
         }
-        await wait(pause, closed.signal).catch(() => {})
+        await wait(delayMs, closed.signal).catch(() => {})
       }
     }
   }
 
   return {
     send(mail) {
-      if (underWay.size >= WAITING) return onOutcome('dropped', mail, null)
-      const work = attempt(mail).finally(() => underWay.delete(work))
-      underWay.add(work)
+      if (queued.size >= QUEUE_CAPACITY) return onOutcome('dropped', mail, null)
+      const work = attempt(mail).finally(() => queued.delete(work))
+      queued.add(work)
     },
     async close() {
       closed.abort()
-      const tooLate = delay(CLOSE_MS, undefined, { ref: false })
-      await Promise.race([Promise.allSettled(underWay), tooLate])
+      const timeout = delay(CLOSE_MS, undefined, { ref: false })
+      await Promise.race([Promise.allSettled(queued), timeout])
     },
   }
 }

@@ -1,5 +1,5 @@
-import { type AccountMessages, accountMessages } from './account-messages.ts'
-import { type SecurityMessages, securityMessages } from './security-messages.ts'
+import { type AccountMessages, createAccountMessages } from './account-messages.ts'
+import { createSecurityMessages, type SecurityMessages } from './security-messages.ts'
 import { mailTemplate } from './template.ts'
 
 /** The mails of a site. */
@@ -8,11 +8,14 @@ export type Messages = AccountMessages & SecurityMessages
 /**
  * Creates all mails to users.
  *
- * @param place the name of the site
+ * @param siteName the name of the site
  * @param contact how users reach its operators (SECURITY_CONTACT); null if unknown
  */
-export function messages(place: string, contact: string | null = null): Messages {
-  const write = mailTemplate(place)
-  const reached = contact === null ? '' : ` (${contact.replace(/^(mailto|tel):/i, '')})`
-  return { ...accountMessages(place, write), ...securityMessages(place, write, reached) }
+export function createMessages(siteName: string, contact: string | null = null): Messages {
+  const write = mailTemplate(siteName)
+  const contactNote = contact === null ? '' : ` (${contact.replace(/^(mailto|tel):/i, '')})`
+  return {
+    ...createAccountMessages(siteName, write),
+    ...createSecurityMessages(siteName, write, contactNote),
+  }
 }

@@ -51,18 +51,22 @@ export interface SecurityMessages {
 }
 
 /** How many tokens a mail names. */
-const MOST_NAMED = 20
+const MAX_NAMED = 20
 
 /**
  * Creates the {@link SecurityMessages} of a site.
  *
- * @param reached the operators' contact in brackets, with a leading space; empty if unknown
+ * @param contactNote the operators' contact in brackets, with a leading space; empty if unknown
  */
-export function securityMessages(place: string, write: Write, reached: string): SecurityMessages {
+export function createSecurityMessages(
+  siteName: string,
+  write: Write,
+  contactNote: string,
+): SecurityMessages {
   return {
     newLogin: (to, notice, { browser, network }) =>
       write(to, {
-        subject: `New login to your ${place} account`,
+        subject: `New login to your ${siteName} account`,
         blocks: [
           `Your account was logged in to from ${
             browser && network
@@ -71,119 +75,122 @@ export function securityMessages(place: string, write: Write, reached: string): 
                 ? 'a browser that was'
                 : 'a network that was'
           } not used for it before.`,
-          factsOf(notice),
-          ...wayOut(notice),
+          eventFacts(notice),
+          ...notMeBlocks(notice),
         ],
       }),
     tokenCreated: (to, notice, { name }) =>
       write(to, {
-        subject: `New token for your ${place} account`,
+        subject: `New token for your ${siteName} account`,
         blocks: [
           name === null
             ? 'A token of your account was replaced by a new one with the same name. Its holder can use your account within its abilities.'
-            : `A token was created for your account: ${quoted(name)}. Its holder can use your account within its abilities.`,
-          factsOf(notice),
-          ...wayOut(notice, 'There, tick the box that revokes the tokens.'),
+            : `A token was created for your account: ${quoteName(name)}. Its holder can use your account within its abilities.`,
+          eventFacts(notice),
+          ...notMeBlocks(notice, 'There, tick the box that revokes the tokens.'),
         ],
       }),
     tokensEnding: (to, tokens, { tokensUrl }) =>
       write(to, {
         subject:
           tokens.length === 1
-            ? `A token of yours for ${place} ends soon`
-            : `${tokens.length} tokens of yours for ${place} end soon`,
+            ? `A token of yours for ${siteName} ends soon`
+            : `${tokens.length} tokens of yours for ${siteName} end soon`,
         blocks: [
           'Some of your tokens end soon. Programs that use them will then be refused:',
-          { list: listOf(tokens) },
+          { list: listTokens(tokens) },
           'Rotate the tokens that you still need and give the new ones to your programs. Ignore the others.',
           { link: { label: 'Show my tokens', url: tokensUrl } },
         ],
       }),
     secondFactorConfirmed: (to, notice) =>
       write(to, {
-        subject: `Two-factor authentication at ${place} is on`,
+        subject: `Two-factor authentication at ${siteName} is on`,
         blocks: [
           'Logins to your account now require a code. All other browsers are logged out. Keep the recovery codes in a safe place: without them and without your authenticator app you cannot log in.',
-          factsOf(notice),
-          ...wayOut(
+          eventFacts(notice),
+          ...notMeBlocks(
             notice,
-            `The person who set up this second factor has its codes: tell the operators${reached} that it is not yours.`,
+            `The person who set up this second factor has its codes: tell the operators${contactNote} that it is not yours.`,
           ),
         ],
       }),
     secondFactorRemoved: (to, notice) =>
       write(to, {
-        subject: `Two-factor authentication at ${place} is off`,
+        subject: `Two-factor authentication at ${siteName} is off`,
         blocks: [
           'Your account no longer has a second factor: logins require only the password.',
-          factsOf(notice),
-          ...wayOut(notice),
+          eventFacts(notice),
+          ...notMeBlocks(notice),
         ],
       }),
     recoveryCodeUsed: (to, notice) =>
       write(to, {
-        subject: `A recovery code of your ${place} account was used`,
+        subject: `A recovery code of your ${siteName} account was used`,
         blocks: [
           'Your account was logged in to with the password and a recovery code. That code cannot be used again.',
-          factsOf(notice),
-          ...wayOut(notice, 'Then create new recovery codes, because the old ones are known to another person.'),
+          eventFacts(notice),
+          ...notMeBlocks(
+            notice,
+            'Then create new recovery codes, because the old ones are known to another person.',
+          ),
         ],
       }),
     recoveryCodesSeen: (to, notice, { areReplaced }) =>
       write(to, {
-        subject: `The recovery codes of your ${place} account were ${areReplaced ? 'replaced' : 'shown'}`,
+        subject: `The recovery codes of your ${siteName} account were ${areReplaced ? 'replaced' : 'shown'}`,
         blocks: [
           areReplaced
             ? 'Your account has new recovery codes. The old ones are no longer valid.'
             : 'The recovery codes of your account were viewed. Each of them replaces the authenticator app for one login.',
-          factsOf(notice),
-          ...wayOut(notice, 'Then create new recovery codes.'),
+          eventFacts(notice),
+          ...notMeBlocks(notice, 'Then create new recovery codes.'),
         ],
       }),
     wrongCodes: (to, notice, { count }) =>
       write(to, {
-        subject: `Wrong codes for your ${place} account`,
+        subject: `Wrong codes for your ${siteName} account`,
         blocks: [
           `Within an hour ${count} wrong codes of the second factor were entered for your account. Codes are requested only after the right password: the person who entered them knows your password or is logged in.`,
-          factsOf(notice, 'The last one'),
-          ...wayOut(notice),
+          eventFacts(notice, 'The last one'),
+          ...notMeBlocks(notice),
         ],
       }),
     passwordChanged: (to, notice, { revokedTokens }) =>
       write(to, {
-        subject: `Your password for ${place} was changed`,
+        subject: `Your password for ${siteName} was changed`,
         blocks: [
           `Your account has a new password. All other browsers are logged out.${
             revokedTokens ? ' All tokens are revoked: programs that used one need a new one.' : ''
           }`,
-          factsOf(notice),
-          ...wayOut(notice),
+          eventFacts(notice),
+          ...notMeBlocks(notice),
         ],
       }),
     emailChanged: (to, happening) =>
       write(to, {
-        subject: `Your e-mail address at ${place} was changed`,
+        subject: `Your e-mail address at ${siteName} was changed`,
         blocks: [
           'Your account now has another e-mail address. This is the last mail to this one.',
-          factsOf(happening),
-          `If that was not you, tell the operators${reached}: another person may have access to your account.`,
+          eventFacts(happening),
+          `If that was not you, tell the operators${contactNote}: another person may have access to your account.`,
         ],
       }),
     accountDeleted: (to, happening, { days }) =>
       write(to, {
-        subject: `Your ${place} account is deleted`,
+        subject: `Your ${siteName} account is deleted`,
         blocks: [
           'Your account is deleted: logins are impossible, and its tokens are revoked.',
-          factsOf(happening),
-          `It is kept for ${days} days and then deleted permanently, with its playlists. Until then the operators${reached} can restore it: write to them from this address if it was not you, or if you have changed your mind.`,
+          eventFacts(happening),
+          `It is kept for ${days} days and then deleted permanently, with its playlists. Until then the operators${contactNote} can restore it: write to them from this address if it was not you, or if you have changed your mind.`,
         ],
       }),
   }
 }
 
 /** The rows about an event: when it happened, and where it came from. */
-export function factsOf({ at, from }: EventContext, label = 'When'): Block {
-  const when = [label, momentOf(at)] as const
+export function eventFacts({ at, from }: EventContext, label = 'When'): Block {
+  const when = [label, formatTime(at)] as const
   if (from === null) return { facts: [when, ['By', 'staff']] }
   return {
     facts: [when, ['Program', from.program], ['Address', from.address === '' ? 'unknown' : from.address]],
@@ -191,35 +198,35 @@ export function factsOf({ at, from }: EventContext, label = 'When'): Block {
 }
 
 /** The blocks that tell a user what to do about an unknown event. */
-const wayOut = ({ notMeUrl }: Notice, more = ''): Block[] => [
+const notMeBlocks = ({ notMeUrl }: Notice, more = ''): Block[] => [
   `If that was you, ignore this mail. If it was not, open this page. It has a button that logs out all browsers and sends you a password reset link. ${more}`.trim(),
   { link: { label: 'This was not me', url: notMeUrl } },
   'The link can be used once, within seven days.',
 ]
 
 /** Formats a time in UTC, to the minute. */
-const momentOf = (millis: EpochMillis) => {
+const formatTime = (millis: EpochMillis) => {
   const text = new Date(millis).toISOString()
   return `${text.slice(0, 10)} ${text.slice(11, 16)} UTC`
 }
 
-function listOf(tokens: readonly EndingToken[]): string[] {
+function listTokens(tokens: readonly EndingToken[]): string[] {
   const soonest = tokens.toSorted((one, other) => one.endsAt - other.endsAt)
   const named = soonest
-    .slice(0, MOST_NAMED)
-    .map(({ name, endsAt }) => `${quoted(name)} ends at ${momentOf(endsAt)}`)
+    .slice(0, MAX_NAMED)
+    .map(({ name, endsAt }) => `${quoteName(name)} ends at ${formatTime(endsAt)}`)
   const more = tokens.length - named.length
   return more === 0 ? named : [...named, `and ${more} more`]
 }
 
 /** The maximum length of a name in a mail. */
-const MOST_OF_NAME = 60
+const MAX_NAME_LENGTH = 60
 
 /**
  * Quotes a name that may have been chosen by an attacker: shortened, on one line, without directional characters, and
  * without anything that mail programs would turn into a link.
  */
-function quoted(name: string): string {
+function quoteName(name: string): string {
   const plain = name
     .replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
     .replace(/[/\\:@]+/g, ' ')
@@ -227,5 +234,5 @@ function quoted(name: string): string {
     .replace(/\s+/g, ' ')
     .trim()
   const characters = [...plain]
-  return `“${characters.length > MOST_OF_NAME ? `${characters.slice(0, MOST_OF_NAME).join('')}…` : plain}”`
+  return `“${characters.length > MAX_NAME_LENGTH ? `${characters.slice(0, MAX_NAME_LENGTH).join('')}…` : plain}”`
 }

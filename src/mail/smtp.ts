@@ -1,6 +1,6 @@
-import type { Millis } from '#src/runtime/units.ts'
 import { createTransport } from 'nodemailer'
 import { isLoopback } from '#src/auth/origin.ts'
+import type { Millis } from '#src/runtime/units.ts'
 import type { Deliver } from './mailer.ts'
 
 const TIMEOUT_MS: Millis = 10_000
@@ -11,7 +11,7 @@ const TIMEOUT_MS: Millis = 10_000
  * @param url `smtp://` or `smtps://`, with user and password if the server requires them
  * @param from the sender: an address, with or without a name
  */
-export function smtpDelivery(url: string, from: string): Deliver {
+export function createSmtpDelivery(url: string, from: string): Deliver {
   const server = new URL(url)
   const transport = createTransport({
     url,

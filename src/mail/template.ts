@@ -27,19 +27,19 @@ export interface MailBody {
 }
 
 /** Renders a mail as text and HTML. */
-export type Write = (to: Recipient, letter: MailBody) => Mail
+export type Write = (to: Recipient, body: MailBody) => Mail
 
 /**
  * Creates the {@link Write} of a site.
  *
- * @param place the name of the site
+ * @param siteName the name of the site
  */
 export const mailTemplate =
-  (place: string): Write =>
+  (siteName: string): Write =>
   (to, { subject, blocks }) => ({
     to: { name: to.name, address: to.email },
     subject,
-    text: [`Hello ${to.name},`, ...blocks.map(textOf), place].join('\n\n'),
+    text: [`Hello ${to.name},`, ...blocks.map(renderText), siteName].join('\n\n'),
     // Without the two "color-scheme" elements, mail programs in dark mode invert the colours themselves.
     html: html`<!doctype html>
 <html lang="en">
@@ -52,21 +52,21 @@ export const mailTemplate =
 </head>
 <body style="font-family: sans-serif; line-height: 1.5; max-width: 36em; margin: 2em auto; padding: 0 1em; overflow-wrap: anywhere">
 <p>Hello ${to.name},</p>
-!${blocks.map(htmlOf).join('\n')}
-<p>${place}</p>
+!${blocks.map(renderHtml).join('\n')}
+<p>${siteName}</p>
 </body>
 </html>
 `,
   })
 
-function textOf(block: Block): string {
+function renderText(block: Block): string {
   if (typeof block === 'string') return block
   if ('facts' in block) return block.facts.map(([label, text]) => `${label}: ${text}`).join('\n')
   if ('list' in block) return block.list.map(item => `- ${item}`).join('\n')
   return block.link.url
 }
 
-function htmlOf(block: Block): string {
+function renderHtml(block: Block): string {
   if (typeof block === 'string') return html`<p>${block}</p>`
   if ('facts' in block) {
     const rows = block.facts.map(
@@ -78,10 +78,10 @@ function htmlOf(block: Block): string {
   if ('list' in block) {
     return html`<ul style="padding-left: 1.2em">!${block.list.map(item => html`<li>${item}</li>`).join('')}</ul>`
   }
-  return button(block.link)
+  return renderButton(block.link)
 }
 
 /** Shows the URL as well, for programs without buttons and for users who check it. */
-const button = ({ label, url }: Link) =>
+const renderButton = ({ label, url }: Link) =>
   html`<p><a href="${url}" style="display: inline-block; padding: 0.6em 1.2em; border-radius: 0.4em; background: #2563eb; color: #ffffff; text-decoration: none">${label}</a></p>
 <p style="font-size: 0.85em; opacity: 0.75; word-break: break-all">${url}</p>`

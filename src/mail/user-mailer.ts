@@ -8,15 +8,15 @@ import { hourlyLimit } from '#src/limits/attempt-limit.ts'
 import { LimitExceeded } from '#src/limits/counters.ts'
 import type { Log } from '#src/runtime/log.ts'
 import type { EpochMillis, MonotonicMillis } from '#src/runtime/units.ts'
-import type { Ban } from './account-messages.ts'
-import { type Deliver, type Mail, type MailOutcome, mailer } from './mailer.ts'
-import { type Messages, messages } from './messages.ts'
+import type { BanNotice } from './account-messages.ts'
+import { createMailer, type Deliver, type Mail, type MailOutcome } from './mailer.ts'
+import { createMessages, type Messages } from './messages.ts'
 import type { EventContext, SecurityMessages } from './security-messages.ts'
-import { smtpDelivery } from './smtp.ts'
+import { createSmtpDelivery } from './smtp.ts'
 import type { Recipient } from './template.ts'
 
 /** Mails of one kind that an address receives per hour. */
-const HOURLY = 5
+const MAX_PER_HOUR = 5
 
 /** Mails that only notify, without a requested link. */
 type NoticeKind = keyof SecurityMessages | 'tokenLeaked'
@@ -45,7 +45,7 @@ export interface UserMailer {
   /** Sends a password reset link after a user secured the account. */
   sendAccountSecured(to: Recipient, url: string): Promise<void>
   /** Notifies a user of a ban. */
-  sendBan(to: Recipient, ban: Ban): Promise<void>
+  sendBan(to: Recipient, ban: BanNotice): Promise<void>
   /**
    * Notifies a user of an event, unless MAIL_SECURITY_EVENTS turns the mail off.
    *
@@ -97,9 +97,9 @@ export function createUserMailer({
   deliver,
   onOutcome,
 }: UserMailerDeps): UserMailer {
-  const texts = messages(config.appName, config.securityContact[0] ?? null)
-  const { send, close } = mailer({
-    deliver: deliver ?? configuredDelivery(config, log),
+  const texts = createMessages(config.appName, config.securityContact[0] ?? null)
+  const { send, close } = createMailer({
+    deliver: deliver ?? createDelivery(config, log),
     onOutcome(outcome, { subject }, error) {
       onOutcome(outcome)
       if (outcome !== 'sent') log.error({ err: error, subject }, `a mail is lost: ${outcome}`)
@@ -110,11 +110,11 @@ export function createUserMailer({
   const limits = Object.fromEntries(
     Object.keys(texts).map(kind => [
       kind,
-      hourlyLimit(attemptCounts, { name: `mail-${kind}`, max: HOURLY }, monotonic),
+      hourlyLimit(attemptCounts, { name: `mail-${kind}`, max: MAX_PER_HOUR }, monotonic),
     ]),
   ) as Record<keyof Messages, ReturnType<typeof hourlyLimit>>
 
-  const off = new Set<keyof Messages>(
+  const disabledKinds = new Set<keyof Messages>(
     SECURITY_MAIL_NAMES.filter(name => !config.mailSecurityEvents.has(name)).map(
       name => SECURITY_MAILS[name],
     ),
@@ -122,7 +122,7 @@ export function createUserMailer({
 
   /** Sends a mail unless its kind is turned off or limited. Returns whether it is sent. */
   const sendLimited = async (kind: keyof Messages, to: Recipient, compose: () => Mail | Promise<Mail>) => {
-    if (off.has(kind)) return false
+    if (disabledKinds.has(kind)) return false
     try {
       // By the exact key of the address: similar addresses belong to different users, who must not use up each
       // other's limit.
@@ -167,11 +167,11 @@ export function createUserMailer({
 }
 
 /** Delivery by MAIL_URL, or to the log without it. */
-function configuredDelivery(
+function createDelivery(
   { mailUrl, mailFrom, appEnv }: Pick<Config, 'mailUrl' | 'mailFrom' | 'appEnv'>,
   log: Log,
 ): Deliver {
-  if (mailUrl !== null && mailFrom !== null) return smtpDelivery(mailUrl, mailFrom)
+  if (mailUrl !== null && mailFrom !== null) return createSmtpDelivery(mailUrl, mailFrom)
   return async ({ to, subject, text }) => {
     // A link that gives access to an account must not be in a log that others can read.
     if (appEnv === 'production') log.warn({ subject }, 'a mail was not sent: MAIL_URL is not set')

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { isYes } from '#src/input/account.ts'
+import { isTicked } from '#src/input/account.ts'
 import type { FieldErrors } from './elements.tsx'
 import type { Section } from './layout.tsx'
 
@@ -27,7 +27,7 @@ export type Confirmable = Confirmation | { unchanged: string } | null
 
 /** Whether a form is confirmed. */
 export const isConfirmed = (body: unknown): boolean =>
-  isYes((body as { confirmed?: unknown } | null | undefined)?.confirmed)
+  isTicked((body as { confirmed?: unknown } | null | undefined)?.confirmed)
 
 /** Fields that are not repeated: those of a single submission, and secrets, which no page may contain. */
 const EXCLUDED_FIELDS = new Set([

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { lacksRequiredSecondFactor, totpQrCode } from '#src/auth/second-factor.ts'
-import { proofOf } from '#src/input/second-factor.ts'
+import { readProof } from '#src/input/second-factor.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { SECOND_FACTOR_SETUP } from './access.ts'
 import { type Confirmable, isConfirmed } from './confirmation-form.ts'
@@ -22,7 +22,7 @@ export const SECOND_FACTOR_CHANGE = { ...SECOND_FACTOR_SETUP, password: 'confirm
 export const CurrentPassword = { current_password: OptionalPassword }
 
 /** The proof of forms without proof fields. */
-export const NO_PROOF = proofOf({})
+export const NO_PROOF = readProof({})
 
 type Services = Pick<FastifyInstance, 'config' | 'secondFactor'>
 

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { findRefusal } from '#src/auth/permission.ts'
 import { listEvents } from '#src/database/events.ts'
-import { RowId, rowId } from '#src/input/row-id.ts'
+import { RowId, parseRowId } from '#src/input/row-id.ts'
 import type { FormState } from './elements.tsx'
 import { User } from './pages/users.tsx'
 import { rerenderForm } from './rerender-form.ts'
@@ -13,7 +13,7 @@ const EVENTS = 25
 export const UserParams = Type.Object({ user: RowId })
 
 /** Returns the user id from the path. */
-export const userIdOf = ({ params }: FastifyRequest): number => rowId((params as { user: string }).user)
+export const userIdOf = ({ params }: FastifyRequest): number => parseRowId((params as { user: string }).user)
 
 /** A form of the page that is shown again with errors. */
 interface RerenderedForm {

@@ -110,17 +110,17 @@ export function pageSchema(endpoint: Endpoint, description: string): TSchema {
       [resource.plural]: Type.Array(reference(resource)),
       links: Type.Object({
         first: Type.String({ description: 'The first page.' }),
-        last: nullable('string', 'Always null: nobody counts the rows.'),
+        last: nullable('string', 'Always null: rows are not counted.'),
         prev: nullable('string', 'The page before.'),
-        next: nullable('string', 'The page after, to be requested as it stands.'),
+        next: nullable('string', 'The page after, to be requested unchanged.'),
       }),
       meta: Type.Object({
         current_page: Type.Integer(),
         current_page_url: Type.String(),
-        from: nullable('integer', "The first item's place in the list, from 1."),
+        from: nullable('integer', "The first item's position in the list, from 1."),
         path: Type.String(),
         per_page: Type.Integer(),
-        to: nullable('integer', "The last item's place in the list."),
+        to: nullable('integer', "The last item's position in the list."),
       }),
     },
     {

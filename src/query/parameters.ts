@@ -115,9 +115,9 @@ const PAGE = deepObject(
 )
 
 const FILTER =
-  'Conditions. A name may be followed by a comparison (`name-like=%25op%25`) and by how it is joined to those before ' +
-  '(`name-like-or`); a comma-separated list means one of them, with `-not` none of them. A name alone is about every ' +
-  'type that has it, one in the brackets of a type about that type: `filter[track][video_id]=1`. A question that costs ' +
+  'Conditions. A name may be followed by a comparison (`name-like=%25op%25`) and by its connector to the previous ones ' +
+  '(`name-like-or`); a comma-separated list means one of them, with `-not` none of them. A name alone applies to ' +
+  'every type that has it; in the brackets of a type, to that type: `filter[track][video_id]=1`. A query that costs ' +
   `too much is a 422: over ${MAX_COST.guest} for guests and ${MAX_COST.user} for users, as the README counts it.`
 
 const defaultNames = ({ fields }: Resource) =>

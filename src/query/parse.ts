@@ -1,4 +1,4 @@
-import { type Parameters, parseQueryString, QueryTooLarge, searchOf } from '#src/input/querystring.ts'
+import { type Parameters, parseQueryString, QueryTooLarge, queryStringOf } from '#src/input/querystring.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { readFields, readInclude } from './parse/fields.ts'
 import { readFilter } from './parse/filter.ts'
@@ -31,7 +31,7 @@ export function queryParser(endpoint: Endpoint): (url: string) => Query {
 
   let plain: Query | undefined
   return url => {
-    const search = searchOf(url)
+    const search = queryStringOf(url)
     if (search !== '') return read(search)
     plain ??= read('')
     return plain

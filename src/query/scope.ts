@@ -1,6 +1,6 @@
 import type { ColumnOf, Relation, TableName } from './resource.ts'
 
-/** A scope: which rows a list can contain, whatever its filters. `Column` are the columns that the table must have. */
+/** A scope: which rows a list can contain, independently of filters. `Column` are the columns that the table must have. */
 export type Scope<Column extends string = string> =
   | { is: 'where'; column: Column; comparison: '=' | '<' | '>'; value: number }
   | { is: 'belonging'; relation: Relation; ownerKey: number }

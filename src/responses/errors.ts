@@ -1,4 +1,4 @@
-import type { EpochMillis, Millis, Bytes } from '#src/runtime/units.ts'
+import type { Bytes, EpochMillis, Millis } from '#src/runtime/units.ts'
 import { MESSAGES } from './messages.ts'
 
 /** The maximum request body of routes that require authentication. */

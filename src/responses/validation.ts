@@ -10,24 +10,24 @@ export function validationMessages(
   faults: readonly FastifySchemaValidationError[],
 ): Record<string, string[]> {
   const errors: Record<string, string[]> = Object.create(null)
-  for (const fault of faults.filter(isTelling)) {
+  for (const fault of faults.filter(isSpecific)) {
     const path = fault.instancePath.split('/').slice(1)
     if (fault.keyword === 'required') path.push(String(fault.params.missingProperty))
     const key = path.join('.') || 'body'
     errors[key] ??= []
-    errors[key].push(sentence(fault, key.replaceAll('_', ' ')))
+    errors[key].push(messageOf(fault, key.replaceAll('_', ' ')))
   }
   return errors
 }
 
 /** Whether an error is specific. For a nullable field, "not null" and "anyOf" only repeat the other error. */
-const isTelling = ({ keyword, params }: FastifySchemaValidationError) =>
+const isSpecific = ({ keyword, params }: FastifySchemaValidationError) =>
   keyword !== 'anyOf' && params.type !== 'null'
 
 /** A schema error with the value (Ajv's `verbose`). */
 type Fault = FastifySchemaValidationError & { data?: unknown }
 
-function sentence({ keyword, params, data }: Fault, field: string): string {
+function messageOf({ keyword, params, data }: Fault, field: string): string {
   const limit = Number(params.limit)
   // Laravel treats null like an absent field.
   if (data === null) return rules.required(field)

@@ -1,5 +1,5 @@
-import type { Millis } from '#src/runtime/units.ts'
 import { createHash } from 'node:crypto'
+import type { Millis } from '#src/runtime/units.ts'
 
 const PREFIX_LENGTH = 5
 const TIMEOUT_MS: Millis = 2_000

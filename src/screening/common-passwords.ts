@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { foldPassword } from '#src/auth/guessable-password.ts'
 
 /** Passwords folded per step: about a millisecond of the event loop. */
-const AT_A_TIME = 1_000
+const BATCH_SIZE = 1_000
 
 let loading: Promise<ReadonlySet<string>> | null = null
 
@@ -20,7 +20,7 @@ async function load(): Promise<ReadonlySet<string>> {
   const common = new Set<string>()
   for (const [index, password] of dictionary['passwords-common'].entries()) {
     common.add(foldPassword(password))
-    if (index % AT_A_TIME === 0) await setImmediate()
+    if (index % BATCH_SIZE === 0) await setImmediate()
   }
   return common
 }

@@ -1,6 +1,6 @@
-import { isCommonPassword, isRepetitive, findNamesake } from '#src/auth/guessable-password.ts'
+import { findNamesake, isCommonPassword, isRepetitive } from '#src/auth/guessable-password.ts'
 import type { Config } from '#src/config/config.ts'
-import { GUESSABLE, newPasswordErrors } from '#src/input/new-password.ts'
+import { GUESSABLE, validateNewPassword } from '#src/input/new-password.ts'
 import { isBreached } from './breached-passwords.ts'
 import { commonPasswords } from './common-passwords.ts'
 
@@ -29,23 +29,23 @@ export interface PasswordScreening {
  * Creates the checks of new passwords: the rules, the names of the site and the user, the list of common passwords,
  * and the service for leaked ones, if configured.
  *
- * @param onNoAnswer called when the service fails; the password is then accepted
+ * @param onServiceFailure called when the service fails; the password is then accepted
  */
-export function passwordScreening(
+export function createPasswordScreening(
   {
     appName,
     appUrl,
     commonPasswords: looksForCommon,
     breachedPasswordsUrl,
   }: Pick<Config, 'appName' | 'appUrl' | 'commonPasswords' | 'breachedPasswordsUrl'>,
-  onNoAnswer: (error: unknown) => void,
+  onServiceFailure: (error: unknown) => void,
 ): PasswordScreening {
   const isLeaked = async (password: string) => {
     if (breachedPasswordsUrl === null) return false
     try {
       return await isBreached(breachedPasswordsUrl, password)
     } catch (error) {
-      onNoAnswer(error)
+      onServiceFailure(error)
       return false
     }
   }
@@ -65,7 +65,7 @@ export function passwordScreening(
 
   return {
     async errors(password, confirmation, owner) {
-      const errors = newPasswordErrors(password, confirmation)
+      const errors = validateNewPassword(password, confirmation)
       return errors.length > 0 ? errors : guessableErrors(password as string, owner)
     },
     ownerErrors,

@@ -1,4 +1,5 @@
 import type { Millis } from '#src/runtime/units.ts'
+
 const TIMEOUT_MS: Millis = 2_000
 
 /**

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { parseMultipartPairs, parseForm } from '#src/http/form.ts'
-import { MAX_JSON_VALUES, requireFewValues } from '#src/input/json-size.ts'
+import { MAX_JSON_VALUES, requireLimitedValues } from '#src/input/json-size.ts'
 import { parseQueryString } from '#src/input/querystring.ts'
 import { HttpError } from '#src/responses/errors.ts'
 
@@ -185,7 +185,7 @@ t.test('a form of several parts', async t => {
 t.test('a JSON text has at most 2,000 values', async t => {
   const isRefused = (text: string) => {
     try {
-      requireFewValues(text)
+      requireLimitedValues(text)
       return false
     } catch {
       return true

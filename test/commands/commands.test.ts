@@ -6,7 +6,7 @@ import { PassThrough, Writable } from 'node:stream'
 import { sql } from 'kysely'
 import t from 'tap'
 import { verifyPassword } from '#src/auth/password.ts'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { askSecretly } from '#src/commands/terminal.ts'
 import { deleteUser } from '#src/database/deleted-users.ts'
 import {
@@ -371,7 +371,7 @@ t.test('doctor', async t => {
     const out: string[] = []
     let error: Error | null = null
     try {
-      await program({
+      await createProgram({
         environment: settings,
         print: line => out.push(line),
         warn: line => out.push(line),

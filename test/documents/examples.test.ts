@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Command } from 'commander'
 import t, { type Test } from 'tap'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { launch, open, servePages, skip } from '../fixtures/spa.ts'
 import { serve } from '../support/processes.ts'
 
@@ -111,7 +111,7 @@ t.test('the examples for pages with cookies work in a browser', { skip }, async 
 
 t.test('documents name commands and make targets that exist', async t => {
   const makefile = await readFile(join(project, 'Makefile'), 'utf8')
-  const commands = program({} as never)
+  const commands = createProgram({} as never)
   const names = [...(await readdir(project)), ...(await readdir(join(project, 'docs'))).map(name => join('docs', name))]
   for (const page of names.filter(name => name.endsWith('.md'))) {
     const text = await readFile(join(project, page), 'utf8')

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { browserName } from '#src/auth/browser-name.ts'
 import { loginNetwork, displayedAddress } from '#src/limits/client-address.ts'
-import { messages } from '#src/mail/messages.ts'
+import { createMessages } from '#src/mail/messages.ts'
 import { CHROME, FIREFOX, NEWER_FIREFOX } from '../support/told.ts'
 
 const TO = { name: 'x', email: 'x@example.org' }
@@ -52,7 +52,7 @@ t.test('the network of a login, and the address that its user is told', async t 
 })
 
 t.test('what others do names nobody, and every text is escaped', async t => {
-  const texts = messages('A & B')
+  const texts = createMessages('A & B')
   const notice = { at: 0, from: null, notMeUrl: 'https://api.example.org/?a=1&b="><script>' }
   const byStaff = texts.secondFactorRemoved({ ...TO, name: '<i>' }, notice)
   t.match(byStaff.text, /^When: 1970-01-01 00:00 UTC\nBy: those who run the place$/m)
@@ -69,7 +69,7 @@ t.test('a list of tokens says how many more there are', async t => {
       { name: string; endsAt: number },
     ]
   const page = { tokensUrl: 'https://api.example.org/admin' }
-  const { tokensEnding } = messages('X')
+  const { tokensEnding } = createMessages('X')
   t.equal(tokensEnding(TO, tokens(1), page).subject, 'A token of yours for X ends soon')
   t.notMatch(tokensEnding(TO, tokens(20), page).text, /more/)
   t.match(tokensEnding(TO, tokens(21), page).text, /“t19” ends at .*\n- and 1 more/)
@@ -77,7 +77,7 @@ t.test('a list of tokens says how many more there are', async t => {
 
 t.test('mails name whom to write to, if that is known', async t => {
   const deleted = (contact: string | null) =>
-    messages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
+    createMessages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
   t.match(
     deleted('mailto:help@example.org'),
     /those who run the place \(help@example\.org\) can bring it back/,

@@ -33,7 +33,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'with REGISTER_REVEALS=false no address changes at once',
     file: 'src/accounts/profile.ts',
-    find: 'email !== null && !waits(user) && !config.registerReveals',
+    find: 'email !== null && !needsLink(user) && !config.registerReveals',
     replace: 'false',
     tests: ['test/routes/web/register-reveals.test.ts'],
   },
@@ -54,7 +54,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a challenge of another password',
     file: 'src/accounts/login.ts',
-    find: "if (!equalSecrets(passwordStamp(credentials.password), taken.password)) return 'over'",
+    find: "if (!constantTimeEqual(passwordStamp(credentials.password), taken.password)) return 'over'",
     replace: '',
     tests: ['test/routes/web/second-factor.test.ts'],
   },
@@ -75,7 +75,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a recovery code counts once',
     file: 'src/accounts/second-factor-proof.ts',
-    find: 'if (left !== null) await storeRecoveryCodes(transaction, userId, seal(left), null)',
+    find: 'if (remaining !== null) await storeRecoveryCodes(transaction, userId, encryptCodes(remaining), null)',
     replace: '',
     tests: ['test/routes/web/second-factor.test.ts'],
   },
@@ -138,7 +138,7 @@ export const ACCOUNTS: readonly Mutant[] = [
     also: [
       {
         file: 'src/auth/stored-session.ts',
-        find: 'payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)',
+        find: 'payload.password === undefined || !constantTimeEqual(payload.password, stored.owner.password)',
         replace: 'false',
       },
     ],
@@ -294,28 +294,28 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'names of staff are reserved',
     file: 'src/accounts/screening.ts',
-    find: 'isNameWhole && isReservedName(name)',
+    find: 'isNameValid && isReservedName(name)',
     replace: 'false',
     tests: ['test/routes/web/names.test.ts'],
   },
   {
     name: 'a user name has no invisible characters',
     file: 'src/input/account.ts',
-    find: "withoutInvisible(name ?? '').trim()",
+    find: "removeInvisible(name ?? '').trim()",
     replace: "(name ?? '').trim()",
     tests: ['test/routes/web/names.test.ts'],
   },
   {
     name: 'a user name shows something',
     file: 'src/input/account.ts',
-    find: 'if (showsNothing(visible)) return null',
+    find: 'if (isInvisible(visible)) return null',
     replace: "if (visible === '') return null",
     tests: ['test/routes/web/names.test.ts'],
   },
   {
     name: 'a title shows something',
     file: 'src/auth/name.ts',
-    find: "return showsNothing(title) ? '' : title",
+    find: "return isInvisible(title) ? '' : title",
     replace: 'return title',
     tests: ['test/auth/name.test.ts', 'test/routes/api/titles.test.ts'],
   },
@@ -378,7 +378,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: "a reset password named after the address's user",
     file: 'src/accounts/password-resets.ts',
-    find: 'if (ofOwner !== null) throw unprocessable(ofOwner)',
+    find: 'if (ownerErrors !== null) throw unprocessable(ownerErrors)',
     replace: '',
     tests: ['test/routes/web/new-passwords.test.ts'],
   },
@@ -399,7 +399,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a common password that is repeated',
     file: 'src/auth/guessable-password.ts',
-    find: 'for (const part of [text, repeatedPart(text), repeatedPart(undecorated(text))]) {',
+    find: 'for (const part of [text, repeatedPart(text), repeatedPart(trimDecoration(text))]) {',
     replace: 'for (const part of [text]) {',
     also: [
       {

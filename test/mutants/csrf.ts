@@ -47,7 +47,7 @@ export const CSRF: readonly Mutant[] = [
   {
     name: 'the comparison of tokens',
     file: 'src/auth/session.ts',
-    find: 'return equalSecrets(csrfToken, this.csrfToken())',
+    find: 'return constantTimeEqual(csrfToken, this.csrfToken())',
     replace: 'return csrfToken.length === this.csrfToken().length',
     tests: ['test/auth/session.test.ts', 'test/routes/web/attacks.test.ts'],
   },

@@ -68,7 +68,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'attempts are counted',
     file: 'src/accounts/attempts.ts',
-    find: 'await within(kind, () => limits[kind](attempt))',
+    find: 'await withinLimit(kind, () => limits[kind](attempt))',
     replace: '{ max: 1, remaining: 1 }',
     tests: ['test/routes/web/counted-attempts.test.ts'],
   },
@@ -187,7 +187,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'JSON of too many values',
     file: 'src/http/body-parsers.ts',
-    find: 'requireFewValues(String(body))',
+    find: 'requireLimitedValues(String(body))',
     replace: '',
     tests: ['test/plugins/counted-before-read.test.ts'],
   },
@@ -208,7 +208,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'the cost of a list',
     file: 'src/query/cost.ts',
-    find: 'if (cost.total <= most) return',
+    find: 'if (cost.total <= max) return',
     replace: 'return',
     tests: ['test/api/cost.test.ts'],
   },
@@ -229,7 +229,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'a network holds a few places in the queue',
     file: 'src/runtime/fair-queue.ts',
-    find: 'if (!isUnbounded && network.waiters.length >= this.#perNetwork) {',
+    find: 'if (!isUnbounded && network.waiters.length >= this.#maxPerNetwork) {',
     replace: 'if (false) {',
     tests: ['test/limits/fair-queue.test.ts'],
   },
@@ -306,14 +306,14 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'tokens that a user can have',
     file: 'src/database/tokens.ts',
-    find: 'return Number(count) >= most',
+    find: 'return Number(count) >= max',
     replace: 'return false',
     tests: ['test/routes/api/token.test.ts'],
   },
   {
     name: 'tracks that a playlist can have',
     file: 'src/database/tracks.ts',
-    find: "if (most !== null && (await countTracks(transaction, playlistId)) >= most) return 'too many'",
+    find: "if (max !== null && (await countTracks(transaction, playlistId)) >= max) return 'too many'",
     replace: '',
     tests: ['test/routes/api/tracks.test.ts'],
   },

@@ -59,8 +59,8 @@ export const LOCKS: readonly Mutant[] = [
   {
     name: 'who calls is asked again under lock',
     file: 'src/accounts/authority.ts',
-    find: 'const identity = await identifyWithin(caller, transaction, known)',
-    replace: 'const identity = known',
+    find: 'const identity = await reauthenticate(caller, transaction, previous)',
+    replace: 'const identity = previous',
     tests: ['test/routes/web/logins-in-flight.test.ts', 'test/routes/api/token-issuing.test.ts'],
   },
   {

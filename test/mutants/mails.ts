@@ -5,8 +5,8 @@ export const MAILS: readonly Mutant[] = [
   {
     name: 'a new login whose mail was kept back is told later',
     file: 'src/accounts/security-mails.ts',
-    find: 'return isTold || forgetNewLogin(kysely, login, isNew)',
-    replace: 'return isTold',
+    find: 'return isSent || forgetNewLogin(kysely, login, isNew)',
+    replace: 'return isSent',
     tests: ['test/mail/known-logins.test.ts'],
   },
   {
@@ -40,7 +40,7 @@ export const MAILS: readonly Mutant[] = [
   {
     name: 'guesses at links',
     file: 'src/accounts/accounts.ts',
-    find: 'await attempts.guess(caller, token.digest(), async () => {',
+    find: 'await attempts.lookUpToken(caller, token.digest(), async () => {',
     replace: 'await ((_caller, _digest, lookUp) => lookUp())(caller, token.digest(), async () => {',
     tests: ['test/routes/admin/not-me.test.ts'],
   },
@@ -75,7 +75,7 @@ export const MAILS: readonly Mutant[] = [
   {
     name: 'nobody is told at an address never verified',
     file: 'src/accounts/security-mails.ts',
-    find: 'if (!user.isVerified && !TOLD_UNVERIFIED.has(name)) return',
+    find: 'if (!user.isVerified && !SENT_TO_UNVERIFIED.has(name)) return',
     replace: '',
     tests: ['test/mail/security-mails.test.ts'],
   },
@@ -96,7 +96,7 @@ export const MAILS: readonly Mutant[] = [
   {
     name: 'what is turned off is not sent',
     file: 'src/mail/user-mailer.ts',
-    find: 'if (off.has(kind)) return',
+    find: 'if (disabledKinds.has(kind)) return',
     replace: '',
     tests: ['test/mail/security-mails.test.ts'],
   },

@@ -12,7 +12,7 @@ export const ORIGINS: readonly Mutant[] = [
   {
     name: 'two Referer headers',
     file: 'src/auth/origin.ts',
-    find: "if (more.length > 0) return refused('it has two Referer headers')",
+    find: "if (more.length > 0) return refuse('it has two Referer headers')",
     replace: '',
     tests: ['test/auth/session.test.ts', 'test/routes/web/attacks.test.ts'],
   },
@@ -68,8 +68,8 @@ export const ORIGINS: readonly Mutant[] = [
   {
     name: "pages on a visitor's own machine are none of a public server's",
     file: 'src/config/config.ts',
-    find: 'isLoopback(appUrl) ? LOCAL_FIRST_PARTIES : []',
-    replace: 'LOCAL_FIRST_PARTIES',
+    find: 'isLoopback(appUrl)\n    ? [...new Set(',
+    replace: 'appUrl !== null\n    ? [...new Set(',
     tests: ['test/config-origins.test.ts'],
   },
   {

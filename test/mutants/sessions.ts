@@ -26,7 +26,7 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'a session that was not used',
     file: 'src/auth/stored-session.ts',
-    find: "if (session.lastActivityAt < liveSince(now, lifetimes).used) return 'session_expired'",
+    find: "if (session.lastActivityAt < liveThresholds(now, lifetimes).used) return 'session_expired'",
     replace: '',
     tests: ['test/auth/session.test.ts'],
   },
@@ -54,7 +54,7 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'a session of another password',
     file: 'src/auth/stored-session.ts',
-    find: 'payload.password === undefined || !equalSecrets(payload.password, stored.owner.password)',
+    find: 'payload.password === undefined || !constantTimeEqual(payload.password, stored.owner.password)',
     replace: 'false',
     tests: ['test/auth/session.test.ts'],
   },
@@ -147,7 +147,7 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'a device of another password',
     file: 'src/auth/device.ts',
-    find: "if (!equalSecrets(stored.password, stored.ownerPassword)) return 'device_password_changed'",
+    find: "if (!constantTimeEqual(stored.password, stored.ownerPassword)) return 'device_password_changed'",
     replace: '',
     tests: ['test/auth/accounts.test.ts', 'test/routes/web/second-factor.test.ts'],
   },
@@ -161,7 +161,7 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'the validator of a device',
     file: 'src/auth/device.ts',
-    find: "if (equalSecrets(stored.validator, digest)) return 'current'",
+    find: "if (constantTimeEqual(stored.validator, digest)) return 'current'",
     replace: "return 'current'",
     tests: ['test/auth/accounts.test.ts', 'test/routes/web/second-factor.test.ts'],
   },
@@ -231,8 +231,8 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'what is remembered of identities is for two seconds without a heartbeat',
     file: 'src/auth/identity-cache.ts',
-    find: 'HEARTBEAT_LIMIT_MS = 2_000',
-    replace: 'HEARTBEAT_LIMIT_MS = 200_000',
+    find: 'HEARTBEAT_LIMIT_MS: Millis = 2_000',
+    replace: 'HEARTBEAT_LIMIT_MS: Millis = 200_000',
     tests: ['test/auth/identity-cache.test.ts'],
   },
 ]

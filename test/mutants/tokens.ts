@@ -5,7 +5,7 @@ export const TOKENS: readonly Mutant[] = [
   {
     name: 'the secret of a token',
     file: 'src/auth/identity.ts',
-    find: "if (!equalSecrets(stored.digest, credential.digest)) return 'wrong_secret'",
+    find: "if (!constantTimeEqual(stored.digest, credential.digest)) return 'wrong_secret'",
     replace: '',
     tests: ['test/auth/token.test.ts'],
   },
@@ -152,7 +152,7 @@ export const TOKENS: readonly Mutant[] = [
   {
     name: 'a token rotates no wider one',
     file: 'src/accounts/token-bounds.ts',
-    find: 'if (!mayGive(bounds, abilities) || !isWithin(bound, allowedIps)) throw forbidden(MESSAGES.invalidAbility)',
+    find: 'if (!coversAbilities(bounds, abilities) || !coversAddresses(bound, allowedIps))\n    throw forbidden(MESSAGES.invalidAbility)',
     replace: '',
     tests: ['test/routes/api/token.test.ts'],
   },

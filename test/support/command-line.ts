@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Test } from 'tap'
 import type { CommandContext } from '#src/commands/context.ts'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
 import { NOW, TEST_KEY } from './app.ts'
@@ -26,7 +26,7 @@ export async function commandLine(test: Test, settings: Record<string, string> =
     const err: string[] = []
     let error: Error | null = null
     try {
-      await program({
+      await createProgram({
         environment,
         print: line => out.push(line),
         warn: line => err.push(line),

@@ -1,4 +1,4 @@
 const { resolve } = require('node:path')
 
-// package.json leads `#src/` to dist/, where the compiled code is; these rules are about the sources.
+// package.json maps `#src/` to dist/, the compiled code; these rules apply to the sources.
 module.exports = { resolve: { alias: { '#src': resolve(__dirname, '../../src') } } }

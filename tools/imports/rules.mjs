@@ -1,8 +1,8 @@
 /**
- * Which rooms of src/ may import which: `make check` holds the code against it (dependency-cruiser). Rooms stand in the order
- * of their layers; no room imports one that comes later.
+ * Which modules (folders of src/) may import which; `make check` enforces it (dependency-cruiser). Modules are in the
+ * order of their layers: none imports a later one.
  */
-const ROOMS = {
+const MODULES = {
   runtime: [],
   auth: ['runtime'],
   responses: ['auth'],
@@ -22,12 +22,12 @@ const ROOMS = {
   panel: ['accounts', 'responses', 'auth', 'config', 'database', 'http', 'input'],
 }
 
-/** What the command line does not know: it calls use-cases, and starts the server. */
+/** Modules that commands must not import: they call use-cases, and start the server. */
 const NOT_FOR_COMMANDS = ['lists', 'panel', 'query']
 
-const room = names => `^src/(${names.join('|')})/`
+const modulePath = names => `^src/(${names.join('|')})/`
 
-const OURS = '^(src|plugins|routes|test|bench|tools)/'
+const PROJECT = '^(src|plugins|routes|test|bench|tools)/'
 
 export default {
   forbidden: [
@@ -38,18 +38,18 @@ export default {
       from: {},
       to: { couldNotResolve: true },
     },
-    ...Object.entries(ROOMS).map(([name, below]) => ({
-      name: `${name}-imports-what-is-below`,
-      comment: `src/${name} may import ${below.join(', ') || 'no other room'}: see tools/imports/rules.mjs`,
+    ...Object.entries(MODULES).map(([name, allowed]) => ({
+      name: `${name}-imports-only-lower-modules`,
+      comment: `src/${name} may import ${allowed.join(', ') || 'no other module'}: see tools/imports/rules.mjs`,
       severity: 'error',
-      from: { path: room([name]) },
-      to: { path: OURS, pathNot: room([name, ...below]) },
+      from: { path: modulePath([name]) },
+      to: { path: PROJECT, pathNot: modulePath([name, ...allowed]) },
     })),
     {
       name: 'commands-call-use-cases',
       severity: 'error',
-      from: { path: room(['commands']) },
-      to: { path: [room(NOT_FOR_COMMANDS), '^(plugins|routes|test|bench|tools)/', '^src/pipeline'] },
+      from: { path: modulePath(['commands']) },
+      to: { path: [modulePath(NOT_FOR_COMMANDS), '^(plugins|routes|test|bench|tools)/', '^src/pipeline'] },
     },
     {
       name: 'routes-import-no-plugins',
@@ -77,9 +77,11 @@ export default {
       to: { path: 'node_modules/(kysely|pg|@electric-sql)/', dependencyTypesNot: ['type-only'] },
     },
     {
-      name: 'the-domain-knows-no-http',
+      name: 'no-http-in-the-domain',
       severity: 'error',
-      from: { path: room(['auth', 'responses', 'config', 'input', 'mail', 'database', 'query', 'accounts']) },
+      from: {
+        path: modulePath(['auth', 'responses', 'config', 'input', 'mail', 'database', 'query', 'accounts']),
+      },
       to: { path: 'node_modules/(fastify|@fastify)[^/]*/', dependencyTypesNot: ['type-only'] },
     },
   ],

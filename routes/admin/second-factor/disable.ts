@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { requiresSecondFactor } from '#src/auth/second-factor.ts'
-import { Proof, proofOf } from '#src/input/second-factor.ts'
+import { Proof, readProof } from '#src/input/second-factor.ts'
 import { HIDDEN } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { buildDisableConfirmation, DISCARD_CONFIRMATION } from '#src/panel/pages/second-factor.tsx'
@@ -34,7 +34,7 @@ const disabling: FastifyPluginAsyncTypebox = async app => {
       errorHandler: rerenderConfirmation(app, confirmationFor),
     },
     async (request, reply) => {
-      await secondFactor.disable(request, proofOf(request.body))
+      await secondFactor.disable(request, readProof(request.body))
       return reply.redirectWithFlash(PATH, 'factor-disabled')
     },
   )

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { Proof, proofOf } from '#src/input/second-factor.ts'
+import { Proof, readProof } from '#src/input/second-factor.ts'
 import { HIDDEN } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { NEW_CODES_CONFIRMATION, RecoveryCodes } from '#src/panel/pages/second-factor.tsx'
@@ -30,7 +30,7 @@ const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
     '/recovery-codes',
     { config: { access: SECOND_FACTOR_CHANGE }, schema, errorHandler: rerenderForm(secondFactorPage(app)) },
     async (request, reply) =>
-      showCodes(reply, await secondFactor.recoveryCodes(request, proofOf(request.body))),
+      showCodes(reply, await secondFactor.recoveryCodes(request, readProof(request.body))),
   )
 
   const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> =>
@@ -44,7 +44,7 @@ const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
       errorHandler: rerenderConfirmation(app, confirmationFor),
     },
     async (request, reply) => {
-      await secondFactor.replaceRecoveryCodes(request, proofOf(request.body))
+      await secondFactor.replaceRecoveryCodes(request, readProof(request.body))
       return showCodes(reply, await secondFactor.recoveryCodes(request, NO_PROOF))
     },
   )

@@ -2,8 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { requiresSecondFactor } from '#src/auth/second-factor.ts'
-import { isYes } from '#src/input/account.ts'
-import { AppCode, Proof, proofOf } from '#src/input/second-factor.ts'
+import { isTicked } from '#src/input/account.ts'
+import { AppCode, Proof, readProof } from '#src/input/second-factor.ts'
 import { HIDDEN, SECOND_FACTOR_SETUP } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { buildReplaceConfirmation } from '#src/panel/pages/second-factor.tsx'
@@ -43,7 +43,7 @@ const setup: FastifyPluginAsyncTypebox = async app => {
     const { force } = request.body as { force?: unknown }
     const { status } = await secondFactor.state(request)
     if (status === 'none') return null
-    if (!isYes(force)) return { unchanged: PATH }
+    if (!isTicked(force)) return { unchanged: PATH }
     const isRequired = requiresSecondFactor(request.caller(), config.requireSecondFactor)
     return status === 'confirmed' ? buildReplaceConfirmation({ isRequired }) : null
   }
@@ -56,8 +56,8 @@ const setup: FastifyPluginAsyncTypebox = async app => {
       errorHandler: rerenderConfirmation(app, confirmationFor),
     },
     async (request, reply) => {
-      const isForced = isYes(request.body.force)
-      await secondFactor.enable(request, { isForced, proof: proofOf(request.body) })
+      const isForced = isTicked(request.body.force)
+      await secondFactor.enable(request, { isForced, proof: readProof(request.body) })
       return reply.redirectWithFlash(PATH, 'factor-begun')
     },
   )

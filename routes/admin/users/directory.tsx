@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { searchUsers } from '#src/database/user-directory.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { callerKey, disconnectSignal } from '#src/lists/handlers.ts'
 import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import { Users } from '#src/panel/pages/users.tsx'
@@ -27,7 +27,7 @@ const directory: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { q, page: number } = request.query
       const text = typeof q === 'string' ? q.trim().slice(0, 255) : ''
-      const page = Math.min(Math.max(rowId(String(number ?? 1)), 1), MAX_PAGE)
+      const page = Math.min(Math.max(parseRowId(String(number ?? 1)), 1), MAX_PAGE)
       const claim = { caller: callerKey(request), isHeavy: false, signal: disconnectSignal(request) }
       // One more row than is shown, to know whether there is a next page.
       const search = { text, types, offset: (page - 1) * USERS_PER_PAGE, limit: USERS_PER_PAGE + 1 }

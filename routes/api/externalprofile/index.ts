@@ -6,7 +6,7 @@ import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/res
 import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
-import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
+import { Label, toLabel, Text, toTitle } from '#src/input/list.ts'
 import { ProfilePath } from '#src/input/list-paths.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
@@ -28,9 +28,9 @@ const Visibility = Label(
 )
 
 const readings = {
-  name: titleOf,
-  site: labelOf(EXTERNAL_PROFILE_SITE),
-  visibility: labelOf(EXTERNAL_PROFILE_VISIBILITY),
+  name: toTitle,
+  site: toLabel(EXTERNAL_PROFILE_SITE),
+  visibility: toLabel(EXTERNAL_PROFILE_VISIBILITY),
 }
 
 const unknown = {

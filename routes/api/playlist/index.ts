@@ -6,9 +6,9 @@ import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
 import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
-import { Label, labelOf, Text, titleOf } from '#src/input/list.ts'
+import { Label, toLabel, Text, toTitle } from '#src/input/list.ts'
 import { PlaylistPath } from '#src/input/list-paths.ts'
-import { booleanOf } from '#src/input/values.ts'
+import { toBooleanValue } from '#src/input/values.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
@@ -31,9 +31,9 @@ const RegenerateId = Type.Union([Type.Boolean(), Type.Null()], {
 })
 
 const readings = {
-  name: titleOf,
-  visibility: labelOf(PLAYLIST_VISIBILITY),
-  regenerate_id: booleanOf,
+  name: toTitle,
+  visibility: toLabel(PLAYLIST_VISIBILITY),
+  regenerate_id: toBooleanValue,
 }
 
 const unknown = { 404: notFoundResponse('There is no such playlist, or it is private to another user.') }

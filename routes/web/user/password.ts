@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { RevokeTokens } from '#src/input/new-password.ts'
-import { booleanOf, OptionalPassword, reading } from '#src/input/values.ts'
+import { toBooleanValue, OptionalPassword, convertFields } from '#src/input/values.ts'
 
 const Body = Type.Object({
   current_password: OptionalPassword,
@@ -25,7 +25,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
         body: Body,
         response: { 200: emptyJsonResponse('The password was changed.') },
       },
-      preValidation: reading({ revoke_tokens: booleanOf }),
+      preValidation: convertFields({ revoke_tokens: toBooleanValue }),
     },
     async (request, reply) => {
       const {

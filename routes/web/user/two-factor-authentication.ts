@@ -2,8 +2,8 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
-import { isYes } from '#src/input/account.ts'
-import { AppCode, Proof, proofOf } from '#src/input/second-factor.ts'
+import { isTicked } from '#src/input/account.ts'
+import { AppCode, Proof, readProof } from '#src/input/second-factor.ts'
 
 const enableSchema = {
   operationId: 'two-factor.enable',
@@ -52,8 +52,8 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       schema: enableSchema,
     },
     async (request, reply) => {
-      const isForced = isYes(request.body.force)
-      await app.secondFactor.enable(request, { isForced, proof: proofOf(request.body) })
+      const isForced = isTicked(request.body.force)
+      await app.secondFactor.enable(request, { isForced, proof: readProof(request.body) })
       return sendEmptyJson(reply)
     },
   )
@@ -77,7 +77,7 @@ const twoFactor: FastifyPluginAsyncTypebox = async app => {
       schema: disableSchema,
     },
     async (request, reply) => {
-      await app.secondFactor.disable(request, proofOf(request.body))
+      await app.secondFactor.disable(request, readProof(request.body))
       return sendEmptyJson(reply)
     },
   )

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson, successResponse } from '#src/api/responses.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
-import { Proof, proofOf } from '#src/input/second-factor.ts'
+import { Proof, readProof } from '#src/input/second-factor.ts'
 
 const recoveryCodesSchema = {
   operationId: 'two-factor.recovery-codes',
@@ -38,7 +38,7 @@ const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
       config: { access: SECOND_FACTOR_ACCESS },
       schema: recoveryCodesSchema,
     },
-    request => app.secondFactor.recoveryCodes(request, proofOf(request.query)),
+    request => app.secondFactor.recoveryCodes(request, readProof(request.query)),
   )
 
   app.post(
@@ -48,7 +48,7 @@ const recoveryCodes: FastifyPluginAsyncTypebox = async app => {
       schema: replaceRecoveryCodesSchema,
     },
     async (request, reply) => {
-      await app.secondFactor.replaceRecoveryCodes(request, proofOf(request.body))
+      await app.secondFactor.replaceRecoveryCodes(request, readProof(request.body))
       return sendEmptyJson(reply)
     },
   )

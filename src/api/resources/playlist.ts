@@ -37,7 +37,7 @@ export const playlistShape = shape({
       kind: 'enum',
       shown: 'default',
       labels: PLAYLIST_VISIBILITY,
-      about: 'Who can find it: all users, only its owner, or anyone who knows the id.',
+      about: 'Who can find it: all users, only its owner, or every user who knows the id.',
       example: 'Public',
     },
     tracks_exists: {

@@ -1,5 +1,5 @@
-import { oneOf, onOrOff, urlText, wholeNumber, yesOrNo } from '../parsers.ts'
-import { Expected, setting } from '../setting.ts'
+import { oneOf, onOrOff, trueOrFalse, urlText, wholeNumber } from '../parsers.ts'
+import { ExpectedValue, setting } from '../setting.ts'
 
 /** Limits of requests and attempts, and the rules for logins, registrations and passwords. */
 export const ACCOUNTS = {
@@ -54,7 +54,7 @@ export const ACCOUNTS = {
     fallback: 'true',
     about:
       'Whether disabling a confirmed second factor takes one of its codes or recovery codes besides the password: `true`, or `false` for clients of Fortify that send none.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   registerRateLimit: setting({
     name: 'REGISTER_RATE_LIMIT',
@@ -75,14 +75,14 @@ export const ACCOUNTS = {
     fallback: 'false',
     about:
       '`true` to tell whoever forgot a password whether there is such an account, as Laravel does; `false` to answer everybody alike.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   registerReveals: setting({
     name: 'REGISTER_REVEALS',
     fallback: 'true',
     about:
       '`true` to tell whoever registers, or changes an e-mail address, that it is taken, as Laravel does; `false` to answer everybody alike: a mail then brings the link to choose a password, or tells the owner of the address, and nobody is logged in before.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   emailChange: setting({
     name: 'EMAIL_CHANGE',
@@ -96,7 +96,7 @@ export const ACCOUNTS = {
     fallback: 'false',
     about:
       'Whether an e-mail address that changes at once takes a password that was confirmed lately: `true` or `false`.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   requireSecondFactor: setting({
     name: 'REQUIRE_SECOND_FACTOR',
@@ -135,7 +135,7 @@ export const ACCOUNTS = {
     about: 'The bearer token for `MODERATION_URL`.',
     secret: true,
     parse: text => {
-      if (!/^[!-~]+$/.test(text)) throw new Expected('a token of ASCII characters without white space')
+      if (!/^[!-~]+$/.test(text)) throw new ExpectedValue('a token of ASCII characters without white space')
       return text
     },
   }),
@@ -144,13 +144,13 @@ export const ACCOUNTS = {
     fallback: 'true',
     about:
       "Whether a password that was reset by mail also revokes its user's tokens: `true` or `false`. Sessions end in any case, and so does everything of an account that was never verified; a request can ask for either by `revoke_tokens`.",
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   revokeTokensOnPasswordChange: setting({
     name: 'REVOKE_TOKENS_ON_PASSWORD_CHANGE',
     fallback: 'false',
     about:
       "Whether a changed password also revokes its user's tokens: `true` or `false`. Other sessions end in any case; a request can ask for it by `revoke_tokens`.",
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
 }

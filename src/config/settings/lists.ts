@@ -1,4 +1,4 @@
-import { onOrOff, urlText, wholeNumber, yesOrNo } from '../parsers.ts'
+import { onOrOff, trueOrFalse, urlText, wholeNumber } from '../parsers.ts'
 import { setting } from '../setting.ts'
 
 /** Users' lists, and links to the wiki's files. */
@@ -33,7 +33,7 @@ export const LISTS = {
     fallback: 'false',
     about:
       'Whether external profiles are for our own machines alone, those of `LOCAL_IPS`: `true` or `false`. `/me/externalprofile` is for everybody all the same.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   videoUrl: setting<string | null>({
     name: 'VIDEO_URL',

@@ -1,5 +1,5 @@
 import { oneOf, wholeNumber } from '../parsers.ts'
-import { Expected, setting } from '../setting.ts'
+import { ExpectedValue, setting } from '../setting.ts'
 
 /** Cost of hashing, log and metrics. */
 export const OPERATION = {
@@ -24,7 +24,7 @@ export const OPERATION = {
       if (text === 'all') return 1
       if (text === 'errors') return 0
       const share = /^(0?\.\d{1,6}|0|1)$/.test(text) ? Number(text) : Number.NaN
-      if (Number.isNaN(share)) throw new Expected('all, errors, or a share from 0 to 1')
+      if (Number.isNaN(share)) throw new ExpectedValue('all, errors, or a share from 0 to 1')
       return share
     },
   }),
@@ -37,7 +37,7 @@ export const OPERATION = {
     secret: true,
     parse: text => {
       if (!/^[!-~]{16,}$/.test(text)) {
-        throw new Expected('a token of at least 16 ASCII characters without white space')
+        throw new ExpectedValue('a token of at least 16 ASCII characters without white space')
       }
       return text
     },

@@ -1,6 +1,6 @@
 import { SECURITY_MAIL_NAMES, type SecurityMail } from '#src/auth/security-mails.ts'
 import { list, listOf, urlText, webAddress } from '../parsers.ts'
-import { Expected, setting } from '../setting.ts'
+import { ExpectedValue, setting } from '../setting.ts'
 
 /** The pages of the website that the server leads to, and the mails that it sends. */
 export const PAGES_AND_MAIL = {
@@ -60,7 +60,7 @@ export const PAGES_AND_MAIL = {
     about: 'The sender of mails: an address, or `AnimeThemes <no-reply@example.org>`.',
     parse: text => {
       if (!/^([^<>\p{Cc}]*<)?[^\s<>@,]+@[^\s<>@,]+>?$/u.test(text)) {
-        throw new Expected('an address such as AnimeThemes <no-reply@example.org>')
+        throw new ExpectedValue('an address such as AnimeThemes <no-reply@example.org>')
       }
       return text
     },
@@ -76,7 +76,7 @@ export const PAGES_AND_MAIL = {
         SECURITY_MAIL_NAMES.some(known => known === name)
       const unknown = names.find(name => !isKnown(name))
       if (unknown !== undefined) {
-        throw new Expected(
+        throw new ExpectedValue(
           `all or none alone, or some of ${SECURITY_MAIL_NAMES.join(', ')} (not "${unknown}")`,
         )
       }

@@ -7,12 +7,12 @@ import {
   oneOf,
   onOrOff,
   pathPrefix,
+  trueOrFalse,
   urlText,
   webAddress,
   wholeNumber,
-  yesOrNo,
 } from '../parsers.ts'
-import { Expected, setting } from '../setting.ts'
+import { ExpectedValue, setting } from '../setting.ts'
 
 /** Where the server listens, where it keeps what it knows, and where it is mounted. */
 export const SERVER = {
@@ -22,7 +22,7 @@ export const SERVER = {
     about: 'Address to listen on.',
     parse: text => {
       if (isIP(text) === 0 && !/^[\w-]+(\.[\w-]+)*$/.test(text)) {
-        throw new Expected('an address such as 0.0.0.0, or a name such as localhost')
+        throw new ExpectedValue('an address such as 0.0.0.0, or a name such as localhost')
       }
       return text
     },
@@ -52,7 +52,7 @@ export const SERVER = {
     fallback: 'false',
     about:
       '`true` to let `APP_URL` be on plain HTTP in production, where anybody on the way can read passwords, tokens and cookies.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   hstsMaxAge: setting({
     name: 'HSTS_MAX_AGE',
@@ -65,14 +65,14 @@ export const SERVER = {
     name: 'HSTS_INCLUDE_SUBDOMAINS',
     fallback: 'false',
     about: 'Whether the same is so for all of its subdomains, which must all have HTTPS: `true` or `false`.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   hstsPreload: setting({
     name: 'HSTS_PRELOAD',
     fallback: 'false',
     about:
       'Whether browsers may have the host in their lists from the beginning (hstspreload.org): `true` or `false`. Hard to take back.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   appHosts: setting({
     name: 'APP_HOSTS',
@@ -105,7 +105,8 @@ export const SERVER = {
     fallback: 'AnimeThemes',
     about: 'What mails and authenticator apps call this place.',
     parse: text => {
-      if (!/^[^\p{Cc}:]{1,60}$/u.test(text)) throw new Expected('at most 60 characters, none of them a colon')
+      if (!/^[^\p{Cc}:]{1,60}$/u.test(text))
+        throw new ExpectedValue('at most 60 characters, none of them a colon')
       return text
     },
   }),

@@ -1,7 +1,7 @@
 import { isCanonicalPattern } from '#src/auth/origin.ts'
 import { CSRF_COOKIE, REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
-import { listOf, nullable, oneOf, wholeNumber, yesOrNo } from '../parsers.ts'
-import { Expected, setting } from '../setting.ts'
+import { listOf, nullable, oneOf, trueOrFalse, wholeNumber } from '../parsers.ts'
+import { ExpectedValue, setting } from '../setting.ts'
 
 /** First-party origins, CORS, and the cookies and lifetimes of sessions. */
 export const SESSIONS = {
@@ -36,7 +36,7 @@ export const SESSIONS = {
       'Name of the session cookie. Over HTTPS and without SESSION_DOMAIN it gets the prefix `__Host-`, which no subdomain can forge.',
     parse: text => {
       if (!/^(?!__)[\w.-]{1,64}$/.test(text) || text === CSRF_COOKIE || text === REMEMBER_COOKIE) {
-        throw new Expected(
+        throw new ExpectedValue(
           `at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither ${CSRF_COOKIE} nor ${REMEMBER_COOKIE}, which are other cookies`,
         )
       }
@@ -49,7 +49,7 @@ export const SESSIONS = {
     defaultNote: "APP_URL's host alone",
     about: 'Domain whose hosts all get the cookies, such as `.example.org`; `null` for none.',
     parse: nullable(text => {
-      if (!/^\.?[\w-]+(\.[\w-]+)*$/.test(text)) throw new Expected('a domain such as .example.org')
+      if (!/^\.?[\w-]+(\.[\w-]+)*$/.test(text)) throw new ExpectedValue('a domain such as .example.org')
       return text.toLowerCase()
     }),
   }),
@@ -58,7 +58,7 @@ export const SESSIONS = {
     fallback: null,
     defaultNote: 'whether APP_URL is HTTPS',
     about: 'Whether the cookies are for HTTPS alone: `true` or `false`.',
-    parse: nullable(yesOrNo),
+    parse: nullable(trueOrFalse),
   }),
   sessionSameSite: setting({
     name: 'SESSION_SAME_SITE',
@@ -70,7 +70,7 @@ export const SESSIONS = {
     name: 'SESSION_PARTITIONED_COOKIE',
     fallback: 'false',
     about: 'Whether the cookies are kept apart for each site that embeds us (CHIPS); needs HTTPS.',
-    parse: yesOrNo,
+    parse: trueOrFalse,
   }),
   sessionLifetime: setting({
     name: 'SESSION_LIFETIME',

@@ -1,5 +1,5 @@
 import { list, nullable, onOrOff, wholeNumber } from '../parsers.ts'
-import { Expected, setting } from '../setting.ts'
+import { ExpectedValue, setting } from '../setting.ts'
 
 /** Personal access tokens. */
 export const TOKENS = {
@@ -13,7 +13,7 @@ export const TOKENS = {
       try {
         return wholeNumber(1, 1_000_000_000)(text)
       } catch {
-        throw new Expected('a whole number of minutes, or null for no limit')
+        throw new ExpectedValue('a whole number of minutes, or null for no limit')
       }
     },
   }),
@@ -35,7 +35,7 @@ export const TOKENS = {
     fallback: '',
     about: "Put before a new token's secret, so that scanners of leaked secrets recognise it.",
     parse: text => {
-      if (!/^[\w-]{0,40}$/.test(text)) throw new Expected('at most 40 letters, digits, _ or -')
+      if (!/^[\w-]{0,40}$/.test(text)) throw new ExpectedValue('at most 40 letters, digits, _ or -')
       return text
     },
   }),
@@ -57,7 +57,7 @@ export const TOKENS = {
     about: 'Class names that mean a user in Laravel\'s "type" columns; new rows get the first.',
     parse: text => {
       const [first, ...others] = list(text)
-      if (first === undefined) throw new Expected('at least one class name')
+      if (first === undefined) throw new ExpectedValue('at least one class name')
       return Object.freeze([first, ...others] as const)
     },
   }),

@@ -16,7 +16,7 @@ function sortKey(key: SortKey, alias: string): Sql {
     collation === null
       ? value
       : collation === 'bytes'
-        ? // Case-sensitive values are ordered by bytes, whatever the locale of the database.
+        ? // Case-sensitive values are ordered by bytes, independently of the locale of the database.
           sql`${value} collate "C"`
         : sql`lower(${value})`
   const nulls = nullable ? (descending ? sql` nulls last` : sql` nulls first`) : sql``

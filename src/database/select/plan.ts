@@ -126,7 +126,7 @@ export interface Include {
 /** A page of a list. */
 export interface PagePlan {
   rows: RowsPlan
-  /** The rows that the list can contain, whatever the filters. */
+  /** The rows that the list can contain, independently of filters. */
   scope: Condition
   /** A search text whose words a column has to contain; null for no search. */
   search: { column: string; text: string; ranked: boolean } | null

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import { searchOf } from '#src/input/querystring.ts'
+import { queryStringOf } from '#src/input/querystring.ts'
 import { normalizeInput } from '#src/input/values.ts'
 import { parseForm } from '../form.ts'
 import { isFormTooSlow } from '../method-override.ts'
@@ -27,7 +27,7 @@ export const inputStep: Step = {
     const input = normalizeInput(request.body)
     request.body =
       request.routeConfig.takesQuery === true
-        ? Object.assign(normalizeInput(parseForm(searchOf(request.url))), input)
+        ? Object.assign(normalizeInput(parseForm(queryStringOf(request.url))), input)
         : input
   },
 }

@@ -15,7 +15,7 @@ export function ceilingStep({
 }: {
   gate: Gate
   clock: () => EpochMillis
-  metrics: { rateLimited(limit: 'ceiling'): void }
+  metrics: { countRateLimited(limit: 'ceiling'): void }
 }): Step {
   return {
     // By route, not by path: unknown paths below the health checks are counted.
@@ -23,7 +23,7 @@ export function ceilingStep({
     run(request, reply) {
       const over = gate.count(request.raw, request.clientAddress)
       if (over === null) return
-      metrics.rateLimited('ceiling')
+      metrics.countRateLimited('ceiling')
       // Not thrown: the panel would render a page.
       const { statusCode, headers, body } = tooManyRequests(over, clock())
       reply.code(statusCode).headers(headers).send(body)

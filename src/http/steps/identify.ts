@@ -32,7 +32,7 @@ interface Dependencies {
   sessions: Sessions
   devices: Devices
   guess: LimitAttempts
-  metrics: { authentication(outcome: AuthenticationOutcome): void }
+  metrics: { countAuthentication(outcome: AuthenticationOutcome): void }
   clock: () => EpochMillis
   monotonic: () => MonotonicMillis
 }
@@ -177,7 +177,7 @@ function createIdentifyStep(needs: Dependencies, tokens: TokenLookup, verifyBear
   const { sessions, metrics, monotonic } = needs
   const count: Count = (request, error) => {
     if (error instanceof HttpError && error.statusCode === 429) request.authenticationOutcome = 'throttled'
-    metrics.authentication(request.authenticationOutcome ?? 'anonymous')
+    metrics.countAuthentication(request.authenticationOutcome ?? 'anonymous')
   }
   const readToken = createTokenReader(tokens, verifyBearer, count)
   return {

@@ -31,14 +31,14 @@ export function rateLimitStep({
 }: {
   count: Count
   clock: () => EpochMillis
-  metrics: { rateLimited(limit: 'api'): void }
+  metrics: { countRateLimited(limit: 'api'): void }
 }): Step {
   const limit = async (request: FastifyRequest, reply: FastifyReply): Promise<Verdict> => {
     const verdict = await count(request)
     // The plugin's allow list is empty: exempt callers do not reach it.
     if (verdict.isAllowed) return undefined
     if (verdict.isExceeded) {
-      metrics.rateLimited('api')
+      metrics.countRateLimited('api')
       throw tooManyRequests(verdict, clock())
     }
     reply.headers({ 'x-ratelimit-limit': verdict.max, 'x-ratelimit-remaining': verdict.remaining })

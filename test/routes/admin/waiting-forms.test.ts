@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { lockUsers } from '#src/database/authority.ts'
 import { grant, seedPermissions } from '#src/database/permissions.ts'
 import {
@@ -297,7 +297,7 @@ async function commandLine({ kysely }: TestDatabase) {
   const url = new URL(process.env.TEST_DATABASE_URL ?? '')
   url.pathname = `/${rows[0]?.name}`
   return (...args: string[]) =>
-    program({
+    createProgram({
       environment: { DATABASE_URL: url.href, APP_KEY: TEST_KEY, APP_ENV: 'local' },
       print: () => {},
       warn: () => {},

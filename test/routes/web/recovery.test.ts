@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
 import { hashPassword, type PasswordHash } from '#src/auth/password.ts'
-import { type Mail, mailer } from '#src/mail/mailer.ts'
-import { messages } from '#src/mail/messages.ts'
+import { type Mail, createMailer } from '#src/mail/mailer.ts'
+import { createMessages } from '#src/mail/messages.ts'
 import { addUser, DAY, get, MINUTE, startApp, type TestApp, type TestUser } from '../../support/app.ts'
 import { TestBrowser } from '../../support/browser.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
@@ -624,7 +624,7 @@ t.test('mail', async t => {
     const outcomes: string[] = []
     let failures = Number.POSITIVE_INFINITY
     let settle = () => {}
-    const { send, close } = mailer({
+    const { send, close } = createMailer({
       async deliver() {
         failures -= 1
         if (failures >= 0) throw new Error('down')
@@ -637,7 +637,7 @@ t.test('mail', async t => {
         pauses.push(ms)
       },
     })
-    const mail = messages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
+    const mail = createMessages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
     const settled = () =>
       new Promise<void>(resolve => {
         settle = resolve
@@ -660,8 +660,8 @@ t.test('mail', async t => {
     const released = new Promise<void>(resolve => {
       release = resolve
     })
-    const { send, close } = mailer({ deliver: () => released, onOutcome: outcome => outcomes.push(outcome) })
-    const mail = messages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
+    const { send, close } = createMailer({ deliver: () => released, onOutcome: outcome => outcomes.push(outcome) })
+    const mail = createMessages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
     for (let n = 0; n < 1_001; n += 1) send(mail)
     t.strictSame(outcomes, ['dropped'])
     release()
@@ -670,7 +670,7 @@ t.test('mail', async t => {
   })
 
   await t.test('what people call themselves is no markup', async t => {
-    const { html, text } = messages('A & B').verification(
+    const { html, text } = createMessages('A & B').verification(
       { name: '<b>"x"</b>', email: 'x@example.org' },
       'https://api.example.org/?a=1&b="><script>',
     )

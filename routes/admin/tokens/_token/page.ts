@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { titleOf } from '#src/input/list.ts'
+import { toTitle } from '#src/input/list.ts'
 import { MAX_GRACE_S, TokenName } from '#src/input/token.ts'
-import { OptionalPassword, reading } from '#src/input/values.ts'
+import { OptionalPassword, convertFields } from '#src/input/values.ts'
 import { HIDDEN, LOGGED_IN, WITH_PASSWORD } from '#src/panel/access.ts'
 import { tokenPath } from '#src/panel/paths.ts'
 import { rerenderForm } from '#src/panel/rerender-form.ts'
@@ -28,7 +28,7 @@ const token: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: LOGGED_IN },
       schema: { ...schema, body: NewName },
-      preValidation: reading({ name: titleOf }),
+      preValidation: convertFields({ name: toTitle }),
       errorHandler: rerenderForm((request, reply, formState) =>
         show(request, reply, { rename: formState, problem: formState.problem }),
       ),

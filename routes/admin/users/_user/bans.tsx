@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { NamedBan, WantedBan } from '#src/accounts/bans.ts'
 import { isRestrictionKind } from '#src/database/restrictions.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
 import { buildBanConfirmation } from '#src/panel/confirmations/users.tsx'
@@ -26,7 +26,7 @@ const Body = Type.Object({
 
 function namedBan(text: string): NamedBan | null {
   const [kind, id = ''] = text.split(':')
-  return isRestrictionKind(kind) ? { kind, id: rowId(id) } : null
+  return isRestrictionKind(kind) ? { kind, id: parseRowId(id) } : null
 }
 
 function wantedBan({ body }: FastifyRequest): WantedBan {

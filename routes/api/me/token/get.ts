@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
 import { NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { TokenPath } from '#src/input/token.ts'
 import { ownPageHandler, ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { pageSchema, showSchema } from '#src/query/openapi.ts'
@@ -46,7 +46,7 @@ const tokens: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const query = parse(request.url)
-      return { token: await show(request, rowId(request.params.token), query) }
+      return { token: await show(request, parseRowId(request.params.token), query) }
     },
   )
 }

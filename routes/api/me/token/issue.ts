@@ -3,10 +3,10 @@ import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
 import { errorResponse, NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
-import { titleOf } from '#src/input/list.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { toTitle } from '#src/input/list.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName, TokenPath } from '#src/input/token.ts'
-import { integerOf, reading } from '#src/input/values.ts'
+import { toInteger, convertFields } from '#src/input/values.ts'
 import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -106,7 +106,7 @@ const issuing: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: { auth: 'required', ability: 'write:token', password: 'confirmed' } },
       schema: issueSchema,
-      preValidation: reading({ name: titleOf }),
+      preValidation: convertFields({ name: toTitle }),
     },
     async (request, reply) => {
       const { id, plain } = await app.tokens.issue(request, request.body)
@@ -119,10 +119,10 @@ const issuing: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: { auth: 'required', load: 'own', ability: 'write:token', password: 'confirmed' } },
       schema: rotateSchema,
-      preValidation: reading({ grace: integerOf }),
+      preValidation: convertFields({ grace: toInteger }),
     },
     async (request, reply) => {
-      const old = rowId(request.params.token)
+      const old = parseRowId(request.params.token)
       const { id, plain } = await app.tokens.rotate(request, old, request.body.grace ?? 0)
       return reply.code(201).send({ token: await show(request, id), plain_text_token: plain.reveal() })
     },

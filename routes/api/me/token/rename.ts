@@ -2,10 +2,10 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
 import { NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
-import { titleOf } from '#src/input/list.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { toTitle } from '#src/input/list.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { TokenName, TokenPath } from '#src/input/token.ts'
-import { reading } from '#src/input/values.ts'
+import { convertFields } from '#src/input/values.ts'
 import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
@@ -29,10 +29,10 @@ const renaming: FastifyPluginAsyncTypebox = async app => {
     {
       config: { access: { auth: 'required', load: 'own', ability: 'write:token' } },
       schema: renameSchema,
-      preValidation: reading({ name: titleOf }),
+      preValidation: convertFields({ name: toTitle }),
     },
     async request => {
-      const id = rowId(request.params.token)
+      const id = parseRowId(request.params.token)
       const query = parse(request.url)
       await app.tokens.rename(request, id, request.body.name)
       return { token: await show(request, id, query) }

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NO_SUCH_TOKEN, REVOKED_TOKENS, revokedTokensResponse } from '#src/api/responses.ts'
-import { rowId } from '#src/input/row-id.ts'
+import { parseRowId } from '#src/input/row-id.ts'
 import { TokenPath } from '#src/input/token.ts'
 import { notFound } from '#src/responses/errors.ts'
 
@@ -78,7 +78,7 @@ const revoking: FastifyPluginAsyncTypebox = async app => {
       schema: revokeSchema,
     },
     async (request, reply) => {
-      const id = rowId(request.params.token)
+      const id = parseRowId(request.params.token)
       const count = await app.tokens.revoke(request, { id }, id)
       if (count === 0) throw notFound()
       return sendRevoked(reply, count)

@@ -7,7 +7,7 @@ import { errorResponse, messageResponse, notFoundResponse, successResponse } fro
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
-import { integerOf } from '#src/input/values.ts'
+import { toInteger } from '#src/input/values.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { pageHandler, rowHandler } from '#src/lists/handlers.ts'
 import { playlistLoaders } from '#src/lists/playlist-access.ts'
@@ -30,7 +30,7 @@ const VideoId = Id('The id of the video. It must belong to the entry.', 2712)
 const Next = Type.Optional(Neighbour('before which'))
 const Previous = Type.Optional(Neighbour('after which'))
 
-const readings = { entry_id: integerOf, video_id: integerOf }
+const readings = { entry_id: toInteger, video_id: toInteger }
 
 const noPlaylist = { 404: notFoundResponse('There is no such playlist.') }
 const noTrack = { 404: notFoundResponse('There is no such playlist, or it has no such track.') }

@@ -215,8 +215,8 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: "another user's playlist is not changed",
     file: 'src/lists/playlist-access.ts',
-    find: 'find: findPlaylistOf, allows: mayChange',
-    replace: 'find: findPlaylistOf, allows: () => true',
+    find: 'find: findReadable, allows: canWrite',
+    replace: 'find: findReadable, allows: () => true',
     tests: ['test/routes/api/playlists.test.ts'],
   },
   {
@@ -257,8 +257,8 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: "another user's external profile is not changed",
     file: 'src/lists/external-profile-access.ts',
-    find: 'find: findProfileOf, allows: mayChange',
-    replace: 'find: findProfileOf, allows: () => true',
+    find: 'find: findProfile, allows: canWrite',
+    replace: 'find: findProfile, allows: () => true',
     tests: ['test/routes/api/externalprofiles.test.ts'],
   },
   {
@@ -313,7 +313,7 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'a role that was changed meanwhile',
     file: 'src/database/roles.ts',
-    find: "if (book.version !== version) return 'changed meanwhile'",
+    find: "if (snapshot.version !== version) return 'changed meanwhile'",
     replace: '',
     tests: ['test/routes/admin/rank.test.ts'],
   },

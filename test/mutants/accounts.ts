@@ -273,7 +273,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'the exact address is found before another form of it',
     file: 'src/database/user-keys.ts',
-    find: 'array_position(${forms}::text[], email::text), array_position(${folded}, lower(email)), id',
+    find: 'array_position(${forms}::text[], email::text), array_position(${lowered}, lower(email)), id',
     replace: 'id',
     tests: ['test/routes/web/email-forms.test.ts'],
   },
@@ -287,7 +287,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a name that looks like another is taken',
     file: 'src/database/user-keys.ts',
-    find: 'or (name_skeleton = ${skeleton} and ${isSeen})',
+    find: 'or (name_skeleton = ${skeleton} and ${mayLookAlike})',
     replace: '',
     tests: ['test/routes/web/names.test.ts'],
   },
@@ -322,7 +322,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a revert ends later changes of the address',
     file: 'src/database/email-changes.ts',
-    find: 'await dropReverts(transaction, userId, id)',
+    find: 'await deleteReverts(transaction, userId, id)',
     replace: '',
     tests: ['test/routes/web/email-change.test.ts'],
   },
@@ -336,7 +336,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'an answer of the panel to another question',
     file: 'src/panel/confirmation.tsx',
-    find: 'else if (seen === digestOf(confirmable)) return undefined',
+    find: 'else if (seenDigest === digestOf(confirmable)) return undefined',
     replace: 'else if (seen !== null) return undefined',
     tests: ['test/routes/admin/confirmations.test.ts'],
   },

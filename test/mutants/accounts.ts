@@ -337,7 +337,7 @@ export const ACCOUNTS: readonly Mutant[] = [
     name: 'an answer of the panel to another question',
     file: 'src/panel/confirmation.tsx',
     find: 'else if (seenDigest === digestOf(confirmable)) return undefined',
-    replace: 'else if (seen !== null) return undefined',
+    replace: 'else if (seenDigest !== null) return undefined',
     tests: ['test/routes/admin/confirmations.test.ts'],
   },
   {

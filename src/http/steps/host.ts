@@ -38,7 +38,7 @@ export function hostStep({ config: { appUrl, appHosts }, gate, schedule, log }: 
           `request refused: its host is neither that of APP_URL (${appUrl.hostname}) nor in APP_HOSTS (${listed})`,
         ),
       repeated: (_kind, count) =>
-        log.warn({ count }, 'further requests with unknown hosts were refused within a minute'),
+        log.warn({ count }, 'further requests were refused within a minute: unknown hosts'),
     },
     MINUTE_MS,
   )

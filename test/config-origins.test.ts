@@ -1,8 +1,8 @@
 import t from 'tap'
 import { loadConfig } from '#src/config/load.ts'
 import { configWarnings } from '#src/config/warnings.ts'
+import { problemsOf } from './fixtures/config.ts'
 import { TEST_KEY } from './support/app.ts'
-import { problemsOf } from './support/problems-of.ts'
 
 const DATABASE_URL = 'postgres://user:s3cret@db.test/accounts'
 

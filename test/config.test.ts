@@ -9,8 +9,8 @@ import { withAppKey } from '#src/config/kept-key.ts'
 import { loadConfig } from '#src/config/load.ts'
 import { configWarnings } from '#src/config/warnings.ts'
 import { commandsTable, envExample, settingsTable } from '../tools/documents.ts'
+import { problemsOf } from './fixtures/config.ts'
 import { TEST_KEY } from './support/app.ts'
-import { problemsOf } from './support/problems-of.ts'
 
 const DATABASE_URL = 'postgres://user:s3cret@db.internal:5432/animethemes'
 

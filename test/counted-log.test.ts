@@ -1,6 +1,6 @@
 import t from 'tap'
 import { countedLog } from '#src/runtime/counted-log.ts'
-import { testClock } from './support/app.ts'
+import { testClock } from './fixtures/clock.ts'
 
 t.test('the first event is logged at once, the others of a second in one line', async t => {
   const clock = testClock()

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { LogOutput } from '#src/http/log-output.ts'
-import { testClock } from './support/app.ts'
+import { testClock } from './fixtures/clock.ts'
 
 /** A pipe whose reader is the test. */
 function pipe(t: Test) {

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { admission, withAdmission } from '#src/http/overload.ts'
-import { testClock } from './support/app.ts'
+import { testClock } from './fixtures/clock.ts'
 
 /** One turn of the event loop. */
 const turn = () => new Promise(resolve => setImmediate(resolve))

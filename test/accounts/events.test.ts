@@ -1,7 +1,7 @@
 import t from 'tap'
 import { AT_ONCE, createEvents, type EventSource, RETRY_MS, WAITING } from '#src/accounts/events.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 
 /** Events over a store that can be taken down, and timers that are let off by hand. */
 function world() {

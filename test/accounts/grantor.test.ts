@@ -8,7 +8,8 @@ import { createTokens } from '#src/accounts/tokens.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
-import { addUser, NOW, USER_TYPE } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
+import { aUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 
 const CONFIG = {
@@ -64,7 +65,7 @@ for (const engine of PRODUCTION_ENGINE) {
     const { tokens, operator, notifications } = services
 
     await t.test('a quota bounds a user, and no operator', async t => {
-      const user = await addUser(database)
+      const user = await aUser(database)
       const { grantor } = staffMember(database, user.id, [])
       await t.rejects(tokens.issue(grantor, { name: 'second' }), { message: MESSAGES.tooManyTokens(1) })
       const { id } = await tokens.issue(operator.actingFor(user.id), { name: 'second' })
@@ -72,13 +73,13 @@ for (const engine of PRODUCTION_ENGINE) {
     })
 
     await t.test('an operator replaces the tokens of one user alone', async t => {
-      const [user, other] = [await addUser(database), await addUser(database)]
+      const [user, other] = [await aUser(database), await aUser(database)]
       const rotated = tokens.rotate(operator.actingFor(user.id), other.tokenId, 0)
       await t.rejects(rotated, { message: MESSAGES.notFound })
     })
 
     await t.test('ranks bind staff, and no operator', async t => {
-      const subject = await addUser(database, { permissions: ['view dump'] })
+      const subject = await aUser(database, { permissions: ['view dump'] })
       const message = { type: 'App\\Notifications\\MessageNotification', data: '{"text":"x"}' }
       const low = staffMember(database, 1_000_000, ['update user'])
       await t.rejects(notifications.send(low.grantor, subject.id, message), { message: MESSAGES.outranked })

@@ -4,7 +4,7 @@ import { createSessions, type SessionHolder, SLOW_MS } from '#src/accounts/sessi
 import { mintSessionId, type Session } from '#src/auth/session.ts'
 import type { StoredSession } from '#src/auth/stored-session.ts'
 import { loadConfig } from '#src/config/load.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 
 const CONFIG = loadConfig({ APP_KEY: `base64:${Buffer.alloc(32, 1).toString('base64')}` })
 

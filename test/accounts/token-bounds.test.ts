@@ -9,7 +9,7 @@ import {
 import { HttpError } from '#src/answers/errors.ts'
 import { MESSAGES } from '#src/answers/messages.ts'
 import type { Identity } from '#src/auth/identity.ts'
-import { DAY, NOW } from '../support/app.ts'
+import { DAY, NOW } from '../fixtures/clock.ts'
 
 const { rules } = MESSAGES
 

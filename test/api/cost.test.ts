@@ -4,7 +4,8 @@ import * as endpoints from '#src/api/endpoints.ts'
 import { costOf, isHeavy, MOST_COST, requireAffordable } from '#src/query/cost.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
-import { addUser, get, startApp } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
 const { playlists, onePlaylist, myPlaylists, me, tracks, oneTrack, externalProfiles, oneExternalProfile } =
@@ -129,7 +130,7 @@ t.test('over HTTP', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database })
-  const { token } = await addUser(database, { roles: ['Verified'] })
+  const { token } = await aUser(database, { roles: ['Verified'] })
   database.statements.length = 0
   const { status, json } = await get(app, `/api/playlist?${has('eq')}`)
   t.equal(status, 422)

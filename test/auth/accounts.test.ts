@@ -20,7 +20,8 @@ import {
 } from '#src/auth/second-factor.ts'
 import { type PasswordStamp, parseSessionPayload } from '#src/auth/session.ts'
 import { emailHash, isSignedLink, signLink } from '#src/auth/signed-link.ts'
-import { DAY, MINUTE, NOW, TEST_KEY } from '../support/app.ts'
+import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
+import { TEST_KEY } from '../support/app.ts'
 
 const KEY = Buffer.from(TEST_KEY.slice('base64:'.length), 'base64')
 const OTHER_KEY = Buffer.alloc(32, 7)

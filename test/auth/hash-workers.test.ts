@@ -7,10 +7,11 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { hashWorkers, startHashWorker } from '#src/auth/hash-workers.ts'
 import { hashPassword } from '#src/auth/password.ts'
-import { addUser, startApp } from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { laravelRows as laravel } from '../fixtures/laravel.ts'
+import { aUser } from '../fixtures/users.ts'
+import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
-import { laravelRows as laravel } from '../support/laravel.ts'
 
 /** Workers that are ended with the test, and all of them that were started. */
 function startWorkers(t: Test, start: () => Worker = startHashWorker) {
@@ -144,7 +145,7 @@ t.test('a server checks passwords in threads of its own', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database, passwordWork: null })
-  const user = { ...(await addUser(database, { password: 'Correct horse 1' })), password: 'Correct horse 1' }
+  const user = { ...(await aUser(database, { password: 'Correct horse 1' })), password: 'Correct horse 1' }
   const wrong = await new TestBrowser(app).logIn({ ...user, password: 'wrong' })
   t.equal(wrong.status, 422)
   t.equal((await new TestBrowser(app).logIn(user)).status, 200)

@@ -3,7 +3,7 @@ import type { StoredToken } from '#src/auth/identity.ts'
 import { HEARTBEAT_LIMIT_MS, identityCache } from '#src/auth/identity-cache.ts'
 import { passwordStamp } from '#src/auth/session.ts'
 import type { TokenDigest } from '#src/auth/token.ts'
-import { MINUTE, NOW, testClock } from '../support/app.ts'
+import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 
 /** A token's row, whose name says which version of it this is. */
 const tokenOf = (userId: number, version = 0, changesAt: number | null = null): StoredToken => ({

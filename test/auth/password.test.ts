@@ -9,8 +9,8 @@ import {
   verifyPassword,
 } from '#src/auth/password.ts'
 import { fairQueue } from '#src/runtime/fair-queue.ts'
+import { laravelRows as laravel } from '../fixtures/laravel.ts'
 import { passwordWorkHere } from '../support/app.ts'
-import { laravelRows as laravel } from '../support/laravel.ts'
 
 const CALLER = {
   network: '198.51.100.1',

@@ -15,7 +15,7 @@ import {
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import { judgeSession, type StoredSession } from '#src/auth/stored-session.ts'
-import { DAY, MINUTE, NOW } from '../support/app.ts'
+import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
 
 const OWN = new URL('https://api.own.test')
 

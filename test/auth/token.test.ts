@@ -17,7 +17,7 @@ import {
   TokenSecret,
 } from '#src/auth/token.ts'
 import { writeBehind } from '#src/runtime/write-behind.ts'
-import { MINUTE, NOW } from '../support/app.ts'
+import { MINUTE, NOW } from '../fixtures/clock.ts'
 
 t.test('a new secret', async t => {
   t.test('is the prefix, 40 alphanumerics and eight hex digits', async () => {

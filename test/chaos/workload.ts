@@ -80,8 +80,8 @@ export class Workload {
       () => this.#read(a),
       () => this.#read(b),
       () => this.#readRevoked(c),
-      () => this.#addPlaylist(d),
-      () => this.#addPlaylist(e),
+      () => this.#aPlaylist(d),
+      () => this.#aPlaylist(e),
       () => this.#cycleToken(f),
       () => this.#readNotification(g),
       () => this.#readInSession(h, browser),
@@ -148,7 +148,7 @@ export class Workload {
     await this.#ask('GET /api/me, token revoked', { path: '/api/me', token: user.revoked }, status(401))
   }
 
-  async #addPlaylist(user: User) {
+  async #aPlaylist(user: User) {
     const name = this.#name()
     const acknowledge = this.ledger.sent('playlist', name)
     const json = { name, visibility: 'Private' }

@@ -9,29 +9,20 @@ import { verifyPassword } from '#src/auth/password.ts'
 import { program } from '#src/commands/program.ts'
 import { askSecretly } from '#src/commands/terminal.ts'
 import { deleteUser } from '#src/database/deleted-users.ts'
-import {
-  addToken,
-  addUser,
-  DAY,
-  get,
-  MINUTE,
-  NOW,
-  send,
-  startApp,
-  TEST_KEY,
-  USER_TYPE,
-} from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
-import { commandLine } from '../support/command-line.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
+import { commandLine } from '../fixtures/command-line.ts'
+import { addTracks, aPlaylist, chainOf, PANEL_NOTIFICATION, SYNCED } from '../fixtures/lists.ts'
+import { aToken, aUser, USER_TYPE } from '../fixtures/users.ts'
+import { get, send, startApp, TEST_KEY } from '../support/app.ts'
 import { run } from '../support/processes.ts'
-import { addPlaylist, addTracks, chainOf, PANEL_NOTIFICATION, SYNCED } from '../support/rows.ts'
 
 const similarTo = (what: string) =>
   `The password is too similar to ${what}. Please choose a different password.`
 
 t.test('user password', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database, { password: 'the old one' })
+  const user = await aUser(database, { password: 'the old one' })
   const app = await startApp(t as never, { database })
   const browser = new TestBrowser(app)
   await browser.logIn({ email: user.email, password: 'the old one' })
@@ -51,7 +42,7 @@ t.test('user password', async t => {
 
 t.test('where a new password comes from', async t => {
   const { database, commandIn } = await commandLine(t as never)
-  const user = await addUser(database, { password: 'the old one' })
+  const user = await aUser(database, { password: 'the old one' })
   const set = (world: Parameters<typeof commandIn>[0], ...args: string[]) =>
     commandIn(world, 'user', 'password', '--email', user.email, ...args)
   const isNow = async (password: string) => {
@@ -155,7 +146,7 @@ t.test('a line that is typed on a terminal is not shown', async t => {
 
 t.test('user two-factor-disable', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database, { password: 'the password' })
+  const user = await aUser(database, { password: 'the password' })
   await database.kysely
     .updateTable('users')
     .set({ two_factor_secret: 'lost', two_factor_confirmed_at: '2026-01-01 00:00:00' })
@@ -174,7 +165,7 @@ t.test('user two-factor-disable', async t => {
 
 t.test('token rotate', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database)
+  const user = await aUser(database)
   const app = await startApp(t as never, { database })
   const status = async (token: string) => (await get(app, '/api/me', token)).status
   const { out } = await command('token', 'rotate', String(user.tokenId), '--grace', '60')
@@ -190,7 +181,7 @@ t.test('token rotate', async t => {
 
 t.test('session list and end, and activity', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = { ...(await addUser(database, { password: 'the password' })), password: 'the password' }
+  const user = { ...(await aUser(database, { password: 'the password' })), password: 'the password' }
   const app = await startApp(t as never, { database })
   const logIn = async (agent: string) => {
     const browser = new TestBrowser(app)
@@ -236,7 +227,7 @@ t.test('session list and end, and activity', async t => {
 
 t.test('notification send', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database, { permissions: ['view notification'] })
+  const user = await aUser(database, { permissions: ['view notification'] })
   const app = await startApp(t as never, { database })
   const notify = (email: string, type: string, data: string) =>
     command('notification', 'send', '--email', email, '--type', type, '--data', data)
@@ -278,7 +269,7 @@ t.test('notification send', async t => {
 
 t.test('feature', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database, { permissions: ['create playlist'] })
+  const user = await aUser(database, { permissions: ['create playlist'] })
   const app = await startApp(t as never, { database })
   const create = async () =>
     (
@@ -318,10 +309,10 @@ t.test('feature', async t => {
 t.test('playlist repair', async t => {
   const { database, command } = await commandLine(t as never)
   const { kysely } = database
-  const { id: userId } = await addUser(database)
+  const { id: userId } = await aUser(database)
   const repair = async () => (await command('playlist', 'repair')).out
   const make = async () => {
-    const { id } = await addPlaylist(database, userId)
+    const { id } = await aPlaylist(database, userId)
     const tracks = await addTracks(database, id, [1, 2, 3, 4])
     const order = (...places: number[]) => places.map(place => tracks[place]?.hashid)
     return { id, ids: tracks.map(track => track.id), order }
@@ -338,7 +329,7 @@ t.test('playlist repair', async t => {
   const setEnds = (id: number, values: object) =>
     kysely.updateTable('playlists').set(values).where('playlist_id', '=', id).execute()
 
-  await addPlaylist(database, userId)
+  await aPlaylist(database, userId)
   t.strictSame(await repair(), ['All playlists are in order.'])
   await kysely
     .updateTable('playlist_tracks')
@@ -676,7 +667,7 @@ t.test('user create', async t => {
 
 t.test('user restore', async t => {
   const { database, command } = await commandLine(t as never)
-  const [user, other] = [await addUser(database, { password: 'password' }), await addUser(database)]
+  const [user, other] = [await aUser(database, { password: 'password' }), await aUser(database)]
   const restore = (email: string) => command('user', 'restore', '--email', email)
   const gone = `No user with the e-mail address ${user.email} was deleted.`
   t.equal((await restore(user.email)).error, gone, 'who was not deleted need not come back')
@@ -695,7 +686,7 @@ t.test('user restore', async t => {
 
 t.test('token create', async t => {
   const { database, command } = await commandLine(t as never, { SANCTUM_TOKEN_PREFIX: 'at_' })
-  const user = await addUser(database)
+  const user = await aUser(database)
   const { out, err, error } = await command(
     'token',
     'create',
@@ -727,7 +718,7 @@ t.test('token create', async t => {
 
 t.test('token create with abilities and an end', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database)
+  const user = await aUser(database)
   const create = (...args: string[]) =>
     command('token', 'create', '--email', user.email, '--name', 'x', ...args)
   await create(
@@ -761,9 +752,9 @@ t.test('token create with abilities and an end', async t => {
 
 t.test('token list and revoke', async t => {
   const { database, command } = await commandLine(t as never)
-  const user = await addUser(database)
-  const other = await addUser(database)
-  const second = await addToken(database, user.id, {
+  const user = await aUser(database)
+  const other = await aUser(database)
+  const second = await aToken(database, user.id, {
     expiresAt: NOW + DAY,
     abilities: [],
     userType: 'App\\Models\\User',
@@ -810,9 +801,9 @@ t.test('token prune', async t => {
 
   t.test('by the global expiration', async t => {
     const { database, command } = await commandLine(t as never, { SANCTUM_EXPIRATION: '60' })
-    const { id, tokenId } = await addUser(database)
+    const { id, tokenId } = await aUser(database)
     const born = async (minutes: number) =>
-      (await addToken(database, id, { createdAt: NOW - minutes * MINUTE })).tokenId
+      (await aToken(database, id, { createdAt: NOW - minutes * MINUTE })).tokenId
     const [, kept, kept2] = [await born(181), await born(179), await born(121)]
     const { out, err } = await command('token', 'prune', '--hours', '2')
     t.strictSame(out, ['Tokens expired for more than [2 hours] pruned successfully.'])
@@ -822,8 +813,8 @@ t.test('token prune', async t => {
 
   t.test('without one', async t => {
     const { database, command } = await commandLine(t as never, { SANCTUM_EXPIRATION: 'null' })
-    const { id, tokenId } = await addUser(database)
-    const { tokenId: old } = await addToken(database, id, { createdAt: NOW - 70 * DAY })
+    const { id, tokenId } = await aUser(database)
+    const { tokenId: old } = await aToken(database, id, { createdAt: NOW - 70 * DAY })
     const { out, err, error } = await command('token', 'prune', '--hours', '2')
     t.equal(error, null)
     t.strictSame(out, ['Tokens expired for more than [2 hours] pruned successfully.'])
@@ -833,9 +824,9 @@ t.test('token prune', async t => {
 
   t.test('by their own dates', async t => {
     const { database, command } = await commandLine(t as never, { SANCTUM_EXPIRATION: '60' })
-    const { id, tokenId } = await addUser(database)
+    const { id, tokenId } = await aUser(database)
     const ends = async (minutes: number) =>
-      (await addToken(database, id, { expiresAt: NOW + minutes * MINUTE })).tokenId
+      (await aToken(database, id, { expiresAt: NOW + minutes * MINUTE })).tokenId
     const [, recent, future] = [await ends(-121), await ends(-119), await ends(10)]
     await command('token', 'prune', '--hours', '2')
     t.strictSame(await ids(database), [tokenId, recent, future])
@@ -847,7 +838,7 @@ t.test('token prune', async t => {
 
   t.test('more than a batch of them', async t => {
     const { database, command } = await commandLine(t as never)
-    const { id, tokenId } = await addUser(database)
+    const { id, tokenId } = await aUser(database)
     await sql`
       insert into personal_access_tokens (tokenable_type, tokenable_id, name, token, expires_at, created_at)
       select ${USER_TYPE}, ${id}::bigint, 'x', md5(n::text), '2026-01-01', '2026-01-01'
@@ -859,7 +850,7 @@ t.test('token prune', async t => {
 
 t.test('role and permission', async t => {
   const { database, command } = await commandLine(t as never)
-  const { email, token } = await addUser(database)
+  const { email, token } = await aUser(database)
   const app = await startApp(t, {
     database,
     routes: app => {

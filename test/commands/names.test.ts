@@ -1,8 +1,8 @@
 import t from 'tap'
 import { deleteUser } from '#src/database/deleted-users.ts'
 import { findUserByEmail } from '#src/database/users.ts'
-import { NOW } from '../support/app.ts'
-import { commandLine } from '../support/command-line.ts'
+import { NOW } from '../fixtures/clock.ts'
+import { commandLine } from '../fixtures/command-line.ts'
 
 t.test('every command finds a user by every form of the e-mail address', async t => {
   const { database, command } = await commandLine(t as never)

@@ -7,7 +7,8 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresSource } from '#src/database/postgres.ts'
-import { addUser, TEST_KEY } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run, serve } from '../support/processes.ts'
 import { freePort } from '../support/services.ts'
@@ -119,7 +120,7 @@ t.test(
     const bases = servers.map(({ base }) => base)
     await Promise.all(servers.map(server => server.line(/the tables are up to date/)))
     t.equal((await run(environment, ['seed'])).code, 0, 'both migrated an empty database at once')
-    const user = await addUser(connect(t, url))
+    const user = await aUser(connect(t, url))
     t.teardown(() => redis.del(`animethemes-auth:api:user:${user.id}`))
     await redis.del(`animethemes-auth:api:user:${user.id}`)
 
@@ -148,7 +149,7 @@ t.test(
 
 t.test('without Redis the limits go on in each process', async t => {
   const url = await createPostgresDatabase(t)
-  const user = await addUser(connect(t, url))
+  const user = await aUser(connect(t, url))
   const server = await serve(t, {
     DATABASE_URL: url,
     APP_KEY: TEST_KEY,
@@ -197,7 +198,7 @@ t.test('a database that goes away and comes back', async t => {
   t.equal(await ready(), 200)
   await server.line(/there are no permissions in the database/)
   const database = connect(t, url)
-  const user = await addUser(database)
+  const user = await aUser(database)
   t.equal((await me(server.base, user.token)).status, 200)
 
   await setReachable(false)

@@ -5,7 +5,8 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresSource } from '#src/database/postgres.ts'
-import { addUser, TEST_KEY } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { type RunningServer, serve } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -17,7 +18,7 @@ async function start(t: Test, environment: Record<string, string> = {}) {
   const url = await createPostgresDatabase(t)
   const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
   t.teardown(() => database.close())
-  const { token } = await addUser(database, { permissions: ['view playlist', 'create playlist'] })
+  const { token } = await aUser(database, { permissions: ['view playlist', 'create playlist'] })
   const server = await serve(t, { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', ...environment })
   await server.line(/the tables are up to date/)
 

@@ -1,13 +1,14 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { addToken, addUser, DAY, MINUTE, NOW } from '../support/app.ts'
-import { commandLine } from '../support/command-line.ts'
+import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
+import { commandLine } from '../fixtures/command-line.ts'
+import { aToken, aUser } from '../fixtures/users.ts'
 
 type CommandLine = Awaited<ReturnType<typeof commandLine>>
 
 /** Adds a token that others issued. */
 async function addIssued({ database }: CommandLine, userId: number, name: string, issuedBy: number) {
-  const { tokenId } = await addToken(database, userId)
+  const { tokenId } = await aToken(database, userId)
   const row = database.kysely.updateTable('personal_access_tokens').where('id', '=', tokenId)
   await row.set({ name, issued_by: issuedBy }).execute()
   return tokenId
@@ -30,7 +31,7 @@ const revocations = async ({ database }: CommandLine) => {
 
 t.test('token revoke ends what the token issued, and says how many', async t => {
   const line = await commandLine(t)
-  const user = await addUser(line.database)
+  const user = await aUser(line.database)
   const child = await addIssued(line, user.id, 'child', user.tokenId)
   const grandchild = await addIssued(line, user.id, 'grandchild', child)
   const { out } = await line.command('token', 'revoke', String(child))
@@ -48,8 +49,8 @@ t.test('token revoke ends what the token issued, and says how many', async t => 
 
 t.test('token revoke --all names what ended', async t => {
   const line = await commandLine(t)
-  const user = await addUser(line.database)
-  const other = await addUser(line.database)
+  const user = await aUser(line.database)
+  const other = await aUser(line.database)
   const child = await addIssued(line, user.id, 'child', user.tokenId)
   const { out } = await line.command('token', 'revoke', '--all', '--email', user.email)
   t.strictSame(out, [`Revoked 2 tokens of ${user.email}.`])
@@ -61,7 +62,7 @@ t.test('token revoke --all names what ended', async t => {
 
 t.test('token rotate keeps issuer and children', async t => {
   const line = await commandLine(t)
-  const user = await addUser(line.database)
+  const user = await aUser(line.database)
   const middle = await addIssued(line, user.id, 'middle', user.tokenId)
   await addIssued(line, user.id, 'child', middle)
   const { out } = await line.command('token', 'rotate', String(middle))
@@ -80,7 +81,7 @@ t.test('token rotate keeps issuer and children', async t => {
 
 t.test('token prune leaves the children of a token to its issuer', async t => {
   const line = await commandLine(t)
-  const user = await addUser(line.database)
+  const user = await aUser(line.database)
   const middle = await addIssued(line, user.id, 'middle', user.tokenId)
   const child = await addIssued(line, user.id, 'child', middle)
   await line.database.kysely
@@ -96,7 +97,7 @@ t.test('token prune leaves the children of a token to its issuer', async t => {
 
 t.test('token create issues for a user whose e-mail address is not verified', async t => {
   const line = await commandLine(t)
-  const user = await addUser(line.database, { verified: false })
+  const user = await aUser(line.database, { verified: false })
   const { out, err, error } = await line.command(
     ...['token', 'create', '--email', user.email, '--name', 'x', '--ability', 'reed:me'],
   )
@@ -106,7 +107,7 @@ t.test('token create issues for a user whose e-mail address is not verified', as
 
 t.test('token create waits for the lock of the user', async t => {
   const line = await commandLine(t)
-  const user = await addUser(line.database)
+  const user = await aUser(line.database)
   let isDone = false
   const created = await line.database.kysely.transaction().execute(async transaction => {
     await sql`select from users where id = ${user.id} for no key update`.execute(transaction)
@@ -134,9 +135,9 @@ t.test('token create waits for the lock of the user', async t => {
 t.test('token list tells when tokens end, and which have', async t => {
   const ends = async (settings: Record<string, string>) => {
     const line = await commandLine(t, settings)
-    const { id, email } = await addUser(line.database)
-    for (const expiresAt of [NOW + DAY, NOW - MINUTE]) await addToken(line.database, id, { expiresAt })
-    await addToken(line.database, id, { createdAt: NOW - 366 * DAY })
+    const { id, email } = await aUser(line.database)
+    for (const expiresAt of [NOW + DAY, NOW - MINUTE]) await aToken(line.database, id, { expiresAt })
+    await aToken(line.database, id, { createdAt: NOW - 366 * DAY })
     const { out } = await line.command('token', 'list', '--email', email)
     return out.slice(1).map(row => row.split(/ {2,}/)[4])
   }

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { attemptCounts } from '#src/database/attempt-counts.ts'
 import type { AttemptCounts, Bound } from '#src/limits/attempt-counts.ts'
-import { DAY, MINUTE, NOW, type TestClock, testClock } from '../support/app.ts'
+import { DAY, MINUTE, NOW, type TestClock, testClock } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 
 const HOUR = 60 * MINUTE

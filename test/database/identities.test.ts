@@ -10,19 +10,9 @@ import { permissionMaps } from '#src/database/permission-map.ts'
 import { postgresSource } from '#src/database/postgres.ts'
 import { sharedLookup } from '#src/database/shared-lookup.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
-import {
-  addRevocation,
-  addToken,
-  addUser,
-  DAY,
-  get,
-  NOW,
-  send,
-  startApp,
-  TEST_KEY,
-  type TestApp,
-  USER_TYPE,
-} from '../support/app.ts'
+import { DAY, NOW } from '../fixtures/clock.ts'
+import { aToken, aUser, USER_TYPE } from '../fixtures/users.ts'
+import { addRevocation, get, send, startApp, TEST_KEY, type TestApp } from '../support/app.ts'
 import { createDatabase, createPostgresDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { run } from '../support/processes.ts'
 
@@ -254,7 +244,7 @@ t.test('two hundred revocations under load count at once, on each of two instanc
     }),
     await startApp(t, { database: other, environment: { ...environment, LOG_LEVEL: 'silent' } }),
   ]
-  const user = await addUser(operator, { roles: ['Verified'] })
+  const user = await aUser(operator, { roles: ['Verified'] })
 
   let isOver = false
   let served = 0
@@ -289,8 +279,8 @@ t.test('two hundred revocations under load count at once, on each of two instanc
     const revoke = round % 50 === 0 ? byCommand : (revocations[round % revocations.length] as Revocation)
     const target =
       revoke === revocations.at(-1)
-        ? await addUser(operator)
-        : { id: user.id, ...(await addToken(operator, user.id)) }
+        ? await aUser(operator)
+        : { id: user.id, ...(await aToken(operator, user.id)) }
     // Both have just seen the token at work.
     const before = await Promise.all(instances.map(app => get(app, '/api/me', target.token)))
     if (!before.every(({ status }) => status === 200)) t.fail(`round ${round}: it did not work before`)
@@ -308,9 +298,9 @@ async function found(t: Test, database: TestDatabase) {
   t.test('each gets what is its own, with or without an id', async t => {
     const { token } = identities(database, TYPES, () => NOW)
     const users = await Promise.all([
-      addUser(database, { permissions: ['view playlist'] }),
-      addUser(database, { roles: ['Verified', 'Patron'] }),
-      addUser(database),
+      aUser(database, { permissions: ['view playlist'] }),
+      aUser(database, { roles: ['Verified', 'Patron'] }),
+      aUser(database),
     ])
     const secretOf = (text: string) => text.split('|')[1] as string
     const credentials = users.flatMap(user => [parseToken(user.token), parseToken(secretOf(user.token))])
@@ -337,10 +327,10 @@ async function found(t: Test, database: TestDatabase) {
 
   t.test('whatever a row holds', async t => {
     const { token } = identities(database, TYPES, () => NOW)
-    const user = await addUser(database)
+    const user = await aUser(database)
     const name = `"quoted", [brackets] {braces} \\ back\u2028slash \u{1F600} ${'x'.repeat(200)}`
     await database.kysely.updateTable('users').set({ name }).where('id', '=', user.id).execute()
-    const { tokenId, token: text } = await addToken(database, user.id, { expiresAt: NOW + DAY })
+    const { tokenId, token: text } = await aToken(database, user.id, { expiresAt: NOW + DAY })
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ name: 'a\ttab,comma', expires_at: 'infinity', created_at: '2026-01-02 03:04:05.123456' })
@@ -362,7 +352,7 @@ async function freshness(t: Test, database: TestDatabase) {
 
   t.test('what permissions mean is known anew as soon as anybody changes it', async t => {
     const app = await startApp(t, { database })
-    const { token } = await addUser(database, { roles: ['Verified'] })
+    const { token } = await aUser(database, { roles: ['Verified'] })
     const status = async () => (await get(app, '/api/me/playlist', token)).status
     const changes = [
       [
@@ -388,7 +378,7 @@ async function freshness(t: Test, database: TestDatabase) {
 
   t.test('prohibitions, by sanctions too', async t => {
     const app = await startApp(t, { database })
-    const { id, token } = await addUser(database, { roles: ['Verified'] })
+    const { id, token } = await aUser(database, { roles: ['Verified'] })
     const status = async () => (await get(app, '/api/me/playlist', token)).status
     await sql`insert into sanctions (name) values ('no lists')`.execute(kysely)
     await sql`
@@ -447,7 +437,7 @@ async function freshness(t: Test, database: TestDatabase) {
 async function statements(t: Test, database: TestDatabase) {
   t.test('what each route costs', async t => {
     const app = await startApp(t, { database })
-    const { token } = await addUser(database, { roles: ['Verified'] })
+    const { token } = await aUser(database, { roles: ['Verified'] })
     await get(app, '/api/me', token)
     const cost = async (url: string, method: 'GET' | 'PUT' = 'GET') => {
       database.queries.length = 0
@@ -468,7 +458,7 @@ async function statements(t: Test, database: TestDatabase) {
 
   t.test('a list that is asked for again and again is prepared', async t => {
     const app = await startApp(t, { database })
-    const { token } = await addUser(database, { roles: ['Verified'] })
+    const { token } = await aUser(database, { roles: ['Verified'] })
     const names: (string | undefined)[] = []
     for (const size of [15, 15, 15, 20, 15, 30]) {
       t.equal(
@@ -492,7 +482,7 @@ async function statements(t: Test, database: TestDatabase) {
 
   t.test('two hundred at once share a few', async t => {
     const app = await startApp(t, { database })
-    const users = await Promise.all(Array.from({ length: 20 }, () => addUser(database)))
+    const users = await Promise.all(Array.from({ length: 20 }, () => aUser(database)))
     database.queries.length = 0
     const answers = await Promise.all(
       Array.from({ length: 200 }, (_, n) => get(app, '/api/me', users[n % 20]?.token)),

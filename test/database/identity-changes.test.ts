@@ -9,20 +9,10 @@ import { type Database, databaseOver } from '#src/database/connect.ts'
 import { changePassword } from '#src/database/passwords.ts'
 import { postgresSource } from '#src/database/postgres.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
-import {
-  addRevocation,
-  addToken,
-  addUser,
-  get,
-  MINUTE,
-  NOW,
-  send,
-  startApp,
-  TEST_KEY,
-  type TestApp,
-  USER_TYPE,
-} from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { MINUTE, NOW } from '../fixtures/clock.ts'
+import { aToken, aUser, USER_TYPE } from '../fixtures/users.ts'
+import { addRevocation, get, send, startApp, TEST_KEY, type TestApp } from '../support/app.ts'
 import { createDatabase, createPostgresDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { run } from '../support/processes.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
@@ -97,8 +87,8 @@ async function messages(t: Test, database: TestDatabase) {
       await listener.roundTrip()
       return heard.splice(0).sort()
     }
-    const [one, two] = [await addUser(database), await addUser(database)]
-    const { tokenId } = await addToken(database, one.id)
+    const [one, two] = [await aUser(database), await aUser(database)]
+    const { tokenId } = await aToken(database, one.id)
     await listener.roundTrip()
     heard.length = 0
     const session = (id: string, user: number | null) =>
@@ -197,7 +187,7 @@ async function messages(t: Test, database: TestDatabase) {
       message: payload => heard.push(payload),
       lost: error => t.fail(error.message),
     })
-    const { id, tokenId } = await addUser(database)
+    const { id, tokenId } = await aUser(database)
     await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 1)`.execute(
       kysely,
     )
@@ -250,7 +240,7 @@ async function messages(t: Test, database: TestDatabase) {
 async function remembered(t: Test, database: TestDatabase) {
   await t.test('who is calling is asked once', async t => {
     const app = await startCached(t, database)
-    const { id, token } = await addUser(database, { roles: ['Verified'] })
+    const { id, token } = await aUser(database, { roles: ['Verified'] })
     await untilRemembered(app, database, token)
     t.equal((await get(app, '/api/me', token)).json.user.id, id)
     t.equal((await get(app, '/api/me', token.split('|')[1])).json.user.id, id, 'with or without its id')
@@ -265,7 +255,7 @@ async function remembered(t: Test, database: TestDatabase) {
 
   await t.test('a session that is remembered ends when it would', async t => {
     const app = await startCached(t, database, { SESSION_ABSOLUTE_LIFETIME: '1' })
-    const user = await addUser(database, { password: 'password' })
+    const user = await aUser(database, { password: 'password' })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: 'password' })
     app.clock.advance(MINUTE - 1000)
@@ -283,7 +273,7 @@ async function remembered(t: Test, database: TestDatabase) {
 
   await t.test('another id or another secret is not the same', async t => {
     const app = await startCached(t, database)
-    const [one, two] = [await addUser(database), await addUser(database)]
+    const [one, two] = [await aUser(database), await aUser(database)]
     const [id, secret] = one.token.split('|') as [string, string]
     for (const { token } of [one, two]) await untilRemembered(app, database, token)
     t.equal((await get(app, '/api/me', `${two.tokenId}|${secret}`)).status, 401)
@@ -293,7 +283,7 @@ async function remembered(t: Test, database: TestDatabase) {
 
   await t.test('a wrong secret before makes nothing right', async t => {
     const app = await startCached(t, database)
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     const wrong = `${tokenId}|${'x'.repeat(48)}`
     t.equal((await get(app, '/api/me', wrong)).status, 401)
     t.equal((await get(app, '/api/me', wrong)).status, 401)
@@ -303,10 +293,10 @@ async function remembered(t: Test, database: TestDatabase) {
 
   await t.test('an expiry counts at once', async t => {
     const app = await startCached(t, database, { SANCTUM_EXPIRATION: '1' })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const [dated, young] = [
-      await addToken(database, user.id, { expiresAt: NOW + 1500 }),
-      await addToken(database, user.id, { createdAt: NOW }),
+      await aToken(database, user.id, { expiresAt: NOW + 1500 }),
+      await aToken(database, user.id, { createdAt: NOW }),
     ]
     const status = async ({ token }: { token: string }) => (await get(app, '/api/me', token)).status
     await untilRemembered(app, database, dated.token)
@@ -321,7 +311,7 @@ async function remembered(t: Test, database: TestDatabase) {
 
   await t.test('and so does the end of a prohibition', async t => {
     const app = await startCached(t, database)
-    const { id, token } = await addUser(database, { roles: ['Verified'] })
+    const { id, token } = await aUser(database, { roles: ['Verified'] })
     await sql`
       insert into model_prohibitions (model_type, model_id, prohibition_id, expires_at)
       select ${USER_TYPE}, ${id}, id, timestamp '2026-03-01 12:00:01' from prohibitions where name = 'view playlist'`.execute(
@@ -362,7 +352,7 @@ async function revoked(t: Test, database: TestDatabase) {
       ['of nobody', ({ id }) => sql`update users set deleted_at = now() where id = ${id}`.execute(kysely)],
     ]
     for (const [name, change] of changes) {
-      const user = await addUser(database)
+      const user = await aUser(database)
       await untilRemembered(app, database, user.token)
       await change(user)
       await untilRefused(app, user.token)
@@ -372,9 +362,9 @@ async function revoked(t: Test, database: TestDatabase) {
 
   await t.test('what a request itself revokes is dead before it is answered', async t => {
     const app = await startCached(t, database)
-    const user = await addUser(database)
+    const user = await aUser(database)
     for (let round = 0; round < 100; round += 1) {
-      const { tokenId, token } = await addToken(database, user.id)
+      const { tokenId, token } = await aToken(database, user.id)
       const before = await Promise.all([get(app, '/api/me', token), get(app, '/api/me', token)])
       if (before.some(({ status }) => status !== 200)) t.fail(`round ${round}: it did not work before`)
       const [{ status }] = await Promise.all([
@@ -392,7 +382,7 @@ async function sessions(t: Test, database: TestDatabase) {
 
   await t.test('a session', async t => {
     const app = await startCached(t, database, { LOGIN_RATE_LIMIT: '1000' })
-    const user = { ...(await addUser(database, { password: 'correct horse' })), password: 'correct horse' }
+    const user = { ...(await aUser(database, { password: 'correct horse' })), password: 'correct horse' }
     const browser = new TestBrowser(app)
     await browser.logIn(user)
     do {
@@ -424,7 +414,7 @@ async function sessions(t: Test, database: TestDatabase) {
 
   await t.test('the use of a session is noted once a minute', async t => {
     const app = await startCached(t, database)
-    const user = { ...(await addUser(database, { password: 'correct horse' })), password: 'correct horse' }
+    const user = { ...(await aUser(database, { password: 'correct horse' })), password: 'correct horse' }
     const browser = new TestBrowser(app)
     await browser.logIn(user)
     const digest = new SessionId(browser.sessionId).digest()
@@ -455,7 +445,7 @@ t.test('two servers', async t => {
     return database
   }
   const operator = open()
-  const user = await addUser(operator)
+  const user = await aUser(operator)
 
   await t.test('two hundred tokens revoked under load', async t => {
     const apps = [
@@ -473,7 +463,7 @@ t.test('two servers', async t => {
     })
     const wrong: string[] = []
     for (let round = 0; round < 200; round += 1) {
-      const { tokenId, token } = await addToken(operator, user.id)
+      const { tokenId, token } = await aToken(operator, user.id)
       for (const index of [0, 1]) {
         for (const time of ['first', 'second'])
           if ((await status(index, token)) !== 200) wrong.push(`${round}: ${time} at ${index}`)
@@ -504,12 +494,12 @@ t.test('two servers', async t => {
   await t.test('one whose connection is cut', async t => {
     const way = await tcpProxy(t, url)
     const app = await startCached(t, open(way.url))
-    const { token } = await addUser(operator)
+    const { token } = await aUser(operator)
     t.equal((await get(app, '/api/me', token)).status, 200)
     way.cut()
     await untilLogged(app, INTERRUPTED)
     await untilLogged(app, FOLLOWING, 2)
-    const { tokenId, token: another } = await addToken(operator, user.id)
+    const { tokenId, token: another } = await aToken(operator, user.id)
     t.equal((await get(app, '/api/me', another)).status, 200)
     await deleteToken(operator.kysely, String(tokenId))
     await untilRefused(app, another)
@@ -519,7 +509,7 @@ t.test('two servers', async t => {
   await t.test('one whose connection is dead, and nobody says so', async t => {
     const way = await tcpProxy(t, url)
     const app = await startCached(t, open(way.url))
-    const tokens = await Promise.all(Array.from({ length: 20 }, () => addToken(operator, user.id)))
+    const tokens = await Promise.all(Array.from({ length: 20 }, () => aToken(operator, user.id)))
     const statuses = () =>
       Promise.all(tokens.map(async ({ token }) => (await get(app, '/api/me', token)).status))
     const all = (status: number) => tokens.map(() => status)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { PERMISSIONS, ROLES } from '#src/auth/permission.ts'
 import { isMigrated, migrate } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
 /** Columns by table as Laravel makes them on PostgreSQL: type, and `!` where NULL is not allowed. */

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { ensureBan } from '#src/database/restrictions.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
 for (const engine of ENGINES) {

@@ -1,7 +1,9 @@
 import t, { type Test } from 'tap'
-import { addToken, DAY, get, startApp } from '../support/app.ts'
+import { DAY } from '../fixtures/clock.ts'
+import { addChain, type Held, issuerOf, tokenWorld } from '../fixtures/tokens.ts'
+import { aToken } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
-import { addChain, type Held, issuerOf, tokenWorld } from '../support/tokens.ts'
 
 for (const engine of ENGINES) {
   t.test(`pruning tokens that issued others on ${engine}`, async t => {
@@ -105,7 +107,7 @@ async function pruning(t: Test, database: TestDatabase) {
 
   await t.test('tokens without a user are pruned as well', async t => {
     const app = await startApp(t, { database })
-    const { tokenId } = await addToken(database, 4_711_000, { expiresAt: app.clock() - 2 * DAY })
+    const { tokenId } = await aToken(database, 4_711_000, { expiresAt: app.clock() - 2 * DAY })
     await app.activity.prune()
     const found = await kysely
       .selectFrom('personal_access_tokens')

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { fillUserKeys, findCollisions, takenFields, userKeys } from '#src/database/user-keys.ts'
 import { findUserByEmail, insertUser } from '#src/database/users.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { until } from '../support/until.ts'
 

@@ -5,7 +5,9 @@ import { owns } from '#src/auth/permission.ts'
 import { rowLoader } from '#src/auth/row-loader.ts'
 import { setFeature } from '#src/database/features.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
-import { addUser, NOW, send, startApp, testClock } from '../support/app.ts'
+import { NOW, testClock } from '../fixtures/clock.ts'
+import { aUser } from '../fixtures/users.ts'
+import { send, startApp } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
 
@@ -43,10 +45,10 @@ const put = async (app: FastifyInstance, path: string, token?: string, payload: 
 }
 
 t.test('the row of a path', async t => {
-  const owner = await addUser(database, { permissions: ['update playlist'] })
-  const other = await addUser(database, { permissions: ['update playlist'] })
-  const nobody = await addUser(database)
-  const staff = await addUser(database, { permissions: ['update playlist', 'bypass feature flags'] })
+  const owner = await aUser(database, { permissions: ['update playlist'] })
+  const other = await aUser(database, { permissions: ['update playlist'] })
+  const nobody = await aUser(database)
+  const staff = await aUser(database, { permissions: ['update playlist', 'bypass feature flags'] })
   const open = ownedBy(owner.id)
   const hidden = ownedBy(owner.id, { hidesRows: true })
   const counted: unknown[] = []
@@ -112,8 +114,8 @@ t.test('the row of a path', async t => {
 })
 
 t.test('a loader that writes is asked after the input, with what the permission says', async t => {
-  const may = await addUser(database, { permissions: ['update playlist'] })
-  const mayNot = await addUser(database)
+  const may = await aUser(database, { permissions: ['update playlist'] })
+  const mayNot = await aUser(database)
   const asked: boolean[] = []
   const load = rowLoader({
     isWrite: true,
@@ -176,7 +178,7 @@ t.test('a permission or token that is taken before a late body counts no longer'
     },
   })
   const late = async (path: string, meanwhile: (userId: number) => Promise<unknown>) => {
-    const { id, token } = await addUser(database, { permissions: ['update playlist'] })
+    const { id, token } = await aUser(database, { permissions: ['update playlist'] })
     const client = await RawClient.connect(t, app)
     database.queries.length = 0
     client.head(`PUT ${path}`, {

@@ -7,7 +7,7 @@ import {
   type QueuedCaller,
   TurnRefused,
 } from '#src/runtime/fair-queue.ts'
-import { testClock } from '../support/app.ts'
+import { testClock } from '../fixtures/clock.ts'
 
 const DEADLINE = 5_000
 

@@ -4,7 +4,7 @@ import { clientAddresses } from '#src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
 import { guessLimit } from '#src/limits/guess-limit.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'
-import { MINUTE, NOW, testClock } from '../support/app.ts'
+import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 
 const REDIS_URL = process.env.TEST_REDIS_URL
 const skip = REDIS_URL ? false : 'no Redis was found'

@@ -1,18 +1,12 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { DAY, type TestApp } from '../support/app.ts'
+import { DAY } from '../fixtures/clock.ts'
+import { linkIn } from '../fixtures/mailbox.ts'
+import { browserAt, CHROME, FIREFOX, NEWER_FIREFOX, startMailing } from '../fixtures/mailing.ts'
+import { UNLIMITED } from '../fixtures/settings.ts'
+import { aMember, PASSWORD } from '../fixtures/users.ts'
+import type { TestApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
-import { linkIn } from '../support/mailbox.ts'
-import {
-  browserAt,
-  CHROME,
-  FIREFOX,
-  NEWER_FIREFOX,
-  PASSWORD,
-  someUser,
-  startMailing,
-  UNLIMITED,
-} from '../support/told.ts'
 
 const HOME = '198.51.100.7'
 const SAME_NETWORK = '198.51.100.250'
@@ -47,7 +41,7 @@ const logIn = async (t: Test, app: TestApp, user: User, userAgent: string, addre
 
 async function known(t: Test, database: TestDatabase) {
   await t.test('what the limit of mails keeps back is told when it comes again', async t => {
-    const user = await someUser(database)
+    const user = await aMember(database)
     const toldOf = async (addresses: readonly string[]) => {
       // Another server counts mails anew, as if an hour had passed.
       const { app, mails } = await startMailing(t, database)
@@ -64,8 +58,8 @@ async function known(t: Test, database: TestDatabase) {
 
   await t.test('addresses that merely look alike do not use up what the other is told', async t => {
     const { app, mails } = await startMailing(t, database)
-    const victim = await someUser(database)
-    const thief = await someUser(database)
+    const victim = await aMember(database)
+    const thief = await aMember(database)
     const lookalike = victim.email.replace(/^./, 'ü')
     await database.kysely.updateTable('users').set({ email: lookalike }).where('id', '=', thief.id).execute()
     await logIn(t, app, { ...thief, email: lookalike }, FIREFOX, HOME)
@@ -84,7 +78,7 @@ async function known(t: Test, database: TestDatabase) {
 
   await t.test('a mail tells of a new browser and of a new network, and of neither twice', async t => {
     const { app, mails } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     await logIn(t, app, user, FIREFOX, HOME)
     await logIn(t, app, user, FIREFOX, SAME_NETWORK)
     await logIn(t, app, user, NEWER_FIREFOX, HOME)
@@ -125,7 +119,7 @@ async function known(t: Test, database: TestDatabase) {
 
   await t.test('a remembered browser that comes from elsewhere counts as well', async t => {
     const { app, mails } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     const browser = browserAt(app, FIREFOX, HOME)
     await browser.get('/sanctum/csrf-cookie')
     await browser.post('/login', { ...user, remember: true })
@@ -140,7 +134,7 @@ async function known(t: Test, database: TestDatabase) {
     async t => {
       const { app: one, mails } = await startMailing(t, database)
       const { app: other } = await startMailing(t, database, { mails })
-      const user = await someUser(database)
+      const user = await aMember(database)
       await logIn(t, one, user, FIREFOX, HOME)
       await Promise.all([one, other, one, other].map(app => logIn(t, app, user, CHROME, HOME)))
       await Promise.all([one.close(), other.close()])
@@ -150,7 +144,7 @@ async function known(t: Test, database: TestDatabase) {
 
   await t.test('an answer does not wait for it, and is the same when it cannot be stored', async t => {
     const { app, mails } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     const { schema } = database.kysely
     await database.kysely.deleteFrom('known_logins').execute()
     await schema.alterTable('known_logins').addCheckConstraint('never', sql`false`).execute()
@@ -195,7 +189,7 @@ async function silent(t: Test, database: TestDatabase) {
       mails,
       environment: { MAIL_SECURITY_EVENTS: 'password-changed' },
     })
-    const user = await someUser(database)
+    const user = await aMember(database)
     await logIn(t, off, user, FIREFOX, HOME)
     await logIn(t, off, user, CHROME, ELSEWHERE)
     await off.close()
@@ -205,7 +199,7 @@ async function silent(t: Test, database: TestDatabase) {
 
   await t.test('five an hour are enough', async t => {
     const { app, mails } = await startMailing(t, database, { environment: UNLIMITED })
-    const user = await someUser(database)
+    const user = await aMember(database)
     for (let n = 0; n < 8; n += 1) await logIn(t, app, user, FIREFOX, `198.18.${n}.1`)
     await app.close()
     t.equal(mails.received.length, 5)
@@ -215,7 +209,7 @@ async function silent(t: Test, database: TestDatabase) {
 async function pruned(t: Test, database: TestDatabase) {
   await t.test('what was not used for 400 days is forgotten, what was used is not', async t => {
     const { app } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     await logIn(t, app, user, FIREFOX, HOME)
     app.clock.advance(300 * DAY)
     await logIn(t, app, user, CHROME, HOME)

@@ -2,7 +2,7 @@ import t from 'tap'
 import { browserName } from '#src/auth/browser-name.ts'
 import { loginNetwork, toldAddress } from '#src/limits/client-address.ts'
 import { messages } from '#src/mail/messages.ts'
-import { CHROME, FIREFOX, NEWER_FIREFOX } from '../support/told.ts'
+import { CHROME, FIREFOX, NEWER_FIREFOX } from '../fixtures/mailing.ts'
 
 const TO = { name: 'x', email: 'x@example.org' }
 

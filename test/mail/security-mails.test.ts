@@ -1,14 +1,16 @@
 import { sql } from 'kysely'
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { SECURITY_MAIL_NAMES } from '#src/auth/security-mails.ts'
-import { MINUTE, send, type TestApp } from '../support/app.ts'
-import type { TestBrowser } from '../support/browser.ts'
+import type { TestBrowser } from '../fixtures/browser.ts'
+import { MINUTE } from '../fixtures/clock.ts'
+import { linkIn } from '../fixtures/mailbox.ts'
+import { browserAt, FIREFOX, startMailing } from '../fixtures/mailing.ts'
+import { PanelBrowser, textOf } from '../fixtures/panel.ts'
+import { totpCode } from '../fixtures/second-factor.ts'
+import { aMember, PASSWORD } from '../fixtures/users.ts'
+import { send, type TestApp } from '../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 import type { MailServer } from '../support/mail-server.ts'
-import { linkIn } from '../support/mailbox.ts'
-import { PanelBrowser, textOf } from '../support/panel.ts'
-import { browserAt, FIREFOX, PASSWORD, someUser, startMailing } from '../support/told.ts'
 
 const HOME = '198.51.100.7'
 const STEP = 30_000
@@ -25,9 +27,6 @@ for (const engine of PRODUCTION_ENGINE) {
   })
 }
 
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
-
 type Mailing = { app: TestApp; mails: MailServer }
 
 /** Somebody who is logged in, and has confirmed the password. */
@@ -37,7 +36,7 @@ async function confirmed(
   { environment, ...options }: { environment?: Record<string, string>; verified?: boolean } = {},
 ) {
   const mailing = await startMailing(t, database, { environment })
-  const user = await someUser(database, options)
+  const user = await aMember(database, options)
   const browser = browserAt(mailing.app, FIREFOX, HOME)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })
@@ -51,7 +50,7 @@ async function withFactor(t: Test, database: TestDatabase) {
   await browser.post('/user/two-factor-authentication')
   const secret: string = (await browser.get('/user/two-factor-secret-key')).json.secretKey
   const codes: string[] = (await browser.get('/user/two-factor-recovery-codes')).json
-  await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secret, app) })
+  await browser.post('/user/confirmed-two-factor-authentication', { code: totpCode(secret, app) })
   const mail = await mails.next()
   app.clock.advance(2 * STEP)
   return { ...context, secret, codes, mail }
@@ -129,7 +128,7 @@ async function secondFactor(t: Test, database: TestDatabase) {
 
   await t.test('it is off, also when another one is to take its place', async t => {
     const { app, mails, browser, secret } = await withFactor(t, database)
-    await browser.post('/user/two-factor-authentication', { force: true, code: codeOf(secret, app) })
+    await browser.post('/user/two-factor-authentication', { force: true, code: totpCode(secret, app) })
     await told(t, { mails }, 'Two-factor authentication at AnimeThemes is off')
     await browser.send('DELETE', '/user/two-factor-authentication')
     await app.close()
@@ -139,7 +138,7 @@ async function secondFactor(t: Test, database: TestDatabase) {
   await t.test('it is taken away', async t => {
     const { app, mails, browser, secret } = await withFactor(t, database)
     await browser.send('DELETE', '/user/two-factor-authentication', {
-      payload: { code: codeOf(secret, app) },
+      payload: { code: totpCode(secret, app) },
     })
     await told(t, { mails }, 'Two-factor authentication at AnimeThemes is off')
   })
@@ -147,7 +146,7 @@ async function secondFactor(t: Test, database: TestDatabase) {
   await t.test('its recovery codes are shown, replaced and used', async t => {
     const { app, mails, user, browser, secret, codes } = await withFactor(t, database)
     app.clock.advance(11 * MINUTE)
-    const shown = await browser.send('GET', `/user/two-factor-recovery-codes?code=${codeOf(secret, app)}`)
+    const shown = await browser.send('GET', `/user/two-factor-recovery-codes?code=${totpCode(secret, app)}`)
     t.equal(shown.status, 200, shown.text)
     await told(t, { mails }, 'The recovery codes of your AnimeThemes account were shown')
     const other = await challenged(app, user)
@@ -155,7 +154,7 @@ async function secondFactor(t: Test, database: TestDatabase) {
     t.equal(used.status, 204)
     await told(t, { mails }, 'A recovery code of your AnimeThemes account was used')
     app.clock.advance(STEP)
-    const payload = { code: codeOf(secret, app) }
+    const payload = { code: totpCode(secret, app) }
     const replaced = await browser.send('POST', '/user/two-factor-recovery-codes', { payload })
     t.equal(replaced.status, 200)
     await told(t, { mails }, 'The recovery codes of your AnimeThemes account were replaced')
@@ -210,7 +209,7 @@ async function passwords(t: Test, database: TestDatabase) {
     const { app, mails, browser } = await confirmed(t, database, { verified: false })
     await browser.post('/user/two-factor-authentication')
     const secret: string = (await browser.get('/user/two-factor-secret-key')).json.secretKey
-    await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secret, app) })
+    await browser.post('/user/confirmed-two-factor-authentication', { code: totpCode(secret, app) })
     await browser.send('PUT', '/user/password', {
       payload: {
         current_password: PASSWORD,

@@ -3,10 +3,11 @@ import t, { type Test } from 'tap'
 import { millisToSeconds } from '#src/auth/time.ts'
 import { ensureBan, restrict } from '#src/database/restrictions.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
-import { addToken, addUser, DAY, MINUTE, NOW, type TestUser, testClock, USER_TYPE } from '../support/app.ts'
+import { DAY, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { startMailing } from '../fixtures/mailing.ts'
+import { aToken, aUser, type TestUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { startMailServer } from '../support/mail-server.ts'
-import { startMailing } from '../support/told.ts'
 import { until } from '../support/until.ts'
 
 const HOUR = 60 * MINUTE
@@ -33,7 +34,7 @@ async function used(
     ...dates
   }: { name: string; expiresAt?: number | null; createdAt?: number; usedAt?: number | null },
 ): Promise<number> {
-  const { tokenId } = await addToken({ kysely }, user.id, { createdAt: NOW - 30 * DAY, ...dates })
+  const { tokenId } = await aToken({ kysely }, user.id, { createdAt: NOW - 30 * DAY, ...dates })
   await kysely
     .updateTable('personal_access_tokens')
     .set({ name, last_used_at: usedAt === null ? null : millisToSeconds(usedAt) })
@@ -77,7 +78,7 @@ async function reminded(t: Test, database: TestDatabase) {
     const mails = await startMailServer(t)
     const clock = lookClock()
     const { app } = await startMailing(t, database, { mails, clock })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const week = await used(database, user, { name: 'week', expiresAt: NOW + 6 * DAY })
     const day = await used(database, user, { name: 'day', expiresAt: NOW + 20 * HOUR })
     // A year after it was made, whatever its own date.
@@ -129,21 +130,21 @@ async function leftOut(t: Test, database: TestDatabase) {
   await t.test('nobody is told of what nobody uses, or cannot act on', async t => {
     const clock = lookClock()
     const { app, mails } = await startMailing(t, database, { clock })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const expiresAt = NOW + 3 * DAY
     await used(database, user, { name: 'never used', expiresAt, usedAt: null })
     await used(database, user, { name: 'not for 90 days', expiresAt, usedAt: NOW - 91 * DAY })
     await used(database, user, { name: 'over', expiresAt: NOW - 1000 })
     await used(database, user, { name: 'without end', createdAt: NOW })
     await used(database, user, { name: 'made for so long alone', expiresAt, createdAt: NOW - DAY })
-    const unverified = await addUser(database, { verified: false })
+    const unverified = await aUser(database, { verified: false })
     await used(database, unverified, { name: 'unverified', expiresAt })
-    const deleted = await addUser(database)
+    const deleted = await aUser(database)
     await used(database, deleted, { name: 'deleted', expiresAt })
-    const banned = await addUser(database)
+    const banned = await aUser(database)
     await used(database, banned, { name: 'banned', expiresAt })
     const replaced = await used(database, user, { name: 'replaced', expiresAt: NOW + 2 * HOUR })
-    const other = await addToken(database, user.id, { userType: 'App\\Models\\Robot', expiresAt })
+    const other = await aToken(database, user.id, { userType: 'App\\Models\\Robot', expiresAt })
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ last_used_at: millisToSeconds(NOW) })
@@ -179,7 +180,7 @@ async function leftOut(t: Test, database: TestDatabase) {
     const clock = lookClock()
     const environment = { SANCTUM_EXPIRATION: 'null' }
     const { app, mails } = await startMailing(t, database, { clock, environment })
-    const user = await addUser(database)
+    const user = await aUser(database)
     await used(database, user, { name: 'old', createdAt: NOW - YEAR + 3 * DAY })
     await used(database, user, { name: 'own date', createdAt: NOW - 2 * YEAR, expiresAt: NOW + 3 * DAY })
     await look(clock, MINUTE)
@@ -202,7 +203,7 @@ async function once(t: Test, database: TestDatabase) {
     const clocks = [lookClock(), lookClock()]
     const { app: one } = await startMailing(t, database, { mails, clock: clocks[0] })
     const { app: other } = await startMailing(t, database, { mails, clock: clocks[1] })
-    const users = [await addUser(database), await addUser(database)]
+    const users = [await aUser(database), await aUser(database)]
     for (const user of users) {
       for (let n = 0; n < 50; n += 1) await used(database, user, { name: `t${n}`, expiresAt: NOW + 5 * DAY })
     }
@@ -225,7 +226,7 @@ async function claimed(t: Test, database: TestDatabase) {
   await t.test('whoever waits for the claim of another has nothing to send', async t => {
     const clock = lookClock()
     const { app, mails } = await startMailing(t, database, { clock })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const id = await used(database, user, { name: 'taken', expiresAt: NOW + 5 * DAY })
     const isWaiting = async () => {
       const { rows } = await sql<{ waits: boolean }>`
@@ -251,7 +252,7 @@ async function claimed(t: Test, database: TestDatabase) {
     const clock = lookClock()
     const { app, mails } = await startMailing(t, database, { clock })
     for (let n = 0; n < 103; n += 1) {
-      await used(database, await addUser(database), { name: 't', expiresAt: NOW + 5 * DAY })
+      await used(database, await aUser(database), { name: 't', expiresAt: NOW + 5 * DAY })
     }
     await look(clock, MINUTE)
     await until(() => mails.received.length === 100)

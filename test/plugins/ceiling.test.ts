@@ -1,6 +1,8 @@
 import t from 'tap'
 import { CEILING_FACTOR, requestCeiling } from '#src/limits/ceiling.ts'
-import { addUser, get, MINUTE, NOW, send, startApp, testClock } from '../support/app.ts'
+import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, send, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
 
@@ -15,7 +17,7 @@ t.test('the ceiling of an address', async t => {
   await t.test('counts requests of every kind, and refuses before anything is looked up', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock, environment: TIGHT })
-    const { token } = await addUser(database)
+    const { token } = await aUser(database)
     const origin = 'http://localhost:3000'
     const headers = { ...from('198.51.100.7'), origin }
     const kinds = [

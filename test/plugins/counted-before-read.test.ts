@@ -1,9 +1,11 @@
 import t, { type Test } from 'tap'
-import { addUser, get, send, startApp, type TestAppOptions, testClock } from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { testClock } from '../fixtures/clock.ts'
+import { aPlaylist } from '../fixtures/lists.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, send, startApp, type TestAppOptions } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { addPlaylist } from '../support/rows.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
@@ -61,8 +63,8 @@ t.test('every answer to a request with a body counts', async t => {
 t.test('bodies are bounded by route, and the answer says how', async t => {
   const environment = { RATE_LIMIT_AUTHENTICATED: '1000', LEAKED_TOKENS: 'on' }
   const app = await startApp(t, { database, environment })
-  const user = await addUser(database, { roles: ['Verified', 'Admin'], password: 'Correct horse 1' })
-  const { hashid } = await addPlaylist(database, user.id, { name: 'own' })
+  const user = await aUser(database, { roles: ['Verified', 'Admin'], password: 'Correct horse 1' })
+  const { hashid } = await aPlaylist(database, user.id, { name: 'own' })
   const browser = new TestBrowser(app, { 'sec-fetch-site': 'same-origin' })
   await browser.logIn({ email: user.email, password: 'Correct horse 1' })
   const asToken = { authorization: `Bearer ${user.token}` }
@@ -95,7 +97,7 @@ t.test('bodies are bounded by route, and the answer says how', async t => {
 
 t.test('a JSON body of too many values is refused before it is parsed', async t => {
   const app = await startApp(t, { database })
-  const { token } = await addUser(database, { roles: ['Verified'] })
+  const { token } = await aUser(database, { roles: ['Verified'] })
   const issue = (count: number) =>
     send(app, 'POST', '/api/me/token', {
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },

@@ -1,10 +1,11 @@
 import { request as sendHttp } from 'node:http'
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
-import { addUser, get, send, startApp, type TestApp } from '../support/app.ts'
-import { SPA, TestBrowser } from '../support/browser.ts'
+import { SPA, TestBrowser } from '../fixtures/browser.ts'
+import { aPlaylist } from '../fixtures/lists.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
-import { addPlaylist } from '../support/rows.ts'
 
 const PASSWORD = 'correct horse battery staple'
 
@@ -17,8 +18,8 @@ const listen = (app: TestApp) => app.listen({ host: '127.0.0.1', port: 0 })
 async function started(t: Test, environment: Record<string, string> = {}) {
   const app = await startApp(t, { database, environment })
   const base = await listen(app)
-  const user = await addUser(database, { roles: ['Verified'], password: PASSWORD })
-  const playlist = await addPlaylist(database, user.id, { name: 'before' })
+  const user = await aUser(database, { roles: ['Verified'], password: PASSWORD })
+  const playlist = await aPlaylist(database, user.id, { name: 'before' })
   const url = `${base}/api/playlist/${playlist.hashid}`
   /** Sends a request in the user's name, and returns the status. */
   const ask = async (method: string, { headers, ...rest }: RequestInit = {}, to = url) => {
@@ -126,11 +127,11 @@ t.test('a POST that asks for another method', async t => {
     t.equal((await browser.get('/api/me')).json.user.id, user.id)
     t.equal(await deletion({ referer: `${SPA}/` }, { _token: token }), 204, 'but the session has its token')
 
-    const limited = await addUser(database, { roles: ['Verified'] })
-    const { hashid } = await addPlaylist(database, limited.id, { name: 'theirs' })
+    const limited = await aUser(database, { roles: ['Verified'] })
+    const { hashid } = await aPlaylist(database, limited.id, { name: 'theirs' })
     const theirs = await fetch(`${base}/api/playlist/${hashid}`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${(await addUser(database, { roles: ['Verified'] })).token}` },
+      headers: { authorization: `Bearer ${(await aUser(database, { roles: ['Verified'] })).token}` },
       body: formData({ _method: 'DELETE' }),
     })
     t.equal(theirs.status, 403)

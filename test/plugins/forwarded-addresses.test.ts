@@ -1,7 +1,8 @@
 import t from 'tap'
 import { SessionId } from '#src/auth/session.ts'
-import { addUser, get, startApp } from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
 const database = await createDatabase(t, 'postgres')
@@ -28,7 +29,7 @@ const SPELLINGS = [
 
 t.test('a login behind a proxy stores the address in one spelling', async t => {
   const app = await startApp(t, { database, environment })
-  const user = { ...(await addUser(database, { password: 'correct horse' })), password: 'correct horse' }
+  const user = { ...(await aUser(database, { password: 'correct horse' })), password: 'correct horse' }
   for (const [forwarded, address] of SPELLINGS) {
     const browser = new TestBrowser(app)
     const headers = { 'x-forwarded-for': forwarded }
@@ -67,7 +68,7 @@ t.test('a token that is bound to addresses', async t => {
     ['2001:db8::/32'],
     ['2001:DB8:0::7'],
   ]) {
-    const user = await addUser(database)
+    const user = await aUser(database)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ allowed_ips: JSON.stringify(allowed) })

@@ -1,7 +1,8 @@
 import { connect } from 'node:net'
 import { sql } from 'kysely'
 import t from 'tap'
-import { addUser, get, startApp, type TestApp } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { until } from '../support/until.ts'
@@ -43,7 +44,7 @@ const errors = (app: TestApp) => app.logged.filter(({ level }) => Number(level) 
 
 t.test('a client that hangs up while its caller is looked up counts as 499', async t => {
   const app = await startApp(t, { database })
-  const user = await addUser(database)
+  const user = await aUser(database)
   const unblock = await block('personal_access_tokens')
   const client = await RawClient.connect(t, app)
   client.head('GET /api/me', { authorization: `Bearer ${user.token}` })
@@ -65,7 +66,7 @@ t.test('connections that are reset at once are no error', async t => {
   })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as { port: number }
-  const user = await addUser(database)
+  const user = await aUser(database)
   const heads = [
     `GET /api/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${user.token}`,
     'GET /api/playlist HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 198.51.100.7:80',
@@ -112,7 +113,7 @@ t.test('of a connection that has ended there is no address, and that is no error
 
 t.test('a write goes on when its client hangs up, and is over after that', async t => {
   const app = await startApp(t, { database })
-  const user = await addUser(database, { permissions: ['create playlist'] })
+  const user = await aUser(database, { permissions: ['create playlist'] })
   const write = async (i: number) => {
     const client = await RawClient.connect(t, app)
     const body = JSON.stringify({ name: `written ${i}`, visibility: 'Private' })
@@ -147,7 +148,7 @@ t.test('a write goes on when its client hangs up, and is over after that', async
 
 t.test('a token is noted as used, though its client hangs up', async t => {
   const app = await startApp(t, { database })
-  const user = await addUser(database, { permissions: ['create playlist'] })
+  const user = await aUser(database, { permissions: ['create playlist'] })
   const unblock = await block('playlists')
   const client = await RawClient.connect(t, app)
   client.head('POST /api/playlist?name=x&visibility=Private', {

@@ -5,7 +5,9 @@ import { Type } from 'typebox'
 import { rowLoader } from '#src/auth/row-loader.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
-import { type Answer, addUser, get, MINUTE, send, startApp, USER_TYPE } from '../support/app.ts'
+import { MINUTE } from '../fixtures/clock.ts'
+import { aUser, USER_TYPE } from '../fixtures/users.ts'
+import { type Answer, get, send, startApp } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
 
@@ -40,9 +42,9 @@ t.test('access', async t => {
 
   t.test('a permission, held directly or by a role', async t => {
     const app = await startApp(t, { database, routes })
-    const nobody = await addUser(database)
-    const direct = await addUser(database, { permissions: ['view playlist'] })
-    const byRole = await addUser(database, { roles: ['Verified'] })
+    const nobody = await aUser(database)
+    const direct = await aUser(database, { permissions: ['view playlist'] })
+    const byRole = await aUser(database, { roles: ['Verified'] })
     t.equal((await get(app, '/may')).status, 401)
     const refused = await get(app, '/may', nobody.token)
     t.equal(refused.status, 403)
@@ -54,7 +56,7 @@ t.test('access', async t => {
   t.test('counts for the guards of users only', async t => {
     const app = await startApp(t, { database, routes })
     const add = async (guard: string) => {
-      const { id, token } = await addUser(database)
+      const { id, token } = await aUser(database)
       const row = await database.kysely
         .insertInto('permissions')
         .values({ name: 'view playlist', guard_name: guard, created_at: null, updated_at: null })
@@ -80,7 +82,7 @@ t.test('access', async t => {
       .where('name', '=', 'view playlist')
       .executeTakeFirstOrThrow()
     const ban = async (expires_at: string | null, model_type = USER_TYPE) => {
-      const user = await addUser(database, { roles: ['Verified'] })
+      const user = await aUser(database, { roles: ['Verified'] })
       await database.kysely
         .insertInto('model_prohibitions')
         .values({ ...RESTRICTION, model_type, model_id: user.id, prohibition_id: prohibition.id, expires_at })
@@ -116,7 +118,7 @@ t.test('access', async t => {
       })
       .execute()
     const sanctioned = async (expires_at: string | null, permissions: string[] = []) => {
-      const user = await addUser(database, { roles: ['Verified'], permissions })
+      const user = await aUser(database, { roles: ['Verified'], permissions })
       await database.kysely
         .insertInto('model_sanctions')
         .values({
@@ -136,14 +138,14 @@ t.test('access', async t => {
 
   t.test('bypass authorization needs nothing else', async t => {
     const app = await startApp(t, { database, routes })
-    const { token } = await addUser(database, { permissions: ['bypass authorization'] })
+    const { token } = await aUser(database, { permissions: ['bypass authorization'] })
     t.equal((await get(app, '/may', token)).status, 200)
   })
 
   t.test('where nobody has to be known, a wrong token is nobody and a user needs the permission', async t => {
     const app = await startApp(t, { database, routes })
-    const nobody = await addUser(database)
-    const user = await addUser(database, { permissions: ['view playlist'] })
+    const nobody = await aUser(database)
+    const user = await aUser(database, { permissions: ['view playlist'] })
     t.strictSame((await get(app, '/open')).json, { user: null })
     t.strictSame((await get(app, '/open', '1|wrong')).json, { user: null })
     t.equal((await get(app, '/open', '1|wrong')).status, 200)
@@ -153,7 +155,7 @@ t.test('access', async t => {
 
   t.test('where it does not matter, nobody is looked up', async t => {
     const app = await startApp(t, { database, routes })
-    const { token } = await addUser(database)
+    const { token } = await aUser(database)
     database.statements.length = 0
     t.strictSame((await get(app, '/free', token)).json, { identity: null })
     t.strictSame(database.statements, [])
@@ -169,8 +171,8 @@ t.test('access', async t => {
         app.get('/forgets', { config: { access } }, async () => ({ secret: true }))
       },
     })
-    const may = await addUser(database, { permissions: ['view playlist'] })
-    const mayNot = await addUser(database)
+    const may = await aUser(database, { permissions: ['view playlist'] })
+    const mayNot = await aUser(database)
     for (const path of ['/checks', '/forgets']) {
       t.equal((await get(app, path)).status, 401)
       const refused = await get(app, path, mayNot.token)
@@ -249,7 +251,7 @@ t.test('errors', async t => {
 
   t.test('another method on a known path is 405 and says which there are', async t => {
     const app = await startApp(t, { database, routes })
-    const { token } = await addUser(database)
+    const { token } = await aUser(database)
     for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) {
       const answer = await send(app, method, '/api/me', { headers: { authorization: `Bearer ${token}` } })
       t.equal(answer.status, 405, method)
@@ -685,7 +687,7 @@ t.test("API_PATH=/ with AUTH_PATH=/auth, as AnimeThemes' website expects", async
     database,
     environment: { API_PATH: '/', AUTH_PATH: '/auth', RATE_LIMIT_ANONYMOUS: '3' },
   })
-  const { token } = await addUser(database)
+  const { token } = await aUser(database)
   const answer = await get(app, '/me', token)
   t.equal(answer.status, 200)
   t.ok('x-ratelimit-limit' in answer.headers)
@@ -754,7 +756,7 @@ t.test('what is not HTTP is told so, and hung up on', async t => {
   }
   const twice =
     'GET /api/me HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer x\r\nAuthorization: Bearer'
-  const { token } = await addUser(database)
+  const { token } = await aUser(database)
   t.match(
     await talk(`${twice} ${token}\r\n\r\n`),
     /^HTTP\/1.1 401 /,

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { startApp, testClock } from '../support/app.ts'
+import { testClock } from '../fixtures/clock.ts'
+import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
 t.test('a server that has no time for a request says so, counts it and logs it once a second', async t => {

@@ -1,16 +1,8 @@
 import t, { type Test } from 'tap'
 import { REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
-import {
-  type Answer,
-  addToken,
-  addUser,
-  get,
-  MINUTE,
-  NOW,
-  send,
-  startApp,
-  testClock,
-} from '../support/app.ts'
+import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { aToken, aUser } from '../fixtures/users.ts'
+import { type Answer, get, send, startApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 
 /** Addresses come through a trusted proxy, so that a request can have any. */
@@ -28,7 +20,7 @@ for (const engine of ENGINES) {
     t.test('X1 the 91st request of a minute is refused', async t => {
       const clock = testClock()
       const app = await startApp(t, { database, clock, environment: VIA_PROXY })
-      const { token } = await addUser(database)
+      const { token } = await aUser(database)
       const request = () => get(app, '/api/me', token, from('198.51.100.7'))
       t.strictSame(limits(await request()), [90, 89])
       clock.advance(20_000)
@@ -60,12 +52,12 @@ for (const engine of ENGINES) {
         database,
         environment: { ...VIA_PROXY, RATE_LIMIT_AUTHENTICATED: '2' },
       })
-      const { id, token } = await addUser(database)
-      const other = await addToken(database, id)
+      const { id, token } = await aUser(database)
+      const other = await aToken(database, id)
       t.strictSame(limits(await get(app, '/api/me', token, from('198.51.100.1'))), [2, 1])
       t.strictSame(limits(await get(app, '/api/me', other.token, from('198.51.100.2'))), [2, 0])
       t.equal((await get(app, '/api/me', token, from('198.51.100.3'))).status, 429)
-      const neighbour = await addUser(database)
+      const neighbour = await aUser(database)
       t.equal(
         (await get(app, '/api/me', neighbour.token, from('198.51.100.1'))).status,
         200,
@@ -90,7 +82,7 @@ for (const engine of ENGINES) {
         database,
         environment: { ...VIA_PROXY, RATE_LIMIT_ANONYMOUS: '1', RATE_LIMIT_AUTHENTICATED: '3' },
       })
-      const { token } = await addUser(database)
+      const { token } = await aUser(database)
       t.strictSame(limits(await get(app, '/api/me', undefined, from('198.51.100.7'))), [1, 0])
       t.equal((await get(app, '/api/me', undefined, from('198.51.100.7'))).status, 429)
       t.strictSame(limits(await get(app, '/api/me', token, from('198.51.100.7'))), [3, 2])
@@ -98,9 +90,9 @@ for (const engine of ENGINES) {
 
     t.test('holders of the bypass permission are not counted, and get no headers', async t => {
       const app = await startApp(t, { database, environment: { RATE_LIMIT_AUTHENTICATED: '1' } })
-      const direct = await addUser(database, { permissions: ['bypass api rate limiter'] })
-      const byRole = await addUser(database, { roles: ['Admin'] })
-      const without = await addUser(database, { roles: ['Encoder'] })
+      const direct = await aUser(database, { permissions: ['bypass api rate limiter'] })
+      const byRole = await aUser(database, { roles: ['Admin'] })
+      const without = await aUser(database, { roles: ['Encoder'] })
       for (const { token } of [direct, byRole]) {
         for (let i = 0; i < 3; i += 1) {
           const answer = await get(app, '/api/me', token)
@@ -197,7 +189,7 @@ for (const engine of ENGINES) {
 
     t.test('two hundred requests at once do not get past it', async t => {
       const app = await startApp(t, { database })
-      const { token } = await addUser(database)
+      const { token } = await aUser(database)
       const answers = await Promise.all(Array.from({ length: 200 }, () => get(app, '/api/me', token)))
       t.equal(answers.filter(({ status }) => status === 200).length, 90)
       t.equal(answers.filter(({ status }) => status === 429).length, 110)
@@ -213,7 +205,7 @@ function guessing(t: Test, database: TestDatabase) {
       database,
       environment: { ...VIA_PROXY, RATE_LIMIT_FAILED_AUTH: '1', RATE_LIMIT_ANONYMOUS: '1000' },
     })
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     const guess = async (ip: string) => (await get(app, '/api/me', `${tokenId}|guess`, from(ip))).status
     t.equal(await guess('2001:db8:1:2::1'), 401)
     t.equal(await guess('2001:db8:1:2::2'), 429, 'one from a /64')
@@ -232,8 +224,8 @@ function guessing(t: Test, database: TestDatabase) {
       clock,
       environment: { ...VIA_PROXY, RATE_LIMIT_FAILED_AUTH: '5', RATE_LIMIT_ANONYMOUS: '1000' },
     })
-    const { token, tokenId } = await addUser(database)
-    const newcomer = await addUser(database)
+    const { token, tokenId } = await aUser(database)
+    const newcomer = await aUser(database)
     const guess = (i: number) => get(app, '/api/me', `${tokenId}|guess${i}`, from('198.51.100.7'))
 
     t.equal((await get(app, '/api/me', token, from('198.51.100.7'))).status, 200)

@@ -3,11 +3,12 @@ import { type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
-import { addToken, addUser, DAY, get, MINUTE, NOW, startApp, testClock } from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { DAY, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { aToken, aUser, PASSWORD } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
 const HOUR = 60 * MINUTE
 
 for (const engine of PRODUCTION_ENGINE) {
@@ -52,7 +53,7 @@ async function durations(t: Test, database: TestDatabase) {
       },
     })
     const browser = new TestBrowser(one)
-    const { email } = await addUser(database, { password: PASSWORD })
+    const { email } = await aUser(database, { password: PASSWORD })
     await browser.logIn({ email, password: PASSWORD })
     database.queries.length = 0
     t.equal((await browser.clone(other).get('/set')).setCookies.length, 2)
@@ -75,12 +76,12 @@ async function durations(t: Test, database: TestDatabase) {
   t.test('a body that comes late has it asked again who calls', async t => {
     const { clock, monotonic } = clocks()
     const app = await startApp(t, { database, clock, monotonic })
-    const { id } = await addUser(database, { roles: ['Verified'] })
+    const { id } = await aUser(database, { roles: ['Verified'] })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     const body = '{"name":"late","visibility":0}'
     const late = async (set: number) => {
-      const { token, tokenId } = await addToken(database, id)
+      const { token, tokenId } = await aToken(database, id)
       const sent = request({
         port,
         path: '/api/playlist',
@@ -110,8 +111,8 @@ async function durations(t: Test, database: TestDatabase) {
   t.test('the use of an expired token is recorded once an hour', async t => {
     const { clock, monotonic } = clocks()
     const app = await startApp(t, { database, clock, monotonic })
-    const { id } = await addUser(database)
-    const { token } = await addToken(database, id, { expiresAt: NOW - DAY })
+    const { id } = await aUser(database)
+    const { token } = await aToken(database, id, { expiresAt: NOW - DAY })
     const recorded = () => app.logged.filter(({ msg }) => msg === 'expired token used').length
     await get(app, '/api/me', token)
     t.equal(recorded(), 1)
@@ -127,7 +128,7 @@ async function durations(t: Test, database: TestDatabase) {
   t.test('identities are remembered as before', async t => {
     const { clock, monotonic } = clocks()
     const app = await startApp(t, { database, clock, monotonic, environment: { IDENTITY_CACHE: 'on' } })
-    const { token } = await addUser(database)
+    const { token } = await aUser(database)
     const isFollowing = () => app.logged.some(({ msg }) => msg === 'identities are remembered')
     while (!isFollowing()) await new Promise(setImmediate)
     await get(app, '/api/me', token)
@@ -157,7 +158,7 @@ async function uses(t: Test, database: TestDatabase) {
 
   t.test('the last use of a token', async t => {
     const app = await startApp(t, { database })
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     const tokens = database.kysely.updateTable('personal_access_tokens').where('id', '=', tokenId)
     const lastUsed = async () =>
       await database.kysely
@@ -191,7 +192,7 @@ async function uses(t: Test, database: TestDatabase) {
 
   t.test('of several before they are written, the last counts and not the latest', async t => {
     const app = await startApp(t, { database })
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     app.clock.advance(HOUR)
     await get(app, '/api/me', token)
     app.clock.advance(-HOUR)
@@ -210,7 +211,7 @@ async function uses(t: Test, database: TestDatabase) {
   t.test('the last activity of a session', async t => {
     const { clock, monotonic } = clocks()
     const app = await startApp(t, { database, clock, monotonic })
-    const { id, email } = await addUser(database, { password: PASSWORD })
+    const { id, email } = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email, password: PASSWORD })
     const sessions = database.kysely.updateTable('sessions').where('user_id', '=', id)
@@ -252,7 +253,7 @@ async function uses(t: Test, database: TestDatabase) {
 
   t.test('the last use of a remembered browser', async t => {
     const app = await startApp(t, { database })
-    const { id, email } = await addUser(database, { password: PASSWORD })
+    const { id, email } = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     await browser.post('/login', { email, password: PASSWORD, remember: true })

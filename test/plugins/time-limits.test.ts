@@ -7,10 +7,11 @@ import { type Database, databaseOver } from '#src/database/connect.ts'
 import { keyedMutex } from '#src/database/keyed-mutex.ts'
 import { postgresSource } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
-import { addUser, get, send, startApp } from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { aPlaylist } from '../fixtures/lists.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, send, startApp } from '../support/app.ts'
 import { createDatabase, createPostgresDatabase, ENGINES } from '../support/databases.ts'
-import { addPlaylist } from '../support/rows.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
 /** Milliseconds that are over soon. */
@@ -37,7 +38,7 @@ t.test('logins of one user, whose row is locked, leave connections to the logins
   const { database } = await open(t, url, { waitMs: { login: SOON } })
   const app = await startApp(t, { database })
   const password = 'Correct horse 1'
-  const [locked, other] = [await addUser(database, { password }), await addUser(database, { password })]
+  const [locked, other] = [await aUser(database, { password }), await aUser(database, { password })]
   const [holder, observer] = [await connectTo(t, url), await connectTo(t, url)]
   const isWaitedFor = async () => {
     const { rows } = await observer.query(
@@ -77,10 +78,10 @@ t.test('writes that meet a locked row', async t => {
     })
     .execute()
   const [owner, other] = [
-    await addUser(database, { roles: ['Verified'] }),
-    await addUser(database, { roles: ['Verified'] }),
+    await aUser(database, { roles: ['Verified'] }),
+    await aUser(database, { roles: ['Verified'] }),
   ]
-  const { hashid } = await addPlaylist(database, owner.id)
+  const { hashid } = await aPlaylist(database, owner.id)
   const write = (token: string, method: 'PUT' | 'POST' | 'DELETE', path: string, payload?: object) =>
     send(app, method, path, { headers: { authorization: `Bearer ${token}` }, ...(payload && { payload }) })
   const rename = () =>

@@ -1,7 +1,8 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { acceptedCodings, compressedDocument } from '#src/http/compressed-document.ts'
-import { startApp, testClock } from '../support/app.ts'
+import { testClock } from '../fixtures/clock.ts'
+import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
 const database = await createDatabase(t, 'postgres')

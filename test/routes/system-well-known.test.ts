@@ -1,7 +1,8 @@
 import t, { type Test } from 'tap'
-import { DAY, get, NOW, send, startApp, testClock } from '../support/app.ts'
+import { DAY, NOW, testClock } from '../fixtures/clock.ts'
+import { aPanelUser } from '../fixtures/panel.ts'
+import { get, send, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
-import { panelUser } from '../support/panel.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
@@ -69,7 +70,7 @@ t.test('change-password', async t => {
       t.equal(answer.status, 302)
       t.equal(answer.headers.location, 'http://accounts.example/admin/password')
     }
-    const { browser } = await panelUser(app, database)
+    const { browser } = await aPanelUser(app, database)
     t.equal((await browser.bare('GET', '/admin/password')).status, 200)
   })
 

@@ -3,7 +3,8 @@ import { sql } from 'kysely'
 import { chromium } from 'playwright-core'
 import t from 'tap'
 import { migrate } from '#src/database/migrate.ts'
-import { addUser, get, startApp } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 
 const CHROMIUM = process.env.TEST_CHROMIUM
@@ -74,7 +75,7 @@ t.test('the specification', async t => {
     t.match(Object.keys(other.paths['/auth/login'].post.responses).join(), /,403,.*422/, 'of these settings')
     t.notOk('419' in other.paths['/auth/login'].post.responses)
     t.match(other.info.description, 'then `POST /auth/login`, and')
-    const user = await addUser(database)
+    const user = await aUser(database)
     for (const answer of [await get(app, '/api/me', user.token), await get(app, '/api/me')]) {
       const response = operation.responses[answer.status]
       t.ok(response, `${answer.status} is described`)
@@ -157,7 +158,7 @@ t.test('pages', async t => {
 })
 
 t.test('Swagger UI in a browser', { skip: CHROMIUM ? false : 'no Chromium was found' }, async t => {
-  const user = await addUser(database, { roles: ['Verified'] })
+  const user = await aUser(database, { roles: ['Verified'] })
   const app = await startApp(t, { database })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
   const browser = await chromium.launch({

@@ -1,30 +1,14 @@
 import t, { type Test } from 'tap'
 import { grant } from '#src/database/permissions.ts'
-import {
-  type Answer,
-  addToken,
-  addUser,
-  get,
-  MINUTE,
-  ODD_VALUES,
-  send,
-  startApp,
-  type TestApp,
-  USER_TYPE,
-} from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { aNotification } from '../../fixtures/lists.ts'
+import { formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, aUser, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
+import { ODD_VALUES } from '../../fixtures/values.ts'
+import { type Answer, get, send, startApp, type TestApp } from '../../support/app.ts'
 import { beforeStatement, createDatabase, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
-import { addNotification } from '../../support/rows.ts'
-
-const PASSWORD = 'Correct horse 1'
-
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
 
 t.test('attacks on the panel', async t => {
   const database = await createDatabase(t, 'postgres')
@@ -44,7 +28,7 @@ async function loggedIn(
   database: TestDatabase,
   options: { roles?: string[]; permissions?: string[] } = {},
 ) {
-  const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
+  const user = await aMember(database, options)
   const browser = new PanelBrowser(app)
   await browser.logIn(user)
   return { user, browser }
@@ -86,7 +70,7 @@ async function forgery(t: Test, database: TestDatabase) {
   await t.test('no form counts without its token, whatever page sends it', async t => {
     const app = await start(t, database)
     const { browser, user } = await loggedIn(app, database, { roles: ['Admin'] })
-    const other = await addUser(database, { verified: false })
+    const other = await aUser(database, { verified: false })
     await new PanelBrowser(app).logIn(user)
     const forms = await allForms(browser, user, other)
     t.ok(forms.size >= 14, `${forms.size} forms`)
@@ -155,7 +139,7 @@ async function forgery(t: Test, database: TestDatabase) {
 
   await t.test('nobody is logged in by a page of somebody else', async t => {
     const app = await start(t, database)
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new PanelBrowser(app)
     await browser.open('/admin/login')
     const answer = await browser.post('/admin/login', { email: user.email, password: PASSWORD })
@@ -175,7 +159,7 @@ async function forgery(t: Test, database: TestDatabase) {
 
   await t.test('a bearer token opens no page', async t => {
     const app = await start(t, database)
-    const user = await addUser(database, { roles: ['Admin'] })
+    const user = await aUser(database, { roles: ['Admin'] })
     t.equal((await get(app, '/admin', user.token)).status, 303)
     t.equal((await get(app, '/admin/users', user.token)).status, 303)
   })
@@ -213,7 +197,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
   await t.test('nor are those of something else that has the same id', async t => {
     const app = await start(t, database)
     const { browser, user } = await loggedIn(app, database)
-    const { tokenId } = await addToken(database, user.id, { userType: 'App\\Models\\Robot' })
+    const { tokenId } = await aToken(database, user.id, { userType: 'App\\Models\\Robot' })
     const page = await browser.open('/admin')
     t.match(page.text, `"/admin/tokens/${user.tokenId}"`)
     t.notMatch(page.text, `"/admin/tokens/${tokenId}"`)
@@ -230,7 +214,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
   await t.test('whoever is cut off issues no token meanwhile', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, { roles: ['Admin'] })
-    const other = await addUser(database, { password: PASSWORD })
+    const other = await aUser(database, { password: PASSWORD })
     const session = new TestBrowser(app)
     await session.logIn({ email: other.email, password: PASSWORD })
     await session.post('/user/confirm-password', { password: PASSWORD })
@@ -254,7 +238,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
   await t.test('two moderators at once ban one user once', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, { roles: ['Admin'] })
-    const other = await addUser(database)
+    const other = await aUser(database)
     const page = await browser.open(`/admin/users/${other.id}`)
     const prohibition = /value="(prohibition:\d+)">view playlist</.exec(page.text)?.[1] ?? ''
     // Without `_once`: as by two moderators, and not by one who clicks twice.
@@ -273,7 +257,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
   await t.test('no field of any form is an error of ours, whatever its type', async t => {
     const app = await start(t, database)
     const { browser, user } = await loggedIn(app, database, { roles: ['Admin'] })
-    const other = await addUser(database)
+    const other = await aUser(database)
     const token = `/admin/tokens/${user.tokenId}`
     const paths = ['/admin', token, '/admin/password', `/admin/users/${other.id}`, '/admin/roles/1']
     let asked = 0
@@ -299,7 +283,7 @@ async function foreignIds(t: Test, database: TestDatabase) {
   await t.test('a form changes nothing that it does not have, such as whose a token is', async t => {
     const app = await start(t, database)
     const { browser, user } = await loggedIn(app, database)
-    const victim = await addUser(database)
+    const victim = await aUser(database)
     const answer = await browser.submit(await browser.open('/admin'), '/admin/tokens', {
       name: 'x',
       scope: 'all',
@@ -340,7 +324,7 @@ async function widening(t: Test, database: TestDatabase) {
 
   await t.test('each thing needs its permission, and the one for the panel', async t => {
     const app = await start(t, database)
-    const other = await addUser(database)
+    const other = await aUser(database)
     const path = `/admin/users/${other.id}`
     const before = await database.kysely.selectFrom('model_has_roles').selectAll().execute()
     for (const [permission, action, fields] of [
@@ -367,7 +351,7 @@ async function widening(t: Test, database: TestDatabase) {
 
   await t.test('a form that comes back shows nobody whom its sender may not see', async t => {
     const app = await start(t, database)
-    const other = await addUser(database)
+    const other = await aUser(database)
     const powers = ['view filament', 'update user', 'create sanction', 'update role']
     for (const [action, fields] of [
       [`/admin/users/${other.id}/notify`, { type: '', data: '' }],
@@ -383,7 +367,7 @@ async function widening(t: Test, database: TestDatabase) {
 
   await t.test('nobody gives a role that may do more than they', async t => {
     const app = await start(t, database)
-    const other = await addUser(database)
+    const other = await aUser(database)
     const roles = `/admin/users/${other.id}/roles`
     const powers = [...VIEWER, 'update user']
     t.equal((await attempt(app, powers, roles, { 'roles[]': ['Admin'] })).status, 403)
@@ -393,7 +377,7 @@ async function widening(t: Test, database: TestDatabase) {
 
   await t.test('nobody does anything to somebody who may do more, or to themselves', async t => {
     const app = await start(t, database)
-    const admin = await addUser(database, { roles: ['Admin'] })
+    const admin = await aUser(database, { roles: ['Admin'] })
     const powers = [...VIEWER, 'update user', 'create sanction', 'delete sanction']
     const actions = {
       verify: {},
@@ -492,7 +476,7 @@ async function injection(t: Test, database: TestDatabase) {
     const evil = `</textarea></pre>'"><script>alert(1)</script><img src=x onerror=alert(1)>`
     const browser = new PanelBrowser(app)
     const user = {
-      ...(await addUser(database, { password: PASSWORD, roles: ['Admin'] })),
+      ...(await aUser(database, { password: PASSWORD, roles: ['Admin'] })),
       password: PASSWORD,
     }
     await browser.logIn(user)
@@ -505,13 +489,13 @@ async function injection(t: Test, database: TestDatabase) {
       .updateTable('personal_access_tokens')
       .set({ name: evil, abilities: JSON.stringify([evil]) })
       .execute()
-    const other = await addUser(database)
+    const other = await aUser(database)
     await kysely
       .updateTable('users')
       .set({ name: `${evil}x` })
       .where('id', '=', other.id)
       .execute()
-    const notification = await addNotification(database, other.id)
+    const notification = await aNotification(database, other.id)
     await kysely
       .updateTable('notifications')
       .set({ data: evil, type: evil })
@@ -590,7 +574,7 @@ async function injection(t: Test, database: TestDatabase) {
   await t.test('a mail of a ban carries its reason as text', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, { roles: ['Admin'] })
-    const other = await addUser(database)
+    const other = await aUser(database)
     await grant(database.kysely, 'role', { userId: other.id, types: [USER_TYPE] }, ['Verified'])
     const path = `/admin/users/${other.id}`
     const fields = { ban: 'everything', permanent: '1', reason: '<img src=x>\r\nBcc: x@example.org' }

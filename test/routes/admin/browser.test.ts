@@ -1,16 +1,16 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
+import { aNotification } from '../../fixtures/lists.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { launch, skip } from '../../fixtures/spa.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
-import { addNotification } from '../../support/rows.ts'
 import { freePort } from '../../support/services.ts'
-import { launch, skip } from '../../support/spa.ts'
-
-const PASSWORD = 'Correct horse 1'
 
 /** Where pictures of the pages are put, to be looked at; nowhere unless it is named. */
 const PICTURES = process.env.TEST_PICTURES
@@ -20,7 +20,7 @@ const axe = await readFile(join(import.meta.dirname, '../../../../node_modules/a
 t.test('the panel in a browser', { skip }, async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
-  const user = await addUser(database, { password: PASSWORD, roles: ['Admin'] })
+  const user = await aUser(database, { password: PASSWORD, roles: ['Admin'] })
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const app = await startApp(t, {
@@ -118,7 +118,7 @@ t.test('the panel in a browser', { skip }, async t => {
     await t.test(
       `clicking twice sends one form, ${javaScriptEnabled ? 'with' : 'without'} a script`,
       async t => {
-        const other = await addUser(database, { password: PASSWORD })
+        const other = await aUser(database, { password: PASSWORD })
         const { page, close } = await openPage({ javaScriptEnabled })
         await logIn(page, other.email)
         await page.fill('#name', 'twice')
@@ -140,13 +140,13 @@ t.test('the panel in a browser', { skip }, async t => {
   }
 
   await t.test('asks for the second factor', async t => {
-    const other = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const other = await aMember(database)
     const client = new TestBrowser(app, { 'sec-fetch-site': 'same-origin' })
     await client.logIn(other)
     await client.post('/user/confirm-password', { password: PASSWORD })
     await client.post('/user/two-factor-authentication')
     const { secretKey } = (await client.get('/user/two-factor-secret-key')).json
-    const code = () => codeOf(secretKey, app)
+    const code = () => totpCode(secretKey, app)
     await client.post('/user/confirmed-two-factor-authentication', { code: code() })
     app.clock.advance(30_000)
 
@@ -167,10 +167,10 @@ t.test('the panel in a browser', { skip }, async t => {
   })
 
   await t.test('people who see, hear or reach it in another way can use it', async t => {
-    const other = await addUser(database, { roles: ['Encoder'] })
-    await addNotification(database, other.id)
-    await addToken(database, user.id, { expiresAt: NOW + 3 * DAY })
-    await addToken(database, user.id, { expiresAt: NOW - MINUTE })
+    const other = await aUser(database, { roles: ['Encoder'] })
+    await aNotification(database, other.id)
+    await aToken(database, user.id, { expiresAt: NOW + 3 * DAY })
+    await aToken(database, user.id, { expiresAt: NOW - MINUTE })
     const paths = {
       tokens: '/admin',
       token: `/admin/tokens/${user.tokenId}`,
@@ -268,9 +268,6 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
   await inspect(t, page, `${kind}-both`)
 }
 
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
-
 /** Sets up a second factor and takes it away again, and looks at every page on the way. */
 async function inspectSecondFactor(t: Test, page: Page, kind: string, app: TestApp) {
   const press = (name: string) => page.getByRole('button', { name }).first().click()
@@ -284,7 +281,7 @@ async function inspectSecondFactor(t: Test, page: Page, kind: string, app: TestA
   await confirm('000000')
   await page.getByRole('alert').waitFor()
   await look('wrong')
-  await confirm(codeOf(secret, app))
+  await confirm(totpCode(secret, app))
   await page.getByRole('heading', { name: 'Change it' }).waitFor()
   await look('confirmed')
   await press('Show the recovery codes')
@@ -302,7 +299,7 @@ async function inspectSecondFactor(t: Test, page: Page, kind: string, app: TestA
   await press('Disable it')
   await page.getByRole('alert').waitFor()
   await look('disable-refused')
-  await page.fill('#code', codeOf(secret, app))
+  await page.fill('#code', totpCode(secret, app))
   await press('Disable it')
   await page.getByRole('button', { name: 'Set up a second factor' }).waitFor()
 }

@@ -1,15 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { addToken, addUser, get, MINUTE, ODD_VALUES, startApp, type TestApp } from '../../support/app.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { aPanelUser, formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { ODD_VALUES } from '../../fixtures/values.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
-
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
 
 const UNCHANGED = 'Nothing would change: it is that way already.'
 
@@ -77,8 +74,8 @@ async function addRole({ kysely }: TestDatabase) {
 /** An administrator, another user, and everything that is asked about. */
 async function scene(t: Test, database: TestDatabase, { isConfirmed = true } = {}) {
   const app = await start(t, database)
-  const { browser, user } = await panelUser(app, database, { roles: ['Admin'], confirmed: isConfirmed })
-  const other = await addUser(database, { password: PASSWORD, roles: ['Encoder'] })
+  const { browser, user } = await aPanelUser(app, database, { roles: ['Admin'], confirmed: isConfirmed })
+  const other = await aUser(database, { password: PASSWORD, roles: ['Encoder'] })
   await new PanelBrowser(app).logIn({ email: other.email, password: PASSWORD })
   const second = new PanelBrowser(app)
   second.page = { 'user-agent': 'Lynx <b>' }
@@ -141,7 +138,7 @@ async function scene(t: Test, database: TestDatabase, { isConfirmed = true } = {
       back: `/admin/roles/${role.id}`,
     },
   }
-  await addToken(database, user.id)
+  await aToken(database, user.id)
   return { app, browser, user, other, path, role, cases }
 }
 
@@ -218,8 +215,8 @@ async function asking(t: Test, database: TestDatabase) {
 
   await t.test('is not asked about if it would change nothing', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database, { roles: ['Admin'] })
-    const other = await addUser(database, { roles: ['Encoder'] })
+    const { browser, user } = await aPanelUser(app, database, { roles: ['Admin'] })
+    const other = await aUser(database, { roles: ['Encoder'] })
     const path = `/admin/users/${other.id}`
     const roles = { 'roles[]': ['Encoder', 'no such role'], current_password: PASSWORD }
     t.match(textOf(await browser.submit(await browser.open(path), `${path}/roles`, roles)), UNCHANGED)
@@ -232,7 +229,7 @@ async function asking(t: Test, database: TestDatabase) {
     const devices = await browser.open('/admin/devices')
     await browser.submitConfirmed(devices, '/admin/devices/end-others')
     t.match(textOf(await browser.submit(devices, '/admin/devices/end-others')), UNCHANGED)
-    await addToken(database, user.id)
+    await aToken(database, user.id)
     const tokens = await browser.open('/admin')
     await database.kysely.deleteFrom('personal_access_tokens').execute()
     t.match(textOf(await browser.submit(tokens, '/admin/tokens/revoke-all')), UNCHANGED)
@@ -320,7 +317,7 @@ async function meanwhile(t: Test, database: TestDatabase) {
     const { app, browser, other, cases } = await scene(t, database)
     const { page, action, fields } = cases['changing the roles of a user'] as Case
     const question = await browser.submit(await browser.open(page), action, fields)
-    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    const colleague = await aPanelUser(app, database, { roles: ['Admin'] })
     await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, {
       'roles[]': ['Encoder', 'Patron'],
       current_password: PASSWORD,
@@ -337,7 +334,7 @@ async function meanwhile(t: Test, database: TestDatabase) {
     const { app, browser, user, cases } = await scene(t, database)
     const { page, action } = cases['revoking all tokens'] as Case
     const question = await browser.submit(await browser.open(page), action)
-    await addToken(database, user.id)
+    await aToken(database, user.id)
     t.match(textOf(await browser.submit(question, action)), /Something has changed.*3 tokens end at once/)
     t.equal((await get(app, '/api/me', user.token)).status, 200)
   })
@@ -346,7 +343,7 @@ async function meanwhile(t: Test, database: TestDatabase) {
     const { app, browser, cases } = await scene(t, database)
     const { page, action, fields } = cases['changing a role'] as Case
     const question = await browser.submit(await browser.open(page), action, fields)
-    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    const colleague = await aPanelUser(app, database, { roles: ['Admin'] })
     const other = { 'permissions[]': ['view role'], current_password: PASSWORD }
     await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, other)
     const late = await browser.submit(question, action)

@@ -1,17 +1,12 @@
 import t, { type Test } from 'tap'
-import { addUser, get, startApp } from '../../support/app.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { aPanelUser, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
-import { PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
 const NEW = 'Another-horse-2'
-
-const UNLIMITED = {
-  FORGOT_PASSWORD_RATE_LIMIT: '1000',
-  LOGIN_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
 
 const FORGOT = '/admin/forgot-password'
 const RESET = '/admin/reset-password'
@@ -31,7 +26,7 @@ const start = (t: Test, database: TestDatabase, environment = {}) =>
 /** A user who was sent a link, with the path and query of it. */
 async function withLink(t: Test, database: TestDatabase, environment = {}) {
   const app = await start(t, database, environment)
-  const user = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
   const browser = new PanelBrowser(app)
   await browser.submit(await browser.open(FORGOT), FORGOT, { email: user.email })
   const link = linkIn(await app.mailbox.next())
@@ -41,7 +36,7 @@ async function withLink(t: Test, database: TestDatabase, environment = {}) {
 async function asking(t: Test, database: TestDatabase) {
   await t.test('the login leads there, and a mail leads back to the panel', async t => {
     const app = await start(t, database, { WIKI_RESET_PASSWORD: 'https://www.example.org/reset' })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new PanelBrowser(app)
     t.match((await browser.open('/admin/login')).text, `href="${FORGOT}"`)
     const answer = await browser.submit(await browser.open(FORGOT), FORGOT, {
@@ -59,7 +54,7 @@ async function asking(t: Test, database: TestDatabase) {
 
   await t.test('the website leads to its own page', async t => {
     const app = await start(t, database, { WIKI_RESET_PASSWORD: 'https://www.example.org/reset' })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new PanelBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     await browser.send('POST', '/forgot-password', { payload: { email: user.email } })
@@ -71,7 +66,7 @@ async function asking(t: Test, database: TestDatabase) {
       `every address gets the same answer, with REVEAL_UNKNOWN_EMAIL=${REVEAL_UNKNOWN_EMAIL}`,
       async t => {
         const app = await start(t, database, { REVEAL_UNKNOWN_EMAIL })
-        const user = await addUser(database, { password: PASSWORD })
+        const user = await aUser(database, { password: PASSWORD })
         const told = []
         for (const email of [user.email, user.email, 'nobody@example.org']) {
           const browser = new PanelBrowser(app)
@@ -109,7 +104,7 @@ async function asking(t: Test, database: TestDatabase) {
 
   await t.test('who is logged in is led on', async t => {
     const app = await start(t, database)
-    const { browser } = await panelUser(app, database)
+    const { browser } = await aPanelUser(app, database)
     for (const path of [FORGOT, `${RESET}?token=x`]) {
       t.equal((await browser.bare('GET', path)).headers.location, '/admin', path)
     }

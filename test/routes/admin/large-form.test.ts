@@ -1,7 +1,7 @@
 import t from 'tap'
+import { aPanelUser, formsOf } from '../../fixtures/panel.ts'
 import { startApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
-import { formsOf, panelUser } from '../../support/panel.ts'
 
 /** Half of what a form may have. */
 const ROOM = 32_768
@@ -13,7 +13,7 @@ t.test('the largest form of the panel fits, with as much room again', async t =>
   const rows = await database.kysely.selectFrom('permissions').select('name').execute()
   const permissions = rows.map(({ name }) => name)
   // Nobody gives what they do not have.
-  const { browser } = await panelUser(app, database, { permissions, confirmed: true })
+  const { browser } = await aPanelUser(app, database, { permissions, confirmed: true })
   const { id } = await database.kysely
     .selectFrom('roles')
     .select('id')

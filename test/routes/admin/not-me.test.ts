@@ -1,11 +1,13 @@
 import t, { type Test } from 'tap'
-import { addToken, DAY, get, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { browserAt, CHROME, FIREFOX, startMailing } from '../../fixtures/mailing.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { aMember, aToken, PASSWORD } from '../../fixtures/users.ts'
+import { get, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import type { MailServer } from '../../support/mail-server.ts'
-import { linkIn } from '../../support/mailbox.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
-import { browserAt, CHROME, FIREFOX, PASSWORD, someUser, startMailing } from '../../support/told.ts'
 
 const HOME = '198.51.100.7'
 const THIEF = '203.0.113.9'
@@ -19,7 +21,7 @@ for (const engine of ENGINES) {
   })
 }
 
-type User = Awaited<ReturnType<typeof someUser>>
+type User = Awaited<ReturnType<typeof aMember>>
 
 /** The link of the next mail. */
 const nextLink = async (mails: MailServer) => linkIn({ text: (await mails.next()).text ?? '' })
@@ -27,7 +29,7 @@ const nextLink = async (mails: MailServer) => linkIn({ text: (await mails.next()
 /** A user who is logged in, a thief who logged in from elsewhere and stays so, and the link of the mail about that. */
 async function robbed(t: Test, database: TestDatabase, environment: Record<string, string> = {}) {
   const { app, mails } = await startMailing(t, database, { environment })
-  const user = await someUser(database)
+  const user = await aMember(database)
   const owner = browserAt(app, FIREFOX, HOME)
   await owner.logIn(user)
   app.clock.advance(DAY)
@@ -92,7 +94,7 @@ async function ending(t: Test, database: TestDatabase) {
 
   await t.test('revokes all tokens if that is ticked', async t => {
     const { app, user, link } = await robbed(t, database)
-    const another = await addToken(database, user.id)
+    const another = await aToken(database, user.id)
     const page = await press(app, link, { revoke_tokens: '1' })
     t.match(textOf(page), /2 tokens are revoked\./)
     for (const token of [user.token, another.token]) {
@@ -230,7 +232,7 @@ async function refusing(t: Test, database: TestDatabase) {
 
   await t.test('others stay as they are, whoever is logged in', async t => {
     const { app, link } = await robbed(t, database)
-    const other = await someUser(database)
+    const other = await aMember(database)
     const browser = new PanelBrowser(app)
     await browser.logIn(other)
     t.equal((await press(app, link, { revoke_tokens: '1' }, browser)).status, 200)

@@ -1,19 +1,15 @@
 import t, { type Test } from 'tap'
-import { addUser, DAY, get, MINUTE, startApp } from '../../support/app.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { aPanelUser, formsOf, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp } from '../../support/app.ts'
 import {
   beforeStatement,
   createDatabase,
   PRODUCTION_ENGINE,
   type TestDatabase,
 } from '../../support/databases.ts'
-import { formsOf, PASSWORD, panelUser, textOf } from '../../support/panel.ts'
-
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
 
 const SENT_BEFORE = /This form was sent before\. What it asked for was done then, and not once more now\./
 
@@ -40,8 +36,8 @@ const MESSAGE = { type: 'App\\Notifications\\X', data: '{"title":"Hello"}' }
 /** The form of a notification, on the page of a user; each that counts adds a row. */
 async function notifying(t: Test, database: TestDatabase, environment = {}) {
   const app = await start(t, database, environment)
-  const { browser, user: admin } = await panelUser(app, database, { roles: ['Admin'] })
-  const other = await addUser(database)
+  const { browser, user: admin } = await aPanelUser(app, database, { roles: ['Admin'] })
+  const other = await aUser(database)
   const path = `/admin/users/${other.id}`
   const page = await browser.open(path)
   const notify = (fields = {}, by = browser) => by.sendForm(page, `${path}/notify`, { ...MESSAGE, ...fields })
@@ -77,7 +73,7 @@ async function twice(t: Test, database: TestDatabase) {
 
   await t.test('issues one token, and says what to do without its secret', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database, { confirmed: true })
+    const { browser, user } = await aPanelUser(app, database, { confirmed: true })
     const page = await browser.open('/admin')
     const fields = { name: 'twice', scope: 'read' }
     const first = await browser.submit(page, '/admin/tokens', fields)
@@ -92,7 +88,7 @@ async function twice(t: Test, database: TestDatabase) {
 
   await t.test('confirms once', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await aPanelUser(app, database)
     const action = `/admin/tokens/${user.tokenId}/revoke`
     const question = await browser.submit(await browser.open('/admin'), action)
     t.equal((await browser.sendForm(question, action)).headers.location, '/admin?done=token-revoked')
@@ -117,7 +113,7 @@ async function atOnce(t: Test, database: TestDatabase) {
 async function withPassword(t: Test, database: TestDatabase) {
   await t.test('with a password, which gives the session another id, is done once as well', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await aPanelUser(app, database)
     const page = await browser.open('/admin')
     const fields = { name: 'twice', scope: 'read', current_password: PASSWORD }
     const clicks = [browser, browser.clone(), browser.clone()]
@@ -160,7 +156,7 @@ async function failures(t: Test, database: TestDatabase) {
     t.equal(await count(), 1)
 
     const app = await start(t, database, { TOKENS_PER_USER: '1' })
-    const { browser, user } = await panelUser(app, database, { confirmed: true })
+    const { browser, user } = await aPanelUser(app, database, { confirmed: true })
     const page = await browser.open('/admin')
     const fields = { name: 'x', scope: 'read' }
     t.equal((await browser.sendForm(page, '/admin/tokens', fields)).status, 403)
@@ -170,7 +166,7 @@ async function failures(t: Test, database: TestDatabase) {
 
   await t.test('asks again what it asked', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await aPanelUser(app, database)
     const page = await browser.open('/admin')
     const before = database.statements.length
     for (let n = 0; n < 2; n++) {
@@ -221,7 +217,7 @@ async function others(t: Test, database: TestDatabase) {
     t.equal((await browser.sendForm(again, `${path}/notify`, MESSAGE)).status, 303)
     t.equal(await count(), 2)
 
-    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    const colleague = await aPanelUser(app, database, { roles: ['Admin'] })
     const theirs = await colleague.browser.open(path)
     const fields = { ...MESSAGE, _once: onceOf(page) }
     await colleague.browser.sendForm(theirs, `${path}/notify`, fields)

@@ -1,20 +1,14 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
-
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-  RATE_LIMIT_FAILED_AUTH: '10000',
-}
 
 for (const engine of ENGINES) {
   t.test(`the panel on ${engine}`, async t => {
@@ -33,7 +27,7 @@ const start = (t: Test, database: TestDatabase, environment = {}) =>
 
 /** Somebody on the panel. */
 async function loggedIn(app: TestApp, database: TestDatabase, roles: string[] = []) {
-  const user = { ...(await addUser(database, { password: PASSWORD, roles })), password: PASSWORD }
+  const user = await aMember(database, { roles })
   const browser = new PanelBrowser(app)
   const page = await browser.logIn(user)
   return { user, browser, page }
@@ -42,7 +36,7 @@ async function loggedIn(app: TestApp, database: TestDatabase, roles: string[] = 
 async function entrance(t: Test, database: TestDatabase) {
   await t.test('leads whoever is not logged in to the login, and then to where they were going', async t => {
     const app = await start(t, database)
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new PanelBrowser(app)
     const refused = await browser.bare('GET', '/admin/devices')
     t.equal(refused.status, 303)
@@ -71,7 +65,7 @@ async function entrance(t: Test, database: TestDatabase) {
 
   await t.test('leads to its own pages alone', async t => {
     const app = await start(t, database)
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     for (const to of ['//evil.example', 'https://evil.example', '/admin/../x', '/adminx', '/admin\\x', '/']) {
       const browser = new PanelBrowser(app)
       const page = await browser.open(`/admin/login?to=${encodeURIComponent(to)}`)
@@ -82,7 +76,7 @@ async function entrance(t: Test, database: TestDatabase) {
 
   await t.test('waits ten minutes for a second factor', async t => {
     const app = await start(t, database)
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     const client = new TestBrowser(app)
     await client.logIn(user)
     await client.post('/user/confirm-password', { password: PASSWORD })
@@ -257,8 +251,8 @@ async function tokens(t: Test, database: TestDatabase) {
   await t.test('all are revoked at once', async t => {
     const app = await start(t, database)
     const { browser, user } = await loggedIn(app, database)
-    const second = await addToken(database, user.id)
-    const other = await addUser(database)
+    const second = await aToken(database, user.id)
+    const other = await aUser(database)
     const done = await browser.submitConfirmed(await browser.open('/admin'), '/admin/tokens/revoke-all')
     t.match(textOf(done), 'All tokens are revoked.')
     for (const token of [user.token, second.token]) t.equal((await get(app, '/api/me', token)).status, 401)
@@ -312,7 +306,7 @@ async function account(t: Test, database: TestDatabase) {
     const { browser, user, page } = await loggedIn(app, database)
     for (let n = 0; n < 60; n++) {
       await browser.sendForm(page, `/admin/tokens/${user.tokenId}/revoke`, { confirmed: '1' })
-      await addToken(database, user.id)
+      await aToken(database, user.id)
       await browser.get('/sanctum/csrf-cookie')
     }
     const wrong = { name: 'x', scope: 'all', current_password: 'wrong' }
@@ -334,8 +328,8 @@ async function users(t: Test, database: TestDatabase) {
   await t.test('are searched for', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, ['Admin'])
-    const wanted = await addUser(database, { roles: ['Encoder'] })
-    const other = await addUser(database)
+    const wanted = await aUser(database, { roles: ['Encoder'] })
+    const other = await aUser(database)
     for (const q of [wanted.name.toUpperCase(), wanted.email, String(wanted.id)]) {
       const page = await browser.open(`/admin/users?q=${encodeURIComponent(q)}`)
       t.match(textOf(page), wanted.email, q)
@@ -360,7 +354,7 @@ async function users(t: Test, database: TestDatabase) {
       t.match(textOf(page), 'Nobody is found.', q)
     }
     t.equal((await browser.open('/admin/users?q=%00&page=0&page=x')).status, 200)
-    for (let n = 0; n < 30; n++) await addUser(database)
+    for (let n = 0; n < 30; n++) await aUser(database)
     const first = await browser.open('/admin/users?q=user-')
     const next = /href="(\/admin\/users\?q=user-&amp;page=2)"/.exec(first.text)?.[1] ?? ''
     t.match(textOf(await browser.open(next.replace('&amp;', '&'))), 'Newer ones')
@@ -369,7 +363,7 @@ async function users(t: Test, database: TestDatabase) {
   await t.test('are verified, given roles, banned, notified and cut off', async t => {
     const app = await start(t, database)
     const { browser, user: admin } = await loggedIn(app, database, ['Admin'])
-    const user = await addUser(database, { verified: false })
+    const user = await aUser(database, { verified: false })
     const path = `/admin/users/${user.id}`
     const can = async () => (await get(app, '/api/me/playlist', user.token)).status
     t.equal(await can(), 403)
@@ -454,7 +448,7 @@ async function users(t: Test, database: TestDatabase) {
   await t.test('are there no more once they are deleted', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, ['Admin'])
-    const gone = await addUser(database, { verified: false })
+    const gone = await aUser(database, { verified: false })
     const path = `/admin/users/${gone.id}`
     const page = await browser.open(path)
     await database.kysely
@@ -482,7 +476,7 @@ async function users(t: Test, database: TestDatabase) {
   await t.test('what is wrong is said', async t => {
     const app = await start(t, database)
     const { browser, user: admin } = await loggedIn(app, database, ['Admin'])
-    const user = await addUser(database)
+    const user = await aUser(database)
     const path = `/admin/users/${user.id}`
     const page = await browser.open(path)
     for (const [form, fields, sentence] of [
@@ -532,7 +526,7 @@ async function roles(t: Test, database: TestDatabase) {
   await t.test('are shown as a matrix, and changed one by one', async t => {
     const app = await start(t, database)
     const { browser } = await loggedIn(app, database, ['Admin'])
-    const user = await addUser(database, { roles: ['Patron'] })
+    const user = await aUser(database, { roles: ['Patron'] })
     const matrix = await browser.open('/admin/roles')
     t.match(textOf(matrix), /Permission Admin Encoder Developer/)
     const path = /href="(\/admin\/roles\/\d+)">Patron</.exec(matrix.text)?.[1] ?? ''

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import { addUser, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
+import { formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { aMember, aUser, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
 const PANEL = ['view filament', 'view user', 'view role', 'update user', 'update role', 'create sanction']
 
 const start = (t: Test, database: TestDatabase) =>
@@ -22,7 +22,7 @@ async function loggedIn(
   database: TestDatabase,
   options: { roles?: string[]; permissions?: string[] },
 ) {
-  const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
+  const user = await aMember(database, options)
   const browser = new PanelBrowser(app)
   await browser.logIn(user)
   await browser.send('POST', '/user/confirm-password', { payload: { password: PASSWORD } })
@@ -127,8 +127,8 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('what a user is banned from does not count as held', async t => {
       const role = await addRole(database, 'Dumps', ['view dump'])
-      const holder = await addUser(database, { roles: ['Dumps'] })
-      const mate = await addUser(database)
+      const holder = await aUser(database, { roles: ['Dumps'] })
+      const mate = await aUser(database)
       const actor = await loggedIn(app, database, { permissions: [...PANEL, 'view dump'] })
       const path = `/admin/users/${holder.id}`
       const give = () =>
@@ -156,7 +156,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('a role is not taken either by who is banned from what it allows', async t => {
       await addRole(database, 'Features', ['view feature'])
-      const holder = await addUser(database, { roles: ['Features'] })
+      const holder = await aUser(database, { roles: ['Features'] })
       const actor = await loggedIn(app, database, { permissions: [...PANEL, 'view feature'] })
       await prohibit(database, actor.user.id, 'view feature')
       const answer = await actor.browser.post(`/admin/users/${holder.id}/roles`, {
@@ -179,7 +179,7 @@ for (const engine of PRODUCTION_ENGINE) {
       await prohibit(database, actor.user.id, 'view pulse')
       t.equal((await change(actor, role, ['view dump'])).status, 303)
       t.strictSame(await allowedBy(database, role), ['view dump'])
-      const other = await addUser(database, { permissions: ['bypass authorization'] })
+      const other = await aUser(database, { permissions: ['bypass authorization'] })
       const path = `/admin/users/${other.id}`
       t.equal((await actor.browser.post(`${path}/verify`, { _token: actor.token })).status, 303)
       const below = await loggedIn(app, database, { roles: ['Admin'] })

@@ -1,17 +1,12 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { type Answer, MINUTE, startApp, type TestApp } from '../../support/app.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { aPanelUser, formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { PASSWORD } from '../../fixtures/users.ts'
+import { type Answer, startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
-const MANY = '1000000'
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: MANY,
-  CONFIRM_PASSWORD_RATE_LIMIT: MANY,
-  TWO_FACTOR_RATE_LIMIT: MANY,
-  RATE_LIMIT_ANONYMOUS: MANY,
-  RATE_LIMIT_AUTHENTICATED: MANY,
-}
 const PATH = '/admin/second-factor'
 const MISSING = /Enter a current code of your authenticator app, or a recovery code/
 const WRONG_CODE = /The provided two factor authentication code was invalid/
@@ -30,9 +25,6 @@ for (const engine of ENGINES) {
 
 const start = (t: Test, database: TestDatabase, environment = {}) =>
   startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
 
 /** The text of an element of a page, by its id; empty if there is none. */
 const shownIn = ({ text }: Answer, id: string): string =>
@@ -53,7 +45,7 @@ const answering = (browser: PanelBrowser, question: Answer, action: string, fiel
 /** A user who has begun to set up a second factor. */
 async function begun(t: Test, database: TestDatabase, environment = {}) {
   const app = await start(t, database, environment)
-  const { browser, user } = await panelUser(app, database)
+  const { browser, user } = await aPanelUser(app, database)
   const page = await browser.submit(await browser.open(PATH), `${PATH}/enable`, {
     current_password: PASSWORD,
   })
@@ -64,9 +56,9 @@ async function begun(t: Test, database: TestDatabase, environment = {}) {
 async function confirmed(t: Test, database: TestDatabase, environment = {}) {
   const { page, ...one } = await begun(t, database, environment)
   const { app, browser, secret } = one
-  await browser.submit(page, `${PATH}/confirm`, { code: codeOf(secret, app) })
+  await browser.submit(page, `${PATH}/confirm`, { code: totpCode(secret, app) })
   app.clock.advance(11 * MINUTE)
-  return { ...one, code: () => codeOf(secret, app) }
+  return { ...one, code: () => totpCode(secret, app) }
 }
 
 const row = ({ kysely }: TestDatabase, { id }: { id: number }) =>
@@ -79,7 +71,7 @@ const row = ({ kysely }: TestDatabase, { id }: { id: number }) =>
 async function wholeWay(t: Test, database: TestDatabase) {
   await t.test('is begun, confirmed and asked for', async t => {
     const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await aPanelUser(app, database)
     const elsewhere = new PanelBrowser(app)
     await elsewhere.logIn(user)
     const none = await browser.open(PATH)
@@ -106,7 +98,7 @@ async function wholeWay(t: Test, database: TestDatabase) {
     t.equal(shownIn(wrong, 'secret'), secret)
     t.equal((await row(database, user)).two_factor_confirmed_at, null)
 
-    const done = await browser.submit(wrong, `${PATH}/confirm`, { code: codeOf(secret, app) })
+    const done = await browser.submit(wrong, `${PATH}/confirm`, { code: totpCode(secret, app) })
     t.match(textOf(done), /Every login asks for a code of your authenticator app since 2026-03-01 12:00 UTC/)
     t.match((await elsewhere.bare('GET', PATH)).headers.location, /login/)
     app.clock.advance(MINUTE)
@@ -115,7 +107,7 @@ async function wholeWay(t: Test, database: TestDatabase) {
       formsOf(challenge).map(({ action }) => action),
       ['/admin/two-factor'],
     )
-    await elsewhere.submit(challenge, '/admin/two-factor', { code: codeOf(secret, app) })
+    await elsewhere.submit(challenge, '/admin/two-factor', { code: totpCode(secret, app) })
     t.equal((await elsewhere.bare('GET', PATH)).status, 200)
   })
 
@@ -240,7 +232,7 @@ async function questions(t: Test, database: TestDatabase) {
 
   await t.test('says that nothing would change where there is nothing to change', async t => {
     const app = await start(t, database)
-    const { browser } = await panelUser(app, database, { confirmed: true })
+    const { browser } = await aPanelUser(app, database, { confirmed: true })
     const token = await browser.csrfToken()
     for (const action of ['/disable', '/recovery-codes/replace']) {
       const { headers } = await browser.post(`${PATH}${action}`, { _token: token })
@@ -259,7 +251,7 @@ async function guards(t: Test, database: TestDatabase) {
   await t.test('takes the password for everything', async t => {
     const { app, user, secret, codes } = await confirmed(t, database)
     const again = new PanelBrowser(app)
-    await again.submit(await again.logIn(user), '/admin/two-factor', { code: codeOf(secret, app) })
+    await again.submit(await again.logIn(user), '/admin/two-factor', { code: totpCode(secret, app) })
     app.clock.advance(MINUTE)
     const before = await row(database, user)
     const page = await again.open(PATH)
@@ -270,7 +262,7 @@ async function guards(t: Test, database: TestDatabase) {
         const fields = {
           force: '1',
           confirmed: '1',
-          code: codeOf(secret, app),
+          code: totpCode(secret, app),
           recovery_code: codes[1] ?? '',
         }
         const refused = await again.post(`${PATH}${action}`, { ...fields, _token: token, current_password })
@@ -305,7 +297,7 @@ async function guards(t: Test, database: TestDatabase) {
     const guest = new PanelBrowser(app)
     t.equal((await guest.bare('GET', PATH)).headers.location, `/admin/login?to=${PATH}`)
     for (const action of POSTS) {
-      t.equal((await browser.post(`${PATH}${action}`, { code: codeOf(secret, app) })).status, 419, action)
+      t.equal((await browser.post(`${PATH}${action}`, { code: totpCode(secret, app) })).status, 419, action)
     }
     t.strictSame(await row(database, user), before)
   })
@@ -357,7 +349,7 @@ async function secrecy(t: Test, database: TestDatabase) {
 async function required(t: Test, database: TestDatabase) {
   await t.test('that is required is where everything leads, until it is there', async t => {
     const app = await start(t, database, { REQUIRE_SECOND_FACTOR: 'staff', SESSION_LIFETIME: '600' })
-    const { browser } = await panelUser(app, database, { roles: ['Admin'] })
+    const { browser } = await aPanelUser(app, database, { roles: ['Admin'] })
     const page = await browser.open('/admin')
     t.match(textOf(page), /Your account has to have a second factor/)
     t.strictSame(
@@ -373,7 +365,7 @@ async function required(t: Test, database: TestDatabase) {
     const hidden = await browser.open('/admin')
     t.match(textOf(hidden), /Your account has to have a second factor.*Enter your password/)
     const shown = await browser.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
-    const code = codeOf(shownIn(made, 'secret'), app)
+    const code = totpCode(shownIn(made, 'secret'), app)
     const done = await browser.submit(shown, `${PATH}/confirm`, { code })
     t.notMatch(textOf(done), /has to have/)
     t.equal((await browser.bare('GET', '/admin/users')).status, 200)
@@ -381,14 +373,14 @@ async function required(t: Test, database: TestDatabase) {
     app.clock.advance(MINUTE)
     const question = await browser.submit(await browser.open(PATH), `${PATH}/disable`)
     t.match(textOf(question), /Your account has to have a second factor: until you have confirmed another/)
-    const proof = { code: codeOf(shownIn(made, 'secret'), app) }
+    const proof = { code: totpCode(shownIn(made, 'secret'), app) }
     await answering(browser, question, `${PATH}/disable`, proof)
     t.equal((await browser.bare('GET', '/admin/users')).headers.location, PATH)
   })
 
   await t.test('leaves users of whom none is required their pages', async t => {
     const app = await start(t, database, { REQUIRE_SECOND_FACTOR: 'staff' })
-    const { browser } = await panelUser(app, database)
+    const { browser } = await aPanelUser(app, database)
     t.notMatch(textOf(await browser.open(PATH)), /has to have/)
     t.equal((await browser.bare('GET', '/admin')).status, 200)
   })

@@ -1,15 +1,11 @@
 import t, { type Test } from 'tap'
 import { ABILITIES } from '#src/auth/ability.ts'
-import { addToken, DAY, get, MINUTE, NOW, send, startApp, type TestApp } from '../../support/app.ts'
+import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
+import { aPanelUser, type PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aToken, PASSWORD } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { PASSWORD, type PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
-
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
 
 const READING = Object.keys(ABILITIES).filter(ability => ability.startsWith('read:'))
 
@@ -28,7 +24,7 @@ const start = (t: Test, database: TestDatabase, environment = {}) =>
 
 async function onPanel(t: Test, database: TestDatabase, environment = {}) {
   const app = await start(t, database, environment)
-  return { app, ...(await panelUser(app, database)) }
+  return { app, ...(await aPanelUser(app, database)) }
 }
 
 type Fields = Record<string, string | string[]>
@@ -165,7 +161,7 @@ async function ends(t: Test, database: TestDatabase) {
     await t.test(`lists and pages say when a token ends, with ${name}`, async t => {
       const { browser, user } = await onPanel(t, database, environment)
       await database.kysely.deleteFrom('personal_access_tokens').where('id', '=', user.tokenId).execute()
-      const { tokenId } = await addToken(database, user.id, { expiresAt })
+      const { tokenId } = await aToken(database, user.id, { expiresAt })
       t.match(textOf(await browser.open('/admin')), says)
       t.match(textOf(await browser.open(`/admin/tokens/${tokenId}`)), says)
     })
@@ -178,14 +174,14 @@ async function ends(t: Test, database: TestDatabase) {
       [NOW + 14 * DAY, 'ends soon'],
       [NOW + 14 * DAY + MINUTE, null],
     ] as const) {
-      const { tokenId } = await addToken(database, user.id, { expiresAt })
+      const { tokenId } = await aToken(database, user.id, { expiresAt })
       const page = textOf(await browser.open(`/admin/tokens/${tokenId}`))
       const row = new RegExp(`tokens/${tokenId}">.*?</li>`, 's').exec((await browser.open('/admin')).text)
       for (const text of [page, row?.[0] ?? '']) {
         for (const one of ['expired', 'ends soon']) t.equal(text.includes(one), one === mark, String(mark))
       }
     }
-    const odd = await addToken(database, user.id)
+    const odd = await aToken(database, user.id)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ expires_at: '-infinity' })

@@ -4,17 +4,11 @@ import t, { type Test } from 'tap'
 import { program } from '#src/commands/program.ts'
 import { lockUsers } from '#src/database/authority.ts'
 import { grant, seedPermissions } from '#src/database/permissions.ts'
-import {
-  addUser,
-  MINUTE,
-  NOW,
-  startApp,
-  TEST_KEY,
-  type TestApp,
-  testClock,
-  USER_TYPE,
-} from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE, NOW, testClock } from '../../fixtures/clock.ts'
+import { PanelBrowser } from '../../fixtures/panel.ts'
+import { aMember, aUser, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
+import { startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
 import {
   afterStatement,
   beforeStatement,
@@ -22,9 +16,7 @@ import {
   PRODUCTION_ENGINE,
   type TestDatabase,
 } from '../../support/databases.ts'
-import { PanelBrowser } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
 const MANY = '1000000'
 const ENVIRONMENT = {
   APP_ENV: 'local',
@@ -40,7 +32,7 @@ const start = (t: Test, database: TestDatabase, clock = testClock()) =>
   startApp(t, { database, environment: ENVIRONMENT, clock })
 
 async function loggedIn(app: TestApp, database: TestDatabase, roles = ['Admin']) {
-  const user = { ...(await addUser(database, { password: PASSWORD, roles })), password: PASSWORD }
+  const user = await aMember(database, { roles })
   const browser = new PanelBrowser(app)
   await browser.logIn(user)
   return { user, browser }
@@ -117,7 +109,7 @@ for (const engine of PRODUCTION_ENGINE) {
         await seedPermissions(database.kysely, NOW)
         const app = await start(t, database)
         const { browser, user } = await loggedIn(app, database)
-        const subject = await addUser(database)
+        const subject = await aUser(database)
         const path = `/admin/users/${subject.id}`
         const page = await browser.open(path)
         const before = await holdings(database, subject.id)
@@ -175,7 +167,7 @@ t.test('every form is judged by what holds when its transaction begins to write'
         const app = await start(t, database)
         const { browser, user } = await loggedIn(app, database)
         const subject = {
-          ...(await addUser(database, { verified: false, password: PASSWORD })),
+          ...(await aUser(database, { verified: false, password: PASSWORD })),
           password: PASSWORD,
         }
         await new TestBrowser(app).logIn(subject)
@@ -210,7 +202,7 @@ t.test('a hundred forms that wait behind many logins, while what allows them goe
   const clock = testClock()
   const [busy, other] = [await start(t, database, clock), await start(t, database, clock)]
   const { kysely } = database
-  const author = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const author = await aMember(database)
   const { browser: superior, user } = await loggedIn(other, database)
   const strangers = new TestBrowser(busy)
   await strangers.get('/sanctum/csrf-cookie')
@@ -245,7 +237,7 @@ t.test('a hundred forms that wait behind many logins, while what allows them goe
     clock.advance(181 * MINUTE)
     const browser = new PanelBrowser(busy)
     await browser.logIn(author)
-    const subject = await addUser(database)
+    const subject = await aUser(database)
     const path = `/admin/users/${subject.id}`
     const page = await browser.open(path)
     const revoke = await WAYS[round % WAYS.length]?.(subject)
@@ -270,7 +262,7 @@ t.test('a hundred forms that wait behind many logins, while what allows them goe
 t.test('the command line gives and takes nothing while a form is at its user', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
-  const user = await addUser(database, { roles: ['Patron'], permissions: ['view dump'] })
+  const user = await aUser(database, { roles: ['Patron'], permissions: ['view dump'] })
   const command = await commandLine(database)
   const before = await holdings(database, user.id)
   await database.kysely.transaction().execute(async transaction => {

@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { MOST_INCLUDED } from '#src/database/select/found.ts'
-import { addUser, get, send, startApp } from '../../support/app.ts'
+import { addTracks, anEntryVideo, aPlaylist } from '../../fixtures/lists.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { get, send, startApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE } from '../../support/databases.ts'
-import { addEntryVideo, addPlaylist, addTracks } from '../../support/rows.ts'
-
-const UNLIMITED = { RATE_LIMIT_AUTHENTICATED: '100000', RATE_LIMIT_ANONYMOUS: '100000' }
 
 for (const engine of PRODUCTION_ENGINE) {
   t.test(`what anybody may ask of lists on ${engine}`, async t => {
@@ -13,8 +13,8 @@ for (const engine of PRODUCTION_ENGINE) {
     t.teardown(() => database.close())
     const app = await startApp(t, { database, environment: UNLIMITED })
     const { kysely } = database
-    const owner = await addUser(database, { roles: ['Verified'] })
-    const { id, hashid } = await addPlaylist(database, owner.id)
+    const owner = await aUser(database, { roles: ['Verified'] })
+    const { id, hashid } = await aPlaylist(database, owner.id)
     const paths = [
       ...['tracks', 'tracks.next', 'tracks.previous', 'tracks.video', 'tracks.video.audio', 'user', 'first'],
       'tracks.animethemeentry.animetheme.anime.images',
@@ -41,7 +41,7 @@ for (const engine of PRODUCTION_ENGINE) {
     })
 
     t.test('rows that are included', async t => {
-      const { entry_id, video_id } = await addEntryVideo(database)
+      const { entry_id, video_id } = await anEntryVideo(database)
       const add = (count: number) =>
         sql`
         insert into playlist_tracks (playlist_id, entry_id, video_id, position)
@@ -68,7 +68,7 @@ for (const engine of PRODUCTION_ENGINE) {
     })
 
     t.test('what a track shows belongs together, whoever else changes it', async t => {
-      const [one, other] = [await addEntryVideo(database), await addEntryVideo(database)]
+      const [one, other] = [await anEntryVideo(database), await anEntryVideo(database)]
       await kysely
         .insertInto('anime_theme_entry_video')
         .values([
@@ -82,7 +82,7 @@ for (const engine of PRODUCTION_ENGINE) {
         .where('entry_id', '=', other.entry_id)
         .where('video_id', '=', other.video_id)
         .execute()
-      const playlist = await addPlaylist(database, owner.id)
+      const playlist = await aPlaylist(database, owner.id)
       const [track] = await addTracks(database, playlist.id, [null])
       const path = `/api/playlist/${playlist.hashid}/track/${track?.hashid}`
       const put = (payload: object) =>
@@ -102,8 +102,8 @@ for (const engine of PRODUCTION_ENGINE) {
     })
 
     t.test('nothing changes when nothing is different', async t => {
-      const pair = await addEntryVideo(database)
-      const playlist = await addPlaylist(database, owner.id)
+      const pair = await anEntryVideo(database)
+      const playlist = await aPlaylist(database, owner.id)
       const headers = { authorization: `Bearer ${owner.token}` }
       const { json } = await send(app, 'POST', `/api/playlist/${playlist.hashid}/track`, {
         headers,

@@ -2,9 +2,10 @@ import t from 'tap'
 import type { Database } from '#src/database/connect.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresSource } from '#src/database/postgres.ts'
-import { type Answer, addUser, get, send, startApp, type TestApp, type TestUser } from '../../support/app.ts'
+import { anEntryVideo, aPlaylist, chainOf } from '../../fixtures/lists.ts'
+import { aUser, type TestUser } from '../../fixtures/users.ts'
+import { type Answer, get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, createPostgresDatabase, ENGINES } from '../../support/databases.ts'
-import { addEntryVideo, addPlaylist, chainOf } from '../../support/rows.ts'
 
 const UNLIMITED = { RATE_LIMIT_AUTHENTICATED: '100000', PLAYLIST_MAX_TRACKS: '100000' }
 const OWNER = ['view', 'create', 'update', 'delete'].map(verb => `${verb} playlist track`)
@@ -39,9 +40,9 @@ function anyOperation(tracks: readonly string[], pick: (below: number) => number
 
 /** A playlist of somebody who may do everything with it. */
 async function ownPlaylist(database: Database) {
-  const owner = await addUser(database, { permissions: OWNER })
-  const playlist = await addPlaylist(database, owner.id)
-  const content = await addEntryVideo(database)
+  const owner = await aUser(database, { permissions: OWNER })
+  const playlist = await aPlaylist(database, owner.id)
+  const content = await anEntryVideo(database)
   const path = `/api/playlist/${playlist.hashid}/track`
   const perform = (app: TestApp, operation: Operation): Promise<Answer> => {
     const headers = { authorization: `Bearer ${owner.token}` }

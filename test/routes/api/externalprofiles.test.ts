@@ -6,20 +6,12 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { ConfigError, loadConfig } from '#src/config/load.ts'
 import type { Schema } from '#src/database/schema.ts'
-import {
-  type Answer,
-  addToken,
-  addUser,
-  send,
-  startApp,
-  TEST_KEY,
-  type TestApp,
-  type TestUser,
-  USER_TYPE,
-} from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { BANNED, INVALID_ABILITY, NOT_FOUND, UNAUTHENTICATED, UNAUTHORIZED } from '../../fixtures/answers.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { anExternalProfile } from '../../fixtures/lists.ts'
+import { aToken, aUser, PASSWORD, type TestUser, USER_TYPE } from '../../fixtures/users.ts'
+import { type Answer, send, startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { addProfile } from '../../support/rows.ts'
 
 /** Neither limits nor, as in AnimeThemes, private lists that are 404 to others. */
 const UNLIMITED = {
@@ -30,7 +22,6 @@ const UNLIMITED = {
 }
 /** Requests can come from any address, and those of one network are ours. */
 const ANYWHERE = { TRUSTED_PROXIES: '127.0.0.1', LOCAL_IPS: '10.0.0.0/8' }
-const PASSWORD = 'Correct horse 1'
 
 const PATH = '/api/externalprofile'
 const VIEW = 'view external profile'
@@ -42,14 +33,7 @@ const BYPASS = 'bypass authorization'
 const BYPASS_FLAGS = 'bypass feature flags'
 const FLAG = 'App\\Features\\AllowExternalProfileManagement'
 
-const UNAUTHENTICATED = { message: 'Unauthenticated.' }
-const UNAUTHORIZED = { message: 'This action is unauthorized.' }
-const NOT_FOUND = { message: 'Not Found.' }
 const LOCAL_ONLY = { message: 'Route only available for localhost' }
-const INVALID_ABILITY = { message: 'Invalid ability provided.' }
-const BANNED = {
-  message: 'You have been banned from performing this action. Please check your email for more details.',
-}
 const tooMany = (most: number) => ({
   message: `User cannot have more than '${most}' external profiles.`,
 })
@@ -179,7 +163,7 @@ async function profileOf(
 ): Promise<Profile> {
   const { created_at = '2026-02-01 12:34:56.123456', updated_at = '2026-02-02 00:00:00', ...own } = row
   const values = { name: 'somebody', site: 1, visibility: PUBLIC, ...own }
-  const id = await addProfile(database, owner?.id ?? null, values)
+  const id = await anExternalProfile(database, owner?.id ?? null, values)
   await database.kysely
     .updateTable('external_profiles')
     .set({ created_at, updated_at })
@@ -517,10 +501,10 @@ async function index(t: Test, { app, database }: World) {
 
   await t.test('GET /api/externalprofile', async t => {
     await clear(database)
-    const viewer = await addUser(database, { permissions: [VIEW] })
-    const other = await addUser(database, { permissions: [VIEW] })
-    const nobody = await addUser(database)
-    const mighty = await addUser(database, { permissions: [BYPASS] })
+    const viewer = await aUser(database, { permissions: [VIEW] })
+    const other = await aUser(database, { permissions: [VIEW] })
+    const nobody = await aUser(database)
+    const mighty = await aUser(database, { permissions: [BYPASS] })
     const a = await profileOf(database, other, { name: 'a', site: 0 })
     await profileOf(database, other, { visibility: PRIVATE })
     const b = await profileOf(database, null, { name: 'b', site: 2 })
@@ -547,8 +531,8 @@ async function index(t: Test, { app, database }: World) {
 
   await t.test('GET /api/externalprofile: pages', async t => {
     await clear(database)
-    const viewer = await addUser(database, { permissions: [VIEW] })
-    const other = await addUser(database)
+    const viewer = await aUser(database, { permissions: [VIEW] })
+    const other = await aUser(database)
     const made: Profile[] = []
     for (let i = 0; i < 17; i += 1) {
       const visibility = i % 4 === 0 ? PRIVATE : PUBLIC
@@ -578,7 +562,7 @@ async function index(t: Test, { app, database }: World) {
 
   await t.test('GET /api/externalprofile: what is shown', async t => {
     await clear(database)
-    const owner = await addUser(database, { permissions: [VIEW] })
+    const owner = await aUser(database, { permissions: [VIEW] })
     const { node } = await fullProfile(database, owner)
     const nodes = [node, nodeOf(await profileOf(database, null), { externalentries: [], user: null })]
     await shows(t, nodes, 'externalprofile', query => shownTo(null, query))
@@ -617,7 +601,7 @@ async function index(t: Test, { app, database }: World) {
 
   await t.test('GET /api/externalprofile: sorts and dates', async t => {
     await clear(database)
-    const owner = await addUser(database, { permissions: [VIEW] })
+    const owner = await aUser(database, { permissions: [VIEW] })
     const rows: Profile[] = []
     for (const [name, site, visibility, created_at, updated_at] of [
       ['b', 2, PUBLIC, '2025-01-01 00:00:00', '2025-06-01 00:00:00'],
@@ -651,8 +635,8 @@ async function index(t: Test, { app, database }: World) {
 async function filters(t: Test, { app, database }: World) {
   await t.test('GET /api/externalprofile: filters stay among what whoever calls may see', async t => {
     await clear(database)
-    const alice = await addUser(database, { permissions: [VIEW] })
-    const bob = await addUser(database, { permissions: [VIEW] })
+    const alice = await aUser(database, { permissions: [VIEW] })
+    const bob = await aUser(database, { permissions: [VIEW] })
     const anime = await addAnime(database)
     const add = (
       owner: TestUser | null,
@@ -747,8 +731,8 @@ async function filters(t: Test, { app, database }: World) {
 async function search(t: Test, { app, database }: World) {
   await t.test('GET /api/externalprofile?q', async t => {
     await clear(database)
-    const owner = await addUser(database, { permissions: [VIEW, UPDATE], password: PASSWORD })
-    const other = await addUser(database, { permissions: [VIEW] })
+    const owner = await aUser(database, { permissions: [VIEW, UPDATE], password: PASSWORD })
+    const other = await aUser(database, { permissions: [VIEW] })
     const long = await profileOf(database, other, { name: 'The monogatari' })
     const begins = await profileOf(database, owner, { name: 'Monogatari fan', site: 2 })
     const exact = await profileOf(database, null, { name: 'monogatari' })
@@ -788,11 +772,11 @@ async function search(t: Test, { app, database }: World) {
 
 async function show(t: Test, { app, database }: World) {
   await t.test('GET /api/externalprofile/{id}', async t => {
-    const owner = await addUser(database, { permissions: [VIEW] })
-    const other = await addUser(database, { permissions: [VIEW] })
-    const powerless = await addUser(database)
-    const admin = await addUser(database, { roles: ['Admin'] })
-    const mighty = await addUser(database, { permissions: [BYPASS] })
+    const owner = await aUser(database, { permissions: [VIEW] })
+    const other = await aUser(database, { permissions: [VIEW] })
+    const powerless = await aUser(database)
+    const admin = await aUser(database, { roles: ['Admin'] })
+    const mighty = await aUser(database, { permissions: [BYPASS] })
     const open = await profileOf(database, owner, { name: 'älice/x', site: 2 })
     const hidden = await profileOf(database, owner, { visibility: PRIVATE })
     const hiddenOfPowerless = await profileOf(database, powerless, { visibility: PRIVATE })
@@ -822,7 +806,7 @@ async function show(t: Test, { app, database }: World) {
   })
 
   await t.test('GET /api/externalprofile/{id}: what is shown', async t => {
-    const owner = await addUser(database, { permissions: [VIEW] })
+    const owner = await aUser(database, { permissions: [VIEW] })
     const { profile, node, known } = await fullProfile(database, owner)
     const ask = (query: string) => call(app, 'GET', `${PATH}/${profile.id}`, null, { query })
     await shows(t, node, 'externalprofile', async query => (await ask(query)).json.externalprofile)
@@ -867,8 +851,8 @@ async function store(t: Test, { app, database, moderation }: World) {
     call(app, 'POST', PATH, caller, { payload })
 
   await t.test('POST /api/externalprofile', async t => {
-    const user = await addUser(database, { permissions: [CREATE] })
-    const powerless = await addUser(database, { permissions: [VIEW, UPDATE, DELETE] })
+    const user = await aUser(database, { permissions: [CREATE] })
+    const powerless = await aUser(database, { permissions: [VIEW, UPDATE, DELETE] })
     const guest = await post(null, INPUT)
     t.equal(guest.status, 401, 'protected')
     t.strictSame(guest.json, UNAUTHENTICATED)
@@ -917,9 +901,9 @@ async function store(t: Test, { app, database, moderation }: World) {
   })
 
   await t.test('POST /api/externalprofile: whether the feature is on is asked each time', async t => {
-    const user = await addUser(database, { permissions: [CREATE] })
-    const exempt = await addUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
-    const mighty = await addUser(database, { permissions: [BYPASS] })
+    const user = await aUser(database, { permissions: [CREATE] })
+    const exempt = await aUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
+    const mighty = await aUser(database, { permissions: [BYPASS] })
     const statuses: number[] = []
     for (const value of [null, false, true, false, null]) {
       await turn(database, value)
@@ -935,7 +919,7 @@ async function store(t: Test, { app, database, moderation }: World) {
   })
 
   await t.test('POST /api/externalprofile: what is understood', async t => {
-    const user = await addUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
+    const user = await aUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
     const made = async (change: object) => (await post(user, { ...INPUT, ...change })).json.externalprofile
     const wrong = async (change: object) => errorsOf(await post(user, { ...INPUT, ...change }))
     for (const [field, labels] of [
@@ -985,7 +969,7 @@ async function store(t: Test, { app, database, moderation }: World) {
   })
 
   await t.test('POST /api/externalprofile: where parameters may be', async t => {
-    const user = await addUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
+    const user = await aUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
     const form = { 'content-type': 'application/x-www-form-urlencoded' }
     const json = { 'content-type': 'application/json' }
     const values = { name: 'al ice', site: 'kitsu', visibility: '0' }
@@ -1012,7 +996,7 @@ async function store(t: Test, { app, database, moderation }: World) {
   })
 
   await t.test('POST /api/externalprofile: a moderation service is for the names of users', async t => {
-    const user = await addUser(database, { permissions: [CREATE] })
+    const user = await aUser(database, { permissions: [CREATE] })
     for (const [name, answer] of [
       ['created if not flagged by open ai', [200, { results: [{ flagged: false }] }]],
       ['created if open ai fails', [404, {}]],
@@ -1028,10 +1012,10 @@ async function store(t: Test, { app, database, moderation }: World) {
 
 async function limits(t: Test, { app, other, database }: World) {
   await t.test('POST /api/externalprofile: how many a user can have', async t => {
-    const user = await addUser(database, { permissions: [CREATE, DELETE] })
-    const exempt = await addUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
-    const neighbour = await addUser(database, { permissions: [CREATE] })
-    const mighty = await addUser(database, { permissions: [BYPASS] })
+    const user = await aUser(database, { permissions: [CREATE, DELETE] })
+    const exempt = await aUser(database, { permissions: [CREATE, BYPASS_FLAGS] })
+    const neighbour = await aUser(database, { permissions: [CREATE] })
+    const mighty = await aUser(database, { permissions: [BYPASS] })
     const made: Profile[] = []
     for (const owner of [exempt, mighty, user]) {
       for (let i = 0; i < 5; i += 1) made.push(await profileOf(database, owner, { visibility: i % 2 }))
@@ -1057,7 +1041,7 @@ async function limits(t: Test, { app, other, database }: World) {
   })
 
   await t.test('POST /api/externalprofile: ten at once are not more', async t => {
-    const user = await addUser(database, { permissions: [CREATE] })
+    const user = await aUser(database, { permissions: [CREATE] })
     const atOnce = <T>(work: () => Promise<T>) => Promise.all(Array.from({ length: 10 }, work))
     // None is held up by a connection that has to be made first.
     await atOnce(() => profileRow(database, 0))
@@ -1075,12 +1059,12 @@ async function limits(t: Test, { app, other, database }: World) {
 async function update(t: Test, { app, database }: World) {
   for (const method of ['PUT', 'PATCH']) {
     await t.test(`${method} /api/externalprofile/{id}`, async t => {
-      const owner = await addUser(database, { permissions: [UPDATE] })
-      const other = await addUser(database, { permissions: [UPDATE] })
-      const powerless = await addUser(database, { permissions: [VIEW, CREATE, DELETE] })
-      const admin = await addUser(database, { roles: ['Admin'] })
-      const mighty = await addUser(database, { permissions: [BYPASS] })
-      const exempt = await addUser(database, { permissions: [UPDATE, BYPASS_FLAGS] })
+      const owner = await aUser(database, { permissions: [UPDATE] })
+      const other = await aUser(database, { permissions: [UPDATE] })
+      const powerless = await aUser(database, { permissions: [VIEW, CREATE, DELETE] })
+      const admin = await aUser(database, { roles: ['Admin'] })
+      const mighty = await aUser(database, { permissions: [BYPASS] })
+      const exempt = await aUser(database, { permissions: [UPDATE, BYPASS_FLAGS] })
       const profile = await profileOf(database, owner, { name: 'alice', site: 1 })
       const lone = await profileOf(database, null)
       const ofPowerless = await profileOf(database, powerless)
@@ -1121,7 +1105,7 @@ async function update(t: Test, { app, database }: World) {
     })
 
     await t.test(`${method} /api/externalprofile/{id}: what is understood`, async t => {
-      const owner = await addUser(database, { permissions: [UPDATE] })
+      const owner = await aUser(database, { permissions: [UPDATE] })
       const profile = await profileOf(database, owner, { name: 'alice', site: 1 })
       const change = (sent: Sent) => call(app, method, `${PATH}/${profile.id}`, owner, sent)
       const row = () => profileRow(database, profile.id)
@@ -1191,12 +1175,12 @@ async function update(t: Test, { app, database }: World) {
 
 async function destroy(t: Test, { app, database }: World) {
   await t.test('DELETE /api/externalprofile/{id}', async t => {
-    const owner = await addUser(database, { permissions: [DELETE] })
-    const other = await addUser(database, { permissions: [DELETE] })
-    const powerless = await addUser(database, { permissions: [VIEW, CREATE, UPDATE] })
-    const admin = await addUser(database, { roles: ['Admin'] })
-    const mighty = await addUser(database, { permissions: [BYPASS] })
-    const exempt = await addUser(database, { permissions: [DELETE, BYPASS_FLAGS] })
+    const owner = await aUser(database, { permissions: [DELETE] })
+    const other = await aUser(database, { permissions: [DELETE] })
+    const powerless = await aUser(database, { permissions: [VIEW, CREATE, UPDATE] })
+    const admin = await aUser(database, { roles: ['Admin'] })
+    const mighty = await aUser(database, { permissions: [BYPASS] })
+    const exempt = await aUser(database, { permissions: [DELETE, BYPASS_FLAGS] })
     const profile = await profileOf(database, owner, { name: "al'ice" })
     const kept = await profileOf(database, owner)
     const lone = await profileOf(database, null)
@@ -1255,11 +1239,11 @@ async function entryAccess(
   { app, database }: World,
   path: (profile: Profile, entry: Entry) => string,
 ) {
-  const owner = await addUser(database, { permissions: [VIEW_ENTRY] })
-  const other = await addUser(database, { permissions: [VIEW_ENTRY] })
-  const powerless = await addUser(database, { permissions: [VIEW] })
-  const admin = await addUser(database, { roles: ['Admin'] })
-  const mighty = await addUser(database, { permissions: [BYPASS] })
+  const owner = await aUser(database, { permissions: [VIEW_ENTRY] })
+  const other = await aUser(database, { permissions: [VIEW_ENTRY] })
+  const powerless = await aUser(database, { permissions: [VIEW] })
+  const admin = await aUser(database, { roles: ['Admin'] })
+  const mighty = await aUser(database, { permissions: [BYPASS] })
   const hidden = await profileOf(database, owner, { visibility: PRIVATE })
   const open = await profileOf(database, owner)
   const lone = await profileOf(database, null)
@@ -1291,7 +1275,7 @@ async function entries(t: Test, world: World) {
 
   await t.test('GET /api/externalprofile/{id}/externalentry', async t => {
     await entryAccess(t, world, ({ id }) => `${PATH}/${id}/externalentry`)
-    const owner = await addUser(database)
+    const owner = await aUser(database)
     const { profile, known, unknown, entryNodes } = await fullProfile(database, owner)
     await entryOf(database, await profileOf(database, owner))
     const list = lister(profile)
@@ -1401,7 +1385,7 @@ async function oneEntry(t: Test, world: World) {
   await t.test('GET /api/externalprofile/{id}/externalentry/{id}', async t => {
     const pathOf = ({ id }: Profile, entry: Entry) => `${PATH}/${id}/externalentry/${entry.id}`
     await entryAccess(t, world, pathOf)
-    const owner = await addUser(database, { permissions: [VIEW_ENTRY] })
+    const owner = await aUser(database, { permissions: [VIEW_ENTRY] })
     const { profile, known, unknown, entryNodes } = await fullProfile(database, owner)
     const other = await profileOf(database, owner)
     const hidden = await profileOf(database, owner, { visibility: PRIVATE })
@@ -1435,11 +1419,11 @@ async function oneEntry(t: Test, world: World) {
 
 async function entryChanges(t: Test, { app, database }: World) {
   await t.test('POST, PUT, PATCH and DELETE …/externalentry: nobody may', async t => {
-    const owner = await addUser(database, { roles: ['Verified'] })
-    const other = await addUser(database, { roles: ['Verified'] })
-    const nobody = await addUser(database)
-    const admin = await addUser(database, { roles: ['Admin'] })
-    const mighty = await addUser(database, { permissions: [BYPASS, BYPASS_FLAGS] })
+    const owner = await aUser(database, { roles: ['Verified'] })
+    const other = await aUser(database, { roles: ['Verified'] })
+    const nobody = await aUser(database)
+    const admin = await aUser(database, { roles: ['Admin'] })
+    const mighty = await aUser(database, { permissions: [BYPASS, BYPASS_FLAGS] })
     const profile = await profileOf(database, owner)
     const hidden = await profileOf(database, owner, { visibility: PRIVATE })
     const entry = await entryOf(database, profile, { score: 8.5 })
@@ -1485,7 +1469,7 @@ async function entryChanges(t: Test, { app, database }: World) {
 
 async function checks(t: Test, { app, database }: World) {
   await t.test('what is no id is missing', async t => {
-    const mighty = await addUser(database, { permissions: [BYPASS] })
+    const mighty = await aUser(database, { permissions: [BYPASS] })
     const profile = await profileOf(database, mighty)
     await entryOf(database, profile)
     const one = `${PATH}/${profile.id}/externalentry`
@@ -1506,7 +1490,7 @@ async function checks(t: Test, { app, database }: World) {
   })
 
   await t.test('who calls comes first, then whether it is there, who may, and what is wrong', async t => {
-    const nobody = await addUser(database)
+    const nobody = await aUser(database)
     const profile = await profileOf(database, null)
     const entry = await entryOf(database, profile)
     const missing = { id: profile.id + 1_000_000 }
@@ -1541,8 +1525,8 @@ async function checks(t: Test, { app, database }: World) {
 async function callers(t: Test, { app, database }: World) {
   await t.test('a session and a token see the own private profiles', async t => {
     await clear(database)
-    const owner = await addUser(database, { roles: ['Verified'], password: PASSWORD })
-    const other = await addUser(database, { roles: ['Verified'] })
+    const owner = await aUser(database, { roles: ['Verified'], password: PASSWORD })
+    const other = await aUser(database, { roles: ['Verified'] })
     const hidden = await profileOf(database, owner, { visibility: PRIVATE })
     const open = await profileOf(database, other)
     await profileOf(database, other, { visibility: PRIVATE })
@@ -1570,14 +1554,14 @@ async function callers(t: Test, { app, database }: World) {
   })
 
   await t.test('what a token may do', async t => {
-    const user = await addUser(database, { roles: ['Verified'] })
+    const user = await aUser(database, { roles: ['Verified'] })
     const profile = await profileOf(database, user)
     const entry = await entryOf(database, profile)
     const missing = { id: profile.id + 1_000_000 }
-    const readers = await addToken(database, user.id, {
+    const readers = await aToken(database, user.id, {
       abilities: ['read:externalprofile', 'write:playlist'],
     })
-    const writers = await addToken(database, user.id, {
+    const writers = await aToken(database, user.id, {
       abilities: ['write:externalprofile', 'read:playlist'],
     })
     for (const { method, path } of entryChangesOf(profile, entry)) {
@@ -1606,7 +1590,7 @@ async function callers(t: Test, { app, database }: World) {
         ['from something else', true, user => prohibit(database, user, 'view playlist', null)],
         ['that is bypassed', true, user => prohibit(database, user, permission, null)],
       ] as [string, boolean, (user: TestUser) => Promise<void>][]) {
-        const user = await addUser(
+        const user = await aUser(
           database,
           how === 'that is bypassed' ? { permissions: [BYPASS] } : { roles: ['Verified'] },
         )
@@ -1631,8 +1615,8 @@ async function gate(t: Test, { other: open, gated, database }: World) {
   const STRANGER = from('198.51.100.7')
 
   await t.test('E1 external profiles for our own machines alone', async t => {
-    const owner = await addUser(database, { roles: ['Verified'] })
-    const mighty = await addUser(database, { permissions: [BYPASS, BYPASS_FLAGS] })
+    const owner = await aUser(database, { roles: ['Verified'] })
+    const mighty = await aUser(database, { permissions: [BYPASS, BYPASS_FLAGS] })
     const profile = await profileOf(database, owner)
     const entry = await entryOf(database, profile)
     const before = await profileRow(database, profile.id)
@@ -1666,9 +1650,9 @@ async function gate(t: Test, { other: open, gated, database }: World) {
   })
 
   await t.test('E1 what comes before it, and what after', async t => {
-    const owner = await addUser(database, { roles: ['Verified'] })
-    const other = await addUser(database, { roles: ['Verified'] })
-    const nobody = await addUser(database)
+    const owner = await aUser(database, { roles: ['Verified'] })
+    const other = await aUser(database, { roles: ['Verified'] })
+    const nobody = await aUser(database)
     for (let i = 0; i < 4; i += 1) await profileOf(database, owner)
     const hidden = await profileOf(database, owner, { visibility: PRIVATE })
     const entry = await entryOf(database, hidden)
@@ -1735,7 +1719,7 @@ async function gate(t: Test, { other: open, gated, database }: World) {
   })
 
   await t.test('E1 it is off unless it is turned on', async t => {
-    const owner = await addUser(database, { roles: ['Verified'] })
+    const owner = await aUser(database, { roles: ['Verified'] })
     const profile = await profileOf(database, owner)
     const entry = await entryOf(database, profile)
     for (const { method, path, status, payload } of routesOf(profile, entry)) {

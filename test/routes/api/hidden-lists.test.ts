@@ -1,10 +1,12 @@
 import t from 'tap'
 import { setFeature } from '#src/database/features.ts'
-import { type Answer, addUser, NOW, send, startApp, type TestApp } from '../../support/app.ts'
+import { NOW } from '../../fixtures/clock.ts'
+import { addTracks, anExternalProfile, aPlaylist } from '../../fixtures/lists.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { type Answer, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { addPlaylist, addProfile, addTracks } from '../../support/rows.ts'
 
-const UNLIMITED = { RATE_LIMIT_AUTHENTICATED: '100000', RATE_LIMIT_ANONYMOUS: '100000' }
 const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2] as const
 const UNAUTHENTICATED = [401, { message: 'Unauthenticated.' }]
 const FORBIDDEN = [403, { message: 'This action is unauthorized.' }]
@@ -81,12 +83,12 @@ async function addEntry({ kysely }: TestDatabase, profileId: number): Promise<st
 /** Lists of a user's with something below them, by their ids. */
 async function addLists(database: TestDatabase, userId: number) {
   const playlistOf = async (visibility: number) => {
-    const { id, hashid } = await addPlaylist(database, userId, { visibility })
+    const { id, hashid } = await aPlaylist(database, userId, { visibility })
     const [track] = await addTracks(database, id, [1, 2])
     return { list: hashid, below: track?.hashid as string }
   }
   const profileOf = async (visibility: number) => {
-    const id = await addProfile(database, userId, { visibility })
+    const id = await anExternalProfile(database, userId, { visibility })
     return { list: String(id), below: await addEntry(database, id) }
   }
   return {
@@ -117,10 +119,10 @@ for (const engine of ENGINES) {
       await setFeature(database.kysely, feature, false, NOW)
     }
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const owner = await addUser(database, { permissions: ALL })
-    const other = await addUser(database, { permissions: ALL })
-    const powerless = await addUser(database)
-    const mighty = await addUser(database, { permissions: [...ALL, 'bypass authorization'] })
+    const owner = await aUser(database, { permissions: ALL })
+    const other = await aUser(database, { permissions: ALL })
+    const powerless = await aUser(database)
+    const mighty = await aUser(database, { permissions: [...ALL, 'bypass authorization'] })
     const lists = await addLists(database, owner.id)
 
     for (const [kind, { reads, writes, hidden, open, unlisted, none }] of Object.entries(lists)) {

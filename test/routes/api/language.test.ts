@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { addUser, get, startApp } from '../../support/app.ts'
+import { addTracks, aNotification, anExternalProfile, aPlaylist } from '../../fixtures/lists.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { get, startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES } from '../../support/databases.ts'
-import { addNotification, addPlaylist, addProfile, addTracks } from '../../support/rows.ts'
 
 /** A playlist as the model knows it. */
 interface Row {
@@ -398,7 +399,7 @@ for (const engine of ENGINES) {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
     const app = await startApp(t, { database, environment: { RATE_LIMIT_AUTHENTICATED: '1000000' } })
-    const user = await addUser(database, { roles: ['Verified'] })
+    const user = await aUser(database, { roles: ['Verified'] })
     const rows: Row[] = []
     for (let i = 0; i < 24; i += 1) {
       const row = {
@@ -409,7 +410,7 @@ for (const engine of ENGINES) {
         updated_at: pick(DATES, i),
         videos: [[], [1], [1, 2], [1, 1, 3], [null, 2]][i % 5] ?? [],
       }
-      const { id, hashid } = await addPlaylist(database, user.id, {
+      const { id, hashid } = await aPlaylist(database, user.id, {
         ...row,
         createdAt: row.created_at,
         updatedAt: row.updated_at,
@@ -421,8 +422,8 @@ for (const engine of ENGINES) {
       .updateTable('playlist_tracks')
       .set({ created_at: '2026-02-01 00:00:00', updated_at: '2026-02-01 00:00:00' })
       .execute()
-    await addProfile(database, user.id)
-    await addNotification(database, user.id)
+    await anExternalProfile(database, user.id)
+    await aNotification(database, user.id)
 
     t.test('every answer is the one that the language says', async t => {
       let compared = 0

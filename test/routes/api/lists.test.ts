@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { addUser, get, send, startApp, type TestApp } from '../../support/app.ts'
-import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import {
-  addNotification,
-  addPlaylist,
-  addProfile,
   addTracks,
+  aNotification,
+  anExternalProfile,
+  aPlaylist,
   PANEL_NOTIFICATION,
-} from '../../support/rows.ts'
-
-const UNLIMITED = { RATE_LIMIT_AUTHENTICATED: '100000', RATE_LIMIT_ANONYMOUS: '100000' }
+} from '../../fixtures/lists.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
+import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 
 for (const engine of ENGINES) {
   t.test(`the lists of a user on ${engine}`, async t => {
@@ -52,11 +52,11 @@ async function access(t: Test, app: TestApp, database: TestDatabase) {
   for (const [path, permission, plural] of LISTS) {
     t.test(`GET ${path}`, async t => {
       t.equal((await get(app, path)).status, 401, 'protected')
-      const nobody = await addUser(database)
+      const nobody = await aUser(database)
       t.equal((await get(app, path, nobody.token)).status, 403, 'forbidden if missing permission')
       t.equal((await get(app, `${path}?page[size]=x`, nobody.token)).status, 403, 'before any fault is told')
       t.equal((await get(app, `${path}?page[size]=x`)).status, 401)
-      const user = await addUser(database, { permissions: [permission] })
+      const user = await aUser(database, { permissions: [permission] })
       const { json, status } = await get(app, path, user.token)
       t.equal(status, 200)
       t.strictSame(json[plural], [])
@@ -67,7 +67,7 @@ async function access(t: Test, app: TestApp, database: TestDatabase) {
   }
 
   t.test('P23 a prohibition applies', async t => {
-    const user = await addUser(database, { roles: ['Verified'] })
+    const user = await aUser(database, { roles: ['Verified'] })
     await sql`insert into model_prohibitions (model_type, model_id, prohibition_id)
       select 'App\\Models\\Auth\\User', ${user.id}::bigint, id from prohibitions where name = 'view playlist'`.execute(
       database.kysely,
@@ -81,7 +81,7 @@ async function access(t: Test, app: TestApp, database: TestDatabase) {
 
 async function me(t: Test, app: TestApp, database: TestDatabase) {
   t.test('GET /api/me', async t => {
-    const user = await addUser(database, { verified: false })
+    const user = await aUser(database, { verified: false })
     const errors = (query: Record<string, string>) => errorsOf(app, user.token, '/api/me', query)
 
     t.match(
@@ -98,8 +98,8 @@ async function me(t: Test, app: TestApp, database: TestDatabase) {
     const deleted = await get(app, url('/api/me', { 'fields[user]': 'deleted_at,id' }), user.token)
     t.strictSame(deleted.json, { user: { deleted_at: null, id: user.id } })
 
-    const hidden = await addPlaylist(database, user.id, { visibility: 1, name: 'b' })
-    const shown = await addPlaylist(database, user.id, { name: 'a' })
+    const hidden = await aPlaylist(database, user.id, { visibility: 1, name: 'b' })
+    const shown = await aPlaylist(database, user.id, { name: 'a' })
     const included = await get(app, url('/api/me', { include: 'playlists' }), user.token)
     t.strictSame(
       included.json.user.playlists,
@@ -158,7 +158,7 @@ async function me(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('GET /api/me with roles and permissions', async t => {
-    const user = await addUser(database, { roles: ['Verified', 'Admin'], permissions: ['view pulse'] })
+    const user = await aUser(database, { roles: ['Verified', 'Admin'], permissions: ['view pulse'] })
     await sql`insert into model_has_roles (model_type, model_id, role_id)
       select 'App\\Models\\User', ${user.id}::bigint, id from roles where name = 'Admin'`.execute(
       database.kysely,
@@ -204,10 +204,10 @@ async function me(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('GET /api/me includes of every kind', async t => {
-    const user = await addUser(database)
-    await addProfile(database, user.id, { name: 'x', visibility: 1 })
-    await addNotification(database, user.id, { data: '{"profileId":1}' })
-    await addNotification(database, user.id, { type: PANEL_NOTIFICATION })
+    const user = await aUser(database)
+    await anExternalProfile(database, user.id, { name: 'x', visibility: 1 })
+    await aNotification(database, user.id, { data: '{"profileId":1}' })
+    await aNotification(database, user.id, { type: PANEL_NOTIFICATION })
     const { json } = await get(app, url('/api/me', { include: 'notifications,externalprofiles' }), user.token)
     t.match(json.user.externalprofiles, [{ name: 'x', site: 'AniList', visibility: 'Private' }])
     t.match(json.user.notifications, [{ data: { profileId: 1 }, read_at: null }])
@@ -232,13 +232,13 @@ async function me(t: Test, app: TestApp, database: TestDatabase) {
 
 async function playlists(t: Test, app: TestApp, database: TestDatabase) {
   t.test('GET /api/me/playlist: only owned playlists, newest first', async t => {
-    const user = await addUser(database, { permissions: ['view playlist'] })
-    const other = await addUser(database)
-    await addPlaylist(database, other.id)
+    const user = await aUser(database, { permissions: ['view playlist'] })
+    const other = await aUser(database)
+    await aPlaylist(database, other.id)
     const made = []
     for (const [index, visibility] of [0, 1, 2].entries()) {
       made.push(
-        await addPlaylist(database, user.id, { visibility, createdAt: `2026-02-0${index + 1} 00:00:00` }),
+        await aPlaylist(database, user.id, { visibility, createdAt: `2026-02-0${index + 1} 00:00:00` }),
       )
     }
     const { json } = await get(app, '/api/me/playlist', user.token)
@@ -254,9 +254,9 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('includes and sparse fieldsets', async t => {
-    const user = await addUser(database, { permissions: ['view playlist'] })
-    const empty = await addPlaylist(database, user.id, { name: 'empty', createdAt: '2026-01-01 00:00:00' })
-    const full = await addPlaylist(database, user.id, {
+    const user = await aUser(database, { permissions: ['view playlist'] })
+    const empty = await aPlaylist(database, user.id, { name: 'empty', createdAt: '2026-01-01 00:00:00' })
+    const full = await aPlaylist(database, user.id, {
       name: 'full',
       createdAt: '2026-02-01 12:34:56.123456',
     })
@@ -332,7 +332,7 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('what is wrong is said', async t => {
-    const { token } = await addUser(database, { permissions: ['view playlist'] })
+    const { token } = await aUser(database, { permissions: ['view playlist'] })
     const path = '/api/me/playlist'
     const unknownType = { fields: ['The fields must be an array.'] }
     for (const [name, query, expected] of [
@@ -517,7 +517,7 @@ async function playlists(t: Test, app: TestApp, database: TestDatabase) {
 
 async function filters(t: Test, app: TestApp, database: TestDatabase) {
   t.test('filters', async t => {
-    const user = await addUser(database, { permissions: ['view playlist'] })
+    const user = await aUser(database, { permissions: ['view playlist'] })
     const rows = [
       { name: 'Alpha', visibility: 0, createdAt: '2024-01-01 00:00:00', description: 'first' },
       { name: 'beta', visibility: 1, createdAt: '2024-03-05 06:07:08.123456', description: null },
@@ -526,7 +526,7 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
     ]
     const ids = new Map<string, string>()
     for (const [index, row] of rows.entries()) {
-      const { id, hashid } = await addPlaylist(database, user.id, row)
+      const { id, hashid } = await aPlaylist(database, user.id, row)
       ids.set(row.name, hashid)
       await addTracks(database, id, [[2712, 2712], [2712], [], [99, null]][index] ?? [])
     }
@@ -607,13 +607,13 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('no filter reaches what is not the user’s', async t => {
-    const user = await addUser(database, {
+    const user = await aUser(database, {
       permissions: ['view playlist', 'view notification', 'view external profile'],
     })
-    const other = await addUser(database)
-    await addPlaylist(database, other.id, { name: 'secret', visibility: 1 })
-    await addProfile(database, other.id, { name: 'secret' })
-    await addNotification(database, other.id)
+    const other = await aUser(database)
+    await aPlaylist(database, other.id, { name: 'secret', visibility: 1 })
+    await anExternalProfile(database, other.id, { name: 'secret' })
+    await aNotification(database, other.id)
     for (const [path, query] of [
       ['/api/me/playlist', { 'filter[name]': 'x', 'filter[name-or]': 'secret' }],
       ['/api/me/playlist', { 'filter[name-or]': 'secret' }],
@@ -628,8 +628,8 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('tracks_count counts the tracks of the filter', async t => {
-    const user = await addUser(database, { permissions: ['view playlist'] })
-    const { id } = await addPlaylist(database, user.id)
+    const user = await aUser(database, { permissions: ['view playlist'] })
+    const { id } = await aPlaylist(database, user.id)
     await addTracks(database, id, [2712, 2712, 5])
     const { json } = await get(
       app,
@@ -648,7 +648,7 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
 
 async function sorts(t: Test, app: TestApp, database: TestDatabase) {
   t.test('sorts', async t => {
-    const user = await addUser(database, {
+    const user = await aUser(database, {
       permissions: ['view playlist', 'view external profile', 'view notification'],
     })
     for (const [name, createdAt] of [
@@ -657,7 +657,7 @@ async function sorts(t: Test, app: TestApp, database: TestDatabase) {
       ['a', '2026-01-01 00:00:00'],
       ['d', '2026-01-01 00:00:00'],
     ] as const) {
-      await addPlaylist(database, user.id, { name, createdAt, description: name === 'a' ? 'x' : null })
+      await aPlaylist(database, user.id, { name, createdAt, description: name === 'a' ? 'x' : null })
     }
     const names = async (sort: string) =>
       (await get(app, url('/api/me/playlist', { sort }), user.token)).json.playlists
@@ -669,9 +669,9 @@ async function sorts(t: Test, app: TestApp, database: TestDatabase) {
     t.equal(await names('-description,name'), 'baCd')
     t.equal([...(await names('random'))].sort().join(''), 'Cabd')
 
-    await addProfile(database, user.id, { name: 'y', site: 2 })
-    await addProfile(database, user.id, { name: 'X', site: 0 })
-    await addProfile(database, user.id, { name: 'z', site: 1 })
+    await anExternalProfile(database, user.id, { name: 'y', site: 2 })
+    await anExternalProfile(database, user.id, { name: 'X', site: 0 })
+    await anExternalProfile(database, user.id, { name: 'z', site: 1 })
     const profiles = async (query: Record<string, string>) =>
       (await get(app, url('/api/me/externalprofile', query), user.token)).json.externalprofiles
         .map(({ name }: { name: string }) => name)
@@ -682,9 +682,9 @@ async function sorts(t: Test, app: TestApp, database: TestDatabase) {
     t.equal(await profiles({ 'sort[externalprofile]': '-id' }), 'zXy')
 
     const same = '2026-02-01 00:00:00'
-    const read = await addNotification(database, user.id, { createdAt: same, readAt: same })
-    const unread = await addNotification(database, user.id, { createdAt: same })
-    const newer = await addNotification(database, user.id, { createdAt: '2026-02-02 00:00:00' })
+    const read = await aNotification(database, user.id, { createdAt: same, readAt: same })
+    const unread = await aNotification(database, user.id, { createdAt: same })
+    const newer = await aNotification(database, user.id, { createdAt: '2026-02-02 00:00:00' })
     const order = async (sort: string) =>
       (await get(app, url('/api/me/notification', { sort }), user.token)).json.notifications.map(
         ({ id }: { id: string }) => id,
@@ -696,10 +696,10 @@ async function sorts(t: Test, app: TestApp, database: TestDatabase) {
 
 async function pages(t: Test, app: TestApp, database: TestDatabase) {
   t.test('pages', async t => {
-    const user = await addUser(database, { permissions: ['view playlist'] })
+    const user = await aUser(database, { permissions: ['view playlist'] })
     const made: string[] = []
     for (let i = 0; i < 7; i += 1)
-      made.push((await addPlaylist(database, user.id, { name: `n${i % 2}` })).hashid)
+      made.push((await aPlaylist(database, user.id, { name: `n${i % 2}` })).hashid)
     const base = 'http://localhost:80/api/me/playlist'
 
     const { json } = await get(app, url('/api/me/playlist', { 'page[size]': 3 }), user.token)
@@ -783,7 +783,7 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('links are built on the host of the request, which only a trusted proxy can tell', async t => {
-    const user = await addUser(database, { permissions: ['view playlist'] })
+    const user = await aUser(database, { permissions: ['view playlist'] })
     const path = async (app: TestApp, headers: Record<string, string>) =>
       (await get(app, '/api/me/playlist', user.token, headers)).json.meta?.path
     const forwarded = {
@@ -832,11 +832,11 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
 
 async function profiles(t: Test, app: TestApp, database: TestDatabase) {
   t.test('GET /api/me/externalprofile: only owned profiles', async t => {
-    const user = await addUser(database, { permissions: ['view external profile'] })
-    const other = await addUser(database)
-    await addProfile(database, other.id)
-    await addProfile(database, null)
-    const id = await addProfile(database, user.id, { name: 'mine', site: 2, visibility: 1 })
+    const user = await aUser(database, { permissions: ['view external profile'] })
+    const other = await aUser(database)
+    await anExternalProfile(database, other.id)
+    await anExternalProfile(database, null)
+    const id = await anExternalProfile(database, user.id, { name: 'mine', site: 2, visibility: 1 })
     await database.kysely
       .insertInto('external_entries')
       .values([
@@ -890,16 +890,16 @@ async function notifications(t: Test, app: TestApp, database: TestDatabase) {
       .executeTakeFirstOrThrow()
 
   t.test('GET /api/me/notification: only owned notifications', async t => {
-    const user = await addUser(database, { permissions: ['view notification'] })
-    const other = await addUser(database)
-    await addNotification(database, other.id)
-    await addNotification(database, user.id, { type: PANEL_NOTIFICATION })
-    await addNotification(database, user.id, { userType: 'App\\Models\\Robot' })
-    const old = await addNotification(database, user.id, {
+    const user = await aUser(database, { permissions: ['view notification'] })
+    const other = await aUser(database)
+    await aNotification(database, other.id)
+    await aNotification(database, user.id, { type: PANEL_NOTIFICATION })
+    await aNotification(database, user.id, { userType: 'App\\Models\\Robot' })
+    const old = await aNotification(database, user.id, {
       createdAt: '2026-01-01 00:00:00',
       userType: 'App\\Models\\User',
     })
-    const id = await addNotification(database, user.id, {
+    const id = await aNotification(database, user.id, {
       data: '{"profileId":3,"profileName":"älice/x"}',
       readAt: '2026-02-03 04:05:06',
     })
@@ -933,11 +933,11 @@ async function notifications(t: Test, app: TestApp, database: TestDatabase) {
   })
 
   t.test('marking', async t => {
-    const user = await addUser(database, { permissions: ['update notification'] })
-    const nobody = await addUser(database)
-    const viewer = await addUser(database, { permissions: ['view notification'] })
-    const other = await addUser(database, { permissions: ['update notification'] })
-    const id = await addNotification(database, user.id)
+    const user = await aUser(database, { permissions: ['update notification'] })
+    const nobody = await aUser(database)
+    const viewer = await aUser(database, { permissions: ['view notification'] })
+    const other = await aUser(database, { permissions: ['update notification'] })
+    const id = await aNotification(database, user.id)
     const routes = ['/readall', `/${id}/read`, `/${id}/unread`]
 
     for (const path of routes) {
@@ -948,7 +948,7 @@ async function notifications(t: Test, app: TestApp, database: TestDatabase) {
       t.equal(post.status, 405, `N13 POST ${path}`)
       t.equal(post.headers.allow, 'PATCH, PUT')
     }
-    const own = await addNotification(database, viewer.id)
+    const own = await aNotification(database, viewer.id)
     t.equal((await put(`/${own}/read`, viewer.token)).status, 403, 'N10')
     t.equal((await read(own)).read_at, null, 'and nothing is done')
     t.strictSame(
@@ -986,19 +986,19 @@ async function notifications(t: Test, app: TestApp, database: TestDatabase) {
     t.equal((await put(`/${randomUUID()}/read`)).status, 401, 'and after who calls')
     t.equal((await put(`/${id.toUpperCase()}/read`, user.token)).status, 200)
 
-    const panel = await addNotification(database, user.id, { type: PANEL_NOTIFICATION })
+    const panel = await aNotification(database, user.id, { type: PANEL_NOTIFICATION })
     t.equal((await put(`/${panel}/read`, user.token)).status, 404, "the panel's own are invisible")
     t.equal((await read(panel)).read_at, null)
   })
 
   t.test('marking all', async t => {
-    const user = await addUser(database, { permissions: ['update notification'] })
-    const other = await addUser(database)
-    const already = await addNotification(database, user.id, { readAt: '2026-01-01 00:00:00' })
-    const unread = await addNotification(database, user.id)
-    const panel = await addNotification(database, user.id, { type: PANEL_NOTIFICATION })
-    const robots = await addNotification(database, user.id, { userType: 'App\\Models\\Robot' })
-    const theirs = await addNotification(database, other.id)
+    const user = await aUser(database, { permissions: ['update notification'] })
+    const other = await aUser(database)
+    const already = await aNotification(database, user.id, { readAt: '2026-01-01 00:00:00' })
+    const unread = await aNotification(database, user.id)
+    const panel = await aNotification(database, user.id, { type: PANEL_NOTIFICATION })
+    const robots = await aNotification(database, user.id, { userType: 'App\\Models\\Robot' })
+    const theirs = await aNotification(database, other.id)
     const message = { message: 'All unread notifications were marked as read.' }
     t.strictSame((await put('/readall', user.token)).json, message, 'N9')
     t.strictSame((await put('/readall', user.token, 'PATCH')).json, message, 'N9 with none left')
@@ -1023,9 +1023,9 @@ async function notifications(t: Test, app: TestApp, database: TestDatabase) {
 
 async function website(t: Test, app: TestApp, database: TestDatabase) {
   t.test("the calls of AnimeThemes' website get what it reads", async t => {
-    const user = await addUser(database, { roles: ['Verified'] })
+    const user = await aUser(database, { roles: ['Verified'] })
     for (let i = 0; i < 30; i += 1) {
-      const { id } = await addPlaylist(database, user.id, { name: `p${i}`, visibility: i % 3 })
+      const { id } = await aPlaylist(database, user.id, { name: `p${i}`, visibility: i % 3 })
       if (i % 10 === 0) await addTracks(database, id, [2712])
     }
     for (const include of ['permissions,roles.permissions', 'roles.permissions,permissions']) {
@@ -1066,12 +1066,12 @@ async function website(t: Test, app: TestApp, database: TestDatabase) {
 
 async function cost(t: Test, app: TestApp, database: TestDatabase) {
   t.test('a list costs one statement for who calls, one for the list, and one for each include', async t => {
-    const user = await addUser(database, { roles: ['Verified'] })
-    const { id } = await addPlaylist(database, user.id)
+    const user = await aUser(database, { roles: ['Verified'] })
+    const { id } = await aPlaylist(database, user.id)
     await addTracks(database, id, [1, 2, 3])
-    await addPlaylist(database, user.id)
-    await addProfile(database, user.id)
-    const notification = await addNotification(database, user.id)
+    await aPlaylist(database, user.id)
+    await anExternalProfile(database, user.id)
+    const notification = await aNotification(database, user.id)
     const count = async (path: string, method = 'GET') => {
       database.statements.length = 0
       const { status } = await send(app, method, path, { headers: { authorization: `Bearer ${user.token}` } })
@@ -1099,8 +1099,8 @@ t.test('of ten thousand playlists a page reads no more than it must', async t =>
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database, environment: UNLIMITED })
-  const user = await addUser(database, { permissions: ['view playlist'] })
-  const other = await addUser(database)
+  const user = await aUser(database, { permissions: ['view playlist'] })
+  const other = await aUser(database)
   for (const owner of [user.id, other.id]) {
     await sql`
       insert into playlists (name, visibility, user_id, hashid, created_at, updated_at)

@@ -1,22 +1,12 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import type { Database } from '#src/database/connect.ts'
-import {
-  addToken,
-  addUser,
-  DAY,
-  get,
-  MINUTE,
-  NOW,
-  send,
-  startApp,
-  testClock,
-  USER_TYPE,
-} from '../../support/app.ts'
+import { UNAUTHENTICATED } from '../../fixtures/answers.ts'
+import { DAY, MINUTE, NOW, testClock } from '../../fixtures/clock.ts'
+import { laravelAnswers, laravelRows, loadLaravelRows, parseCurl } from '../../fixtures/laravel.ts'
+import { aToken, aUser, USER_TYPE } from '../../fixtures/users.ts'
+import { get, send, startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { laravelAnswers, laravelRows, loadLaravelRows, parseCurl } from '../../support/laravel.ts'
-
-const UNAUTHENTICATED = { message: 'Unauthenticated.' }
 
 for (const engine of ENGINES) {
   t.test(`GET /api/me on ${engine}`, async t => {
@@ -100,7 +90,7 @@ async function laravel(t: Test, database: Database) {
 
 /** A user with a token as the recorded requests present it. */
 async function recordedUser(database: Database) {
-  const user = await addUser(database)
+  const user = await aUser(database)
   const [, secret = ''] = user.token.split('|')
   return { user, secret }
 }
@@ -108,7 +98,7 @@ async function recordedUser(database: Database) {
 async function shape(t: Test, database: Database) {
   t.test('the answer', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { verified: false })
+    const user = await aUser(database, { verified: false })
     await database.kysely
       .updateTable('users')
       .set({ two_factor_confirmed_at: '2026-03-01 12:34:56' })
@@ -143,7 +133,7 @@ async function shape(t: Test, database: Database) {
 
   t.test('HEAD, and a trailing slash', async t => {
     const app = await startApp(t, { database })
-    const { token } = await addUser(database)
+    const { token } = await aUser(database)
     const head = await send(app, 'HEAD', '/api/me', { headers: { authorization: `Bearer ${token}` } })
     t.equal(head.status, 200)
     t.equal(head.text, '')
@@ -156,12 +146,12 @@ async function shape(t: Test, database: Database) {
 async function credentials(t: Test, database: Database) {
   t.test('a caller who is not let in never learns why', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1000' } })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const [id, secret] = user.token.split('|')
-    const expired = await addToken(database, user.id, { expiresAt: NOW - 1000 })
-    const orphan = await addToken(database, 987_654_321)
-    const robot = await addToken(database, user.id, { userType: 'App\\Models\\Robot' })
-    const gone = await addUser(database)
+    const expired = await aToken(database, user.id, { expiresAt: NOW - 1000 })
+    const orphan = await aToken(database, 987_654_321)
+    const robot = await aToken(database, user.id, { userType: 'App\\Models\\Robot' })
+    const gone = await aUser(database)
     await database.kysely
       .updateTable('users')
       .set({ deleted_at: '2026-02-01 00:00:00' })
@@ -211,7 +201,7 @@ async function credentials(t: Test, database: Database) {
 
   t.test('the token is read from the Authorization header and nowhere else', async t => {
     const app = await startApp(t, { database })
-    const { token } = await addUser(database)
+    const { token } = await aUser(database)
     const encoded = encodeURIComponent(token)
     for (const url of ['token', 'access_token', 'api_token'].map(name => `/api/me?${name}=${encoded}`)) {
       t.equal((await get(app, url)).status, 401, url.slice(0, 20))
@@ -227,7 +217,7 @@ async function credentials(t: Test, database: Database) {
 
   t.test('with and without its id, the scheme in any case', async t => {
     const app = await startApp(t, { database })
-    const { id, token, tokenId } = await addUser(database)
+    const { id, token, tokenId } = await aUser(database)
     const [, secret] = token.split('|')
     for (const authorization of [
       `Bearer ${token}`,
@@ -243,10 +233,10 @@ async function credentials(t: Test, database: Database) {
 
   t.test('a pipe in a secret, and the secrets of old versions', async t => {
     const app = await startApp(t, { database })
-    const { id } = await addUser(database)
+    const { id } = await aUser(database)
     const { createHash } = await import('node:crypto')
     for (const secret of ['a|b', 'x'.repeat(40), 'y'.repeat(80), 'test']) {
-      const { tokenId } = await addToken(database, id)
+      const { tokenId } = await aToken(database, id)
       await database.kysely
         .updateTable('personal_access_tokens')
         .set({ token: createHash('sha256').update(secret).digest('hex') })
@@ -263,7 +253,7 @@ async function credentials(t: Test, database: Database) {
 
   t.test('no secret is stored, and none is logged', async t => {
     const app = await startApp(t, { database })
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     const [, secret = ''] = token.split('|')
     await get(app, `/api/me?token=${encodeURIComponent(token)}`, token)
     await get(app, '/api/me', `${tokenId}|wrong${secret}`)
@@ -280,7 +270,7 @@ async function credentials(t: Test, database: Database) {
 
   t.test('the cause is in the log and in the metrics', async t => {
     const app = await startApp(t, { database })
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     await get(app, '/api/me', token)
     await get(app, '/api/me', `${tokenId}|wrong`)
     await get(app, '/api/me', '888888888|unknown')
@@ -298,11 +288,11 @@ async function lifetimes(t: Test, database: Database) {
   t.test('a token works until its own date, and until it is too old', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock, environment: { SANCTUM_EXPIRATION: '60' } })
-    const { id } = await addUser(database)
+    const { id } = await aUser(database)
     const tokens = {
-      endless: await addToken(database, id),
-      short: await addToken(database, id, { expiresAt: NOW + 10 * MINUTE }),
-      long: await addToken(database, id, { expiresAt: NOW + DAY }),
+      endless: await aToken(database, id),
+      short: await aToken(database, id, { expiresAt: NOW + 10 * MINUTE }),
+      long: await aToken(database, id, { expiresAt: NOW + DAY }),
     }
     const status = async (token: { token: string }) => (await get(app, '/api/me', token.token)).status
     t.strictSame(await Promise.all(Object.values(tokens).map(status)), [200, 200, 200])
@@ -320,7 +310,7 @@ async function lifetimes(t: Test, database: Database) {
 
   t.test('a revoked token is over at once', async t => {
     const app = await startApp(t, { database })
-    const { token, tokenId } = await addUser(database)
+    const { token, tokenId } = await aUser(database)
     t.equal((await get(app, '/api/me', token)).status, 200)
     await database.kysely.deleteFrom('personal_access_tokens').where('id', '=', tokenId).execute()
     t.equal((await get(app, '/api/me', token)).status, 401)
@@ -341,8 +331,8 @@ async function lifetimes(t: Test, database: Database) {
   t.test('when it was last used is written later, in one go, and never back', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock })
-    const { id, token, tokenId } = await addUser(database)
-    const other = await addToken(database, id)
+    const { id, token, tokenId } = await aUser(database)
+    const other = await aToken(database, id)
     const lastUsed = async () =>
       (
         await database.kysely
@@ -376,7 +366,7 @@ async function lifetimes(t: Test, database: Database) {
 async function owners(t: Test, database: Database) {
   t.test('users by either class name, and nobody else', async t => {
     const app = await startApp(t, { database })
-    const { id } = await addUser(database)
+    const { id } = await aUser(database)
     for (const [userType, status] of [
       [USER_TYPE, 200],
       ['App\\Models\\User', 200],
@@ -384,21 +374,21 @@ async function owners(t: Test, database: Database) {
       ['App\\\\Models\\\\User', 401],
       ['app\\models\\user', 401],
     ] as const) {
-      const { token } = await addToken(database, id, { userType })
+      const { token } = await aToken(database, id, { userType })
       t.equal((await get(app, '/api/me', token)).status, status, userType)
     }
     const configured = await startApp(t, {
       database,
       environment: { SANCTUM_TOKENABLE_TYPES: 'App\\Models\\Robot' },
     })
-    const { token } = await addToken(database, id, { userType: 'App\\Models\\Robot' })
+    const { token } = await aToken(database, id, { userType: 'App\\Models\\Robot' })
     t.equal((await get(configured, '/api/me', token)).status, 200)
   })
 
   t.test('a token without abilities still says whose it is', async t => {
     const app = await startApp(t, { database })
-    const { id } = await addUser(database)
-    const { token, tokenId } = await addToken(database, id, { abilities: [] })
+    const { id } = await aUser(database)
+    const { token, tokenId } = await aToken(database, id, { abilities: [] })
     t.equal((await get(app, '/api/me', token)).json.user.id, id)
     await database.kysely
       .updateTable('personal_access_tokens')
@@ -410,7 +400,7 @@ async function owners(t: Test, database: Database) {
 
   t.test('a user who is deleted and restored can use the token again', async t => {
     const app = await startApp(t, { database })
-    const { id, token } = await addUser(database)
+    const { id, token } = await aUser(database)
     const setDeleted = (deleted_at: string | null) =>
       database.kysely.updateTable('users').set({ deleted_at }).where('id', '=', id).execute()
     await setDeleted('2026-02-01 00:00:00')
@@ -424,7 +414,7 @@ async function cost(t: Test, database: TestDatabase) {
   t.test('costs one statement, and nothing for what cannot be a token', async t => {
     const { statements } = database
     const app = await startApp(t, { database })
-    const { token } = await addUser(database, { roles: ['Admin'] })
+    const { token } = await aUser(database, { roles: ['Admin'] })
     const count = async (authorization?: string) => {
       statements.length = 0
       await send(app, 'GET', '/api/me', { headers: authorization === undefined ? {} : { authorization } })

@@ -1,23 +1,13 @@
 import Hashids from 'hashids'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import {
-  type Answer,
-  addToken,
-  addUser,
-  DAY,
-  MINUTE,
-  send,
-  startApp,
-  type TestApp,
-  type TestUser,
-  USER_TYPE,
-} from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { addTracks, aPlaylist } from '../../fixtures/lists.ts'
+import { aToken, aUser, PASSWORD, type TestUser, USER_TYPE } from '../../fixtures/users.ts'
+import { type Answer, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { addPlaylist, addTracks } from '../../support/rows.ts'
 
-const PASSWORD = 'Correct horse 1'
 /** Neither limits nor, as in AnimeThemes, private lists that are 404 to others. */
 const UNLIMITED = {
   HIDE_PRIVATE: 'off',
@@ -91,7 +81,7 @@ const open = (t: Test, database: TestDatabase, environment: Record<string, strin
 
 /** Somebody who can log in, too. */
 const addPerson = (database: TestDatabase, permissions: string[] = [], roles: string[] = []) =>
-  addUser(database, { permissions, roles, password: PASSWORD })
+  aUser(database, { permissions, roles, password: PASSWORD })
 
 /** Sends a request as somebody. */
 type Caller = (method: string, url: string, payload?: object) => Promise<Answer>
@@ -231,7 +221,7 @@ async function hashids(t: Test, app: TestApp, other: TestApp, database: TestData
   t.test('P10 a hashid is case-sensitive', async t => {
     const user = await addPerson(database)
     for (const hashid of ['CaseOf1', 'cASEoF1']) {
-      const { id } = await addPlaylist(database, user.id, { name: hashid })
+      const { id } = await aPlaylist(database, user.id, { name: hashid })
       await kysely.updateTable('playlists').set({ hashid }).where('playlist_id', '=', id).execute()
     }
     for (const hashid of ['CaseOf1', 'cASEoF1']) {
@@ -259,10 +249,10 @@ async function index(t: Test, app: TestApp, database: TestDatabase) {
       const { id } = index % 2 ? owner : other
       // The newest first, so that no date gives the order.
       const row = { name: `n${index}`, visibility, createdAt: `2026-02-0${9 - index} 00:00:00` }
-      made.push({ ...row, ...(await addPlaylist(database, id, row)) })
+      made.push({ ...row, ...(await aPlaylist(database, id, row)) })
     }
-    await addPlaylist(database, owner.id, { name: 'mine', visibility: PRIVATE })
-    await addPlaylist(database, owner.id, { name: 'mine', visibility: UNLISTED })
+    await aPlaylist(database, owner.id, { name: 'mine', visibility: PRIVATE })
+    await aPlaylist(database, owner.id, { name: 'mine', visibility: UNLISTED })
     const expected = made
       .filter(({ visibility }) => visibility === PUBLIC)
       .map(row => shape(row.hashid, { name: row.name }))
@@ -323,7 +313,7 @@ async function addVaried(database: TestDatabase): Promise<Row[]> {
     ['aa6', 'alpha', 'B', '2026-01-05 00:00:00', '2026-01-06 12:00:00', 1],
   ] as const) {
     const row = { name, description, createdAt, updatedAt }
-    const { id: key } = await addPlaylist(database, user.id, row)
+    const { id: key } = await aPlaylist(database, user.id, row)
     await database.kysely
       .updateTable('playlists')
       .set({ hashid: id })
@@ -407,7 +397,7 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
         for (let i = 0; i < 20; i += 1) {
           const at = { createdAt: '2026-01-01 00:00:00', updatedAt: '2026-01-01 00:00:00' }
           at[field === 'created_at' ? 'createdAt' : 'updatedAt'] = `${day} 00:00:00`
-          await addPlaylist(database, user.id, { name: day, ...at })
+          await aPlaylist(database, user.id, { name: day, ...at })
         }
       }
       const found = await guest(app)('GET', url({ [`filter[${field}]`]: '2026-01-10', 'page[size]': 100 }))
@@ -421,8 +411,8 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
     await clear(database)
     const rows = await addVaried(database)
     const owner = await addPerson(database, VIEW)
-    await addPlaylist(database, owner.id, { name: 'alpha secret', visibility: PRIVATE })
-    await addPlaylist(database, owner.id, { name: 'alpha unlisted', visibility: UNLISTED })
+    await aPlaylist(database, owner.id, { name: 'alpha secret', visibility: PRIVATE })
+    await aPlaylist(database, owner.id, { name: 'alpha unlisted', visibility: UNLISTED })
     const all = rows.map(({ name }) => name)
 
     for (const [query, expected, label] of [
@@ -460,9 +450,9 @@ async function filters(t: Test, app: TestApp, database: TestDatabase) {
   t.test('P13 tracks_count counts the tracks of the filter', async t => {
     await clear(database)
     const user = await addPerson(database)
-    const { id, hashid } = await addPlaylist(database, user.id)
+    const { id, hashid } = await aPlaylist(database, user.id)
     await addTracks(database, id, [2712, 3814, 2712])
-    await addPlaylist(database, user.id)
+    await aPlaylist(database, user.id)
     const query = { 'fields[playlist]': 'tracks_count,tracks_exists', 'filter[track][video_id]': 2712 }
     const [two, none] = [
       { tracks_exists: true, tracks_count: 2 },
@@ -481,8 +471,8 @@ async function pages(t: Test, app: TestApp, database: TestDatabase) {
     const user = await addPerson(database)
     const made: string[] = []
     for (let i = 0; i < 7; i += 1) {
-      made.push((await addPlaylist(database, user.id, { name: `n${i % 2}` })).hashid)
-      await addPlaylist(database, user.id, { visibility: i % 2 ? PRIVATE : UNLISTED })
+      made.push((await aPlaylist(database, user.id, { name: `n${i % 2}` })).hashid)
+      await aPlaylist(database, user.id, { visibility: i % 2 ? PRIVATE : UNLISTED })
     }
     const base = `http://localhost:80${PATH}`
     const page = (query: Query) => guest(app)('GET', url(query))
@@ -665,7 +655,7 @@ async function faults(t: Test, app: TestApp, database: TestDatabase) {
 
   t.test('what is wrong is said', async t => {
     const user = await addPerson(database)
-    const { hashid } = await addPlaylist(database, user.id)
+    const { hashid } = await aPlaylist(database, user.id)
     for (const [name, query, expected] of [...ANYWHERE, ...IN_A_LIST]) {
       t.strictSame(errorsOf(await guest(app)('GET', url(query))), expected, `GET ${PATH}: ${name}`)
     }
@@ -702,11 +692,11 @@ async function search(t: Test, app: TestApp, database: TestDatabase) {
       'backslash',
       "o'clock",
     ]) {
-      await addPlaylist(database, user.id, { name })
+      await aPlaylist(database, user.id, { name })
     }
-    await addPlaylist(database, user.id, { name: 'Best openings', visibility: PRIVATE })
-    await addPlaylist(database, user.id, { name: 'Best openings', visibility: UNLISTED })
-    await addPlaylist(database, user.id, { name: 'Some others', description: 'openings' })
+    await aPlaylist(database, user.id, { name: 'Best openings', visibility: PRIVATE })
+    await aPlaylist(database, user.id, { name: 'Best openings', visibility: UNLISTED })
+    await aPlaylist(database, user.id, { name: 'Some others', description: 'openings' })
 
     for (const [q, expected, label] of [
       [
@@ -797,7 +787,7 @@ async function search(t: Test, app: TestApp, database: TestDatabase) {
   t.test('what can be searched', async t => {
     const user = await addPerson(database, ['view playlist', 'update playlist', 'delete playlist'])
     const by = bearer(app, user)
-    const { hashid } = await addPlaylist(database, user.id, { name: 'zebra', visibility: PRIVATE })
+    const { hashid } = await aPlaylist(database, user.id, { name: 'zebra', visibility: PRIVATE })
     for (const [visibility, expected, label] of [
       ['Private', [], 'not searchable if not public'],
       ['Public', ['zebra'], 'searchable if public'],
@@ -852,7 +842,7 @@ async function show(t: Test, app: TestApp, database: TestDatabase) {
     for (const [name, visibility, who, { permissions, roles }, status] of CASES) {
       const user = await addPerson(database, [...permissions], [...roles])
       const owner = who === 'owner' ? user : await addPerson(database)
-      const { hashid } = await addPlaylist(database, owner.id, { visibility, description: 'What of' })
+      const { hashid } = await aPlaylist(database, owner.id, { visibility, description: 'What of' })
       const expected =
         status === 200
           ? [200, { playlist: shape(hashid, { visibility, description: 'What of' }) }]
@@ -866,7 +856,7 @@ async function show(t: Test, app: TestApp, database: TestDatabase) {
       }
     }
     const user = await addPerson(database)
-    const { hashid } = await addPlaylist(database, user.id)
+    const { hashid } = await aPlaylist(database, user.id)
     const { json } = await guest(app)('GET', one(hashid))
     t.strictSame(json, { playlist: shape(hashid) }, 'default')
     t.strictSame(Object.keys(json.playlist), ['id', 'name', 'description', 'visibility'], 'default')
@@ -1126,8 +1116,8 @@ async function wiki(t: Test, app: TestApp, other: TestApp, database: TestDatabas
   const addPlaylists = async () => {
     await clear(database)
     const user = await addPerson(database)
-    const { id, hashid } = await addPlaylist(database, user.id, { name: 'full' })
-    const empty = await addPlaylist(database, user.id, { name: 'empty' })
+    const { id, hashid } = await aPlaylist(database, user.id, { name: 'full' })
+    const empty = await aPlaylist(database, user.id, { name: 'empty' })
     await addImages(database, id, [811, 813, 814])
     await addImages(database, id, [812], 'anime')
     const tracks = (await addTracks(database, id, [7001, 7002, null, 7001])).map(({ hashid }) =>
@@ -1207,7 +1197,7 @@ async function wiki(t: Test, app: TestApp, other: TestApp, database: TestDatabas
 
   t.test('tags of videos', async t => {
     const user = await addPerson(database)
-    const { id, hashid } = await addPlaylist(database, user.id)
+    const { id, hashid } = await aPlaylist(database, user.id)
     const CASES = [
       [{}, ''],
       [{ nc: true }, 'NC'],
@@ -1296,7 +1286,7 @@ async function wiki(t: Test, app: TestApp, other: TestApp, database: TestDatabas
     }
     const hashids: string[] = []
     for (const images of [ids, ids, []]) {
-      const { id, hashid } = await addPlaylist(database, user.id)
+      const { id, hashid } = await aPlaylist(database, user.id)
       if (images.length > 0) await addImages(database, id, images)
       hashids.push(hashid)
     }
@@ -1450,7 +1440,7 @@ async function writes(t: Test, app: TestApp, database: TestDatabase) {
         owner: TestUser,
         payload: object | undefined = payloadOf(method),
       ) => {
-        const { hashid } = await addPlaylist(database, owner.id, { visibility: PRIVATE })
+        const { hashid } = await aPlaylist(database, owner.id, { visibility: PRIVATE })
         const before = await allRows(database)
         const answer = await by(method, target(method, hashid), payload)
         const after = await allRows(database)
@@ -1781,7 +1771,7 @@ async function limits(t: Test, app: TestApp, database: TestDatabase) {
   t.test('how many playlists there can be', async t => {
     t.teardown(() => setFlag(database, null))
     const other = await addPerson(database)
-    for (let i = 0; i < 5; i += 1) await addPlaylist(database, other.id)
+    for (let i = 0; i < 5; i += 1) await aPlaylist(database, other.id)
     for (const [how, as] of CALLERS) {
       const user = await addPerson(database, ['create playlist', 'delete playlist'])
       const by = await as(app, user)
@@ -1799,7 +1789,7 @@ async function limits(t: Test, app: TestApp, database: TestDatabase) {
       t.equal((await by('POST', PATH, NEW)).status, 201, `one less, one more ${how}`)
 
       const exempt = await addPerson(database, ['create playlist', 'bypass feature flags'])
-      for (let i = 0; i < 3; i += 1) await addPlaylist(database, exempt.id)
+      for (let i = 0; i < 3; i += 1) await aPlaylist(database, exempt.id)
       t.equal(
         (await (await as(app, exempt))('POST', PATH, NEW)).status,
         201,
@@ -1807,7 +1797,7 @@ async function limits(t: Test, app: TestApp, database: TestDatabase) {
       )
     }
     const almighty = await addPerson(database, ['bypass authorization'])
-    for (let i = 0; i < 3; i += 1) await addPlaylist(database, almighty.id)
+    for (let i = 0; i < 3; i += 1) await aPlaylist(database, almighty.id)
     t.strictSame(outcome(await bearer(app, almighty)('POST', PATH, NEW)), TOO_MANY, 'a limit is no policy')
   })
 
@@ -1815,7 +1805,7 @@ async function limits(t: Test, app: TestApp, database: TestDatabase) {
     // Once may go well by chance, and while connections are made, all wait for each other anyway.
     for (const round of [1, 2, 3, 4, 5]) {
       const user = await addPerson(database, ['create playlist'])
-      for (let i = 0; i < 2; i += 1) await addPlaylist(database, user.id)
+      for (let i = 0; i < 2; i += 1) await aPlaylist(database, user.id)
       const by = bearer(app, user)
       const answers = await Promise.all(Array.from({ length: 10 }, () => by('POST', PATH, NEW)))
       const refused = answers.filter(({ status }) => status === 403).map(outcome)
@@ -1837,7 +1827,7 @@ async function update(t: Test, app: TestApp, database: TestDatabase) {
       const by = bearer(app, user)
       const START = { name: 'Before', description: 'As it was', visibility: PRIVATE }
       const MADE = '2026-02-01 00:00:00'
-      const bystander = await addPlaylist(database, user.id, START)
+      const bystander = await aPlaylist(database, user.id, START)
 
       for (const [label, query, body, changes, hasChanged = true] of [
         ['update', {}, { name: 'After' }, { name: 'After' }],
@@ -1878,7 +1868,7 @@ async function update(t: Test, app: TestApp, database: TestDatabase) {
         ['P8 unknown fields of the query', { user_id: other.id, first_id: 1, id: 'mine' }, {}, {}, false],
         ['P8 and a known one', {}, { ...UNKNOWN, user_id: other.id, name: 'After' }, { name: 'After' }],
       ] as [string, Query, object | undefined, Partial<typeof START>, boolean?][]) {
-        const { id, hashid } = await addPlaylist(database, user.id, START)
+        const { id, hashid } = await aPlaylist(database, user.id, START)
         const tracks = await addTracks(database, id, [2712, 3814])
         const before = await rowOf(database, hashid)
         app.clock.advance(MINUTE)
@@ -1903,7 +1893,7 @@ async function update(t: Test, app: TestApp, database: TestDatabase) {
       }
       t.match(await rowOf(database, bystander.hashid), { ...START, updated_at: MADE }, 'and no others change')
 
-      const { hashid } = await addPlaylist(database, user.id, START)
+      const { hashid } = await aPlaylist(database, user.id, START)
       const before = await rowOf(database, hashid)
       for (const [name, field, value, message] of REFUSED) {
         const { status, json } = await by(method, one(hashid), { name: 'After', [field]: value })
@@ -1941,7 +1931,7 @@ async function update(t: Test, app: TestApp, database: TestDatabase) {
 
   t.test('changes of many at once', async t => {
     const user = await addPerson(database, ['update playlist'])
-    const { hashid } = await addPlaylist(database, user.id)
+    const { hashid } = await aPlaylist(database, user.id)
     const by = bearer(app, user)
     const answers = await Promise.all([
       ...Array.from({ length: 5 }, () => by('PUT', one(hashid), { name: 'After' })),
@@ -1962,8 +1952,8 @@ async function destroy(t: Test, app: TestApp, database: TestDatabase) {
       for (const name of ['Best OPs', `O'Clock "ä" 😀 <b>`]) {
         const user = await addPerson(database, ['delete playlist', 'view playlist'])
         const by = await as(app, user)
-        const doomed = await addPlaylist(database, user.id, { name })
-        const kept = await addPlaylist(database, user.id, { name })
+        const doomed = await aPlaylist(database, user.id, { name })
+        const kept = await aPlaylist(database, user.id, { name })
         for (const { id } of [doomed, kept]) await addTracks(database, id, [2712, null, 3814])
         t.strictSame(
           outcome(await by('DELETE', one(doomed.hashid))),
@@ -1993,7 +1983,7 @@ async function destroy(t: Test, app: TestApp, database: TestDatabase) {
       }
     }
     const user = await addPerson(database, ['delete playlist'])
-    const { hashid } = await addPlaylist(database, user.id)
+    const { hashid } = await aPlaylist(database, user.id)
     const answers = await Promise.all(
       Array.from({ length: 5 }, () => bearer(app, user)('DELETE', one(hashid))),
     )
@@ -2007,7 +1997,7 @@ async function precedence(t: Test, app: TestApp, database: TestDatabase) {
     const owner = await addPerson(database, [], ['Verified'])
     const other = await addPerson(database, [], ['Verified'])
     const nobody = await addPerson(database)
-    const { hashid } = await addPlaylist(database, owner.id, { visibility: PRIVATE })
+    const { hashid } = await aPlaylist(database, owner.id, { visibility: PRIVATE })
     const missing = one('nobodyHasThis')
     const WRONG = { name: 7, visibility: 'secret' }
 
@@ -2107,7 +2097,7 @@ async function restrictions(t: Test, app: TestApp, database: TestDatabase) {
     for (const [method, permission, isOne, status] of REQUESTS) {
       const label = `P23 ${method}${isOne ? '' : ' of the list'}`
       const attempt = async (as: Caller, user: TestUser) => {
-        const { hashid } = await addPlaylist(database, user.id)
+        const { hashid } = await aPlaylist(database, user.id)
         return as(
           method,
           isOne ? target(method, hashid) : PATH,
@@ -2160,7 +2150,7 @@ async function restrictions(t: Test, app: TestApp, database: TestDatabase) {
   t.test('P24 P25 whom policies do not stop, and whom they do', async t => {
     const owner = await addPerson(database)
     const almighty = await addPerson(database, ['bypass authorization'])
-    const { hashid } = await addPlaylist(database, owner.id, { visibility: PRIVATE })
+    const { hashid } = await aPlaylist(database, owner.id, { visibility: PRIVATE })
     for (const role of ['Admin', 'Content Moderator', 'Encoder', 'Developer', 'Patron']) {
       const user = await addPerson(database, [], [role])
       t.strictSame(
@@ -2195,11 +2185,11 @@ async function abilities(t: Test, app: TestApp, off: TestApp, database: TestData
       [['read:me', 'write:me', 'read:externalprofile', 'write:externalprofile', 'read:*'], []],
       [[], []],
     ] as const) {
-      const { token } = await addToken(database, user.id, { abilities: [...abilities] })
+      const { token } = await aToken(database, user.id, { abilities: [...abilities] })
       for (const [method, isOne, kind, status] of REQUESTS) {
         const attempt = async (app: TestApp) => {
           await clear(database)
-          const { hashid } = await addPlaylist(database, user.id)
+          const { hashid } = await aPlaylist(database, user.id)
           const path = isOne ? target(method, hashid) : PATH
           return bearer(app, { token })(method, path, method === 'GET' ? undefined : payloadOf(method))
         }

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
-import { addUser, get, startApp, type TestApp } from '../../support/app.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { aMember, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
 const STAFF = { address: '203.0.113.77', agent: 'StaffBrowser/7.0' }
 const OWN = { address: '192.0.2.5', agent: 'OwnBrowser/1.0' }
 
@@ -25,7 +25,7 @@ async function browserFrom(
   { address, agent }: typeof STAFF,
   roles: string[] = [],
 ) {
-  const user = { ...(await addUser(database, { password: PASSWORD, roles })), password: PASSWORD }
+  const user = await aMember(database, { roles })
   const browser = new PanelBrowser(app)
   browser.page = { 'x-forwarded-for': address, 'user-agent': agent }
   await browser.logIn(user)

@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
-import { addUser, get, send, startApp, type TestApp, type TestUser } from '../../support/app.ts'
+import { aPlaylist } from '../../fixtures/lists.ts'
+import { aPanelUser, textOf } from '../../fixtures/panel.ts'
+import { aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { PASSWORD, panelUser, textOf } from '../../support/panel.ts'
-import { addPlaylist } from '../../support/rows.ts'
 
 const UNLIMITED = {
   ...{ RATE_LIMIT_AUTHENTICATED: '10000', RATE_LIMIT_ANONYMOUS: '10000', LOGIN_RATE_LIMIT: '1000' },
@@ -85,8 +86,8 @@ async function lists(t: Test, database: TestDatabase) {
   ] as const) {
     await t.test(`of ${what}, by ${method}`, async t => {
       const app = await startApp(t, { database, environment: UNLIMITED })
-      const user = await addUser(database, { permissions })
-      const { hashid } = await addPlaylist(database, user.id)
+      const user = await aUser(database, { permissions })
+      const { hashid } = await aPlaylist(database, user.id)
       const path = url.replace('{hashid}', hashid).replace('{token}', String(user.tokenId))
       const name = (text: string) => request(app, user)(method, path, { ...rest, name: text })
       for (const text of BLANK) {
@@ -105,8 +106,8 @@ async function lists(t: Test, database: TestDatabase) {
 
   await t.test('of what was named before stay', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database, { permissions })
-    const { hashid } = await addPlaylist(database, user.id, { name: '\u3164' })
+    const user = await aUser(database, { permissions })
+    const { hashid } = await aPlaylist(database, user.id, { name: '\u3164' })
     const kept = await request(app, user)('PATCH', `/api/playlist/${hashid}`, { visibility: 'Unlisted' })
     t.equal(kept.status, 200)
     t.equal((await get(app, `/api/playlist/${hashid}`, user.token)).json.playlist.name, '\u3164')
@@ -116,7 +117,7 @@ async function lists(t: Test, database: TestDatabase) {
 async function onPanel(t: Test, database: TestDatabase) {
   await t.test('of tokens on the panel', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const { user, browser } = await panelUser(app, database)
+    const { user, browser } = await aPanelUser(app, database)
     const issue = async (name: string) =>
       browser.submit(await browser.open('/admin'), '/admin/tokens', {
         name,

@@ -1,22 +1,19 @@
 import t, { type Test } from 'tap'
 import { ABILITIES } from '#src/auth/ability.ts'
 import { SessionId } from '#src/auth/session.ts'
-import { addToken, addUser, DAY, get, MINUTE, send, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, PASSWORD } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import {
   beforeStatement,
   createDatabase,
   PRODUCTION_ENGINE,
   type TestDatabase,
 } from '../../support/databases.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
-const UNLIMITED = {
-  RATE_LIMIT_AUTHENTICATED: '100000',
-  RATE_LIMIT_ANONYMOUS: '100000',
-  LOGIN_RATE_LIMIT: '1000',
-}
 const UNVERIFIED = {
   message:
     'Your e-mail address is not verified yet. Follow the link in the mail that we sent you, or request a new one, before you create tokens.',
@@ -39,7 +36,7 @@ async function start(
   { environment = {}, verified = true }: { environment?: Record<string, string>; verified?: boolean } = {},
 ) {
   const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-  const user = { ...(await addUser(database, { password: PASSWORD, verified })), password: PASSWORD }
+  const user = await aMember(database, { verified })
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })
@@ -155,7 +152,7 @@ async function verifying(t: Test, database: TestDatabase) {
       ['DELETE', undefined],
     ] as const) {
       const { app, user } = await start(t, database)
-      const other = await addToken(database, user.id)
+      const other = await aToken(database, user.id)
       const came = beforeStatement(t, database, /for no key update/, connection =>
         connection.query(`update personal_access_tokens set abilities = '["read:token"]' where id = $1`, [
           user.tokenId,
@@ -212,7 +209,7 @@ async function naming(t: Test, database: TestDatabase) {
     async t => {
       const { app, user, browser } = await start(t, database)
       const abilities = ['write:token', 'app:own']
-      const { token, tokenId } = await addToken(database, user.id, { abilities })
+      const { token, tokenId } = await aToken(database, user.id, { abilities })
       t.strictSame((await ask(app, token, 'POST', '', { name: 'x' })).json.token.abilities, abilities)
       t.equal((await ask(app, token, 'POST', '', { name: 'x', abilities: ['app:own'] })).status, 422)
       t.strictSame((await browser.post(`/api/me/token/${tokenId}/rotate`)).json.token.abilities, abilities)
@@ -284,7 +281,7 @@ async function ending(t: Test, database: TestDatabase) {
 
   await t.test('the end of a token that issues binds what it issues', async t => {
     const { app, user } = await start(t, database)
-    const { token } = await addToken(database, user.id, { createdAt: app.clock() - 364 * DAY })
+    const { token } = await aToken(database, user.id, { createdAt: app.clock() - 364 * DAY })
     const { json } = await ask(app, token, 'POST', '', { name: 'x' })
     t.equal(json.token.ends_at, '2026-03-02T12:00:00.000000Z')
   })

@@ -1,19 +1,12 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { tokensEndingWith } from '#src/database/token-endings.ts'
-import {
-  addToken,
-  addUser,
-  get,
-  MINUTE,
-  send,
-  type TestApp,
-  type TestUser,
-  USER_TYPE,
-} from '../../support/app.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { PanelBrowser } from '../../fixtures/panel.ts'
+import { addChain, issuerOf, tokenNames, tokenWorld } from '../../fixtures/tokens.ts'
+import { aToken, aUser, type TestUser, USER_TYPE } from '../../fixtures/users.ts'
+import { get, send, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { PanelBrowser } from '../../support/panel.ts'
-import { addChain, issuerOf, tokenNames, tokenWorld } from '../../support/tokens.ts'
 
 for (const engine of ENGINES) {
   t.test(`which token issued which on ${engine}`, async t => {
@@ -145,7 +138,7 @@ async function revoking(t: Test, database: TestDatabase) {
 
   await t.test('what a revocation would end can be asked before', async t => {
     const { user, root, issue, named } = await tokenWorld(t, database)
-    const stranger = await addUser(database)
+    const stranger = await aUser(database)
     const child = await issue(root, 'child')
     const grandchild = await issue(child, 'grandchild')
     const other = await named('other')
@@ -163,7 +156,7 @@ async function revoking(t: Test, database: TestDatabase) {
 
   await t.test('no link leads to the tokens of another user', async t => {
     const { root, ask } = await tokenWorld(t, database)
-    const victim = await addUser(database)
+    const victim = await aUser(database)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ issued_by: root.id, inherited_issuers: [root.id] })
@@ -240,7 +233,7 @@ async function rotating(t: Test, database: TestDatabase) {
 
   await t.test('so does one that would end before its grace does', async t => {
     const { app, user, root, rotate } = await tokenWorld(t, database)
-    const { tokenId, token } = await addToken(database, user.id, { expiresAt: app.clock() + MINUTE })
+    const { tokenId, token } = await aToken(database, user.id, { expiresAt: app.clock() + MINUTE })
     const old = { id: tokenId, plain: token }
     const successor = await rotate(root, old, 600)
     t.equal(await issuerOf(database, old), successor.id)

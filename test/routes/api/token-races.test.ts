@@ -1,8 +1,9 @@
 import t, { type Test } from 'tap'
-import { send, startApp, type TestApp, testClock } from '../../support/app.ts'
+import { testClock } from '../../fixtures/clock.ts'
+import { PanelBrowser } from '../../fixtures/panel.ts'
+import { type Held, tokenNames, tokenWorld } from '../../fixtures/tokens.ts'
+import { send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
-import { PanelBrowser } from '../../support/panel.ts'
-import { type Held, tokenNames, tokenWorld } from '../../support/tokens.ts'
 
 /** Rounds of what happens at the same time. */
 const ROUNDS = 100

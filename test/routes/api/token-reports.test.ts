@@ -1,9 +1,10 @@
 import t, { type Test } from 'tap'
 import { pruneTokens } from '#src/database/token-pruning.ts'
-import { addToken, addUser, get, send } from '../../support/app.ts'
+import { PanelBrowser } from '../../fixtures/panel.ts'
+import { type Held, tokenNames, tokenWorld } from '../../fixtures/tokens.ts'
+import { aToken, aUser } from '../../fixtures/users.ts'
+import { get, send } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { PanelBrowser } from '../../support/panel.ts'
-import { type Held, tokenNames, tokenWorld } from '../../support/tokens.ts'
 
 for (const engine of ENGINES) {
   t.test(`reports of leaked tokens on ${engine}`, async t => {
@@ -157,8 +158,8 @@ async function kept(t: Test, database: TestDatabase) {
 async function honest(t: Test, database: TestDatabase) {
   await t.test("a report leaves another user's tokens alone", async t => {
     const { root, rotate, report, ask, issue } = await reportWorld(t, database)
-    const neighbour = await addUser(database)
-    await addToken(database, neighbour.id)
+    const neighbour = await aUser(database)
+    await aToken(database, neighbour.id)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ issued_by: root.id })
@@ -174,7 +175,7 @@ async function honest(t: Test, database: TestDatabase) {
 
   await t.test("a report of another user's token ends nothing that a link leads to", async t => {
     const { root, ask, report, left } = await reportWorld(t, database)
-    const neighbour = await addUser(database)
+    const neighbour = await aUser(database)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ issued_by: neighbour.tokenId })

@@ -6,30 +6,14 @@ import { ABILITIES } from '#src/auth/ability.ts'
 import { hashPassword } from '#src/auth/password.ts'
 import { changePassword } from '#src/database/passwords.ts'
 import { deleteOwnTokens } from '#src/database/token-endings.ts'
-import {
-  addToken,
-  addUser,
-  DAY,
-  get,
-  MINUTE,
-  send,
-  startApp,
-  TEST_ROUNDS,
-  type TestApp,
-  USER_TYPE,
-} from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { INVALID_ABILITY } from '../../fixtures/answers.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { aNotification, aPlaylist } from '../../fixtures/lists.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, aUser, PASSWORD, TEST_ROUNDS, USER_TYPE } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { addNotification, addPlaylist } from '../../support/rows.ts'
-
-const PASSWORD = 'Correct horse 1'
-const UNLIMITED = {
-  RATE_LIMIT_AUTHENTICATED: '100000',
-  RATE_LIMIT_ANONYMOUS: '100000',
-  RATE_LIMIT_FAILED_AUTH: '100000',
-  LOGIN_RATE_LIMIT: '1000',
-}
-const INVALID_ABILITY = { message: 'Invalid ability provided.' }
 
 for (const engine of ENGINES) {
   t.test(`tokens and devices in the user's hands on ${engine}`, async t => {
@@ -46,7 +30,7 @@ for (const engine of ENGINES) {
 /** Somebody in a session that has confirmed the password. */
 async function confirmed(t: Test, database: TestDatabase, environment: Record<string, string> = {}) {
   const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-  const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const user = await aMember(database)
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })
@@ -183,7 +167,7 @@ async function issuing(t: Test, database: TestDatabase) {
 
   await t.test('39 nothing else can be set', async t => {
     const { browser, user } = await confirmed(t, database)
-    const victim = await addUser(database)
+    const victim = await aUser(database)
     const { json } = await browser.post('/api/me/token', {
       name: 'x',
       id: 1,
@@ -229,9 +213,9 @@ async function issuing(t: Test, database: TestDatabase) {
 async function limiting(t: Test, database: TestDatabase) {
   await t.test('a token does what its abilities say, and tells whose it is in any case', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database, { roles: ['Verified'] })
-    await addPlaylist(database, user.id)
-    const notification = await addNotification(database, user.id)
+    const user = await aUser(database, { roles: ['Verified'] })
+    await aPlaylist(database, user.id)
+    const notification = await aNotification(database, user.id)
     const routes: [method: string, url: string, ability: keyof typeof ABILITIES][] = [
       ['GET', '/api/me/playlist', 'read:playlist'],
       ['HEAD', '/api/me/playlist', 'read:playlist'],
@@ -250,7 +234,7 @@ async function limiting(t: Test, database: TestDatabase) {
       ['GET', '/api/me?include=notifications', 'read:notification'],
       ['GET', '/api/me?include=externalprofiles', 'read:externalprofile'],
     ]
-    const tokenWith = async (abilities: string[]) => (await addToken(database, user.id, { abilities })).token
+    const tokenWith = async (abilities: string[]) => (await aToken(database, user.id, { abilities })).token
     const all = Object.keys(ABILITIES)
     for (const [method, url, ability] of routes) {
       const label = `${method} ${url}`
@@ -280,7 +264,7 @@ async function limiting(t: Test, database: TestDatabase) {
         200,
       )
     }
-    const { token, tokenId } = await addToken(database, user.id)
+    const { token, tokenId } = await aToken(database, user.id)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ abilities: null })
@@ -292,13 +276,13 @@ async function limiting(t: Test, database: TestDatabase) {
 
   await t.test('unless that is turned off', async t => {
     const app = await startApp(t, { database, environment: { ...UNLIMITED, TOKEN_ABILITIES: 'off' } })
-    const user = await addUser(database, { roles: ['Verified'] })
-    const { token } = await addToken(database, user.id, { abilities: [] })
+    const user = await aUser(database, { roles: ['Verified'] })
+    const { token } = await aToken(database, user.id, { abilities: [] })
     t.equal((await get(app, '/api/me/playlist', token)).status, 200)
     const made = await by(app, token)('POST', '/api/me/token', { name: 'x' })
     t.equal(made.status, 201)
     t.strictSame(made.json.token.abilities, [], 'nor is more given than is asked for')
-    const short = await addToken(database, user.id, { expiresAt: app.clock() + DAY })
+    const short = await aToken(database, user.id, { expiresAt: app.clock() + DAY })
     t.equal(
       (await by(app, short.token)('POST', '/api/me/token', { name: 'x' })).json.token.expires_at,
       '2026-03-02T12:00:00.000000Z',
@@ -308,8 +292,8 @@ async function limiting(t: Test, database: TestDatabase) {
 
   await t.test('40 a token cannot make a wider one, by no way', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database, { roles: ['Verified'] })
-    const limited = await addToken(database, user.id, {
+    const user = await aUser(database, { roles: ['Verified'] })
+    const limited = await aToken(database, user.id, {
       abilities: ['write:token', 'read:token', 'read:playlist'],
     })
     const ask = by(app, limited.token)
@@ -345,7 +329,7 @@ async function limiting(t: Test, database: TestDatabase) {
       201,
       'its own it may have',
     )
-    const reader = by(app, (await addToken(database, user.id, { abilities: ['read:token'] })).token)
+    const reader = by(app, (await aToken(database, user.id, { abilities: ['read:token'] })).token)
     t.equal((await reader('POST', '/api/me/token', { name: 'x' })).status, 403)
 
     const both = await send(app, 'POST', '/api/me/token', {
@@ -361,9 +345,9 @@ async function limiting(t: Test, database: TestDatabase) {
 
   await t.test('40 nor one that lives longer', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const end = app.clock() + DAY
-    const short = await addToken(database, user.id, { expiresAt: end })
+    const short = await aToken(database, user.id, { expiresAt: end })
     const ask = by(app, short.token)
     const tooLong = await ask('POST', '/api/me/token', { name: 'x', expires_at: '2026-03-03T00:00:00Z' })
     t.equal(tooLong.status, 422)
@@ -372,11 +356,11 @@ async function limiting(t: Test, database: TestDatabase) {
     })
     const plain = await ask('POST', '/api/me/token', { name: 'x' })
     t.equal(plain.json.token.expires_at, '2026-03-02T12:00:00.000000Z')
-    const endless = await addToken(database, user.id)
+    const endless = await aToken(database, user.id)
     const rotated = await ask('POST', `/api/me/token/${endless.tokenId}/rotate`, {})
     t.equal(rotated.json.token.expires_at, '2026-03-02T12:00:00.000000Z')
 
-    const yearOld = await addToken(database, user.id, { createdAt: app.clock() - 364 * DAY })
+    const yearOld = await aToken(database, user.id, { createdAt: app.clock() - 364 * DAY })
     const made = await by(app, yearOld.token)('POST', '/api/me/token', { name: 'x' })
     t.equal(
       made.json.token.expires_at,
@@ -416,8 +400,8 @@ async function handling(t: Test, database: TestDatabase) {
 
   await t.test('38 those of others do not exist', async t => {
     const { app, browser } = await confirmed(t, database)
-    const victim = await addUser(database)
-    const foreign = await addToken(database, victim.id, { userType: 'App\\Models\\Robot' })
+    const victim = await aUser(database)
+    const foreign = await aToken(database, victim.id, { userType: 'App\\Models\\Robot' })
     for (const id of [
       victim.tokenId,
       foreign.tokenId,
@@ -539,7 +523,7 @@ async function handling(t: Test, database: TestDatabase) {
       SANCTUM_IDLE_EXPIRATION: '60',
       SESSION_LIFETIME: '10000',
     })
-    const [used, unused] = [await addToken(database, user.id), await addToken(database, user.id)]
+    const [used, unused] = [await aToken(database, user.id), await aToken(database, user.id)]
     for (let n = 0; n < 3; n += 1) {
       app.clock.advance(50 * MINUTE)
       t.equal((await get(app, '/api/me', used.token)).status, 200)
@@ -553,7 +537,7 @@ async function handling(t: Test, database: TestDatabase) {
 
   await t.test('whoever finds one can revoke it, if that is wanted', async t => {
     const { app, user, browser } = await confirmed(t, database, { LEAKED_TOKENS: 'on' })
-    const [first, second] = [await addToken(database, user.id), await addToken(database, user.id)]
+    const [first, second] = [await aToken(database, user.id), await aToken(database, user.id)]
     const report = (token: unknown) =>
       send(app, 'POST', '/api/leaked-token', { payload: { token } as object })
     for (const wrong of [
@@ -593,11 +577,11 @@ async function handling(t: Test, database: TestDatabase) {
 
   await t.test('one that has ended has no successor, and one without end may', async t => {
     const { app, user, browser } = await confirmed(t, database)
-    const ended = await addToken(database, user.id, { expiresAt: app.clock() - 1 })
+    const ended = await aToken(database, user.id, { expiresAt: app.clock() - 1 })
     const refused = await browser.post(`/api/me/token/${ended.tokenId}/rotate`)
     t.equal(refused.status, 422)
     t.strictSame(refused.json.errors, { token: ['The token has ended, and so would its successor.'] })
-    const endless = await addToken(database, user.id)
+    const endless = await aToken(database, user.id)
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ expires_at: 'infinity' })
@@ -611,7 +595,7 @@ async function handling(t: Test, database: TestDatabase) {
 
   await t.test('a grace is no way around TOKENS_PER_USER', async t => {
     const { user, browser } = await confirmed(t, database, { TOKENS_PER_USER: '2' })
-    const { tokenId } = await addToken(database, user.id)
+    const { tokenId } = await aToken(database, user.id)
     const rotate = async (payload: object) =>
       (await browser.post(`/api/me/token/${tokenId}/rotate`, payload)).status
     t.strictSame([await rotate({ grace: 60 }), await rotate({ grace: 60 })], [201, 403])
@@ -620,7 +604,7 @@ async function handling(t: Test, database: TestDatabase) {
 
   await t.test('what was revoked while a request was under way gives birth to nothing', async t => {
     const { app, user, browser } = await confirmed(t, database)
-    const { token } = await addToken(database, user.id)
+    const { token } = await aToken(database, user.id)
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     /** Sends the head of a request, and its body once something else has happened. */
@@ -657,12 +641,12 @@ async function handling(t: Test, database: TestDatabase) {
       'x-xsrf-token': browser.cookies.get('XSRF-TOKEN') ?? '',
     }
     const bearer = { authorization: `Bearer ${token}` }
-    const other = await addToken(database, user.id)
+    const other = await aToken(database, user.id)
     const { kysely } = database
     const owner = { userId: user.id, types: [USER_TYPE] }
     t.equal(await late('/api/me/token', bearer, async () => {}), 201, 'late alone is no fault')
     for (const path of ['/api/me/token', `/api/me/token/${other.tokenId}/rotate`]) {
-      const { token } = await addToken(database, user.id)
+      const { token } = await aToken(database, user.id)
       const status = await late(path, { authorization: `Bearer ${token}` }, () =>
         deleteOwnTokens(kysely, owner, { except: other.tokenId }),
       )
@@ -676,7 +660,7 @@ async function handling(t: Test, database: TestDatabase) {
     }
     const renamed = await late('/user/profile-information', inSession, () => seconds(async () => {}), 'PUT')
     t.equal(renamed, 200)
-    const maker = await addUser(database, { roles: ['Verified'] })
+    const maker = await aUser(database, { roles: ['Verified'] })
     const making = (meanwhile: () => Promise<unknown>) =>
       late('/api/playlist', { authorization: `Bearer ${maker.token}` }, () => seconds(meanwhile))
     t.equal(await making(async () => {}), 422, 'which lacks its visibility')
@@ -692,7 +676,7 @@ async function handling(t: Test, database: TestDatabase) {
     }
     const ended = () => seconds(() => changePassword(kysely, user.id, hash, change))
     t.equal(await late('/user/profile-information', again, ended, 'PUT'), 401, 'nor changes anything')
-    const last = await addToken(database, user.id)
+    const last = await aToken(database, user.id)
     const revoked = () => seconds(() => deleteOwnTokens(kysely, owner, { except: null }))
     const headers = { authorization: `Bearer ${last.token}` }
     t.equal(await late(`/api/me/token/${last.tokenId}`, headers, revoked, 'PATCH'), 401)
@@ -716,7 +700,7 @@ async function handling(t: Test, database: TestDatabase) {
 
   await t.test('all, all others, and the one that asks', async t => {
     const { app, user, browser } = await confirmed(t, database)
-    const tokens = await Promise.all([1, 2, 3, 4].map(() => addToken(database, user.id)))
+    const tokens = await Promise.all([1, 2, 3, 4].map(() => aToken(database, user.id)))
     const [first, second, third, fourth] = tokens.map(({ token }) => token) as [
       string,
       string,
@@ -737,7 +721,7 @@ async function handling(t: Test, database: TestDatabase) {
     t.strictSame(await alive(), [401, 200, 401, 401])
     t.equal((await browser.send('DELETE', '/api/me/token')).status, 204)
     t.strictSame(await alive(), [401, 401, 401, 401])
-    const { token } = await addToken(database, user.id, { abilities: [] })
+    const { token } = await aToken(database, user.id, { abilities: [] })
     t.equal((await by(app, token)('DELETE', '/api/me/token')).status, 403)
     t.equal(
       (await by(app, token)('DELETE', '/api/me/token/current')).status,
@@ -834,7 +818,7 @@ async function sessions(t: Test, database: TestDatabase) {
 
   await t.test('a token ends them all, if it may', async t => {
     const { app, user, browser } = await confirmed(t, database)
-    const { token } = await addToken(database, user.id, { abilities: ['write:me'] })
+    const { token } = await aToken(database, user.id, { abilities: ['write:me'] })
     t.equal((await by(app, token)('DELETE', '/api/me/session')).status, 204)
     t.notOk(await isIn(browser))
   })
@@ -897,7 +881,7 @@ async function activity(t: Test, database: TestDatabase) {
 
   await t.test('a token that has ended and is used is told once an hour', async t => {
     const { app, user, browser } = await confirmed(t, database)
-    const { token, tokenId } = await addToken(database, user.id, { expiresAt: app.clock() - 1 })
+    const { token, tokenId } = await aToken(database, user.id, { expiresAt: app.clock() - 1 })
     const used = async () =>
       (await happened(app, browser, '?filter[event]=expired%20token%20used')).map(
         ({ details }: { details: object }) => details,

@@ -1,21 +1,13 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { hashidEncoder } from '#src/auth/hashid.ts'
-import {
-  type Answer,
-  addToken,
-  addUser,
-  get,
-  MINUTE,
-  send,
-  startApp,
-  type TestApp,
-  type TestUser,
-  USER_TYPE,
-} from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { BANNED, INVALID_ABILITY, NOT_FOUND, UNAUTHENTICATED, UNAUTHORIZED } from '../../fixtures/answers.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { anEntryVideo, aPlaylist, chainOf } from '../../fixtures/lists.ts'
+import { aToken, aUser, type TestUser, USER_TYPE } from '../../fixtures/users.ts'
+import { type Answer, get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { addEntryVideo, addPlaylist, chainOf } from '../../support/rows.ts'
 
 const ENVIRONMENT = {
   // As in AnimeThemes, private lists of others are 403.
@@ -33,14 +25,6 @@ const ENVIRONMENT = {
 const FULL = { message: "Playlists cannot contain more than '25' tracks." }
 
 const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2]
-
-const UNAUTHENTICATED = { message: 'Unauthenticated.' }
-const UNAUTHORIZED = { message: 'This action is unauthorized.' }
-const NOT_FOUND = { message: 'Not Found.' }
-const INVALID_ABILITY = { message: 'Invalid ability provided.' }
-const BANNED = {
-  message: 'You have been banned from performing this action. Please check your email for more details.',
-}
 
 const { track: hashidOf } = hashidEncoder('')
 
@@ -78,8 +62,8 @@ for (const engine of ENGINES) {
       environment: { ...ENVIRONMENT, HASHIDS_SALT_PLAYLISTS: 'playlists-salt' },
     })
     await hashids(t, database, app, twin)
-    const pair = await addEntryVideo(database)
-    const otherPair = await addEntryVideo(database)
+    const pair = await anEntryVideo(database)
+    const otherPair = await anEntryVideo(database)
     const world = { database, app, twin, pair, otherPair }
     const wiki = await addWiki(database)
     const shelf = await addShelf(database, wiki.pair)
@@ -157,7 +141,7 @@ async function makePlaylist(
     order,
   }: { count?: number; visibility?: number; pair?: Pair; order?: string } = {},
 ): Promise<TestPlaylist> {
-  const { id, hashid } = await addPlaylist(database, userId, { visibility })
+  const { id, hashid } = await aPlaylist(database, userId, { visibility })
   const { rows } = await sql<{ id: string }>`
     select nextval(pg_get_serial_sequence('playlist_tracks', 'track_id')) as id
     from generate_series(1, ${count}::integer)`.execute(database.kysely)
@@ -249,14 +233,14 @@ const nextIdIs = ({ kysely }: TestDatabase, table: string, key: string, id: numb
 
 async function hashids(t: Test, database: TestDatabase, app: TestApp, salted: TestApp) {
   await t.test('hashids', async t => {
-    const user = await addUser(database, { permissions: ['create playlist track'] })
-    const pair = await addEntryVideo(database)
+    const user = await aUser(database, { permissions: ['create playlist track'] })
+    const pair = await anEntryVideo(database)
     for (const [server, playlistId, trackId, expected] of [
       [app, 12, 345, 'vDTL1'],
       [salted, 42, 1_000_000, 'OOu0dvZ'],
     ] as const) {
       await nextIdIs(database, 'playlists', 'playlist_id', playlistId)
-      const playlist = await addPlaylist(database, user.id)
+      const playlist = await aPlaylist(database, user.id)
       t.equal(playlist.id, playlistId)
       await nextIdIs(database, 'playlist_tracks', 'track_id', trackId)
       const { json } = await as(server, user.token)('POST', urlIn(playlist, '/track'), pair)
@@ -516,11 +500,11 @@ async function reading(
 /** Who sees playlists, and which. */
 async function addScene(database: TestDatabase) {
   const permissions = ['view playlist track']
-  const owner = await addUser(database, { permissions })
-  const owning = await addUser(database)
-  const banned = await addUser(database, { permissions })
+  const owner = await aUser(database, { permissions })
+  const owning = await aUser(database)
+  const banned = await aUser(database, { permissions })
   await ban(database, banned, 'view playlist track')
-  const forgiven = await addUser(database, { permissions })
+  const forgiven = await aUser(database, { permissions })
   await ban(database, forgiven, 'view playlist track', '2026-02-28 00:00:00')
   const tokens = []
   for (const [abilities, status] of [
@@ -529,15 +513,15 @@ async function addScene(database: TestDatabase) {
     [['read:me', 'read:externalprofile'], 403],
     [[], 403],
   ] as [string[], number][]) {
-    tokens.push({ ...(await addToken(database, owner.id, { abilities })), abilities, status })
+    tokens.push({ ...(await aToken(database, owner.id, { abilities })), abilities, status })
   }
   return {
     owner,
-    other: await addUser(database, { permissions }),
-    nobody: await addUser(database),
-    viewer: await addUser(database, { permissions: ['view playlist'] }),
+    other: await aUser(database, { permissions }),
+    nobody: await aUser(database),
+    viewer: await aUser(database, { permissions: ['view playlist'] }),
     owning,
-    bypassing: await addUser(database, { permissions: ['bypass authorization'] }),
+    bypassing: await aUser(database, { permissions: ['bypass authorization'] }),
     banned,
     forgiven,
     tokens,
@@ -650,10 +634,10 @@ const SHELVED = 'DBAC'
 /** A playlist of what the wiki knows, among others. */
 async function addShelf(database: TestDatabase, pair: Pair): Promise<TestPlaylist> {
   const { kysely } = database
-  const owner = await addUser(database)
+  const owner = await aUser(database)
   const playlist = await makePlaylist(database, owner, { count: 4, pair, order: ORDER })
   await makePlaylist(database, owner, { pair })
-  await makePlaylist(database, await addUser(database), { pair, visibility: PRIVATE })
+  await makePlaylist(database, await aUser(database), { pair, visibility: PRIVATE })
   for (const [index, letter] of [...SHELVED].entries()) {
     await kysely
       .updateTable('playlist_tracks')
@@ -878,7 +862,7 @@ async function hiddenWiki(
 
 /** What the forward and backward lists have in common. */
 async function sequence(t: Test, { app, database }: World, { path, shows, of }: Read) {
-  const owner = await addUser(database)
+  const owner = await aUser(database)
   const playlist = await makePlaylist(database, owner, { count: 4, order: ORDER })
   const url = urlIn(playlist, path, of === undefined ? undefined : trackOf(playlist, of))
   const isForward = path.endsWith('forward')
@@ -982,7 +966,7 @@ async function sequence(t: Test, { app, database }: World, { path, shows, of }: 
 }
 
 async function one(t: Test, { app, database, pair }: World, wiki: Wiki) {
-  const owner = await addUser(database)
+  const owner = await aUser(database)
   const playlist = await makePlaylist(database, owner, { pair: wiki.pair })
   const url = toTrack(playlist, 'B')
   for (const [query, errors] of [
@@ -1017,7 +1001,7 @@ async function one(t: Test, { app, database, pair }: World, wiki: Wiki) {
 }
 
 async function index(t: Test, { app, database, pair, otherPair }: World, wiki: Wiki) {
-  const owner = await addUser(database)
+  const owner = await aUser(database)
   const playlist = await makePlaylist(database, owner, { count: 6, order: 'FBDACE' })
   await makePlaylist(database, owner, { pair })
   const url = toTracks(playlist)
@@ -1175,19 +1159,19 @@ async function writing(t: Test, { app, database, pair, otherPair }: World, route
   const { method, path, permission, status, name, done } = route
   await t.test(`${method} /api/playlist/{playlist}${path}: who may`, async t => {
     const permissions = [permission]
-    const owner = await addUser(database, { permissions })
-    const other = await addUser(database, { permissions })
-    const admin = await addUser(database, { roles: ['Admin'] })
-    const bypassing = await addUser(database, { permissions: ['bypass authorization'] })
-    const banned = await addUser(database, { permissions })
+    const owner = await aUser(database, { permissions })
+    const other = await aUser(database, { permissions })
+    const admin = await aUser(database, { roles: ['Admin'] })
+    const bypassing = await aUser(database, { permissions: ['bypass authorization'] })
+    const banned = await aUser(database, { permissions })
     await ban(database, banned, permission)
-    const forgiven = await addUser(database, { permissions })
+    const forgiven = await aUser(database, { permissions })
     await ban(database, forgiven, permission, '2026-02-28 00:00:00')
     const others = WRITES.map(({ permission }) => permission).filter(name => name !== permission)
-    const unfit = await addUser(database, {
+    const unfit = await aUser(database, {
       permissions: ['view playlist track', 'update playlist', ...others],
     })
-    const exempt = await addUser(database, { permissions: [permission, 'bypass feature flags'] })
+    const exempt = await aUser(database, { permissions: [permission, 'bypass feature flags'] })
 
     const make = (user: TestUser, visibility = PUBLIC) => makePlaylist(database, user, { pair, visibility })
     const ask = async (playlist: TestPlaylist, token?: string, payload: object = otherPair) =>
@@ -1252,11 +1236,11 @@ async function writing(t: Test, { app, database, pair, otherPair }: World, route
     })
 
     for (const abilities of [['write:playlist'], ['*'], ['read:playlist', 'write:playlist']]) {
-      const { token } = await addToken(database, owner.id, { abilities })
+      const { token } = await aToken(database, owner.id, { abilities })
       await accepts(await make(owner), token, `a token that allows ${abilities}`)
     }
     for (const abilities of [['read:playlist'], ['write:externalprofile', 'write:me'], []]) {
-      const { token } = await addToken(database, owner.id, { abilities })
+      const { token } = await aToken(database, owner.id, { abilities })
       await refuses(playlist, token, [403, INVALID_ABILITY], `a token that allows ${abilities}`)
     }
 
@@ -1288,7 +1272,7 @@ async function writing(t: Test, { app, database, pair, otherPair }: World, route
 async function storing(t: Test, { app, database, pair, otherPair }: World) {
   const permissions = ['create playlist track']
   const make = async (count = 3) => {
-    const owner = await addUser(database, { permissions })
+    const owner = await aUser(database, { permissions })
     const playlist = await makePlaylist(database, owner, { count })
     const send = as(app, owner.token)
     return { owner, playlist, post: (payload?: object) => send('POST', toTracks(playlist), payload) }
@@ -1436,12 +1420,12 @@ async function storing(t: Test, { app, database, pair, otherPair }: World) {
       UNAUTHORIZED,
       'and after the flag',
     )
-    const other = await addUser(database, { permissions })
+    const other = await aUser(database, { permissions })
     const theirs = await as(app, other.token)('POST', toTracks(playlist), pair)
     t.strictSame(theirs.json, UNAUTHORIZED, 'and after who may')
     t.equal((await chainOf(database, playlist.id)).length, 25)
 
-    const exempt = await addUser(database, { permissions: [...permissions, 'bypass feature flags'] })
+    const exempt = await aUser(database, { permissions: [...permissions, 'bypass feature flags'] })
     const longer = await makePlaylist(database, exempt, { count: 25 })
     const beyond = await as(app, exempt.token)('POST', toTracks(longer), pair)
     t.equal(beyond.status, 201, 'max track limit permitted for bypass')
@@ -1449,7 +1433,7 @@ async function storing(t: Test, { app, database, pair, otherPair }: World) {
     const less = await makePlaylist(database, owner, { count: 24 })
     t.equal((await as(app, owner.token)('POST', toTracks(less), pair)).status, 201, 'the last that fits')
     t.strictSame((await as(app, owner.token)('POST', toTracks(less), pair)).json, FULL)
-    const mover = await addUser(database, { permissions: ['update playlist track', 'delete playlist track'] })
+    const mover = await aUser(database, { permissions: ['update playlist track', 'delete playlist track'] })
     const crowded = await makePlaylist(database, mover, { count: 26 })
     const next = trackOf(crowded, 'A').hashid
     t.equal((await as(app, mover.token)('PUT', toTrack(crowded, 'Z'), { next })).status, 200)
@@ -1463,7 +1447,7 @@ async function storing(t: Test, { app, database, pair, otherPair }: World) {
 }
 
 async function updating(t: Test, { app, database, pair, otherPair }: World, method: string) {
-  const owner = await addUser(database, { permissions: ['update playlist track'] })
+  const owner = await aUser(database, { permissions: ['update playlist track'] })
   const make = async (options: { count?: number; pair?: Pair } = { pair }) => {
     const playlist = await makePlaylist(database, owner, options)
     const put = (letter: string, payload?: object) =>
@@ -1568,7 +1552,7 @@ async function updating(t: Test, { app, database, pair, otherPair }: World, meth
   await t.test(`${method} /api/playlist/{playlist}/track/{track}: what it shows`, async t => {
     const link = (values: Pair) =>
       database.kysely.insertInto('anime_theme_entry_video').values(values).execute()
-    const further = await addEntryVideo(database)
+    const further = await anEntryVideo(database)
     const row = async (playlist: TestPlaylist) => {
       const { entry_id, video_id } = (await rowOf(database, trackAt(playlist, 0).id)) ?? {}
       return { entry_id, video_id }
@@ -1647,7 +1631,7 @@ async function updating(t: Test, { app, database, pair, otherPair }: World, meth
 
 async function destroying(t: Test, { app, database, pair }: World) {
   await t.test('DELETE /api/playlist/{playlist}/track/{track}', async t => {
-    const owner = await addUser(database, { permissions: ['delete playlist track'] })
+    const owner = await aUser(database, { permissions: ['delete playlist track'] })
     const remove = (playlist: TestPlaylist, letter: string, ...rest: [string?, Record<string, string>?]) =>
       as(app, owner.token)('DELETE', toTrack(playlist, letter), ...rest)
     for (const [name, count, letter, expected] of [
@@ -1682,7 +1666,7 @@ async function destroying(t: Test, { app, database, pair }: World) {
 
 async function listActions(t: Test, { app, database, pair }: World) {
   const permissions = ['create playlist track', 'update playlist track', 'delete playlist track']
-  const owner = await addUser(database, { permissions })
+  const owner = await aUser(database, { permissions })
   const send = as(app, owner.token)
   const add = async (playlist: TestPlaylist, place: object = {}) => {
     const { status, json } = await send('POST', toTracks(playlist), { ...pair, ...place })
@@ -1821,7 +1805,7 @@ async function listActions(t: Test, { app, database, pair }: World) {
 /** In which ways input comes, and what is none. */
 async function inputs(t: Test, { app, database, pair, otherPair }: World) {
   const permissions = ['create playlist track', 'update playlist track']
-  const owner = await addUser(database, { permissions })
+  const owner = await aUser(database, { permissions })
   const request = as(app, owner.token)
   /** The ways to send fields that are text, or can be. */
   const WAYS: [
@@ -2037,7 +2021,7 @@ async function inputs(t: Test, { app, database, pair, otherPair }: World) {
 /** What was wrong before is right after the next change, in the order of the positions and then of the ids. */
 async function repairs(t: Test, { app, database, pair }: World) {
   const permissions = ['create playlist track', 'update playlist track', 'delete playlist track']
-  const owner = await addUser(database, { permissions })
+  const owner = await aUser(database, { permissions })
   const request = as(app, owner.token)
   const { kysely } = database
   const foreign = await makePlaylist(database, owner)
@@ -2141,7 +2125,7 @@ async function repairs(t: Test, { app, database, pair }: World) {
 
 async function concurrency(t: Test, { app, twin, database, pair }: World) {
   const permissions = ['create playlist track', 'update playlist track', 'delete playlist track']
-  const owner = await addUser(database, { permissions })
+  const owner = await aUser(database, { permissions })
   const one = () => as(app, owner.token)
   /** Two servers on the same database, in turn. */
   const both = (index: number) => as(index % 2 === 0 ? app : twin, owner.token)
@@ -2243,7 +2227,7 @@ async function around(t: Test, { app, database, pair, otherPair }: World) {
   const { kysely } = database
   await t.test("a playlist's date moves with its tracks", async t => {
     const permissions = ['create playlist track', 'update playlist track', 'delete playlist track']
-    const owner = await addUser(database, { permissions })
+    const owner = await aUser(database, { permissions })
     const playlist = await makePlaylist(database, owner, { pair })
     const request = as(app, owner.token)
     const date = async (url: string, type: string) => {
@@ -2277,7 +2261,7 @@ async function around(t: Test, { app, database, pair, otherPair }: World) {
   })
 
   await t.test('DELETE /api/playlist/{playlist} deletes its tracks', async t => {
-    const owner = await addUser(database, { permissions: ['delete playlist', 'view playlist track'] })
+    const owner = await aUser(database, { permissions: ['delete playlist', 'view playlist track'] })
     const playlist = await makePlaylist(database, owner, { pair })
     const other = await makePlaylist(database, owner, { pair })
     t.equal((await as(app, owner.token)('DELETE', `/api/playlist/${playlist.hashid}`)).status, 200)
@@ -2289,8 +2273,8 @@ async function around(t: Test, { app, database, pair, otherPair }: World) {
   })
 
   await t.test('a track outlives its video and its entry', async t => {
-    const owner = await addUser(database, { permissions: ['update playlist track'] })
-    const mortal = await addEntryVideo(database)
+    const owner = await aUser(database, { permissions: ['update playlist track'] })
+    const mortal = await anEntryVideo(database)
     const playlist = await makePlaylist(database, owner, { pair: mortal })
     const url = withQuery(toTrack(playlist, 'B'), { include: 'video,animethemeentry' })
     await kysely.deleteFrom('videos').where('video_id', '=', mortal.video_id).execute()
@@ -2318,7 +2302,7 @@ async function around(t: Test, { app, database, pair, otherPair }: World) {
       'update playlist track',
       'delete playlist track',
     ]
-    const owner = { ...(await addUser(database, { permissions, password })), password }
+    const owner = { ...(await aUser(database, { permissions, password })), password }
     const playlist = await makePlaylist(database, owner, { visibility: PRIVATE, pair })
     const browser = new TestBrowser(app)
     await browser.logIn(owner)
@@ -2336,7 +2320,7 @@ async function around(t: Test, { app, database, pair, otherPair }: World) {
   })
 
   await t.test('no other methods', async t => {
-    const owner = await addUser(database)
+    const owner = await aUser(database)
     const playlist = await makePlaylist(database, owner)
     for (const [path, methods, allowed] of [
       ['/forward', ['POST', 'PUT', 'PATCH', 'DELETE'], 'GET, HEAD'],

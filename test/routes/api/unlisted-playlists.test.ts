@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
 import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
-import { addUser, get, send, startApp } from '../../support/app.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { get, send, startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES } from '../../support/databases.ts'
 
-const UNLIMITED = { RATE_LIMIT_AUTHENTICATED: '100000', RATE_LIMIT_ANONYMOUS: '100000' }
 const ALL = ['view playlist', 'create playlist', 'update playlist']
 const RANDOM = /^[A-Za-z0-9]{22}$/
 
@@ -14,7 +15,7 @@ for (const engine of ENGINES) {
     t.teardown(() => database.close())
     const app = await startApp(t, { database, environment: UNLIMITED })
     const hashids = hashidEncoder('')
-    const user = await addUser(database, { permissions: ALL })
+    const user = await aUser(database, { permissions: ALL })
     const by = (method: string, url: string, payload: object, { token } = user) =>
       send(app, method, url, { headers: { authorization: `Bearer ${token}` }, payload })
     const create = async (visibility: string) => {
@@ -94,7 +95,7 @@ for (const engine of ENGINES) {
 
     t.test('change for nobody else, and for nothing else', async t => {
       const id = await create('Unlisted')
-      const other = await addUser(database, { permissions: ALL })
+      const other = await aUser(database, { permissions: ALL })
       const refused = await by('PUT', `/api/playlist/${id}`, { regenerate_id: true }, other)
       t.equal(refused.status, 403)
       for (const wrong of ['maybe', [], {}, 2, [true]]) {

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { addUser, startApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { anEntryVideo, anExternalProfile, chainOf } from '../../fixtures/lists.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES } from '../../support/databases.ts'
-import { addEntryVideo, addProfile, chainOf } from '../../support/rows.ts'
 
 /** What the website includes of a track on the page of a playlist. */
 const SHOWN = [
@@ -19,7 +20,7 @@ for (const engine of ENGINES) {
     const environment = { RATE_LIMIT_AUTHENTICATED: '1000', RATE_LIMIT_ANONYMOUS: '1000' }
     const app = await startApp(t, { database, environment })
     const password = 'a password for the website'
-    const user = await addUser(database, { roles: ['Verified'], password })
+    const user = await aUser(database, { roles: ['Verified'], password })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password })
     const call = async (method: string, path: string, payload?: object) => {
@@ -47,11 +48,7 @@ for (const engine of ENGINES) {
       .executeTakeFirstOrThrow()
 
     t.test('adds videos to them', async t => {
-      const pairs = [
-        await addEntryVideo(database),
-        await addEntryVideo(database),
-        await addEntryVideo(database),
-      ]
+      const pairs = [await anEntryVideo(database), await anEntryVideo(database), await anEntryVideo(database)]
       for (const { video_id, entry_id } of pairs) {
         const { status, json } = await call('POST', `/playlist/${id}/track`, { video_id, entry_id })
         t.equal(status, 201)
@@ -137,8 +134,8 @@ for (const engine of ENGINES) {
     })
 
     t.test('shows profiles on other sites', async t => {
-      const profile = await addProfile(database, user.id, { name: 'alice', site: 1 })
-      await addProfile(database, user.id, { name: 'alice', site: 2 })
+      const profile = await anExternalProfile(database, user.id, { name: 'alice', site: 1 })
+      await anExternalProfile(database, user.id, { name: 'alice', site: 2 })
       const found =
         '/externalprofile?filter[externalprofile][name]=alice&filter[externalprofile][site]=AniList'
       t.strictSame(

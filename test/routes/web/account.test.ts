@@ -1,13 +1,13 @@
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, get, MINUTE, send, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { aNotification, anExternalProfile, aPlaylist } from '../../fixtures/lists.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { addNotification, addPlaylist, addProfile } from '../../support/rows.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
-
-const UNLIMITED = { LOGIN_RATE_LIMIT: '1000', CONFIRM_PASSWORD_RATE_LIMIT: '1000' }
 
 for (const engine of ENGINES) {
   t.test(`accounts on ${engine}`, async t => {
@@ -20,7 +20,7 @@ for (const engine of ENGINES) {
 
 /** Somebody who is logged in. */
 async function loggedIn(app: TestApp, database: TestDatabase) {
-  const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const user = await aMember(database)
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   return { user, browser }
@@ -80,7 +80,7 @@ async function passwordChange(t: Test, database: TestDatabase) {
   await t.test('revokes tokens if that is asked for', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
     const { user, browser } = await loggedIn(app, database)
-    const stranger = await addUser(database)
+    const stranger = await aUser(database)
     const form = new URLSearchParams({ ...right, revoke_tokens: '1' })
     const answer = await browser.send('PUT', '/user/password', {
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
@@ -181,7 +181,7 @@ async function deletion(t: Test, database: TestDatabase) {
     const { user, browser } = await loggedIn(app, database)
     const other = new TestBrowser(app)
     await other.logIn(user)
-    await addProfile(database, user.id)
+    await anExternalProfile(database, user.id)
 
     const refused = await remove(browser)
     t.equal(refused.status, 423)
@@ -230,10 +230,10 @@ async function deletion(t: Test, database: TestDatabase) {
   await t.test('what is left of it goes after a month', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
     const { user, browser } = await loggedIn(app, database)
-    const stays = await addUser(database, { roles: ['Verified'], permissions: ['view playlist'] })
-    await addPlaylist(database, user.id)
-    await addNotification(database, user.id)
-    await addToken(database, user.id)
+    const stays = await aUser(database, { roles: ['Verified'], permissions: ['view playlist'] })
+    await aPlaylist(database, user.id)
+    await aNotification(database, user.id)
+    await aToken(database, user.id)
     await browser.post('/user/confirm-password', { password: PASSWORD })
     await remove(browser)
     const counts = async (userId: number) => {

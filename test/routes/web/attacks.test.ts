@@ -8,29 +8,18 @@ import { mintSessionId, passwordStamp, SessionId } from '#src/auth/session.ts'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresSource } from '#src/database/postgres.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
-import {
-  addToken,
-  addUser,
-  get,
-  MINUTE,
-  ODD_VALUES,
-  send,
-  startApp,
-  type TestAppOptions,
-  testClock,
-} from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { CSRF_MISMATCH } from '../../fixtures/answers.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE, testClock } from '../../fixtures/clock.ts'
+import { aNotification } from '../../fixtures/lists.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aToken, aUser } from '../../fixtures/users.ts'
+import { ODD_VALUES } from '../../fixtures/values.ts'
+import { get, send, startApp, type TestAppOptions } from '../../support/app.ts'
 import { beforeStatement, createDatabase } from '../../support/databases.ts'
-import { addNotification } from '../../support/rows.ts'
 
 const PASSWORD = 'correct horse battery staple'
-const MISMATCH = { message: 'CSRF token mismatch.' }
 const EVIL = { origin: 'https://evil.test', referer: 'https://evil.test/' }
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '100000',
-  RATE_LIMIT_ANONYMOUS: '100000',
-  RATE_LIMIT_AUTHENTICATED: '100000',
-}
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
@@ -38,7 +27,7 @@ t.teardown(() => database.close())
 /** A server, and somebody who is logged in to it in a browser. */
 async function victim(t: Test, options: Partial<TestAppOptions> = {}) {
   const app = await startApp(t, { database, ...options })
-  const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })
+  const user = await aUser(database, { password: PASSWORD, roles: ['Verified'] })
   const browser = new TestBrowser(app)
   const answer = await browser.logIn({ email: user.email, password: PASSWORD })
   t.equal(answer.status, 200)
@@ -55,7 +44,7 @@ const whoIs = async (browser: TestBrowser, page: Record<string, string> = { refe
 t.test('1 session fixation', async t => {
   await t.test('the id changes at login and at logout, and the old one is nobody', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     const attacker = browser.clone()
@@ -72,7 +61,7 @@ t.test('1 session fixation', async t => {
 
   await t.test('an id that nobody was given is not taken on', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const chosen = mintSessionId(randomBytes)
     const browser = new TestBrowser(app)
     browser.cookies.set('animethemes_session', chosen.reveal())
@@ -99,12 +88,12 @@ t.test('2 what is replayed after logout is worth nothing', async t => {
   t.equal(await whoIs(before), null)
   const replayed = await before.post('/logout')
   t.equal(replayed.status, 419)
-  t.strictSame(replayed.json, MISMATCH)
+  t.strictSame(replayed.json, CSRF_MISMATCH)
 })
 
 t.test('3 a page of somebody else changes nothing', async t => {
   const { browser, user } = await victim(t)
-  const unread = await addNotification(database, user.id)
+  const unread = await aNotification(database, user.id)
   const pages: Record<string, string>[] = [
     EVIL,
     { origin: 'null' },
@@ -118,7 +107,7 @@ t.test('3 a page of somebody else changes nothing', async t => {
     t.strictSame(read.setCookies, [])
     const logout = await evil.bare('POST', '/logout')
     t.equal(logout.status, 419)
-    t.strictSame(logout.json, MISMATCH)
+    t.strictSame(logout.json, CSRF_MISMATCH)
   }
   t.equal(await whoIs(browser), user.id)
   const row = await database.kysely
@@ -131,7 +120,7 @@ t.test('3 a page of somebody else changes nothing', async t => {
 
 t.test('4 nobody is logged in to, or out of, an account by a form elsewhere', async t => {
   const { app, browser, user } = await victim(t)
-  const attacker = await addUser(database, { password: 'attacker' })
+  const attacker = await aUser(database, { password: 'attacker' })
   const form = {
     headers: { 'content-type': 'application/x-www-form-urlencoded' },
     payload: `email=${attacker.email}&password=attacker`,
@@ -221,7 +210,7 @@ t.test('6 a token belongs to one session', async t => {
   const theirs = other.cookies.get('XSRF-TOKEN') ?? ''
   const mine = browser.cookies.get('XSRF-TOKEN') ?? ''
   browser.cookies.set('XSRF-TOKEN', theirs)
-  t.strictSame((await browser.send('PUT', '/api/me/notification/readall')).json, MISMATCH)
+  t.strictSame((await browser.send('PUT', '/api/me/notification/readall')).json, CSRF_MISMATCH)
   for (const [headers, status] of [
     [{ 'x-xsrf-token': theirs }, 419],
     [{ 'x-csrf-token': theirs }, 419],
@@ -359,7 +348,7 @@ t.test('7, 8 a page that merely looks like ours', async t => {
 
 t.test('9 a cookie that a neighbour of the domain has set as well', async t => {
   const { app, user, browser } = await victim(t)
-  const attacker = await addUser(database, { password: 'attacker' })
+  const attacker = await aUser(database, { password: 'attacker' })
   const theirs = new TestBrowser(app)
   await theirs.logIn({ email: attacker.email, password: 'attacker' })
   const ask = async (...ids: string[]) => {
@@ -423,7 +412,7 @@ t.test('10 over HTTPS the cookie is for this host alone', async t => {
 
 t.test('13 a remember cookie that anybody could write is none', async t => {
   const app = await startApp(t, { database })
-  const user = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
   const token = 'x'.repeat(60)
   await database.kysely
     .updateTable('users')
@@ -475,8 +464,8 @@ t.test('18 what stands in the address opens nothing', async t => {
 
 t.test('19 a login does not tell whether there is an account', async t => {
   const app = await startApp(t, { database, environment: UNLIMITED })
-  const user = await addUser(database, { password: PASSWORD })
-  const factor = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
+  const factor = await aUser(database, { password: PASSWORD })
   await database.kysely
     .updateTable('users')
     .set({ two_factor_confirmed_at: '2026-01-01 00:00:00' })
@@ -503,7 +492,7 @@ t.test('19 a login does not tell whether there is an account', async t => {
 
 t.test('19 a password that is replaced while it is hashed anew opens nothing', async t => {
   const app = await startApp(t, { database, environment: { HASH_ROUNDS: '5' } })
-  const user = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
   const browser = new TestBrowser(app)
   await browser.get('/sanctum/csrf-cookie')
   const another = await hashPassword('Another-1', 5)
@@ -519,7 +508,7 @@ t.test('19 a password that is replaced while it is hashed anew opens nothing', a
 t.test('40 what ends waits for the token that it is giving', async t => {
   const { app, browser, user } = await victim(t)
   await browser.post('/user/confirm-password', { password: PASSWORD })
-  const parent = await addToken(database, user.id)
+  const parent = await aToken(database, user.id)
   const bearer = { headers: { authorization: `Bearer ${parent.token}` }, payload: { name: 'x' } }
   for (const [table, id, issue] of [
     [
@@ -583,7 +572,7 @@ t.test('22 guessing a password', async t => {
   await t.test('ends after five a minute for an account, right ones included', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const statuses: number[] = []
     for (const password of ['a', PASSWORD, 'b', PASSWORD, 'c', PASSWORD]) {
       statuses.push((await login(app, user.email, { password })).status)
@@ -640,7 +629,7 @@ t.test('22 guessing a password', async t => {
 
   await t.test('from one network of IPv6 is guessing from one address', async t => {
     const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '8' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const home = (n: number) => ({ password: PASSWORD, address: `2001:db8:7:1::${n}` })
     t.equal((await login(app, user.email, home(1))).status, 200)
     const statuses: number[] = []
@@ -661,8 +650,8 @@ t.test('22 guessing a password', async t => {
   await t.test('of somebody else is not let through for having an account of one’s own', async t => {
     const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '3' } })
     const [user, attacker] = [
-      await addUser(database, { password: PASSWORD }),
-      await addUser(database, { password: PASSWORD }),
+      await aUser(database, { password: PASSWORD }),
+      await aUser(database, { password: PASSWORD }),
     ]
     const from = { password: PASSWORD, address: '203.0.113.50' }
     t.equal((await login(app, attacker.email, from)).status, 200)
@@ -676,7 +665,7 @@ t.test('22 guessing a password', async t => {
       const clock = testClock()
       const environment = { ...behindProxy, LOGIN_FAILURE_LIMIT: '6' }
       const app = await startApp(t, { database, clock, environment })
-      const user = await addUser(database, { password: PASSWORD })
+      const user = await aUser(database, { password: PASSWORD })
       const home = { password: PASSWORD, address: '198.51.100.7' }
       t.equal((await login(app, user.email, home)).status, 200)
       for (let n = 0; n < 6; n += 1) {
@@ -701,7 +690,7 @@ t.test('22 guessing a password', async t => {
 
   await t.test('from outside keeps nobody who is logged in from entering the password', async t => {
     const app = await startApp(t, { database, environment: { ...behindProxy, LOGIN_FAILURE_LIMIT: '3' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     for (let n = 0; n < 3; n += 1) await login(app, user.email, { address: `203.0.113.${n}` })
@@ -728,7 +717,7 @@ t.test('22 guessing a password', async t => {
 
   await t.test('two hundred times at once gets no further', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1000' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     const answers = await Promise.all(
@@ -932,8 +921,8 @@ t.test('36, 37 requests within requests, and headers under other names', async t
 
 t.test('38 what belongs to somebody else', async t => {
   const { browser, user } = await victim(t)
-  const other = await addUser(database, { password: PASSWORD })
-  const [mine, theirs] = [await addNotification(database, user.id), await addNotification(database, other.id)]
+  const other = await aUser(database, { password: PASSWORD })
+  const [mine, theirs] = [await aNotification(database, user.id), await aNotification(database, other.id)]
   const isRead = async (id: string) =>
     (
       await database.kysely
@@ -949,7 +938,7 @@ t.test('38 what belongs to somebody else', async t => {
 
 t.test('39 a login takes nothing but what it asks for', async t => {
   const app = await startApp(t, { database })
-  const user = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
   const before = await database.kysely
     .selectFrom('users')
     .selectAll()
@@ -1072,7 +1061,7 @@ t.test(
     }
     const one = await startApp(t, { database, clock, environment: UNLIMITED })
     const other = await startApp(t, { database, clock, environment: UNLIMITED, routes })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     /** Begins a request on the other server, and returns how to have it answered. */
     const begin = async (browser: TestBrowser, name: string) => {
       const arrived = new Promise<void>(resolve => {

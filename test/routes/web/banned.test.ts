@@ -1,21 +1,15 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { ensureBan, lift, type RestrictionKind, restrict } from '#src/database/restrictions.ts'
-import { addUser, DAY, get, MINUTE, NOW, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
+import { formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { knowingRoutes } from '../../fixtures/routes.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
-import { knowingRoutes } from '../../support/routes.ts'
 
-const PASSWORD = 'Correct horse 1'
-const MANY = '1000000'
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: MANY,
-  CONFIRM_PASSWORD_RATE_LIMIT: MANY,
-  TWO_FACTOR_RATE_LIMIT: MANY,
-  RATE_LIMIT_ANONYMOUS: MANY,
-  RATE_LIMIT_AUTHENTICATED: MANY,
-}
 const UNTIL = Date.UTC(2026, 2, 8)
 const SPAM = 'Your account is banned until 2026-03-08: spam.'
 const FOR_GOOD = 'Your account is banned without an end.'
@@ -29,7 +23,7 @@ const addMember = async (
   database: TestDatabase,
   options: { roles?: string[]; permissions?: string[] } = {},
 ) => ({
-  ...(await addUser(database, { password: PASSWORD, ...options })),
+  ...(await aUser(database, { password: PASSWORD, ...options })),
   password: PASSWORD,
 })
 
@@ -81,15 +75,12 @@ async function addSanction({ kysely }: TestDatabase, name: string, except: strin
   return { kind: 'sanction' as const, id }
 }
 
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
-
 /** Adds a second factor, and returns its secret. */
 async function addSecondFactor(app: TestApp, browser: TestBrowser): Promise<string> {
   await browser.post('/user/confirm-password', { password: PASSWORD })
   await browser.post('/user/two-factor-authentication')
   const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
-  await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secretKey, app) })
+  await browser.post('/user/confirmed-two-factor-authentication', { code: totpCode(secretKey, app) })
   app.clock.advance(MINUTE)
   return secretKey
 }
@@ -161,7 +152,7 @@ async function loggingIn(t: Test, database: TestDatabase) {
     t.strictSame((await browser.logIn(user)).json, { two_factor: true })
     const wrong = await browser.post('/two-factor-challenge', { code: '000000' })
     t.strictSame(Object.keys(wrong.json.errors), ['code'])
-    const right = await browser.post('/two-factor-challenge', { code: codeOf(secret, app) })
+    const right = await browser.post('/two-factor-challenge', { code: totpCode(secret, app) })
     t.equal(right.status, 422)
     t.strictSame(right.json.errors, { email: [SPAM] })
     t.notOk(await isLoggedIn(browser))
@@ -169,7 +160,7 @@ async function loggingIn(t: Test, database: TestDatabase) {
     app.clock.advance(MINUTE)
     const panel = new PanelBrowser(app)
     const page = await panel.logIn(user)
-    const answer = await panel.submit(page, '/admin/two-factor', { code: codeOf(secret, app) })
+    const answer = await panel.submit(page, '/admin/two-factor', { code: totpCode(secret, app) })
     t.equal(answer.status, 422)
     t.match(textOf(answer), SPAM)
   })

@@ -1,8 +1,9 @@
 import t from 'tap'
-import { addUser, startApp } from '../../support/app.ts'
-import { SPA } from '../../support/browser.ts'
+import { SPA } from '../../fixtures/browser.ts'
+import { aPlaylist } from '../../fixtures/lists.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { startApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
-import { addPlaylist } from '../../support/rows.ts'
 
 const PASSWORD = 'correct horse battery staple'
 
@@ -11,8 +12,8 @@ t.test('the calls of nuxt-auth-sanctum, rendered by its server and in the browse
   t.teardown(() => database.close())
   const app = await startApp(t, { database })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
-  const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })
-  const playlist = await addPlaylist(database, user.id, { name: 'before' })
+  const user = await aUser(database, { password: PASSWORD, roles: ['Verified'] })
+  const playlist = await aPlaylist(database, user.id, { name: 'before' })
 
   const cookies = new Map<string, string>()
   const call = async (method: string, path: string, { headers, body }: RequestInit = {}) => {

@@ -2,21 +2,12 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
-import {
-  addUser,
-  get,
-  MINUTE,
-  NOW,
-  startApp,
-  type TestApp,
-  type TestClock,
-  type TestUser,
-  testClock,
-} from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE, NOW, type TestClock, testClock } from '../../fixtures/clock.ts'
+import { aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
 const HOUR = 60 * MINUTE
 
 /** Requests may have any address; their rates are of no interest. */
@@ -68,7 +59,7 @@ async function logIn(app: TestApp, email: string, password: string, address = '1
   return browser.post('/login', { email, password }, from(address))
 }
 
-const addMember = (database: TestDatabase) => addUser(database, { password: PASSWORD })
+const addMember = (database: TestDatabase) => aUser(database, { password: PASSWORD })
 
 /** Counts how many passwords and codes are verified from now on. */
 function countVerified(app: TestApp): { verified: number } {

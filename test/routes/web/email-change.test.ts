@@ -1,18 +1,14 @@
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
-const UNLIMITED = {
-  REGISTER_RATE_LIMIT: '1000',
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '1000',
-}
 const NEEDS_PASSWORD = { email: ['Confirm your password to change your e-mail address.'] }
 const TAKEN = { email: ['The email has already been taken.'] }
 
@@ -43,7 +39,7 @@ async function loggedIn(t: Test, database: TestDatabase, environment: Record<str
 }
 
 async function another(app: TestApp, database: TestDatabase) {
-  const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const user = await aMember(database)
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   return { user, browser }
@@ -252,7 +248,7 @@ async function reverting(t: Test, database: TestDatabase) {
     const thief = new TestBrowser(app)
     await thief.get('/sanctum/csrf-cookie')
     await thief.post('/login', { email, password: PASSWORD, remember: true })
-    const token = await addToken(database, user.id)
+    const token = await aToken(database, user.id)
 
     for (let n = 0; n < 3; n += 1) {
       const scanned = await get(app, link.pathname + link.search)

@@ -1,11 +1,12 @@
 import t, { type Test } from 'tap'
 import { hashPassword } from '#src/auth/password.ts'
 import { fillUserKeys } from '#src/database/user-keys.ts'
-import { addUser, startApp, TEST_ROUNDS, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { PanelBrowser } from '../../fixtures/panel.ts'
+import { aUser, PASSWORD, TEST_ROUNDS } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
-import { PASSWORD, PanelBrowser } from '../../support/panel.ts'
 
 const UNLIMITED = {
   ...{ REGISTER_RATE_LIMIT: '1000', LOGIN_RATE_LIMIT: '1000', FORGOT_PASSWORD_RATE_LIMIT: '1000' },
@@ -142,7 +143,7 @@ async function one(t: Test, database: TestDatabase) {
     const app = await startApp(t, { database, environment: UNLIMITED })
     const id = await addAsLaravel(database, 'panelist', 'pan@bücher.example')
     await fillUserKeys(database.kysely)
-    const admin = await addUser(database, { password: PASSWORD, roles: ['Admin'] })
+    const admin = await aUser(database, { password: PASSWORD, roles: ['Admin'] })
     const panel = new PanelBrowser(app)
     t.match(
       (await panel.logIn({ email: '"pan"@xn--bcher-kva.example', password: PASSWORD })).text,

@@ -1,11 +1,12 @@
 import t, { type Test } from 'tap'
-import { addUser, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { aMember, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
 const UNLIMITED = {
   REGISTER_RATE_LIMIT: '1000',
@@ -39,7 +40,7 @@ const stored = ({ kysely }: TestDatabase, id: number) =>
 /** A user, and a thief who has copied the cookies of a session whose password was confirmed. */
 async function victim(t: Test, database: TestDatabase, environment = {}, options = {}) {
   const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-  const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
+  const user = await aMember(database, options)
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })

@@ -1,21 +1,13 @@
 import t, { type Test } from 'tap'
 import { HashWorkerLost } from '#src/auth/hash-workers.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
-import {
-  type Answer,
-  addUser,
-  passwordWorkHere,
-  send,
-  startApp,
-  type TestApp,
-  type TestUser,
-} from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
+import { type Answer, passwordWorkHere, send, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
 import { until } from '../../support/until.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
 const WRONG = 'wrong'
 
@@ -99,7 +91,7 @@ async function start(t: Test, database: TestDatabase, environment: Record<string
 }
 
 const member = async (database: TestDatabase): Promise<Member> => ({
-  ...(await addUser(database, { password: PASSWORD })),
+  ...(await aUser(database, { password: PASSWORD })),
   password: PASSWORD,
 })
 

@@ -1,17 +1,11 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import {
-  addUser,
-  afterVerifying,
-  startApp,
-  type TestApp,
-  type TestUser,
-  testClock,
-} from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { testClock } from '../../fixtures/clock.ts'
+import { aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
+import { afterVerifying, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
 const UNLIMITED = {
   LOGIN_RATE_LIMIT: '100000',
@@ -45,7 +39,7 @@ const start = (t: Test, database: TestDatabase, clock = testClock()) =>
   startApp(t, { database, environment: UNLIMITED, clock })
 
 const member = async (database: TestDatabase, options = {}): Promise<Member> => ({
-  ...(await addUser(database, { password: PASSWORD, ...options })),
+  ...(await aUser(database, { password: PASSWORD, ...options })),
   password: PASSWORD,
 })
 

@@ -1,16 +1,11 @@
 import t, { type Test } from 'tap'
 import { fillUserKeys } from '#src/database/user-keys.ts'
-import { addUser, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser, PASSWORD } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
-const UNLIMITED = {
-  REGISTER_RATE_LIMIT: '1000',
-  LOGIN_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '1000',
-  RATE_LIMIT_AUTHENTICATED: '1000',
-}
 const REQUIRED = ['The name field is required.']
 const TAKEN = ['The name has already been taken.']
 const DASHES = ['The name must only contain letters, numbers, dashes and underscores.']
@@ -43,7 +38,7 @@ async function register(app: TestApp, name: string): Promise<string[] | null> {
 }
 
 async function member(app: TestApp, database: TestDatabase) {
-  const user = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
   const browser = new TestBrowser(app)
   await browser.logIn({ email: user.email, password: PASSWORD })
   return { user, change: changing(browser), name: nameIn(browser) }

@@ -2,24 +2,17 @@ import { createServer } from 'node:http'
 import t, { type Test } from 'tap'
 import { hashPassword } from '#src/auth/password.ts'
 import { insertUser } from '#src/database/users.ts'
-import { NOW, startApp, TEST_ROUNDS, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { NOW } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { PASSWORD, TEST_ROUNDS } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
-import { PanelBrowser, textOf } from '../../support/panel.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
-
-const PASSWORD = 'Correct horse 1'
-const UNLIMITED = {
-  REGISTER_RATE_LIMIT: '1000',
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  FORGOT_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '1000',
-  RATE_LIMIT_AUTHENTICATED: '1000',
-}
 
 const COMMON = 'The password is too common. Please choose a different password.'
 const REPETITIVE =

@@ -1,19 +1,13 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addUser, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { aPanelUser, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser, PASSWORD } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
 const STEP = 30_000
-const MANY = '1000'
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: MANY,
-  CONFIRM_PASSWORD_RATE_LIMIT: MANY,
-  TWO_FACTOR_RATE_LIMIT: MANY,
-  RATE_LIMIT_ANONYMOUS: MANY,
-  RATE_LIMIT_AUTHENTICATED: MANY,
-}
 const FACTOR = '/user/two-factor-authentication'
 const CONFIRM = '/user/confirmed-two-factor-authentication'
 const CODES = '/user/two-factor-recovery-codes'
@@ -32,9 +26,6 @@ for (const engine of PRODUCTION_ENGINE) {
     await onThePanel(t, database)
   })
 }
-
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
 
 const confirmPassword = (browser: TestBrowser) =>
   browser.post('/user/confirm-password', { password: PASSWORD })
@@ -59,7 +50,7 @@ async function enable(browser: TestBrowser) {
 /** A user whose second factor was made, and not confirmed, in a session of a thief. */
 async function planted(t: Test, database: TestDatabase) {
   const app = await startApp(t, { database, environment: UNLIMITED })
-  const user = await addUser(database, { password: PASSWORD })
+  const user = await aUser(database, { password: PASSWORD })
   const thief = await confirmedSession(app, user)
   const plant = await enable(thief)
   return { app, user, thief, plant, owner: await confirmedSession(app, user) }
@@ -83,17 +74,17 @@ async function otherSession(t: Test, database: TestDatabase) {
     t.equal(new Set([...own.codes, ...plant.codes]).size, 16)
     t.equal(app.mailbox.mails.length, 0, 'none was on that a mail could tell of')
 
-    const wrong = await owner.post(CONFIRM, { code: codeOf(plant.secret, app) })
+    const wrong = await owner.post(CONFIRM, { code: totpCode(plant.secret, app) })
     t.equal(wrong.status, 422)
     t.strictSame(wrong.json.errors, WRONG_CODE)
-    t.equal((await owner.post(CONFIRM, { code: codeOf(own.secret, app) })).status, 200)
+    t.equal((await owner.post(CONFIRM, { code: totpCode(own.secret, app) })).status, 200)
 
     app.clock.advance(2 * STEP)
     const login = await challenged(app, user)
     const answer = (payload: object) => login.post('/two-factor-challenge', payload)
-    t.equal((await answer({ code: codeOf(plant.secret, app) })).status, 422)
+    t.equal((await answer({ code: totpCode(plant.secret, app) })).status, 422)
     for (const code of plant.codes) t.equal((await answer({ recovery_code: code })).status, 422)
-    t.equal((await answer({ code: codeOf(own.secret, app) })).status, 204)
+    t.equal((await answer({ code: totpCode(own.secret, app) })).status, 204)
   })
 
   await t.test('is not shown', async t => {
@@ -106,7 +97,7 @@ async function otherSession(t: Test, database: TestDatabase) {
   await t.test('is not confirmed, and its recovery codes stay as they are', async t => {
     const { app, user, owner, thief, plant } = await planted(t, database)
     const before = await row(database, user)
-    const wrong = await owner.post(CONFIRM, { code: codeOf(plant.secret, app) })
+    const wrong = await owner.post(CONFIRM, { code: totpCode(plant.secret, app) })
     t.equal(wrong.status, 422)
     t.strictSame(wrong.json.errors, WRONG_CODE)
     t.equal((await owner.post(CODES)).status, 200)
@@ -120,7 +111,7 @@ async function otherSession(t: Test, database: TestDatabase) {
     t.equal((await thief.get(SECRET)).status, 404)
     t.strictSame(await codesIn(thief), [])
     for (const secret of [plant.secret, own.secret]) {
-      t.equal((await thief.post(CONFIRM, { code: codeOf(secret, app) })).status, 422)
+      t.equal((await thief.post(CONFIRM, { code: totpCode(secret, app) })).status, 422)
     }
   })
 
@@ -129,11 +120,11 @@ async function otherSession(t: Test, database: TestDatabase) {
     await database.kysely.deleteFrom('recovery_code_times').where('user_id', '=', user.id).execute()
     for (const browser of [owner, thief]) {
       t.equal((await browser.get(SECRET)).status, 404)
-      t.equal((await browser.post(CONFIRM, { code: codeOf(plant.secret, app) })).status, 422)
+      t.equal((await browser.post(CONFIRM, { code: totpCode(plant.secret, app) })).status, 422)
     }
     const own = await enable(owner)
     t.not(own.secret, plant.secret)
-    t.equal((await owner.post(CONFIRM, { code: codeOf(own.secret, app) })).status, 200)
+    t.equal((await owner.post(CONFIRM, { code: totpCode(own.secret, app) })).status, 200)
   })
 }
 
@@ -156,7 +147,7 @@ async function sameSession(t: Test, database: TestDatabase) {
     await confirmPassword(maker)
     t.not(maker.sessionId, before)
     t.strictSame(await enable(maker), plant)
-    t.equal((await maker.post(CONFIRM, { code: codeOf(plant.secret, app) })).status, 200)
+    t.equal((await maker.post(CONFIRM, { code: totpCode(plant.secret, app) })).status, 200)
     t.not((await row(database, user)).two_factor_confirmed_at, null)
   })
 
@@ -172,13 +163,13 @@ async function confirmedAlready(t: Test, database: TestDatabase) {
   await t.test('once confirmed, another right code changes nothing', async t => {
     const { app, user, owner } = await planted(t, database)
     const { secret } = await enable(owner)
-    await owner.post(CONFIRM, { code: codeOf(secret, app) })
+    await owner.post(CONFIRM, { code: totpCode(secret, app) })
     const before = await row(database, user)
     app.clock.advance(2 * STEP)
     const other = await challenged(app, user)
-    await other.post('/two-factor-challenge', { code: codeOf(secret, app) })
+    await other.post('/two-factor-challenge', { code: totpCode(secret, app) })
     app.clock.advance(2 * STEP)
-    t.equal((await owner.post(CONFIRM, { code: codeOf(secret, app) })).status, 200)
+    t.equal((await owner.post(CONFIRM, { code: totpCode(secret, app) })).status, 200)
     t.strictSame(await row(database, user), before)
     t.equal((await other.get('/api/me')).status, 200)
     t.equal(app.logged.filter(({ msg }) => msg === 'second factor confirmed').length, 1)
@@ -188,7 +179,7 @@ async function confirmedAlready(t: Test, database: TestDatabase) {
 async function onThePanel(t: Test, database: TestDatabase) {
   await t.test('is none on the panel, where enabling makes another one', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const { browser, user } = await panelUser(app, database)
+    const { browser, user } = await aPanelUser(app, database)
     const thief = new PanelBrowser(app)
     await thief.logIn({ email: user.email, password: PASSWORD })
     const shownIn = ({ text }: { text: string }) => /<code id="secret">([^<]*)</.exec(text)?.[1] ?? ''

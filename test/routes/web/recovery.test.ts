@@ -3,21 +3,17 @@ import t, { type Test } from 'tap'
 import { hashPassword, type PasswordHash } from '#src/auth/password.ts'
 import { type Mail, mailer } from '#src/mail/mailer.ts'
 import { messages } from '#src/mail/messages.ts'
-import { addUser, DAY, get, MINUTE, startApp, type TestApp, type TestUser } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 import { startMailServer, startSilentServer } from '../../support/mail-server.ts'
-import { linkIn } from '../../support/mailbox.ts'
 import { until } from '../../support/until.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
-const UNLIMITED = {
-  FORGOT_PASSWORD_RATE_LIMIT: '1000',
-  LOGIN_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '1000',
-  RATE_LIMIT_AUTHENTICATED: '1000',
-}
 const SENT = { message: 'We have emailed your password reset link!' }
 const INVALID = { email: ['This password reset token is invalid.'] }
 
@@ -44,7 +40,7 @@ async function forgetting(t: Test, database: TestDatabase) {
       database,
       environment: { WIKI_RESET_PASSWORD: 'https://www.example.org/reset?from=mail' },
     })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const answer = await forget(await open(app), user.email.toUpperCase())
     t.equal(answer.status, 200)
     t.strictSame(answer.json, SENT)
@@ -72,8 +68,8 @@ async function forgetting(t: Test, database: TestDatabase) {
     '20 who asks learns nothing: neither by the answer, nor by what is done before it',
     async t => {
       const app = await startApp(t, { database, environment: UNLIMITED })
-      const user = await addUser(database, { password: PASSWORD })
-      const deleted = await addUser(database)
+      const user = await aUser(database, { password: PASSWORD })
+      const deleted = await aUser(database)
       await database.kysely
         .updateTable('users')
         .set({ deleted_at: '2026-01-01 00:00:00' })
@@ -130,7 +126,7 @@ async function forgetting(t: Test, database: TestDatabase) {
 
   await t.test('unless that is wanted', async t => {
     const app = await startApp(t, { database, environment: { ...UNLIMITED, REVEAL_UNKNOWN_EMAIL: 'true' } })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const browser = await open(app)
     const unknown = await forget(browser, 'nobody@example.org')
     t.equal(unknown.status, 422)
@@ -173,7 +169,7 @@ async function forgetting(t: Test, database: TestDatabase) {
 
   await t.test('an address that looks like another leads to the one that is stored', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const browser = await open(app)
     t.equal((await forget(browser, user.email.replace('user', 'ｕｓｅｒ'))).status, 200)
     t.equal((await app.mailbox.next()).to.address, user.email)
@@ -188,7 +184,7 @@ async function forgetting(t: Test, database: TestDatabase) {
 
   await t.test('is limited, and nobody is flooded with mails', async t => {
     const app = await startApp(t, { database, environment: { FORGOT_PASSWORD_RATE_LIMIT: '2' } })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const browser = await open(app)
     const statuses: number[] = []
     for (let n = 0; n < 3; n += 1) statuses.push((await forget(browser, user.email)).status)
@@ -215,7 +211,7 @@ async function forgetting(t: Test, database: TestDatabase) {
 
   await t.test('who is logged in is told so', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     for (const url of [
@@ -244,7 +240,7 @@ async function forgetting(t: Test, database: TestDatabase) {
 async function resetting(t: Test, database: TestDatabase) {
   const asked = async (t: Test, environment: Record<string, string> = {}) => {
     const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     return { app, user, token: await ask(app, user), browser: await open(app) }
   }
   const ask = async (app: TestApp, user: TestUser) => {
@@ -307,7 +303,7 @@ async function resetting(t: Test, database: TestDatabase) {
       t.equal(status, 422, why)
       t.strictSame(json.errors, INVALID)
     }
-    const other = await addUser(database, { password: PASSWORD })
+    const other = await aUser(database, { password: PASSWORD })
     const others = await ask(app, other)
     await refused({ email: user.email, token: others }, 'of another account')
     await refused({ email: other.email, token }, 'for another account')
@@ -342,7 +338,7 @@ async function resetting(t: Test, database: TestDatabase) {
     for (const email of [user.email, moved]) {
       t.strictSame((await reset(browser, { email, token })).json.errors, INVALID, email)
     }
-    const heir = await addUser(database, { password: PASSWORD })
+    const heir = await aUser(database, { password: PASSWORD })
     await kysely.updateTable('users').set({ email: user.email }).where('id', '=', heir.id).execute()
     t.strictSame(
       (await reset(browser, { email: user.email, token })).json.errors,
@@ -392,7 +388,7 @@ async function resetting(t: Test, database: TestDatabase) {
 
   await t.test('a token that Laravel sent counts', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const token = randomBytes(32).toString('hex')
     const row = { email: user.email, token: await hashPassword(token, 5), created_at: '2026-03-01 11:59:00' }
     await database.kysely.insertInto('password_reset_tokens').values(row).execute()
@@ -461,7 +457,7 @@ t.test('the end of the server does not wait for all who forgot their password', 
   t.teardown(() => holder.release())
   await holder.query('begin', [])
   await holder.query('lock table password_reset_tokens in access exclusive mode', [])
-  const user = await addUser(database)
+  const user = await aUser(database)
   for (let n = 0; n < 5; n += 1) t.equal((await forget(browser, user.email)).status, 200)
   await app.close()
   t.pass('it ends')
@@ -484,7 +480,7 @@ t.test('mail', async t => {
         FRONTEND_URL: 'https://www.example.org',
       },
     })
-    const user = await addUser(database)
+    const user = await aUser(database)
     await forget(await open(app), user.email)
     const mail = await server.next()
     t.match(mail.from, { name: 'AnimeThemes', address: 'no-reply@example.org' })
@@ -526,7 +522,7 @@ t.test('mail', async t => {
       database,
       environment: { ...UNLIMITED, MAIL_URL: server.url, MAIL_FROM: from },
     })
-    const user = await addUser(database)
+    const user = await aUser(database)
     await forget(await open(app), user.email)
     await until(() => refusals <= 0)
     // At the end what waits gets one last try.
@@ -544,7 +540,7 @@ t.test('mail', async t => {
       database,
       environment: { ...UNLIMITED, MAIL_URL: server.url, MAIL_FROM: from },
     })
-    const user = await addUser(database)
+    const user = await aUser(database)
     t.equal((await forget(await open(app), user.email)).status, 200)
     await app.close()
     const lost = app.logged.find(({ msg }) => msg === 'a mail is lost: failed')
@@ -576,7 +572,7 @@ t.test('mail', async t => {
         database,
         environment: { ...UNLIMITED, MAIL_URL: url, MAIL_FROM: from },
       })
-      const user = await addUser(database)
+      const user = await aUser(database)
       await forget(await open(app), user.email)
       await app.close()
       t.equal(server.received.length, isSent ? 1 : 0, url)
@@ -593,7 +589,7 @@ t.test('mail', async t => {
         environment: { ...UNLIMITED, ...environment },
         mailbox: false,
       })
-      const user = await addUser(database)
+      const user = await aUser(database)
       const browser = new TestBrowser(app)
       const headers = { host: '127.0.0.1:8000' }
       await browser.get('/sanctum/csrf-cookie', { headers })

@@ -1,21 +1,15 @@
 import t from 'tap'
 import type { PasswordHash } from '#src/auth/password.ts'
 import { insertUser } from '#src/database/users.ts'
-import { type Answer, addUser, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE, NOW } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aUser, PASSWORD } from '../../fixtures/users.ts'
+import { type Answer, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
 
-const PASSWORD = 'Correct horse 1'
 const CHOSEN = 'Another horse 2'
-const UNLIMITED = {
-  REGISTER_RATE_LIMIT: '1000',
-  LOGIN_RATE_LIMIT: '1000',
-  FORGOT_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-}
 const SECRETIVE = { ...UNLIMITED, REGISTER_REVEALS: 'false' }
 
 let last = 0
@@ -70,7 +64,7 @@ for (const engine of ENGINES) {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
     const app = await startApp(t, { database, environment: SECRETIVE })
-    const owner = await addUser(database, { password: PASSWORD })
+    const owner = await aUser(database, { password: PASSWORD })
 
     t.test('whoever registers is answered alike, and logged in in no case', async t => {
       const free = await open(app)
@@ -211,7 +205,7 @@ for (const engine of ENGINES) {
     })
 
     t.test('of a deleted account nobody is told', async t => {
-      const gone = await addUser(database)
+      const gone = await aUser(database)
       await database.kysely
         .updateTable('users')
         .set({ deleted_at: '2026-02-28 00:00:00' })
@@ -227,7 +221,7 @@ for (const engine of ENGINES) {
     })
 
     t.test('new addresses are answered alike', async t => {
-      const user = await addUser(database, { password: PASSWORD })
+      const user = await aUser(database, { password: PASSWORD })
       const browser = await open(app)
       await browser.logIn({ email: user.email, password: PASSWORD })
       t.equal((await browser.post('/user/confirm-password', { password: PASSWORD })).status, 201)
@@ -253,7 +247,7 @@ for (const engine of ENGINES) {
     })
 
     t.test('a user whose address was never verified verifies it first', async t => {
-      const user = await addUser(database, { password: PASSWORD, verified: false })
+      const user = await aUser(database, { password: PASSWORD, verified: false })
       const browser = await open(app)
       await browser.logIn({ email: user.email, password: PASSWORD })
       for (const email of [owner.email, 'quiet-free@example.org']) {
@@ -271,7 +265,7 @@ t.test('by default it is told, as by Laravel', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database, environment: UNLIMITED })
-  const owner = await addUser(database)
+  const owner = await aUser(database)
   const { status, json } = await (await open(app)).post('/register', form({ email: owner.email }))
   t.equal(status, 422)
   t.strictSame(json.errors, { email: ['The email has already been taken.'] })

@@ -5,13 +5,13 @@ import t, { type Test } from 'tap'
 import { verifyPassword } from '#src/auth/password.ts'
 import { emailHash, signLink } from '#src/auth/signed-link.ts'
 import { verifyEmail } from '#src/database/users.ts'
-import { addUser, get, MINUTE, send, startApp, TEST_KEY, type TestApp, USER_TYPE } from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aUser, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
+import { get, send, startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
-
-const PASSWORD = 'Correct horse 1'
-const UNLIMITED = { REGISTER_RATE_LIMIT: '1000', LOGIN_RATE_LIMIT: '1000', RATE_LIMIT_ANONYMOUS: '1000' }
 
 /** How lists of leaked passwords name one. */
 const sha1 = (password: string) => createHash('sha1').update(password).digest('hex').toUpperCase()
@@ -100,7 +100,7 @@ async function registering(t: Test, database: TestDatabase) {
 
   await t.test('what is wrong is told at once, and nothing is made', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const taken = await addUser(database)
+    const taken = await aUser(database)
     const browser = await open(app)
     const required = (field: string) => [`The ${field} field is required.`]
     const dashes = 'The name must only contain letters, numbers, dashes and underscores.'
@@ -527,7 +527,7 @@ async function verifying(t: Test, database: TestDatabase) {
 
   await t.test('asking takes a session', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database)
+    const user = await aUser(database)
     t.equal((await (await open(app)).post('/email/verification-notification')).status, 401)
     const headers = {
       authorization: `Bearer ${user.token}`,
@@ -545,7 +545,7 @@ async function changing(t: Test, database: TestDatabase) {
       database,
       environment: { ...UNLIMITED, EMAIL_CHANGE: 'immediate', ...environment },
     })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     const browser = new TestBrowser(app)
     await browser.logIn(user)
     const change = (payload: object) => browser.send('PUT', '/user/profile-information', { payload })
@@ -628,7 +628,7 @@ async function changing(t: Test, database: TestDatabase) {
 
   await t.test('what is wrong is told at once, and nothing changes', async t => {
     const { user, browser, change } = await loggedIn(t)
-    const taken = await addUser(database)
+    const taken = await aUser(database)
     const cases: [payload: object, errors: Record<string, string[]>][] = [
       [
         {},

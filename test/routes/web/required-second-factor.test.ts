@@ -1,17 +1,18 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addUser, get, MINUTE, send, startApp, type TestApp, type TestUser } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { formsOf, PanelBrowser } from '../../fixtures/panel.ts'
+import { knowingRoutes } from '../../fixtures/routes.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
+import { get, send, startApp, type TestApp } from '../../support/app.ts'
 import {
   afterStatement,
   createDatabase,
   PRODUCTION_ENGINE,
   type TestDatabase,
 } from '../../support/databases.ts'
-import { formsOf, PanelBrowser } from '../../support/panel.ts'
-import { knowingRoutes } from '../../support/routes.ts'
 
-const PASSWORD = 'Correct horse 1'
 const MANY = '1000000'
 const REQUIRED = {
   message:
@@ -54,12 +55,9 @@ const addMember = async (
   database: TestDatabase,
   options: { roles?: string[]; permissions?: string[] } = {},
 ) => ({
-  ...(await addUser(database, { password: PASSWORD, ...options })),
+  ...(await aUser(database, { password: PASSWORD, ...options })),
   password: PASSWORD,
 })
-
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
 
 /** Writes the columns of a second factor in a user's row, as other programs can. */
 const setColumns = (
@@ -148,7 +146,7 @@ for (const engine of PRODUCTION_ENGINE) {
         t.equal((await browser.post('/user/two-factor-authentication')).status, 200)
         const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
         t.equal((await browser.get('/api/me/token')).status, 403, 'not before a code has confirmed it')
-        const code = codeOf(secretKey, app)
+        const code = totpCode(secretKey, app)
         t.equal((await browser.post('/user/confirmed-two-factor-authentication', { code })).status, 200)
         t.equal((await browser.get('/api/me/token')).status, 200)
         t.equal(await statusOf(app, user), 200)
@@ -157,11 +155,11 @@ for (const engine of PRODUCTION_ENGINE) {
         const again = new TestBrowser(app)
         t.strictSame((await again.logIn(user)).json, { two_factor: true })
         t.equal((await again.get('/api/me')).status, 401)
-        await again.post('/two-factor-challenge', { code: codeOf(secretKey, app) })
+        await again.post('/two-factor-challenge', { code: totpCode(secretKey, app) })
         t.equal((await again.get('/api/me/token')).status, 200)
 
         app.clock.advance(MINUTE)
-        const payload = { code: codeOf(secretKey, app) }
+        const payload = { code: totpCode(secretKey, app) }
         t.equal((await browser.send('DELETE', '/user/two-factor-authentication', { payload })).status, 200)
         t.equal((await browser.get('/api/me/token')).status, 403, 'and closes it when it is gone')
         t.equal(await statusOf(app, user), 403)
@@ -225,7 +223,7 @@ for (const engine of PRODUCTION_ENGINE) {
     await t.test('is asked for again when a form comes to write', async t => {
       const app = await start(t, database, 'staff')
       const user = await addMember(database, { roles: ['Admin'] })
-      const subject = await addUser(database)
+      const subject = await aUser(database)
       const browser = new PanelBrowser(app)
       await browser.logIn(user)
       await setColumns(database, user, { two_factor_secret: 'x', two_factor_confirmed_at: '2026-03-01' })

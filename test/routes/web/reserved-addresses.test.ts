@@ -1,12 +1,13 @@
 import t, { type Test } from 'tap'
 import { insertUser } from '#src/database/users.ts'
-import { addUser, DAY, NOW, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, NOW } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, PASSWORD } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
 
-const PASSWORD = 'Correct horse 1'
-const UNLIMITED = { REGISTER_RATE_LIMIT: '1000', LOGIN_RATE_LIMIT: '1000', RATE_LIMIT_ANONYMOUS: '1000' }
 const TAKEN = { email: ['The email has already been taken.'] }
 
 let made = 0
@@ -22,7 +23,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
 /** A user who has confirmed the password, and may change the address. */
 async function member(app: TestApp, database: TestDatabase, verified = true) {
-  const user = { ...(await addUser(database, { password: PASSWORD, verified })), password: PASSWORD }
+  const user = await aMember(database, { verified })
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })

@@ -1,17 +1,13 @@
 import t, { type Test } from 'tap'
-import { addToken, addUser, get, MINUTE, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { linkIn } from '../../fixtures/mailbox.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aToken, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { linkIn } from '../../support/mailbox.ts'
 
-const PASSWORD = 'Correct horse 1'
 const NEW = 'Another-horse-2'
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  FORGOT_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '1000',
-}
 const INVALID = { email: ['This password reset token is invalid.'] }
 
 for (const engine of PRODUCTION_ENGINE) {
@@ -26,7 +22,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
 async function member(t: Test, database: TestDatabase, environment = {}, options = {}) {
   const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-  const user = { ...(await addUser(database, { password: PASSWORD, ...options })), password: PASSWORD }
+  const user = await aMember(database, options)
   return { app, user }
 }
 
@@ -99,7 +95,7 @@ async function neverVerified(t: Test, database: TestDatabase) {
     const hijacker = new TestBrowser(app)
     await hijacker.get('/sanctum/csrf-cookie')
     await hijacker.post('/login', { ...user, remember: true })
-    const { token } = await addToken(database, user.id)
+    const { token } = await aToken(database, user.id)
     await database.kysely
       .updateTable('users')
       .set({

@@ -1,18 +1,13 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addUser, MINUTE, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, PASSWORD } from '../../fixtures/users.ts'
+import { startApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
 const STEP = 30_000
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  TWO_FACTOR_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '1000',
-  RATE_LIMIT_AUTHENTICATED: '1000',
-}
 const MISSING = {
   code: ['Enter a current code of your authenticator app, or a recovery code, to change or show this.'],
 }
@@ -31,20 +26,17 @@ for (const engine of PRODUCTION_ENGINE) {
   })
 }
 
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
-
 /** A user who has a confirmed second factor, whose codes were shown, and more than ten minutes ago. */
 async function enabled(t: Test, database: TestDatabase, environment: Record<string, string> = {}) {
   const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-  const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const user = await aMember(database)
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })
   await browser.post(FACTOR)
   const secret: string = (await browser.get('/user/two-factor-secret-key')).json.secretKey
   const codes: string[] = (await browser.get(CODES)).json
-  const code = codeOf(secret, app)
+  const code = totpCode(secret, app)
   t.equal((await browser.post('/user/confirmed-two-factor-authentication', { code })).status, 200)
   app.clock.advance(11 * MINUTE)
   return { app, user, browser, secret, codes }
@@ -85,7 +77,7 @@ async function proofs(t: Test, database: TestDatabase) {
         app.logged.find(({ msg }) => msg === 'wrong code'),
         { userId: user.id },
       )
-      const right = await act(browser, { code: codeOf(secret, app) })
+      const right = await act(browser, { code: totpCode(secret, app) })
       t.equal(right.status, 200)
       if (name === 'showing the codes') t.strictSame(right.json, codes)
       else t.not((await row(database, user.id)).two_factor_recovery_codes, before.two_factor_recovery_codes)
@@ -104,7 +96,7 @@ async function proofs(t: Test, database: TestDatabase) {
 
     await t.test(`${name} uses a code up, however many ask at once`, async t => {
       const { app, browser, secret } = await enabled(t, database)
-      const code = codeOf(secret, app)
+      const code = totpCode(secret, app)
       const answers = await Promise.all([1, 2, 3].map(() => act(browser.clone(), { code })))
       const right = answers.filter(({ status }) => status === 200).length
       // Once it is disabled, nothing is left that needs a code.
@@ -126,7 +118,7 @@ async function proofs(t: Test, database: TestDatabase) {
   await t.test('codes are shown without one for ten minutes after they were made', async t => {
     const { app, browser, secret, codes } = await enabled(t, database)
     t.equal((await browser.get(CODES)).status, 422)
-    t.equal((await browser.post(CODES, { code: codeOf(secret, app) })).status, 200)
+    t.equal((await browser.post(CODES, { code: totpCode(secret, app) })).status, 200)
     const fresh = await browser.get(CODES)
     t.equal(fresh.status, 200)
     t.equal(new Set([...codes, ...fresh.json]).size, 16)
@@ -153,7 +145,7 @@ async function proofs(t: Test, database: TestDatabase) {
 
   await t.test('what is not confirmed yet is made anew and taken away freely', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     const browser = new TestBrowser(app)
     await browser.logIn(user)
     await browser.post('/user/confirm-password', { password: PASSWORD })
@@ -178,7 +170,7 @@ async function proofs(t: Test, database: TestDatabase) {
 async function others(t: Test, database: TestDatabase) {
   await t.test('confirming it ends all other sessions and devices, and keeps the one at hand', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     const logIn = async (remember: boolean) => {
       const browser = new TestBrowser(app)
       await browser.get('/sanctum/csrf-cookie')
@@ -190,7 +182,7 @@ async function others(t: Test, database: TestDatabase) {
     await browser.post(FACTOR)
     t.equal((await plain.get('/api/me')).status, 200)
     const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
-    const code = codeOf(secretKey, app)
+    const code = totpCode(secretKey, app)
     await browser.post('/user/confirmed-two-factor-authentication', { code })
     for (const one of [plain, remembered]) t.equal((await one.get('/api/me')).status, 401)
     remembered.cookies.delete('animethemes_session')

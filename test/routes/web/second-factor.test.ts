@@ -1,11 +1,12 @@
 import { createCipheriv, createHmac } from 'node:crypto'
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { addToken, addUser, get, MINUTE, send, startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { get, send, startApp, TEST_KEY, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
 const STEP = 30_000
 const UNLIMITED = {
   LOGIN_RATE_LIMIT: '1000',
@@ -33,14 +34,10 @@ for (const engine of ENGINES) {
   })
 }
 
-/** What an authenticator app shows, some steps from now. */
-const codeOf = (secret: string, { clock }: TestApp, steps = 0) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() + steps * STEP })
-
 /** Somebody who is logged in, and has confirmed the password. */
 async function confirmed(t: Test, database: TestDatabase, environment: Record<string, string> = {}) {
   const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-  const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const user = await aMember(database)
   const browser = new TestBrowser(app)
   await browser.logIn(user)
   await browser.post('/user/confirm-password', { password: PASSWORD })
@@ -55,7 +52,7 @@ async function enabled(t: Test, database: TestDatabase, environment: Record<stri
   const secret: string = (await browser.get('/user/two-factor-secret-key')).json.secretKey
   const codes: string[] = (await browser.get('/user/two-factor-recovery-codes')).json
   const answer = await browser.post('/user/confirmed-two-factor-authentication', {
-    code: codeOf(secret, app),
+    code: totpCode(secret, app),
   })
   t.equal(answer.status, 200)
   app.clock.advance(2 * STEP)
@@ -114,7 +111,7 @@ async function enabling(t: Test, database: TestDatabase) {
       t.strictSame(wrong.json.errors, WRONG_CODE)
     }
     t.equal((await confirm(123456)).status, 422)
-    const right = await confirm(codeOf(secretKey, app))
+    const right = await confirm(totpCode(secretKey, app))
     t.equal(right.status, 200)
     t.equal(right.text, '""')
     t.equal((await browser.get('/api/me')).json.user.two_factor_confirmed_at, '2026-03-01 12:00:00')
@@ -143,7 +140,7 @@ async function enabling(t: Test, database: TestDatabase) {
 
   await t.test('can be made anew, and has to be confirmed then', async t => {
     const { app, user, browser, secret, codes } = await enabled(t, database)
-    await browser.post('/user/two-factor-authentication', { force: true, code: codeOf(secret, app) })
+    await browser.post('/user/two-factor-authentication', { force: true, code: totpCode(secret, app) })
     const anew = (await browser.get('/user/two-factor-secret-key')).json.secretKey
     t.not(anew, secret)
     t.notOk(
@@ -154,13 +151,13 @@ async function enabling(t: Test, database: TestDatabase) {
     t.equal((await browser.get('/api/me')).json.user.two_factor_confirmed_at, null)
     t.match((await app.mailbox.next()).subject, /Two-factor authentication .* is off/)
     t.equal((await (await challenged(app, user)).get('/api/me')).status, 200)
-    const code = codeOf(anew, app)
+    const code = totpCode(anew, app)
     t.equal((await browser.post('/user/confirmed-two-factor-authentication', { code })).status, 200)
   })
 
   await t.test('can be taken away, of which a mail tells', async t => {
     const { app, user, browser, secret } = await enabled(t, database)
-    const payload = { code: codeOf(secret, app) }
+    const payload = { code: totpCode(secret, app) }
     const answer = await browser.send('DELETE', '/user/two-factor-authentication', { payload })
     t.equal(answer.status, 200)
     t.equal(answer.text, '""')
@@ -215,7 +212,7 @@ async function enabling(t: Test, database: TestDatabase) {
 
   await t.test('recovery codes can be made anew', async t => {
     const { app, user, browser, secret, codes } = await enabled(t, database)
-    const code = codeOf(secret, app)
+    const code = totpCode(secret, app)
     t.equal((await browser.post('/user/two-factor-recovery-codes', { code })).status, 200)
     const anew: string[] = (await browser.get('/user/two-factor-recovery-codes')).json
     t.equal(new Set([...codes, ...anew]).size, 16)
@@ -238,13 +235,13 @@ async function challenge(t: Test, database: TestDatabase) {
     t.not(pending, anonymous, '1 the session is another one')
     const stolen = browser.clone()
 
-    const answer = await answerWith(browser, { code: codeOf(secret, app) })
+    const answer = await answerWith(browser, { code: totpCode(secret, app) })
     t.equal(answer.status, 204)
     t.equal(answer.text, '')
     t.not(browser.sessionId, pending, '1 and once more')
     t.equal((await browser.get('/api/me')).json.user.id, user.id)
     t.equal((await stolen.get('/api/me')).status, 401, 'the one before is over')
-    t.equal((await answerWith(stolen, { code: codeOf(secret, app, 1) })).status, 419)
+    t.equal((await answerWith(stolen, { code: totpCode(secret, app, 1) })).status, 419)
     t.match(app.logged.filter(({ msg }) => msg === 'login').at(-1), {
       userId: user.id,
       cause: 'code',
@@ -255,7 +252,7 @@ async function challenge(t: Test, database: TestDatabase) {
 
   await t.test('21 only the right password tells that there is one', async t => {
     const { app, user } = await enabled(t, database)
-    const plain = await addUser(database, { password: PASSWORD })
+    const plain = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     const answers = []
@@ -300,7 +297,7 @@ async function challenge(t: Test, database: TestDatabase) {
 
   await t.test('23 a code counts once, and so do those before it', async t => {
     const { app, user, secret } = await enabled(t, database)
-    const [before, now] = [codeOf(secret, app, -1), codeOf(secret, app)]
+    const [before, now] = [totpCode(secret, app, -1), totpCode(secret, app)]
     t.equal((await answerWith(await challenged(app, user), { code: now })).status, 204)
     const again = await answerWith(await challenged(app, user), { code: now })
     t.equal(again.status, 422)
@@ -308,13 +305,13 @@ async function challenge(t: Test, database: TestDatabase) {
     t.equal((await answerWith(await challenged(app, user), { code: before })).status, 422)
     app.clock.advance(STEP)
     t.equal((await answerWith(await challenged(app, user), { code: now })).status, 422)
-    t.equal((await answerWith(await challenged(app, user), { code: codeOf(secret, app) })).status, 204)
+    t.equal((await answerWith(await challenged(app, user), { code: totpCode(secret, app) })).status, 204)
   })
 
   await t.test('23 of those who enter it at the same time, one gets in', async t => {
     const { app, user, secret } = await enabled(t, database)
     const browsers = await Promise.all(Array.from({ length: 5 }, () => challenged(app, user)))
-    const code = codeOf(secret, app)
+    const code = totpCode(secret, app)
     const answers = await Promise.all(browsers.map(browser => answerWith(browser, { code })))
     t.strictSame(answers.map(({ status }) => status).sort(), [204, 422, 422, 422, 422])
   })
@@ -328,7 +325,7 @@ async function challenge(t: Test, database: TestDatabase) {
       .set({ two_factor_secret })
       .where('id', '=', second.user.id)
       .execute()
-    const code = codeOf(first.secret, first.app)
+    const code = totpCode(first.secret, first.app)
     t.equal((await answerWith(await challenged(first.app, first.user), { code })).status, 204)
     t.equal((await answerWith(await challenged(first.app, second.user), { code })).status, 204)
   })
@@ -337,14 +334,14 @@ async function challenge(t: Test, database: TestDatabase) {
     const { app, user, secret } = await enabled(t, database)
     for (const steps of [-3, -2, 2, 3]) {
       t.equal(
-        (await answerWith(await challenged(app, user), { code: codeOf(secret, app, steps) })).status,
+        (await answerWith(await challenged(app, user), { code: totpCode(secret, app, steps) })).status,
         422,
       )
     }
     app.clock.advance(2 * STEP)
     for (const steps of [-1, 0, 1]) {
       t.equal(
-        (await answerWith(await challenged(app, user), { code: codeOf(secret, app, steps) })).status,
+        (await answerWith(await challenged(app, user), { code: totpCode(secret, app, steps) })).status,
         204,
       )
     }
@@ -414,7 +411,7 @@ async function challenge(t: Test, database: TestDatabase) {
     await browser.get('/sanctum/csrf-cookie')
     const statuses: number[] = []
     for (let n = 0; n < 4; n += 1) {
-      const { status, json } = await answerWith(browser, { code: codeOf(secret, app) })
+      const { status, json } = await answerWith(browser, { code: totpCode(secret, app) })
       if (status === 422) t.strictSame(json.errors, WRONG_CODE)
       statuses.push(status)
     }
@@ -425,9 +422,9 @@ async function challenge(t: Test, database: TestDatabase) {
     const { app, user, secret } = await enabled(t, database)
     const [late, inTime] = [await challenged(app, user), await challenged(app, user)]
     app.clock.advance(10 * MINUTE)
-    t.equal((await answerWith(inTime, { code: codeOf(secret, app) })).status, 204)
+    t.equal((await answerWith(inTime, { code: totpCode(secret, app) })).status, 204)
     app.clock.advance(STEP)
-    t.equal((await answerWith(late, { code: codeOf(secret, app) })).status, 422)
+    t.equal((await answerWith(late, { code: totpCode(secret, app) })).status, 422)
   })
 
   await t.test('nor does it count after the password was changed, or the account deleted', async t => {
@@ -437,10 +434,10 @@ async function challenge(t: Test, database: TestDatabase) {
     await owner.send('PUT', '/user/password', {
       payload: { current_password: PASSWORD, password: NEW, password_confirmation: NEW },
     })
-    t.equal((await answerWith(pending, { code: codeOf(secret, app) })).status, 422)
+    t.equal((await answerWith(pending, { code: totpCode(secret, app) })).status, 422)
     const other = await challenged(app, { ...user, password: NEW })
     await owner.send('DELETE', '/user')
-    t.equal((await answerWith(other, { code: codeOf(secret, app) })).status, 422)
+    t.equal((await answerWith(other, { code: totpCode(secret, app) })).status, 422)
   })
 
   await t.test('22 guessing is limited: for the account, from everywhere together', async t => {
@@ -463,15 +460,15 @@ async function challenge(t: Test, database: TestDatabase) {
       statuses.slice(4),
       Array.from({ length: 9 }, () => 422),
     )
-    t.equal(await guess('203.0.113.1', codeOf(secret, app)), 429, 'twelve wrong ones an hour')
-    t.equal(await guess('127.0.0.1', codeOf(secret, app)), 429, 'wherever the user logged in before')
+    t.equal(await guess('203.0.113.1', totpCode(secret, app)), 429, 'twelve wrong ones an hour')
+    t.equal(await guess('127.0.0.1', totpCode(secret, app)), 429, 'wherever the user logged in before')
     app.clock.advance(60 * MINUTE)
-    t.equal(await guess('203.0.113.1', codeOf(secret, app)), 204)
+    t.equal(await guess('203.0.113.1', totpCode(secret, app)), 204)
   })
 
   await t.test('tokens go on, as what was given with the second factor in hand', async t => {
     const { app, user } = await enabled(t, database)
-    const { token } = await addToken(database, user.id)
+    const { token } = await aToken(database, user.id)
     t.equal((await get(app, '/api/me', token)).status, 200)
   })
 }
@@ -493,7 +490,7 @@ async function fromLaravel(t: Test, database: TestDatabase) {
     return Buffer.from(JSON.stringify({ iv: iv.toString('base64'), value, mac, tag: '' })).toString('base64')
   }
   const written = async (key?: string) => {
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     await database.kysely
       .updateTable('users')
       .set({
@@ -516,7 +513,7 @@ async function fromLaravel(t: Test, database: TestDatabase) {
   await t.test("Laravel's second factor goes on: by a code, and by a recovery code", async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
     const user = await written()
-    t.equal((await answerWith(await challenged(app, user), { code: codeOf(SECRET, app) })).status, 204)
+    t.equal((await answerWith(await challenged(app, user), { code: totpCode(SECRET, app) })).status, 204)
     t.equal((await answerWith(await challenged(app, user), { recovery_code: CODES[1] })).status, 204)
     t.equal((await answerWith(await challenged(app, user), { recovery_code: CODES[1] })).status, 422)
     const stored = await row(database, user.id)
@@ -526,9 +523,9 @@ async function fromLaravel(t: Test, database: TestDatabase) {
     t.match(codes[1], /^[A-Za-z0-9]{10}-[A-Za-z0-9]{10}$/)
     const owner = await challenged(app, user)
     app.clock.advance(STEP)
-    await answerWith(owner, { code: codeOf(SECRET, app) })
+    await answerWith(owner, { code: totpCode(SECRET, app) })
     await owner.post('/user/confirm-password', { password: PASSWORD })
-    const code = codeOf(SECRET, app, 1)
+    const code = totpCode(SECRET, app, 1)
     t.strictSame((await owner.get(`/user/two-factor-recovery-codes?code=${code}`)).json, codes)
   })
 
@@ -536,7 +533,7 @@ async function fromLaravel(t: Test, database: TestDatabase) {
     const old = `base64:${Buffer.alloc(32, 'an old key').toString('base64')}`
     const user = await written(old)
     const without = await startApp(t, { database, environment: UNLIMITED })
-    for (const payload of [{ code: codeOf(SECRET, without) }, { recovery_code: CODES[0] }]) {
+    for (const payload of [{ code: totpCode(SECRET, without) }, { recovery_code: CODES[0] }]) {
       t.equal(
         (await answerWith(await challenged(without, user), payload)).status,
         422,
@@ -548,7 +545,7 @@ async function fromLaravel(t: Test, database: TestDatabase) {
       { level: 50, userId: user.id },
     )
     const app = await startApp(t, { database, environment: { ...UNLIMITED, APP_PREVIOUS_KEYS: old } })
-    t.equal((await answerWith(await challenged(app, user), { code: codeOf(SECRET, app) })).status, 204)
+    t.equal((await answerWith(await challenged(app, user), { code: totpCode(SECRET, app) })).status, 204)
     t.equal((await answerWith(await challenged(app, user), { recovery_code: CODES[0] })).status, 204)
   })
 
@@ -585,7 +582,7 @@ async function devices(t: Test, database: TestDatabase) {
   const COOKIE = 'remember_web'
   const remembered = async (t: Test, environment: Record<string, string> = {}) => {
     const app = await startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     return { app, user, browser: await logIn(app, user) }
   }
   const logIn = async (app: TestApp, user: { email: string; password: string }, remember: unknown = true) => {
@@ -645,7 +642,7 @@ async function devices(t: Test, database: TestDatabase) {
 
   await t.test('only if that is asked for', async t => {
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     for (const value of [false, 'false', 0, '0', '', null, 'no', [], {}]) {
       t.notOk((await logIn(app, user, value)).cookies.has(COOKIE), JSON.stringify(value))
     }
@@ -671,11 +668,11 @@ async function devices(t: Test, database: TestDatabase) {
     const { app: other, user, secret } = await enabled(t, database)
     const pending = await challenged(other, user, true)
     t.notOk(pending.cookies.has(COOKIE), 'not before it')
-    await answerWith(pending, { code: codeOf(secret, other) })
+    await answerWith(pending, { code: totpCode(secret, other) })
     t.ok(await isIn(later(pending)))
     const forgetful = await challenged(other, user, false)
     other.clock.advance(STEP)
-    await answerWith(forgetful, { code: codeOf(secret, other) })
+    await answerWith(forgetful, { code: totpCode(secret, other) })
     t.notOk(forgetful.cookies.has(COOKIE))
   })
 
@@ -832,7 +829,7 @@ async function devices(t: Test, database: TestDatabase) {
 
   await t.test('whoever logs in takes the place of who was remembered', async t => {
     const { app, browser, user } = await remembered(t)
-    const other = await addUser(database, { password: PASSWORD })
+    const other = await aUser(database, { password: PASSWORD })
     const shared = new TestBrowser(app)
     await shared.get('/sanctum/csrf-cookie')
     shared.cookies.set(COOKIE, browser.cookies.get(COOKIE) ?? '')
@@ -942,7 +939,7 @@ async function devices(t: Test, database: TestDatabase) {
     await browser.post('/user/confirm-password', { password: PASSWORD })
     await browser.post('/user/two-factor-authentication')
     const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
-    const code = codeOf(secretKey, app)
+    const code = totpCode(secretKey, app)
     t.equal((await browser.post('/user/confirmed-two-factor-authentication', { code })).status, 200)
     t.notOk(await isIn(later(other)))
     t.ok(await isIn(later(browser)))
@@ -1040,7 +1037,7 @@ async function devices(t: Test, database: TestDatabase) {
       database,
       environment: { ...UNLIMITED, APP_URL: 'https://api.example.org' },
     })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     const browser = await logIn(app, user)
     t.ok(browser.cookies.has(`__Host-${COOKIE}`))
     const plain = new TestBrowser(app)

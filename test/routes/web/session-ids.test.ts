@@ -1,19 +1,15 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { sha256 } from '#src/auth/secret.ts'
-import { addUser, DAY, get, MINUTE, startApp, type TestApp, testClock } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE, testClock } from '../../fixtures/clock.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { aMember, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { get, startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
-const PASSWORD = 'Correct horse 1'
 const REMEMBER = 'remember_web'
 const SESSION = 'animethemes_session'
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
 
 for (const engine of PRODUCTION_ENGINE) {
   t.test(`the ids of sessions on ${engine}`, async t => {
@@ -35,7 +31,7 @@ const start = (t: Test, database: TestDatabase, options = {}, environment = {}) 
   startApp(t, { database, environment: { ...UNLIMITED, ...environment }, ...options })
 
 async function loggedIn(app: TestApp, database: TestDatabase, remember = false) {
-  const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  const user = await aMember(database)
   const browser = new TestBrowser(app)
   await browser.get('/sanctum/csrf-cookie')
   await browser.post('/login', { ...user, remember })
@@ -255,7 +251,7 @@ async function devices(t: Test, database: TestDatabase) {
     const shared = later(copy)
     await shared.get('/sanctum/csrf-cookie')
     await shared.post('/logout')
-    const other = await addUser(database, { password: PASSWORD })
+    const other = await aUser(database, { password: PASSWORD })
     t.equal((await shared.post('/login', { email: other.email, password: PASSWORD })).status, 200)
     for (const one of [browser, copy]) t.notOk(await isIn(one))
     t.strictSame(await sessionsOf(database, user.id), [])

@@ -8,25 +8,16 @@ import { mintSessionId, SessionId } from '#src/auth/session.ts'
 import { writeActivity } from '#src/database/activity.ts'
 import type { Database } from '#src/database/connect.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
-import {
-  type Answer,
-  addUser,
-  DAY,
-  get,
-  MINUTE,
-  NOW,
-  send,
-  startApp,
-  TEST_ROUNDS,
-  testClock,
-} from '../../support/app.ts'
-import { SPA, TestBrowser } from '../../support/browser.ts'
+import { UNAUTHENTICATED } from '../../fixtures/answers.ts'
+import { SPA, TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE, NOW, testClock } from '../../fixtures/clock.ts'
+import { laravelAnswers, laravelRows, loadLaravelRows, parseCurl } from '../../fixtures/laravel.ts'
+import { aNotification } from '../../fixtures/lists.ts'
+import { aMember, aUser, TEST_ROUNDS } from '../../fixtures/users.ts'
+import { type Answer, get, send, startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
-import { laravelAnswers, laravelRows, loadLaravelRows, parseCurl } from '../../support/laravel.ts'
-import { addNotification } from '../../support/rows.ts'
 
 const PASSWORD = 'correct horse battery staple'
-const UNAUTHENTICATED = { message: 'Unauthenticated.' }
 const WRONG = {
   message: 'These credentials do not match our records.',
   errors: { email: ['These credentials do not match our records.'] },
@@ -75,9 +66,9 @@ async function recorded(t: Test, database: Database) {
     const app = await startApp(t, { database, routes: recordedRoutes })
     const users = new Map<string, { id: number; email: string }>()
     for (const name of ['user3', 'user4', 'user1']) {
-      users.set(`${name}@example.com`, await addUser(database, { password: 'password' }))
+      users.set(`${name}@example.com`, await aUser(database, { password: 'password' }))
     }
-    const bearer = await addUser(database)
+    const bearer = await aUser(database)
     const browser = new TestBrowser(app, {})
     // What differs on purpose: login says what Fortify says (D6, D21), and to who is logged in what AnimeThemes
     // says (D16). Whoever has a session has no current token to revoke, which is no error (D15). No request that is
@@ -161,7 +152,7 @@ async function recorded(t: Test, database: Database) {
 async function loginAndOut(t: Test, database: TestDatabase) {
   t.test('csrf-cookie, login, a change, logout', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })
+    const user = await aUser(database, { password: PASSWORD, roles: ['Verified'] })
     const browser = new TestBrowser(app)
 
     const cookies = await browser.get('/sanctum/csrf-cookie')
@@ -197,7 +188,7 @@ async function loginAndOut(t: Test, database: TestDatabase) {
     t.equal(guest.status, 200)
     t.strictSame(guest.json, { error: 'Already authenticated.' })
 
-    const notification = await addNotification(database, user.id)
+    const notification = await aNotification(database, user.id)
     const read = await browser.send('PUT', `/api/me/notification/${notification}/read`)
     t.equal(read.status, 200)
     t.strictSame(read.json, { message: 'Notification was marked as read.' })
@@ -215,7 +206,7 @@ async function loginAndOut(t: Test, database: TestDatabase) {
       database,
       environment: { LOGIN_RATE_LIMIT: '1000', RATE_LIMIT_ANONYMOUS: '1000' },
     })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     const id = browser.sessionId
@@ -269,7 +260,7 @@ async function loginAndOut(t: Test, database: TestDatabase) {
 
   t.test('a form logs in as well', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: ' p+ä%20 ' })
+    const user = await aUser(database, { password: ' p+ä%20 ' })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     const headers = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -338,7 +329,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
   t.test('a session slides on with use, and ends without', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     const lastActivity = async () => (await row(database, browser.sessionId))?.last_activity ?? 0
@@ -378,7 +369,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
     const clock = testClock()
     const environment = { SESSION_ABSOLUTE_LIFETIME: '60' }
     const app = await startApp(t, { database, clock, environment })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const first = new TestBrowser(app)
     await first.logIn({ email: user.email, password: PASSWORD })
     clock.advance(30 * MINUTE)
@@ -395,7 +386,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
   t.test('a session ends at its absolute lifetime', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock, environment: { SESSION_ABSOLUTE_LIFETIME: '150' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     clock.advance(100 * MINUTE)
@@ -429,7 +420,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
     await sql`
       insert into sessions (id, payload, last_activity)
       select 'old-' || n, '{}', ${NOW / 1000} from generate_series(1, 12000) as n`.execute(database.kysely)
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     t.ok((await count(database, 'sessions')) > 12_000)
@@ -455,7 +446,7 @@ async function lifetimes(t: Test, database: TestDatabase) {
 
   t.test('a user who is deleted is nobody at once', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     await database.kysely
@@ -472,8 +463,8 @@ async function lifetimes(t: Test, database: TestDatabase) {
 async function passwordBound(t: Test, database: TestDatabase) {
   t.test('16 a password change keeps the session that made it, and ends the others at once', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD })
-    const stranger = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
+    const stranger = await aUser(database, { password: PASSWORD })
     const [first, second, third] = [new TestBrowser(app), new TestBrowser(app), new TestBrowser(app)]
     await first.logIn({ email: user.email, password: PASSWORD })
     await second.logIn({ email: user.email, password: PASSWORD })
@@ -492,7 +483,7 @@ async function passwordBound(t: Test, database: TestDatabase) {
 
   t.test('17, 18 a password that changes in the database ends all of them', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     t.equal((await browser.get('/api/me')).status, 200)
@@ -508,8 +499,8 @@ async function passwordBound(t: Test, database: TestDatabase) {
   t.test('19 one browser, one user after the other', async t => {
     const app = await startApp(t, { database })
     const [a, b] = [
-      await addUser(database, { password: PASSWORD }),
-      await addUser(database, { password: 'other' }),
+      await aUser(database, { password: PASSWORD }),
+      await aUser(database, { password: 'other' }),
     ]
     const browser = new TestBrowser(app)
     await browser.logIn({ email: a.email, password: PASSWORD })
@@ -522,7 +513,7 @@ async function passwordBound(t: Test, database: TestDatabase) {
   t.test('a hash with less work is replaced at login, upwards alone, and ends no session', async t => {
     const strong = await startApp(t, { database, environment: { HASH_ROUNDS: '6' } })
     const weak = await startApp(t, { database, environment: { HASH_ROUNDS: '4' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const stored = async () =>
       (
         await database.kysely
@@ -551,7 +542,7 @@ async function passwordBound(t: Test, database: TestDatabase) {
 async function strengthening(t: Test, database: Database) {
   t.test('a long password with such a hash opens it all the same, and the hash stays', async t => {
     const app = await startApp(t, { database, environment: { HASH_ROUNDS: '5' } })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const long = 'x'.repeat(80)
     const password = await hashBcrypt(long, { cost: 4, version: '2y' })
     await database.kysely.updateTable('users').set({ password }).where('id', '=', user.id).execute()
@@ -560,7 +551,7 @@ async function strengthening(t: Test, database: Database) {
 
   t.test('of several who log in with a weak hash at the same time, all are in', async t => {
     const app = await startApp(t, { database, environment: { LOGIN_RATE_LIMIT: '1000', HASH_ROUNDS: '5' } })
-    const user = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+    const user = await aMember(database)
     const browsers = Array.from({ length: 5 }, () => new TestBrowser(app))
     const answers = await Promise.all(browsers.map(browser => browser.logIn(user)))
     t.strictSame(
@@ -575,7 +566,7 @@ async function confirmation(t: Test, database: Database) {
   t.test('13 the password is confirmed for a while', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock, environment: { SESSION_LIFETIME: '1000' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     const status = async (query = '') => {
       const { json, headers } = await browser.get(`/user/confirmed-password-status${query}`)
@@ -615,7 +606,7 @@ async function confirmation(t: Test, database: Database) {
 
   t.test('confirming is limited', async t => {
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     const statuses: number[] = []
@@ -642,7 +633,7 @@ async function waysIn(t: Test, database: Database) {
 
   t.test('a session comes before a token, unless the route is for one of them', async t => {
     const app = await startApp(t, { database, routes })
-    const [one, other] = [await addUser(database, { password: PASSWORD }), await addUser(database)]
+    const [one, other] = [await aUser(database, { password: PASSWORD }), await aUser(database)]
     const browser = new TestBrowser(app)
     await browser.logIn({ email: one.email, password: PASSWORD })
     const authorization = `Bearer ${other.token}`
@@ -682,7 +673,7 @@ async function waysIn(t: Test, database: Database) {
 
   t.test('whoever is logged in is told so, and nothing else is done', async t => {
     const app = await startApp(t, { database, routes })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     const id = browser.sessionId
@@ -731,8 +722,8 @@ async function waysIn(t: Test, database: Database) {
   t.test('a token logs nobody in or out, nor does it confirm a password', async t => {
     const app = await startApp(t, { database })
     const [user, holder] = [
-      await addUser(database, { password: PASSWORD }),
-      await addUser(database, { password: PASSWORD }),
+      await aUser(database, { password: PASSWORD }),
+      await aUser(database, { password: PASSWORD }),
     ]
     const token = { headers: { authorization: `Bearer ${holder.token}` } }
     const browser = new TestBrowser(app)
@@ -750,7 +741,7 @@ async function waysIn(t: Test, database: Database) {
         database,
         environment: { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000,__SANCTUM_CURRENT_REQUEST_HOST__' },
       })
-      const user = await addUser(database, { password: PASSWORD })
+      const user = await aUser(database, { password: PASSWORD })
       const browser = new TestBrowser(app)
       await browser.logIn({ email: user.email, password: PASSWORD })
       const status = async (page: Record<string, string>) => {
@@ -771,7 +762,7 @@ async function waysIn(t: Test, database: Database) {
   t.test('what became of a session stands in the log', async t => {
     const clock = testClock()
     const app = await startApp(t, { database, clock })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const [browser, other] = [new TestBrowser(app), new TestBrowser(app)]
     await browser.logIn({ email: user.email, password: PASSWORD })
     await other.get('/sanctum/csrf-cookie')
@@ -804,7 +795,7 @@ async function waysIn(t: Test, database: Database) {
 
   t.test('what is not from a page of ours has tokens alone, and the log says why', async t => {
     const app = await startApp(t, { database, environment: { SANCTUM_STATEFUL_DOMAINS: 'localhost:3000' } })
-    const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })
+    const user = await aUser(database, { password: PASSWORD, roles: ['Verified'] })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     for (const [page, reason] of [
@@ -844,7 +835,7 @@ async function waysIn(t: Test, database: Database) {
 
   t.test('AUTH_PATH moves the login, and not the cookie', async t => {
     const app = await startApp(t, { database, environment: { AUTH_PATH: '/auth', API_PATH: '/' } })
-    const user = await addUser(database, { password: PASSWORD })
+    const user = await aUser(database, { password: PASSWORD })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     t.equal((await browser.post('/login', { email: user.email, password: PASSWORD })).status, 404)
@@ -856,8 +847,8 @@ async function waysIn(t: Test, database: Database) {
 
   t.test('whoever logged in is limited as a user, and exempt as one', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_AUTHENTICATED: '3' } })
-    const user = await addUser(database, { password: PASSWORD })
-    const holder = await addUser(database, { password: PASSWORD, permissions: ['bypass api rate limiter'] })
+    const user = await aUser(database, { password: PASSWORD })
+    const holder = await aUser(database, { password: PASSWORD, permissions: ['bypass api rate limiter'] })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     t.equal((await browser.get('/api/me')).headers['x-ratelimit-remaining'], '2')
@@ -875,7 +866,7 @@ async function cost(t: Test, database: TestDatabase) {
   t.test('a session costs one statement, and nothing for what cannot be one', async t => {
     const { statements } = database
     const app = await startApp(t, { database })
-    const user = await addUser(database, { password: PASSWORD, roles: ['Admin'] })
+    const user = await aUser(database, { password: PASSWORD, roles: ['Admin'] })
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     const cost = async (request: () => Promise<unknown>) => {

@@ -1,21 +1,22 @@
 import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { addUser, startApp } from '../../support/app.ts'
-import { SPA } from '../../support/browser.ts'
+import { SPA } from '../../fixtures/browser.ts'
+import { aNotification } from '../../fixtures/lists.ts'
+import { launch, open, servePages, skip } from '../../fixtures/spa.ts'
+import { aUser } from '../../fixtures/users.ts'
+import { startApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
 import { startMailServer } from '../../support/mail-server.ts'
-import { addNotification } from '../../support/rows.ts'
 import { freePort } from '../../support/services.ts'
-import { launch, open, servePages, skip } from '../../support/spa.ts'
 
 const PASSWORD = 'correct horse battery staple'
 
 t.test('a single-page application in a browser', { skip }, async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
-  const user = await addUser(database, { password: PASSWORD, roles: ['Verified'] })
-  const notification = await addNotification(database, user.id)
+  const user = await aUser(database, { password: PASSWORD, roles: ['Verified'] })
+  const notification = await aNotification(database, user.id)
   const port = await freePort()
   const pages = await servePages(t, `http://localhost:${port}`)
   const app = await startApp(t, {

@@ -7,7 +7,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/access.ts',
     find: "if (auth === 'required') throw unauthenticated()",
     replace: '',
-    tests: ['test/plugins/http.test.ts', 'test/routes/api/me.test.ts'],
+    tests: ['test/plugins/http.test.ts', 'test/routes/api/me/authentication.test.ts'],
   },
   {
     name: 'a ban from everything',

@@ -154,7 +154,7 @@ export const ORIGINS: readonly Mutant[] = [
     file: 'src/lists/listing.ts',
     find: 'if (!gate.isLinked(host) ||',
     replace: 'if (',
-    tests: ['test/routes/api/lists.test.ts'],
+    tests: ['test/routes/api/query/sort-and-page.test.ts'],
   },
   {
     name: 'pages that may read answers',

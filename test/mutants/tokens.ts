@@ -77,14 +77,14 @@ export const TOKENS: readonly Mutant[] = [
     file: 'src/database/identity-statements.ts',
     find: 'and t.tokenable_type = any($2) and u.deleted_at is null',
     replace: 'and t.tokenable_type = any($2)',
-    tests: ['test/routes/api/me.test.ts'],
+    tests: ['test/routes/api/me/authentication.test.ts'],
   },
   {
     name: 'a token of something else with the id of a user',
     file: 'src/database/identity-statements.ts',
     find: 'and t.tokenable_type = any($2) and u.deleted_at is null',
     replace: 'and u.deleted_at is null',
-    tests: ['test/routes/api/me.test.ts'],
+    tests: ['test/routes/api/me/authentication.test.ts'],
   },
   {
     name: 'a header with more than a token',

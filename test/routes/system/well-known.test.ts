@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
-import { DAY, NOW, testClock } from '../fixtures/clock.ts'
-import { aPanelUser } from '../fixtures/panel.ts'
-import { get, send, startApp } from '../support/app.ts'
-import { createDatabase } from '../support/databases.ts'
+import { DAY, NOW, testClock } from '../../fixtures/clock.ts'
+import { aPanelUser } from '../../fixtures/panel.ts'
+import { get, send, startApp } from '../../support/app.ts'
+import { createDatabase } from '../../support/databases.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
@@ -10,13 +10,13 @@ t.teardown(() => database.close())
 const SECURITY_TXT = '/.well-known/security.txt'
 const CHANGE_PASSWORD = '/.well-known/change-password'
 
-const start = (t: Test, environment: Record<string, string> = {}, clock = testClock()) =>
+const startServer = (t: Test, environment: Record<string, string> = {}, clock = testClock()) =>
   startApp(t, { database, environment, clock })
 
 t.test('security.txt', async t => {
-  await t.test('names whom to tell, for less than a year', async t => {
+  await t.test('it lists SECURITY_CONTACT and expires in less than a year', async t => {
     const clock = testClock()
-    const app = await start(
+    const app = await startServer(
       t,
       {
         APP_URL: 'https://api.example.org/somewhere',
@@ -51,11 +51,11 @@ t.test('security.txt', async t => {
     clock.advance(100 * DAY)
     const [, expires = ''] = /^Expires: (.*)$/m.exec((await get(app, SECURITY_TXT)).text) ?? []
     const ahead = Date.parse(expires) - NOW - 100 * DAY
-    t.ok(ahead > 0 && ahead < 365 * DAY, 'whenever it is asked for')
+    t.ok(ahead > 0 && ahead < 365 * DAY, 'Expires moves with the clock')
   })
 
-  await t.test('is not there without SECURITY_CONTACT', async t => {
-    const answer = await get(await start(t), SECURITY_TXT)
+  await t.test('it is 404 without SECURITY_CONTACT', async t => {
+    const answer = await get(await startServer(t), SECURITY_TXT)
     t.equal(answer.status, 404)
     t.strictSame(answer.json, { message: 'The route .well-known/security.txt could not be found.' })
     t.equal(answer.headers['cache-control'], 'no-store, private')
@@ -63,8 +63,8 @@ t.test('security.txt', async t => {
 })
 
 t.test('change-password', async t => {
-  await t.test("leads to the panel's page, which is there", async t => {
-    const app = await start(t, { APP_URL: 'http://accounts.example' })
+  await t.test('it redirects to the password page of the panel', async t => {
+    const app = await startServer(t, { APP_URL: 'http://accounts.example' })
     for (const method of ['GET', 'HEAD'] as const) {
       const answer = await send(app, method, CHANGE_PASSWORD)
       t.equal(answer.status, 302)
@@ -74,34 +74,34 @@ t.test('change-password', async t => {
     t.equal((await browser.bare('GET', '/admin/password')).status, 200)
   })
 
-  await t.test("or to the website's", async t => {
-    const app = await start(t, { WIKI_CHANGE_PASSWORD: 'https://www.example.org/settings#password' })
+  await t.test('it redirects to WIKI_CHANGE_PASSWORD if that is set', async t => {
+    const app = await startServer(t, { WIKI_CHANGE_PASSWORD: 'https://www.example.org/settings#password' })
     t.equal((await get(app, CHANGE_PASSWORD)).headers.location, 'https://www.example.org/settings#password')
   })
 
-  await t.test('can be believed: what is not there is 404', async t => {
+  await t.test('an unknown well-known path is 404, as password managers probe', async t => {
     const probe = '/.well-known/resource-that-should-not-exist-whose-status-code-should-not-be-200'
-    t.equal((await get(await start(t), probe)).status, 404)
-    t.equal((await get(await start(t, { API_PATH: '/' }), probe)).status, 404)
+    t.equal((await get(await startServer(t), probe)).status, 404)
+    t.equal((await get(await startServer(t, { API_PATH: '/' }), probe)).status, 404)
   })
 })
 
-t.test('all of them answer on our hosts, count, and are documented', async t => {
-  const app = await start(t, {
+t.test('well-known paths check the host, are rate limited, and are documented', async t => {
+  const app = await startServer(t, {
     APP_ENV: 'production',
     APP_URL: 'https://api.example.org',
     SECURITY_CONTACT: 'mailto:security@example.org',
     RATE_LIMIT_ANONYMOUS: '1',
   })
-  const ask = (path: string, host: string) => get(app, path, undefined, { host })
-  const { paths } = (await ask('/openapi.json', 'api.example.org')).json
+  const request = (path: string, host: string) => get(app, path, undefined, { host })
+  const { paths } = (await request('/openapi.json', 'api.example.org')).json
   for (const path of [SECURITY_TXT, CHANGE_PASSWORD]) {
-    t.equal((await ask(path, 'example.com')).status, 400, 'not on others')
+    t.equal((await request(path, 'example.com')).status, 400, 'another host is 400')
     t.match(paths[path].get, { tags: ['system'], security: [] })
   }
   let status = 200
   for (let count = 0; count < 30 && status === 200; count++) {
-    status = (await ask(SECURITY_TXT, 'api.example.org')).status
+    status = (await request(SECURITY_TXT, 'api.example.org')).status
   }
-  t.equal(status, 429, 'over the ceiling of an address')
+  t.equal(status, 429, 'the limit of the address applies')
 })

@@ -1,9 +1,9 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
 import { acceptedCodings, compressedDocument } from '#src/http/compressed-document.ts'
-import { testClock } from '../fixtures/clock.ts'
-import { startApp } from '../support/app.ts'
-import { createDatabase } from '../support/databases.ts'
+import { testClock } from '../../fixtures/clock.ts'
+import { startApp } from '../../support/app.ts'
+import { createDatabase } from '../../support/databases.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
@@ -16,22 +16,26 @@ const DOCUMENTS = [
 
 const DECODERS = { br: brotliDecompressSync, gzip: gunzipSync } as const
 
-t.test('the specification', async t => {
+t.test('compression and caching of the OpenAPI document', async t => {
   const app = await startApp(t, { database })
-  /** Bytes as they were sent: `fetch` would ask for compression itself, and undo it. */
-  const ask = async (url: string, headers: Record<string, string> = {}, method: 'GET' | 'HEAD' = 'GET') => {
+  /** Returns the bytes as sent; `fetch` would negotiate and undo the compression. */
+  const request = async (
+    url: string,
+    headers: Record<string, string> = {},
+    method: 'GET' | 'HEAD' = 'GET',
+  ) => {
     const { statusCode, headers: answered, rawPayload } = await app.inject({ method, url, headers })
     return { status: statusCode, headers: answered, bytes: rawPayload }
   }
-  /** Asks until the text is compressed, which takes other threads a moment. */
-  const askCompressed = async (url: string, coding: string) => {
-    await ask(url, { 'accept-encoding': `${coding}, identity;q=0` })
-    return ask(url, { 'accept-encoding': coding })
+  /** Waits for the compression by demanding it, and then requests it. */
+  const requestCompressed = async (url: string, coding: string) => {
+    await request(url, { 'accept-encoding': `${coding}, identity;q=0` })
+    return request(url, { 'accept-encoding': coding })
   }
 
   for (const [url, type] of DOCUMENTS) {
-    await t.test(`as ${url} comes compressed, and not at all to who has it`, async t => {
-      const plain = await ask(url)
+    await t.test(`${url} is compressed as negotiated, and a matching ETag is 304`, async t => {
+      const plain = await request(url)
       t.equal(plain.status, 200)
       t.match(plain.headers['content-type'], type)
       t.equal(plain.headers['content-encoding'], undefined)
@@ -40,27 +44,27 @@ t.test('the specification', async t => {
       const etags = new Set([plain.headers.etag])
 
       for (const coding of ['br', 'gzip'] as const) {
-        const compressed = await askCompressed(url, coding)
+        const compressed = await requestCompressed(url, coding)
         t.equal(compressed.headers['content-encoding'], coding)
         t.equal(compressed.headers.vary, 'Origin, Accept-Encoding')
         t.match(compressed.headers['content-type'], type)
         t.ok(compressed.bytes.length < 60_000)
-        t.ok(DECODERS[coding](compressed.bytes).equals(plain.bytes), 'it is the same text')
+        t.ok(DECODERS[coding](compressed.bytes).equals(plain.bytes), 'the decoded text is the same')
         etags.add(compressed.headers.etag)
 
-        const head = await ask(url, { 'accept-encoding': coding }, 'HEAD')
+        const head = await request(url, { 'accept-encoding': coding }, 'HEAD')
         t.equal(head.status, 200)
         t.equal(head.bytes.length, 0)
         t.match(head.headers, { etag: compressed.headers.etag, 'content-encoding': coding })
         t.equal(Number(head.headers['content-length']), compressed.bytes.length)
 
-        const own = String(compressed.headers.etag)
-        for (const validator of [own, `W/${own}`, `"x", ${own}`, '*']) {
-          const unchanged = await ask(url, { 'accept-encoding': coding, 'if-none-match': validator })
+        const tag = String(compressed.headers.etag)
+        for (const validator of [tag, `W/${tag}`, `"x", ${tag}`, '*']) {
+          const unchanged = await request(url, { 'accept-encoding': coding, 'if-none-match': validator })
           t.equal(unchanged.status, 304, validator)
           t.equal(unchanged.bytes.length, 0)
           t.match(unchanged.headers, {
-            etag: own,
+            etag: tag,
             vary: 'Origin, Accept-Encoding',
             'cache-control': 'no-cache',
           })
@@ -68,18 +72,18 @@ t.test('the specification', async t => {
         for (const validator of [
           '"x"',
           String(plain.headers.etag),
-          own.slice(0, -2),
-          own.replaceAll('"', ''),
+          tag.slice(0, -2),
+          tag.replaceAll('"', ''),
         ]) {
-          t.equal((await ask(url, { 'accept-encoding': coding, 'if-none-match': validator })).status, 200)
+          t.equal((await request(url, { 'accept-encoding': coding, 'if-none-match': validator })).status, 200)
         }
       }
-      t.equal(etags.size, 3, 'each coding has an ETag of its own')
-      for (const etag of etags) t.match(etag, /^"[\w-]{22}"$/, 'a strong one')
+      t.equal(etags.size, 3, 'each coding has its own ETag')
+      for (const etag of etags) t.match(etag, /^"[\w-]{22}"$/, 'the ETag is strong')
     })
   }
 
-  await t.test('comes in no coding that is refused', async t => {
+  await t.test('a refused coding is not used, and 406 without an acceptable one', async t => {
     for (const header of [
       'identity',
       '',
@@ -88,19 +92,19 @@ t.test('the specification', async t => {
       '*;q=0, identity',
       'identity, br;q=0.5',
     ]) {
-      const answer = await ask('/openapi.json', { 'accept-encoding': header })
+      const answer = await request('/openapi.json', { 'accept-encoding': header })
       t.equal(answer.status, 200, header)
       t.equal(answer.headers['content-encoding'], undefined, header)
     }
     for (const header of ['identity;q=0', '*;q=0', 'deflate, identity;q=0']) {
-      const refused = await ask('/openapi.json', { 'accept-encoding': header })
+      const refused = await request('/openapi.json', { 'accept-encoding': header })
       t.equal(refused.status, 406, header)
       t.match(JSON.parse(String(refused.bytes)).message, /content codings/)
     }
   })
 })
 
-t.test('the coding that a client prefers', async t => {
+t.test('codings are ordered by the preference of the client', async t => {
   for (const [header, codings] of [
     [undefined, ['identity']],
     ['', ['identity']],
@@ -120,7 +124,7 @@ t.test('the coding that a client prefers', async t => {
   }
 })
 
-t.test('the specification is made a second after the server listens, unless it was', async t => {
+t.test('the document is generated once, a second after the server listens', async t => {
   const clock = testClock()
   const app = await startApp(t, { database, clock })
   let made = 0
@@ -143,7 +147,7 @@ t.test('the specification is made a second after the server listens, unless it w
   t.equal(made, 1)
 })
 
-t.test('a document is made and compressed once', async t => {
+t.test('prepare() generates and compresses a document once', async t => {
   let made = 0
   const document = compressedDocument({ type: 'text/plain', make: () => `made ${++made}` })
   const first = document.prepare()

@@ -1,13 +1,12 @@
 import t, { type Test } from 'tap'
 import { linkIn } from '../../fixtures/mailbox.ts'
 import { aPanelUser, PanelBrowser, textOf } from '../../fixtures/panel.ts'
-import { UNLIMITED } from '../../fixtures/settings.ts'
-import { aUser, PASSWORD } from '../../fixtures/users.ts'
-import { get, startApp } from '../../support/app.ts'
+import { startUnlimited } from '../../fixtures/server.ts'
+import { aMember, PASSWORD } from '../../fixtures/users.ts'
+import { get } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
-const NEW = 'Another-horse-2'
-
+const NEW_PASSWORD = 'Another-horse-2'
 const FORGOT = '/admin/forgot-password'
 const RESET = '/admin/reset-password'
 
@@ -15,28 +14,28 @@ for (const engine of PRODUCTION_ENGINE) {
   t.test(`a forgotten password on the panel, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await asking(t, database)
-    await resetting(t, database)
+    await testRequests(t, database)
+    await testResets(t, database)
   })
 }
 
-const start = (t: Test, database: TestDatabase, environment = {}) =>
-  startApp(t, { database, environment: { APP_URL: 'http://accounts.example', ...UNLIMITED, ...environment } })
+const startAtAppUrl = (t: Test, database: TestDatabase, environment = {}) =>
+  startUnlimited(t, database, { APP_URL: 'http://accounts.example', ...environment })
 
-/** A user who was sent a link, with the path and query of it. */
-async function withLink(t: Test, database: TestDatabase, environment = {}) {
-  const app = await start(t, database, environment)
-  const user = await aUser(database, { password: PASSWORD })
+/** Starts a server, mails a user a link to reset the password, and opens it. */
+async function startWithResetLink(t: Test, database: TestDatabase, environment = {}) {
+  const app = await startAtAppUrl(t, database, environment)
+  const user = await aMember(database)
   const browser = new PanelBrowser(app)
   await browser.submit(await browser.open(FORGOT), FORGOT, { email: user.email })
   const link = linkIn(await app.mailbox.next())
   return { app, user, browser, link, page: await browser.open(link.pathname + link.search) }
 }
 
-async function asking(t: Test, database: TestDatabase) {
-  await t.test('the login leads there, and a mail leads back to the panel', async t => {
-    const app = await start(t, database, { WIKI_RESET_PASSWORD: 'https://www.example.org/reset' })
-    const user = await aUser(database, { password: PASSWORD })
+async function testRequests(t: Test, database: TestDatabase) {
+  await t.test('the login page links to the form, and the mail links to the panel', async t => {
+    const app = await startAtAppUrl(t, database, { WIKI_RESET_PASSWORD: 'https://www.example.org/reset' })
+    const user = await aMember(database)
     const browser = new PanelBrowser(app)
     t.match((await browser.open('/admin/login')).text, `href="${FORGOT}"`)
     const answer = await browser.submit(await browser.open(FORGOT), FORGOT, {
@@ -49,12 +48,12 @@ async function asking(t: Test, database: TestDatabase) {
     t.equal(link.origin + link.pathname, 'http://accounts.example/admin/reset-password')
     t.match(link.searchParams.get('token'), /^\w{64}$/)
     t.match((await browser.open(link.pathname + link.search)).text, link.searchParams.get('token') ?? '-')
-    t.notMatch(JSON.stringify(app.logged), link.searchParams.get('token') ?? '-', 'and no log has the token')
+    t.notMatch(JSON.stringify(app.logged), link.searchParams.get('token') ?? '-', 'the token is not logged')
   })
 
-  await t.test('the website leads to its own page', async t => {
-    const app = await start(t, database, { WIKI_RESET_PASSWORD: 'https://www.example.org/reset' })
-    const user = await aUser(database, { password: PASSWORD })
+  await t.test('the mail for a request from the website links to WIKI_RESET_PASSWORD', async t => {
+    const app = await startAtAppUrl(t, database, { WIKI_RESET_PASSWORD: 'https://www.example.org/reset' })
+    const user = await aMember(database)
     const browser = new PanelBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     await browser.send('POST', '/forgot-password', { payload: { email: user.email } })
@@ -63,24 +62,24 @@ async function asking(t: Test, database: TestDatabase) {
 
   for (const REVEAL_UNKNOWN_EMAIL of ['false', 'true']) {
     await t.test(
-      `every address gets the same answer, with REVEAL_UNKNOWN_EMAIL=${REVEAL_UNKNOWN_EMAIL}`,
+      `known and unknown addresses get the same response with REVEAL_UNKNOWN_EMAIL=${REVEAL_UNKNOWN_EMAIL}`,
       async t => {
-        const app = await start(t, database, { REVEAL_UNKNOWN_EMAIL })
-        const user = await aUser(database, { password: PASSWORD })
-        const told = []
-        for (const email of [user.email, user.email, 'nobody@example.org']) {
+        const app = await startAtAppUrl(t, database, { REVEAL_UNKNOWN_EMAIL })
+        const user = await aMember(database)
+        const responses = []
+        for (const email of [user.email, user.email, 'unknown@example.org']) {
           const browser = new PanelBrowser(app)
           const { status, headers } = await browser.sendForm(await browser.open(FORGOT), FORGOT, { email })
-          told.push([status, headers.location])
+          responses.push([status, headers.location])
           t.notMatch(headers, { 'set-cookie': /reset/ })
         }
-        t.strictSame(told, Array(3).fill([303, '/admin/login?done=reset-asked']))
+        t.strictSame(responses, Array(3).fill([303, '/admin/login?done=reset-asked']))
       },
     )
   }
 
-  await t.test('what is no address is said, and kept', async t => {
-    const app = await start(t, database)
+  await t.test('an invalid address returns 422 and is kept in the form', async t => {
+    const app = await startAtAppUrl(t, database)
     const browser = new PanelBrowser(app)
     const answer = await browser.submit(await browser.open(FORGOT), FORGOT, { email: 'me at home' })
     t.equal(answer.status, 422)
@@ -90,20 +89,20 @@ async function asking(t: Test, database: TestDatabase) {
     t.match(textOf(empty), 'The email field is required.')
   })
 
-  await t.test('asking is limited, and needs the page', async t => {
-    const app = await start(t, database, { FORGOT_PASSWORD_RATE_LIMIT: '2' })
+  await t.test('requests are rate limited and need the CSRF token of the page', async t => {
+    const app = await startAtAppUrl(t, database, { FORGOT_PASSWORD_RATE_LIMIT: '2' })
     const browser = new PanelBrowser(app)
     const page = await browser.open(FORGOT)
     for (const status of [303, 303, 429]) {
-      t.equal((await browser.sendForm(page, FORGOT, { email: 'somebody@example.org' })).status, status)
+      t.equal((await browser.sendForm(page, FORGOT, { email: 'unknown@example.org' })).status, status)
     }
     t.equal((await browser.sendForm(page, FORGOT, { _token: 'x' })).status, 419)
     const foreign = { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' }
     t.equal((await browser.sendForm(page, FORGOT, { email: 'a@example.org' }, foreign)).status, 403)
   })
 
-  await t.test('who is logged in is led on', async t => {
-    const app = await start(t, database)
+  await t.test('a logged-in user is redirected to the panel', async t => {
+    const app = await startAtAppUrl(t, database)
     const { browser } = await aPanelUser(app, database)
     for (const path of [FORGOT, `${RESET}?token=x`]) {
       t.equal((await browser.bare('GET', path)).headers.location, '/admin', path)
@@ -111,44 +110,56 @@ async function asking(t: Test, database: TestDatabase) {
   })
 }
 
-async function resetting(t: Test, database: TestDatabase) {
-  await t.test('the link leads to a new password, once, and ends all sessions', async t => {
-    const { app, user, browser, page } = await withLink(t, database)
+async function testResets(t: Test, database: TestDatabase) {
+  await t.test('the link sets a new password once and ends all sessions', async t => {
+    const { app, user, browser, page } = await startWithResetLink(t, database)
     const other = new PanelBrowser(app)
     await other.logIn({ email: user.email, password: PASSWORD })
-    const entered = { email: user.email, password: NEW, password_confirmation: NEW }
+    const entered = { email: user.email, password: NEW_PASSWORD, password_confirmation: NEW_PASSWORD }
     const done = await browser.submit(page, RESET, entered)
     t.match(textOf(done), /Log in You have a new password\. Log in with it\./)
     t.equal((await other.bare('GET', '/admin')).status, 303)
     t.equal((await new PanelBrowser(app).logIn({ email: user.email, password: PASSWORD })).status, 422)
-    t.match(textOf(await new PanelBrowser(app).logIn({ email: user.email, password: NEW })), 'Tokens')
-    t.equal((await get(app, '/api/me', user.token)).status, 200, 'tokens go on if it is unticked')
+    t.match(
+      textOf(await new PanelBrowser(app).logIn({ email: user.email, password: NEW_PASSWORD })),
+      'Tokens',
+    )
+    t.equal(
+      (await get(app, '/api/me', user.token)).status,
+      200,
+      'tokens stay valid unless the box is checked',
+    )
     const again = await browser.submit(page, RESET, entered)
     t.equal(again.status, 422)
     t.match(textOf(again), 'This password reset token is invalid.')
   })
 
   await t.test(
-    'tokens are revoked if that is ticked, as it is unless the settings say otherwise',
+    'tokens are revoked if the box is checked; REVOKE_TOKENS_ON_PASSWORD_RESET sets its default',
     async t => {
-      const { app, user, browser, page } = await withLink(t, database)
-      const ticked = /name="revoke_tokens" value="1" checked/
-      t.match(page.text, ticked)
-      const off = await withLink(t, database, { REVOKE_TOKENS_ON_PASSWORD_RESET: 'false' })
-      t.notMatch(off.page.text, ticked)
+      const { app, user, browser, page } = await startWithResetLink(t, database)
+      const checked = /name="revoke_tokens" value="1" checked/
+      t.match(page.text, checked)
+      const off = await startWithResetLink(t, database, { REVOKE_TOKENS_ON_PASSWORD_RESET: 'false' })
+      t.notMatch(off.page.text, checked)
       t.notMatch(
         (await off.browser.submit(page, RESET, { email: 'x' })).text,
-        ticked,
-        'nor what was unticked',
+        checked,
+        'an unchecked box stays unchecked',
       )
-      const entered = { email: user.email, password: NEW, password_confirmation: NEW, revoke_tokens: '1' }
+      const entered = {
+        email: user.email,
+        password: NEW_PASSWORD,
+        password_confirmation: NEW_PASSWORD,
+        revoke_tokens: '1',
+      }
       t.equal((await browser.sendForm(page, RESET, entered)).status, 303)
       t.equal((await get(app, '/api/me', user.token)).status, 401)
     },
   )
 
-  await t.test('what is wrong is said, and neither the address nor the token is lost', async t => {
-    const { user, browser, link, page } = await withLink(t, database)
+  await t.test('invalid input returns 422 and keeps the address and the token', async t => {
+    const { user, browser, link, page } = await startWithResetLink(t, database)
     const token = link.searchParams.get('token') ?? ''
     let answer = await browser.submit(page, RESET, { email: user.email, password: 'x' })
     t.equal(answer.status, 422)
@@ -159,19 +170,19 @@ async function resetting(t: Test, database: TestDatabase) {
     answer = await browser.submit(answer, RESET, {
       email: user.email,
       token: 'x'.repeat(64),
-      password: NEW,
-      password_confirmation: NEW,
+      password: NEW_PASSWORD,
+      password_confirmation: NEW_PASSWORD,
     })
     t.equal(answer.status, 422)
     t.match(textOf(answer), 'This password reset token is invalid.')
     const bare = await browser.open(RESET)
-    t.match(textOf(bare), 'Token from the mail', 'without the link the token is asked for')
-    const without = await browser.submit(bare, RESET, { email: user.email, password: NEW })
+    t.match(textOf(bare), 'Token from the mail', 'without a link the form has a field for the token')
+    const without = await browser.submit(bare, RESET, { email: user.email, password: NEW_PASSWORD })
     t.match(textOf(without), 'The token field is required.')
   })
 
-  await t.test('what stands in the link stays text', async t => {
-    const { browser } = await withLink(t, database)
+  await t.test('the token of the link is escaped', async t => {
+    const { browser } = await startWithResetLink(t, database)
     for (const query of [
       `?token=${encodeURIComponent('"><script>alert(1)</script>')}`,
       '?token[]=x',
@@ -184,9 +195,14 @@ async function resetting(t: Test, database: TestDatabase) {
     }
   })
 
-  await t.test('guessing tokens is limited', async t => {
-    const { user, browser, page } = await withLink(t, database, { FORGOT_PASSWORD_RATE_LIMIT: '2' })
-    const guess = { email: user.email, token: 'x', password: NEW, password_confirmation: NEW }
+  await t.test('guesses of reset tokens are rate limited', async t => {
+    const { user, browser, page } = await startWithResetLink(t, database, { FORGOT_PASSWORD_RATE_LIMIT: '2' })
+    const guess = {
+      email: user.email,
+      token: 'x',
+      password: NEW_PASSWORD,
+      password_confirmation: NEW_PASSWORD,
+    }
     for (const status of [422, 422, 429]) {
       t.equal((await browser.sendForm(page, RESET, guess)).status, status)
     }

@@ -1,25 +1,31 @@
 import t, { type Test } from 'tap'
-import { TestBrowser } from '../../fixtures/browser.ts'
-import { MINUTE } from '../../fixtures/clock.ts'
-import { formsOf, PanelBrowser } from '../../fixtures/panel.ts'
-import { knowingRoutes } from '../../fixtures/routes.ts'
-import { totpCode } from '../../fixtures/second-factor.ts'
-import { aUser, PASSWORD, type TestUser } from '../../fixtures/users.ts'
-import { get, send, startApp, type TestApp } from '../../support/app.ts'
+import { TestBrowser } from '../../../../fixtures/browser.ts'
+import { MINUTE } from '../../../../fixtures/clock.ts'
+import { formsOf, PanelBrowser } from '../../../../fixtures/panel.ts'
+import { knowingRoutes } from '../../../../fixtures/routes.ts'
+import {
+  answerChallenge,
+  confirmSecondFactor,
+  enableSecondFactor,
+  FACTOR_PATH,
+  totpCode,
+} from '../../../../fixtures/second-factor.ts'
+import { startUnlimited } from '../../../../fixtures/server.ts'
+import { aMember, aUser, PASSWORD, type TestUser } from '../../../../fixtures/users.ts'
+import { get, send, type TestApp } from '../../../../support/app.ts'
 import {
   afterStatement,
   createDatabase,
   PRODUCTION_ENGINE,
   type TestDatabase,
-} from '../../support/databases.ts'
+} from '../../../../support/databases.ts'
 
-const MANY = '1000000'
 const REQUIRED = {
   message:
     'Your account has to have a second factor. Log in with a browser, set one up, and confirm it with a code.',
 }
 
-/** What is open before: the set-up and what it takes, who is logged in, and the way out. */
+/** The routes that are open before it is set up: the set-up itself, the user's own data and the logout. */
 const OPEN = [
   'GET /api/me',
   'DELETE /api/me/token/current',
@@ -38,59 +44,45 @@ const OPEN = [
 ]
 
 const start = (t: Test, database: TestDatabase, required: string, environment: Record<string, string> = {}) =>
-  startApp(t, {
-    database,
-    environment: {
-      REQUIRE_SECOND_FACTOR: required,
-      LOGIN_RATE_LIMIT: MANY,
-      CONFIRM_PASSWORD_RATE_LIMIT: MANY,
-      TWO_FACTOR_RATE_LIMIT: MANY,
-      RATE_LIMIT_ANONYMOUS: MANY,
-      RATE_LIMIT_AUTHENTICATED: MANY,
-      ...environment,
-    },
-  })
+  startUnlimited(t, database, { REQUIRE_SECOND_FACTOR: required, ...environment })
 
-const addMember = async (
-  database: TestDatabase,
-  options: { roles?: string[]; permissions?: string[] } = {},
-) => ({
-  ...(await aUser(database, { password: PASSWORD, ...options })),
-  password: PASSWORD,
-})
-
-/** Writes the columns of a second factor in a user's row, as other programs can. */
+/** Writes the columns of a second factor, as another program does. */
 const setColumns = (
   { kysely }: TestDatabase,
   { id }: { id: number },
   columns: { two_factor_secret?: string | null; two_factor_confirmed_at?: string | null },
 ) => kysely.updateTable('users').set(columns).where('id', '=', id).execute()
 
-const statusOf = async (app: TestApp, { token }: TestUser) => (await get(app, '/api/me/token', token)).status
+const tokenStatus = async (app: TestApp, { token }: TestUser) =>
+  (await get(app, '/api/me/token', token)).status
 
 for (const engine of PRODUCTION_ENGINE) {
-  t.test(`a second factor that is required, on ${engine}`, async t => {
+  t.test(`REQUIRE_SECOND_FACTOR on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
 
-    await t.test('is required of whom REQUIRE_SECOND_FACTOR names', async t => {
-      const member = await addMember(database, { roles: ['Verified'] })
-      const viewer = await addMember(database, { permissions: ['view filament'] })
-      const above = await addMember(database, { permissions: ['bypass authorization'] })
+    await t.test('REQUIRE_SECOND_FACTOR names the users who need one: none, staff or all', async t => {
+      const member = await aMember(database, { roles: ['Verified'] })
+      const viewer = await aMember(database, { permissions: ['view filament'] })
+      const above = await aMember(database, { permissions: ['bypass authorization'] })
       for (const [required, statuses] of [
         ['none', [200, 200, 200]],
         ['staff', [200, 403, 403]],
         ['all', [403, 403, 403]],
       ] as const) {
         const app = await start(t, database, required)
-        const found = [await statusOf(app, member), await statusOf(app, viewer), await statusOf(app, above)]
+        const found = [
+          await tokenStatus(app, member),
+          await tokenStatus(app, viewer),
+          await tokenStatus(app, above),
+        ]
         t.strictSame(found, statuses, required)
       }
     })
 
-    await t.test('leaves a token nothing but to tell whose it is, and its end', async t => {
+    await t.test('a token without it can only show its user and revoke itself', async t => {
       const app = await start(t, database, 'staff')
-      const user = await addMember(database, { roles: ['Admin'] })
+      const user = await aMember(database, { roles: ['Admin'] })
       const headers = { authorization: `Bearer ${user.token}` }
       const routes = (await knowingRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
       t.ok(routes.length > 30)
@@ -106,17 +98,17 @@ for (const engine of PRODUCTION_ENGINE) {
       }
     })
 
-    await t.test('leaves a token its own revocation', async t => {
+    await t.test('a token without it can revoke itself', async t => {
       const app = await start(t, database, 'all')
-      const user = await addMember(database)
+      const user = await aMember(database)
       const headers = { authorization: `Bearer ${user.token}` }
       t.equal((await send(app, 'DELETE', '/api/me/token/current', { headers })).status, 204)
       t.equal((await get(app, '/api/me', user.token)).status, 401)
     })
 
-    await t.test('leaves a session the set-up, the verification of its address and the way out', async t => {
+    await t.test('a session without it can only set it up, verify its address and log out', async t => {
       const app = await start(t, database, 'all')
-      const user = await addMember(database)
+      const user = await aMember(database)
       const browser = new TestBrowser(app)
       t.equal((await browser.logIn(user)).status, 200)
       const closed: string[] = []
@@ -129,65 +121,69 @@ for (const engine of PRODUCTION_ENGINE) {
       t.strictSame(
         routes.filter(route => !closed.includes(route)).sort(),
         [...OPEN].sort(),
-        'what is open, and nothing else',
+        'no other routes are open',
       )
       t.equal((await browser.post('/logout')).status, 204)
     })
 
     for (const identityCache of ['off', 'on']) {
-      await t.test(`opens everything once it is confirmed (cache ${identityCache})`, async t => {
-        const app = await start(t, database, 'staff', { IDENTITY_CACHE: identityCache })
-        const user = await addMember(database, { roles: ['Admin'] })
-        const browser = new TestBrowser(app)
-        await browser.logIn(user)
-        t.equal((await browser.get('/api/me')).status, 200)
-        t.equal((await browser.get('/api/me/token')).status, 403)
-        t.equal((await browser.post('/user/confirm-password', { password: PASSWORD })).status, 201)
-        t.equal((await browser.post('/user/two-factor-authentication')).status, 200)
-        const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
-        t.equal((await browser.get('/api/me/token')).status, 403, 'not before a code has confirmed it')
-        const code = totpCode(secretKey, app)
-        t.equal((await browser.post('/user/confirmed-two-factor-authentication', { code })).status, 200)
-        t.equal((await browser.get('/api/me/token')).status, 200)
-        t.equal(await statusOf(app, user), 200)
+      await t.test(
+        `a confirmed second factor opens all routes, and disabling it closes them (cache ${identityCache})`,
+        async t => {
+          const app = await start(t, database, 'staff', { IDENTITY_CACHE: identityCache })
+          const user = await aMember(database, { roles: ['Admin'] })
+          const browser = new TestBrowser(app)
+          await browser.logIn(user)
+          t.equal((await browser.get('/api/me')).status, 200)
+          t.equal((await browser.get('/api/me/token')).status, 403)
+          t.equal((await browser.post('/user/confirm-password', { password: PASSWORD })).status, 201)
+          const { secret } = await enableSecondFactor(t, browser)
+          t.equal((await browser.get('/api/me/token')).status, 403, 'not before it is confirmed')
+          t.equal((await confirmSecondFactor(browser, totpCode(secret, app))).status, 200)
+          t.equal((await browser.get('/api/me/token')).status, 200)
+          t.equal(await tokenStatus(app, user), 200)
 
-        app.clock.advance(MINUTE)
-        const again = new TestBrowser(app)
-        t.strictSame((await again.logIn(user)).json, { two_factor: true })
-        t.equal((await again.get('/api/me')).status, 401)
-        await again.post('/two-factor-challenge', { code: totpCode(secretKey, app) })
-        t.equal((await again.get('/api/me/token')).status, 200)
+          app.clock.advance(MINUTE)
+          const again = new TestBrowser(app)
+          t.strictSame((await again.logIn(user)).json, { two_factor: true })
+          t.equal((await again.get('/api/me')).status, 401)
+          await answerChallenge(again, { code: totpCode(secret, app) })
+          t.equal((await again.get('/api/me/token')).status, 200)
 
-        app.clock.advance(MINUTE)
-        const payload = { code: totpCode(secretKey, app) }
-        t.equal((await browser.send('DELETE', '/user/two-factor-authentication', { payload })).status, 200)
-        t.equal((await browser.get('/api/me/token')).status, 403, 'and closes it when it is gone')
-        t.equal(await statusOf(app, user), 403)
-      })
+          app.clock.advance(MINUTE)
+          const payload = { code: totpCode(secret, app) }
+          t.equal((await browser.send('DELETE', FACTOR_PATH, { payload })).status, 200)
+          t.equal((await browser.get('/api/me/token')).status, 403, 'not after it is disabled')
+          t.equal(await tokenStatus(app, user), 403)
+        },
+      )
 
-      await t.test(`is a secret and its confirmation, not one of them (cache ${identityCache})`, async t => {
-        const app = await start(t, database, 'all', { IDENTITY_CACHE: identityCache })
-        const user = await addMember(database)
-        t.equal(await statusOf(app, user), 403)
-        /** Changes that others make are told a moment later, and what is remembered ends after a minute. */
-        const setRow = async (columns: Parameters<typeof setColumns>[2]) => {
-          await setColumns(database, user, columns)
-          app.clock.advance(identityCache === 'on' ? MINUTE : 0)
-        }
-        await setRow({ two_factor_confirmed_at: '2026-03-01 12:00:00' })
-        t.equal(await statusOf(app, user), 403, 'a confirmation of nothing')
-        await setRow({ two_factor_secret: 'x' })
-        t.equal(await statusOf(app, user), 200)
-        await setRow({ two_factor_secret: null })
-        t.equal(await statusOf(app, user), 403)
-        await setRow({ two_factor_secret: 'x', two_factor_confirmed_at: null })
-        t.equal(await statusOf(app, user), 403, 'what nobody has confirmed')
-      })
+      await t.test(
+        `a second factor consists of a secret and its confirmation (cache ${identityCache})`,
+        async t => {
+          const app = await start(t, database, 'all', { IDENTITY_CACHE: identityCache })
+          const user = await aMember(database)
+          t.equal(await tokenStatus(app, user), 403)
+          /** The cache forgets changes of other programs after a minute. */
+          const setRow = async (columns: Parameters<typeof setColumns>[2]) => {
+            await setColumns(database, user, columns)
+            app.clock.advance(identityCache === 'on' ? MINUTE : 0)
+          }
+          await setRow({ two_factor_confirmed_at: '2026-03-01 12:00:00' })
+          t.equal(await tokenStatus(app, user), 403, 'a confirmation without a secret')
+          await setRow({ two_factor_secret: 'x' })
+          t.equal(await tokenStatus(app, user), 200)
+          await setRow({ two_factor_secret: null })
+          t.equal(await tokenStatus(app, user), 403)
+          await setRow({ two_factor_secret: 'x', two_factor_confirmed_at: null })
+          t.equal(await tokenStatus(app, user), 403, 'a secret without a confirmation')
+        },
+      )
     }
 
-    await t.test('is what the pages of the panel lead to', async t => {
+    await t.test('the pages of the panel redirect to its set-up', async t => {
       const app = await start(t, database, 'staff')
-      const user = await addMember(database, { roles: ['Admin'] })
+      const user = await aMember(database, { roles: ['Admin'] })
       const browser = new PanelBrowser(app)
       const login = await browser.bare('GET', '/admin/login')
       const entered = await browser.sendForm(login, '/admin/login', {
@@ -220,9 +216,9 @@ for (const engine of PRODUCTION_ENGINE) {
       t.match((await browser.bare('GET', '/admin')).headers.location, '/admin/login')
     })
 
-    await t.test('is asked for again when a form comes to write', async t => {
+    await t.test('a form requires it again under the lock of its write', async t => {
       const app = await start(t, database, 'staff')
-      const user = await addMember(database, { roles: ['Admin'] })
+      const user = await aMember(database, { roles: ['Admin'] })
       const subject = await aUser(database)
       const browser = new PanelBrowser(app)
       await browser.logIn(user)

@@ -35,14 +35,14 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/access.ts',
     find: 'if (ability !== undefined) guard.requireAbility(identity, ability)',
     replace: '',
-    tests: ['test/http/route-permissions.test.ts', 'test/routes/api/token.test.ts'],
+    tests: ['test/http/route-permissions.test.ts', 'test/routes/api/me/token/abilities.test.ts'],
   },
   {
     name: 'an include asks for the ability of what it leads to',
     file: 'src/lists/listing.ts',
     find: 'request.requireAbility(ability)',
     replace: '',
-    tests: ['test/routes/api/token.test.ts'],
+    tests: ['test/routes/api/me/token/abilities.test.ts'],
   },
   {
     name: 'an include asks whether the caller is banned from what it leads to',
@@ -63,7 +63,10 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/access.ts',
     find: "if (password === 'confirmed' && guard.owesPassword(identity)) throw passwordConfirmationRequired()",
     replace: '',
-    tests: ['test/routes/api/token.test.ts', 'test/routes/web/user/two-factor-authentication/enable.test.ts'],
+    tests: [
+      'test/routes/api/me/token/issue.test.ts',
+      'test/routes/web/user/two-factor-authentication/enable.test.ts',
+    ],
   },
   {
     name: 'a confirmed password, at both places',
@@ -77,7 +80,11 @@ export const ACCESS: readonly Mutant[] = [
         replace: 'false',
       },
     ],
-    tests: ['test/routes/api/token.test.ts', 'test/routes/web/user/two-factor-authentication/enable.test.ts'],
+    tests: [
+      'test/routes/api/me/token/issue.test.ts',
+      'test/routes/api/me/token/abilities.test.ts',
+      'test/routes/web/user/two-factor-authentication/enable.test.ts',
+    ],
   },
   {
     name: 'a password that was confirmed long ago',
@@ -126,7 +133,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/access.ts',
     find: 'if (!allows(identity.token.abilities, ability)) throw forbidden(MESSAGES.invalidAbility)',
     replace: '',
-    tests: ['test/routes/api/token.test.ts'],
+    tests: ['test/routes/api/me/token/abilities.test.ts'],
   },
   {
     name: 'a row of somebody else',

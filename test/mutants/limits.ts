@@ -308,7 +308,7 @@ export const LIMITS: readonly Mutant[] = [
     file: 'src/database/tokens.ts',
     find: 'return Number(count) >= most',
     replace: 'return false',
-    tests: ['test/routes/api/token.test.ts'],
+    tests: ['test/routes/api/me/token/issue.test.ts'],
   },
   {
     name: 'tracks that a playlist can have',

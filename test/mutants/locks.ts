@@ -14,11 +14,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/authority.ts',
     find: 'order by id for no key update`.execute(db)',
     replace: 'order by id`.execute(db)',
-    tests: [
-      'test/routes/api/token.test.ts',
-      'test/routes/api/token-races.test.ts',
-      'test/routes/web/login/races.test.ts',
-    ],
+    tests: ['test/routes/api/me/token/races.test.ts', 'test/routes/web/login/races.test.ts'],
   },
   {
     name: 'a user who is deleted is not locked',
@@ -32,14 +28,14 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/authority.ts',
     find: 'any(${userIds}::bigint[]) order by id for share`',
     replace: 'any(${userIds}::bigint[]) order by id`',
-    tests: ['test/routes/admin/concurrent-changes.test.ts', 'test/routes/api/token-races.test.ts'],
+    tests: ['test/routes/admin/concurrent-changes.test.ts', 'test/routes/api/me/token/races.test.ts'],
   },
   {
     name: "the caller's token",
     file: 'src/database/authority.ts',
     find: 'where id = ${credential.tokenId} for share`',
     replace: 'where id = ${credential.tokenId}`',
-    tests: ['test/routes/api/token-races.test.ts', 'test/routes/api/token-issuing.test.ts'],
+    tests: ['test/routes/api/me/token/races.test.ts'],
     survives: "Whoever revokes a token here holds its user's lock: this one is for writers past this server.",
   },
   {
@@ -61,7 +57,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/accounts/authority.ts',
     find: 'const identity = await identifyWithin(caller, transaction, known)',
     replace: 'const identity = known',
-    tests: ['test/routes/web/login/races.test.ts', 'test/routes/api/token-issuing.test.ts'],
+    tests: ['test/routes/web/login/races.test.ts', 'test/routes/api/me/token/races.test.ts'],
   },
   {
     name: 'the route is asked again under lock',
@@ -165,8 +161,8 @@ export const LOCKS: readonly Mutant[] = [
     find: 'await lockUser(transaction, userId)',
     replace: '',
     tests: [
-      'test/routes/api/token.test.ts',
-      'test/routes/api/token-races.test.ts',
+      'test/routes/api/me/token/races.test.ts',
+      'test/routes/api/me/token/issue.test.ts',
       'test/commands/token.test.ts',
     ],
   },
@@ -175,7 +171,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/tokens.ts',
     find: '.forUpdate()',
     replace: '',
-    tests: ['test/routes/api/token.test.ts', 'test/routes/api/token-races.test.ts'],
+    tests: ['test/routes/api/me/token/races.test.ts'],
     survives: "The user's lock comes before it: the mutant below removes both.",
   },
   {
@@ -191,7 +187,11 @@ export const LOCKS: readonly Mutant[] = [
         replace: 'order by id`.execute(db)',
       },
     ],
-    tests: ['test/routes/api/token-races.test.ts', 'test/routes/api/token.test.ts'],
+    tests: [
+      'test/routes/api/me/token/races.test.ts',
+      'test/routes/api/me/token/issue.test.ts',
+      'test/routes/api/me/token/abilities.test.ts',
+    ],
   },
   {
     name: 'a ban is stored once',

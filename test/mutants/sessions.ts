@@ -135,7 +135,7 @@ export const SESSIONS: readonly Mutant[] = [
     find: 'select id, substring(payload from \'"device": ?"([\\\\w-]+)"\') as selector from sessions where user_id = ${userId}',
     replace:
       'select id, substring(payload from \'"device": ?"([\\\\w-]+)"\') as selector from sessions where true',
-    tests: ['test/routes/api/token.test.ts'],
+    tests: ['test/routes/api/me/session.test.ts'],
   },
   {
     name: 'a notice of use wakes no session that is over',

@@ -7,7 +7,7 @@ NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 help:
 	@echo 'make run      install, build and serve on http://127.0.0.1:8000 with demo data'
-	@echo 'make test     run the whole suite; FILES="test/config.test.ts" runs some of it'
+	@echo 'make test     run the whole suite; FILES="test/config/load.test.ts" runs some of it'
 	@echo 'make mutants  remove one guard at a time and run its tests, for MUTANTS_MINUTES=30 at most; goes on where it'
 	@echo '              stopped; ONLY=csrf runs one area'
 	@echo 'make check    types, lint, formatting, import rules, and whether openapi/openapi.json and docs/rooms.md are up to date'

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { program } from '#src/commands/program.ts'
+import { commandsTable, envExample, settingsTable } from '../tools/documents.ts'
 
 const project = join(import.meta.dirname, '../..')
 
@@ -29,4 +31,23 @@ t.test('documents name files and pages that are there', async t => {
     ]
     t.strictSame(missing, [], page)
   }
+})
+
+t.test('README.md and .env.example list the settings and commands', async t => {
+  const file = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+  const readme = file('README.md')
+  t.ok(readme.includes(settingsTable()), `README.md has the table of settings:\n${settingsTable()}`)
+  t.equal(file('.env.example'), envExample())
+  const commands = commandsTable(
+    program({
+      environment: {},
+      print: () => {},
+      warn: () => {},
+      readInput: async () => '',
+      askSecretly: null,
+      clock: Date.now,
+      random: size => Buffer.alloc(size),
+    }),
+  )
+  t.ok(readme.includes(commands), `README.md has the table of commands:\n${commands}`)
 })

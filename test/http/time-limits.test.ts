@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
+import type { Server } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import pg from 'pg'
 import t, { type Test } from 'tap'
@@ -9,22 +10,22 @@ import { postgresSource } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { aPlaylist } from '../fixtures/lists.ts'
-import { aUser } from '../fixtures/users.ts'
+import { aMember, aUser } from '../fixtures/users.ts'
 import { get, send, startApp } from '../support/app.ts'
 import { createDatabase, createPostgresDatabase, ENGINES } from '../support/databases.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
-/** Milliseconds that are over soon. */
-const SOON = 200
+/** A short limit in milliseconds. */
+const SHORT = 200
 
-const IMPATIENT: Partial<DatabaseLimits> = {
-  lockMs: SOON,
-  cancelMs: SOON,
-  waitMs: { write: SOON },
-  statementMs: { identity: SOON, login: 5_000, write: 2 * SOON, list: 5_000 },
+const SHORT_LIMITS: Partial<DatabaseLimits> = {
+  lockMs: SHORT,
+  cancelMs: SHORT,
+  waitMs: { write: SHORT },
+  statementMs: { identity: SHORT, login: 5_000, write: 2 * SHORT, list: 5_000 },
 }
 
-async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}) {
+async function connectWithLimits(t: Test, url: string, limits: Partial<DatabaseLimits> = {}) {
   const lost: Error[] = []
   const source = postgresSource(url, error => lost.push(error), { limits })
   const database: Database = databaseOver({ ...source, open: async () => {} })
@@ -32,15 +33,14 @@ async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}) 
   return { database, lost }
 }
 
-// PostgreSQL alone: the embedded database has one session, and nothing that holds a row against it.
-t.test('logins of one user, whose row is locked, leave connections to the logins of others', async t => {
+// PostgreSQL only: the embedded database has a single session, so no row is locked by another.
+t.test('logins of a user whose row is locked do not block logins of other users', async t => {
   const url = await createPostgresDatabase(t)
-  const { database } = await open(t, url, { waitMs: { login: SOON } })
+  const { database } = await connectWithLimits(t, url, { waitMs: { login: SHORT } })
   const app = await startApp(t, { database })
-  const password = 'Correct horse 1'
-  const [locked, other] = [await aUser(database, { password }), await aUser(database, { password })]
+  const [locked, other] = [await aMember(database), await aMember(database)]
   const [holder, observer] = [await connectTo(t, url), await connectTo(t, url)]
-  const isWaitedFor = async () => {
+  const isLockAwaited = async () => {
     const { rows } = await observer.query(
       "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
     )
@@ -48,9 +48,9 @@ t.test('logins of one user, whose row is locked, leave connections to the logins
   }
   await holder.query('begin')
   await holder.query('select from users where id = $1 for update', [locked.id])
-  const blocked = Array.from({ length: 4 }, () => new TestBrowser(app).logIn({ ...locked, password }))
-  while (!(await isWaitedFor())) await new Promise(setImmediate)
-  t.equal((await new TestBrowser(app).logIn({ ...other, password })).status, 200)
+  const blocked = Array.from({ length: 4 }, () => new TestBrowser(app).logIn(locked))
+  while (!(await isLockAwaited())) await new Promise(setImmediate)
+  t.equal((await new TestBrowser(app).logIn(other)).status, 200)
   await holder.query('rollback')
   for (const { status } of await Promise.all(blocked)) t.equal(status, 200)
 })
@@ -62,10 +62,10 @@ async function connectTo(t: Test, url: string) {
   return client
 }
 
-// PostgreSQL alone: the embedded database has one session, and nothing that holds a row against it.
-t.test('writes that meet a locked row', async t => {
+// PostgreSQL only: the embedded database has a single session, so no row is locked by another.
+t.test('writes that wait for a locked row are 503, and writes of other users succeed', async t => {
   const url = await createPostgresDatabase(t)
-  const { database, lost } = await open(t, url, IMPATIENT)
+  const { database, lost } = await connectWithLimits(t, url, SHORT_LIMITS)
   const app = await startApp(t, { database })
   await database.kysely
     .insertInto('features')
@@ -91,7 +91,7 @@ t.test('writes that meet a locked row', async t => {
   await holder.query('begin')
   await holder.query('select from playlists for update')
   const hung = Promise.all(Array.from({ length: 12 }, rename))
-  // Some of them wait for the lock by now.
+  // Waits until one of them waits for the lock.
   for (;;) {
     const { rows } = await observer.query(
       "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
@@ -100,7 +100,7 @@ t.test('writes that meet a locked row', async t => {
   }
   t.equal((await get(app, '/api/me', other.token)).status, 200)
   const payload = { name: 'Another', visibility: 'Public' }
-  t.equal((await write(other.token, 'POST', '/api/playlist', payload)).status, 201, 'others go on writing')
+  t.equal((await write(other.token, 'POST', '/api/playlist', payload)).status, 201, 'another user can write')
   for (const { status, headers, json } of await hung) {
     t.equal(status, 503)
     t.equal(headers['retry-after'], '5')
@@ -108,12 +108,12 @@ t.test('writes that meet a locked row', async t => {
   }
   await holder.query('commit')
   for (const { status } of await Promise.all(Array.from({ length: 12 }, rename))) t.equal(status, 200)
-  t.strictSame(lost, [], 'no connection was given up')
+  t.strictSame(lost, [], 'no connection was lost')
 })
 
-t.test('a list of which the client hangs up', async t => {
+t.test('the query of a list is cancelled when its client disconnects', async t => {
   const url = await createPostgresDatabase(t)
-  const { database } = await open(t, url)
+  const { database } = await connectWithLimits(t, url)
   const app = await startApp(t, { database })
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
@@ -125,28 +125,28 @@ t.test('a list of which the client hangs up', async t => {
     )
     return rows.length
   }
-  const hangUp = new AbortController()
-  const asked = Array.from({ length: 3 }, () =>
-    fetch(`http://127.0.0.1:${port}/api/playlist`, { signal: hangUp.signal }).then(
+  const abort = new AbortController()
+  const requests = Array.from({ length: 3 }, () =>
+    fetch(`http://127.0.0.1:${port}/api/playlist`, { signal: abort.signal }).then(
       () => 'answered',
-      () => 'hung up',
+      () => 'aborted',
     ),
   )
   while ((await active()) === 0);
-  hangUp.abort()
-  t.strictSame(await Promise.all(asked), ['hung up', 'hung up', 'hung up'])
+  abort.abort()
+  t.strictSame(await Promise.all(requests), ['aborted', 'aborted', 'aborted'])
   while ((await active()) > 0);
   await holder.query('commit')
   t.equal((await get(app, '/api/playlist')).status, 200)
   t.notOk(
     app.logged.some(({ msg }) => msg === 'request failed'),
-    'which is no failure of ours',
+    'no failure is logged',
   )
 })
 
 t.test('readiness', async t => {
   for (const engine of ENGINES) {
-    t.test(`is asked for once a second on ${engine}`, async t => {
+    await t.test(`the database is checked at most once a second on ${engine}`, async t => {
       const database = await createDatabase(t, engine)
       t.teardown(() => database.close())
       const app = await startApp(t, { database })
@@ -157,35 +157,35 @@ t.test('readiness', async t => {
       t.equal(statements(), 1)
       app.clock.advance(1_000)
       await get(app, '/health/ready')
-      t.equal(statements(), 1, 'for a second')
+      t.equal(statements(), 1, 'within a second')
       app.clock.advance(1)
       await get(app, '/health/ready')
       t.equal(statements(), 2)
     })
   }
 
-  t.test('ends with a connection that is lost, and with a database that is silent', async t => {
+  await t.test('a lost connection or an unresponsive database ends readiness', async t => {
     const proxy = await tcpProxy(t, await createPostgresDatabase(t))
-    const { database, lost } = await open(t, proxy.url, { ...IMPATIENT, connectMs: SOON })
+    const { database, lost } = await connectWithLimits(t, proxy.url, { ...SHORT_LIMITS, connectMs: SHORT })
     const app = await startApp(t, { database })
     const ready = async () => (await get(app, '/health/ready')).status
     t.equal(await ready(), 200)
     proxy.block()
-    t.equal(await ready(), 200, 'it is remembered')
+    t.equal(await ready(), 200, 'the result is cached')
     await t.rejects(database.prepare('one', 'select 1')([]), { name: 'DatabaseUnavailable' })
     t.equal(lost.length, 1)
-    t.equal(await ready(), 503, 'until a connection is lost')
+    t.equal(await ready(), 503, 'a lost connection ends it')
     proxy.cut()
     app.clock.advance(1_001)
     t.equal(await ready(), 200)
     app.clock.advance(1_001)
     proxy.block()
-    t.equal(await ready(), 503, 'or for a second')
+    t.equal(await ready(), 503, 'it is checked again after a second')
   })
 })
 
-/** An app whose look-ups of callers never come back, with routes that hang. */
-async function startHanging(t: Test, environment: Record<string, string> = {}) {
+/** Starts a server whose token look-ups never finish, with routes that hang. */
+async function startHangingServer(t: Test, environment: Record<string, string> = {}) {
   const database = await createDatabase(t, 'pglite')
   t.teardown(() => database.close())
   const late: { finish: (value: unknown) => void; fail: (error: Error) => void }[] = []
@@ -196,9 +196,9 @@ async function startHanging(t: Test, environment: Record<string, string> = {}) {
       const options = { config: { access: { auth: 'none' } } } as const
       app.get('/hang', options, () => new Promise((finish, fail) => late.push({ finish, fail })))
       app.post('/hang', options, () => new Promise((finish, fail) => late.push({ finish, fail })))
-      app.get('/begun', options, (_request, reply: FastifyReply) => {
+      app.get('/started', options, (_request, reply: FastifyReply) => {
         reply.hijack()
-        reply.raw.writeHead(200).write('begun')
+        reply.raw.writeHead(200).write('started')
         late.push({ finish: () => reply.raw.end(), fail() {} })
       })
     },
@@ -211,49 +211,48 @@ const turns = async (app: FastifyInstance) => {
   for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate)
 }
 
-t.test('no request outlives REQUEST_TIMEOUT', async t => {
-  const { app, late } = await startHanging(t, { REQUEST_TIMEOUT: '3' })
-  const asked = [
+t.test('a request is 503 after REQUEST_TIMEOUT', async t => {
+  const { app, late } = await startHangingServer(t, { REQUEST_TIMEOUT: '3' })
+  const expired = [
     get(app, '/hang'),
     send(app, 'POST', '/hang', { payload: {} }),
     get(app, '/api/me', '1|x'),
-    get(app, '/api/nothing', '1|x'),
+    get(app, '/api/unknown', '1|x'),
   ]
   await turns(app)
   app.clock.advance(2_000)
   await turns(app)
-  const young = get(app, '/hang')
+  const recent = get(app, '/hang')
   await turns(app)
   t.equal(late.length, 3)
   app.clock.advance(2_000)
-  for (const { status, headers, json } of await Promise.all(asked)) {
+  for (const { status, headers, json } of await Promise.all(expired)) {
     t.equal(status, 503)
     t.equal(headers['retry-after'], '5')
-    t.ok(headers['x-content-type-options'], 'with all that answers have')
+    t.ok(headers['x-content-type-options'], 'security headers are set')
     t.strictSame(json, { message: 'Service Unavailable' })
   }
   late[0]?.fail(new Error('too late'))
   late[1]?.finish({ is: 'too late' })
   late[2]?.finish({ is: 'in time' })
-  t.strictSame((await young).json, { is: 'in time' })
+  t.strictSame((await recent).json, { is: 'in time' })
   await turns(app)
   app.clock.advance(1_000)
   const errors = app.logged.filter(({ level }) => (level as number) >= 40)
   const failed = errors.reduce((sum, { count = 1 }) => sum + Number(count), 0)
-  t.equal(failed, asked.length, 'the log tells of each of them, and of nothing that comes too late')
+  t.equal(failed, expired.length, 'each timeout is logged, and late results are not')
 })
 
-t.test('an answer that has begun goes on, and a body that does not come is answered 408', async t => {
-  const { app, late } = await startHanging(t, { REQUEST_TIMEOUT: '3' })
-  const begun = app.inject('/begun')
+t.test('a started response is not interrupted, and a missing body is 408', async t => {
+  const { app, late } = await startHangingServer(t, { REQUEST_TIMEOUT: '3' })
+  const started = app.inject('/started')
   await turns(app)
   app.clock.advance(5_000)
   late[0]?.finish(null)
-  t.equal((await begun).body, 'begun')
+  t.equal((await started).body, 'started')
 
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
-  const { connect } = await import('node:net')
   const socket = connect(port, '127.0.0.1')
   socket.setEncoding('utf8')
   const arrived = once(app.server, 'request')
@@ -268,10 +267,10 @@ t.test('an answer that has begun goes on, and a body that does not come is answe
   t.match(answer, /^HTTP\/1\.1 408 /)
 })
 
-t.test('what waits for its turn waits no longer than it may', async t => {
-  const inTurn = keyedMutex({ waitMs: SOON })
+t.test('keyedMutex() rejects a wait longer than waitMs', async t => {
+  const withLock = keyedMutex({ waitMs: SHORT })
   let finish = () => {}
-  const first = inTurn(
+  const first = withLock(
     1,
     () =>
       new Promise<void>(resolve => {
@@ -279,11 +278,77 @@ t.test('what waits for its turn waits no longer than it may', async t => {
       }),
   )
   await t.rejects(
-    inTurn(1, async () => t.fail('it was its turn')),
+    withLock(1, async () => t.fail('the lock was granted')),
     { name: 'DatabaseBusy' },
   )
-  t.equal(await inTurn(2, async () => 'two'), 'two', 'other keys have turns of their own')
+  t.equal(await withLock(2, async () => 'two'), 'two', 'other keys are independent')
   finish()
   await first
-  t.equal(await inTurn(1, async () => 'next'), 'next')
+  t.equal(await withLock(1, async () => 'next'), 'next')
+})
+
+/** The interval in milliseconds at which a server checks for slow requests; Node's types lack it. */
+const checkInterval = (server: Server) =>
+  (server as unknown as { connectionsCheckingInterval: number }).connectionsCheckingInterval
+
+t.test('slow clients are disconnected (Slowloris)', async t => {
+  const database = await createDatabase(t, 'postgres')
+  t.teardown(() => database.close())
+
+  await t.test('a head or body that does not arrive is 408', async t => {
+    // Node's own timers cannot be replaced; one second is the minimum of the setting.
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '1' } })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const sendSlowly = async (bytes: string) => {
+      const socket = connect(port, '127.0.0.1')
+      let text = ''
+      socket.setEncoding('latin1').on('data', chunk => {
+        text += chunk
+      })
+      socket.write(bytes)
+      await once(socket, 'end')
+      socket.destroy()
+      return text
+    }
+    const answers = await Promise.all([
+      sendSlowly('GET /api/me HTTP/1.1\r\nHost: a\r\nX-Slow: '),
+      sendSlowly('GET'),
+      sendSlowly(
+        'POST /login HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{',
+      ),
+    ])
+    for (const answer of answers) {
+      t.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n/)
+      t.match(answer, /\r\nconnection: close\r\n/i)
+    }
+  })
+
+  await t.test('a client that does not read responses is disconnected', async t => {
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '1' } })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = app.server.address() as AddressInfo
+    const socket = connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => {}).pause()
+    const [connection] = await once(app.server, 'connection')
+    // More than the socket buffers of the kernel.
+    socket.write('GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n'.repeat(40))
+    await once(connection, 'close')
+    t.ok(connection.bytesWritten < 40 * 500_000, 'the server has not sent everything')
+  })
+
+  await t.test('heads and bodies have thirty seconds, even under a longer REQUEST_TIMEOUT', async t => {
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '3600' } })
+    const { headersTimeout, requestTimeout } = app.server
+    t.strictSame([headersTimeout, requestTimeout], [30_000, 30_000])
+    t.equal(app.server.timeout, 3_631_000, 'idle timeout of the socket')
+    t.ok(checkInterval(app.server) <= 1_000, 'checked once a second')
+  })
+
+  await t.test('the idle timeout is longer than the one for requests', async t => {
+    const app = await startApp(t, { database, environment: { REQUEST_TIMEOUT: '1' } })
+    const { timeout, requestTimeout } = app.server
+    t.ok(timeout > requestTimeout + checkInterval(app.server), 'the 408 is sent first')
+  })
 })

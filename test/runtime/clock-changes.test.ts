@@ -4,28 +4,26 @@ import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import { HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
-import { DAY, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
-import { aToken, aUser, PASSWORD } from '../fixtures/users.ts'
+import { DAY, HOUR, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../fixtures/users.ts'
 import { get, startApp } from '../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 
-const HOUR = 60 * MINUTE
-
 for (const engine of PRODUCTION_ENGINE) {
-  t.test(`a clock that is set, on ${engine}`, async t => {
+  t.test(`changes of the system clock on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await durations(t, database)
-    await uses(t, database)
+    await testDurations(t, database)
+    await testRecordedTimes(t, database)
   })
 }
 
-/** The wall clock, and one that nobody sets. */
-const clocks = () => ({ clock: testClock(), monotonic: testClock(1) })
+/** A system clock that tests set, and a monotonic one. */
+const makeClocks = () => ({ clock: testClock(), monotonic: testClock(1) })
 
-async function durations(t: Test, database: TestDatabase) {
-  t.test('an answer that took long asks again whether its session is over', async t => {
-    const { clock, monotonic } = clocks()
+async function testDurations(t: Test, database: TestDatabase) {
+  await t.test('a response that took long checks again whether its session has ended', async t => {
+    const { clock, monotonic } = makeClocks()
     let enter = () => {}
     let finish = () => {}
     const entered = new Promise<void>(resolve => {
@@ -34,7 +32,7 @@ async function durations(t: Test, database: TestDatabase) {
     const held = new Promise<void>(resolve => {
       finish = resolve
     })
-    const one = await startApp(t, { database, clock })
+    const first = await startApp(t, { database, clock })
     const other = await startApp(t, {
       database,
       clock,
@@ -52,15 +50,15 @@ async function durations(t: Test, database: TestDatabase) {
         })
       },
     })
-    const browser = new TestBrowser(one)
-    const { email } = await aUser(database, { password: PASSWORD })
+    const browser = new TestBrowser(first)
+    const { email } = await aMember(database)
     await browser.logIn({ email, password: PASSWORD })
     database.queries.length = 0
     t.equal((await browser.clone(other).get('/set')).setCookies.length, 2)
     t.equal(
       database.queries.filter(({ name }) => name === 'sessions_by_id').length,
       1,
-      'a quick one does not',
+      'a fast response checks once',
     )
     clock.advance(-HOUR)
 
@@ -73,14 +71,14 @@ async function durations(t: Test, database: TestDatabase) {
     t.strictSame((await answer).setCookies, [])
   })
 
-  t.test('a body that comes late has it asked again who calls', async t => {
-    const { clock, monotonic } = clocks()
+  await t.test('a late body makes the token be checked again', async t => {
+    const { clock, monotonic } = makeClocks()
     const app = await startApp(t, { database, clock, monotonic })
     const { id } = await aUser(database, { roles: ['Verified'] })
     await app.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.address() as AddressInfo
     const body = '{"name":"late","visibility":0}'
-    const late = async (set: number) => {
+    const sendLateBody = async (set: number) => {
       const { token, tokenId } = await aToken(database, id)
       const sent = request({
         port,
@@ -104,12 +102,12 @@ async function durations(t: Test, database: TestDatabase) {
       response.resume()
       return response.statusCode
     }
-    t.equal(await late(-HOUR), 401)
-    t.equal(await late(HOUR), 401)
+    t.equal(await sendLateBody(-HOUR), 401)
+    t.equal(await sendLateBody(HOUR), 401)
   })
 
-  t.test('the use of an expired token is recorded once an hour', async t => {
-    const { clock, monotonic } = clocks()
+  await t.test('the use of an expired token is logged once an hour of monotonic time', async t => {
+    const { clock, monotonic } = makeClocks()
     const app = await startApp(t, { database, clock, monotonic })
     const { id } = await aUser(database)
     const { token } = await aToken(database, id, { expiresAt: NOW - DAY })
@@ -125,8 +123,8 @@ async function durations(t: Test, database: TestDatabase) {
     t.equal(recorded(), 2)
   })
 
-  t.test('identities are remembered as before', async t => {
-    const { clock, monotonic } = clocks()
+  await t.test('the identity cache follows the monotonic clock', async t => {
+    const { clock, monotonic } = makeClocks()
     const app = await startApp(t, { database, clock, monotonic, environment: { IDENTITY_CACHE: 'on' } })
     const { token } = await aUser(database)
     const isFollowing = () => app.logged.some(({ msg }) => msg === 'identities are remembered')
@@ -147,16 +145,16 @@ async function durations(t: Test, database: TestDatabase) {
     t.equal(
       database.queries.filter(({ name }) => name === 'tokens_by_id').length,
       1,
-      'until no heartbeat was answered in time',
+      'the cache ends when a heartbeat is late',
     )
   })
 }
 
-/** What a wrong clock has written is put right by the next use, and what clocks differ by is not. */
-async function uses(t: Test, database: TestDatabase) {
+/** Times far in the future, written by a wrong clock, are corrected at the next use; small differences between clocks are not. */
+async function testRecordedTimes(t: Test, database: TestDatabase) {
   const stored = (ms: number) => new Date(NOW + ms).toISOString().slice(0, 19).replace('T', ' ')
 
-  t.test('the last use of a token', async t => {
+  await t.test('the last use of a token in the future is corrected', async t => {
     const app = await startApp(t, { database })
     const { token, tokenId } = await aUser(database)
     const tokens = database.kysely.updateTable('personal_access_tokens').where('id', '=', tokenId)
@@ -170,7 +168,7 @@ async function uses(t: Test, database: TestDatabase) {
       await get(app, '/api/me', token, { 'user-agent': agent })
       await app.activity.flush()
     }
-    for (const [ms, isPutRight] of [
+    for (const [ms, isCorrected] of [
       [HOUR, true],
       [5 * MINUTE + 1000, true],
       [5 * MINUTE, false],
@@ -178,7 +176,7 @@ async function uses(t: Test, database: TestDatabase) {
     ] as const) {
       await tokens.set({ last_used_at: stored(ms), last_used_agent: 'before' }).execute()
       await use('now')
-      const [at, agent] = isPutRight ? [0, 'now'] : [ms, 'before']
+      const [at, agent] = isCorrected ? [0, 'now'] : [ms, 'before']
       t.strictSame(await lastUsed(), { last_used_at: stored(at), last_used_agent: agent }, `${ms} ms ahead`)
     }
     await tokens.set({ last_used_at: 'infinity' }).execute()
@@ -190,7 +188,7 @@ async function uses(t: Test, database: TestDatabase) {
     t.strictSame(await lastUsed(), { last_used_at: stored(-HOUR), last_used_agent: 'set back' })
   })
 
-  t.test('of several before they are written, the last counts and not the latest', async t => {
+  await t.test('of several unwritten uses the last one counts, not the one with the latest time', async t => {
     const app = await startApp(t, { database })
     const { token, tokenId } = await aUser(database)
     app.clock.advance(HOUR)
@@ -208,10 +206,10 @@ async function uses(t: Test, database: TestDatabase) {
     )
   })
 
-  t.test('the last activity of a session', async t => {
-    const { clock, monotonic } = clocks()
+  await t.test('the last activity of a session in the future is corrected', async t => {
+    const { clock, monotonic } = makeClocks()
     const app = await startApp(t, { database, clock, monotonic })
-    const { id, email } = await aUser(database, { password: PASSWORD })
+    const { id, email } = await aMember(database)
     const browser = new TestBrowser(app)
     await browser.logIn({ email, password: PASSWORD })
     const sessions = database.kysely.updateTable('sessions').where('user_id', '=', id)
@@ -242,7 +240,7 @@ async function uses(t: Test, database: TestDatabase) {
     clock.advance(-HOUR)
     await use()
     t.equal(await lastActivity(), -3600)
-    // Within a minute it is not written again, whatever the clock shows.
+    // It is written at most once a minute of monotonic time.
     clock.advance(HOUR)
     await browser.get('/api/me')
     await app.activity.flush()
@@ -251,9 +249,9 @@ async function uses(t: Test, database: TestDatabase) {
     t.equal(await lastActivity(), 0)
   })
 
-  t.test('the last use of a remembered browser', async t => {
+  await t.test('the last use of a remembered device in the future is corrected', async t => {
     const app = await startApp(t, { database })
-    const { id, email } = await aUser(database, { password: PASSWORD })
+    const { id, email } = await aMember(database)
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
     await browser.post('/login', { email, password: PASSWORD, remember: true })

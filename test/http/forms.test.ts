@@ -3,38 +3,36 @@ import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { SPA, TestBrowser } from '../fixtures/browser.ts'
 import { aPlaylist } from '../fixtures/lists.ts'
-import { aUser } from '../fixtures/users.ts'
+import { aMember, aUser, PASSWORD } from '../fixtures/users.ts'
 import { get, send, startApp, type TestApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
-
-const PASSWORD = 'correct horse battery staple'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
 
 const listen = (app: TestApp) => app.listen({ host: '127.0.0.1', port: 0 })
 
-/** A server that listens, and a user with a playlist. */
-async function started(t: Test, environment: Record<string, string> = {}) {
+/** Starts a listening server, with a user who owns a playlist. */
+async function startWithPlaylist(t: Test, environment: Record<string, string> = {}) {
   const app = await startApp(t, { database, environment })
   const base = await listen(app)
-  const user = await aUser(database, { roles: ['Verified'], password: PASSWORD })
+  const user = await aMember(database, { roles: ['Verified'] })
   const playlist = await aPlaylist(database, user.id, { name: 'before' })
   const url = `${base}/api/playlist/${playlist.hashid}`
-  /** Sends a request in the user's name, and returns the status. */
-  const ask = async (method: string, { headers, ...rest }: RequestInit = {}, to = url) => {
+  /** Sends a request with the token of the user and returns the status. */
+  const requestAsUser = async (method: string, { headers, ...rest }: RequestInit = {}, to = url) => {
     const authorization = `Bearer ${user.token}`
     const answer = await fetch(to, { method, headers: { authorization, ...headers }, ...rest })
     await answer.arrayBuffer()
     return answer.status
   }
-  const row = () =>
+  const readPlaylist = () =>
     database.kysely
       .selectFrom('playlists')
       .select(['name', 'description'])
       .where('playlist_id', '=', playlist.id)
       .executeTakeFirst()
-  return { app, base, url, user, ask, row }
+  return { app, base, url, user, requestAsUser, readPlaylist }
 }
 
 const formData = (values: Record<string, string>) => {
@@ -43,43 +41,43 @@ const formData = (values: Record<string, string>) => {
   return form
 }
 
-/** A form as browsers write it. */
-async function encoded(form: FormData): Promise<{ type: string; payload: Buffer }> {
+/** Encodes a form as multipart/form-data. */
+async function encodeForm(form: FormData): Promise<{ type: string; payload: Buffer }> {
   const response = new Response(form)
   const type = response.headers.get('content-type') ?? ''
   return { type, payload: Buffer.from(await response.arrayBuffer()) }
 }
 
-t.test('a POST that asks for another method', async t => {
-  await t.test('by a field of a form is that', async t => {
-    const { ask, row } = await started(t)
-    t.equal(await ask('POST', { body: formData({ name: 'parts', _method: 'PUT' }) }), 200)
-    t.match(await row(), { name: 'parts' })
+t.test('method override of a POST', async t => {
+  await t.test('the _method field of a form sets the method', async t => {
+    const { requestAsUser, readPlaylist } = await startWithPlaylist(t)
+    t.equal(await requestAsUser('POST', { body: formData({ name: 'parts', _method: 'PUT' }) }), 200)
+    t.match(await readPlaylist(), { name: 'parts' })
     const body = new URLSearchParams({ _method: 'patch', description: 'é & so on' })
-    t.equal(await ask('POST', { body }), 200, 'in whatever case')
-    t.match(await row(), { name: 'parts', description: 'é & so on' })
-    t.equal(await ask('POST', { body: formData({ _method: 'DELETE' }) }), 200)
-    t.equal(await ask('GET'), 404)
-    t.equal(await row(), undefined)
+    t.equal(await requestAsUser('POST', { body }), 200, 'the method is case-insensitive')
+    t.match(await readPlaylist(), { name: 'parts', description: 'é & so on' })
+    t.equal(await requestAsUser('POST', { body: formData({ _method: 'DELETE' }) }), 200)
+    t.equal(await requestAsUser('GET'), 404)
+    t.equal(await readPlaylist(), undefined)
   })
 
-  await t.test('by a header is that, whatever its body is, and whatever that says', async t => {
-    const { ask, row } = await started(t)
+  await t.test('X-HTTP-Method-Override sets the method and precedes _method', async t => {
+    const { requestAsUser, readPlaylist } = await startWithPlaylist(t)
     const headers = { 'content-type': 'application/json', 'x-http-method-override': 'Put' }
-    t.equal(await ask('POST', { headers, body: '{"name":"json"}' }), 200)
-    t.match(await row(), { name: 'json' })
+    t.equal(await requestAsUser('POST', { headers, body: '{"name":"json"}' }), 200)
+    t.match(await readPlaylist(), { name: 'json' })
     const body = formData({ name: 'form', _method: 'DELETE' })
-    t.equal(await ask('POST', { headers: { 'x-http-method-override': 'PATCH' }, body }), 200)
-    t.match(await row(), { name: 'form' })
+    t.equal(await requestAsUser('POST', { headers: { 'x-http-method-override': 'PATCH' }, body }), 200)
+    t.match(await readPlaylist(), { name: 'form' })
   })
 
-  await t.test('for one that changes nothing, or is none, stays a POST', async t => {
-    const { ask, row } = await started(t)
+  await t.test('safe and invalid methods are ignored', async t => {
+    const { requestAsUser, readPlaylist } = await startWithPlaylist(t)
     for (const method of ['GET', 'HEAD', 'OPTIONS', 'POST', 'TRACE', 'CONNECT', '', 'PUT, GET', 'PUT\0']) {
       const body = formData({ name: 'after', _method: method })
-      t.equal(await ask('POST', { body }), 405, JSON.stringify(method))
+      t.equal(await requestAsUser('POST', { body }), 405, JSON.stringify(method))
       if (/^[A-Z ,]*$/.test(method)) {
-        t.equal(await ask('POST', { headers: { 'x-http-method-override': method } }), 405)
+        t.equal(await requestAsUser('POST', { headers: { 'x-http-method-override': method } }), 405)
       }
     }
     for (const body of [
@@ -89,27 +87,30 @@ t.test('a POST that asks for another method', async t => {
       'x=1&_method',
     ]) {
       const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-      t.equal(await ask('POST', { headers, body }), 405, body)
+      t.equal(await requestAsUser('POST', { headers, body }), 405, body)
     }
     const json = { 'content-type': 'application/json' }
-    t.equal(await ask('POST', { headers: json, body: '{"_method":"PUT","name":"after"}' }), 405)
-    t.equal(await ask('POST', { headers: { 'content-type': 'text/plain' }, body: '_method=PUT' }), 405)
-    t.match(await row(), { name: 'before' })
+    t.equal(await requestAsUser('POST', { headers: json, body: '{"_method":"PUT","name":"after"}' }), 405)
+    t.equal(
+      await requestAsUser('POST', { headers: { 'content-type': 'text/plain' }, body: '_method=PUT' }),
+      405,
+    )
+    t.match(await readPlaylist(), { name: 'before' })
   })
 
-  await t.test('is asked of nothing but a POST', async t => {
-    const { ask, row, user, app } = await started(t)
+  await t.test('only a POST can be overridden', async t => {
+    const { requestAsUser, readPlaylist, user, app } = await startWithPlaylist(t)
     for (const method of ['GET', 'HEAD', 'PUT', 'PATCH']) {
-      const status = await ask(method, { headers: { 'x-http-method-override': 'DELETE' } })
+      const status = await requestAsUser(method, { headers: { 'x-http-method-override': 'DELETE' } })
       t.equal(status, 200, method)
     }
-    t.equal(await ask('PUT', { body: formData({ _method: 'DELETE', name: 'kept' }) }), 200)
-    t.match(await row(), { name: 'kept' })
+    t.equal(await requestAsUser('PUT', { body: formData({ _method: 'DELETE', name: 'kept' }) }), 200)
+    t.match(await readPlaylist(), { name: 'kept' })
     t.equal((await get(app, '/api/me?_method=DELETE', user.token)).status, 200)
   })
 
-  await t.test('gets around no guard', async t => {
-    const { app, base, user } = await started(t)
+  await t.test('an overridden method has the same CSRF and ownership checks', async t => {
+    const { app, base, user } = await startWithPlaylist(t)
     const browser = new TestBrowser(app)
     await browser.logIn({ email: user.email, password: PASSWORD })
     const confirmed = await browser.post('/user/confirm-password', { password: PASSWORD })
@@ -125,22 +126,26 @@ t.test('a POST that asks for another method', async t => {
     t.equal(await deletion({ ...evil, 'x-http-method-override': 'DELETE' }), 419)
     t.equal(await deletion(evil, { _token: 'x' }), 419)
     t.equal((await browser.get('/api/me')).json.user.id, user.id)
-    t.equal(await deletion({ referer: `${SPA}/` }, { _token: token }), 204, 'but the session has its token')
+    t.equal(
+      await deletion({ referer: `${SPA}/` }, { _token: token }),
+      204,
+      'with the CSRF token of the session',
+    )
 
-    const limited = await aUser(database, { roles: ['Verified'] })
-    const { hashid } = await aPlaylist(database, limited.id, { name: 'theirs' })
-    const theirs = await fetch(`${base}/api/playlist/${hashid}`, {
+    const owner = await aUser(database, { roles: ['Verified'] })
+    const { hashid } = await aPlaylist(database, owner.id, { name: 'another' })
+    const foreign = await fetch(`${base}/api/playlist/${hashid}`, {
       method: 'POST',
       headers: { authorization: `Bearer ${(await aUser(database, { roles: ['Verified'] })).token}` },
       body: formData({ _method: 'DELETE' }),
     })
-    t.equal(theirs.status, 403)
+    t.equal(foreign.status, 403)
   })
 
-  await t.test('is not asked of what is large, or comes in pieces', async t => {
-    const { ask, row, url, user } = await started(t)
+  await t.test('_method of a large or chunked form is ignored', async t => {
+    const { requestAsUser, readPlaylist, url, user } = await startWithPlaylist(t)
     const filler = 'x'.repeat(70_000)
-    t.equal(await ask('POST', { body: formData({ _method: 'DELETE', filler }) }), 405)
+    t.equal(await requestAsUser('POST', { body: formData({ _method: 'DELETE', filler }) }), 405)
     const pieces = await new Promise<number | undefined>((resolve, reject) => {
       const request = sendHttp(url, { method: 'POST' }, answer => resolve(answer.resume().statusCode))
       request.setHeader('authorization', `Bearer ${user.token}`)
@@ -150,11 +155,11 @@ t.test('a POST that asks for another method', async t => {
       request.end('DELETE')
     })
     t.equal(pieces, 405)
-    t.match(await row(), { name: 'before' })
+    t.match(await readPlaylist(), { name: 'before' })
   })
 
-  await t.test('and is never heard to its end ends with its connection', async t => {
-    const { app, base, user } = await started(t)
+  await t.test('a form that is never complete ends with its connection', async t => {
+    const { app, base, user } = await startWithPlaylist(t)
     const { port } = new URL(base)
     await new Promise<void>(resolve => {
       const socket = connect(Number(port), '127.0.0.1', () => {
@@ -169,39 +174,45 @@ t.test('a POST that asks for another method', async t => {
   })
 })
 
-t.test('a form of several parts', async t => {
-  const { app, user } = await started(t, { LOGIN_RATE_LIMIT: '100' })
+/** Starts a server with a user and a browser that has a CSRF cookie. */
+async function startWithBrowser(t: Test) {
+  const { app, user } = await startWithPlaylist(t, { LOGIN_RATE_LIMIT: '100' })
   const browser = new TestBrowser(app)
   await browser.get('/sanctum/csrf-cookie')
   const login = async (form: FormData | { type: string; payload: string }) => {
-    const { type, payload } = form instanceof FormData ? await encoded(form) : form
+    const { type, payload } = form instanceof FormData ? await encodeForm(form) : form
     return browser.send('POST', '/login', { headers: { 'content-type': type }, payload })
   }
-  const fields = { email: user.email, password: PASSWORD }
+  return { app, user, browser, login, fields: { email: user.email, password: PASSWORD } }
+}
 
-  await t.test('is a form', async t => {
+t.test('multipart forms', async t => {
+  await t.test('a multipart form logs in', async t => {
+    const { user, browser, login, fields } = await startWithBrowser(t)
     t.equal((await login(formData(fields))).status, 200)
     t.equal((await browser.get('/api/me')).json.user.id, user.id)
     await browser.post('/logout')
     const cookie = browser.cookies.get('XSRF-TOKEN') ?? ''
-    const { type, payload } = await encoded(formData({ ...fields, _token: cookie }))
+    const { type, payload } = await encodeForm(formData({ ...fields, _token: cookie }))
     const answer = await browser.bare('POST', '/login', { headers: { 'content-type': type }, payload })
-    t.equal(answer.status, 200, 'and may carry the token')
+    t.equal(answer.status, 200, 'the CSRF token may be a field')
     await browser.post('/logout')
   })
 
-  await t.test('has no files, and no values of another kind', async t => {
+  await t.test('files and nested values are not accepted as text', async t => {
+    const { user, login, fields } = await startWithBrowser(t)
     const form = formData(fields)
     form.set('password', new Blob([PASSWORD]), 'password.txt')
     t.strictSame((await login(form)).json.errors, { password: ['The password field is required.'] })
     const list = formData({ 'email[]': user.email, password: PASSWORD })
     t.strictSame((await login(list)).json.errors, { email: ['The email must be a string.'] })
-    const strange = formData({ '__proto__[email]': user.email, 'constructor[prototype]': 'x' })
-    t.equal((await login(strange)).status, 422)
+    const prototype = formData({ '__proto__[email]': user.email, 'constructor[prototype]': 'x' })
+    t.equal((await login(prototype)).status, 422)
     t.equal(({} as { email?: string }).email, undefined)
   })
 
-  await t.test('that is none is 400, however it is broken', async t => {
+  await t.test('a malformed multipart body is 400', async t => {
+    const { app, login } = await startWithBrowser(t)
     const part = '--x\r\nContent-Disposition: form-data; name="email"\r\n\r\na\r\n'
     for (const [type, payload] of [
       ['multipart/form-data', part],
@@ -215,20 +226,20 @@ t.test('a form of several parts', async t => {
       t.strictSame(answer.json, { message: 'The request body is not a form of the type that it says.' })
     }
     const many = formData(Object.fromEntries(Array.from({ length: 101 }, (_, n) => [`a${n}`, '1'])))
-    t.equal((await login(many)).status, 400, 'or has more values than anybody means')
+    t.equal((await login(many)).status, 400, 'more than 100 values')
     for (const payload of ['--x--', `${'--x\r\n\r\n\r\n'.repeat(200)}--x--`, '']) {
       const { status } = await login({ type: 'multipart/form-data; boundary=x', payload })
-      t.equal(status, 422, 'and what has none lacks them')
+      t.equal(status, 422, 'no values')
     }
     const parts = {
       type: 'multipart/form-data; boundary=x',
       payload: `${'--x\r\n\r\n\r\n'.repeat(201)}--x--`,
     }
-    t.equal((await login(parts)).status, 400, 'or more parts')
+    t.equal((await login(parts)).status, 400, 'more than 200 parts')
     const named = { type: `multipart/form-data${'; a=b'.repeat(50)}; boundary=x`, payload: `${part}--x--` }
-    t.equal((await login(named)).status, 400, 'or a type that goes on and on')
+    t.equal((await login(named)).status, 400, 'a long media type')
     const headers = { 'content-type': 'multipart/form-data; boundary=x' }
     const large = await send(app, 'POST', '/login', { headers, payload: part.repeat(30_000) })
-    t.equal(large.status, 419, 'and without a proof nobody reads it')
+    t.equal(large.status, 419, 'a large form without a CSRF proof is not read')
   })
 })

@@ -9,17 +9,17 @@ import { RawClient } from '../support/raw-client.ts'
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
 
-/** Every address has twenty requests a minute, and can be any. */
-const TIGHT = { TRUSTED_PROXIES: '127.0.0.1', RATE_LIMIT_ANONYMOUS: '1' }
-const from = (ip: string) => ({ 'x-forwarded-for': ip })
+/** Settings under which each forwarded address has twenty requests per minute. */
+const LOW_CEILING = { TRUSTED_PROXIES: '127.0.0.1', RATE_LIMIT_ANONYMOUS: '1' }
+const forwardedFor = (ip: string) => ({ 'x-forwarded-for': ip })
 
-t.test('the ceiling of an address', async t => {
-  await t.test('counts requests of every kind, and refuses before anything is looked up', async t => {
+await t.test('the request ceiling of an address', async t => {
+  await t.test('all kinds of requests count, and a refused one makes no query', async t => {
     const clock = testClock()
-    const app = await startApp(t, { database, clock, environment: TIGHT })
+    const app = await startApp(t, { database, clock, environment: LOW_CEILING })
     const { token } = await aUser(database)
     const origin = 'http://localhost:3000'
-    const headers = { ...from('198.51.100.7'), origin }
+    const headers = { ...forwardedFor('198.51.100.7'), origin }
     const kinds = [
       ['GET', '/docs/static/swagger-ui.css', {}, 200],
       ['GET', '/openapi.json', {}, 200],
@@ -35,7 +35,7 @@ t.test('the ceiling of an address', async t => {
     for (let round = 0; round < CEILING_FACTOR / kinds.length; round += 1) {
       for (const [method, url, more, status] of kinds) {
         const answer = await send(app, method, url, { headers: { ...headers, ...more } })
-        // The limit of the API is one in a minute here.
+        // The API limit is one request per minute here.
         t.ok([status, 429].includes(answer.status), `${method} ${url}: ${answer.status}`)
       }
     }
@@ -59,23 +59,28 @@ t.test('the ceiling of an address', async t => {
         'cache-control': 'no-store, private',
         'x-content-type-options': 'nosniff',
       })
-      // The panel is nobody else's to read, and what has no route has no CORS.
+      // The panel and unparsed requests have no CORS headers.
       const isReadable = !url.startsWith('/admin') && url !== '/%zz'
       t.equal(answered['access-control-allow-origin'], isReadable ? origin : undefined, url)
     }
     t.strictSame(database.statements, [])
-    t.equal((await get(app, '/unknown', undefined, from('198.51.100.8'))).status, 404, 'others go on')
+    t.equal(
+      (await get(app, '/unknown', undefined, forwardedFor('198.51.100.8'))).status,
+      404,
+      'another address',
+    )
     const { text } = await get(app, '/metrics')
     t.match(text, `rate_limited_requests_total{limit="ceiling"} ${kinds.length}\n`)
 
     clock.advance(40_000)
-    t.equal((await get(app, '/unknown', undefined, headers)).status, 404, 'a minute after the first')
+    t.equal((await get(app, '/unknown', undefined, headers)).status, 404, 'a minute after the first request')
   })
 
-  await t.test('is no concern of health checks, nor of our own machines', async t => {
-    const environment = { ...TIGHT, LOCAL_IPS: '10.0.0.0/8' }
+  await t.test('health checks and LOCAL_IPS are exempt', async t => {
+    const environment = { ...LOW_CEILING, LOCAL_IPS: '10.0.0.0/8' }
     const app = await startApp(t, { database, environment })
-    const status = async (url: string, ip: string) => (await get(app, url, undefined, from(ip))).status
+    const status = async (url: string, ip: string) =>
+      (await get(app, url, undefined, forwardedFor(ip))).status
     for (let n = 0; n < CEILING_FACTOR; n += 1) await status('/unknown', '198.51.100.7')
     t.equal(await status('/unknown', '198.51.100.7'), 429)
     for (let n = 0; n <= CEILING_FACTOR; n += 1) {
@@ -85,8 +90,8 @@ t.test('the ceiling of an address', async t => {
     t.equal(await status('/health/ready', '198.51.100.7'), 200)
   })
 
-  await t.test('counts a form once that is read before the router', async t => {
-    const app = await startApp(t, { database, environment: TIGHT })
+  await t.test('a form that is read before routing counts once', async t => {
+    const app = await startApp(t, { database, environment: LOW_CEILING })
     const client = await RawClient.connect(t, app)
     const statuses: number[] = []
     for (let n = 0; n <= CEILING_FACTOR; n += 1) {
@@ -100,10 +105,10 @@ t.test('the ceiling of an address', async t => {
     t.strictSame(statuses, [...Array(CEILING_FACTOR).fill(404), 429])
   })
 
-  await t.test('is that of the address which a trusted proxy names, for such forms as well', async t => {
-    const app = await startApp(t, { database, environment: TIGHT })
+  await t.test('forms read before routing count for the forwarded address', async t => {
+    const app = await startApp(t, { database, environment: LOW_CEILING })
     const client = await RawClient.connect(t, app)
-    const ask = async (ip: string) => {
+    const sendForm = async (ip: string) => {
       client.head('POST /unknown', {
         'content-type': 'application/x-www-form-urlencoded',
         'content-length': 3,
@@ -112,16 +117,16 @@ t.test('the ceiling of an address', async t => {
       client.write('a=1')
       return (await client.answer()).status
     }
-    for (let n = 0; n < CEILING_FACTOR; n += 1) await ask('198.51.100.7')
-    t.equal(await ask('198.51.100.7'), 429)
-    t.equal(await ask('198.51.100.8'), 404)
+    for (let n = 0; n < CEILING_FACTOR; n += 1) await sendForm('198.51.100.7')
+    t.equal(await sendForm('198.51.100.7'), 429)
+    t.equal(await sendForm('198.51.100.8'), 404)
   })
 })
 
-t.test('a ceiling over networks', async t => {
+await t.test('requestCeiling()', async t => {
   const network = (key: string, share = 1) => ({ key, share })
 
-  t.test('gives wider ones more, and counts there only what narrower ones admit', async t => {
+  await t.test('wider networks have higher limits and count only admitted requests', async t => {
     const ceiling = requestCeiling(2, () => 0)
     const home = [network('a:1'), network('a/56', 4), network('a/48', 16)]
     const count = (networks: typeof home, times: number) => {
@@ -136,14 +141,14 @@ t.test('a ceiling over networks', async t => {
       t.equal(count([network(`a:${n}`), network('a/56', 4), network('a/48', 16)], 2), null)
     }
     const last = count([network('a:5'), network('a/56', 4), network('a/48', 16)], 1)
-    t.strictSame(last, { after: 0, max: 8 }, 'the refused ones of the first took none of the 8')
+    t.strictSame(last, { after: 0, max: 8 }, 'refused requests did not count for the wider network')
     for (let n = 1; n <= 12; n += 1) {
       t.equal(count([network(`b:${n}`), network(`b${n}/56`, 4), network('a/48', 16)], 2), null)
     }
     t.strictSame(count([network('c'), network('c/56', 4), network('a/48', 16)], 1), { after: 0, max: 32 })
   })
 
-  t.test('begins anew a minute after the first request', async t => {
+  await t.test('a window ends a minute after its first request', async t => {
     let now = 5
     const ceiling = requestCeiling(1, () => now)
     t.equal(ceiling([network('a')]), null)
@@ -153,7 +158,7 @@ t.test('a ceiling over networks', async t => {
     t.equal(ceiling([network('a')]), null)
   })
 
-  t.test('forgets those that are not seen for 32,768 others, and no one else', async t => {
+  await t.test('addresses not seen for 32,768 others are forgotten', async t => {
     const ceiling = requestCeiling(1, () => 0)
     ceiling([network('seen')])
     ceiling([network('unseen')])

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { testClock } from '../fixtures/clock.ts'
 import { aPlaylist } from '../fixtures/lists.ts'
-import { aUser } from '../fixtures/users.ts'
+import { aMember, aUser } from '../fixtures/users.ts'
 import { get, send, startApp, type TestAppOptions } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -14,8 +14,8 @@ const FORM = 'application/x-www-form-urlencoded'
 const DEADLINE = 10_000
 const MEGABYTE = 1_048_576
 
-/** A server on which a test can wait for the deadline of a form to be set, and to be cancelled. */
-async function startWatched(t: Test, options: Partial<TestAppOptions> = {}) {
+/** Starts a server; `armed` and `cancelled` resolve when the deadline of a form is scheduled or cancelled. */
+async function startWithObservedDeadline(t: Test, options: Partial<TestAppOptions> = {}) {
   const clock = testClock()
   const waiting = { armed: () => {}, cancelled: () => {} }
   const once = (event: keyof typeof waiting) =>
@@ -37,7 +37,7 @@ async function startWatched(t: Test, options: Partial<TestAppOptions> = {}) {
   return { app, clock, armed: () => once('armed'), cancelled: () => once('cancelled') }
 }
 
-t.test('every answer to a request with a body counts', async t => {
+t.test('every response to a request with a body counts towards the rate limit', async t => {
   const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '10' } })
   const browser = new TestBrowser(app)
   await browser.get('/sanctum/csrf-cookie')
@@ -60,13 +60,13 @@ t.test('every answer to a request with a body counts', async t => {
   t.strictSame(remaining, [8, 7, 6, 5, 4, 3])
 })
 
-t.test('bodies are bounded by route, and the answer says how', async t => {
+t.test('the body limit of a route is enforced and reported', async t => {
   const environment = { RATE_LIMIT_AUTHENTICATED: '1000', LEAKED_TOKENS: 'on' }
   const app = await startApp(t, { database, environment })
-  const user = await aUser(database, { roles: ['Verified', 'Admin'], password: 'Correct horse 1' })
+  const user = await aMember(database, { roles: ['Verified', 'Admin'] })
   const { hashid } = await aPlaylist(database, user.id, { name: 'own' })
   const browser = new TestBrowser(app, { 'sec-fetch-site': 'same-origin' })
-  await browser.logIn({ email: user.email, password: 'Correct horse 1' })
+  await browser.logIn(user)
   const asToken = { authorization: `Bearer ${user.token}` }
   const small = [
     ['PUT', '/user/password', {}],
@@ -83,38 +83,38 @@ t.test('bodies are bounded by route, and the answer says how', async t => {
     [large, MEGABYTE],
   ] as const) {
     for (const [method, url, headers] of routes) {
-      const ask = (type: string, payload: string) =>
+      const sendBody = (type: string, payload: string) =>
         browser.bare(method, url, { headers: { ...headers, 'content-type': type, accept: type }, payload })
       const pad = (size: number) => `{"x":"${'x'.repeat(size - 8)}"}`
-      const over = await ask('application/json', pad(limit + 1))
+      const over = await sendBody('application/json', pad(limit + 1))
       t.equal(over.status, 413, `${method} ${url}`)
       t.match(over.text, `The request body is larger than ${limit} bytes.`)
-      t.not((await ask('application/json', pad(limit))).status, 413, `${method} ${url}`)
-      t.equal((await ask(FORM, 'x'.repeat(limit + 1))).status, 413)
+      t.not((await sendBody('application/json', pad(limit))).status, 413, `${method} ${url}`)
+      t.equal((await sendBody(FORM, 'x'.repeat(limit + 1))).status, 413)
     }
   }
 })
 
-t.test('a JSON body of too many values is refused before it is parsed', async t => {
+t.test('a JSON body with more than 2000 values is 400', async t => {
   const app = await startApp(t, { database })
   const { token } = await aUser(database, { roles: ['Verified'] })
-  const issue = (count: number) =>
+  const issueWithAbilities = (count: number) =>
     send(app, 'POST', '/api/me/token', {
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       payload: `{"name":"x","abilities":[${'1,'.repeat(count - 3)}1]}`,
     })
-  const few = await issue(2_000)
-  t.equal(few.status, 422)
-  t.match(few.json.message, /\(and 199\d more errors\)/, 'as many faults are told')
-  const many = await issue(2_001)
-  t.equal(many.status, 400)
-  t.strictSame(many.json, { message: 'The request body has more than 2000 values.' })
+  const accepted = await issueWithAbilities(2_000)
+  t.equal(accepted.status, 422)
+  t.match(accepted.json.message, /\(and 199\d more errors\)/, '2000 values are validated')
+  const refused = await issueWithAbilities(2_001)
+  t.equal(refused.status, 400)
+  t.strictSame(refused.json, { message: 'The request body has more than 2000 values.' })
 })
 
-t.test('the body of a refused request', async t => {
+t.test('the body of a refused request is not read', async t => {
   const json = { 'content-type': 'application/json' }
 
-  await t.test('is not waited for, and ends with its connection when it is large', async t => {
+  await t.test('the response is sent at once, and the connection is closed if the body is large', async t => {
     const environment = { RATE_LIMIT_ANONYMOUS: '2', LEAKED_TOKENS: 'on', TRUSTED_PROXIES: '127.0.0.1' }
     const app = await startApp(t, { database, environment })
     const far = { 'x-forwarded-for': '198.51.100.9' }
@@ -132,7 +132,7 @@ t.test('the body of a refused request', async t => {
         ['content-length', MEGABYTE],
         ['transfer-encoding', 'chunked'],
       ] as const) {
-        // What is chunked has no length to be refused for, and each request counts.
+        // A chunked body has no length to refuse, and every request counts.
         if (value === 'chunked' && status !== 404 && headers !== far) continue
         const client = await RawClient.connect(t, app)
         client.head(`POST ${url}`, { ...json, ...headers, [name]: value })
@@ -144,7 +144,7 @@ t.test('the body of a refused request', async t => {
     }
   })
 
-  await t.test('is not waited for where the CSRF token can only be in it', async t => {
+  await t.test('a form whose CSRF token is in the body is refused by the rate limit at once', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1' } })
     const browser = new TestBrowser(app)
     await browser.get('/sanctum/csrf-cookie')
@@ -153,17 +153,17 @@ t.test('the body of a refused request', async t => {
     client.head('POST /login', { ...json, cookie, 'content-length': 100 })
     const answer = await client.answer()
     t.equal(answer.status, 429)
-    t.not(answer.headers.connection, 'close', 'a small one costs less than a new connection')
+    t.not(answer.headers.connection, 'close', 'the connection is kept for a small body')
     client.write(' '.repeat(100))
     client.head('GET /health/live')
     t.equal((await client.answer()).status, 200)
   })
 })
 
-t.test('a form that may name its method', async t => {
+t.test('a form with a possible _method field', async t => {
   const form = { 'content-type': FORM, 'content-length': 14 }
 
-  await t.test('is not read when its address is over the ceiling, or its host is not ours', async t => {
+  await t.test('it is not read if the address is over its limit or the host is unknown', async t => {
     const app = await startApp(t, { database, environment: { RATE_LIMIT_ANONYMOUS: '1' } })
     for (let n = 0; n < 20; n += 1) await get(app, '/unknown')
     const client = await RawClient.connect(t, app)
@@ -178,20 +178,20 @@ t.test('a form that may name its method', async t => {
         TRUSTED_PROXIES: '127.0.0.1',
       },
     })
-    const stranger = await RawClient.connect(t, production)
-    stranger.head('POST /login', { ...form, host: 'evil.test' })
-    t.equal((await stranger.answer()).status, 400)
+    const foreign = await RawClient.connect(t, production)
+    foreign.head('POST /login', { ...form, host: 'evil.test' })
+    t.equal((await foreign.answer()).status, 400)
     const forwarded = await RawClient.connect(t, production)
     forwarded.head('POST /login', { ...form, 'x-forwarded-host': 'evil.test', host: 'api.example.org' })
     t.equal((await forwarded.answer()).status, 400)
-    const ours = await RawClient.connect(t, production)
-    ours.head('POST /unknown', { ...form, 'x-forwarded-host': 'api.example.org', host: 'localhost' })
-    ours.write('_method=DELETE')
-    t.match((await ours.answer()).body, /could not be found/)
+    const valid = await RawClient.connect(t, production)
+    valid.head('POST /unknown', { ...form, 'x-forwarded-host': 'api.example.org', host: 'localhost' })
+    valid.write('_method=DELETE')
+    t.match((await valid.answer()).body, /could not be found/)
   })
 
-  await t.test('has ten seconds to arrive', async t => {
-    const { app, clock, armed } = await startWatched(t)
+  await t.test('it is 408 after ten seconds', async t => {
+    const { app, clock, armed } = await startWithObservedDeadline(t)
     for (const url of ['/unknown', '/admin/login']) {
       const client = await RawClient.connect(t, app)
       const isArmed = armed()
@@ -209,8 +209,8 @@ t.test('a form that may name its method', async t => {
     t.match((await get(app, '/metrics')).text, 'route="/admin/login",status="408"} 1')
   })
 
-  await t.test('is read when it arrives within them', async t => {
-    const { app, clock, armed, cancelled } = await startWatched(t)
+  await t.test('it is read if it arrives within ten seconds', async t => {
+    const { app, clock, armed, cancelled } = await startWithObservedDeadline(t)
     const client = await RawClient.connect(t, app)
     const isArmed = armed()
     const isCancelled = cancelled()
@@ -222,11 +222,11 @@ t.test('a form that may name its method', async t => {
     await isCancelled
     clock.advance(DEADLINE)
     client.head('GET /health/live')
-    t.equal((await client.answer()).status, 200, 'and its connection goes on')
+    t.equal((await client.answer()).status, 200, 'the connection is kept')
   })
 
-  await t.test('and ends in the middle is nothing', async t => {
-    const { app, clock, armed, cancelled } = await startWatched(t)
+  await t.test('a form whose connection ends early is not counted', async t => {
+    const { app, clock, armed, cancelled } = await startWithObservedDeadline(t)
     const client = await RawClient.connect(t, app)
     const isArmed = armed()
     const isCancelled = cancelled()
@@ -239,24 +239,27 @@ t.test('a form that may name its method', async t => {
     t.notMatch((await get(app, '/metrics')).text, /method="POST"/)
   })
 
-  await t.test('is as long as its head says', async t => {
+  await t.test('it ends at its Content-Length', async t => {
     const app = await startApp(t, { database })
     const client = await RawClient.connect(t, app)
     client.head('POST /health/live', { ...form, 'content-length': 13 })
     client.write('_method=DELET')
     t.match((await client.answer()).body, /The POST method is not supported/)
     client.write('E')
-    t.equal((await client.answer()).status, 400, 'and the rest is no request')
+    t.equal((await client.answer()).status, 400, 'the rest is not a valid request')
     await client.closed
   })
 
-  await t.test('is not read for it where a header names the method, or where it is in pieces', async t => {
-    const app = await startApp(t, { database })
-    const named = await RawClient.connect(t, app)
-    named.head('POST /health/live', { ...form, 'x-http-method-override': 'PUT' })
-    t.match((await named.answer()).body, /The PUT method is not supported/)
-    const pieces = await RawClient.connect(t, app)
-    pieces.head('POST /health/live', { 'content-type': FORM, 'transfer-encoding': 'chunked' })
-    t.match((await pieces.answer()).body, /The POST method is not supported/)
-  })
+  await t.test(
+    'it is not read for a method if X-HTTP-Method-Override is sent or if it is chunked',
+    async t => {
+      const app = await startApp(t, { database })
+      const named = await RawClient.connect(t, app)
+      named.head('POST /health/live', { ...form, 'x-http-method-override': 'PUT' })
+      t.match((await named.answer()).body, /The PUT method is not supported/)
+      const pieces = await RawClient.connect(t, app)
+      pieces.head('POST /health/live', { 'content-type': FORM, 'transfer-encoding': 'chunked' })
+      t.match((await pieces.answer()).body, /The POST method is not supported/)
+    },
+  )
 })

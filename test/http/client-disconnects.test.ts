@@ -10,8 +10,8 @@ import { until } from '../support/until.ts'
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
 
-/** How many requests were counted with a status. */
-async function counted(app: TestApp, status: number): Promise<number> {
+/** The number of requests that were counted with a status. */
+async function countRequests(app: TestApp, status: number): Promise<number> {
   const { text } = await app.metrics.show()
   const counts = text.matchAll(
     new RegExp(`^http_request_duration_seconds_count{.*status="${status}"} (\\d+)`, 'gm'),
@@ -19,8 +19,8 @@ async function counted(app: TestApp, status: number): Promise<number> {
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-/** Keeps what reads or writes a table waiting, until the returned function is called. */
-async function block(table: string) {
+/** Locks a table until the returned function is called. */
+async function lockTable(table: string) {
   const session = await database.source.acquire()
   await session.query('begin', [])
   await session.query(`lock table ${table} in access exclusive mode`, [])
@@ -31,7 +31,7 @@ async function block(table: string) {
 }
 
 const isWaiting = async () => {
-  // Other test files use the same server.
+  // Other test files use the same PostgreSQL server.
   const { rows } = await sql`
     select from pg_locks
     where not granted and database = (select oid from pg_database where datname = current_database())`.execute(
@@ -40,26 +40,26 @@ const isWaiting = async () => {
   return rows.length > 0
 }
 
-const errors = (app: TestApp) => app.logged.filter(({ level }) => Number(level) >= 40)
+const errorLines = (app: TestApp) => app.logged.filter(({ level }) => Number(level) >= 40)
 
-t.test('a client that hangs up while its caller is looked up counts as 499', async t => {
+t.test('a client that disconnects during authentication counts as 499', async t => {
   const app = await startApp(t, { database })
   const user = await aUser(database)
-  const unblock = await block('personal_access_tokens')
+  const unblock = await lockTable('personal_access_tokens')
   const client = await RawClient.connect(t, app)
   client.head('GET /api/me', { authorization: `Bearer ${user.token}` })
   await until(isWaiting)
   client.destroy()
   await unblock()
-  await until(async () => (await counted(app, 499)) === 1)
+  await until(async () => (await countRequests(app, 499)) === 1)
   t.match(
     app.logged.find(({ msg }) => msg === 'request'),
     { level: 30, status: 499, path: '/api/me', address: '127.0.0.1' },
   )
-  t.strictSame(errors(app), [])
+  t.strictSame(errorLines(app), [])
 })
 
-t.test('connections that are reset at once are no error', async t => {
+t.test('connections that are reset at once log no error', async t => {
   const app = await startApp(t, {
     database,
     environment: { TRUSTED_PROXIES: '127.0.0.1', LOCAL_IPS: '10.0.0.0/8' },
@@ -89,17 +89,17 @@ t.test('connections that are reset at once are no error', async t => {
         app.server.getConnections((error, count) => (error ? reject(error) : resolve(count === 0)))
       }),
   )
-  t.strictSame(errors(app), [])
-  for (const status of [500, 502, 503]) t.equal(await counted(app, status), 0, String(status))
+  t.strictSame(errorLines(app), [])
+  for (const status of [500, 502, 503]) t.equal(await countRequests(app, status), 0, String(status))
 })
 
-t.test('of a connection that has ended there is no address, and that is no error', async t => {
+t.test('a request without a remote address is no error', async t => {
   for (const environment of [{}, { TRUSTED_PROXIES: '*' }, { LOCAL_IPS: '127.0.0.1' }] as Record<
     string,
     string
   >[]) {
     const app = await startApp(t, { database, environment })
-    for (const url of ['/api/me', '/health/live', '/%zz', '/nope', '/login']) {
+    for (const url of ['/api/me', '/health/live', '/%zz', '/unknown', '/login']) {
       const answer = await app.inject({
         url,
         remoteAddress: '',
@@ -107,14 +107,14 @@ t.test('of a connection that has ended there is no address, and that is no error
       })
       t.ok(answer.statusCode < 500, `${url} ${answer.statusCode}`)
     }
-    t.strictSame(errors(app), [])
+    t.strictSame(errorLines(app), [])
   }
 })
 
-t.test('a write goes on when its client hangs up, and is over after that', async t => {
+t.test('a write completes after its client disconnects and releases its share of connections', async t => {
   const app = await startApp(t, { database })
   const user = await aUser(database, { permissions: ['create playlist'] })
-  const write = async (i: number) => {
+  const sendPlaylist = async (i: number) => {
     const client = await RawClient.connect(t, app)
     const body = JSON.stringify({ name: `written ${i}`, visibility: 'Private' })
     client.head('POST /api/playlist', {
@@ -126,17 +126,17 @@ t.test('a write goes on when its client hangs up, and is over after that', async
     return client
   }
   for (let i = 1; i <= 10; i += 1) {
-    const unblock = await block('playlists')
-    const client = await write(i)
+    const unblock = await lockTable('playlists')
+    const client = await sendPlaylist(i)
     await until(isWaiting)
     client.destroy()
     await client.closed
     await unblock()
-    await until(async () => (await counted(app, 499)) === i)
+    await until(async () => (await countRequests(app, 499)) === i)
   }
-  const { status } = await (await write(11)).answer()
-  t.equal(status, 201, 'the user has all of the share in writes again')
-  t.strictSame(errors(app), [])
+  const { status } = await (await sendPlaylist(11)).answer()
+  t.equal(status, 201, 'the user can write again')
+  t.strictSame(errorLines(app), [])
 
   const written = await database.kysely
     .selectFrom('playlists')
@@ -146,10 +146,10 @@ t.test('a write goes on when its client hangs up, and is over after that', async
   t.equal(written.length, 11)
 })
 
-t.test('a token is noted as used, though its client hangs up', async t => {
+t.test('the use of a token is recorded although its client disconnects', async t => {
   const app = await startApp(t, { database })
   const user = await aUser(database, { permissions: ['create playlist'] })
-  const unblock = await block('playlists')
+  const unblock = await lockTable('playlists')
   const client = await RawClient.connect(t, app)
   client.head('POST /api/playlist?name=x&visibility=Private', {
     authorization: `Bearer ${user.token}`,
@@ -159,7 +159,7 @@ t.test('a token is noted as used, though its client hangs up', async t => {
   client.destroy()
   await client.closed
   await unblock()
-  await until(async () => (await counted(app, 499)) === 1)
+  await until(async () => (await countRequests(app, 499)) === 1)
   await app.activity.flush()
   const token = await database.kysely
     .selectFrom('personal_access_tokens')

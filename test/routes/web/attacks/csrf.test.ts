@@ -232,6 +232,7 @@ t.test('with CSRF_MODE=origin-only a request has to be same-origin', async t => 
     t.equal(refused.status, 403, JSON.stringify(headers))
     t.strictSame(refused.json, { message: 'Origin mismatch.' })
   }
+  t.equal((await login({ 'sec-fetch-site': 'same-origin' })).status, 200)
 })
 
 t.test('an origin that resembles a first party is none', async t => {

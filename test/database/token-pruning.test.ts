@@ -6,14 +6,14 @@ import { get, startApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 
 for (const engine of ENGINES) {
-  t.test(`pruning tokens that issued others on ${engine}`, async t => {
+  t.test(`pruning tokens that issued others, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await pruning(t, database)
+    await testPruning(t, database)
   })
 }
 
-async function pruning(t: Test, database: TestDatabase) {
+async function testPruning(t: Test, database: TestDatabase) {
   const { kysely } = database
   const YESTERDAY = '2026-02-27 00:00:00'
   const expire = (...tokens: IssuedToken[]) =>
@@ -27,7 +27,7 @@ async function pruning(t: Test, database: TestDatabase) {
       )
       .execute()
 
-  await t.test('what has expired ends nothing that it issued', async t => {
+  await t.test('an expired token is pruned without the tokens it issued', async t => {
     const { app, root, issue } = await startWithTokenOwner(t, database)
     const child = await issue(root, 'child')
     await expire(root)
@@ -38,7 +38,7 @@ async function pruning(t: Test, database: TestDatabase) {
     t.equal(await issuerOf(database, child), null)
   })
 
-  await t.test('a pruned token leaves its children to the nearest ancestor that remains', async t => {
+  await t.test('children of a pruned token move to the nearest remaining ancestor', async t => {
     const { app, root, request, issue, remaining } = await startWithTokenOwner(t, database)
     const second = await issue(root, 'second')
     const third = await issue(second, 'third')
@@ -51,7 +51,7 @@ async function pruning(t: Test, database: TestDatabase) {
     t.equal((await request(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '3')
   })
 
-  await t.test('also one that is too old', async t => {
+  await t.test('children of a token beyond SANCTUM_EXPIRATION, too', async t => {
     const { app, root, issue } = await startWithTokenOwner(t, database, { SANCTUM_EXPIRATION: '1440' })
     const second = await issue(root, 'second')
     await kysely
@@ -63,7 +63,7 @@ async function pruning(t: Test, database: TestDatabase) {
     t.equal(await issuerOf(database, second), null)
   })
 
-  await t.test('so do the issuers that a successor inherited', async t => {
+  await t.test('inherited issuers of a rotated token, too', async t => {
     const { app, root, request, issue, rotate, addToken, remaining } = await startWithTokenOwner(t, database)
     const rotating = await addToken('rotating')
     const middle = await issue(root, 'middle')
@@ -88,10 +88,10 @@ async function pruning(t: Test, database: TestDatabase) {
     const third = await rotate(second, other)
     await expire(second)
     await app.activity.prune()
-    t.equal(await issuerOf(database, third), null, 'and none is its own issuer')
+    t.equal(await issuerOf(database, third), null, 'no token is its own issuer')
   })
 
-  await t.test('a chain longer than a batch is pruned as a whole', async t => {
+  await t.test('a chain longer than a batch is pruned completely', async t => {
     const { app, user, root, addToken, remaining } = await startWithTokenOwner(t, database)
     const last = await addChain(database, user, root, 6000, YESTERDAY)
     const bottom = await addToken('bottom')
@@ -105,7 +105,7 @@ async function pruning(t: Test, database: TestDatabase) {
     t.equal(await issuerOf(database, bottom), root.id)
   })
 
-  await t.test('tokens without a user are pruned as well', async t => {
+  await t.test('tokens without a user are pruned', async t => {
     const app = await startApp(t, { database })
     const { tokenId } = await aToken(database, 4_711_000, { expiresAt: app.clock() - 2 * DAY })
     await app.activity.prune()
@@ -118,7 +118,7 @@ async function pruning(t: Test, database: TestDatabase) {
   })
 
   await t.test(
-    'pruning does not wait for users that are locked',
+    'pruning skips users that are locked',
     { skip: database.source.constructor.name === 'PgliteSource' },
     async t => {
       const { app, user, root, remaining } = await startWithTokenOwner(t, database)

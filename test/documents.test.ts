@@ -13,7 +13,7 @@ const pages = [
     .map(name => join('docs', name)),
 ]
 
-t.test('documents name files and pages that are there', async t => {
+t.test('files and pages that documents name exist', async t => {
   t.ok(pages.includes('ARCHITECTURE.md') && pages.includes('docs/security.md'))
   for (const page of pages) {
     const text = readFileSync(join(project, page), 'utf8')
@@ -24,7 +24,7 @@ t.test('documents name files and pages that are there', async t => {
       ([, path = '']) => path,
     )
     const isThere = (path: string) => existsSync(join(project, path))
-    // Tests are called by their names alone: `routes/web/login` is test/routes/web/login.test.ts.
+    // Tests are named without folder and extension: `routes/web/login` is test/routes/web/login.test.ts.
     const missing = [
       ...links.filter(path => !isThere(path)),
       ...named.filter(path => !isThere(path) && !isThere(`test/${path}.test.ts`)),

@@ -211,6 +211,7 @@ t.test('token create takes abilities and an expiry, and refuses invalid input', 
   const row = await database.kysely
     .selectFrom('personal_access_tokens')
     .selectAll()
+    .where('tokenable_id', '=', user.id)
     .where('name', '=', 'x')
     .executeTakeFirstOrThrow()
   t.match(row, { abilities: '["read:me","read:playlist"]', expires_at: '2027-01-31 10:00:00' })

@@ -115,7 +115,7 @@ for (const engine of ENGINES) {
         t.equal(answer.status, 401)
         t.notOk('x-ratelimit-limit' in answer.headers)
       }
-      const visitor = (ip: string) => ({ ...from('10.1.2.3'), 'x-forwarded-ip': ip })
+      const visitor = (ip: string) => ({ ...forwardedFor('10.1.2.3'), 'x-forwarded-ip': ip })
       t.strictSame(limits(await request(visitor('203.0.113.1'))), [1, 0])
       t.equal((await request(visitor('203.0.113.1'))).status, 429)
       t.strictSame(
@@ -124,7 +124,7 @@ for (const engine of ENGINES) {
         'each forwarded address has its own limit',
       )
 
-      const foreign = { ...from('198.51.100.7'), 'x-forwarded-ip': '203.0.113.3' }
+      const foreign = { ...forwardedFor('198.51.100.7'), 'x-forwarded-ip': '203.0.113.3' }
       t.equal((await request(foreign)).status, 401)
       t.equal(
         (await request({ ...foreign, 'x-forwarded-ip': '203.0.113.4' })).status,
@@ -295,7 +295,7 @@ async function testFailedAuthentications(t: Test, database: TestDatabase) {
       ],
     ] as const) {
       for (let n = 0; n < 3; n += 1) {
-        const answer = await get(app, '/api/me', undefined, { ...from(address), ...headersOf(n) })
+        const answer = await get(app, '/api/me', undefined, { ...forwardedFor(address), ...headersOf(n) })
         t.equal(answer.status, n < 2 ? 401 : 429, address)
       }
       const last = app.logged.findLast(({ msg }) => msg === 'request')

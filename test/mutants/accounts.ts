@@ -317,7 +317,7 @@ export const ACCOUNTS: readonly Mutant[] = [
     file: 'src/auth/name.ts',
     find: "return showsNothing(title) ? '' : title",
     replace: 'return title',
-    tests: ['test/auth/name.test.ts', 'test/routes/api/titles.test.ts'],
+    tests: ['test/auth/name.test.ts', 'test/routes/api/invisible-characters.test.ts'],
   },
   {
     name: 'a revert ends later changes of the address',

@@ -77,7 +77,7 @@ export const LIMITS: readonly Mutant[] = [
     file: 'src/limits/attempt-limit.ts',
     find: '[{ key: countKey(`${name}:account`, account, address.key), max }],',
     replace: '',
-    tests: ['test/routes/web/login/attempt-counts.test.ts', 'test/routes/web/user/confirm-password.test.ts'],
+    tests: ['test/routes/web/login/attempt-counts.test.ts', 'test/routes/web/session/lifetime.test.ts'],
   },
   {
     name: 'attempts of an address for all accounts',
@@ -224,7 +224,7 @@ export const LIMITS: readonly Mutant[] = [
     file: 'src/query/cost.ts',
     find: "include: includeCost(resource, query.includes, kind === 'show' ? 1 : size),",
     replace: 'include: 0,',
-    tests: ['test/api/cost.test.ts', 'test/routes/api/bounds.test.ts'],
+    tests: ['test/api/cost.test.ts', 'test/routes/api/playlist/cost.test.ts'],
   },
   {
     name: 'a network holds a few places in the queue',
@@ -315,7 +315,7 @@ export const LIMITS: readonly Mutant[] = [
     file: 'src/database/tracks.ts',
     find: "if (most !== null && (await countTracks(transaction, playlistId)) >= most) return 'too many'",
     replace: '',
-    tests: ['test/routes/api/tracks.test.ts'],
+    tests: ['test/routes/api/playlist/track/create.test.ts'],
   },
   {
     name: 'sessions that a device begins in a minute',

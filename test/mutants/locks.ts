@@ -139,7 +139,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/passwords.ts',
     find: 'where id = ${userId} and password = ${from} returning id',
     replace: 'where id = ${userId} returning id',
-    tests: ['test/routes/web/attacks/races.test.ts'],
+    tests: ['test/routes/web/session/races.test.ts'],
   },
   {
     name: 'devices are recognized under lock',
@@ -220,7 +220,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/track-order.ts',
     find: '.forNoKeyUpdate()',
     replace: '',
-    tests: ['test/routes/api/tracks.test.ts', 'test/routes/api/chain.test.ts'],
+    tests: ['test/routes/api/playlist/track/concurrency.test.ts'],
   },
   {
     name: 'a form is taken by one request',

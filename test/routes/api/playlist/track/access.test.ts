@@ -307,8 +307,8 @@ function testWrite(t: Test, { app, database }: Context, { method, path, permissi
       aPlaylistWithTracks(database, user, { content, visibility })
     const write = (list: PlaylistWithTracks, token?: string, payload: object = newContent) =>
       requestWith(app, token)(method, urlIn(list, path, trackAt(list, 0)), payload)
-    /** Asserts that a request gets an answer and changes nothing. */
-    const rejects = async (
+    /** Asserts that a request is denied and changes nothing. */
+    const expectDenied = async (
       list: PlaylistWithTracks,
       token: string | undefined,
       [expected, body]: readonly [number, object],
@@ -318,22 +318,22 @@ function testWrite(t: Test, { app, database }: Context, { method, path, permissi
       const answer = await write(list, token, payload)
       t.equal(answer.status, expected, message)
       t.strictSame(answer.json, body, message)
-      await isUnchanged(t, list, content, message)
+      await expectUnchanged(t, list, content, message)
     }
-    /** Asserts that a request succeeds. */
-    const accepts = async (list: PlaylistWithTracks, token: string, message: string) => {
+    /** Asserts that a request is allowed and does what it says. */
+    const expectAllowed = async (list: PlaylistWithTracks, token: string, message: string) => {
       t.equal((await write(list, token)).status, status, message)
       t.equal(await orderOf(database, list), order, message)
     }
-    return { content, newContent, aListOf, rejects, accepts }
+    return { content, newContent, aListOf, expectDenied, expectAllowed }
   }
-  const isUnchanged = async (t: Test, list: PlaylistWithTracks, content: EntryVideo, message: string) => {
+  const expectUnchanged = async (t: Test, list: PlaylistWithTracks, content: EntryVideo, message: string) => {
     t.equal(await orderOf(database, list), 'ABC', message)
     t.match(await trackRow(database, trackAt(list, 0).id), content, message)
   }
 
   t.test(`${name} requires authentication, ownership and the permission`, async t => {
-    const { aListOf, rejects, accepts } = await prepare(t)
+    const { aListOf, expectDenied, expectAllowed } = await prepare(t)
     const owner = await aUser(database, { permissions })
     const other = await aUser(database, { permissions })
     const admin = await aUser(database, { roles: ['Admin'] })
@@ -343,64 +343,78 @@ function testWrite(t: Test, { app, database }: Context, { method, path, permissi
       permissions: ['view playlist track', 'update playlist', ...otherPermissions],
     })
     const [playlist, hidden] = [await aListOf(owner), await aListOf(owner, PRIVATE)]
-    await rejects(playlist, undefined, [401, UNAUTHENTICATED], 'a guest')
-    await rejects(hidden, undefined, [401, UNAUTHENTICATED], 'a guest, private playlist')
-    await rejects(playlist, 'unknown|token', [401, UNAUTHENTICATED], 'an unknown token')
-    await rejects(await aListOf(withoutPermission), withoutPermission.token, FORBIDDEN, 'no permission')
-    await rejects(playlist, other.token, FORBIDDEN, 'another user, public playlist')
-    await rejects(hidden, other.token, FORBIDDEN, 'another user, private playlist')
-    await rejects(await aListOf(owner, UNLISTED), other.token, FORBIDDEN, 'another user, unlisted playlist')
-    await rejects(playlist, admin.token, FORBIDDEN, 'an administrator is not the owner')
-    await rejects(playlist, other.token, FORBIDDEN, 'access is checked before input', INVALID_INPUT)
-    await rejects(playlist, undefined, [401, UNAUTHENTICATED], 'so is authentication', INVALID_INPUT)
-    await accepts(await aListOf(owner), bypassing.token, "'bypass authorization'")
-    await accepts(await aListOf(owner, PRIVATE), bypassing.token, "'bypass authorization', private playlist")
-    await accepts(await aListOf(owner), owner.token, 'the owner')
-    await accepts(await aListOf(owner, PRIVATE), owner.token, 'the owner, private playlist')
+    await expectDenied(playlist, undefined, [401, UNAUTHENTICATED], 'a guest')
+    await expectDenied(hidden, undefined, [401, UNAUTHENTICATED], 'a guest, private playlist')
+    await expectDenied(playlist, 'unknown|token', [401, UNAUTHENTICATED], 'an unknown token')
+    await expectDenied(await aListOf(withoutPermission), withoutPermission.token, FORBIDDEN, 'no permission')
+    await expectDenied(playlist, other.token, FORBIDDEN, 'another user, public playlist')
+    await expectDenied(hidden, other.token, FORBIDDEN, 'another user, private playlist')
+    await expectDenied(
+      await aListOf(owner, UNLISTED),
+      other.token,
+      FORBIDDEN,
+      'another user, unlisted playlist',
+    )
+    await expectDenied(playlist, admin.token, FORBIDDEN, 'an administrator is not the owner')
+    await expectDenied(playlist, other.token, FORBIDDEN, 'access is checked before input', INVALID_INPUT)
+    await expectDenied(playlist, undefined, [401, UNAUTHENTICATED], 'so is authentication', INVALID_INPUT)
+    await expectAllowed(await aListOf(owner), bypassing.token, "'bypass authorization'")
+    await expectAllowed(
+      await aListOf(owner, PRIVATE),
+      bypassing.token,
+      "'bypass authorization', private playlist",
+    )
+    await expectAllowed(await aListOf(owner), owner.token, 'the owner')
+    await expectAllowed(await aListOf(owner, PRIVATE), owner.token, 'the owner, private playlist')
   })
 
   t.test(`${name} is 403 for a banned user until the ban expires`, async t => {
-    const { aListOf, rejects, accepts } = await prepare(t)
+    const { aListOf, expectDenied, expectAllowed } = await prepare(t)
     const banned = await aUser(database, { permissions })
     await prohibit(database, banned, permission)
-    await rejects(await aListOf(banned), banned.token, [403, BANNED], 'banned')
+    await expectDenied(await aListOf(banned), banned.token, [403, BANNED], 'banned')
     const formerlyBanned = await aUser(database, { permissions })
     await prohibit(database, formerlyBanned, permission, '2026-02-28 00:00:00')
-    await accepts(await aListOf(formerlyBanned), formerlyBanned.token, 'the ban has expired')
+    await expectAllowed(await aListOf(formerlyBanned), formerlyBanned.token, 'the ban has expired')
   })
 
   t.test(`${name} is 403 while the management of playlists is turned off`, async t => {
-    const { aListOf, rejects, accepts } = await prepare(t)
+    const { aListOf, expectDenied, expectAllowed } = await prepare(t)
     const owner = await aUser(database, { permissions })
     const bypassing = await aUser(database, { permissions: ['bypass authorization'] })
     const exempt = await aUser(database, { permissions: [permission, 'bypass feature flags'] })
     const playlist = await aListOf(owner)
     const userScope = `${USER_TYPE}|${owner.id}`
-    await accepts(await aListOf(exempt), exempt.token, "'bypass feature flags' with the flag on")
+    await expectAllowed(await aListOf(exempt), exempt.token, "'bypass feature flags' with the flag on")
     await whileFeatureIsOff(database, PLAYLIST_FEATURE, async () => {
-      await rejects(playlist, owner.token, FORBIDDEN, 'the owner')
-      await rejects(playlist, owner.token, FORBIDDEN, 'the flag is checked before input', INVALID_INPUT)
-      await rejects(playlist, bypassing.token, FORBIDDEN, "'bypass authorization' does not bypass the flag")
+      await expectDenied(playlist, owner.token, FORBIDDEN, 'the owner')
+      await expectDenied(playlist, owner.token, FORBIDDEN, 'the flag is checked before input', INVALID_INPUT)
+      await expectDenied(
+        playlist,
+        bypassing.token,
+        FORBIDDEN,
+        "'bypass authorization' does not bypass the flag",
+      )
       await setFeature(database, PLAYLIST_FEATURE, true, userScope)
-      await rejects(playlist, owner.token, FORBIDDEN, 'a value for the user does not turn it on')
-      await accepts(await aListOf(exempt), exempt.token, "'bypass feature flags' with the flag off")
+      await expectDenied(playlist, owner.token, FORBIDDEN, 'a value for the user does not turn it on')
+      await expectAllowed(await aListOf(exempt), exempt.token, "'bypass feature flags' with the flag off")
       await setFeature(database, PLAYLIST_FEATURE, true)
       await setFeature(database, PLAYLIST_FEATURE, false, userScope)
-      await accepts(await aListOf(owner), owner.token, 'a value for the user does not turn it off')
+      await expectAllowed(await aListOf(owner), owner.token, 'a value for the user does not turn it off')
     })
   })
 
   t.test(`${name} needs a token with the ability 'write:playlist'`, async t => {
-    const { aListOf, rejects, accepts } = await prepare(t)
+    const { aListOf, expectDenied, expectAllowed } = await prepare(t)
     const owner = await aUser(database, { permissions })
     for (const abilities of [['write:playlist'], ['*'], ['read:playlist', 'write:playlist']]) {
       const { token } = await aToken(database, owner.id, { abilities })
-      await accepts(await aListOf(owner), token, `the abilities [${abilities}]`)
+      await expectAllowed(await aListOf(owner), token, `the abilities [${abilities}]`)
     }
     const playlist = await aListOf(owner)
     for (const abilities of [['read:playlist'], ['write:externalprofile', 'write:me'], []]) {
       const { token } = await aToken(database, owner.id, { abilities })
-      await rejects(playlist, token, [403, INVALID_ABILITY], `the abilities [${abilities}]`)
+      await expectDenied(playlist, token, [403, INVALID_ABILITY], `the abilities [${abilities}]`)
     }
   })
 
@@ -428,6 +442,6 @@ function testWrite(t: Test, { app, database }: Context, { method, path, permissi
       }
       t.equal((await requestWith(app)(method, url, newContent)).status, 401, `${url} by a guest`)
     }
-    await isUnchanged(t, foreign, content, 'the other playlist')
+    await expectUnchanged(t, foreign, content, 'the other playlist')
   })
 }

@@ -297,13 +297,6 @@ for (const engine of ENGINES) {
       const { token } = await aToken(database, user.id)
       t.equal((await get(app, '/api/me', token)).status, 200)
     })
-  })
-}
-
-for (const engine of ENGINES) {
-  t.test(`second factors that Laravel wrote, on ${engine}`, async t => {
-    const database = await createDatabase(t, engine)
-    t.teardown(() => database.close())
 
     const SECRET = 'JBSWY3DPEHPK3PXP'
     const CODES = ['aB3dE6gH9j-K1lM2nO3pQ', 'zY8xW7vU6t-S5rQ4pO3nM']

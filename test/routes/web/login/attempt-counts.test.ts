@@ -1,7 +1,7 @@
 import t from 'tap'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
-import { attemptCounts, countVerified, logInFrom, startBehindProxy } from '../../../fixtures/attempts.ts'
+import { attemptCounts, countVerified, startBehindProxy, tryLogin } from '../../../fixtures/attempts.ts'
 import { TestBrowser } from '../../../fixtures/browser.ts'
 import { HOUR, MINUTE, NOW, testClock } from '../../../fixtures/clock.ts'
 import { aRegistration } from '../../../fixtures/registration.ts'
@@ -9,10 +9,6 @@ import { aMember, PASSWORD } from '../../../fixtures/users.ts'
 import type { TestApp } from '../../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../../support/databases.ts'
 import { until } from '../../../support/until.ts'
-
-/** Tries to log in from an address, in a new browser. */
-const logIn = (app: TestApp, email: string, password: string, address = '198.51.100.7') =>
-  logInFrom(app, address, { email, password })
 
 /** Runs an action while statements that match fail, as when the connection breaks. */
 async function withoutStatements<T>(
@@ -49,7 +45,7 @@ for (const engine of ENGINES) {
       const app = await startBehindProxy(t, database, { LOGIN_FAILURE_LIMIT: '2' })
       const user = await aMember(database)
       for (let n = 0; n < 5; n += 1) {
-        t.equal((await logIn(app, user.email, PASSWORD, `203.0.113.${n}`)).status, 200)
+        t.equal((await tryLogin(app, user.email, PASSWORD, `203.0.113.${n}`)).status, 200)
       }
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 0 }])
 
@@ -62,11 +58,11 @@ for (const engine of ENGINES) {
           },
         })
       for (let n = 10; n < 15; n += 1) {
-        t.equal((await logIn(app, user.email, 'wrong', `203.0.113.${n}`)).status, 503)
+        t.equal((await tryLogin(app, user.email, 'wrong', `203.0.113.${n}`)).status, 503)
       }
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 0 }])
       app.attempts.judge = judge
-      t.equal((await logIn(app, user.email, 'wrong', '203.0.113.20')).status, 422)
+      t.equal((await tryLogin(app, user.email, 'wrong', '203.0.113.20')).status, 422)
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 1 }])
     })
 
@@ -80,13 +76,13 @@ for (const engine of ENGINES) {
           ...secret,
           async verify() {
             app.attempts.judge = judge
-            during = (await logIn(app, user.email, PASSWORD, '203.0.113.2')).status
+            during = (await tryLogin(app, user.email, PASSWORD, '203.0.113.2')).status
             return secret.verify()
           },
         })
-      t.equal((await logIn(app, user.email, PASSWORD, '203.0.113.1')).status, 200)
+      t.equal((await tryLogin(app, user.email, PASSWORD, '203.0.113.1')).status, 200)
       t.equal(during, 429)
-      t.equal((await logIn(app, user.email, PASSWORD, '203.0.113.2')).status, 200, 'not afterwards')
+      t.equal((await tryLogin(app, user.email, PASSWORD, '203.0.113.2')).status, 200, 'not afterwards')
     })
 
     await t.test('counts persist over a restart', async t => {
@@ -94,21 +90,21 @@ for (const engine of ENGINES) {
       const environment = { LOGIN_FAILURE_LIMIT: '2', LOGIN_RATE_LIMIT: '3' }
       const user = await aMember(database)
       const before = await startBehindProxy(t, database, environment, { clock })
-      for (let n = 0; n < 2; n += 1) await logIn(before, user.email, 'wrong', `203.0.113.${n}`)
-      for (let n = 0; n < 3; n += 1) await logIn(before, 'no-account@example.org', 'wrong', '198.51.100.9')
+      for (let n = 0; n < 2; n += 1) await tryLogin(before, user.email, 'wrong', `203.0.113.${n}`)
+      for (let n = 0; n < 3; n += 1) await tryLogin(before, 'no-account@example.org', 'wrong', '198.51.100.9')
       await before.close()
 
       clock.advance(10_000)
       const after = await startBehindProxy(t, database, environment, { clock, keepsAttempts: true })
-      const refused = await logIn(after, user.email, PASSWORD, '203.0.113.50')
+      const refused = await tryLogin(after, user.email, PASSWORD, '203.0.113.50')
       t.equal(refused.status, 429)
       t.equal(refused.headers['retry-after'], '3590')
       t.equal(
-        (await logIn(after, 'no-account@example.org', 'wrong', '198.51.100.9')).headers['retry-after'],
+        (await tryLogin(after, 'no-account@example.org', 'wrong', '198.51.100.9')).headers['retry-after'],
         '50',
       )
       clock.advance(HOUR - 10_000)
-      t.equal((await logIn(after, user.email, PASSWORD, '203.0.113.50')).status, 200)
+      t.equal((await tryLogin(after, user.email, PASSWORD, '203.0.113.50')).status, 200)
     })
 
     await t.test('mails are counted over restarts, by kind and recipient', async t => {
@@ -137,7 +133,7 @@ for (const engine of ENGINES) {
 
     await t.test('no stored count reveals an e-mail or IP address', async t => {
       const app = await startBehindProxy(t, database)
-      await logIn(app, 'visible@example.org', 'wrong', '203.0.113.77')
+      await tryLogin(app, 'visible@example.org', 'wrong', '203.0.113.77')
       const rows = await database.kysely.selectFrom('attempt_counts').selectAll().execute()
       t.ok(rows.length >= 3)
       t.notMatch(JSON.stringify(rows), /visible|example|203\.0|113\.77/)
@@ -146,7 +142,7 @@ for (const engine of ENGINES) {
 
     await t.test('counts are deleted after their windows', async t => {
       const app = await startBehindProxy(t, database)
-      await logIn(app, 'a@example.org', 'wrong')
+      await tryLogin(app, 'a@example.org', 'wrong')
       const kinds = async () =>
         (await database.kysely.selectFrom('attempt_counts').select('key').execute())
           .map(({ key }) => key.replace(/:[^:]+$/, ''))
@@ -229,13 +225,13 @@ for (const engine of ENGINES) {
         const answer = await withoutStatements(
           database,
           (_text, parameters) => JSON.stringify(parameters).includes(`${kind}:`),
-          () => logIn(app, user.email, PASSWORD),
+          () => tryLogin(app, user.email, PASSWORD),
         )
         t.equal(answer.status, 503, kind)
         t.ok(answer.headers['retry-after'])
       }
       t.equal(counted.verified, 0)
-      t.equal((await logIn(app, user.email, PASSWORD)).status, 200)
+      t.equal((await tryLogin(app, user.email, PASSWORD)).status, 200)
       t.equal(counted.verified, 1)
     })
 
@@ -245,7 +241,7 @@ for (const engine of ENGINES) {
       const answer = await withoutStatements(
         database,
         text => text.includes('update "attempt_counts"'),
-        () => logIn(app, user.email, PASSWORD),
+        () => tryLogin(app, user.email, PASSWORD),
       )
       t.equal(answer.status, 200)
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 1 }])
@@ -269,7 +265,7 @@ t.test('concurrent attempts on two instances', async t => {
     const counted = apps.map(countVerified)
     const answers = await Promise.all(
       Array.from({ length: 120 }, (_, n) =>
-        logIn(apps[n % 2] as TestApp, user.email, `guess ${n}`, `203.0.113.${n}`),
+        tryLogin(apps[n % 2] as TestApp, user.email, `guess ${n}`, `203.0.113.${n}`),
       ),
     )
     t.equal(
@@ -290,7 +286,7 @@ t.test('concurrent attempts on two instances', async t => {
     const user = await aMember(database)
     const answers = await Promise.all(
       Array.from({ length: 30 }, (_, n) =>
-        logIn(apps[n % 2] as TestApp, user.email, n % 3 === 0 ? PASSWORD : 'wrong', `203.0.113.${n}`),
+        tryLogin(apps[n % 2] as TestApp, user.email, n % 3 === 0 ? PASSWORD : 'wrong', `203.0.113.${n}`),
       ),
     )
     t.equal(answers.filter(({ status }) => status === 200).length, 10)
@@ -307,7 +303,9 @@ t.test('concurrent attempts on two instances', async t => {
         await startBehindProxy(t, database, environment, { keepsAttempts: true }),
       ]
       const answers = await Promise.all(
-        Array.from({ length: 80 }, (_, n) => logIn(apps[n % 2] as TestApp, `user${n}@example.org`, 'wrong')),
+        Array.from({ length: 80 }, (_, n) =>
+          tryLogin(apps[n % 2] as TestApp, `user${n}@example.org`, 'wrong'),
+        ),
       )
       t.equal(answers.filter(({ status }) => status === 422).length, 20)
       t.match(await attemptCounts(database, 'login:address'), [{ attempts: 20 }])

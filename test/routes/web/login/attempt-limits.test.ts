@@ -1,5 +1,5 @@
 import t from 'tap'
-import { attemptCounts, fromAddress, logInFrom, startBehindProxy } from '../../../fixtures/attempts.ts'
+import { attemptCounts, fromAddress, startBehindProxy, tryLogin } from '../../../fixtures/attempts.ts'
 import { TestBrowser } from '../../../fixtures/browser.ts'
 import { HOUR, MINUTE, NOW, testClock } from '../../../fixtures/clock.ts'
 import { aRegistration } from '../../../fixtures/registration.ts'
@@ -10,10 +10,6 @@ import { createDatabase, ENGINES } from '../../../support/databases.ts'
 
 /** More keys than the counters of one kind hold in memory. */
 const FLOOD = 150_000
-
-/** Tries to log in from an address, in a new browser. */
-const logIn = (app: TestApp, email: string, password: string, address = '198.51.100.7') =>
-  logInFrom(app, address, { email, password })
 
 /** Enters a password and then a code. */
 async function enterCode(app: TestApp, user: TestUser, code: string, address: string) {
@@ -68,20 +64,20 @@ for (const engine of ENGINES) {
 
     await t.test('an address over its limit adds no count for an account', async t => {
       const app = await startBehindProxy(t, database, { LOGIN_RATE_LIMIT: '2' })
-      for (let n = 0; n < 30; n += 1) await logIn(app, `user${n}@example.org`, 'wrong')
+      for (let n = 0; n < 30; n += 1) await tryLogin(app, `user${n}@example.org`, 'wrong')
       t.equal((await attemptCounts(database, 'login:account')).length, 8)
       t.match(await attemptCounts(database, 'login:address'), [{ attempts: 8 }])
       t.equal((await attemptCounts(database, 'failed-login')).length, 8)
       // Another instance has not refused the address yet.
       const other = await startBehindProxy(t, database, { LOGIN_RATE_LIMIT: '2' }, { keepsAttempts: true })
-      t.equal((await logIn(other, 'another@example.org', 'wrong')).status, 429)
+      t.equal((await tryLogin(other, 'another@example.org', 'wrong')).status, 429)
       t.equal((await attemptCounts(database, 'login:account')).length, 8)
       t.match(await attemptCounts(database, 'login:address'), [{ attempts: 8 }])
     })
 
     await t.test('a refused attempt for an account does not count for the address', async t => {
       const app = await startBehindProxy(t, database, { LOGIN_RATE_LIMIT: '1' })
-      for (let n = 0; n < 10; n += 1) await logIn(app, 'one@example.org', 'wrong')
+      for (let n = 0; n < 10; n += 1) await tryLogin(app, 'one@example.org', 'wrong')
       t.match(await attemptCounts(database, 'login:address'), [{ attempts: 1 }])
     })
 
@@ -92,7 +88,7 @@ for (const engine of ENGINES) {
       const useUp = async (address: string) => {
         for (let n = 0; ; n += 1) {
           account += 1
-          const answer = await logIn(app, `user${account}@example.org`, 'wrong', address)
+          const answer = await tryLogin(app, `user${account}@example.org`, 'wrong', address)
           if (answer.status === 429) return [n, Number(answer.headers['x-ratelimit-limit'])]
         }
       }
@@ -134,7 +130,7 @@ for (const engine of ENGINES) {
         const environment = { LOGIN_RATE_LIMIT: '2', LOGIN_FAILURE_LIMIT: '3' }
         const app = await startBehindProxy(t, database, environment, { clock, monotonic })
         const user = await aMember(database)
-        const guess = () => logIn(app, user.email, 'wrong')
+        const guess = () => tryLogin(app, user.email, 'wrong')
         for (let n = 0; n < 2; n += 1) t.equal((await guess()).status, 422)
         clock.advance(set)
         // Once by the database, and once from memory.
@@ -151,7 +147,7 @@ for (const engine of ENGINES) {
         monotonic.advance(1)
         t.equal((await guess()).status, 422, 'the minute is over')
 
-        const enter = () => logIn(app, user.email, PASSWORD, '203.0.113.1')
+        const enter = () => tryLogin(app, user.email, PASSWORD, '203.0.113.1')
         t.equal((await enter()).headers['retry-after'], String(59 * 60))
         monotonic.advance(59 * MINUTE - 1)
         t.equal((await enter()).headers['retry-after'], '1')
@@ -209,14 +205,14 @@ for (const engine of ENGINES) {
     await t.test('a limit stored by a clock an hour ahead ends on time after a restart', async t => {
       const environment = { LOGIN_RATE_LIMIT: '2' }
       const wrong = await startBehindProxy(t, database, environment, { clock: testClock(NOW + HOUR) })
-      for (let n = 0; n < 2; n += 1) await logIn(wrong, 'no-account@example.org', 'wrong')
+      for (let n = 0; n < 2; n += 1) await tryLogin(wrong, 'no-account@example.org', 'wrong')
       await wrong.close()
       const app = await startBehindProxy(t, database, environment, { keepsAttempts: true })
-      const refused = await logIn(app, 'no-account@example.org', 'wrong')
+      const refused = await tryLogin(app, 'no-account@example.org', 'wrong')
       t.equal(refused.status, 429)
       t.equal(refused.headers['retry-after'], '60')
       app.clock.advance(MINUTE)
-      t.equal((await logIn(app, 'no-account@example.org', 'wrong')).status, 422)
+      t.equal((await tryLogin(app, 'no-account@example.org', 'wrong')).status, 422)
     })
   })
 }

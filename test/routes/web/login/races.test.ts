@@ -1,6 +1,5 @@
 import t, { type Test } from 'tap'
 import { openBrowser, TestBrowser } from '../../../fixtures/browser.ts'
-import { testClock } from '../../../fixtures/clock.ts'
 import { changePassword } from '../../../fixtures/passwords.ts'
 import {
   confirmSecondFactor,
@@ -10,23 +9,18 @@ import {
   STEP,
   totpCode,
 } from '../../../fixtures/second-factor.ts'
+import { startTwoInstances, startUnlimited } from '../../../fixtures/server.ts'
 import { SESSION_COOKIE } from '../../../fixtures/sessions.ts'
-import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aMember, PASSWORD } from '../../../fixtures/users.ts'
-import { afterVerifying, startApp, type TestApp } from '../../../support/app.ts'
+import { afterVerifying, type TestApp } from '../../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../../support/databases.ts'
 
 /** How often each race is run. */
 const ROUNDS = 100
 
-const start = (t: Test, database: TestDatabase, clock = testClock()) =>
-  startApp(t, { database, environment: { ...UNLIMITED, LOGIN_FAILURE_LIMIT: '100000' }, clock })
+const NO_FAILURE_LIMIT = { LOGIN_FAILURE_LIMIT: '100000' }
 
-/** Two instances on one database, with one clock. */
-async function startTwo(t: Test, database: TestDatabase) {
-  const clock = testClock()
-  return { clock, one: await start(t, database, clock), two: await start(t, database, clock) }
-}
+const start = (t: Test, database: TestDatabase) => startUnlimited(t, database, NO_FAILURE_LIMIT)
 
 /** Has two instances verify wrong passwords, so that later requests wait behind them. */
 async function fillHashQueues(one: TestApp, two: TestApp) {
@@ -186,7 +180,7 @@ t.test('logins on two instances with full hash queues', async t => {
   t.teardown(() => database.close())
 
   await t.test('no login bypasses a second factor that is confirmed concurrently', async t => {
-    const { clock, one, two } = await startTwo(t, database)
+    const { clock, one, two } = await startTwoInstances(t, database, NO_FAILURE_LIMIT)
     const user = await aMember(database)
     const owner = new TestBrowser(one)
     const outcomes = { before: 0, after: 0, survived: 0 }
@@ -218,7 +212,7 @@ t.test('logins on two instances with full hash queues', async t => {
   })
 
   await t.test('no session outlives the concurrent deletion of its account', async t => {
-    const { one, two } = await startTwo(t, database)
+    const { one, two } = await startTwoInstances(t, database, NO_FAILURE_LIMIT)
     let survived = 0
     for (let round = 0; round < ROUNDS; round += 1) {
       const user = await aMember(database)
@@ -240,7 +234,7 @@ t.test('logins on two instances with full hash queues', async t => {
   })
 
   await t.test('concurrent answers to a challenge begin one session', async t => {
-    const { clock, one, two } = await startTwo(t, database)
+    const { clock, one, two } = await startTwoInstances(t, database, NO_FAILURE_LIMIT)
     const user = await aMember(database)
     const owner = new TestBrowser(one)
     await owner.logIn(user)
@@ -277,7 +271,7 @@ t.test('logins on two instances with full hash queues', async t => {
   })
 
   await t.test('no session of the old password outlives its concurrent change', async t => {
-    const { one, two } = await startTwo(t, database)
+    const { one, two } = await startTwoInstances(t, database, NO_FAILURE_LIMIT)
     let survived = 0
     for (let round = 0; round < ROUNDS; round += 1) {
       const user = await aMember(database)

@@ -1,10 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { hashPassword } from '#src/auth/password.ts'
 import { passwordStamp, SessionId } from '#src/auth/session.ts'
 import { sessionUserId, startWithUser } from '../../../fixtures/attacks.ts'
 import { aLoggedInUser, TestBrowser } from '../../../fixtures/browser.ts'
 import { MINUTE, testClock } from '../../../fixtures/clock.ts'
+import { startTwoInstances } from '../../../fixtures/server.ts'
 import {
   aRememberedUser,
   deviceLoginsOf,
@@ -17,17 +18,10 @@ import {
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aMember, aToken, PASSWORD, TEST_ROUNDS } from '../../../fixtures/users.ts'
 import { get, send, startApp } from '../../../support/app.ts'
-import { beforeStatement, createDatabase, type TestDatabase } from '../../../support/databases.ts'
+import { beforeStatement, createDatabase } from '../../../support/databases.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
-
-/** Two instances on one database, with one clock. */
-async function startTwo(t: Test, database: TestDatabase) {
-  const clock = testClock()
-  const start = () => startApp(t, { database, clock, environment: UNLIMITED })
-  return { clock, one: await start(), two: await start() }
-}
 
 t.test('a password that is replaced while a login rehashes it is refused', async t => {
   const app = await startApp(t, { database, environment: { HASH_ROUNDS: '5' } })
@@ -276,7 +270,7 @@ t.test('an answer with new session cookies waits for answers to the old session'
 })
 
 t.test('a device that returns to both at once gets one session and one login', async t => {
-  const { clock, one, two } = await startTwo(t, database)
+  const { clock, one, two } = await startTwoInstances(t, database)
   const { user, browser } = await aRememberedUser(t, one, database)
   let last = browser
   for (let round = 0; round < 100; round += 1) {
@@ -296,7 +290,7 @@ t.test('a device that returns to both at once gets one session and one login', a
 })
 
 t.test('a device that is logged out at the same time begins no session', async t => {
-  const { clock, one, two } = await startTwo(t, database)
+  const { clock, one, two } = await startTwoInstances(t, database)
   let survived = 0
   for (let round = 0; round < 100; round += 1) {
     clock.advance(2 * MINUTE)
@@ -311,7 +305,7 @@ t.test('a device that is logged out at the same time begins no session', async t
 })
 
 t.test('of two browsers that end each other, one is kept', async t => {
-  const { one, two } = await startTwo(t, database)
+  const { one, two } = await startTwoInstances(t, database)
   for (let round = 0; round < 20; round += 1) {
     const { user, browser } = await aLoggedInUser(one, database)
     const other = new TestBrowser(two)
@@ -326,7 +320,7 @@ t.test('of two browsers that end each other, one is kept', async t => {
 })
 
 t.test('two concurrent password confirmations leave one session', async t => {
-  const { one, two } = await startTwo(t, database)
+  const { one, two } = await startTwoInstances(t, database)
   for (let round = 0; round < 20; round += 1) {
     const { user, browser } = await aLoggedInUser(one, database)
     const headers = { 'x-xsrf-token': browser.cookies.get('XSRF-TOKEN') ?? '' }

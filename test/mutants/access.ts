@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** Who may call what, and do what to whom. */
+/** Authentication, permissions and ownership. */
 export const ACCESS: readonly Mutant[] = [
   {
     name: 'required authentication',
@@ -91,7 +91,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/auth/session.ts',
     find: 'passwordAge(session, now) <= PASSWORD_TIMEOUT_S',
     replace: 'passwordAge(session, now) < Number.POSITIVE_INFINITY',
-    tests: ['test/routes/web/account.test.ts'],
+    tests: ['test/routes/web/user/password.test.ts'],
   },
   {
     name: 'a missing permission',

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** Changes in the name of a session that no page of ours asked for. */
+/** Protection against cross-site request forgery. */
 export const CSRF: readonly Mutant[] = [
   {
     name: 'CSRF check of API routes',

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** How often, how much, and how many at once. */
+/** Rate limits, attempt limits, sizes and concurrency. */
 export const LIMITS: readonly Mutant[] = [
   {
     name: 'unknown paths of the API are rate limited',
@@ -119,7 +119,7 @@ export const LIMITS: readonly Mutant[] = [
     file: 'src/accounts/registration.ts',
     find: 'await attempts.countRegistration(caller)',
     replace: '',
-    tests: ['test/routes/web/login/attempt-limits.test.ts', 'test/routes/web/registration.test.ts'],
+    tests: ['test/routes/web/login/attempt-limits.test.ts', 'test/routes/web/register/create.test.ts'],
   },
   {
     name: 'wrong tokens of an address',

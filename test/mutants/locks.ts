@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** What is decided under lock, with what holds then. */
+/** Decisions that are made under lock, with current rows. */
 export const LOCKS: readonly Mutant[] = [
   {
     name: 'concurrent registrations of equal names',
@@ -132,7 +132,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/accounts/passwords.ts',
     find: 'if (present?.password !== (verified as Credentials).password) throw unauthenticated()',
     replace: '',
-    tests: ['test/routes/web/account.test.ts', 'test/routes/web/login/races.test.ts'],
+    tests: ['test/routes/web/user/password.test.ts', 'test/routes/web/login/races.test.ts'],
   },
   {
     name: 'a rehash does not overwrite a changed password',

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** Mails about accounts, and the page on which users say that something was not their doing. */
+/** Security mails, and the page "this was not me". */
 export const MAILS: readonly Mutant[] = [
   {
     name: 'a login whose mail was suppressed is reported later',

@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** Which pages are ours, which may read answers, and which hosts are answered. */
+/** First parties, CORS and hosts. */
 export const ORIGINS: readonly Mutant[] = [
   {
     name: 'sessions of the API are for first parties only',
@@ -84,7 +84,7 @@ export const ORIGINS: readonly Mutant[] = [
     file: 'src/mail/smtp.ts',
     find: "(server.username !== '' || server.password !== '') && !isLoopback(server)",
     replace: 'false',
-    tests: ['test/routes/web/recovery.test.ts'],
+    tests: ['test/mail/delivery.test.ts'],
   },
   {
     name: 'the origin of APP_URL with its scheme and port',

@@ -1,13 +1,13 @@
 import type { Mutant } from './mutant.ts'
 
-/** Sessions and remembered devices: how they begin, how long they count, and what ends them. */
+/** Sessions and remembered devices: start, expiry and end. */
 export const SESSIONS: readonly Mutant[] = [
   {
     name: 'changing the password changes the session id',
     file: 'src/accounts/passwords.ts',
     find: 'await confirmSession(transaction, session, { ...present, password: hash }, fresh)',
     replace: 'session',
-    tests: ['test/routes/web/account.test.ts'],
+    tests: ['test/routes/web/user/password.test.ts'],
   },
   {
     name: 'a login changes the session id',

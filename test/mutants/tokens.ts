@@ -1,6 +1,6 @@
 import type { Mutant } from './mutant.ts'
 
-/** Personal access tokens: what they are worth, what they give, and what ends them. */
+/** Personal access tokens: rights, issuing and end. */
 export const TOKENS: readonly Mutant[] = [
   {
     name: 'the secret of a token',

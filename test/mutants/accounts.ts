@@ -219,7 +219,10 @@ export const ACCOUNTS: readonly Mutant[] = [
     file: 'src/accounts/email.ts',
     find: 'if (id !== String(user.id)) throw forbidden()',
     replace: '',
-    tests: ['test/routes/web/email/verify.test.ts', 'test/routes/web/user/profile-information/confirm-email.test.ts'],
+    tests: [
+      'test/routes/web/email/verify.test.ts',
+      'test/routes/web/user/profile-information/confirm-email.test.ts',
+    ],
   },
   {
     name: 'confirming a new address requires the password',
@@ -233,7 +236,10 @@ export const ACCOUNTS: readonly Mutant[] = [
     file: 'src/database/users.ts',
     find: ".where('email', '=', email)\n      .where('email_verified_at', 'is', null)",
     replace: ".where('email_verified_at', 'is', null)",
-    tests: ['test/routes/web/email/verify.test.ts', 'test/routes/web/user/profile-information/confirm-email.test.ts'],
+    tests: [
+      'test/routes/web/email/verify.test.ts',
+      'test/routes/web/user/profile-information/confirm-email.test.ts',
+    ],
   },
   {
     name: 'a new address is unverified',
@@ -331,7 +337,7 @@ export const ACCOUNTS: readonly Mutant[] = [
     file: 'src/database/email-changes.ts',
     find: 'if (!had_second_factor) await removeSecondFactor(transaction, userId, now)',
     replace: '',
-    tests: ['test/routes/admin/revert-email.test.ts', 'test/routes/web/user/profile-information/confirm-email.test.ts'],
+    tests: ['test/routes/admin/revert-email.test.ts'],
   },
   {
     name: 'a confirmation of another question',

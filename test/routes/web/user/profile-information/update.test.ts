@@ -120,7 +120,7 @@ for (const engine of ENGINES) {
 
     await t.test('a session that a remembered device begins has not confirmed the password', async t => {
       const user = await aMember(database)
-      const browser = await logInRemembered(app, user)
+      const browser = await logInRemembered(t, app, user)
       await browser.post('/user/confirm-password', { password: PASSWORD })
       const thief = returningBrowser(browser)
       t.equal((await thief.get('/api/me')).status, 200)

@@ -5,7 +5,7 @@ import { openBrowser, TestBrowser } from '../../fixtures/browser.ts'
 import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
 import { formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
 import { aRegistration } from '../../fixtures/registration.ts'
-import { knowingRoutes } from '../../fixtures/routes.ts'
+import { authenticatedRoutes } from '../../fixtures/routes.ts'
 import { answerChallenge, aUserWithSecondFactor, totpCode } from '../../fixtures/second-factor.ts'
 import { startUnlimited } from '../../fixtures/server.ts'
 import { isLoggedIn, logInRemembered, sessionsOf } from '../../fixtures/sessions.ts'
@@ -176,7 +176,7 @@ async function access(t: Test, database: TestDatabase) {
     const user = await aMember(database, { roles: ['Admin'] })
     await ban(database, user.id)
     const headers = { authorization: `Bearer ${user.token}` }
-    const routes = (await knowingRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
+    const routes = (await authenticatedRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
     t.ok(routes.length > 30, `${routes.length} routes`)
     for (const [method, path] of routes) {
       if (OPEN.includes(`${method} ${path}`)) continue
@@ -197,7 +197,7 @@ async function access(t: Test, database: TestDatabase) {
     await browser.logIn(user)
     await browser.post('/user/confirm-password', { password: PASSWORD })
     await ban(database, user.id)
-    for (const [method, path] of await knowingRoutes(app)) {
+    for (const [method, path] of await authenticatedRoutes(app)) {
       if (OPEN.includes(`${method} ${path}`)) continue
       const { status, json } = await browser.send(method, path, method === 'GET' ? {} : { payload: {} })
       t.equal(status, 403, `${method} ${path}`)

@@ -87,11 +87,11 @@ t.test('a single-page application in Chromium', { skip }, async t => {
     await page.fill('#password', PASSWORD)
     await page.click('#login')
     await page.locator('#said', { hasText: '200' }).waitFor()
-    const evil = await open(context, `${pages.replace('localhost', '127.0.0.1')}/`)
+    const crossSite = await open(context, `${pages.replace('localhost', '127.0.0.1')}/`)
     for (const button of ['#me', '#read', '#logout']) {
-      await evil.click(button)
-      await evil.locator('#said', { hasText: 'Network Error' }).waitFor()
-      await evil.evaluate(`document.querySelector('#said').textContent = ''`)
+      await crossSite.click(button)
+      await crossSite.locator('#said', { hasText: 'Network Error' }).waitFor()
+      await crossSite.evaluate(`document.querySelector('#said').textContent = ''`)
     }
     await page.click('#me')
     await page.locator('#said', { hasText: `200 ${user.email}` }).waitFor()

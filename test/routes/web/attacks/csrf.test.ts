@@ -22,12 +22,12 @@ t.test('requests from another site change nothing', async t => {
     { referer: 'https://evil.test/localhost:3000/' },
   ]
   for (const page of pages) {
-    const evil = browser.clone()
-    evil.page = { ...page, 'sec-fetch-site': 'cross-site' }
-    const read = await evil.bare('PUT', `/api/me/notification/${unread}/read`)
+    const crossSite = browser.clone()
+    crossSite.page = { ...page, 'sec-fetch-site': 'cross-site' }
+    const read = await crossSite.bare('PUT', `/api/me/notification/${unread}/read`)
     t.equal(read.status, 401, 'the API ignores the cookies')
     t.strictSame(read.setCookies, [])
-    const logout = await evil.bare('POST', '/logout')
+    const logout = await crossSite.bare('POST', '/logout')
     t.equal(logout.status, 419)
     t.strictSame(logout.json, CSRF_MISMATCH)
   }

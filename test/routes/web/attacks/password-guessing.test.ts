@@ -26,7 +26,7 @@ t.test('a refused login does not reveal whether the account exists', async t => 
   await browser.get('/sanctum/csrf-cookie')
   await browser.post('/login', { email: 'guest@example.org', password: 'wrong' })
   const seen = new Set<string>()
-  for (const email of [user.email, factor.email, 'nobody@example.org', `${user.email}\0`, 'x']) {
+  for (const email of [user.email, factor.email, 'no-account@example.org', `${user.email}\0`, 'x']) {
     database.statements.length = 0
     const { status, text, headers } = await browser.post('/login', { email, password: 'wrong' })
     const kept = Object.fromEntries(
@@ -163,7 +163,7 @@ t.test('the failure limit of an account does not lock out addresses with an earl
   t.match(shut.headers, { 'x-ratelimit-limit': '6', 'retry-after': '3600' })
   t.equal((await logIn(app, user.email, home)).status, 200)
   t.equal((await logIn(app, user.email, { address: home.address })).status, 422)
-  t.equal((await logIn(app, 'nobody@example.org', { address: '203.0.113.99' })).status, 422)
+  t.equal((await logIn(app, 'no-account@example.org', { address: '203.0.113.99' })).status, 422)
   t.equal((await logIn(app, user.email, { address: '198.51.100.8' })).status, 429)
 
   const restarted = await startApp(t, { database, clock, environment })

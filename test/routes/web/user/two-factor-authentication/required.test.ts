@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { TestBrowser } from '../../../../fixtures/browser.ts'
 import { MINUTE } from '../../../../fixtures/clock.ts'
 import { formsOf, PanelBrowser } from '../../../../fixtures/panel.ts'
-import { knowingRoutes } from '../../../../fixtures/routes.ts'
+import { authenticatedRoutes } from '../../../../fixtures/routes.ts'
 import {
   answerChallenge,
   confirmSecondFactor,
@@ -84,7 +84,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const app = await start(t, database, 'staff')
       const user = await aMember(database, { roles: ['Admin'] })
       const headers = { authorization: `Bearer ${user.token}` }
-      const routes = (await knowingRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
+      const routes = (await authenticatedRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
       t.ok(routes.length > 30)
       for (const [method, path] of routes) {
         if (OPEN.includes(`${method} ${path}`)) continue
@@ -112,12 +112,12 @@ for (const engine of PRODUCTION_ENGINE) {
       const browser = new TestBrowser(app)
       t.equal((await browser.logIn(user)).status, 200)
       const closed: string[] = []
-      for (const [method, path] of await knowingRoutes(app)) {
+      for (const [method, path] of await authenticatedRoutes(app)) {
         if (`${method} ${path}` === 'POST /logout') continue
         const { json } = await browser.send(method, path, method === 'GET' ? {} : { payload: {} })
         if (json?.message === REQUIRED.message) closed.push(`${method} ${path}`)
       }
-      const routes = (await knowingRoutes(app)).map(([method, path]) => `${method} ${path}`)
+      const routes = (await authenticatedRoutes(app)).map(([method, path]) => `${method} ${path}`)
       t.strictSame(
         routes.filter(route => !closed.includes(route)).sort(),
         [...OPEN].sort(),

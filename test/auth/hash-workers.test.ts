@@ -9,7 +9,7 @@ import { hashWorkers, startHashWorker } from '#src/auth/hash-workers.ts'
 import { hashPassword } from '#src/auth/password.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { laravelRows as laravel } from '../fixtures/laravel.ts'
-import { aUser } from '../fixtures/users.ts'
+import { aMember } from '../fixtures/users.ts'
 import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
@@ -145,7 +145,7 @@ t.test('a server verifies passwords in worker threads', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database, passwordWork: null })
-  const user = { ...(await aUser(database, { password: 'Correct horse 1' })), password: 'Correct horse 1' }
+  const user = await aMember(database)
   const wrong = await new TestBrowser(app).logIn({ ...user, password: 'wrong' })
   t.equal(wrong.status, 422)
   t.equal((await new TestBrowser(app).logIn(user)).status, 200)

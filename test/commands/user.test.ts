@@ -6,6 +6,7 @@ import { deleteUser } from '#src/database/deleted-users.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { commandLine } from '../fixtures/command-line.ts'
+import { NEW_PASSWORD } from '../fixtures/passwords.ts'
 import { aMember, aUser, PASSWORD } from '../fixtures/users.ts'
 import { get, startApp } from '../support/app.ts'
 
@@ -129,13 +130,13 @@ t.test('user password sets a new password and ends all sessions', async t => {
   await browser.logIn(user)
   const setPassword = (email: string, password: string) =>
     command('user', 'password', '--email', email, '--password', password)
-  const { out, error } = await setPassword(user.email.toUpperCase(), 'Another-horse-2')
+  const { out, error } = await setPassword(user.email.toUpperCase(), NEW_PASSWORD)
   t.equal(error, null)
   t.match(out, [/has a new password\. All sessions are over; tokens go on\.$/])
   t.equal((await browser.get('/api/me')).status, 401)
   t.equal((await get(app, '/api/me', user.token)).status, 200)
   t.equal((await browser.post('/login', { email: user.email, password: PASSWORD })).status, 422)
-  t.equal((await browser.post('/login', { email: user.email, password: 'Another-horse-2' })).status, 200)
+  t.equal((await browser.post('/login', { email: user.email, password: NEW_PASSWORD })).status, 200)
   t.match(
     (await setPassword('unknown@example.org', 'x')).error,
     'There is no user with the e-mail address unknown',

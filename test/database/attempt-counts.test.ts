@@ -1,10 +1,8 @@
 import t, { type Test } from 'tap'
 import { attemptCounts } from '#src/database/attempt-counts.ts'
 import type { AttemptCounts, Bound } from '#src/limits/attempt-counts.ts'
-import { DAY, MINUTE, NOW, type TestClock, testClock } from '../fixtures/clock.ts'
+import { DAY, HOUR, MINUTE, NOW, type TestClock, testClock } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
-
-const HOUR = 60 * MINUTE
 
 for (const engine of ENGINES) {
   t.test(`attempt counts on ${engine}`, async t => {

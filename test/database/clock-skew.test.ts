@@ -1,8 +1,7 @@
 import t from 'tap'
 import { clockSkew } from '#src/database/clock-skew.ts'
+import { HOUR } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
-
-const HOUR = 3_600_000
 
 for (const engine of ENGINES) {
   t.test(`the difference between the clocks of server and database, on ${engine}`, async t => {

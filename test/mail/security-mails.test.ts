@@ -6,6 +6,7 @@ import { MINUTE } from '../fixtures/clock.ts'
 import { linkIn } from '../fixtures/mailbox.ts'
 import { browserAt, FIREFOX, startMailing } from '../fixtures/mailing.ts'
 import { PanelBrowser, textOf } from '../fixtures/panel.ts'
+import { NEW_PASSWORD } from '../fixtures/passwords.ts'
 import { STEP, totpCode } from '../fixtures/second-factor.ts'
 import { aMember, PASSWORD } from '../fixtures/users.ts'
 import { send, type TestApp } from '../support/app.ts'
@@ -191,8 +192,8 @@ async function testPasswords(t: Test, database: TestDatabase) {
     const changed = await browser.send('PUT', '/user/password', {
       payload: {
         current_password: PASSWORD,
-        password: 'Another-horse-2',
-        password_confirmation: 'Another-horse-2',
+        password: NEW_PASSWORD,
+        password_confirmation: NEW_PASSWORD,
       },
     })
     t.equal(changed.status, 200)
@@ -215,8 +216,8 @@ async function testPasswords(t: Test, database: TestDatabase) {
     await browser.send('PUT', '/user/password', {
       payload: {
         current_password: PASSWORD,
-        password: 'Another-horse-2',
-        password_confirmation: 'Another-horse-2',
+        password: NEW_PASSWORD,
+        password_confirmation: NEW_PASSWORD,
       },
     })
     await expectMail(t, { mails }, 'Your password for AnimeThemes was changed')
@@ -258,8 +259,8 @@ async function testSettings(t: Test, database: TestDatabase) {
     await browser.send('PUT', '/user/password', {
       payload: {
         current_password: PASSWORD,
-        password: 'Another-horse-2',
-        password_confirmation: 'Another-horse-2',
+        password: NEW_PASSWORD,
+        password_confirmation: NEW_PASSWORD,
       },
     })
     t.equal((await browser.send('DELETE', '/user')).status, 204)

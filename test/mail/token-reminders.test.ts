@@ -3,14 +3,13 @@ import t, { type Test } from 'tap'
 import { millisToSeconds } from '#src/auth/time.ts'
 import { ensureBan, restrict } from '#src/database/restrictions.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
-import { DAY, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { DAY, HOUR, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 import { startMailing } from '../fixtures/mailing.ts'
 import { aToken, aUser, type TestUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { startMailServer } from '../support/mail-server.ts'
 import { until } from '../support/until.ts'
 
-const HOUR = 60 * MINUTE
 const YEAR = 365 * DAY
 
 for (const engine of ENGINES) {

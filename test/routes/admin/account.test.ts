@@ -1,11 +1,10 @@
 import t from 'tap'
 import { aPanelUser, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { NEW_PASSWORD } from '../../fixtures/passwords.ts'
 import { startUnlimited } from '../../fixtures/server.ts'
 import { aToken, PASSWORD } from '../../fixtures/users.ts'
 import { get } from '../../support/app.ts'
 import { createDatabase, ENGINES } from '../../support/databases.ts'
-
-const NEW_PASSWORD = 'Another-horse-2'
 
 for (const engine of ENGINES) {
   t.test(`the own account on the panel on ${engine}`, async t => {

@@ -1,12 +1,12 @@
 import t, { type Test } from 'tap'
 import { linkIn } from '../../fixtures/mailbox.ts'
 import { aPanelUser, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { NEW_PASSWORD } from '../../fixtures/passwords.ts'
 import { startUnlimited } from '../../fixtures/server.ts'
 import { aMember, PASSWORD } from '../../fixtures/users.ts'
 import { get } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
-const NEW_PASSWORD = 'Another-horse-2'
 const FORGOT = '/admin/forgot-password'
 const RESET = '/admin/reset-password'
 

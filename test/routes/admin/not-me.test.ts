@@ -4,6 +4,7 @@ import { DAY, MINUTE } from '../../fixtures/clock.ts'
 import { linkIn } from '../../fixtures/mailbox.ts'
 import { browserAt, CHROME, FIREFOX, startMailing } from '../../fixtures/mailing.ts'
 import { PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { NEW_PASSWORD } from '../../fixtures/passwords.ts'
 import { aMember, aToken, PASSWORD } from '../../fixtures/users.ts'
 import { get, type TestApp } from '../../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../../support/databases.ts'
@@ -79,7 +80,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
       const token = linkIn({ text: mail.text ?? '' }).searchParams.get('token')
       const guest = new TestBrowser(app)
       await guest.get('/sanctum/csrf-cookie')
-      const password = 'Another-horse-2'
+      const password = NEW_PASSWORD
       const payload = { token, email: user.email, password, password_confirmation: password }
       t.equal((await guest.post('/reset-password', payload)).status, 200)
       t.equal((await guest.logIn({ ...user, password })).status, 200)

@@ -140,7 +140,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/access.ts',
     find: 'if (!loader.allows(row as never, identity)) throw forbidden()',
     replace: '',
-    tests: ['test/routes/api/playlists.test.ts'],
+    tests: ['test/routes/api/playlist/access.test.ts'],
   },
   {
     name: 'the permission of a route that loads a row',
@@ -196,7 +196,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/lists/playlist-access.ts',
     find: 'visibility !== PRIVATE || owns(identity, userId)',
     replace: 'true',
-    tests: ['test/routes/api/playlists.test.ts'],
+    tests: ['test/routes/api/playlist/show.test.ts'],
   },
   {
     name: "another user's private playlist is 404",
@@ -224,7 +224,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/lists/playlist-access.ts',
     find: 'find: findPlaylistOf, allows: mayChange',
     replace: 'find: findPlaylistOf, allows: () => true',
-    tests: ['test/routes/api/playlists.test.ts'],
+    tests: ['test/routes/api/playlist/access.test.ts'],
   },
   {
     name: 'tracks of a private playlist are hidden from other users',
@@ -245,7 +245,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/lists/external-profile-access.ts',
     find: 'visibility !== PRIVATE || owns(identity, userId)',
     replace: 'true',
-    tests: ['test/routes/api/externalprofiles.test.ts'],
+    tests: ['test/routes/api/externalprofile/show.test.ts'],
   },
   {
     name: "another user's private external profile is 404",
@@ -266,21 +266,24 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/lists/external-profile-access.ts',
     find: 'find: findProfileOf, allows: mayChange',
     replace: 'find: findProfileOf, allows: () => true',
-    tests: ['test/routes/api/externalprofiles.test.ts'],
+    tests: [
+      'test/routes/api/externalprofile/delete.test.ts',
+      'test/routes/api/externalprofile/update.test.ts',
+    ],
   },
   {
     name: 'external profiles are created only from LOCAL_IPS',
     file: 'src/http/access.ts',
     find: 'if (routeConfig.access?.localOnly && !clientAddress.isLocal) throw forbidden(MESSAGES.localOnly)',
     replace: '',
-    tests: ['test/routes/api/externalprofiles.test.ts'],
+    tests: ['test/routes/api/externalprofile/local-only.test.ts'],
   },
   {
     name: 'a disabled feature',
     file: 'src/http/access.ts',
     find: 'if (feature !== undefined && !isExempt && !(await isFeatureOn(feature))) throw forbidden()',
     replace: '',
-    tests: ['test/routes/api/playlists.test.ts', 'test/routes/api/externalprofiles.test.ts'],
+    tests: ['test/routes/api/externalprofile/delete.test.ts', 'test/routes/api/playlist/access.test.ts'],
   },
   {
     name: 'the permission for the panel',

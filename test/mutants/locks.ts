@@ -21,7 +21,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/authority.ts',
     find: 'any(${ids}::bigint[]) and deleted_at is null',
     replace: 'any(${ids}::bigint[])',
-    tests: ['test/routes/api/playlists.test.ts', 'test/routes/web/login/races.test.ts'],
+    tests: ['test/routes/api/playlist/create.test.ts', 'test/routes/web/login/races.test.ts'],
   },
   {
     name: "the caller's session",
@@ -213,7 +213,7 @@ export const LOCKS: readonly Mutant[] = [
     file: 'src/database/playlists.ts',
     find: "if (!(await lockUser(transaction, userId))) return 'no such user'",
     replace: '',
-    tests: ['test/routes/api/playlists.test.ts'],
+    tests: ['test/routes/api/playlist/create.test.ts'],
   },
   {
     name: 'tracks of a playlist are changed sequentially',

@@ -144,7 +144,7 @@ t.test('statements are prepared unless disabled for a pooler', async t => {
 })
 
 t.test('an unreachable server', async t => {
-  const source = postgresSource('postgres://nobody@127.0.0.1:1/nothing', () => {})
+  const source = postgresSource('postgres://unknown@127.0.0.1:1/nothing', () => {})
   t.teardown(() => source.close())
   await t.rejects(source.acquire(), { name: 'DatabaseUnavailable', message: /ECONNREFUSED/ })
 })

@@ -47,7 +47,7 @@ const put = async (app: FastifyInstance, path: string, token?: string, payload: 
 t.test('the row of a path is loaded between authentication, permission, input and quota', async t => {
   const owner = await aUser(database, { permissions: ['update playlist'] })
   const other = await aUser(database, { permissions: ['update playlist'] })
-  const nobody = await aUser(database)
+  const unprivileged = await aUser(database)
   const staff = await aUser(database, { permissions: ['update playlist', 'bypass feature flags'] })
   const open = ownedBy(owner.id)
   const hidden = ownedBy(owner.id, { hidesRows: true })
@@ -90,8 +90,8 @@ t.test('the row of a path is loaded between authentication, permission, input an
 
   t.strictSame(await put(app, '/open/1'), [401, 'Unauthenticated.'])
   t.strictSame(open.asked, [], 'not loaded for anonymous requests')
-  t.strictSame(await put(app, '/open/10', nobody.token), NOT_FOUND, '404 precedes the permission')
-  t.strictSame(await put(app, '/open/1', nobody.token), FORBIDDEN)
+  t.strictSame(await put(app, '/open/10', unprivileged.token), NOT_FOUND, '404 precedes the permission')
+  t.strictSame(await put(app, '/open/1', unprivileged.token), FORBIDDEN)
   t.strictSame(await put(app, '/open/1', other.token), FORBIDDEN)
   t.strictSame(await put(app, '/open/5', other.token), FORBIDDEN)
   t.strictSame(counted, [], 'rows of another user are not counted')
@@ -100,7 +100,7 @@ t.test('the row of a path is loaded between authentication, permission, input an
   t.strictSame(await put(app, '/open/1', owner.token, { name: 'x' }), [200, 'row 1'])
 
   hidden.asked.length = 0
-  t.strictSame(await put(app, '/hidden/10', nobody.token), FORBIDDEN, '403 precedes 404')
+  t.strictSame(await put(app, '/hidden/10', unprivileged.token), FORBIDDEN, '403 precedes 404')
   t.strictSame(hidden.asked, [])
   t.strictSame(await put(app, '/hidden/10', owner.token), NOT_FOUND)
   t.strictSame(await put(app, '/hidden/1', owner.token, { name: 'x' }), [200, 'row 1'])

@@ -290,19 +290,19 @@ t.test('clientAddresses(): the address for which a request counts', async t => {
     'an IPv4 address',
   )
 
-  const ours = clientAddresses(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
+  const addressOf = clientAddresses(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
   for (const ip of ['127.0.0.1', '10.1.2.3', 'fd00::7']) {
-    t.equal(ours(ip, undefined).isLocal, true, `${ip} is in LOCAL_IPS`)
+    t.equal(addressOf(ip, undefined).isLocal, true, `${ip} is in LOCAL_IPS`)
     t.strictSame(
-      ours(ip, '203.0.113.9'),
+      addressOf(ip, '203.0.113.9'),
       { ip, key: '203.0.113.9', networks: [{ key: '203.0.113.9', share: 1 }], isLocal: false },
       'its X-Forwarded-IP is used',
     )
   }
-  t.equal(ours('10.2.0.1', undefined).isLocal, false)
-  t.equal(ours('10.2.0.1', '203.0.113.9').key, '10.2.0.1')
+  t.equal(addressOf('10.2.0.1', undefined).isLocal, false)
+  t.equal(addressOf('10.2.0.1', '203.0.113.9').key, '10.2.0.1')
   t.strictSame(
-    ours('127.0.0.1', 'nonsense'),
+    addressOf('127.0.0.1', 'nonsense'),
     {
       ip: '127.0.0.1',
       key: '127.0.0.1',
@@ -311,7 +311,7 @@ t.test('clientAddresses(): the address for which a request counts', async t => {
     },
     'unless that is invalid',
   )
-  t.strictSame(ours('127.0.0.1', ['1.1.1.1', '2.2.2.2']), {
+  t.strictSame(addressOf('127.0.0.1', ['1.1.1.1', '2.2.2.2']), {
     ip: '127.0.0.1',
     key: '127.0.0.1',
     networks: [{ key: '127.0.0.1', share: 1 }],

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { aLoggedInUser, TestBrowser } from '../../../fixtures/browser.ts'
-import { isLoggedIn, REMEMBER_COOKIE } from '../../../fixtures/sessions.ts'
 import { requestWith } from '../../../fixtures/requests.ts'
+import { isLoggedIn, REMEMBER_COOKIE } from '../../../fixtures/sessions.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aToken } from '../../../fixtures/users.ts'
 import { startApp, type TestApp } from '../../../support/app.ts'

@@ -60,6 +60,12 @@ for (const engine of ENGINES) {
       t.equal((await get(app, '/api/me/')).status, 401)
     })
 
+    await t.test('a guest gets 401, before the query is validated', async t => {
+      for (const query of ['', '?include=images']) {
+        t.equal((await get(app, `/api/me${query}`)).status, 401, query)
+      }
+    })
+
     await t.test('email_verified_at is null for an unverified user', async t => {
       const { token } = await aUser(database, { verified: false })
       t.match((await showMe(token)).json, { user: { email_verified_at: null } })

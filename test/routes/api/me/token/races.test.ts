@@ -21,12 +21,7 @@ import {
 } from '../../../../fixtures/tokens.ts'
 import { aToken, aUser, TEST_ROUNDS, USER_TYPE } from '../../../../fixtures/users.ts'
 import { send, startApp, type TestApp } from '../../../../support/app.ts'
-import {
-  beforeStatement,
-  createDatabase,
-  ENGINES,
-  PRODUCTION_ENGINE,
-} from '../../../../support/databases.ts'
+import { beforeStatement, createDatabase, ENGINES, PRODUCTION_ENGINE } from '../../../../support/databases.ts'
 
 const PATH = '/api/me/token'
 

@@ -43,7 +43,7 @@ for (const engine of ENGINES) {
       for (const visibility of ['Unlisted', 'unlisted', 2]) {
         const id = await create(visibility)
         t.match(id, RANDOM_ID)
-        t.equal(await statusOf(id), 200, 'anybody with the id can see the playlist')
+        t.equal(await statusOf(id), 200, 'a guest with the id can see the playlist')
         ids.add(id)
         t.equal(await statusOf(hashids.playlist(user.id, await rowIdOf(id))), 404, 'the hashid finds nothing')
       }

@@ -39,8 +39,8 @@ const TRACK_FIELDS = [...SEQUENCE_FIELDS, 'next_id', 'playlist_id', 'previous_id
 /** The fields that have a value of their own in JSON; others are allowed and show nothing. */
 const SHOWN_FIELDS = ['created_at', 'updated_at', 'id']
 
-const includesOf = ({ isSequence = false }: TrackRead) => (isSequence ? CONTENT : [...NEIGHBOURS, ...CONTENT])
-const fieldsOf = ({ isSequence = false }: TrackRead) => (isSequence ? SEQUENCE_FIELDS : TRACK_FIELDS)
+const includesOf = ({ isSequence }: TrackRead) => (isSequence ? CONTENT : [...NEIGHBOURS, ...CONTENT])
+const fieldsOf = ({ isSequence }: TrackRead) => (isSequence ? SEQUENCE_FIELDS : TRACK_FIELDS)
 
 /** The JSON of a resource with everything included, reduced to some include paths. */
 function prune(whole: unknown, paths: readonly string[]): unknown {

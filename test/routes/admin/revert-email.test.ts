@@ -92,7 +92,7 @@ for (const engine of ENGINES) {
       'a revert undoes later changes of the address, pending ones, and a later second factor',
       async t => {
         const { user, browser, link } = await aUser()
-        const later = await moveToEmail(app, browser, anEmail())
+        const later = linkIn(await moveToEmail(app, browser, anEmail()))
         await changeProfile(browser, { email: anEmail() })
         await storeSecondFactor(database, user.id, '2026-03-01 12:30:00')
         t.match(textOf(await revertEmail(app, link)), user.email)
@@ -106,7 +106,7 @@ for (const engine of ENGINES) {
     await t.test('a revert keeps a second factor that is older than the change', async t => {
       const { user, browser } = await aLoggedInUser(app, database, { confirmed: true })
       await storeSecondFactor(database, user.id, '2026-02-01 12:00:00')
-      await revertEmail(app, await moveToEmail(app, browser, anEmail()))
+      await revertEmail(app, linkIn(await moveToEmail(app, browser, anEmail())))
       t.match(await userById(database, user.id), { email: user.email, two_factor_secret: 'x' })
     })
 
@@ -180,7 +180,7 @@ for (const engine of PRODUCTION_ENGINE) {
         await app.mailbox.nextTo(email)
         await storeSecondFactor(database, user.id, '2026-03-01 12:00:00')
         app.clock.advance(MINUTE)
-        const link = await moveToEmail(app, thief, email)
+        const link = linkIn(await moveToEmail(app, thief, email))
         t.match(textOf(await revertEmail(app, link)), user.email)
         t.match(await userById(database, user.id), { email: user.email, two_factor_secret: null })
       },
@@ -188,7 +188,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('an account that the thief has deleted is restored', async t => {
       const { user, thief } = await aUserWithThief()
-      const link = await moveToEmail(app, thief, anEmail())
+      const link = linkIn(await moveToEmail(app, thief, anEmail()))
       t.equal((await thief.send('DELETE', '/user')).status, 204)
       t.equal((await openPage(app, link)).status, 200)
       t.match(textOf(await revertEmail(app, link)), user.email)
@@ -202,7 +202,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('an account that was deleted before the change stays deleted', async t => {
       const { user, thief } = await aUserWithThief()
-      const link = await moveToEmail(app, thief, anEmail())
+      const link = linkIn(await moveToEmail(app, thief, anEmail()))
       await database.kysely
         .updateTable('users')
         .set({ deleted_at: '2026-02-01 00:00:00' })

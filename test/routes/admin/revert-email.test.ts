@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { EMAIL_TAKEN } from '../../fixtures/answers.ts'
 import { aLoggedInUser, openBrowser, TestBrowser } from '../../fixtures/browser.ts'
 import { DAY, MINUTE } from '../../fixtures/clock.ts'
@@ -28,10 +28,10 @@ for (const engine of ENGINES) {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
     const app = await startApp(t, { database, environment: UNLIMITED })
-    const aUser = (server = app) => aUserWithChangedEmail(server, database)
+    const aUser = (t: Test, server = app) => aUserWithChangedEmail(t, server, database)
 
     await t.test('opening the page changes nothing, and its form restores the old address', async t => {
-      const { user, browser, email, link } = await aUser()
+      const { user, browser, email, link } = await aUser(t)
       for (let n = 0; n < 3; n += 1) {
         t.equal((await openPage(app, link)).status, 200)
         t.equal(await emailOf(browser), email)
@@ -44,7 +44,7 @@ for (const engine of ENGINES) {
     })
 
     await t.test('a revert ends all sessions, devices and tokens, and disables the password', async t => {
-      const { user, browser, email, link } = await aUser()
+      const { user, browser, email, link } = await aUser(t)
       const thief = await logInRemembered(t, app, { email, password: PASSWORD })
       const { token } = await aToken(database, user.id)
       await revertEmail(app, link)
@@ -58,7 +58,7 @@ for (const engine of ENGINES) {
     })
 
     await t.test('a revert sends a link to a new password, and is possible once', async t => {
-      const { user, link } = await aUser()
+      const { user, link } = await aUser(t)
       await revertEmail(app, link)
       const mail = await app.mailbox.nextTo(user.email)
       t.equal(mail.to.address, user.email)
@@ -71,7 +71,7 @@ for (const engine of ENGINES) {
 
     await t.test('the link is valid for seven days, in which the old address is taken', async t => {
       const app = await startApp(t, { database, environment: UNLIMITED })
-      const { user, link } = await aUser(app)
+      const { user, link } = await aUser(t, app)
       const other = await aLoggedInUser(app, database, { confirmed: true })
       const guest = await openBrowser(app)
       const register = () => guest.post('/register', aRegistration({ email: user.email.toUpperCase() }))
@@ -91,8 +91,8 @@ for (const engine of ENGINES) {
     await t.test(
       'a revert undoes later changes of the address, pending ones, and a later second factor',
       async t => {
-        const { user, browser, link } = await aUser()
-        const later = linkIn(await moveToEmail(app, browser, anEmail()))
+        const { user, browser, link } = await aUser(t)
+        const later = linkIn(await moveToEmail(t, app, browser, anEmail()))
         await changeProfile(browser, { email: anEmail() })
         await storeSecondFactor(database, user.id, '2026-03-01 12:30:00')
         t.match(textOf(await revertEmail(app, link)), user.email)
@@ -106,12 +106,12 @@ for (const engine of ENGINES) {
     await t.test('a revert keeps a second factor that is older than the change', async t => {
       const { user, browser } = await aLoggedInUser(app, database, { confirmed: true })
       await storeSecondFactor(database, user.id, '2026-02-01 12:00:00')
-      await revertEmail(app, linkIn(await moveToEmail(app, browser, anEmail())))
+      await revertEmail(app, linkIn(await moveToEmail(t, app, browser, anEmail())))
       t.match(await userById(database, user.id), { email: user.email, two_factor_secret: 'x' })
     })
 
     await t.test('of concurrent reverts one succeeds, and the others are 404', async t => {
-      const { link } = await aUser()
+      const { link } = await aUser(t)
       const browsers = Array.from({ length: 4 }, () => new PanelBrowser(app))
       const pages = await Promise.all(browsers.map(one => one.open(link.pathname + link.search)))
       const answers = await Promise.all(
@@ -159,7 +159,7 @@ for (const engine of PRODUCTION_ENGINE) {
     await t.test('the mail about the change back has no link for the thief', async t => {
       const { user, thief } = await aUserWithThief()
       const email = anEmail()
-      await moveToEmail(app, thief, email)
+      await moveToEmail(t, app, thief, email)
       await changeProfile(thief, { email: user.email })
       t.equal((await openLink(thief, linkIn(await app.mailbox.nextTo(user.email)))).status, 204)
       const notice = await app.mailbox.nextTo(email)
@@ -180,7 +180,7 @@ for (const engine of PRODUCTION_ENGINE) {
         await app.mailbox.nextTo(email)
         await storeSecondFactor(database, user.id, '2026-03-01 12:00:00')
         app.clock.advance(MINUTE)
-        const link = linkIn(await moveToEmail(app, thief, email))
+        const link = linkIn(await moveToEmail(t, app, thief, email))
         t.match(textOf(await revertEmail(app, link)), user.email)
         t.match(await userById(database, user.id), { email: user.email, two_factor_secret: null })
       },
@@ -188,7 +188,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('an account that the thief has deleted is restored', async t => {
       const { user, thief } = await aUserWithThief()
-      const link = linkIn(await moveToEmail(app, thief, anEmail()))
+      const link = linkIn(await moveToEmail(t, app, thief, anEmail()))
       t.equal((await thief.send('DELETE', '/user')).status, 204)
       t.equal((await openPage(app, link)).status, 200)
       t.match(textOf(await revertEmail(app, link)), user.email)
@@ -202,7 +202,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('an account that was deleted before the change stays deleted', async t => {
       const { user, thief } = await aUserWithThief()
-      const link = linkIn(await moveToEmail(app, thief, anEmail()))
+      const link = linkIn(await moveToEmail(t, app, thief, anEmail()))
       await database.kysely
         .updateTable('users')
         .set({ deleted_at: '2026-02-01 00:00:00' })

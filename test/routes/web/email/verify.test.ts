@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { emailHash, signLink } from '#src/auth/signed-link.ts'
 import { verifyEmail } from '#src/database/users.ts'
 import { UNAUTHORIZED } from '../../../fixtures/answers.ts'
@@ -16,10 +16,10 @@ import { createDatabase, ENGINES, type TestDatabase } from '../../../support/dat
 const PAGE = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' }
 
 /** A user who has just registered, and the link of the mail that verifies the address. */
-async function aRegisteredUser(app: TestApp, database: TestDatabase) {
+async function aRegisteredUser(t: Test, app: TestApp, database: TestDatabase) {
   const browser = await openBrowser(app)
   const input = aRegistration()
-  await browser.post('/register', input)
+  t.equal((await browser.post('/register', input)).status, 201, 'the user is registered')
   const user = await userByEmail(database, input.email)
   const link = linkIn(await app.mailbox.nextTo(input.email))
   return { browser, input, id: user?.id ?? 0, link }
@@ -35,7 +35,7 @@ for (const engine of ENGINES) {
     const verifiedAt = async (email: string) => (await userByEmail(database, email))?.email_verified_at
 
     await t.test('the link of the mail verifies the address, and grants the default roles', async t => {
-      const { browser, input, id, link } = await aRegisteredUser(app, database)
+      const { browser, input, id, link } = await aRegisteredUser(t, app, database)
       t.equal(link.origin, 'http://127.0.0.1:8000')
       t.equal((await openLink(browser, link)).status, 204)
       t.equal(await verifiedAt(input.email), '2026-03-01 12:00:00')
@@ -51,7 +51,7 @@ for (const engine of ENGINES) {
 
     await t.test('a link that is opened twice changes nothing, and no further mail is sent', async t => {
       const app = await start()
-      const { browser, input, link } = await aRegisteredUser(app, database)
+      const { browser, input, link } = await aRegisteredUser(t, app, database)
       t.equal((await openLink(browser, link)).status, 204)
       app.clock.advance(MINUTE)
       t.equal((await openLink(browser, link)).status, 204)
@@ -61,14 +61,14 @@ for (const engine of ENGINES) {
     })
 
     await t.test('an address that has changed since is not verified', async t => {
-      const { id } = await aRegisteredUser(app, database)
+      const { id } = await aRegisteredUser(t, app, database)
       const before = { userId: id, email: 'before@example.org', types: [USER_TYPE] } as const
       t.equal(await verifyEmail(database.kysely, before, app.clock()), false)
     })
 
     await t.test('a browser that opens the link is redirected to the website', async t => {
       const app = await start({ FRONTEND_URL: 'https://www.example.org/wiki?a=b' })
-      const { browser, link } = await aRegisteredUser(app, database)
+      const { browser, link } = await aRegisteredUser(t, app, database)
       const answer = await openLink(browser, link, PAGE)
       t.equal(answer.status, 302)
       t.equal(answer.headers.location, 'https://www.example.org/wiki?a=b&verified=1')
@@ -76,7 +76,7 @@ for (const engine of ENGINES) {
     })
 
     await t.test('the request cannot choose the target of a redirect', async t => {
-      const { browser, input, link } = await aRegisteredUser(app, database)
+      const { browser, input, link } = await aRegisteredUser(t, app, database)
       const elsewhere = 'redirect=https%3A%2F%2Fevil.test&intended=https%3A%2F%2Fevil.test&next=//evil.test'
       const headers = { ...PAGE, 'x-forwarded-host': 'evil.test', 'x-original-url': 'https://evil.test' }
       const changed = await browser.bare('GET', `${link.pathname}${link.search}&${elsewhere}`, { headers })
@@ -99,8 +99,8 @@ for (const engine of ENGINES) {
     })
 
     await t.test('a session of another user gets 403, and a guest 401 or the login page', async t => {
-      const { input, link } = await aRegisteredUser(app, database)
-      const stranger = await aRegisteredUser(app, database)
+      const { input, link } = await aRegisteredUser(t, app, database)
+      const stranger = await aRegisteredUser(t, app, database)
       const refused = await openLink(stranger.browser, link)
       t.equal(refused.status, 403)
       t.strictSame(refused.json, UNAUTHORIZED)
@@ -113,7 +113,7 @@ for (const engine of ENGINES) {
 
     await t.test('a link that was altered or has expired gets 403', async t => {
       const app = await start({ APP_URL: 'https://api.example.org' })
-      const { browser, input, id, link } = await aRegisteredUser(app, database)
+      const { browser, input, id, link } = await aRegisteredUser(t, app, database)
 
       const [expires, signature] = [
         link.searchParams.get('expires'),
@@ -161,7 +161,7 @@ for (const engine of ENGINES) {
     })
 
     await t.test('a link that was signed with a previous key is valid', async t => {
-      const { input, link } = await aRegisteredUser(app, database)
+      const { input, link } = await aRegisteredUser(t, app, database)
       const later = await startApp(t, {
         database,
         environment: {
@@ -189,7 +189,7 @@ for (const engine of ENGINES) {
 
     await t.test('POST verification-notification sends another mail, five an hour at most', async t => {
       const app = await start()
-      const { browser } = await aRegisteredUser(app, database)
+      const { browser } = await aRegisteredUser(t, app, database)
       const statuses: number[] = []
       for (let n = 0; n < 7; n += 1) {
         statuses.push((await browser.post('/email/verification-notification')).status)

@@ -39,7 +39,7 @@ for (const engine of ENGINES) {
     const aConfirmedUser = (server = app) => aLoggedInUser(server, database, { confirmed: true })
 
     await t.test('the link replaces the address, and verifies it', async t => {
-      const { user, browser, email } = await aUserWithChangedEmail(app, database)
+      const { user, browser, email } = await aUserWithChangedEmail(t, app, database)
       t.match((await browser.get('/api/me')).json.user, { email, email_verified_at: /^2026/ })
       t.equal((await new TestBrowser(app).logIn({ email, password: PASSWORD })).status, 200)
       t.equal((await new TestBrowser(app).logIn(user)).status, 422)
@@ -104,7 +104,7 @@ for (const engine of ENGINES) {
       const { user, browser } = await aConfirmedUser()
       const token = await requestResetToken(app, user.email)
       const moved = anEmail()
-      await moveToEmail(app, browser, moved)
+      await moveToEmail(t, app, browser, moved)
       for (const email of [user.email, moved]) {
         const { status, json } = await resetPassword(app, { token, email })
         t.equal(status, 422)
@@ -126,8 +126,8 @@ for (const engine of PRODUCTION_ENGINE) {
       const [owner, other] = [await aConfirmedUser(), await aConfirmedUser()]
       const wanted = anEmail()
       const link = await requestEmailChange(app, other.browser, wanted)
-      await moveToEmail(app, owner.browser, wanted)
-      await moveToEmail(app, owner.browser, anEmail())
+      await moveToEmail(t, app, owner.browser, wanted)
+      await moveToEmail(t, app, owner.browser, anEmail())
       const late = await openLink(other.browser, link)
       t.equal(late.status, 422)
       t.strictSame(late.json.errors, EMAIL_TAKEN)
@@ -145,8 +145,8 @@ for (const engine of PRODUCTION_ENGINE) {
         const errors = await profileErrors(...call)
         if (isOther) {
           isOther = false
-          await moveToEmail(app, owner.browser, wanted)
-          await moveToEmail(app, owner.browser, anEmail())
+          await moveToEmail(t, app, owner.browser, wanted)
+          await moveToEmail(t, app, owner.browser, anEmail())
         }
         return errors
       }
@@ -156,7 +156,7 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('no new user gets it for seven days', async t => {
       const { user, browser } = await aConfirmedUser()
-      await moveToEmail(app, browser, anEmail())
+      await moveToEmail(t, app, browser, anEmail())
       const { name } = aRegistration()
       const insert = (now: number) =>
         insertUser(database.kysely, {
@@ -172,8 +172,8 @@ for (const engine of PRODUCTION_ENGINE) {
 
     await t.test('its own user gets it back, and no later address is reserved then', async t => {
       const { user, browser } = await aConfirmedUser()
-      await moveToEmail(app, browser, anEmail())
-      await moveToEmail(app, browser, user.email)
+      await moveToEmail(t, app, browser, anEmail())
+      await moveToEmail(t, app, browser, user.email)
       t.equal(await emailOf(browser), user.email)
       const rows = database.kysely.selectFrom('email_reverts').select('email')
       t.strictSame(await rows.where('user_id', '=', user.id).execute(), [])

@@ -11,14 +11,14 @@ import { testClock } from '../fixtures/clock.ts'
 
 const DEADLINE = 5_000
 
-const MEMORY = { known: 0, unknown: 20 }
+const MEMORY = { known: 0, stranger: 20 }
 
 /** A queue whose turns the test ends. */
 function manualQueue(options: Partial<FairQueueOptions> = {}) {
   const clock = testClock(0)
   const queue = fairQueue({
     concurrency: 1,
-    places: { known: 50, unknown: 100 },
+    places: { known: 50, stranger: 100 },
     perNetwork: 4,
     memory: MEMORY,
     deadlineMs: DEADLINE,
@@ -54,7 +54,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
     refused,
     reasonOf: (name: string) => refused.get(name)?.reason,
     /** Requests a turn. */
-    ask(name: string, caller: Partial<QueuedCaller> = {}): Promise<unknown> {
+    ask(name: string, caller: Partial<QueuedCaller> = {}): Promise<stranger> {
       const work = () =>
         new Promise<void>(resolve => {
           started.push(name)
@@ -62,7 +62,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
         })
       const asked = {
         network: name,
-        lane: 'unknown',
+        lane: 'stranger',
         isUnbounded: false,
         connection: { destroyed: false },
         ...caller,
@@ -83,7 +83,7 @@ t.test('a free turn starts at once and returns its result', async t => {
   const { queue } = manualQueue({ concurrency: 2 })
   const caller = {
     network: 'a',
-    lane: 'unknown',
+    lane: 'stranger',
     isUnbounded: false,
     connection: { destroyed: false },
   } as const
@@ -110,7 +110,7 @@ t.test('concurrent turns are limited', async t => {
   await settled()
   t.strictSame(started, ['a', 'b'])
   t.equal(queue.isFree, false)
-  t.equal(queue.waiting('unknown'), 1)
+  t.equal(queue.waiting('stranger'), 1)
   await endTurn()
   t.strictSame(started, ['a', 'b', 'c'])
 })
@@ -137,12 +137,12 @@ t.test('a stream of new networks does not starve one that had a turn', async t =
   const { ask, started, endTurn } = manualQueue()
   void ask('a1', { network: 'a' })
   void ask('a2', { network: 'a' })
-  for (let n = 0; n < 2 * MEMORY.unknown && !started.includes('a2'); n++) {
+  for (let n = 0; n < 2 * MEMORY.stranger && !started.includes('a2'); n++) {
     void ask(`new ${n}`)
     await endTurn()
   }
   t.equal(started.at(-1), 'a2')
-  t.equal(started.length, MEMORY.unknown + 2)
+  t.equal(started.length, MEMORY.stranger + 2)
 })
 
 t.test('without memory networks take turns in order of arrival', async t => {
@@ -160,15 +160,15 @@ t.test('without memory networks take turns in order of arrival', async t => {
 t.test('lanes alternate', async t => {
   const { ask, drain } = manualQueue()
   void ask('running')
-  for (const n of [1, 2, 3]) void ask(`unknown ${n}`)
+  for (const n of [1, 2, 3]) void ask(`stranger ${n}`)
   for (const n of [1, 2, 3, 4, 5]) void ask(`known ${n}`, { lane: 'known' })
   t.strictSame((await drain()).slice(1), [
     'known 1',
-    'unknown 1',
+    'stranger 1',
     'known 2',
-    'unknown 2',
+    'stranger 2',
     'known 3',
-    'unknown 3',
+    'stranger 3',
     'known 4',
     'known 5',
   ])
@@ -181,13 +181,13 @@ t.test('a network has a limited number of places in each lane', async t => {
   void ask('known', { network: 'a', lane: 'known' })
   await settled()
   t.equal(reasonOf('a5'), 'network full')
-  t.equal(queue.waiting('unknown'), 4)
+  t.equal(queue.waiting('stranger'), 4)
   for (const n of [1, 2, 3, 4, 5]) void ask(`ours ${n}`, { network: 'ours', isUnbounded: true })
   t.equal((await drain()).length, 11, 'except an unlimited network')
 })
 
 t.test('a full lane refuses the waiter whose turn would be last', async t => {
-  const { ask, refused, reasonOf, queue, drain } = manualQueue({ places: { known: 1, unknown: 6 } })
+  const { ask, refused, reasonOf, queue, drain } = manualQueue({ places: { known: 1, stranger: 6 } })
   void ask('running')
   for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']) void ask(name, { network: name.slice(0, 1) })
   void ask('d1', { network: 'd' })
@@ -207,7 +207,7 @@ t.test('a full lane refuses the waiter whose turn would be last', async t => {
 })
 
 t.test('among networks with one waiter each the one with the latest turn is refused', async t => {
-  const { ask, refused, endTurn } = manualQueue({ places: { known: 1, unknown: 2 } })
+  const { ask, refused, endTurn } = manualQueue({ places: { known: 1, stranger: 2 } })
   for (const name of ['a', 'b']) {
     void ask(name)
     await endTurn()
@@ -236,7 +236,7 @@ t.test('a waiter is refused at the deadline, a running turn is not', async t => 
   clock.advance(1)
   await settled()
   t.equal(reasonOf('waiting'), 'deadline')
-  t.equal(queue.waiting('unknown'), 0)
+  t.equal(queue.waiting('stranger'), 0)
   t.strictSame(await drain(), ['running'], 'a running turn has no deadline')
 })
 
@@ -277,7 +277,7 @@ t.test('Retry-After of a refusal estimates the length of the queue', async t => 
 
 t.test('invariants for any order of events (property test)', async t => {
   const NETWORKS = 6
-  const PLACES = { known: 3, unknown: 8 }
+  const PLACES = { known: 3, stranger: 8 }
   const PER_NETWORK = 3
   const step = fc.oneof(
     {
@@ -285,7 +285,7 @@ t.test('invariants for any order of events (property test)', async t => {
       arbitrary: fc.record({
         type: fc.constant('ask' as const),
         network: fc.nat({ max: NETWORKS - 1 }),
-        lane: fc.constantFrom<Lane>('known', 'unknown'),
+        lane: fc.constantFrom<Lane>('known', 'stranger'),
         isUnbounded: fc.boolean(),
       }),
     },
@@ -307,7 +307,7 @@ t.test('invariants for any order of events (property test)', async t => {
           concurrency,
           places: PLACES,
           perNetwork: PER_NETWORK,
-          memory: { known: memory, unknown: memory },
+          memory: { known: memory, stranger: memory },
         })
         const { queue, started, refused, clock } = made
         interface Asked {
@@ -319,7 +319,7 @@ t.test('invariants for any order of events (property test)', async t => {
           connection: { destroyed: boolean }
           /** Turns of others while it was the first waiter of its network, by network and lane. */
           seen: Map<string, number>
-          outcome: Promise<unknown>
+          outcome: Promise<stranger>
         }
         const all: Asked[] = []
         const isWaiting = ({ name }: Asked) => !started.includes(name) && !refused.has(name)
@@ -353,7 +353,7 @@ t.test('invariants for any order of events (property test)', async t => {
               name,
               at: clock(),
               seen: new Map(),
-              outcome: Promise.resolve() as Promise<unknown>,
+              outcome: Promise.resolve() as Promise<stranger>,
             }
             entry.connection = asked.connection
             all.push(entry)
@@ -368,7 +368,7 @@ t.test('invariants for any order of events (property test)', async t => {
           observe()
 
           const waiting = all.filter(isWaiting)
-          for (const lane of ['known', 'unknown'] as const) {
+          for (const lane of ['known', 'stranger'] as const) {
             const here = waiting.filter(other => other.lane === lane)
             if (here.length !== queue.waiting(lane) || here.length > PLACES[lane]) return false
             for (const { network } of here) {
@@ -385,9 +385,9 @@ t.test('invariants for any order of events (property test)', async t => {
         await Promise.all(all.map(({ outcome }) => outcome))
 
         for (const one of all) {
-          const others = [...one.seen].filter(([key]) => key !== 'known' && key !== 'unknown')
+          const others = [...one.seen].filter(([key]) => key !== 'known' && key !== 'stranger')
           const here = others.reduce((sum, [, turns]) => sum + turns, 0)
-          const elsewhere = (one.seen.get('known') ?? 0) + (one.seen.get('unknown') ?? 0)
+          const elsewhere = (one.seen.get('known') ?? 0) + (one.seen.get('stranger') ?? 0)
           if (others.some(([, turns]) => turns > 1)) return false
           // Each turn of the own lane allows one turn of the other lane before it.
           if (elsewhere > here + 1) return false

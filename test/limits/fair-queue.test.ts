@@ -54,7 +54,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
     refused,
     reasonOf: (name: string) => refused.get(name)?.reason,
     /** Requests a turn. */
-    ask(name: string, caller: Partial<QueuedCaller> = {}): Promise<stranger> {
+    ask(name: string, caller: Partial<QueuedCaller> = {}): Promise<unknown> {
       const work = () =>
         new Promise<void>(resolve => {
           started.push(name)
@@ -319,7 +319,7 @@ t.test('invariants for any order of events (property test)', async t => {
           connection: { destroyed: boolean }
           /** Turns of others while it was the first waiter of its network, by network and lane. */
           seen: Map<string, number>
-          outcome: Promise<stranger>
+          outcome: Promise<unknown>
         }
         const all: Asked[] = []
         const isWaiting = ({ name }: Asked) => !started.includes(name) && !refused.has(name)
@@ -353,7 +353,7 @@ t.test('invariants for any order of events (property test)', async t => {
               name,
               at: clock(),
               seen: new Map(),
-              outcome: Promise.resolve() as Promise<stranger>,
+              outcome: Promise.resolve() as Promise<unknown>,
             }
             entry.connection = asked.connection
             all.push(entry)

@@ -19,6 +19,7 @@ import {
   returningBrowser,
   SESSION_COOKIE,
   sessionRow,
+  sessionsOf,
 } from '../../../fixtures/sessions.ts'
 import { aMember, PASSWORD, TEST_ROUNDS } from '../../../fixtures/users.ts'
 import { get, send, startApp } from '../../../support/app.ts'

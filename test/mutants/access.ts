@@ -266,10 +266,7 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/lists/external-profile-access.ts',
     find: 'find: findProfileOf, allows: mayChange',
     replace: 'find: findProfileOf, allows: () => true',
-    tests: [
-      'test/routes/api/externalprofile/delete.test.ts',
-      'test/routes/api/externalprofile/update.test.ts',
-    ],
+    tests: ['test/routes/api/externalprofile/update-and-delete.test.ts'],
   },
   {
     name: 'external profiles are created only from LOCAL_IPS',
@@ -283,7 +280,10 @@ export const ACCESS: readonly Mutant[] = [
     file: 'src/http/access.ts',
     find: 'if (feature !== undefined && !isExempt && !(await isFeatureOn(feature))) throw forbidden()',
     replace: '',
-    tests: ['test/routes/api/externalprofile/delete.test.ts', 'test/routes/api/playlist/access.test.ts'],
+    tests: [
+      'test/routes/api/externalprofile/update-and-delete.test.ts',
+      'test/routes/api/playlist/access.test.ts',
+    ],
   },
   {
     name: 'the permission for the panel',

@@ -247,16 +247,16 @@ for (const engine of ENGINES) {
         ['filter[id-gte]=0', rows],
         ['filter[created_at-lt]=2025', [beta]],
         ['filter[externalprofile][site]=kitsu', kitsu],
-        ['filter[name]=nobody', []],
+        ['filter[name]=unknown', []],
         ['filter[name-or]=secret', [secret]],
         ['filter[name]=alpha&filter[name-or]=secret', [alpha, secret]],
-        ['filter[name]=nobody&filter[visibility-or]=private', privates],
-        ['filter[name]=nobody&filter[site-or]=kitsu', kitsu],
-        ['filter[name]=nobody&filter[id-gt-or]=0', rows],
-        ['filter[name]=nobody&filter[name-or]=secret,lost,beta', [beta, secret, lost]],
-        ['filter[externalprofile][name]=nobody&filter[externalprofile][visibility-or]=private', privates],
+        ['filter[name]=unknown&filter[visibility-or]=private', privates],
+        ['filter[name]=unknown&filter[site-or]=kitsu', kitsu],
+        ['filter[name]=unknown&filter[id-gt-or]=0', rows],
+        ['filter[name]=unknown&filter[name-or]=secret,lost,beta', [beta, secret, lost]],
+        ['filter[externalprofile][name]=unknown&filter[externalprofile][visibility-or]=private', privates],
         ['filter[name]=alpha&filter[visibility-or]=private&filter[site]=anilist', [alpha]],
-        ['filter[name]=nobody&filter[has-or]=externalentries', withEntries],
+        ['filter[name]=unknown&filter[has-or]=externalentries', withEntries],
         ['filter[has]=externalentries', withEntries],
         ['filter[has-lt]=externalentries', [gamma, lost]],
         ['filter[has-eq]=externalentries', [alpha, beta, secret]],
@@ -314,7 +314,7 @@ for (const engine of ENGINES) {
       await search('q=secret', [], 'not a private profile')
       await search('q=monogatari secret', [], 'not a private profile')
       await search('q=fan mono', [prefixed], 'every word in any place')
-      await search('q=nobody', [], 'no match')
+      await search('q=unknown', [], 'no match')
       await search('q=o%t', [], '% is no wildcard')
       await search('q=monogatari&sort=-name', [long, prefixed, exact])
       await search('q=monogatari&filter[site]=kitsu', [prefixed])

@@ -29,7 +29,7 @@ import { databaseTime } from '../../../fixtures/timestamps.ts'
 import { aMember, aToken, aUser, type TestUser, USER_TYPE } from '../../../fixtures/users.ts'
 import { createDatabase, ENGINES } from '../../../support/databases.ts'
 
-const UNKNOWN = onePlaylist('nobodyHasThis')
+const UNKNOWN = onePlaylist('unknownHashid')
 const INVALID_INPUT = { name: 7, visibility: 'secret' }
 const INVALID_QUERY = { 'page[size]': 'x', 'fields[x]': 'y' }
 

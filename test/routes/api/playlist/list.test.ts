@@ -223,7 +223,7 @@ for (const engine of ENGINES) {
           ['\\', ['back\\slash'], 'a backslash is no escape'],
           ["o'clock", ["o'clock"], 'a quote does not end a literal'],
           ['others', ['Some others'], 'a single word'],
-          ['nobody has this', [], 'no match'],
+          ['no such words', [], 'no match'],
           [' slash ', ['backslash', 'back\\slash'], 'white space around the words is ignored'],
           ['x'.repeat(100), [], '100 characters'],
         ] as [string, string[], string][]) {
@@ -251,7 +251,7 @@ for (const engine of ENGINES) {
       t.strictSame(await search({ q: 'best', 'filter[name-like]': 'the%' }), ['The best opening'])
       t.strictSame(await search({ q: 'best', 'filter[visibility]': 'private' }), [])
       t.strictSame(
-        await search({ q: 'nobody', 'filter[name-or]': 'x', 'filter[visibility-or]': 'private' }),
+        await search({ q: 'unknown', 'filter[name-or]': 'x', 'filter[visibility-or]': 'private' }),
         [],
         'a disjunction does not find private playlists',
       )

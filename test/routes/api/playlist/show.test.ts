@@ -41,7 +41,7 @@ const ACCESS = [
 /** Paths in the place of a hashid that no playlist has. */
 const UNKNOWN_HASHIDS = [
   ...['%00', 'jR%00', '%2E%2E%2F', '..%2F..%2Fme', '-', '_', '%25', '%20', 'a%20b', "';--", '%27'],
-  ...['%F0%9F%98%80', '%C3%A4', '0', '-1', '1.5', 'null', 'undefined', '__proto__', 'nobodyHasThis'],
+  ...['%F0%9F%98%80', '%C3%A4', '0', '-1', '1.5', 'null', 'undefined', '__proto__', 'unknownHashid'],
   ...['x'.repeat(100), 'x'.repeat(255), 'x'.repeat(256), 'x'.repeat(300), 'jR*', '%7Bplaylist%7D'],
 ]
 

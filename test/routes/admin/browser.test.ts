@@ -168,6 +168,8 @@ t.test('the panel in a browser', { skip }, async t => {
     const user = await aMember(database, { roles: ['Admin'] })
     const other = await aUser(database, { roles: ['Encoder'] })
     await aNotification(database, other.id)
+    // A second session, which the page of devices offers to end.
+    await new TestBrowser(app, { 'sec-fetch-site': 'same-origin' }).logIn(user)
     await aToken(database, user.id, { expiresAt: NOW + 3 * DAY })
     await aToken(database, user.id, { expiresAt: NOW - MINUTE })
     const paths = {

@@ -15,7 +15,7 @@ t.test('the OpenAPI document', async t => {
   t.match(headers['content-type'], /^application\/json/)
 
   await t.test('it equals openapi/openapi.json in the repository', async t => {
-    const file = readFileSync(new URL('../../../openapi/openapi.json', import.meta.url), 'utf8')
+    const file = readFileSync(new URL('../../../../openapi/openapi.json', import.meta.url), 'utf8')
     t.strictSame(json, JSON.parse(file))
   })
 

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
+import { program } from '#src/commands/program.ts'
+import { commandsTable, envExample, settingsTable } from '../tools/documents.ts'
 
 const project = join(import.meta.dirname, '../..')
 
@@ -11,7 +13,7 @@ const pages = [
     .map(name => join('docs', name)),
 ]
 
-t.test('documents name files and pages that are there', async t => {
+t.test('files and pages that documents name exist', async t => {
   t.ok(pages.includes('ARCHITECTURE.md') && pages.includes('docs/security.md'))
   for (const page of pages) {
     const text = readFileSync(join(project, page), 'utf8')
@@ -22,11 +24,30 @@ t.test('documents name files and pages that are there', async t => {
       ([, path = '']) => path,
     )
     const isThere = (path: string) => existsSync(join(project, path))
-    // Tests are called by their names alone: `routes/web/login` is test/routes/web/login.test.ts.
+    // Tests are named without folder and extension: `routes/web/login` is test/routes/web/login.test.ts.
     const missing = [
       ...links.filter(path => !isThere(path)),
       ...named.filter(path => !isThere(path) && !isThere(`test/${path}.test.ts`)),
     ]
     t.strictSame(missing, [], page)
   }
+})
+
+t.test('README.md and .env.example list the settings and commands', async t => {
+  const file = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+  const readme = file('README.md')
+  t.ok(readme.includes(settingsTable()), `README.md has the table of settings:\n${settingsTable()}`)
+  t.equal(file('.env.example'), envExample())
+  const commands = commandsTable(
+    program({
+      environment: {},
+      print: () => {},
+      warn: () => {},
+      readInput: async () => '',
+      askSecretly: null,
+      clock: Date.now,
+      random: size => Buffer.alloc(size),
+    }),
+  )
+  t.ok(readme.includes(commands), `README.md has the table of commands:\n${commands}`)
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { type AttemptsDeps, createAttempts } from '#src/accounts/attempts.ts'
 import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
-import { clientAddresses } from '#src/limits/client-address.ts'
+import { clientAddressResolver } from '#src/limits/client-address.ts'
 import { memoryCounters } from '#src/limits/counters.ts'
 import { MINUTE, NOW } from '../fixtures/clock.ts'
 
@@ -34,7 +34,7 @@ function countsInMemory(): AttemptCounts {
       counts.set(key, (counts.get(key) ?? 1) - 1)
     },
     prune: async () => {},
-    isUsedUp: async ({ key, max }) => (counts.get(key) ?? 0) >= max,
+    isExhausted: async ({ key, max }) => (counts.get(key) ?? 0) >= max,
   }
 }
 
@@ -57,7 +57,7 @@ function createTestAttempts() {
 /** A caller that records the remaining attempts. */
 function callerFrom(ip: string, localIps: string[] = []) {
   const reported: { max: number; remaining: number }[] = []
-  const clientAddress = clientAddresses(localIps)(ip, undefined)
+  const clientAddress = clientAddressResolver(localIps)(ip, undefined)
   return {
     clientAddress,
     reported,
@@ -86,7 +86,7 @@ t.test('an error during verification does not count as an attempt', async t => {
   const { attempts } = createTestAttempts()
   const caller = callerFrom('198.51.100.7')
   const judgeWith = (verify: () => Promise<boolean>) =>
-    attempts.judge(caller, 'two_factor', { account: '1', userId: 1, verify })
+    attempts.validate(caller, 'two_factor', { account: '1', userId: 1, verify })
   for (let n = 0; n < 20; n++) {
     await t.rejects(
       judgeWith(() => Promise.reject(new Error('unavailable'))),
@@ -100,7 +100,7 @@ t.test('a look-up is refused once an address has made too many guesses', async t
   const { attempts, limited } = createTestAttempts()
   const caller = callerFrom('198.51.100.7')
   const guess = (digest: string, lookUp: () => Promise<{ isRight: boolean }>) =>
-    attempts.guess(caller, digest, lookUp)
+    attempts.lookUpToken(caller, digest, lookUp)
   await t.rejects(
     guess('failing', () => Promise.reject(new Error('unavailable'))),
     { message: 'unavailable' },
@@ -111,7 +111,7 @@ t.test('a look-up is refused once an address has made too many guesses', async t
   const refusal = await guess('three', () => t.fail('looked up') as never).catch(error => error)
   t.match(refusal, { statusCode: 429 })
   t.strictSame(limited, ['failed_auth'])
-  const other = await attempts.guess(callerFrom('203.0.113.7'), 'three', async () => ({ isRight: true }))
+  const other = await attempts.lookUpToken(callerFrom('203.0.113.7'), 'three', async () => ({ isRight: true }))
   t.strictSame(other, { isRight: true }, 'another address is not limited')
 })
 
@@ -119,7 +119,7 @@ t.test('guesses from LOCAL_IPS are not counted', async t => {
   const { attempts } = createTestAttempts()
   const caller = callerFrom('10.0.0.7', ['10.0.0.0/8'])
   for (let n = 0; n < 5; n++) {
-    const found = await attempts.guess(caller, String(n), async () => ({ isRight: false }))
+    const found = await attempts.lookUpToken(caller, String(n), async () => ({ isRight: false }))
     t.strictSame(found, { isRight: false })
   }
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { AT_ONCE, createEvents, type EventSource, RETRY_MS, WAITING } from '#src/accounts/events.ts'
+import { BATCH_SIZE, createEvents, type EventSource, RETRY_MS, QUEUE_CAPACITY } from '#src/accounts/events.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { NOW } from '../fixtures/clock.ts'
 
@@ -50,7 +50,7 @@ t.test('events are logged at once and stored in batches', async t => {
     { userId: 2, by: 1, name: 'spam', address: '192.0.2.7', message: 'banned' },
   ])
   t.strictSame(stored, [])
-  await events.stored()
+  await events.createDrain()
   const from = { address: '192.0.2.7', userAgent: 'curl/8', at: NOW }
   t.strictSame(stored, [
     [
@@ -67,7 +67,7 @@ t.test('an event without a user is logged, but not stored or passed to listeners
   events.onRecorded((event, from) => received.push([event.event, from]))
   events.record(request, 'wrong password', { userId: null })
   events.record(request, 'logout', { userId: 1 })
-  await events.stored()
+  await events.createDrain()
   t.equal(request.lines.length, 2)
   t.strictSame(received, [['logout', request]])
   t.strictSame(
@@ -129,9 +129,9 @@ t.test('close() writes once and cancels retries', async t => {
 
 t.test('the oldest events are dropped beyond a limit, and batches are bounded', async t => {
   const { events, stored } = createTestEvents()
-  for (let userId = 0; userId <= WAITING; userId += 1) events.record('command line', 'notified', { userId })
-  await events.stored()
-  t.equal(stored.flat().length, WAITING)
+  for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1) events.record('command line', 'notified', { userId })
+  await events.createDrain()
+  t.equal(stored.flat().length, QUEUE_CAPACITY)
   t.equal(stored[0]?.[0]?.userId, 1)
-  t.ok(stored.every(({ length }) => length <= AT_ONCE))
+  t.ok(stored.every(({ length }) => length <= BATCH_SIZE))
 })

@@ -3,9 +3,9 @@ import t from 'tap'
 import { createEvents } from '#src/accounts/events.ts'
 import { createOperator, type Grantor } from '#src/accounts/grantor.ts'
 import { createNotifications } from '#src/accounts/notifications.ts'
-import { createSubjects } from '#src/accounts/subjects.ts'
+import { createSubjects } from '#src/accounts/staff-actions.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { NOW } from '../fixtures/clock.ts'
@@ -37,7 +37,7 @@ function createServices({ kysely }: TestDatabase) {
     events,
     operator: createOperator({ kysely, events }),
     tokens: createTokens({ kysely, config: CONFIG, clock, random: randomBytes }),
-    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), subjects }),
+    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), staffActions: subjects }),
   }
 }
 
@@ -68,13 +68,13 @@ for (const engine of PRODUCTION_ENGINE) {
       const user = await aUser(database)
       const { grantor } = staffMember(database, user.id, [])
       await t.rejects(tokens.issue(grantor, { name: 'second' }), { message: MESSAGES.tooManyTokens(1) })
-      const { id } = await tokens.issue(operator.actingFor(user.id), { name: 'second' })
+      const { id } = await tokens.issue(operator.actAs(user.id), { name: 'second' })
       t.ok(id > user.tokenId)
     })
 
     await t.test('an operator acting for a user cannot rotate a token of another user', async t => {
       const [user, other] = [await aUser(database), await aUser(database)]
-      const rotated = tokens.rotate(operator.actingFor(user.id), other.tokenId, 0)
+      const rotated = tokens.rotate(operator.actAs(user.id), other.tokenId, 0)
       await t.rejects(rotated, { message: MESSAGES.notFound })
     })
 
@@ -92,8 +92,8 @@ for (const engine of PRODUCTION_ENGINE) {
       const equal = staffMember(database, 1_000_000, ['view dump'])
       await notifications.send(equal.grantor, subject.id, message)
       t.strictSame(equal.records, [['notified', { userId: subject.id, by: 1_000_000, type: message.type }]])
-      await notifications.send(operator.actingFor(subject.id), subject.id, message)
-      await services.events.stored()
+      await notifications.send(operator.actAs(subject.id), subject.id, message)
+      await services.events.createDrain()
       const last = services.recorded.at(-1)
       t.strictSame(last?.details, { type: message.type, by: 'command line' })
     })

@@ -52,16 +52,16 @@ const cookieOf = (id = mintSessionId(randomBytes)) => `${CONFIG.sessionCookie}=$
 t.test('a slow response checks once whether its session has ended, a fast one does not', async t => {
   const { sessions, state } = createTestSessions()
   const quick = holder(cookieOf())
-  sessions.recall(quick)
+  sessions.resumeFromCache(quick)
   t.equal(await sessions.resume(quick), null)
   state.now = SLOW_MS
-  t.notOk(await sessions.isOver(quick))
+  t.notOk(await sessions.hasEnded(quick))
   t.equal(state.lookUps, 1)
   state.now = SLOW_MS + 1
-  t.notOk(await sessions.isOver(quick))
+  t.notOk(await sessions.hasEnded(quick))
   t.equal(state.lookUps, 2)
   state.isEnded = true
-  t.ok(await sessions.isOver(quick))
+  t.ok(await sessions.hasEnded(quick))
 })
 
 t.test('a session replaced by another request of the process is recognized without a query', async t => {
@@ -69,14 +69,14 @@ t.test('a session replaced by another request of the process is recognized witho
   const cookie = cookieOf()
   const [slow, login] = [holder(cookie), holder(cookie)]
   for (const one of [slow, login]) {
-    sessions.recall(one)
+    sessions.resumeFromCache(one)
     await sessions.resume(one)
   }
   const session = { ...(login.session as Session), id: mintSessionId(randomBytes) }
   sessions.adopt(login, session)
   t.ok(login.replacesSession, 'the login replaces the session')
-  t.notOk(await sessions.isOver(login))
-  t.ok(await sessions.isOver(slow))
+  t.notOk(await sessions.hasEnded(login))
+  t.ok(await sessions.hasEnded(slow))
   t.equal(state.lookUps, 2, 'no query')
 })
 
@@ -84,16 +84,16 @@ t.test('two different session cookies are ambiguous, and none is replaced', asyn
   const { sessions, state } = createTestSessions()
   const both = holder(`${cookieOf()}; ${cookieOf()}`)
   t.equal(await sessions.resume(both), 'session_ambiguous')
-  await sessions.offer(both)
+  await sessions.ensureSession(both)
   t.equal(both.session, null)
   t.equal(state.lookUps, 0)
 })
 
 t.test('a cross-site request without its SameSite=Strict cookie gets no new session', async t => {
   const { sessions } = createTestSessions({ SESSION_SAME_SITE: 'strict' })
-  t.ok(sessions.isWithheld(holder(undefined, 'cross-site')))
-  t.notOk(sessions.isWithheld(holder(undefined, 'same-origin')))
+  t.ok(sessions.isCookieWithheld(holder(undefined, 'cross-site')))
+  t.notOk(sessions.isCookieWithheld(holder(undefined, 'same-origin')))
   const withheld = holder(undefined, 'cross-site')
-  await sessions.offer(withheld)
+  await sessions.ensureSession(withheld)
   t.equal(withheld.session, null)
 })

@@ -6,8 +6,8 @@ import {
   type WantedToken,
   wantedTerms,
 } from '#src/accounts/token-bounds.ts'
-import { HttpError } from '#src/answers/errors.ts'
-import { MESSAGES } from '#src/answers/messages.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import type { Identity } from '#src/auth/identity.ts'
 import { DAY, NOW } from '../fixtures/clock.ts'
 
@@ -21,7 +21,7 @@ const user = (emailVerifiedAt: string | null) => ({ id: 7, emailVerifiedAt }) as
 const boundBy = (token: Partial<NonNullable<TokenBounds['token']>>): TokenBounds => ({
   token: { id: 1, name: 'bound', abilities: ['*'], endsAt: null, allowedIps: null, ...token },
   checksAbilities: true,
-  most: 3,
+  max: 3,
   allowsUnknownAbilities: false,
 })
 

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { HttpError } from '#src/answers/errors.ts'
+import { HttpError } from '#src/responses/errors.ts'
 import * as endpoints from '#src/api/endpoints.ts'
-import { costOf, isHeavy, MOST_COST, requireAffordable } from '#src/query/cost.ts'
+import { estimateCost, isHeavy, MAX_COST, requireAffordable } from '#src/query/cost.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
 import { aUser } from '../fixtures/users.ts'
@@ -11,7 +11,7 @@ import { createDatabase } from '../support/databases.ts'
 const { playlists, onePlaylist, myPlaylists, me, tracks, oneTrack, externalProfiles, oneExternalProfile } =
   endpoints
 
-const cost = (endpoint: Endpoint, query: string) => costOf(endpoint, queryParser(endpoint)(`/list?${query}`))
+const cost = (endpoint: Endpoint, query: string) => estimateCost(endpoint, queryParser(endpoint)(`/list?${query}`))
 
 const all = includePaths(playlists)
 const has = (comparison: string, paths = all) => `filter[has-${comparison}]=${paths.join()}`
@@ -36,7 +36,7 @@ t.test('queries of animethemes-web are within the limit of guests', async t => {
   ]
   for (const [endpoint, query] of asked) {
     const { total } = cost(endpoint, query)
-    t.ok(total <= MOST_COST.guest / 2, `${query}: ${total}`)
+    t.ok(total <= MAX_COST.guest / 2, `${query}: ${total}`)
   }
 })
 
@@ -50,7 +50,7 @@ t.test('queries of the tests of AnimeThemes are within the limit of guests', asy
     [oneExternalProfile, `include=${includePaths(oneExternalProfile).join()}`],
   ] as [Endpoint, string][]) {
     const { total } = cost(endpoint, query)
-    t.ok(total <= MOST_COST.guest, `${query}: ${total}`)
+    t.ok(total <= MAX_COST.guest, `${query}: ${total}`)
   }
 })
 
@@ -92,7 +92,7 @@ t.test('each part of a query adds to its cost', async t => {
     const { total } = cost(playlists, `filter[has]=${path}&${filter}`)
     t.ok(total > cost(playlists, `filter[has]=${path}`).total * 5, `${path} with ${filter}: ${total}`)
     t.ok(isHeavy(cost(playlists, `filter[has]=${path}&${filter}`)), 'it reads all rows of the path')
-    t.ok(total <= MOST_COST.guest, 'allowed for guests')
+    t.ok(total <= MAX_COST.guest, 'allowed for guests')
     t.ok(cost(playlists, `${filter}&include=${path}`).total < 100, 'an include alone is cheap')
   }
   t.ok(
@@ -100,7 +100,7 @@ t.test('each part of a query adds to its cost', async t => {
       cost(playlists, 'filter[tracks_count]=1').total + 100,
     'counted relations are read as well',
   )
-  t.ok(cost(myPlaylists, has('eq')).total < MOST_COST.guest, 'rows of one user are cheap')
+  t.ok(cost(myPlaylists, has('eq')).total < MAX_COST.guest, 'rows of one user are cheap')
   t.equal(
     cost(playlists, 'page[number]=9223372036854775807').total,
     cost(playlists, 'page[number]=9000000').total,
@@ -108,7 +108,7 @@ t.test('each part of a query adds to its cost', async t => {
 })
 
 t.test('an expensive query is refused, naming its most expensive part', async t => {
-  const refusal = (query: string, asker: keyof typeof MOST_COST, endpoint: Endpoint = playlists) => {
+  const refusal = (query: string, asker: keyof typeof MAX_COST, endpoint: Endpoint = playlists) => {
     try {
       requireAffordable(cost(endpoint, query), asker)
       return null

@@ -3,18 +3,18 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t from 'tap'
 import {
   type DeviceToken,
-  judgeDevice,
+  validateDeviceToken,
   mintDeviceToken,
   parseDeviceToken,
   type StoredDevice,
 } from '#src/auth/device.ts'
-import { canonicalEmail, isEmail } from '#src/auth/email.ts'
-import { encryption } from '#src/auth/encryption.ts'
+import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
+import { createEncryption } from '#src/auth/encryption.ts'
 import {
   mintRecoveryCodes,
   mintTotpSecret,
   parseRecoveryCodes,
-  spendRecoveryCode,
+  consumeRecoveryCode,
   totpQrCode,
   totpStep,
 } from '#src/auth/second-factor.ts'
@@ -37,7 +37,7 @@ t.test("encryption in Laravel's format", async t => {
     return { iv: iv.toString('base64'), value, mac, tag: '' }
   }
   const pack = (envelope: unknown) => Buffer.from(JSON.stringify(envelope)).toString('base64')
-  const { encrypt, decrypt } = encryption([KEY], () => Buffer.alloc(16, 1))
+  const { encrypt, decrypt } = createEncryption([KEY], () => Buffer.alloc(16, 1))
 
   await t.test('values that Laravel encrypted are read', async t => {
     // A cookie's text is not serialized; its first 41 characters are a prefix made of the cookie's name.
@@ -56,11 +56,11 @@ t.test("encryption in Laravel's format", async t => {
   })
 
   await t.test('all keys decrypt, and the first one encrypts', async t => {
-    const { encrypt, decrypt } = encryption([OTHER_KEY, KEY], randomBytes)
+    const { encrypt, decrypt } = createEncryption([OTHER_KEY, KEY], randomBytes)
     t.equal(decrypt(pack(seal('s:3:"old";'))), 'old')
     t.equal(decrypt(encrypt('new')), 'new')
-    t.equal(encryption([OTHER_KEY], randomBytes).decrypt(encrypt('new')), 'new')
-    t.equal(encryption([KEY], randomBytes).decrypt(encrypt('new')), null)
+    t.equal(createEncryption([OTHER_KEY], randomBytes).decrypt(encrypt('new')), 'new')
+    t.equal(createEncryption([KEY], randomBytes).decrypt(encrypt('new')), null)
     t.not(encrypt('new'), encrypt('new'), 'each ciphertext differs')
     for (const text of ['', '"', '";', 'ä', '\0', 'x'.repeat(9_000)]) t.equal(decrypt(encrypt(text)), text)
   })
@@ -172,14 +172,14 @@ t.test('recovery codes', async t => {
   t.equal(new Set(codes).size, 8)
   for (const code of codes) t.match(code, /^[A-Za-z0-9]{10}-[A-Za-z0-9]{10}$/)
   const [first = '', second = ''] = codes
-  const left = spendRecoveryCode(codes, ` ${second}\n`, randomBytes) ?? []
+  const left = consumeRecoveryCode(codes, ` ${second}\n`, randomBytes) ?? []
   t.equal(left.length, 8, 'a new code replaces the used one')
   t.notOk(left.includes(second))
   t.strictSame(left.toSpliced(1, 1), codes.toSpliced(1, 1), 'the others are unchanged')
   for (const wrong of ['', first.slice(1), first.toLowerCase(), `${first}x`, 'x'.repeat(100_000)]) {
-    t.equal(spendRecoveryCode(codes, wrong, randomBytes), null)
+    t.equal(consumeRecoveryCode(codes, wrong, randomBytes), null)
   }
-  t.equal(spendRecoveryCode([], '', randomBytes), null)
+  t.equal(consumeRecoveryCode([], '', randomBytes), null)
   t.strictSame(parseRecoveryCodes('["a-b"]'), ['a-b'])
   for (const wrong of ['', '{}', 'null', '"a-b"', '[1]', '[null]', '["a"'])
     t.equal(parseRecoveryCodes(wrong), null)
@@ -250,7 +250,7 @@ t.test('e-mail addresses', async t => {
     ['@', '@'],
     ['@example.org', '@example.org'],
   ]
-  for (const [typed, canonical] of same) t.equal(canonicalEmail(typed), canonical, typed.slice(0, 40))
+  for (const [typed, canonical] of same) t.equal(canonicalizeEmail(typed), canonical, typed.slice(0, 40))
 
   for (const right of [
     'a@b',
@@ -337,7 +337,7 @@ t.test('tokens of remembered devices', async t => {
     ownerPassword: stamp,
   }
   const judge = (device: DeviceToken, change: Partial<StoredDevice> = {}, at = NOW) =>
-    judgeDevice(device, { ...stored, ...change }, at)
+    validateDeviceToken(device, { ...stored, ...change }, at)
   t.equal(judge(next), 'current')
   t.equal(judge(token), 'parallel')
   t.equal(judge(token, {}, NOW + MINUTE), 'parallel', 'within a minute')
@@ -346,7 +346,7 @@ t.test('tokens of remembered devices', async t => {
   t.equal(judge(other), 'device_stolen')
   t.equal(judge(other, { isDelivered: false }), 'device_stolen')
   t.equal(judge(token, { previous: null }), 'device_stolen')
-  t.equal(judgeDevice(next, null, NOW), 'device_unknown')
+  t.equal(validateDeviceToken(next, null, NOW), 'device_unknown')
   t.equal(judge(next, { expiresAt: NOW }), 'device_expired')
   t.equal(judge(next, { ownerPassword: null }), 'device_no_owner')
   t.equal(judge(next, { ownerPassword: 'changed' as PasswordStamp }), 'device_password_changed')

@@ -1,6 +1,6 @@
 import t from 'tap'
 import {
-  canonicalAddress,
+  canonicalizeAddress,
   containsRanges,
   includesAddress,
   isAddressOrRange,
@@ -84,6 +84,6 @@ t.test('canonicalAddress() normalizes addresses and rejects invalid ones', async
     ['\0', null],
     ["127.0.0.1' or 1=1", null],
   ] as const) {
-    t.equal(canonicalAddress(spelling), address, spelling)
+    t.equal(canonicalizeAddress(spelling), address, spelling)
   }
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { canonicalEmail, emailKey, isEmail } from '#src/auth/email.ts'
+import { canonicalizeEmail, emailKey, isEmail } from '#src/auth/email.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 
 /** Invisible characters around an address. */
@@ -55,7 +55,7 @@ t.test('equivalent forms of an address have the same key', async t => {
         `${canonical}${mark}`,
         `${mark}${mark} ${canonical} ${mark}`,
       ]) {
-        t.equal(canonicalEmail(form), canonicalEmail(canonical), JSON.stringify(form))
+        t.equal(canonicalizeEmail(form), canonicalizeEmail(canonical), JSON.stringify(form))
         t.equal(emailKey(form), emailKey(canonical), JSON.stringify(form))
         t.equal(accountKey(form), accountKey(canonical), JSON.stringify(form))
       }
@@ -78,8 +78,8 @@ t.test('different addresses have different keys', async t => {
   ]) {
     t.not(emailKey(other), 'jane@example.org', other)
   }
-  t.equal(canonicalEmail('"a b"@example.org'), '"a b"@example.org', 'necessary quotes are kept')
-  t.equal(canonicalEmail('a"b"@example.org'), 'a"b"@example.org')
+  t.equal(canonicalizeEmail('"a b"@example.org'), '"a b"@example.org', 'necessary quotes are kept')
+  t.equal(canonicalizeEmail('a"b"@example.org'), 'a"b"@example.org')
 })
 
 t.test('needless quotes and invisible characters are removed', async t => {
@@ -88,11 +88,11 @@ t.test('needless quotes and invisible characters are removed', async t => {
     ['\u200b"jane"@example.org\ufeff', 'jane@example.org'],
     ['\u202ajane@example.org\u202c', 'jane@example.org'],
   ] as const) {
-    t.equal(canonicalEmail(typed), canonical)
-    t.ok(isEmail(canonicalEmail(typed)))
+    t.equal(canonicalizeEmail(typed), canonical)
+    t.ok(isEmail(canonicalizeEmail(typed)))
   }
   for (const inside of ['\u200b', '\u034f', '\u3164', '\u115f', '\ufe0f', '\u17b4', '\u{e0100}', '\u00ad']) {
-    t.notOk(isEmail(canonicalEmail(`ja${inside}ne@example.org`)), 'an invisible character inside')
+    t.notOk(isEmail(canonicalizeEmail(`ja${inside}ne@example.org`)), 'an invisible character inside')
   }
 })
 

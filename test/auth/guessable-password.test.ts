@@ -4,7 +4,7 @@ import {
   foldPassword,
   isCommonPassword,
   isRepetitive,
-  namesakeOf,
+  findNamesake,
 } from '#src/auth/guessable-password.ts'
 import { passwordWeaknesses } from '#src/auth/password.ts'
 import { commonPasswords } from '#src/screening/common-passwords.ts'
@@ -177,24 +177,24 @@ t.test('passwords derived from the name, address or site are refused', async t =
     ['anime is what I like to watch', null],
     ['a-fox-in-the-snow', null],
   ] as const) {
-    t.equal(namesakeOf(password, nadia), namesake, password)
+    t.equal(findNamesake(password, nadia), namesake, password)
   }
   const numbered = { ...NOBODY, name: 'user-8812345678' }
-  t.equal(namesakeOf('user-8812345678-2024!', numbered), 'name', 'more digits than a decoration')
-  t.equal(namesakeOf('User-8812345678', numbered), 'name')
+  t.equal(findNamesake('user-8812345678-2024!', numbered), 'name', 'more digits than a decoration')
+  t.equal(findNamesake('User-8812345678', numbered), 'name')
   for (const password of ['Nafadlez1!', 'zelda.fan................', 'Zelda_fan1!!!!!!!!!!!!!!!!']) {
-    t.equal(namesakeOf(password, { ...NOBODY, name: 'zelda_fan' }), 'name', password)
+    t.equal(findNamesake(password, { ...NOBODY, name: 'zelda_fan' }), 'name', password)
   }
-  t.equal(namesakeOf('AnimeThemes................', NOBODY), 'site')
-  t.equal(namesakeOf('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'a name of three letters')
-  t.equal(namesakeOf('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
-  t.equal(namesakeOf('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)
-  t.equal(namesakeOf('Xk7!Qm#2', { ...NOBODY, name: null, email: 'no address' }), null)
-  t.equal(namesakeOf('Localhost1!', { siteName: 'X', siteHost: 'localhost' }), 'site')
+  t.equal(findNamesake('AnimeThemes................', NOBODY), 'site')
+  t.equal(findNamesake('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'a name of three letters')
+  t.equal(findNamesake('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
+  t.equal(findNamesake('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)
+  t.equal(findNamesake('Xk7!Qm#2', { ...NOBODY, name: null, email: 'no address' }), null)
+  t.equal(findNamesake('Localhost1!', { siteName: 'X', siteHost: 'localhost' }), 'site')
   t.equal(
-    namesakeOf('127.0.0.1-aB', { siteName: 'X', siteHost: '127.0.0.1' }),
+    findNamesake('127.0.0.1-aB', { siteName: 'X', siteHost: '127.0.0.1' }),
     null,
     'an IP address is not a name',
   )
-  t.equal(namesakeOf('x'.repeat(20), { ...NOBODY, name: 'y'.repeat(100_000) }), null)
+  t.equal(findNamesake('x'.repeat(20), { ...NOBODY, name: 'y'.repeat(100_000) }), null)
 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { StoredToken } from '#src/auth/identity.ts'
-import { HEARTBEAT_LIMIT_MS, identityCache } from '#src/auth/identity-cache.ts'
+import { HEARTBEAT_LIMIT_MS, createIdentityCache } from '#src/auth/identity-cache.ts'
 import { passwordStamp } from '#src/auth/session.ts'
 import type { TokenDigest } from '#src/auth/token.ts'
 import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
@@ -38,7 +38,7 @@ const key = (text: string | number) => `key-${text}` as TokenDigest
 /** A cache that receives all changes, and its clock. */
 function createFollowingCache(capacity?: number) {
   const clock = testClock()
-  const cache = identityCache({ clock, monotonic: clock }, capacity)
+  const cache = createIdentityCache({ clock, monotonic: clock }, capacity)
   cache.heard(clock())
   const keep = (name: string | number, stored: StoredToken) =>
     cache.tokens.keep(cache.begin(), key(name), stored)
@@ -141,7 +141,7 @@ t.test('an entry is cached until the earliest expiry of a prohibition', async t 
 
 t.test('ages follow the monotonic clock, prohibitions the system clock', async t => {
   const [clock, monotonic] = [testClock(), testClock(0)]
-  const cache = identityCache({ clock, monotonic })
+  const cache = createIdentityCache({ clock, monotonic })
   const keep = (changesAt: number | null) =>
     cache.tokens.keep(cache.begin(), key('a'), tokenOf(1, 0, changesAt))
   const has = () => cache.tokens.get(key('a')) !== undefined
@@ -164,7 +164,7 @@ t.test('ages follow the monotonic clock, prohibitions the system clock', async t
 t.test('nothing is cached without heartbeats', async t => {
   t.test('before the first heartbeat', async t => {
     const clock = testClock()
-    const cache = identityCache({ clock, monotonic: clock })
+    const cache = createIdentityCache({ clock, monotonic: clock })
     const fill = cache.begin()
     cache.tokens.keep(fill, key('a'), tokenOf(1))
     t.equal(cache.tokens.size, 0)
@@ -245,7 +245,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
   const USERS = 3
   const KEYS = 5
   let now = NOW
-  const cache = identityCache({ clock: () => now, monotonic: () => now }, 4)
+  const cache = createIdentityCache({ clock: () => now, monotonic: () => now }, 4)
   /** Committed versions with the times of their commits, and pending notifications. */
   const versions = Array.from({ length: USERS }, () => 0)
   const commits = versions.map(() => [{ at: 0, version: 0 }])

@@ -12,7 +12,7 @@ import {
   type SessionPayload,
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
-import { judgeSession, type StoredSession } from '#src/auth/stored-session.ts'
+import { validateSession, type StoredSession } from '#src/auth/stored-session.ts'
 import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
 
 t.test('session ids', async t => {
@@ -97,8 +97,8 @@ t.test('judgeSession()', async t => {
   }
 
   await t.test('a session is anonymous or has the identity of its user', async t => {
-    t.match(judgeSession(id, anonymous, NOW, lifetimes), { session: { userId: null }, identity: null })
-    t.match(judgeSession(id, loggedIn, NOW, lifetimes), {
+    t.match(validateSession(id, anonymous, NOW, lifetimes), { session: { userId: null }, identity: null })
+    t.match(validateSession(id, loggedIn, NOW, lifetimes), {
       session: { userId: 7, passwordConfirmedAt: null },
       identity: { via: 'session', user: { id: 7 }, permissions: new Set(['a']) },
     })
@@ -106,19 +106,19 @@ t.test('judgeSession()', async t => {
       ...loggedIn,
       payload: payload({ password: passwordStamp('hash'), password_confirmed_at: at }),
     }
-    t.match(judgeSession(id, confirmed, NOW, lifetimes), { session: { passwordConfirmedAt: NOW } })
+    t.match(validateSession(id, confirmed, NOW, lifetimes), { session: { passwordConfirmedAt: NOW } })
   })
 
   await t.test('an unused session ends after SESSION_LIFETIME', async t => {
-    t.type(judgeSession(id, loggedIn, NOW + 120 * MINUTE, lifetimes), 'object')
-    t.equal(judgeSession(id, loggedIn, NOW + 120 * MINUTE + 1, lifetimes), 'session_expired')
+    t.type(validateSession(id, loggedIn, NOW + 120 * MINUTE, lifetimes), 'object')
+    t.equal(validateSession(id, loggedIn, NOW + 120 * MINUTE + 1, lifetimes), 'session_expired')
   })
 
   await t.test('a used session ends after SESSION_ABSOLUTE_LIFETIME', async t => {
     const limited = { sessionLifetime: 120, sessionAbsoluteLifetime: 300 }
     const busy = { ...loggedIn, lastActivity: at + 300 * 60 }
-    t.type(judgeSession(id, busy, NOW + 300 * MINUTE - 1, limited), 'object')
-    t.equal(judgeSession(id, busy, NOW + 300 * MINUTE, limited), 'session_expired')
+    t.type(validateSession(id, busy, NOW + 300 * MINUTE - 1, limited), 'object')
+    t.equal(validateSession(id, busy, NOW + 300 * MINUTE, limited), 'session_expired')
     const session = { createdAt: NOW, enteredAt: NOW, passwordConfirmedAt: null }
     t.equal(remainingMs(session, NOW, limited), 120 * MINUTE)
     t.equal(remainingMs(session, NOW + 290 * MINUTE, limited), 10 * MINUTE)
@@ -129,20 +129,20 @@ t.test('judgeSession()', async t => {
     const entered = NOW - 399 * DAY
     const payload = { ...(loggedIn.payload as SessionPayload), entered_at: entered / 1000 }
     const remembered = { ...loggedIn, payload }
-    t.type(judgeSession(id, remembered, NOW + DAY - 1, endless), 'object')
-    t.equal(judgeSession(id, remembered, NOW + DAY, endless), 'session_expired')
+    t.type(validateSession(id, remembered, NOW + DAY - 1, endless), 'object')
+    t.equal(validateSession(id, remembered, NOW + DAY, endless), 'session_expired')
     const confirmed = { ...remembered, payload: { ...payload, password_confirmed_at: at } }
-    t.type(judgeSession(id, confirmed, NOW + 2 * DAY, endless), 'object', 'a confirmation counts as entering')
-    t.type(judgeSession(id, loggedIn, NOW + 400 * DAY - 1, endless), 'object')
-    t.equal(judgeSession(id, loggedIn, NOW + 400 * DAY, endless), 'session_expired')
+    t.type(validateSession(id, confirmed, NOW + 2 * DAY, endless), 'object', 'a confirmation counts as entering')
+    t.type(validateSession(id, loggedIn, NOW + 400 * DAY - 1, endless), 'object')
+    t.equal(validateSession(id, loggedIn, NOW + 400 * DAY, endless), 'session_expired')
   })
 
   await t.test('a session ends when its user is deleted or the password changes', async t => {
-    t.equal(judgeSession(id, { ...loggedIn, owner: null }, NOW, lifetimes), 'session_no_owner')
+    t.equal(validateSession(id, { ...loggedIn, owner: null }, NOW, lifetimes), 'session_no_owner')
     const changed = { ...loggedIn, owner: { ...owner, password: passwordStamp('another') } }
-    t.equal(judgeSession(id, changed, NOW, lifetimes), 'session_password_changed')
+    t.equal(validateSession(id, changed, NOW, lifetimes), 'session_password_changed')
     t.equal(
-      judgeSession(id, { ...loggedIn, payload: payload() }, NOW, lifetimes),
+      validateSession(id, { ...loggedIn, payload: payload() }, NOW, lifetimes),
       'session_password_changed',
       'without a password stamp',
     )
@@ -150,15 +150,15 @@ t.test('judgeSession()', async t => {
 
   await t.test('a replaced session is recognized for a minute', async t => {
     const replaced = { ...anonymous, payload: payload({ replaced_at: at }), lastActivity: 0 }
-    t.equal(judgeSession(id, replaced, NOW, lifetimes), 'session_replaced')
-    t.equal(judgeSession(id, replaced, NOW + MINUTE, lifetimes), 'session_replaced')
-    t.equal(judgeSession(id, replaced, NOW + MINUTE + 1, lifetimes), 'session_unknown')
+    t.equal(validateSession(id, replaced, NOW, lifetimes), 'session_replaced')
+    t.equal(validateSession(id, replaced, NOW + MINUTE, lifetimes), 'session_replaced')
+    t.equal(validateSession(id, replaced, NOW + MINUTE + 1, lifetimes), 'session_unknown')
     const withOwner = { ...loggedIn, payload: payload({ ...loggedIn.payload, replaced_at: at }) }
-    t.equal(judgeSession(id, withOwner, NOW, lifetimes), 'session_replaced', 'with an owner')
+    t.equal(validateSession(id, withOwner, NOW, lifetimes), 'session_replaced', 'with an owner')
   })
 
   await t.test('rows of other programs and malformed payloads are unknown', async t => {
-    t.equal(judgeSession(id, null, NOW, lifetimes), 'session_unknown')
+    t.equal(validateSession(id, null, NOW, lifetimes), 'session_unknown')
     for (const foreign of [
       '',
       'YToxOntzOjY6Il90b2tlbiI7czozOiJhYmMiO30=',
@@ -179,7 +179,7 @@ t.test('judgeSession()', async t => {
       '{"created_at":1,"password_confirmed_at":"1"}',
     ]) {
       t.equal(
-        judgeSession(id, { ...anonymous, payload: parseSessionPayload(foreign) }, NOW, lifetimes),
+        validateSession(id, { ...anonymous, payload: parseSessionPayload(foreign) }, NOW, lifetimes),
         'session_unknown',
         foreign,
       )

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import { judgeToken, type StoredToken } from '#src/auth/identity.ts'
+import { validateToken, type StoredToken } from '#src/auth/identity.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import {
   bearerCredential,
@@ -205,7 +205,7 @@ t.test('judgeToken()', async t => {
     now = NOW,
     idle: number | null = null,
   ) =>
-    judgeToken(
+    validateToken(
       credential,
       { ...stored, ...changes },
       now,
@@ -218,7 +218,7 @@ t.test('judgeToken()', async t => {
 
   t.match(judge(), { via: 'token', user: { id: 1 }, token: { id: 5, name: 'laptop', abilities: ['read'] } })
   t.equal(
-    judgeToken(credential, null, NOW, { tokenExpiration: null, tokenIdleExpiration: null }, ''),
+    validateToken(credential, null, NOW, { tokenExpiration: null, tokenIdleExpiration: null }, ''),
     'unknown',
   )
   t.equal(judge({ digest: new TokenSecret('wrong').digest() }), 'wrong_secret')

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t from 'tap'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { TEST_KEY } from '../support/app.ts'
 
@@ -9,7 +9,7 @@ const doctor = async (settings: Record<string, string>, ...args: string[]) => {
   const out: string[] = []
   let error: Error | null = null
   try {
-    await program({
+    await createProgram({
       environment: settings,
       print: line => out.push(line),
       warn: line => out.push(line),

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { attemptCounts } from '#src/database/attempt-counts.ts'
-import type { AttemptCounts, Bound } from '#src/limits/attempt-counts.ts'
+import type { AttemptCounts, AttemptKeyLimit } from '#src/limits/attempt-counts.ts'
 import { DAY, HOUR, MINUTE, NOW, type TestClock, testClock } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 
@@ -31,7 +31,7 @@ const findCounts = async ({ kysely }: TestDatabase) => {
 }
 
 /** Takes an attempt under keys of one stage and returns its outcome. */
-const takeOne = async (counts: AttemptCounts, bounds: readonly Bound[], windowMs = MINUTE) => {
+const takeOne = async (counts: AttemptCounts, bounds: readonly AttemptKeyLimit[], windowMs = MINUTE) => {
   const counted = await counts.take([bounds], windowMs)
   return 'taken' in counted ? 'taken' : counted.refusal
 }
@@ -49,14 +49,14 @@ async function testWindows(t: Test, database: TestDatabase) {
     t.strictSame(taken, [{ ...bound, attempts: 1, endsAt: NOW + MINUTE }])
     clock.advance(20_000)
     t.equal(await takeOne(counts, [bound]), 'taken')
-    t.equal(await counts.isUsedUp(bound, MINUTE), true)
+    t.equal(await counts.isExhausted(bound, MINUTE), true)
     clock.advance(20_000)
     t.strictSame(await takeOne(counts, [bound]), { ...bound, ttl: 20_000 })
     t.strictSame(await findCounts(database), { a: [2, MINUTE] })
     clock.advance(19_999)
     t.strictSame(await takeOne(counts, [bound]), { ...bound, ttl: 1 })
     clock.advance(1)
-    t.equal(await counts.isUsedUp(bound, MINUTE), false)
+    t.equal(await counts.isExhausted(bound, MINUTE), false)
     t.equal(await takeOne(counts, [bound]), 'taken')
     t.strictSame(await findCounts(database), { a: [1, 2 * MINUTE] }, 'a new window')
   })
@@ -66,7 +66,7 @@ async function testWindows(t: Test, database: TestDatabase) {
     const { clock, counts } = createCounts(database)
     const bound = { key: 'a', max: 1 }
     await takeOne(ahead.counts, [bound])
-    t.equal(await counts.isUsedUp(bound, MINUTE), false, 'isUsedUp() does not shorten it')
+    t.equal(await counts.isExhausted(bound, MINUTE), false, 'isUsedUp() does not shorten it')
     t.strictSame(await takeOne(counts, [bound]), { ...bound, ttl: MINUTE }, 'it stays full')
     t.strictSame(await findCounts(database), { a: [1, MINUTE] })
     clock.advance(MINUTE)
@@ -79,11 +79,11 @@ async function testWindows(t: Test, database: TestDatabase) {
 }
 
 async function testStages(t: Test, database: TestDatabase) {
-  const bound = (key: string, max: number): Bound => ({ key, max })
+  const bound = (key: string, max: number): AttemptKeyLimit => ({ key, max })
 
   t.test('an attempt is counted under all of its keys or none', async t => {
     const { counts } = createCounts(database)
-    const take = (...bounds: Bound[]) => takeOne(counts, bounds)
+    const take = (...bounds: AttemptKeyLimit[]) => takeOne(counts, bounds)
     t.equal(await take(bound('a', 9), bound('b', 1), bound('c', 9)), 'taken')
     t.match(await take(bound('a', 9), bound('b', 1), bound('c', 9)), { key: 'b', max: 1 })
     t.match(await take(bound('b', 1), bound('d', 9)), { key: 'b' })

@@ -6,7 +6,7 @@ import type { PasswordHash } from '#src/auth/password.ts'
 import { SessionId } from '#src/auth/session.ts'
 import { type Database, databaseOver } from '#src/database/connect.ts'
 import { changePassword } from '#src/database/passwords.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { MINUTE, NOW } from '../fixtures/clock.ts'
@@ -241,7 +241,7 @@ for (const engine of ENGINES) {
       await browser.logIn(user)
       const digest = new SessionId(browser.sessionId).digest()
       const readLastActivity = async () => {
-        await app.activity.flush()
+        await app.lastUse.flush()
         const row = await kysely
           .selectFrom('sessions')
           .select('last_activity')

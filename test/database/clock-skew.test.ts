@@ -1,5 +1,5 @@
 import t from 'tap'
-import { clockSkew } from '#src/database/clock-skew.ts'
+import { measureClockSkew } from '#src/database/clock-skew.ts'
 import { HOUR } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
@@ -8,7 +8,7 @@ for (const engine of ENGINES) {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
     const skewOf = async (offset: number) => {
-      const skew = await clockSkew(
+      const skew = await measureClockSkew(
         database.kysely,
         () => Date.now() + offset,
         () => performance.now(),

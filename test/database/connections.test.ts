@@ -1,11 +1,11 @@
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { type Database, databaseOver } from '#src/database/connect.ts'
-import type { Session } from '#src/database/dialect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import type { Connection } from '#src/database/dialect.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
-import { shares } from '#src/runtime/connection-shares.ts'
+import { connectionShares } from '#src/runtime/connection-connectionShares.ts'
 import { createDatabase, createPostgresDatabase } from '../support/databases.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
@@ -20,7 +20,7 @@ async function connectWithLimits(
   connections = 5,
 ) {
   const lost: Error[] = []
-  const source = postgresSource(url, error => lost.push(error), { limits, connections })
+  const source = postgresConnections(url, error => lost.push(error), { limits, connections })
   const database: Database = databaseOver({ ...source, open: async () => {} }, { connections })
   t.teardown(() => source.close())
   return { source, database, lost }
@@ -34,7 +34,7 @@ async function connectTo(t: Test, url: string) {
   return client
 }
 
-const pidOf = async (session: Session) =>
+const pidOf = async (session: Connection) =>
   (await session.query('select pg_backend_pid() as pid', [])).rows[0]?.pid
 
 /** Waits until the server runs a statement that matches, or runs none. */
@@ -56,9 +56,9 @@ function stall(ms: number) {
 }
 
 t.test('shares of connections', async t => {
-  t.strictSame(shares(5), { identity: 1, login: 1, write: 2, list: 1 })
-  t.strictSame(shares(10), { identity: 2, login: 2, write: 3, list: 3 })
-  t.strictSame(shares(40), { identity: 8, login: 8, write: 12, list: 12 })
+  t.strictSame(connectionShares(5), { identity: 1, login: 1, write: 2, list: 1 })
+  t.strictSame(connectionShares(10), { identity: 2, login: 2, write: 3, list: 3 })
+  t.strictSame(connectionShares(40), { identity: 8, login: 8, write: 12, list: 12 })
 })
 
 t.test('the single session of the embedded database goes to the most urgent claim', async t => {
@@ -67,10 +67,10 @@ t.test('the single session of the embedded database goes to the most urgent clai
   const held = await source.acquire()
   const order: string[] = []
   const gone = new AbortController()
-  const given = t.rejects(source.acquire({ lane: 'identity', signal: () => gone.signal }), DatabaseBusy)
+  const given = t.rejects(source.acquire({ connectionClass: 'identity', signal: () => gone.signal }), DatabaseBusy)
   const all = (['list', 'write', 'login', 'identity', 'list', 'identity'] as const).map(
     async (lane, index) => {
-      const session = await source.acquire({ lane })
+      const session = await source.acquire({ connectionClass: lane })
       order.push(`${lane} ${index}`)
       await session.query('select 1', [])
       await session.release()

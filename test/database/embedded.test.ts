@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { withAppKey } from '#src/config/kept-key.ts'
+import { withAppKey } from '#src/config/persisted-key.ts'
 import { loadConfig } from '#src/config/load.ts'
 import { openEmbedded } from '#src/database/embedded.ts'
 import { socketPath } from '#src/database/embedded-socket.ts'

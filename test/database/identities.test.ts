@@ -3,10 +3,10 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { mintSecret, parseToken } from '#src/auth/token.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { statementNames } from '#src/database/dialect.ts'
+import { statementNamer } from '#src/database/dialect.ts'
 import { identities } from '#src/database/identities.ts'
 import { permissionMaps } from '#src/database/permission-map.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { DAY, NOW } from '../fixtures/clock.ts'
 import { UNLIMITED } from '../fixtures/settings.ts'
 import { aToken, aUser, USER_TYPE } from '../fixtures/users.ts'
@@ -33,7 +33,7 @@ await t.test(
     const open = () => {
       const database = databaseOver(
         Object.assign(
-          postgresSource(url, () => {}),
+          postgresConnections(url, () => {}),
           { open: async () => {} },
         ),
       )
@@ -289,7 +289,7 @@ async function testStatements(t: Test, database: TestDatabase) {
   })
 
   await t.test('at most fifty statements are prepared', async t => {
-    const nameOf = statementNames()
+    const nameOf = statementNamer()
     const repeat = (text: string) => Array.from({ length: 6 }, () => nameOf(text)).at(-1)
     const names = Array.from({ length: 60 }, (_, n) => repeat(`select ${n}`))
     t.equal(new Set(names.slice(0, 50)).size, 50)

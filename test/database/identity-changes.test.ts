@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import type { SessionDigest } from '#src/auth/session.ts'
-import { writeActivity, writeLastUsed } from '#src/database/activity.ts'
+import { writeActivity, writeLastUsed } from '#src/database/last-use.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { aToken, aUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'

@@ -1,21 +1,21 @@
 import pg from 'pg'
 import t from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
-import type { Session } from '#src/database/dialect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import type { Connection } from '#src/database/dialect.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 
 t.test('a connection terminated by the server', async t => {
   const url = await createPostgresDatabase(t)
   const lost: Error[] = []
-  const source = postgresSource(url, error => lost.push(error))
+  const source = postgresConnections(url, error => lost.push(error))
   t.teardown(() => source.close())
   const admin = new pg.Client(url)
   await admin.connect()
   t.teardown(() => admin.end())
 
-  const pidOf = async (session: Session) => {
+  const pidOf = async (session: Connection) => {
     const { rows } = await session.query('select pg_backend_pid() as pid', [])
     return rows[0]?.pid
   }
@@ -81,10 +81,10 @@ t.test('a connection terminated by the server', async t => {
 })
 
 t.test('deadlocks', async t => {
-  const source = postgresSource(await createPostgresDatabase(t), () => {})
+  const source = postgresConnections(await createPostgresDatabase(t), () => {})
   t.teardown(() => source.close())
   const sessions = [await source.acquire(), await source.acquire()] as const
-  const lock = (session: Session, id: number) =>
+  const lock = (session: Connection, id: number) =>
     session.query('select from permissions where id = $1 for update', [id])
   for (const [index, session] of sessions.entries()) {
     await session.query('begin', [])
@@ -109,7 +109,7 @@ t.test('deadlocks', async t => {
 t.test('deletion in batches skips locked rows', async t => {
   const database = databaseOver(
     Object.assign(
-      postgresSource(await createPostgresDatabase(t), () => {}),
+      postgresConnections(await createPostgresDatabase(t), () => {}),
       { open: async () => {} },
     ),
   )
@@ -130,7 +130,7 @@ t.test('statements are prepared unless disabled for a pooler', async t => {
     [true, ['one']],
     [false, []],
   ] as const) {
-    const source = postgresSource(url, () => {}, { prepares })
+    const source = postgresConnections(url, () => {}, { prepares })
     const session = await source.acquire()
     t.match(await session.query('select $1::int as n', [7], 'one'), { rows: [{ n: 7 }] })
     const { rows } = await session.query('select name from pg_prepared_statements', [])
@@ -144,7 +144,7 @@ t.test('statements are prepared unless disabled for a pooler', async t => {
 })
 
 t.test('an unreachable server', async t => {
-  const source = postgresSource('postgres://unknown@127.0.0.1:1/nothing', () => {})
+  const source = postgresConnections('postgres://unknown@127.0.0.1:1/nothing', () => {})
   t.teardown(() => source.close())
   await t.rejects(source.acquire(), { name: 'DatabaseUnavailable', message: /ECONNREFUSED/ })
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ensureBan } from '#src/database/restrictions.ts'
+import { ensureFullBan } from '#src/database/restrictions.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
@@ -20,13 +20,13 @@ for (const engine of ENGINES) {
       ).length
     const all = async () => (await kysely.selectFrom('prohibitions').select('id').execute()).length
 
-    const id = await ensureBan(kysely, NOW)
+    const id = await ensureFullBan(kysely, NOW)
     t.equal(await covered(id), await all())
     const before = await version()
-    t.equal(await ensureBan(kysely, NOW), id)
+    t.equal(await ensureFullBan(kysely, NOW), id)
     t.equal(await version(), before, 'a complete sanction does not change the permission version')
     await kysely.insertInto('prohibitions').values({ name: 'view nothing' }).execute()
-    t.equal(await ensureBan(kysely, NOW), id)
+    t.equal(await ensureFullBan(kysely, NOW), id)
     t.equal(await covered(id), await all(), 'new prohibitions are added')
   })
 }

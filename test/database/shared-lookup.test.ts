@@ -38,7 +38,7 @@ t.test('sharedLookup()', async t => {
     'results are delivered in batches of 32 per turn of the event loop, before the next statement',
     async t => {
       const { reads, read } = fakeReads()
-      const find = sharedLookup(read, { inFlight: 1 })
+      const find = sharedLookup(read, { concurrency: 1 })
       let delivered = 0
       const findAndCount = async (key: number) => {
         await find(key)
@@ -67,7 +67,7 @@ t.test('sharedLookup()', async t => {
 
   await t.test('a key is read again if it is asked for after a statement was sent', async t => {
     const { reads, read } = fakeReads()
-    const find = sharedLookup(read, { inFlight: 1 })
+    const find = sharedLookup(read, { concurrency: 1 })
     const first = find(1)
     await turn()
     const second = find(1)
@@ -86,7 +86,7 @@ t.test('sharedLookup()', async t => {
 
   await t.test('the number of concurrent statements and of keys per statement is limited', async t => {
     const { reads, read } = fakeReads()
-    const find = sharedLookup(read, { inFlight: 2, batch: 2 })
+    const find = sharedLookup(read, { concurrency: 2, batch: 2 })
     const answers = [1, 2, 3, 4, 5, 1].map(key => find(key))
     await turn()
     t.strictSame(
@@ -136,7 +136,7 @@ t.test('sharedLookup()', async t => {
 
   await t.test('a look-up is refused if too many are waiting', async t => {
     const { reads, read } = fakeReads()
-    const find = sharedLookup(read, { inFlight: 1, waiting: 2 })
+    const find = sharedLookup(read, { concurrency: 1, waiting: 2 })
     const first = find(1)
     await turn()
     const waiting = [find(2), find(3)]
@@ -151,7 +151,7 @@ t.test('sharedLookup()', async t => {
   await t.test('a look-up that has waited too long is refused', async t => {
     const { reads, read } = fakeReads()
     let now = 0
-    const find = sharedLookup(read, { inFlight: 1, waitMs: 1_000, monotonic: () => now })
+    const find = sharedLookup(read, { concurrency: 1, waitMs: 1_000, monotonic: () => now })
     const first = find(1)
     await turn()
     const expired = find(2)
@@ -167,7 +167,7 @@ t.test('sharedLookup()', async t => {
 
   await t.test('keys of disconnected clients are not read', async t => {
     const { reads, read } = fakeReads()
-    const find = sharedLookup(read, { inFlight: 1 })
+    const find = sharedLookup(read, { concurrency: 1 })
     const client = { destroyed: false }
     const first = find(1)
     await turn()

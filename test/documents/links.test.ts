@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { program } from '#src/commands/program.ts'
+import { createProgram } from '#src/commands/program.ts'
 import { commandsTable, envExample, settingsTable } from '../tools/documents.ts'
 
 const project = join(import.meta.dirname, '../..')
@@ -39,7 +39,7 @@ t.test('README.md and .env.example list the settings and commands', async t => {
   t.ok(readme.includes(settingsTable()), `README.md has the table of settings:\n${settingsTable()}`)
   t.equal(file('.env.example'), envExample())
   const commands = commandsTable(
-    program({
+    createProgram({
       environment: {},
       print: () => {},
       warn: () => {},

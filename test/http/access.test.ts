@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { Type } from 'typebox'
-import { owns } from '#src/auth/permission.ts'
-import { rowLoader } from '#src/auth/row-loader.ts'
+import { isOwner } from '#src/auth/permission.ts'
+import { createRowLoader } from '#src/auth/row-loader.ts'
 import { setFeature } from '#src/database/features.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { NOW, testClock } from '../fixtures/clock.ts'
@@ -25,13 +25,13 @@ interface Row {
 /** A loader for rows of one owner with ids up to 9, which records the ids. */
 const ownedBy = (ownerId: number, { hidesRows = false } = {}) => {
   const asked: number[] = []
-  const loader = rowLoader({
+  const loader = createRowLoader({
     hidesRows,
     find: async ({ row }: { row: string }): Promise<Row | null> => {
       asked.push(Number(row))
       return Number(row) < 10 ? { id: Number(row), ownerId } : null
     },
-    allows: (row: Row, identity) => owns(identity, row.ownerId),
+    allows: (row: Row, identity) => isOwner(identity, row.ownerId),
   })
   return Object.assign(loader, { asked })
 }
@@ -69,7 +69,7 @@ t.test('the row of a path is loaded between authentication, permission, input an
                 load,
                 feature: 'playlists',
                 quota: {
-                  most: 5,
+                  max: 5,
                   count: async (_identity, row: Row) => {
                     counted.push(row)
                     return row.id
@@ -119,7 +119,7 @@ t.test(
     const may = await aUser(database, { permissions: ['update playlist'] })
     const mayNot = await aUser(database)
     const asked: boolean[] = []
-    const load = rowLoader({
+    const load = createRowLoader({
       isWrite: true,
       find: async (_params, _identity, isPermitted) => {
         asked.push(isPermitted)
@@ -170,7 +170,7 @@ t.test('a permission or token that is revoked before a late body is refused', as
     routes: app => {
       for (const [path, load] of [
         ['/head', undefined],
-        ['/row', rowLoader({ find: async () => ({}), allows: () => true })],
+        ['/row', createRowLoader({ find: async () => ({}), allows: () => true })],
       ] as const) {
         const access = { auth: 'required', permission: 'update playlist', ...(load && { load }) } as const
         app.put(path, { config: { access } }, async () => {
@@ -221,7 +221,7 @@ t.test('an unknown access option stops the start', async t => {
 
 /** Never called: it has to compile, except for the marked lines. */
 export function types(app: FastifyInstance) {
-  const load = rowLoader({ find: async (): Promise<Row | null> => null, allows: () => true })
+  const load = createRowLoader({ find: async (): Promise<Row | null> => null, allows: () => true })
   app.get('/a', { config: { access: { auth: 'required', load } } }, request => {
     const { id }: { id: number } = rowOf(request)
     // @ts-expect-error: the row has the type that its loader declares
@@ -241,5 +241,5 @@ export function types(app: FastifyInstance) {
     return rowOf(request)
   })
   // @ts-expect-error: a row that its own policy cannot judge
-  rowLoader({ find: async () => ({ id: 1 }), allows: (row: { ownerId: number }) => row.ownerId === 1 })
+  createRowLoader({ find: async () => ({ id: 1 }), allows: (row: { ownerId: number }) => row.ownerId === 1 })
 }

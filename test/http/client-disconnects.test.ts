@@ -12,7 +12,7 @@ t.teardown(() => database.close())
 
 /** The number of requests that were counted with a status. */
 async function countRequests(app: TestApp, status: number): Promise<number> {
-  const { text } = await app.metrics.show()
+  const { text } = await app.metrics.renderRow()
   const counts = text.matchAll(
     new RegExp(`^http_request_duration_seconds_count{.*status="${status}"} (\\d+)`, 'gm'),
   )
@@ -160,7 +160,7 @@ t.test('the use of a token is recorded although its client disconnects', async t
   await client.closed
   await unblock()
   await until(async () => (await countRequests(app, 499)) === 1)
-  await app.activity.flush()
+  await app.lastUse.flush()
   const token = await database.kysely
     .selectFrom('personal_access_tokens')
     .select('last_used_at')

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import fastify from 'fastify'
 import t from 'tap'
-import { canonicalAddress } from '#src/auth/address-list.ts'
+import { canonicalizeAddress } from '#src/auth/address-list.ts'
 import { SessionId } from '#src/auth/session.ts'
-import { forwardedBy } from '#src/http/forwarded.ts'
+import { createForwardedReader } from '#src/http/forwarded.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { UNLIMITED } from '../fixtures/settings.ts'
 import { aMember, aUser } from '../fixtures/users.ts'
@@ -25,11 +25,11 @@ t.test('client address and host equal those of Fastify with the same trusted pro
     ['loopback', 'uniquelocal'],
     ['10.0.0.0/8', '127.0.0.0/8'],
   ]) {
-    const forwarded = forwardedBy(proxies)
+    const forwarded = createForwardedReader(proxies)
     const app = fastify({ trustProxy: forwarded.trustProxy })
     t.teardown(() => app.close())
     app.get('/', async request => ({
-      fastify: [canonicalAddress(request.ip), request.host],
+      fastify: [canonicalizeAddress(request.ip), request.host],
       ours: [forwarded.addressOf(request.raw), forwarded.hostOf(request.raw)],
     }))
     const headers = fc.record(
@@ -51,7 +51,7 @@ t.test('client address and host equal those of Fastify with the same trusted pro
 })
 
 t.test('X-Forwarded-For is read up to the first untrusted or invalid address', async t => {
-  const { addressOf } = forwardedBy(['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
+  const { addressOf } = createForwardedReader(['127.0.0.1', '10.0.0.0/8', 'fd00::/8'])
   for (const [forwarded, address] of [
     ['198.51.100.7', '198.51.100.7'],
     ['203.0.113.9, 198.51.100.7:5000', '198.51.100.7'],
@@ -76,7 +76,7 @@ t.test('X-Forwarded-For is read up to the first untrusted or invalid address', a
 t.test('an ended connection has no address', async t => {
   const ended = { socket: {}, headers: { 'x-forwarded-for': '10.0.0.1', host: 'a' } }
   for (const proxies of [[], ['*'], ['10.0.0.1']]) {
-    const { addressOf, hostOf } = forwardedBy(proxies)
+    const { addressOf, hostOf } = createForwardedReader(proxies)
     t.equal(addressOf(ended as never), '')
     t.equal(hostOf(ended as never), 'a')
   }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t, { type Test } from 'tap'
-import { admission, withAdmission } from '#src/http/overload.ts'
+import { createAdmission, withAdmission } from '#src/http/overload.ts'
 import { testClock } from '../fixtures/clock.ts'
 import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
@@ -16,7 +16,7 @@ const turns = async (count: number) => {
 
 t.test('requests start in time slices', async t => {
   const clock = testClock()
-  const { admit, ...counts } = admission({ monotonic: clock })
+  const { admit, ...counts } = createAdmission({ monotonic: clock })
   t.ok(counts)
   const started: number[] = []
   /** A request whose synchronous work takes half a slice. */
@@ -39,7 +39,7 @@ t.test('requests start in time slices', async t => {
 
 t.test('work in promises counts towards the slice of the request', async t => {
   const clock = testClock()
-  const { admit } = admission({ monotonic: clock })
+  const { admit } = createAdmission({ monotonic: clock })
   const started: number[] = []
   admit(() => clock.advance(2))
   for (let id = 1; id <= 4; id++) {
@@ -55,7 +55,7 @@ t.test('work in promises counts towards the slice of the request', async t => {
 
 t.test('requests are shed once the first in the queue has waited too long', async t => {
   const clock = testClock()
-  const gate = admission({ monotonic: clock })
+  const gate = createAdmission({ monotonic: clock })
   let shedCalls = 0
   gate.onShed(() => {
     shedCalls += 1
@@ -90,7 +90,7 @@ t.test('requests are shed once the first in the queue has waited too long', asyn
 
 t.test('a queue of thousands keeps its order', async t => {
   const clock = testClock()
-  const gate = admission({ monotonic: clock })
+  const gate = createAdmission({ monotonic: clock })
   const started: number[] = []
   gate.admit(() => clock.advance(2))
   for (let id = 0; id < 5_000; id++) gate.admit(() => started.push(id))
@@ -104,7 +104,7 @@ t.test('a queue of thousands keeps its order', async t => {
 /** Starts an HTTP server with load shedding; `sendToOverloaded` sends bytes to it once it is overloaded. */
 async function startShedding(t: Test) {
   const clock = testClock()
-  const gate = admission({ monotonic: clock })
+  const gate = createAdmission({ monotonic: clock })
   const handled: string[] = []
   const handle = ({ url = '' }: IncomingMessage, response: ServerResponse) => {
     handled.push(url)
@@ -245,20 +245,20 @@ t.test('shed requests are 503, counted in the metrics, and logged once a second'
   const clock = testClock()
   const app = await startApp(t, { database, clock })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
-  const { admission, server } = app
+  const { createAdmission, server } = app
 
   /** Puts a request into the queue that has waited for half a second. */
   const overload = () => {
-    admission.admit(() => clock.advance(2))
-    admission.admit(() => {})
+    createAdmission.admit(() => clock.advance(2))
+    createAdmission.admit(() => {})
     clock.advance(500)
   }
   server.prependListener('request', overload)
   const request = async (path: string) => {
     const sent = fetch(base + path)
     // The response is delayed by a second.
-    while (admission.waiting === 0) await new Promise(setImmediate)
-    while (admission.waiting > 0) await new Promise(setImmediate)
+    while (createAdmission.waiting === 0) await new Promise(setImmediate)
+    while (createAdmission.waiting > 0) await new Promise(setImmediate)
     clock.advance(1_000)
     return sent
   }

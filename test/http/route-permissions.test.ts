@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { rowLoader } from '#src/auth/row-loader.ts'
+import { createRowLoader } from '#src/auth/row-loader.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { BANNED, UNAUTHORIZED } from '../fixtures/answers.ts'
 import { aUser, USER_TYPE } from '../fixtures/users.ts'
@@ -168,7 +168,7 @@ t.test('access rules of routes', async t => {
   await t.test(
     'a route that loads a row is 403 without the permission, even if it does not read the row',
     async t => {
-      const load = rowLoader({ find: async () => ({ secret: true }), allows: () => true })
+      const load = createRowLoader({ find: async () => ({ secret: true }), allows: () => true })
       const access = { auth: 'required', permission: 'view playlist', load } as const
       const app = await startApp(t, {
         database,

@@ -5,7 +5,7 @@ import {
   fairQueue,
   type Lane,
   type QueuedCaller,
-  TurnRefused,
+  SlotRefused,
 } from '#src/runtime/fair-queue.ts'
 import { testClock } from '../fixtures/clock.ts'
 
@@ -18,7 +18,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
   const clock = testClock(0)
   const queue = fairQueue({
     concurrency: 1,
-    places: { known: 50, stranger: 100 },
+    capacity: { known: 50, stranger: 100 },
     perNetwork: 4,
     memory: MEMORY,
     deadlineMs: DEADLINE,
@@ -28,7 +28,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
   })
   const started: string[] = []
   const ends: (() => void)[] = []
-  const refused = new Map<string, TurnRefused>()
+  const refused = new Map<string, SlotRefused>()
 
   /** Ends the oldest running turn after some milliseconds. */
   const endTurn = async (ms = 0) => {
@@ -68,7 +68,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
         ...caller,
       } as const
       return queue.run(asked, work).catch(error => {
-        if (!(error instanceof TurnRefused)) throw error
+        if (!(error instanceof SlotRefused)) throw error
         refused.set(name, error)
       })
     },
@@ -187,7 +187,7 @@ t.test('a network has a limited number of places in each lane', async t => {
 })
 
 t.test('a full lane refuses the waiter whose turn would be last', async t => {
-  const { ask, refused, reasonOf, queue, drain } = manualQueue({ places: { known: 1, stranger: 6 } })
+  const { ask, refused, reasonOf, queue, drain } = manualQueue({ capacity: { known: 1, stranger: 6 } })
   void ask('running')
   for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']) void ask(name, { network: name.slice(0, 1) })
   void ask('d1', { network: 'd' })
@@ -207,7 +207,7 @@ t.test('a full lane refuses the waiter whose turn would be last', async t => {
 })
 
 t.test('among networks with one waiter each the one with the latest turn is refused', async t => {
-  const { ask, refused, endTurn } = manualQueue({ places: { known: 1, stranger: 2 } })
+  const { ask, refused, endTurn } = manualQueue({ capacity: { known: 1, stranger: 2 } })
   for (const name of ['a', 'b']) {
     void ask(name)
     await endTurn()
@@ -305,7 +305,7 @@ t.test('invariants for any order of events (property test)', async t => {
       async (concurrency, memory, steps) => {
         const made = manualQueue({
           concurrency,
-          places: PLACES,
+          capacity: PLACES,
           perNetwork: PER_NETWORK,
           memory: { known: memory, stranger: memory },
         })

@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
-import { clientAddresses } from '#src/limits/client-address.ts'
+import { clientAddressResolver } from '#src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
-import { guessLimit } from '#src/limits/guess-limit.ts'
+import { guessLimit } from '#src/limits/wrong-credential-limit.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'
 import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 
@@ -256,7 +256,7 @@ t.test('limits of guesses', async t => {
 })
 
 t.test('clientAddresses(): the address for which a request counts', async t => {
-  const outside = clientAddresses([])
+  const outside = clientAddressResolver([])
   t.match(outside('198.51.100.7', undefined), { key: '198.51.100.7', isLocal: false })
   t.equal(
     outside('2001:db8:1:2:aaaa::1', undefined).key,
@@ -290,7 +290,7 @@ t.test('clientAddresses(): the address for which a request counts', async t => {
     'an IPv4 address',
   )
 
-  const addressOf = clientAddresses(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
+  const addressOf = clientAddressResolver(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
   for (const ip of ['127.0.0.1', '10.1.2.3', 'fd00::7']) {
     t.equal(addressOf(ip, undefined).isLocal, true, `${ip} is in LOCAL_IPS`)
     t.strictSame(

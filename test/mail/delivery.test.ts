@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { type Mail, mailer } from '#src/mail/mailer.ts'
-import { messages } from '#src/mail/messages.ts'
+import { type Mail, createMailer } from '#src/mail/mailer.ts'
+import { createMessages } from '#src/mail/messages.ts'
 import { openBrowser, TestBrowser } from '../fixtures/browser.ts'
 import { forgetPassword } from '../fixtures/passwords.ts'
 import { aRegistration } from '../fixtures/registration.ts'
@@ -12,7 +12,7 @@ import { createDatabase } from '../support/databases.ts'
 import { startMailServer, startSilentServer } from '../support/mail-server.ts'
 import { until } from '../support/until.ts'
 
-const MAIL: Mail = messages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
+const MAIL: Mail = createMessages('X').tokenLeaked({ name: 'x', email: 'x@example.org' })
 
 t.test('delivery of mails by a server', async t => {
   const database = await createDatabase(t, 'postgres')
@@ -190,7 +190,7 @@ t.test('the queue of mails', async t => {
     const released = new Promise<void>(resolve => {
       release = resolve
     })
-    const { send, close } = mailer({ deliver: () => released, onOutcome: outcome => outcomes.push(outcome) })
+    const { send, close } = createMailer({ deliver: () => released, onOutcome: outcome => outcomes.push(outcome) })
     for (let n = 0; n < 1_001; n += 1) send(MAIL)
     t.strictSame(outcomes, ['dropped'])
     release()
@@ -200,7 +200,7 @@ t.test('the queue of mails', async t => {
 })
 
 t.test('markup in names and links is escaped in the HTML part', async t => {
-  const { html, text } = messages('A & B').verification(
+  const { html, text } = createMessages('A & B').verification(
     { name: '<b>"x"</b>', email: 'x@example.org' },
     'https://api.example.org/?a=1&b="><script>',
   )
@@ -210,14 +210,14 @@ t.test('markup in names and links is escaped in the HTML part', async t => {
   t.match(text, /^Hello <b>"x"<\/b>,/)
 })
 
-/** A mailer whose first deliveries fail, and the outcome of its first mail. */
+/** A createMailer whose first deliveries fail, and the outcome of its first mail. */
 function startMailer({ failures, wait }: { failures: number; wait: (ms: number) => Promise<void> }) {
   let remaining = failures
   let settle = (_outcome: string) => {}
   const outcome = new Promise<string>(resolve => {
     settle = resolve
   })
-  const { send, close } = mailer({
+  const { send, close } = createMailer({
     async deliver() {
       remaining -= 1
       if (remaining >= 0) throw new Error('down')

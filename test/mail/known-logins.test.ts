@@ -218,7 +218,7 @@ async function testPruning(t: Test, database: TestDatabase) {
     app.clock.advance(300 * DAY)
     await logIn(t, app, user, CHROME, HOME)
     app.clock.advance(101 * DAY)
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await findKnownLogins(database, user), [
       { kind: 'browser', value: 'Chrome on Windows' },
       { kind: 'network', value: '198.51.100.0/24' },

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { browserName } from '#src/auth/browser-name.ts'
-import { loginNetwork, toldAddress } from '#src/limits/client-address.ts'
-import { messages } from '#src/mail/messages.ts'
+import { loginNetwork, displayedAddress } from '#src/limits/client-address.ts'
+import { createMessages } from '#src/mail/messages.ts'
 import { CHROME, FIREFOX, NEWER_FIREFOX } from '../fixtures/mailing.ts'
 
 const TO = { name: 'x', email: 'x@example.org' }
@@ -35,7 +35,7 @@ t.test('browserName() names browser and system without version', async t => {
   for (const [userAgent, name] of names) t.equal(browserName(userAgent), name, name)
 })
 
-t.test('loginNetwork() and toldAddress()', async t => {
+t.test('loginNetwork() and displayedAddress()', async t => {
   t.equal(loginNetwork({ networks: [{ key: '198.51.100.7', share: 1 }] }), '198.51.100.0/24')
   const [own, wide] = ['2001:db8:1:2::', '2001:db8:1::/48']
   const networks = [
@@ -43,16 +43,16 @@ t.test('loginNetwork() and toldAddress()', async t => {
     { key: wide, share: 16 },
   ]
   t.equal(loginNetwork({ networks }), wide)
-  t.equal(toldAddress({ ip: '2001:db8:1:2::3', key: own }), '2001:db8:1:2::3')
+  t.equal(displayedAddress({ ip: '2001:db8:1:2::3', key: own }), '2001:db8:1:2::3')
   t.equal(
-    toldAddress({ ip: '10.0.0.5', key: '198.51.100.7' }),
+    displayedAddress({ ip: '10.0.0.5', key: '198.51.100.7' }),
     '198.51.100.7',
     'a forwarded address behind LOCAL_IPS',
   )
 })
 
 t.test('actions of staff name no person, and texts are escaped', async t => {
-  const texts = messages('A & B')
+  const texts = createMessages('A & B')
   const notice = { at: 0, from: null, notMeUrl: 'https://api.example.org/?a=1&b="><script>' }
   const byStaff = texts.secondFactorRemoved({ ...TO, name: '<i>' }, notice)
   t.match(byStaff.text, /^When: 1970-01-01 00:00 UTC\nBy: those who run the place$/m)
@@ -69,7 +69,7 @@ t.test('a list of more than twenty tokens is shortened', async t => {
       { name: string; endsAt: number },
     ]
   const page = { tokensUrl: 'https://api.example.org/admin' }
-  const { tokensEnding } = messages('X')
+  const { tokensEnding } = createMessages('X')
   t.equal(tokensEnding(TO, tokens(1), page).subject, 'A token of yours for X ends soon')
   t.notMatch(tokensEnding(TO, tokens(20), page).text, /more/)
   t.match(tokensEnding(TO, tokens(21), page).text, /“t19” ends at .*\n- and 1 more/)
@@ -77,7 +77,7 @@ t.test('a list of more than twenty tokens is shortened', async t => {
 
 t.test('mails name SECURITY_CONTACT', async t => {
   const deleted = (contact: string | null) =>
-    messages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
+    createMessages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
   t.match(
     deleted('mailto:help@example.org'),
     /those who run the place \(help@example\.org\) can bring it back/,

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { countedLog } from '#src/runtime/counted-log.ts'
+import { countedLog } from '#src/runtime/throttled-log.ts'
 import { testClock } from '../fixtures/clock.ts'
 
 t.test('the first event is logged at once, further ones of a second in one line', async t => {

@@ -73,7 +73,7 @@ t.test('the panel in a browser', { skip }, async t => {
     const line = page.getByRole('listitem').filter({ hasText: 'my <script> laptop' })
     t.match(await line.textContent(), /Last used: never/)
     t.equal((await requestMe()).status, 200)
-    await app.activity.flush()
+    await app.lastUse.flush()
     await page.reload()
     t.match(await line.textContent(), /Last used: 2026-03-01 12:00 UTC from 127\.0\.0\.1/)
 

@@ -251,7 +251,7 @@ async function testConfirmation(t: Test, database: TestDatabase) {
       for (let n = 0; n < 4; n++) {
         app.clock.advance(50 * MINUTE)
         await browser.open('/admin')
-        await app.activity.flush()
+        await app.lastUse.flush()
       }
       const late = await browser.submit(question, action)
       t.equal(late.status, 422)

@@ -84,7 +84,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
       const payload = { token, email: user.email, password, password_confirmation: password }
       t.equal((await guest.post('/reset-password', payload)).status, 200)
       t.equal((await guest.logIn({ ...user, password })).status, 200)
-      await app.events.stored()
+      await app.events.createDrain()
       const events = await database.kysely
         .selectFrom('account_events')
         .select(['event', 'details'])
@@ -108,7 +108,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
     for (const token of [user.token, another.token]) {
       t.equal((await get(app, '/api/me', token)).status, 401)
     }
-    await app.events.stored()
+    await app.events.createDrain()
     const revoked = await database.kysely
       .selectFrom('account_events')
       .select('details')
@@ -237,7 +237,7 @@ async function testRefusals(t: Test, database: TestDatabase) {
     const csrf = /name="_token" value="([^"]+)"/.exec(loginPage.text)?.[1] ?? ''
     t.equal((await late.post('/admin/not-me', { _token: csrf, token })).status, 404)
     t.ok(await isLoggedIn(owner))
-    await app.activity.prune()
+    await app.lastUse.prune()
     t.strictSame(await findLinks(database, user), [])
   })
 

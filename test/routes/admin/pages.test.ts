@@ -86,7 +86,7 @@ t.test('responses of the panel to hostile input', async t => {
     const agent = { 'user-agent': evil }
     await new PanelBrowser(app).bare('GET', '/admin', { headers: agent })
     await get(app, '/api/me', user.token, agent)
-    await app.activity.flush()
+    await app.lastUse.flush()
     await kysely
       .updateTable('sessions')
       .set({ user_agent: evil, ip_address: '<b>1</b>' })

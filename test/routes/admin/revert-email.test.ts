@@ -81,7 +81,7 @@ for (const engine of ENGINES) {
       t.equal((await openPage(app, link)).status, 200)
       app.clock.advance(2 * MINUTE)
       t.equal((await openPage(app, link)).status, 404)
-      await app.activity.prune()
+      await app.lastUse.prune()
       const rows = database.kysely.selectFrom('email_reverts').select('id').where('user_id', '=', user.id)
       t.strictSame(await rows.execute(), [])
       await guest.get('/sanctum/csrf-cookie')

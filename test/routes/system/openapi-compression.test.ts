@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { acceptedCodings, compressedDocument } from '#src/http/compressed-document.ts'
+import { parseAcceptEncoding, createCompressedDocument } from '#src/http/compressed-document.ts'
 import { testClock } from '../../fixtures/clock.ts'
 import { startApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
@@ -120,7 +120,7 @@ t.test('codings are ordered by the preference of the client', async t => {
     ['identity;q=1, br;q=0.5', ['identity', 'br']],
     ['br;q=x, gzip;q=0.001', ['gzip', 'identity']],
   ] as const) {
-    t.strictSame(acceptedCodings(header), codings, String(header))
+    t.strictSame(parseAcceptEncoding(header), codings, String(header))
   }
 })
 
@@ -149,7 +149,7 @@ t.test('the document is generated once, a second after the server listens', asyn
 
 t.test('prepare() generates and compresses a document once', async t => {
   let made = 0
-  const document = compressedDocument({ type: 'text/plain', make: () => `made ${++made}` })
+  const document = createCompressedDocument({ type: 'text/plain', make: () => `made ${++made}` })
   const first = document.prepare()
   t.equal(document.prepare(), first)
   await first

@@ -1,5 +1,5 @@
 import t, { type Test } from 'tap'
-import { ensureBan, lift, type RestrictionKind, restrict } from '#src/database/restrictions.ts'
+import { ensureFullBan, liftRestriction, type RestrictionKind, addRestriction } from '#src/database/restrictions.ts'
 import { BANNED } from '../../fixtures/answers.ts'
 import { openBrowser, TestBrowser } from '../../fixtures/browser.ts'
 import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
@@ -33,8 +33,8 @@ async function ban(
     by?: { kind: RestrictionKind; id: number }
   } = {},
 ) {
-  const which = by ?? { kind: 'sanction' as const, id: await ensureBan(kysely, NOW) }
-  await restrict(kysely, holderOf(userId), which, { reason, expiresAt: until, moderatorId: userId, now: NOW })
+  const which = by ?? { kind: 'sanction' as const, id: await ensureFullBan(kysely, NOW) }
+  await addRestriction(kysely, holderOf(userId), which, { reason, expiresAt: until, moderatorId: userId, now: NOW })
   return which
 }
 
@@ -247,7 +247,7 @@ async function access(t: Test, database: TestDatabase) {
       await becomes(200)
       const which = await ban(database, user.id)
       await becomes(403)
-      await lift(database.kysely, holderOf(user.id), which)
+      await liftRestriction(database.kysely, holderOf(user.id), which)
       await becomes(200)
       await ban(database, user.id, { until: NOW + MINUTE })
       await becomes(403)

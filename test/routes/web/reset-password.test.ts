@@ -231,10 +231,10 @@ for (const engine of ENGINES) {
         const rows = database.kysely.selectFrom('password_reset_tokens').select('email')
         return (await rows.where('email', '=', email).execute()).length
       }
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.equal(await countTokens(), 1)
       app.clock.advance(DAY)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.equal(await countTokens(), 0)
     })
 

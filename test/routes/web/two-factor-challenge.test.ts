@@ -330,7 +330,7 @@ for (const engine of ENGINES) {
     }
     /** The text that Laravel reads from a column. */
     const laravelDecrypt = async (payload: string | null) => {
-      const { encryption } = await import('#src/auth/encryption.ts')
+      const { createEncryption: encryption } = await import('#src/auth/encryption.ts')
       return encryption([Buffer.from(TEST_KEY.slice(7), 'base64')], () => Buffer.alloc(16)).decrypt(
         payload ?? '',
       )

@@ -46,7 +46,7 @@ for (const engine of ENGINES) {
         expires_at: /^2027-01-31/,
       })
 
-      await app.activity.flush()
+      await app.lastUse.flush()
       const list = await browser.open('/admin')
       t.match(
         textOf(list),

@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import t from 'tap'
-import { MOST_INCLUDED } from '#src/database/select/found.ts'
+import { MAX_INCLUDED } from '#src/database/select/found.ts'
 import { anEntryVideo, aPlaylist } from '../../../fixtures/lists.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aUser } from '../../../fixtures/users.ts'
@@ -55,11 +55,11 @@ for (const engine of PRODUCTION_ENGINE) {
       const owner = await aUser(database, { roles: ['Verified'] })
       const { id, hashid } = await aPlaylist(database, owner.id)
       const content = await anEntryVideo(database)
-      await addManyTracks(database, id, MOST_INCLUDED / 2, content)
+      await addManyTracks(database, id, MAX_INCLUDED / 2, content)
       const path = `/api/playlist/${hashid}`
       const withVideos = await get(app, `${path}?include=tracks.video`)
       t.equal(withVideos.status, 200)
-      t.equal(withVideos.json.playlist.tracks.length, MOST_INCLUDED / 2)
+      t.equal(withVideos.json.playlist.tracks.length, MAX_INCLUDED / 2)
 
       await addManyTracks(database, id, 1, content)
       for (const url of [`${path}?include=tracks.video`, '/api/playlist?include=tracks.video']) {
@@ -71,7 +71,7 @@ for (const engine of PRODUCTION_ENGINE) {
       t.equal(me.status, 200, 'rows that are not included do not count')
       t.equal((await get(app, `${path}?include=tracks`)).status, 200)
 
-      await addManyTracks(database, id, MOST_INCLUDED / 2, content)
+      await addManyTracks(database, id, MAX_INCLUDED / 2, content)
       t.equal((await get(app, `${path}?include=tracks`)).status, 422, 'the rows of one relation')
       t.equal((await get(app, `${path}/track?include=video`)).status, 200, 'pages of tracks are shown')
     })

@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib'
 import t from 'tap'
 import { mintSessionId } from '#src/auth/session.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { UNAUTHENTICATED } from '../../../fixtures/answers.ts'
 import { sessionUserId, startWithUser } from '../../../fixtures/attacks.ts'
 import { SPA, TestBrowser } from '../../../fixtures/browser.ts'
@@ -258,7 +258,7 @@ t.test('unusual spellings of a path bypass neither CSRF protection nor authentic
 t.test('without the database requests are 503 and cookies are kept', async t => {
   const gone = databaseOver(
     Object.assign(
-      postgresSource('postgres://127.0.0.1:1/gone', () => {}),
+      postgresConnections('postgres://127.0.0.1:1/gone', () => {}),
       { open: async () => {} },
     ),
   )

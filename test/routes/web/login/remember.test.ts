@@ -277,7 +277,7 @@ for (const engine of ENGINES) {
       t.ok(await isLoggedIn(browser))
       app.clock.advance(24 * 60 * MINUTE)
       t.notOk(await isLoggedIn(browser))
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame(
         await database.kysely
           .selectFrom('remembered_devices')
@@ -291,10 +291,10 @@ for (const engine of ENGINES) {
     await t.test('expired devices are deleted', async t => {
       const app = await startUnlimited(t, database)
       const { user } = await aRememberedUser(t, app, database)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.equal((await devicesOf(database, user.id)).length, 1)
       app.clock.advance(401 * 24 * 60 * MINUTE)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame(await devicesOf(database, user.id), [])
     })
 

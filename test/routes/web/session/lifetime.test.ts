@@ -4,7 +4,7 @@ import t from 'tap'
 import { hashPassword } from '#src/auth/password.ts'
 import { sha256 } from '#src/auth/secret.ts'
 import { mintSessionId, SessionId } from '#src/auth/session.ts'
-import { writeActivity } from '#src/database/activity.ts'
+import { writeActivity } from '#src/database/last-use.ts'
 import type { Database } from '#src/database/connect.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
 import { UNAUTHENTICATED, WRONG_CREDENTIALS } from '../../../fixtures/answers.ts'
@@ -48,7 +48,7 @@ for (const engine of ENGINES) {
 
       clock.advance(30_000)
       await browser.get('/api/me')
-      await app.activity.flush()
+      await app.lastUse.flush()
       t.equal(await lastActivity(), NOW / 1000, 'use within a minute is not stored')
       clock.advance(30_000)
       database.statements.length = 0
@@ -58,7 +58,7 @@ for (const engine of ENGINES) {
         /\b(update|insert|delete)\b/,
         'the request itself writes nothing',
       )
-      await app.activity.flush()
+      await app.lastUse.flush()
       const stored = await sessionRow(database, browser.sessionId)
       t.equal(stored?.last_activity, NOW / 1000 + 60)
       t.equal(stored?.user_agent, 'x'.repeat(500))
@@ -70,7 +70,7 @@ for (const engine of ENGINES) {
       const me = await browser.get('/api/me')
       t.equal(me.status, 200)
       t.match(me.setCookies[1], 'Max-Age=7200; Path=/; Expires=Sun, 01 Mar 2026 16:00:00 GMT')
-      await app.activity.flush()
+      await app.lastUse.flush()
       clock.advance(121 * MINUTE)
       const id = browser.sessionId
       t.strictSame((await browser.get('/api/me')).json, UNAUTHENTICATED)
@@ -104,7 +104,7 @@ for (const engine of ENGINES) {
       clock.advance(100 * MINUTE)
       const me = await browser.get('/api/me')
       t.match(me.setCookies[1], /Max-Age=3000; /, 'the cookie expires with the session')
-      await app.activity.flush()
+      await app.lastUse.flush()
       clock.advance(10 * MINUTE)
       t.match((await browser.get('/api/me')).setCookies[1], /Max-Age=2400; /, 'each answer shortens it')
       clock.advance(40 * MINUTE - 1)
@@ -144,7 +144,7 @@ for (const engine of ENGINES) {
       t.ok((await countRows(database, 'sessions')) > 12_000)
       t.ok((await countRows(database, 'login_addresses')) > 1)
       database.statements.length = 0
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.equal(database.statements.filter(text => /delete from "sessions"/.test(text)).length, 3)
       t.equal(
         await countRows(database, 'sessions'),
@@ -158,7 +158,7 @@ for (const engine of ENGINES) {
       clock.advance(80 * DAY)
       await browser.logIn(user)
       clock.advance(20 * DAY)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.equal(await countRows(database, 'login_addresses'), 1, 'the last login of an address counts')
     })
 
@@ -328,14 +328,14 @@ for (const engine of PRODUCTION_ENGINE) {
       const before = browser.clone()
       await browser.post('/logout')
       for (let n = 0; n < 3; n += 1) {
-        await app.activity.prune()
+        await app.lastUse.prune()
         t.strictSame((await before.clone().get('/api/me')).setCookies, [], 'no answer sets cookies')
         app.clock.advance(20_000)
       }
       app.clock.advance(1_000)
       t.equal((await before.clone().get('/api/me')).setCookies.length, 2, 'a new session begins')
       app.clock.advance(121 * MINUTE)
-      await app.activity.prune()
+      await app.lastUse.prune()
       const row = database.kysely
         .selectFrom('sessions')
         .select('id')

@@ -119,7 +119,7 @@ t.test('a request that is answered after the logout does not restore the session
   const late = await slow
   t.equal(late.status, 200, 'the pending request is answered as the user')
   t.strictSame(late.setCookies, [], 'it does not overwrite the new cookies')
-  await app.activity.flush()
+  await app.lastUse.flush()
   t.equal(await sessionUserId(before), null)
   t.match(await sessionRow(database, before.sessionId), {
     user_id: null,

@@ -96,10 +96,10 @@ for (const engine of ENGINES) {
       await aToken(database, user.id)
       await deleteAccount(browser)
       app.clock.advance(30 * DAY)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame(await countRows(database, user.id), [1, 1, 1, 2])
       app.clock.advance(1)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame(await countRows(database, user.id), [0, 0, 0, 0])
       t.strictSame(await countRows(database, other.id), [1, 0, 0, 1])
       const roles = database.kysely

@@ -41,7 +41,7 @@ for (const engine of ENGINES) {
         issued_by: null,
       })
       t.equal((await get(app, '/api/me', plain)).json.user.id, user.id)
-      await app.activity.flush()
+      await app.lastUse.flush()
       const { json, text } = await browser.get('/api/me/token')
       t.match(json.tokens, [
         {

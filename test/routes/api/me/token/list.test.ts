@@ -76,7 +76,7 @@ for (const engine of ENGINES) {
       for (let n = 0; n < 3; n += 1) {
         app.clock.advance(50 * MINUTE)
         t.equal((await get(app, '/api/me', used.token)).status, 200)
-        await app.activity.flush()
+        await app.lastUse.flush()
       }
       t.equal((await get(app, '/api/me', unused.token)).status, 401)
       app.clock.advance(61 * MINUTE)
@@ -94,10 +94,10 @@ for (const engine of ENGINES) {
       await browser.post(PATH, { name: 'long' })
       const names = async () => namesOf((await browser.get(PATH)).json.tokens)
       app.clock.advance(DAY)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame(await names(), ['short', 'long'])
       app.clock.advance(61 * MINUTE)
-      await app.activity.prune()
+      await app.lastUse.prune()
       t.strictSame(await names(), ['long'])
     })
   })
@@ -143,7 +143,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const user = await aUser(database)
       app.clock.advance(30 * MINUTE)
       await get(app, '/api/me', user.token)
-      await app.activity.flush()
+      await app.lastUse.flush()
       t.strictSame(await endOf(app, user), [200, '2026-03-01T13:30:00.000000Z'])
     })
 

@@ -312,7 +312,7 @@ t.test('requests to two instances of the server at the same time', async t => {
         .set({ expires_at: '2026-02-01 00:00:00' })
         .where('id', '=', middle.token.id)
         .execute()
-      await Promise.all([first.activity.prune(), request(second, other, 'DELETE', `/${top.id}`)])
+      await Promise.all([first.lastUse.prune(), request(second, other, 'DELETE', `/${top.id}`)])
       t.strictSame(await tokenNames(database, user), ['other'])
       await request(first, other, 'DELETE', '/current')
     }

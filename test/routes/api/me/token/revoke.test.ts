@@ -1,5 +1,5 @@
 import t from 'tap'
-import { tokensEndingWith } from '#src/database/token-endings.ts'
+import { findTokensEndingWith } from '#src/database/token-endings.ts'
 import { aLoggedInUser } from '../../../../fixtures/browser.ts'
 import { PanelBrowser } from '../../../../fixtures/panel.ts'
 import { requestWith } from '../../../../fixtures/requests.ts'
@@ -223,9 +223,9 @@ for (const engine of ENGINES) {
       const grandchild = await issue(child, 'grandchild')
       const other = await addToken('other')
       const owner = { userId: user.id, types: [USER_TYPE] }
-      const names = async (which: Parameters<typeof tokensEndingWith>[2]) =>
-        (await tokensEndingWith(database.kysely, owner, which)).map(({ name }) => name)
-      t.strictSame(await tokensEndingWith(database.kysely, owner, { id: child.id }), [
+      const names = async (which: Parameters<typeof findTokensEndingWith>[2]) =>
+        (await findTokensEndingWith(database.kysely, owner, which)).map(({ name }) => name)
+      t.strictSame(await findTokensEndingWith(database.kysely, owner, { id: child.id }), [
         { id: child.id, name: 'child' },
         { id: grandchild.id, name: 'grandchild' },
       ])

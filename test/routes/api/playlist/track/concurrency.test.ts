@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import type { Database } from '#src/database/connect.ts'
 import { databaseOver } from '#src/database/connect.ts'
-import { postgresSource } from '#src/database/postgres.ts'
+import { postgresConnections } from '#src/database/postgres.ts'
 import { addTracks, anEntryVideo, aPlaylist, chainOf } from '../../../../fixtures/lists.ts'
 import { randomNumbers } from '../../../../fixtures/numbers.ts'
 import { requestWith } from '../../../../fixtures/requests.ts'

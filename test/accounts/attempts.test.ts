@@ -61,7 +61,7 @@ function callerFrom(ip: string, localIps: string[] = []) {
   return {
     clientAddress,
     reported,
-    tellAttempts: (limit: { max: number; remaining: number }) => reported.push(limit),
+    reportRemainingAttempts: (limit: { max: number; remaining: number }) => reported.push(limit),
   }
 }
 

@@ -36,14 +36,14 @@ function validationErrorsOf(bounds: TokenBounds, wanted: WantedToken) {
 
 t.test('an operator is not limited', async t => {
   const bounds = tokenBounds({ via: 'operator', user: { id: 7 } }, SETTINGS)
-  t.strictSame(bounds, { token: null, checksAbilities: false, most: null, allowsUnknownAbilities: true })
+  t.strictSame(bounds, { token: null, checksAbilities: false, maxTokens: null, allowsUnknownAbilities: true })
   t.strictSame(wantedTerms(bounds, { name: 'x', abilities: ['reed:me'] }, NOW).abilities, ['reed:me'])
 })
 
 t.test('a user needs a verified address and has a quota', async t => {
   const caller = (verifiedAt: string | null) => ({ via: 'session', user: user(verifiedAt) }) as Identity
   t.throws(() => tokenBounds(caller(null), SETTINGS), { message: MESSAGES.unverifiedEmail })
-  t.match(tokenBounds(caller('2026-01-01 00:00:00'), SETTINGS), { token: null, most: 3 })
+  t.match(tokenBounds(caller('2026-01-01 00:00:00'), SETTINGS), { token: null, maxTokens: 3 })
 })
 
 t.test('omitted fields are inherited from the issuing token', async t => {

@@ -133,8 +133,8 @@ t.test('close() rejects pending and later work', async t => {
 
 t.test('working threads keep the process alive, idle ones do not', async t => {
   const script = `
-    import { hashWorkers } from ${JSON.stringify(join(import.meta.dirname, '../../src/auth/hash-workers.js'))}
-    const { hash } = hashWorkers()
+    import { createHashWorkers } from ${JSON.stringify(join(import.meta.dirname, '../../src/auth/hash-workers.js'))}
+    const { hash } = createHashWorkers()
     await hash('a', 4)
     console.log(await hash('a', 10))`
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])

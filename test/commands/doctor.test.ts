@@ -34,7 +34,7 @@ t.test('doctor lists the problems of an origin', async t => {
       '127.0.0.1 instead of localhost',
       {},
       'http://127.0.0.1:3000',
-      [/127\.0\.0\.1:3000 is not a first party/, /CORS keeps/],
+      [/127\.0\.0\.1:3000 is not a first party/, /CORS hides/],
     ],
     [
       'one domain for both',
@@ -52,13 +52,13 @@ t.test('doctor lists the problems of an origin', async t => {
       'over plain HTTP',
       { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'http://www.example.org', SESSION_DOMAIN: '.example.org' },
       'http://www.example.org',
-      [/are of different sites: with SESSION_SAME_SITE=lax the browser sends no cookies along/],
+      [/belong to different sites: with SESSION_SAME_SITE=lax the browser sends no cookies/],
     ],
     [
       'another domain',
       { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'spa.test' },
       'https://spa.test',
-      [/are of different sites/, /cannot read .* Serve both under one domain\./],
+      [/belong to different sites/, /cannot read .* Serve both under one domain\./],
     ],
     [
       'another domain, with SameSite=None',
@@ -70,7 +70,7 @@ t.test('doctor lists the problems of an origin', async t => {
       'a public suffix is not a shared domain',
       { APP_URL: 'https://api.co.uk', SANCTUM_STATEFUL_DOMAINS: 'www.co.uk' },
       'https://www.co.uk',
-      [/are of different sites/, /cannot read/],
+      [/belong to different sites/, /cannot read/],
     ],
     [
       'an HTTPS page that calls HTTP',
@@ -80,19 +80,19 @@ t.test('doctor lists the problems of an origin', async t => {
         SESSION_DOMAIN: 'example.org',
       },
       'https://www.example.org',
-      [/mixed content/, /are of different sites/],
+      [/mixed content/, /belong to different sites/],
     ],
     [
       'secure cookies without HTTPS',
       { APP_URL: 'http://localhost:8000', SESSION_SECURE_COOKIE: 'true' },
       'http://localhost:3000',
-      [/is for HTTPS alone, and http:\/\/localhost:8000 is not/],
+      [/is restricted to HTTPS, but http:\/\/localhost:8000 is not HTTPS/],
     ],
     [
       'CSRF_MODE=origin-only on another origin',
       { CSRF_MODE: 'origin-only' },
       'http://localhost:3000',
-      [/every change is answered 403/],
+      [/every change gets a 403 response/],
     ],
     [
       'an origin listed only in CORS_ALLOWED_ORIGINS',
@@ -104,31 +104,31 @@ t.test('doctor lists the problems of an origin', async t => {
       'a private suffix is not a shared domain',
       { APP_URL: 'https://a.github.io', SANCTUM_STATEFUL_DOMAINS: 'b.github.io' },
       'https://b.github.io',
-      [/are of different sites/, /cannot read .* Serve both under one domain\./],
+      [/belong to different sites/, /cannot read .* Serve both under one domain\./],
     ],
     [
       'insecure cookies on HTTPS',
       { ...PRODUCTION, SESSION_SECURE_COOKIE: 'false' },
       'https://api.example.org',
-      [/is not for HTTPS alone/],
+      [/is not restricted to HTTPS/],
     ],
     [
       'a domain that only ends with the other',
       { APP_URL: 'https://evilexample.org', SANCTUM_STATEFUL_DOMAINS: 'www.example.org' },
       'https://www.example.org',
-      [/are of different sites/, /cannot read .* Serve both under one domain\./],
+      [/belong to different sites/, /cannot read .* Serve both under one domain\./],
     ],
     [
       'HTTPS on localhost',
       { SANCTUM_STATEFUL_DOMAINS: 'https://localhost:3000' },
       'https://localhost:3000',
-      [/are of different sites/],
+      [/belong to different sites/],
     ],
     [
       'another scheme',
       { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org', SESSION_DOMAIN: '.example.org' },
       'http://www.example.org',
-      [/Add http:\/\/www\.example\.org to SANCTUM_STATEFUL_DOMAINS/, /CORS keeps/, /are of different sites/],
+      [/Add http:\/\/www\.example\.org to SANCTUM_STATEFUL_DOMAINS/, /CORS hides/, /belong to different sites/],
     ],
     [
       'the same origin over plain HTTP, where browsers send no Sec-Fetch-Site',
@@ -140,7 +140,7 @@ t.test('doctor lists the problems of an origin', async t => {
       'CORS_ALLOWED_ORIGINS=* excludes cookies',
       { CORS_ALLOWED_ORIGINS: '*' },
       'http://localhost:4000',
-      [/not a first party/, /not to calls with cookies/],
+      [/not a first party/, /except to requests with cookies/],
     ],
   ] as const) {
     const { out, error } = await doctor(settings as unknown as Record<string, string>, '--origin', origin)
@@ -183,7 +183,7 @@ t.test('doctor explains what a page has to do, and refuses invalid origins', asy
   )
   t.match(
     (await doctor({ APP_URL: 'http://192.168.1.5:8000' }, '--origin', 'http://192.168.1.5:8000')).out,
-    'have to send its value as the header X-XSRF-TOKEN',
+    'must send its value in the header X-XSRF-TOKEN',
     'browsers send no Sec-Fetch-Site',
   )
   const pinned = {
@@ -194,7 +194,7 @@ t.test('doctor explains what a page has to do, and refuses invalid origins', asy
   t.notMatch((await doctor(pinned, '--origin', 'https://a.example.org')).out, 'is one as well')
   t.match(
     (await doctor({ APP_URL: 'http://api.example.org' }, '--origin', 'http://api.example.org')).out,
-    'goes over plain HTTP: anybody on the way can read it',
+    'is sent over plain HTTP, where the network can read it',
   )
   t.match(
     (await doctor({ APP_URL: 'http://localhost:8000' }, '--origin', 'https://www.example.org')).out,
@@ -211,7 +211,7 @@ t.test('doctor explains what a page has to do, and refuses invalid origins', asy
   }
   t.match(
     (await doctor(onLocalhost, '--origin', 'http://127.0.0.1:3000')).out,
-    '✗ SESSION_DOMAIN=localhost does not have 127.0.0.1: browsers refuse the cookies',
+    '✗ SESSION_DOMAIN=localhost does not include 127.0.0.1: browsers refuse the server's cookies',
   )
   const production = {
     APP_ENV: 'production',

@@ -13,7 +13,7 @@ t.test('commands find a user by equivalent forms of the e-mail address', async t
     .values({ name: 'jane', email: '"jane"@bücher.example', password: '!' })
     .returning('id')
     .executeTakeFirstOrThrow()
-  t.equal((await command('migrate')).out.at(-1), 'Stored what one user is compared by.')
+  t.equal((await command('migrate')).out.at(-1), 'Stored the comparison keys of one user.')
   for (const email of [
     'jane@xn--bcher-kva.example',
     '\u200bJANE@BU\u0308CHER.example',
@@ -103,7 +103,7 @@ t.test('user create and token create refuse confusable and invisible names', asy
     t.match((await create(name, 'b@example.org')).error, /The name field is required\.$/, encodeURI(name))
     t.match(
       (await command('token', 'create', '--email', 'admin@example.org', '--name', name)).error,
-      /expected 1 to 255 characters that can be seen\.$/,
+      /expected 1 to 255 visible characters\.$/,
       encodeURI(name),
     )
   }

@@ -99,6 +99,6 @@ t.test('seed and migrate are idempotent', async t => {
     .set({ email: 'Demo@Example.org' })
     .where('email', '=', 'demo@example.org')
     .execute()
-  t.strictSame((await command('seed', '--demo')).out.slice(1), ['The demo users are there already.'])
+  t.strictSame((await command('seed', '--demo')).out.slice(1), ['The demo users already exist.'])
   t.strictSame(await countRows(), after)
 })

@@ -161,12 +161,12 @@ t.test('without Redis each process enforces the limits itself', async t => {
     REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
     RATE_LIMIT_AUTHENTICATED: '2',
   })
-  await server.line(/REDIS_URL: redis does not answer/)
+  await server.line(/REDIS_URL: redis does not respond/)
   const statuses: number[] = []
   for (let i = 0; i < 3; i += 1) statuses.push((await me(server.base, user.token)).status)
   t.strictSame(statuses, [200, 200, 429])
   t.equal(
-    server.lines.filter(line => /REDIS_URL: redis does not answer \(.+\)/.test(line)).length,
+    server.lines.filter(line => /REDIS_URL: redis does not respond \(.+\)/.test(line)).length,
     1,
     'the outage is logged once',
   )
@@ -261,7 +261,7 @@ t.test('commands before "migrate" fail and name it', async t => {
     const { code, err } = await run(environment, args)
     t.equal(
       err,
-      'error: The tables of this version are not in the database: run "migrate" first, and "seed" if it is new.\n',
+      'error: The database lacks tables of this version: run "migrate" first, and "seed" if it is new.\n',
     )
     t.equal(code, 1)
   }
@@ -278,7 +278,7 @@ t.test('a server does not start with a taken port, a foreign address or without 
   t.equal(second.code, 1)
   t.match(
     second.err,
-    new RegExp(`^error: PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
+    new RegExp(`^error: PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`),
   )
 
   const metrics = await run(
@@ -288,7 +288,7 @@ t.test('a server does not start with a taken port, a foreign address or without 
   t.equal(metrics.code, 1)
   t.match(
     metrics.err,
-    new RegExp(`^error: METRICS_PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
+    new RegExp(`^error: METRICS_PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`),
   )
 
   const foreign = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [

@@ -42,7 +42,7 @@ t.test('token revoke also revokes the tokens that the token issued', async t => 
   const child = await addIssuedToken(user.id, 'child', user.tokenId)
   const grandchild = await addIssuedToken(user.id, 'grandchild', child)
   const { out } = await command('token', 'revoke', String(child))
-  t.strictSame(out, [`Revoked token ${child}, and 1 that it or its descendants issued.`])
+  t.strictSame(out, [`Revoked token ${child}, and 1 issued by it or its descendants.`])
   t.strictSame(await tokenIdsOf(database, user.id), [user.tokenId])
   t.strictSame(await revocationsOf(user.id), [
     {
@@ -106,7 +106,7 @@ t.test('token create works for a user with an unverified address', async t => {
     ...['token', 'create', '--email', user.email, '--name', 'x', '--ability', 'reed:me'],
   )
   t.strictSame([out.length, error], [1, null])
-  t.match(err, [/^--ability reed:me: nothing here asks for it/])
+  t.match(err, [/^--ability reed:me: no route requires it/])
 })
 
 t.test('token create waits for the lock of the user', async t => {
@@ -216,11 +216,11 @@ t.test('token create takes abilities and an expiry, and refuses invalid input', 
     .executeTakeFirstOrThrow()
   t.match(row, { abilities: '["read:me","read:playlist"]', expires_at: '2027-01-31 10:00:00' })
   const typo = await create('--ability', 'reed:playlist')
-  t.match(typo.err[0], /^--ability reed:playlist: nothing here asks for it, but for read:me, /)
+  t.match(typo.err[0], /^--ability reed:playlist: no route requires it\. Known abilities: read:me, /)
   t.equal(typo.out.length, 1, 'an unknown ability is allowed, as in Laravel')
   t.equal(
     (await command('token', 'create', '--email', user.email, '--name', '')).error,
-    '--name : expected 1 to 255 characters that can be seen.',
+    '--name : expected 1 to 255 visible characters.',
   )
   t.match((await create('--expires-at', 'tomorrow')).error, /expected a date such as 2027-01-31/)
   t.match((await create('--expires-at', '2026-02-28')).error, /lies in the past/)

@@ -132,7 +132,7 @@ t.test('user password sets a new password and ends all sessions', async t => {
     command('user', 'password', '--email', email, '--password', password)
   const { out, error } = await setPassword(user.email.toUpperCase(), NEW_PASSWORD)
   t.equal(error, null)
-  t.match(out, [/has a new password\. All sessions are over; tokens go on\.$/])
+  t.match(out, [/has a new password\. All sessions have ended\. Tokens remain valid\.$/])
   t.equal((await browser.get('/api/me')).status, 401)
   t.equal((await get(app, '/api/me', user.token)).status, 200)
   t.equal((await browser.post('/login', { email: user.email, password: PASSWORD })).status, 422)
@@ -187,7 +187,7 @@ t.test('--password-stdin reads one line from standard input', async t => {
   for (const [input, message] of [
     ['', 'The password field is required.'],
     ['\n', 'The password field is required.'],
-    ['Piped-horse-6\nmore\n', '--password-stdin: expected one line, and there are more.'],
+    ['Piped-horse-6\nmore\n', '--password-stdin: expected a single line.'],
     ['1qaz2wsx3edc4rfv', 'The password is too common. Please choose a different password.'],
   ] as const) {
     t.equal((await setPassword(standardInput(input), '--password-stdin')).error, message)
@@ -199,7 +199,7 @@ t.test('--password prints a warning', async t => {
   const { setPassword, hasPassword } = await aUserWithCommand()
   const { error, err } = await setPassword({}, '--password', 'Given-horse-1')
   t.equal(error, null)
-  t.match(err, [/^warning: .*list of processes.*history of the shell.*--password-stdin/])
+  t.match(err, [/^warning: .*process list.*shell history.*--password-stdin/])
   t.notMatch(err.join(), 'Given-horse-1')
   t.ok(await hasPassword('Given-horse-1'))
   t.match(
@@ -212,7 +212,7 @@ t.test('--password prints a warning', async t => {
 t.test('without a terminal and without --password-stdin the command fails', async t => {
   const { setPassword, hasPassword } = await aUserWithCommand()
   const { error } = await setPassword({})
-  t.match(error, /^error: no password: run this on a terminal .* or send it to --password-stdin\.$/)
+  t.match(error, /^error: no password: run this on a terminal .* or use --password-stdin\.$/)
   const created = await commandIn({}, 'user', 'create', '--name', 'zoe', '--email', 'zoe@example.org')
   t.equal(created.error, error)
   t.ok(await hasPassword(PASSWORD))
@@ -253,7 +253,7 @@ t.test('user two-factor-disable removes the second factor', async t => {
   const logIn = async () => (await new TestBrowser(app).logIn(user)).json
   const disable = (email: string) => command('user', 'two-factor-disable', '--email', email)
   t.strictSame(await logIn(), { two_factor: true })
-  t.match((await disable(user.email)).out, [/has no second factor any more/])
+  t.match((await disable(user.email)).out, [/^Removed the second factor of /])
   t.strictSame(await logIn(), { two_factor: false })
   t.match((await disable(user.email)).out, [/has no second factor\.$/])
   t.match((await disable('unknown@example.org')).error, 'There is no user with the e-mail address unknown')
@@ -262,14 +262,14 @@ t.test('user two-factor-disable removes the second factor', async t => {
 t.test('user restore restores a deleted account with its tokens', async t => {
   const [user, other] = [await aUser(database), await aUser(database)]
   const restore = (email: string) => command('user', 'restore', '--email', email)
-  const notDeleted = `No user with the e-mail address ${user.email} was deleted.`
+  const notDeleted = `There is no deleted user with the e-mail address ${user.email}.`
   t.equal((await restore(user.email)).error, notDeleted, 'an account that is not deleted')
   await deleteUser(database.kysely, user.id, NOW)
   await deleteUser(database.kysely, other.id, NOW)
   const app = await startApp(t, { database })
   t.equal((await get(app, '/api/me', user.token)).status, 401)
   t.strictSame((await restore(user.email.toUpperCase())).out, [
-    `${user.email.toUpperCase()} is back, with all tokens.`,
+    `Restored ${user.email.toUpperCase()}, with all tokens.`,
   ])
   t.equal((await get(app, '/api/me', user.token)).json.user.id, user.id)
   t.equal((await get(app, '/api/me', other.token)).status, 401)

@@ -198,7 +198,7 @@ t.test('warnings', async t => {
       ['TRUSTED_PROXY', 'TRUSTED_PROXIES'],
       ['HSTS_PRELOADS', 'HSTS_PRELOAD'],
     ] as const) {
-      const expected = `${name} is no setting of this server: did you mean ${similar}?`
+      const expected = `${name} is not a setting of this server: did you mean ${similar}?`
       t.strictSame(warnings({ [name]: 's3cret' }), [expected], name)
     }
     // Variables of Laravel, npm, shells and hosts are not similar to a setting.
@@ -255,7 +255,7 @@ t.test('warnings', async t => {
     t.strictSame(warnings(complete), [])
     t.strictSame(warnings({ ...production, APP_ENV: 'local' }), [])
     t.match(warnings({ ...complete, APP_URL: '' }), [
-      /^APP_URL is not set, and so it is http:\/\/127\.0\.0\.1:8000: /,
+      /^APP_URL is not set and defaults to http:\/\/127\.0\.0\.1:8000: /,
     ])
   })
 })

@@ -102,7 +102,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
         APP_ENV: 'production',
         APP_KEY: `base64:${randomBytes(32).toString('base64')}`,
       },
-      'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, since mails lead to its pages',
+      'FRONTEND_URL is not set: expected with MAIL_URL, as the address of the website, because mails link to its pages',
     ],
     [
       { MAIL_FROM: 'no-address' },
@@ -128,23 +128,23 @@ t.test('an invalid value is reported with its name, value and expected format', 
     [{ SESSION_DOMAIN: 'a b' }, 'SESSION_DOMAIN=a b: expected a domain such as .example.org'],
     [
       { APP_URL: 'https://api.a.test', SESSION_DOMAIN: '.b.test' },
-      "SESSION_DOMAIN=.b.test: expected api.a.test, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others",
+      "SESSION_DOMAIN=.b.test: expected api.a.test, which is APP_URL's host, or a domain above it, because browsers refuse cookies for others",
     ],
     [
       { APP_URL: 'https://evila.test', SESSION_DOMAIN: 'a.test' },
-      "SESSION_DOMAIN=a.test: expected evila.test, which is APP_URL's host, or a domain above it, since browsers refuse cookies for others",
+      "SESSION_DOMAIN=a.test: expected evila.test, which is APP_URL's host, or a domain above it, because browsers refuse cookies for others",
     ],
     [
       { APP_URL: 'https://api.co.uk', SESSION_DOMAIN: '.co.uk' },
-      "SESSION_DOMAIN=.co.uk: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of co.uk",
+      "SESSION_DOMAIN=.co.uk: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of co.uk",
     ],
     [
       { APP_URL: 'https://api.vercel.app', SESSION_DOMAIN: 'vercel.app' },
-      "SESSION_DOMAIN=vercel.app: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of vercel.app",
+      "SESSION_DOMAIN=vercel.app: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of vercel.app",
     ],
     [
       { APP_URL: 'http://127.0.0.1:8000', SESSION_DOMAIN: '.0.0.1' },
-      "SESSION_DOMAIN=.0.0.1: expected a domain of somebody's, such as .example.org, since browsers refuse cookies for addresses and for all of 0.0.1",
+      "SESSION_DOMAIN=.0.0.1: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of 0.0.1",
     ],
     [
       { SESSION_COOKIE: 'XSRF-TOKEN' },
@@ -156,18 +156,18 @@ t.test('an invalid value is reported with its name, value and expected format', 
     ],
     [
       { APP_URL: 'http://192.168.1.5:8000', CSRF_MODE: 'origin-only' },
-      'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, since browsers do not say elsewhere where a page is from',
+      'CSRF_MODE=origin-only: expected APP_URL with https://, or on this machine, because browsers send no Sec-Fetch-Site elsewhere',
     ],
     [{ HOST: 'a b' }, 'HOST=a b: expected an address such as 0.0.0.0, or a name such as localhost'],
     [{ HOST: 'http://a' }, 'HOST=http://a: expected an address such as 0.0.0.0, or a name such as localhost'],
     [{ SESSION_SECURE_COOKIE: 'yes' }, 'SESSION_SECURE_COOKIE=yes: expected one of true, false'],
     [
       { SESSION_SAME_SITE: 'none' },
-      'SESSION_SAME_SITE=none: expected APP_URL with https://, since browsers refuse such cookies otherwise',
+      'SESSION_SAME_SITE=none: expected APP_URL with https://, because browsers refuse such cookies otherwise',
     ],
     [
       { SESSION_PARTITIONED_COOKIE: 'true' },
-      'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, since browsers refuse such cookies otherwise',
+      'SESSION_PARTITIONED_COOKIE=true: expected APP_URL with https://, because browsers refuse such cookies otherwise',
     ],
     [{ SESSION_LIFETIME: '0' }, 'SESSION_LIFETIME=0: expected a whole number from 1 to 525600'],
     [
@@ -179,17 +179,17 @@ t.test('an invalid value is reported with its name, value and expected format', 
     [{ CSRF_MODE: 'off' }, 'CSRF_MODE=off: expected one of token, origin-only'],
     [
       { REGISTER_REVEALS: 'false', EMAIL_CHANGE: 'immediate' },
-      'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, since an address that changes at once tells whether it was free',
+      'REGISTER_REVEALS=false: expected EMAIL_CHANGE=confirmed, because an address that changes at once reveals whether it was free',
     ],
     [
       { REGISTER_REVEALS: 'false', REVEAL_UNKNOWN_EMAIL: 'true' },
-      'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, since asking for a new password tells the same',
+      'REGISTER_REVEALS=false: expected REVEAL_UNKNOWN_EMAIL=false, because a password reset would reveal the same',
     ],
     ...[{}, { HSTS_INCLUDE_SUBDOMAINS: 'true', HSTS_MAX_AGE: '31535999' }].map(
       less =>
         [
           { HSTS_PRELOAD: 'true', ...less },
-          'HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of 31536000 at least, since the lists of browsers take no other hosts',
+          'HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least 31536000, because the browsers' preload lists accept no other hosts',
         ] as const,
     ),
   ] as const) {

@@ -25,8 +25,8 @@ const CACHED = {
   RATE_LIMIT_FAILED_AUTH: '1000000',
 }
 
-const FOLLOWING = 'identities are remembered'
-const INTERRUPTED = 'identities are not remembered, since changes of them cannot be followed'
+const FOLLOWING = 'the identity cache is on'
+const INTERRUPTED = 'the identity cache is off: changes in the database cannot be followed'
 
 /** Waits until a message was logged a number of times. */
 async function untilLogged({ logged }: TestApp, message: string, times = 1) {

@@ -259,7 +259,7 @@ t.test('a server that stops responding', async t => {
   })
   await t.rejects(
     silent,
-    { name: 'DatabaseUnavailable', message: /no answer within/ },
+    { name: 'DatabaseUnavailable', message: /no response within/ },
     'the rollback does not wait either',
   )
   t.equal(lost.length, 1, 'the loss is reported once')

@@ -1,10 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import t from 'tap'
-import { createProgram } from '#src/commands/program.ts'
-import { commandsTable, envExample, settingsTable } from '../tools/documents.ts'
 
-const project = join(import.meta.dirname, '../..')
+const project = join(import.meta.dirname, '../../..')
 
 const pages = [
   ...readdirSync(project).filter(name => name.endsWith('.md')),
@@ -31,23 +29,4 @@ t.test('files and pages that documents name exist', async t => {
     ]
     t.strictSame(missing, [], page)
   }
-})
-
-t.test('README.md and .env.example list the settings and commands', async t => {
-  const file = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
-  const readme = file('README.md')
-  t.ok(readme.includes(settingsTable()), `README.md has the table of settings:\n${settingsTable()}`)
-  t.equal(file('.env.example'), envExample())
-  const commands = commandsTable(
-    createProgram({
-      environment: {},
-      print: () => {},
-      warn: () => {},
-      readInput: async () => '',
-      askSecretly: null,
-      clock: Date.now,
-      random: size => Buffer.alloc(size),
-    }),
-  )
-  t.ok(readme.includes(commands), `README.md has the table of commands:\n${commands}`)
 })

@@ -157,7 +157,7 @@ t.test('an API route with a parameter and without a loader stops the start', asy
         app.get('/thing/:thing', { config: { access, isApi: true } }, async () => ({}))
       },
     })
-  await t.rejects(start(), /The route GET \/thing\/:thing does not say how the row .* is loaded/)
+  await t.rejects(start(), /The route GET \/thing\/:thing does not declare how the row .* is loaded/)
   await t.resolves(start('own'))
 })
 

@@ -21,7 +21,7 @@ t.test('Host header', async t => {
       environment: { ...PRODUCTION, APP_HOSTS: 'me.example.org, *.preview.example.org' },
     })
     const refusals = () =>
-      app.logged.filter(({ msg }) => /^a request was refused: its host/.test(String(msg)))
+      app.logged.filter(({ msg }) => /^request refused: its host/.test(String(msg)))
     for (const [host, status] of [
       ['api.example.org', 401],
       ['API.example.org:443', 401],
@@ -43,7 +43,7 @@ t.test('Host header', async t => {
       {
         level: 40,
         host: 'preview.example.org',
-        msg: 'a request was refused: its host is neither that of APP_URL (api.example.org) nor in APP_HOSTS (me.example.org,*.preview.example.org)',
+        msg: 'request refused: its host is neither that of APP_URL (api.example.org) nor in APP_HOSTS (me.example.org,*.preview.example.org)',
       },
     ])
     t.equal(refusals().length, 1, 'refusals are logged once a minute')

@@ -192,7 +192,7 @@ t.test('access rules of routes', async t => {
   await t.test('a route without an access rule stops the start', async t => {
     await t.rejects(
       startApp(t, { database, routes: app => app.get('/undeclared', async () => 'x') }),
-      /The route GET \/undeclared does not say who may call it/,
+      /The route GET \/undeclared does not declare its access/,
     )
   })
 })

@@ -157,7 +157,7 @@ async function testKnownLogins(t: Test, database: TestDatabase) {
     await schema.alterTable('known_logins').dropConstraint('never').execute()
     t.equal(mails.received.length, 0)
     t.match(
-      app.logged.find(({ msg }) => msg === 'a mail about an account could not be sent'),
+      app.logged.find(({ msg }) => msg === 'a security mail could not be sent'),
       { level: 50 },
     )
   })

@@ -55,7 +55,7 @@ t.test('actions of staff name no person, and texts are escaped', async t => {
   const texts = createMessages('A & B')
   const notice = { at: 0, from: null, notMeUrl: 'https://api.example.org/?a=1&b="><script>' }
   const byStaff = texts.secondFactorRemoved({ ...TO, name: '<i>' }, notice)
-  t.match(byStaff.text, /^When: 1970-01-01 00:00 UTC\nBy: those who run the place$/m)
+  t.match(byStaff.text, /^When: 1970-01-01 00:00 UTC\nBy: staff$/m)
   t.notMatch(byStaff.html, /<i>|<script>/)
   const odd = { at: 0, from: { address: '<b>', program: '<b>' }, notMeUrl: notice.notMeUrl }
   const mail = texts.tokenCreated(TO, odd, { name: `<b>\u202e\n${'é'.repeat(80)}` })
@@ -80,8 +80,8 @@ t.test('mails name SECURITY_CONTACT', async t => {
     createMessages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
   t.match(
     deleted('mailto:help@example.org'),
-    /those who run the place \(help@example\.org\) can bring it back/,
+    /the operators \(help@example\.org\) can restore it/,
   )
-  t.match(deleted('https://example.org/help'), /those who run the place \(https:\/\/example\.org\/help\) can/)
-  t.match(deleted(null), /those who run the place can bring it back/)
+  t.match(deleted('https://example.org/help'), /the operators \(https:\/\/example\.org\/help\) can/)
+  t.match(deleted(null), /the operators can restore it/)
 })

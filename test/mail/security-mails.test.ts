@@ -303,6 +303,6 @@ async function testSettings(t: Test, database: TestDatabase) {
     await app.close()
     await schema.alterTable('security_links').dropConstraint('never').execute()
     t.equal(mails.received.length, 0)
-    t.ok(app.logged.some(({ msg }) => msg === 'a mail about an account could not be sent'))
+    t.ok(app.logged.some(({ msg }) => msg === 'a security mail could not be sent'))
   })
 }

@@ -127,7 +127,7 @@ async function testDurations(t: Test, database: TestDatabase) {
     const { clock, monotonic } = makeClocks()
     const app = await startApp(t, { database, clock, monotonic, environment: { IDENTITY_CACHE: 'on' } })
     const { token } = await aUser(database)
-    const isFollowing = () => app.logged.some(({ msg }) => msg === 'identities are remembered')
+    const isFollowing = () => app.logged.some(({ msg }) => msg === 'the identity cache is on')
     while (!isFollowing()) await new Promise(setImmediate)
     await get(app, '/api/me', token)
     for (const set of [-HOUR, 2 * HOUR]) {

@@ -18,7 +18,7 @@ for (const engine of ENGINES) {
       for (const other of others) await other.logIn(user)
       const page = await browser.open('/admin/devices')
       const action = /action="(\/admin\/devices\/[0-9a-f]{64}\/end)"/.exec(page.text)?.[1] ?? ''
-      t.match(textOf(await browser.submitConfirmed(page, action)), 'The browser is logged out.')
+      t.match(textOf(await browser.submitConfirmed(page, action)), 'The browser was logged out.')
       const alive = async () =>
         (await Promise.all(others.map(other => other.bare('GET', '/admin')))).filter(
           ({ status }) => status === 200,
@@ -48,7 +48,7 @@ for (const engine of ENGINES) {
         password_confirmation: NEW_PASSWORD,
       }
       const done = await browser.submit(weak, '/admin/password', { ...fields, revoke_tokens: '1' })
-      t.match(textOf(done), 'You have a new password.')
+      t.match(textOf(done), 'Your password was changed.')
       t.equal((await get(app, '/api/me', user.token)).status, 401)
       t.equal((await new PanelBrowser(app).logIn(user)).status, 422)
       t.equal((await new PanelBrowser(app).logIn({ ...user, password: NEW_PASSWORD })).status, 200)

@@ -62,7 +62,7 @@ t.test('the panel in a browser', { skip }, async t => {
     await page.getByRole('heading', { name: 'Tokens' }).waitFor()
     await page.fill('#name', 'my <script> laptop')
     await page.fill('#current_password', PASSWORD)
-    await page.getByRole('button', { name: 'Generate the token' }).click()
+    await page.getByRole('button', { name: 'Create token' }).click()
     await page.click('text="Copy"')
     await page.getByText('Copied.').waitFor()
     const token = await page.evaluate<string>('navigator.clipboard.readText()')
@@ -79,8 +79,8 @@ t.test('the panel in a browser', { skip }, async t => {
 
     await line.getByRole('button').click()
     await page.getByRole('heading', { name: 'Revoke “my <script> laptop”?' }).waitFor()
-    await page.getByRole('button', { name: 'Revoke the token' }).click()
-    await page.getByRole('status').getByText('The token is revoked').waitFor()
+    await page.getByRole('button', { name: 'Revoke token' }).click()
+    await page.getByRole('status').getByText('The token was revoked').waitFor()
     t.equal((await requestMe()).status, 401, 'the token is refused at once')
     t.strictSame(blockedRequests, [])
     t.strictSame(consoleErrors, [], 'the Content-Security-Policy blocks nothing')
@@ -120,9 +120,9 @@ t.test('the panel in a browser', { skip }, async t => {
         await logIn(page, other.email)
         await page.fill('#name', 'twice')
         await page.fill('#current_password', PASSWORD)
-        await page.getByRole('button', { name: 'Generate the token' }).dblclick()
+        await page.getByRole('button', { name: 'Create token' }).dblclick()
         const issued = page.locator('#secret')
-        await issued.or(page.getByText('the token was issued then, once')).waitFor()
+        await issued.or(page.getByText('its token was created once')).waitFor()
         if (javaScriptEnabled)
           t.equal(await issued.count(), 1, 'the page shows the response to the first submission')
         await page.goto('/admin')
@@ -156,10 +156,10 @@ t.test('the panel in a browser', { skip }, async t => {
     t.pass('the password alone is not enough')
     await page.goto('/admin/two-factor')
     await page.fill('#code', '000000')
-    await page.click('text="Go on"')
+    await page.click('text="Continue"')
     await page.getByRole('alert').getByText('invalid').waitFor()
     await page.fill('#code', code())
-    await page.click('text="Go on"')
+    await page.click('text="Continue"')
     await page.getByRole('heading', { name: 'Tokens' }).waitFor()
     await close()
   })
@@ -204,10 +204,10 @@ t.test('the panel in a browser', { skip }, async t => {
       await page.goto('/admin')
       await page.fill('#name', 'x')
       await page.fill('#current_password', 'wrong')
-      await page.getByRole('button', { name: 'Generate the token' }).click()
+      await page.getByRole('button', { name: 'Create token' }).click()
       await inspect(t, page, `${kind}-refused`)
       await page.fill('#current_password', PASSWORD)
-      await page.getByRole('button', { name: 'Generate the token' }).click()
+      await page.getByRole('button', { name: 'Create token' }).click()
       await page.locator('#secret').waitFor()
       await inspect(t, page, `${kind}-issued`)
       await inspectQuestions(t, page, kind, other.id)
@@ -224,13 +224,13 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
     await page.goto('/admin/roles')
     await page.getByRole('link', { name: 'Patron' }).click()
     await page.getByLabel('view user').check()
-    await press('Set what it allows')
+    await press('Save permissions')
   }
   for (const [name, ask] of Object.entries<() => Promise<unknown>>({
     revoke: async () => [await page.goto('/admin'), await press('Revoke')],
     'revoke-all': async () => [await page.goto('/admin'), await press('Revoke all tokens')],
     end: async () => [await page.goto('/admin/devices'), await page.locator('.list button').first().click()],
-    'end-others': async () => [await page.goto('/admin/devices'), await press('Log all others out')],
+    'end-others': async () => [await page.goto('/admin/devices'), await press('Log out all other browsers')],
     'user-revoke': async () => [
       await page.goto(`/admin/users/${userId}`),
       await press('Revoke all tokens and sessions'),
@@ -239,13 +239,13 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
       await page.goto(`/admin/users/${userId}`)
       await page.getByLabel('Patron').check()
       await page.getByLabel('Encoder').uncheck()
-      await press('Set the roles')
+      await press('Save roles')
     },
     ban: async () => {
       await page.goto(`/admin/users/${userId}`)
       await page.selectOption('#ban', 'everything')
       await page.fill('#reason', 'spam, and more of it')
-      await page.getByLabel('Without an end').check()
+      await page.getByLabel('Permanent').check()
       await page.getByRole('button', { name: 'Ban', exact: true }).click()
     },
     'ban-refused': async () => {
@@ -256,7 +256,7 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
     role,
   })) {
     await ask()
-    const has = await page.getByText('No, go back').count()
+    const has = await page.getByText('Cancel').count()
     t.equal(has, name === 'ban-refused' ? 0 : 1, name)
     await inspect(t, page, `${kind}-question-${name}`)
   }
@@ -264,7 +264,7 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
   await page.fill('#name', 'both')
   await page.getByLabel('Read only').check()
   await page.getByLabel('write:token').check()
-  await press('Generate the token')
+  await press('Create token')
   await page.getByRole('alert').waitFor()
   await inspect(t, page, `${kind}-both`)
 }
@@ -278,30 +278,30 @@ async function inspectSecondFactor(t: Test, page: Page, kind: string, app: TestA
   await page.getByText('1. Add it to your authenticator app').waitFor()
   await inspectAs('unconfirmed')
   const secret = (await page.locator('#secret').textContent()) ?? ''
-  const confirm = async (code: string) => [await page.fill('#code', code), await press('Confirm it')]
+  const confirm = async (code: string) => [await page.fill('#code', code), await press('Confirm')]
   await confirm('000000')
   await page.getByRole('alert').waitFor()
   await inspectAs('wrong')
   await confirm(totpCode(secret, app))
   await page.getByRole('heading', { name: 'Change it' }).waitFor()
   await inspectAs('confirmed')
-  await press('Show the recovery codes')
-  await page.getByText('I have kept them').waitFor()
+  await press('Show recovery codes')
+  await page.getByText('I have saved them').waitFor()
   await inspectAs('codes')
   app.clock.advance(11 * MINUTE)
   await page.goto('/admin/second-factor')
   await inspectAs('later')
-  for (const name of ['Make new recovery codes', 'Replace the second factor', 'Disable the second factor']) {
+  for (const name of ['Create new recovery codes', 'Replace the second factor', 'Remove the second factor']) {
     await page.goto('/admin/second-factor')
     await press(name)
     await page.locator('#recovery_code').waitFor()
     await inspectAs(name.slice(0, 4))
   }
-  await press('Disable it')
+  await press('Remove')
   await page.getByRole('alert').waitFor()
   await inspectAs('disable-refused')
   await page.fill('#code', totpCode(secret, app))
-  await press('Disable it')
+  await press('Remove')
   await page.getByRole('button', { name: 'Set up a second factor' }).waitFor()
 }
 

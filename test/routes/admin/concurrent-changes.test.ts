@@ -274,7 +274,7 @@ t.test('commands that change a user wait for the lock of a form and time out', a
         ['permission', 'grant', '--permission', 'view user'],
         ['permission', 'revoke', '--permission', 'view dump'],
       ].map(args =>
-        t.rejects(command(...args, '--email', user.email), /lock timeout|no answer within/, args.join(' ')),
+        t.rejects(command(...args, '--email', user.email), /lock timeout|no response within/, args.join(' ')),
       ),
     )
   })

@@ -8,7 +8,7 @@ import { ODD_VALUES } from '../../fixtures/values.ts'
 import { get, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
 
-const UNCHANGED = 'Nothing would change: it is that way already.'
+const UNCHANGED = 'Nothing has changed.'
 
 for (const engine of PRODUCTION_ENGINE) {
   t.test(`confirmation of changes that cannot be undone, on ${engine}`, async t => {
@@ -69,19 +69,19 @@ async function startWithQuestions(t: Test, database: TestDatabase, { isConfirmed
     'revoking a token': {
       page: '/admin',
       action: `/admin/tokens/${user.tokenId}/revoke`,
-      question: /Revoke “test”\? The token ends at once/,
+      question: /Revoke “test”\? Programs that use this token lose access/,
       back: '/admin',
     },
     'revoking all tokens': {
       page: '/admin',
       action: '/admin/tokens/revoke-all',
-      question: new RegExp(`2 tokens end at once: test \\(begins with ${user.tokenId}\\|\\)`),
+      question: new RegExp(`2 tokens will be revoked: test \\(begins with ${user.tokenId}\\|\\)`),
       back: '/admin',
     },
     'ending a device': {
       page: '/admin/devices',
       action: device?.[1] ?? '',
-      question: /Log this browser out\? Program Lynx <b> Address 127\.0\.0\.1 It has to log in again/,
+      question: /Log out this browser\? Program Lynx <b> Address 127\.0\.0\.1 It must log in again/,
       back: '/admin/devices',
     },
     'ending all others': {
@@ -93,7 +93,7 @@ async function startWithQuestions(t: Test, database: TestDatabase, { isConfirmed
     'cutting a user off': {
       page: path,
       action: `${path}/revoke`,
-      question: new RegExp(`${other.name} \\(${other.email}\\) Ends 1 token, 1 login`),
+      question: new RegExp(`${other.name} \\(${other.email}\\) Revokes 1 token, 1 login`),
       back: path,
     },
     'changing the roles of a user': {
@@ -101,7 +101,7 @@ async function startWithQuestions(t: Test, database: TestDatabase, { isConfirmed
       action: `${path}/roles`,
       fields: { 'roles[]': ['Patron', 'Developer'], current_password: PASSWORD },
       question: new RegExp(
-        `${other.email}\\) Gains (Developer Patron|Patron Developer) Loses Encoder Change`,
+        `${other.email}\\) Adds (Developer Patron|Patron Developer) Removes Encoder Change`,
       ),
       back: path,
     },
@@ -116,7 +116,7 @@ async function startWithQuestions(t: Test, database: TestDatabase, { isConfirmed
       page: `/admin/roles/${role.id}`,
       action: `/admin/roles/${role.id}`,
       fields: { 'permissions[]': ['view user'], current_password: PASSWORD },
-      question: new RegExp(`Role ${role.name} Gains view user Loses view dump No users have it now\\.`),
+      question: new RegExp(`Role ${role.name} Adds view user Removes view dump No users have it now\\.`),
       back: `/admin/roles/${role.id}`,
     },
   }
@@ -149,7 +149,7 @@ async function testQuestions(t: Test, database: TestDatabase) {
       const before = await readChangeableRows(database)
       const done = await browser.submitConfirmed(await browser.open(page), action, fields)
       t.equal(done.status, 200)
-      t.match(done.text, '<p class="said"', name)
+      t.match(done.text, '<p class="flash"', name)
       t.not(await readChangeableRows(database), before, name)
     }
     const held = await database.kysely
@@ -237,7 +237,7 @@ async function testConfirmation(t: Test, database: TestDatabase) {
           422,
         )
       }
-      t.match(textOf(await browser.submitConfirmed(fresh, action, fields)), /as you ticked|what you ticked/)
+      t.match(textOf(await browser.submitConfirmed(fresh, action, fields)), /The roles were changed|permissions of the role were changed/)
     }
   })
 
@@ -309,9 +309,9 @@ async function testConcurrentChanges(t: Test, database: TestDatabase) {
     })
     const again = await browser.submit(question, action)
     t.equal(again.status, 200)
-    t.match(textOf(again), /Something has changed since you were asked.*Gains Developer Loses Encoder/)
+    t.match(textOf(again), /The data has changed in the meantime.*Adds Developer Removes Encoder/)
     t.match((await requestRoles(app, other.token)).text, 'Encoder', 'nothing was changed')
-    t.match(textOf(await browser.submit(again, action)), 'The roles are as you ticked them.')
+    t.match(textOf(await browser.submit(again, action)), 'The roles were changed.')
     t.notMatch((await requestRoles(app, other.token)).text, 'Encoder')
   })
 
@@ -320,7 +320,7 @@ async function testConcurrentChanges(t: Test, database: TestDatabase) {
     const { page, action } = cases['revoking all tokens'] as Case
     const question = await browser.submit(await browser.open(page), action)
     await aToken(database, user.id)
-    t.match(textOf(await browser.submit(question, action)), /Something has changed.*3 tokens end at once/)
+    t.match(textOf(await browser.submit(question, action)), /The data has changed.*3 tokens will be revoked/)
     t.equal((await get(app, '/api/me', user.token)).status, 200)
   })
 
@@ -391,7 +391,7 @@ async function testBans(t: Test, database: TestDatabase) {
     const question = await browser.submit(await browser.open(path), `${path}/ban`, shorter)
     t.match(
       textOf(question),
-      /Until 2026-03-08 00:00 UTC Reason none is given Instead of one without an end: spam/,
+      /Until 2026-03-08 00:00 UTC Reason none Replaces a permanent ban: spam/,
     )
   })
 
@@ -399,6 +399,6 @@ async function testBans(t: Test, database: TestDatabase) {
     const { browser, path } = await startWithQuestions(t, database)
     const fields = { ban: 'everything', permanent: '1' }
     const banned = await browser.submitConfirmed(await browser.open(path), `${path}/ban`, fields)
-    t.match(textOf(await browser.submit(banned, `${path}/lift`)), 'The ban is lifted.')
+    t.match(textOf(await browser.submit(banned, `${path}/lift`)), 'The ban was lifted.')
   })
 }

@@ -41,7 +41,7 @@ async function testRequests(t: Test, database: TestDatabase) {
     const answer = await browser.submit(await browser.open(FORGOT), FORGOT, {
       email: user.email.toUpperCase(),
     })
-    t.match(textOf(answer), /Log in If there is an account with that address, a mail .* is on its way/)
+    t.match(textOf(answer), /Log in If there is an account with this address, we have sent a mail/)
     const mail = await app.mailbox.next()
     t.equal(mail.to.address, user.email)
     const link = linkIn(mail)
@@ -117,7 +117,7 @@ async function testResets(t: Test, database: TestDatabase) {
     await other.logIn({ email: user.email, password: PASSWORD })
     const entered = { email: user.email, password: NEW_PASSWORD, password_confirmation: NEW_PASSWORD }
     const done = await browser.submit(page, RESET, entered)
-    t.match(textOf(done), /Log in You have a new password\. Log in with it\./)
+    t.match(textOf(done), /Log in Your password was changed\. You can log in with it now\./)
     t.equal((await other.bare('GET', '/admin')).status, 303)
     t.equal((await new PanelBrowser(app).logIn({ email: user.email, password: PASSWORD })).status, 422)
     t.match(

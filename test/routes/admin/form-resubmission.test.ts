@@ -11,7 +11,7 @@ import {
   type TestDatabase,
 } from '../../support/databases.ts'
 
-const SENT_BEFORE = /This form was sent before\. What it asked for was done then, and not once more now\./
+const SENT_BEFORE = /This form was already submitted\. Its action was not repeated\./
 
 for (const engine of PRODUCTION_ENGINE) {
   t.test(`a form that is submitted twice, on ${engine}`, async t => {
@@ -71,7 +71,7 @@ async function testResubmission(t: Test, database: TestDatabase) {
     const first = await browser.submit(page, '/admin/tokens', fields)
     t.equal(first.status, 201)
     const second = await browser.submit(page, '/admin/tokens', fields)
-    t.match(textOf(second), /the token was issued then, once.*replace the token or revoke it/)
+    t.match(textOf(second), /its token was created once.*replace or revoke the token/)
     t.match(second.text, /action="\/admin\/tokens\/\d+\/rotate"/, 'the page offers to rotate the token')
     t.notMatch(second.text, /id="secret"/)
     const tokens = (await get(app, '/api/me/token', user.token)).json.tokens

@@ -99,7 +99,7 @@ for (const engine of ENGINES) {
       for (const path of ['/admin/users', '/admin/users/1', '/admin/roles', '/admin/roles/1']) {
         const answer = await browser.bare('GET', path)
         t.equal(answer.status, 403, path)
-        t.match(textOf(answer), 'You may not do that.')
+        t.match(textOf(answer), 'You are not allowed to do this.')
       }
     })
 

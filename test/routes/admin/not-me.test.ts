@@ -69,13 +69,13 @@ async function testSecuring(t: Test, database: TestDatabase) {
       const { app, mails, user, owner, attacker, link } = await startWithStolenAccount(t, database)
       const page = await submitNotMe(app, link)
       t.equal(page.status, 200)
-      t.match(textOf(page), /All browsers are logged out\. Tokens go on\./)
-      t.match(textOf(page), /Choose a new password by the link/)
+      t.match(textOf(page), /All browsers were logged out\. Tokens remain valid\./)
+      t.match(textOf(page), /Set a new password with the link/)
       t.notOk(await isLoggedIn(owner))
       t.notOk(await isLoggedIn(attacker), 'the remembered device does not start a session')
       t.equal((await get(app, '/api/me', user.token)).status, 200)
       const mail = await mails.next()
-      t.equal(mail.subject, 'Everybody is logged out of your AnimeThemes account')
+      t.equal(mail.subject, 'All browsers are logged out of your AnimeThemes account')
       t.match(mail.to, [{ address: user.email }])
       const token = linkIn({ text: mail.text ?? '' }).searchParams.get('token')
       const guest = new TestBrowser(app)
@@ -104,7 +104,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
     const { app, user, link } = await startWithStolenAccount(t, database)
     const another = await aToken(database, user.id)
     const page = await submitNotMe(app, link, { revoke_tokens: '1' })
-    t.match(textOf(page), /2 tokens are revoked\./)
+    t.match(textOf(page), /2 tokens were revoked\./)
     for (const token of [user.token, another.token]) {
       t.equal((await get(app, '/api/me', token)).status, 401)
     }
@@ -164,7 +164,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
       .where('id', '=', user.id)
       .execute()
     const page = await submitNotMe(app, link)
-    t.match(textOf(page), /Log in and choose a new password/)
+    t.match(textOf(page), /Log in and set a new password/)
     await app.close()
     t.equal(mails.received.length, 1)
     t.strictSame(
@@ -179,7 +179,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
 }
 
 async function testRefusals(t: Test, database: TestDatabase) {
-  const EXPIRED = /This link counts no more/
+  const EXPIRED = /This link is no longer valid/
 
   await t.test('opening the page (GET, HEAD) changes nothing', async t => {
     const { app, user, owner, attacker, link } = await startWithStolenAccount(t, database)

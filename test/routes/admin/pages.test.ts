@@ -18,7 +18,7 @@ for (const engine of ENGINES) {
       const answer = await new PanelBrowser(app).bare('GET', '/admin/nothing')
       t.equal(answer.status, 404)
       t.match(answer.headers['content-type'], 'text/html')
-      t.match(textOf(answer), 'There is no such page')
+      t.match(textOf(answer), 'This page does not exist')
     })
 
     await t.test('stylesheet and script are cacheable and set no cookies', async t => {

@@ -109,7 +109,7 @@ t.test('permissions for forms of the panel', async t => {
         fields,
       )
       t.equal(answer.status, 403, action)
-      t.match(textOf(answer), 'more than you may do yourself')
+      t.match(textOf(answer), 'permissions that you do not have')
     }
     t.equal((await get(app, '/api/me', admin.token)).status, 200)
   })

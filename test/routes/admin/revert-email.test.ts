@@ -37,7 +37,7 @@ for (const engine of ENGINES) {
         t.equal(await emailOf(browser), email)
       }
       t.match(textOf(await openPage(app, link)), user.email)
-      t.match(textOf(await revertEmail(app, link)), /is the address of the account again/)
+      t.match(textOf(await revertEmail(app, link)), /is the address of your account again/)
       t.match(await userById(database, user.id), { email: user.email, email_verified_at: /^2026/ })
       const logged = JSON.stringify(app.logged)
       t.notOk(logged.includes(link.searchParams.get('token') ?? '?'), 'the token is not logged')
@@ -131,7 +131,7 @@ for (const engine of ENGINES) {
       ]) {
         const answer = await get(app, `/admin/revert-email${query}`)
         t.equal(answer.status, 404, query)
-        t.match(textOf(answer), /counts no more/)
+        t.match(textOf(answer), /is no longer valid/)
       }
     })
 

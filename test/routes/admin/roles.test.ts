@@ -71,7 +71,7 @@ for (const engine of ENGINES) {
       const other = await aPanelUser(app, database, { roles: ['Admin'] })
       const meanwhile = await other.browser.open(path)
       const done = await browser.submitConfirmed(page, path, fields)
-      t.match(textOf(done), 'The role allows what you ticked.')
+      t.match(textOf(done), 'The permissions of the role were changed.')
       t.equal((await get(app, '/api/me/playlist', user.token)).status, 403)
 
       const late = await other.browser.submit(meanwhile, path, { ...fields, 'permissions[]': ticked })
@@ -97,7 +97,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const lower = await panelUserWithToken(app, database, { permissions: STAFF_PERMISSIONS })
       const page = await lower.browser.open(`/admin/roles/${high}`)
       t.equal(page.status, 200)
-      t.match(textOf(page), 'You may not change this role, since it allows more than you may do yourself.')
+      t.match(textOf(page), 'You cannot change this role, because it has permissions that you do not have.')
       t.match(textOf(page), 'view dump', 'its permissions are shown')
       t.notOk(formsOf(page).some(({ action }) => action === `/admin/roles/${high}`))
       // Even removing permissions that the actor has is refused.

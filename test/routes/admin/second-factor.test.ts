@@ -77,8 +77,8 @@ async function testSetUp(t: Test, database: TestDatabase) {
     t.strictSame(actionsOf(emptyPage), ['/enable'])
 
     const made = await browser.submit(emptyPage, `${PATH}/enable`, { current_password: PASSWORD })
-    t.match(textOf(made), /counts once a code has confirmed it/)
-    t.match(textOf(made), /All other browsers are logged out, those that stay logged in as well/)
+    t.match(textOf(made), /Confirm it with a code to activate it/)
+    t.match(textOf(made), /All other browsers will be logged out, including remembered ones/)
     const secret = shownIn(made, 'secret')
     t.match(secret, /^[A-Z2-7]{32}$/)
     t.match(made.text, /<svg [^>]*><rect fill="white"/)
@@ -96,7 +96,7 @@ async function testSetUp(t: Test, database: TestDatabase) {
     t.equal((await readFactor(database, user)).two_factor_confirmed_at, null)
 
     const done = await browser.submit(wrong, `${PATH}/confirm`, { code: totpCode(secret, app) })
-    t.match(textOf(done), /Every login asks for a code of your authenticator app since 2026-03-01 12:00 UTC/)
+    t.match(textOf(done), /Your second factor has been active since 2026-03-01 12:00 UTC/)
     t.match((await elsewhere.bare('GET', PATH)).headers.location, /login/)
     app.clock.advance(MINUTE)
     const challenge = await elsewhere.logIn(user)
@@ -114,7 +114,7 @@ async function testSetUp(t: Test, database: TestDatabase) {
       const { app, browser, codes, code } = await startWithConfirmedFactor(t, database)
       app.clock.advance(-2 * MINUTE)
       const early = await browser.open(PATH)
-      t.match(textOf(early), /to see them takes no code yet/)
+      t.match(textOf(early), /No code is needed to show them yet/)
       t.strictSame(codesIn(await browser.submit(early, `${PATH}/recovery-codes`)), codes)
       app.clock.advance(2 * MINUTE)
       const page = await browser.open(PATH)
@@ -131,7 +131,7 @@ async function testSetUp(t: Test, database: TestDatabase) {
       const shown = await browser.submit(page, `${PATH}/recovery-codes`, fields)
       t.strictSame(codesIn(shown), codes)
       const again = await browser.submit(page, `${PATH}/recovery-codes`, fields)
-      t.match(textOf(again), /This form was sent before/)
+      t.match(textOf(again), /This form was already submitted/)
       const byRecovery = await browser.submit(again, `${PATH}/recovery-codes`, {
         recovery_code: codes[3] ?? '',
       })
@@ -143,7 +143,7 @@ async function testSetUp(t: Test, database: TestDatabase) {
   await t.test('an unconfirmed one is disabled without a code', async t => {
     const { browser, user, page } = await startWithUnconfirmedFactor(t, database)
     const question = await browser.submit(page, `${PATH}/disable`)
-    t.match(textOf(question), /Give the second factor up\?/)
+    t.match(textOf(question), /Discard the second factor\?/)
     t.notMatch(question.text, /name="code"/)
     const done = await submitAnswer(browser, question, `${PATH}/disable`)
     t.strictSame(actionsOf(done), ['/enable'])
@@ -166,9 +166,9 @@ async function testSetUp(t: Test, database: TestDatabase) {
 
 async function testQuestions(t: Test, database: TestDatabase) {
   for (const [name, action, fields, text] of [
-    ['disabled', '/disable', {}, /From then on your password alone is enough to log in\. A mail tells you/],
-    ['replaced', '/enable', { force: '1' }, /Until a code of the new secret has confirmed it/],
-    ['given new recovery codes', '/recovery-codes/replace', {}, /The present recovery codes count no more/],
+    ['disabled', '/disable', {}, /You will then log in with your password only\. We will notify you by mail/],
+    ['replaced', '/enable', { force: '1' }, /Until you confirm the new secret/],
+    ['given new recovery codes', '/recovery-codes/replace', {}, /The current recovery codes become invalid/],
   ] as const) {
     await t.test(`it is ${name} after a confirmation with a code`, async t => {
       const { browser, user, codes, code } = await startWithConfirmedFactor(t, database)
@@ -180,7 +180,7 @@ async function testQuestions(t: Test, database: TestDatabase) {
         recovery_code: codes[0] ?? '',
       })
       t.match(textOf(question), text)
-      t.notMatch(textOf(question), /Your account has to have/)
+      t.notMatch(textOf(question), /Your account requires/)
       t.notMatch(question.text, code())
       t.notMatch(question.text, codes[0] ?? '')
       t.strictSame(await readFactor(database, user), before)
@@ -276,7 +276,7 @@ async function testProofs(t: Test, database: TestDatabase) {
     }
     t.strictSame(await readFactor(database, user), before)
     const after = await again.submit(page, `${PATH}/password`, { current_password: PASSWORD })
-    t.match(textOf(after), /The password is confirmed/)
+    t.match(textOf(after), /Your password was confirmed/)
     t.strictSame(actionsOf(after), ['/recovery-codes', '/recovery-codes/replace', '/enable', '/disable'])
   })
 
@@ -358,7 +358,7 @@ async function testRequirement(t: Test, database: TestDatabase) {
     const app = await startUnlimited(t, database, { REQUIRE_SECOND_FACTOR: 'staff', SESSION_LIFETIME: '600' })
     const { browser } = await aPanelUser(app, database, { roles: ['Admin'] })
     const page = await browser.open('/admin')
-    t.match(textOf(page), /Your account has to have a second factor/)
+    t.match(textOf(page), /Your account requires a second factor/)
     t.strictSame(
       [...page.text.matchAll(/<nav.*?<\/nav>/gs)]
         .flatMap(([nav]) => [...nav.matchAll(/href="([^"]*)"/g)])
@@ -366,20 +366,20 @@ async function testRequirement(t: Test, database: TestDatabase) {
       [PATH],
     )
     const made = await browser.submit(page, `${PATH}/enable`, { current_password: PASSWORD })
-    t.match(textOf(made), /Your account has to have a second factor/)
+    t.match(textOf(made), /Your account requires a second factor/)
     t.equal((await browser.bare('GET', '/admin/users')).headers.location, PATH)
     app.clock.advance(181 * MINUTE)
     const hidden = await browser.open('/admin')
-    t.match(textOf(hidden), /Your account has to have a second factor.*Enter your password/)
+    t.match(textOf(hidden), /Your account requires a second factor.*Enter your password/)
     const shown = await browser.submit(hidden, `${PATH}/password`, { current_password: PASSWORD })
     const code = totpCode(shownIn(made, 'secret'), app)
     const done = await browser.submit(shown, `${PATH}/confirm`, { code })
-    t.notMatch(textOf(done), /has to have/)
+    t.notMatch(textOf(done), /Your account requires/)
     t.equal((await browser.bare('GET', '/admin/users')).status, 200)
 
     app.clock.advance(MINUTE)
     const question = await browser.submit(await browser.open(PATH), `${PATH}/disable`)
-    t.match(textOf(question), /Your account has to have a second factor: until you have confirmed another/)
+    t.match(textOf(question), /Your account requires a second factor\. Until you have confirmed a new one/)
     const proof = { code: totpCode(shownIn(made, 'secret'), app) }
     await submitAnswer(browser, question, `${PATH}/disable`, proof)
     t.equal((await browser.bare('GET', '/admin/users')).headers.location, PATH)
@@ -388,7 +388,7 @@ async function testRequirement(t: Test, database: TestDatabase) {
   await t.test('REQUIRE_SECOND_FACTOR=staff does not affect other users', async t => {
     const app = await startUnlimited(t, database, { REQUIRE_SECOND_FACTOR: 'staff' })
     const { browser } = await aPanelUser(app, database)
-    t.notMatch(textOf(await browser.open(PATH)), /has to have/)
+    t.notMatch(textOf(await browser.open(PATH)), /Your account requires/)
     t.equal((await browser.bare('GET', '/admin')).status, 200)
   })
 }

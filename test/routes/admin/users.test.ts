@@ -26,7 +26,7 @@ for (const engine of ENGINES) {
       for (const q of ['%', '_', '\\', '%00', 'x'.repeat(1000), '9'.repeat(30)]) {
         const page = await browser.open(`/admin/users?q=${encodeURIComponent(q)}&page=2`)
         t.equal(page.status, 200)
-        t.match(textOf(page), 'Nobody is found.', q)
+        t.match(textOf(page), 'No users found.', q)
       }
       const odd = '100%_\\'
       await database.kysely.updateTable('users').set({ name: odd }).where('id', '=', other.id).execute()
@@ -37,13 +37,13 @@ for (const engine of ENGINES) {
       }
       for (const q of ['1%0', '10_%', '%%']) {
         const page = await browser.open(`/admin/users?q=${encodeURIComponent(q)}`)
-        t.match(textOf(page), 'Nobody is found.', q)
+        t.match(textOf(page), 'No users found.', q)
       }
       t.equal((await browser.open('/admin/users?q=%00&page=0&page=x')).status, 200)
       for (let n = 0; n < 30; n++) await aUser(database)
       const first = await browser.open('/admin/users?q=user-')
       const next = /href="(\/admin\/users\?q=user-&amp;page=2)"/.exec(first.text)?.[1] ?? ''
-      t.match(textOf(await browser.open(next.replace('&amp;', '&'))), 'Newer ones')
+      t.match(textOf(await browser.open(next.replace('&amp;', '&'))), 'Previous page')
     })
 
     await t.test('marking an address as verified grants the default roles', async t => {
@@ -54,7 +54,7 @@ for (const engine of ENGINES) {
       t.equal(await requestPlaylists(), 403)
 
       const page = await browser.submit(await browser.open(path), `${path}/verify`)
-      t.match(textOf(page), 'counts as verified')
+      t.match(textOf(page), 'was marked as verified')
       t.equal(await requestPlaylists(), 200, 'the default roles allow it')
     })
 
@@ -90,7 +90,7 @@ for (const engine of ENGINES) {
         reason: 'spam',
         expires_at: '2026-03-08',
       })
-      t.match(textOf(page), /The ban counts from now on.*Banned until 2026-03-08 00:00 UTC , by .*: spam/)
+      t.match(textOf(page), /The user was banned.*Banned until 2026-03-08 00:00 UTC , by .*: spam/)
       const banned = await get(app, '/api/me/playlist', user.token)
       t.equal(banned.status, 403)
       t.equal(banned.json.message, 'Your account is banned until 2026-03-08: spam.')
@@ -99,7 +99,7 @@ for (const engine of ENGINES) {
       t.match(mail.text, /Banned\..*2026-03-08T00:00:00Z.*spam/s)
       const ban = /name="ban" value="(sanction:\d+)"/.exec(page.text)?.[1] ?? ''
       page = await browser.submit(page, `${path}/lift`, { ban })
-      t.match(textOf(page), 'The ban is lifted.')
+      t.match(textOf(page), 'The ban was lifted.')
       t.equal(await requestPlaylists(), 200)
     })
 
@@ -196,7 +196,7 @@ for (const engine of ENGINES) {
         .where('id', '=', deleted.id)
         .execute()
       for (const q of [deleted.name, deleted.email]) {
-        t.match(textOf(await browser.open(`/admin/users?q=${q}`)), 'Nobody is found.', q)
+        t.match(textOf(await browser.open(`/admin/users?q=${q}`)), 'No users found.', q)
       }
       t.notMatch(textOf(await browser.open('/admin/users')), deleted.email)
       t.equal((await browser.bare('GET', path)).status, 404)

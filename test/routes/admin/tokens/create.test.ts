@@ -94,7 +94,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const issued = await createToken(browser, { scope: 'some' })
       t.equal(issued.status, 201)
       t.strictSame(await abilitiesOf(app, issued), [])
-      t.match(textOf(issued), /Allows nothing but to tell who you are/)
+      t.match(textOf(issued), /Abilities none \(identifies you only\)/)
       t.equal((await get(app, '/api/me', secretIn(issued))).status, 200)
       t.equal((await get(app, '/api/me/playlist', secretIn(issued))).status, 403)
     })
@@ -110,7 +110,7 @@ for (const engine of PRODUCTION_ENGINE) {
         const issued = await createToken(browser, fields)
         t.equal(issued.status, 201)
         t.strictSame(await abilitiesOf(app, issued), abilities, String(fields.scope))
-        t.match(textOf(issued), abilities[0] === '*' ? 'everything that you may do' : abilities.join(' '))
+        t.match(textOf(issued), abilities[0] === '*' ? 'full access' : abilities.join(' '))
       }
     })
 
@@ -163,7 +163,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const issued = await createToken(browser, fields)
       t.match(
         textOf(issued),
-        /Allows read:playlist write:playlist From 192\.0\.2\.0\/24 Ends 2026-03-31 12:00 UTC/,
+        /Abilities read:playlist write:playlist Allowed addresses 192\.0\.2\.0\/24 Expires 2026-03-31 12:00 UTC/,
         'the earlier of both limits',
       )
       const id = secretIn(issued).split('|')[0]
@@ -171,23 +171,23 @@ for (const engine of PRODUCTION_ENGINE) {
         await browser.open(`/admin/tokens/${id}`),
         `/admin/tokens/${id}/rotate`,
       )
-      t.match(textOf(again), /Allows read:playlist write:playlist From 192\.0\.2\.0\/24 Ends 2026-03-31/)
+      t.match(textOf(again), /Abilities read:playlist write:playlist Allowed addresses 192\.0\.2\.0\/24 Expires 2026-03-31/)
     })
 
     for (const [environment, expiresAt, says] of [
-      [{ SANCTUM_EXPIRATION: 'null' }, null, /Ends:? never/],
-      [{ SANCTUM_EXPIRATION: 'null' }, NOW + 100 * DAY, /Ends:? 2026-06-09 12:00 UTC(?! if)/],
-      [{ SANCTUM_EXPIRATION: String(50 * 24 * 60) }, null, /Ends:? 2026-04-20 12:00 UTC(?! if)/],
-      [{ SANCTUM_EXPIRATION: String(50 * 24 * 60) }, NOW + 100 * DAY, /Ends:? 2026-04-20 12:00 UTC(?! if)/],
+      [{ SANCTUM_EXPIRATION: 'null' }, null, /Expires:? never/],
+      [{ SANCTUM_EXPIRATION: 'null' }, NOW + 100 * DAY, /Expires:? 2026-06-09 12:00 UTC(?! if)/],
+      [{ SANCTUM_EXPIRATION: String(50 * 24 * 60) }, null, /Expires:? 2026-04-20 12:00 UTC(?! if)/],
+      [{ SANCTUM_EXPIRATION: String(50 * 24 * 60) }, NOW + 100 * DAY, /Expires:? 2026-04-20 12:00 UTC(?! if)/],
       [
         { SANCTUM_EXPIRATION: 'null', SANCTUM_IDLE_EXPIRATION: String(20 * 24 * 60) },
         null,
-        /Ends:? 2026-03-21 12:00 UTC if it is not used before/,
+        /Expires:? 2026-03-21 12:00 UTC unless used before/,
       ],
       [
         { SANCTUM_IDLE_EXPIRATION: String(20 * 24 * 60) },
         NOW + 5 * DAY,
-        /Ends:? 2026-03-06 12:00 UTC ends soon/,
+        /Expires:? 2026-03-06 12:00 UTC expires soon/,
       ],
     ] as [Record<string, string>, number | null, RegExp][]) {
       const name = `${JSON.stringify(environment)} and ${expiresAt === null ? 'no expiry' : 'an expiry'}`
@@ -204,14 +204,14 @@ for (const engine of PRODUCTION_ENGINE) {
       const { app, browser, user } = await startWithUser(t, database)
       for (const [expiresAt, mark] of [
         [NOW - MINUTE, 'expired'],
-        [NOW + 14 * DAY, 'ends soon'],
+        [NOW + 14 * DAY, 'expires soon'],
         [NOW + 14 * DAY + MINUTE, null],
       ] as const) {
         const { tokenId } = await aToken(database, user.id, { expiresAt })
         const page = textOf(await browser.open(`/admin/tokens/${tokenId}`))
         const row = new RegExp(`tokens/${tokenId}">.*?</li>`, 's').exec((await browser.open('/admin')).text)
         for (const text of [page, row?.[0] ?? '']) {
-          for (const one of ['expired', 'ends soon']) t.equal(text.includes(one), one === mark, String(mark))
+          for (const one of ['expired', 'expires soon']) t.equal(text.includes(one), one === mark, String(mark))
         }
       }
       const infinite = await aToken(database, user.id)
@@ -220,15 +220,15 @@ for (const engine of PRODUCTION_ENGINE) {
         .set({ expires_at: '-infinity' })
         .where('id', '=', infinite.tokenId)
         .execute()
-      t.match(textOf(await browser.open(`/admin/tokens/${infinite.tokenId}`)), /cannot be read expired/)
+      t.match(textOf(await browser.open(`/admin/tokens/${infinite.tokenId}`)), /is invalid\) expired/)
       t.equal((await get(app, '/api/me', infinite.token)).status, 401)
     })
 
     await t.test('the form shows the default expiry', async t => {
       for (const [environment, says] of [
-        [{ SANCTUM_EXPIRATION: 'null' }, 'Left empty, it never ends.'],
-        [{ SANCTUM_EXPIRATION: '1440' }, 'Left empty, it ends on 2026-03-02.'],
-        [{ SANCTUM_IDLE_EXPIRATION: '2880' }, 'Left empty, it ends on 2026-03-03 if it is not used before.'],
+        [{ SANCTUM_EXPIRATION: 'null' }, 'If empty, the token never expires.'],
+        [{ SANCTUM_EXPIRATION: '1440' }, 'If empty, the token expires on 2026-03-02.'],
+        [{ SANCTUM_IDLE_EXPIRATION: '2880' }, 'If empty, the token expires on 2026-03-03 unless used before.'],
       ] as [Record<string, string>, string][]) {
         const { browser } = await startWithUser(t, database, environment)
         t.match(textOf(await browser.open('/admin')), says)

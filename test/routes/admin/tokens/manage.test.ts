@@ -50,7 +50,7 @@ for (const engine of ENGINES) {
       const list = await browser.open('/admin')
       t.match(
         textOf(list),
-        /my laptop Last used: 2026-03-01 12:00 UTC from 127.0.0.1 Ends: 2027-01-31 00:00 UTC/,
+        /my laptop Last used: 2026-03-01 12:00 UTC from 127.0.0.1 Expires: 2027-01-31 00:00 UTC/,
       )
       t.notMatch(list.text, plain.split('|')[1] ?? '-', 'the secret is not shown again')
       t.notMatch(list.text, 'name="current_password"', 'a confirmed password is not asked for again')
@@ -60,7 +60,7 @@ for (const engine of ENGINES) {
       t.equal(tokenPage.status, 422)
       t.match(textOf(tokenPage), 'The name field is required.')
       tokenPage = await browser.submit(tokenPage, `/admin/tokens/${id}/rename`, { name: 'my desk' })
-      t.match(textOf(tokenPage), /The token has its new name.*my desk|my desk.*The token has its new name/)
+      t.match(textOf(tokenPage), /The token was renamed.*my desk|my desk.*The token was renamed/)
 
       const replaced = await browser.submit(tokenPage, `/admin/tokens/${id}/rotate`, { grace: '0' })
       t.equal(replaced.status, 201)
@@ -71,7 +71,7 @@ for (const engine of ENGINES) {
       const newId = next.split('|')[0]
       const last = await browser.open('/admin')
       const revoked = await browser.submitConfirmed(last, `/admin/tokens/${newId}/revoke`)
-      t.match(textOf(revoked), 'The token is revoked')
+      t.match(textOf(revoked), 'The token was revoked')
       t.equal((await get(app, '/api/me', next)).status, 401, 'the token is refused at once')
     })
 
@@ -80,7 +80,7 @@ for (const engine of ENGINES) {
       const second = await aToken(database, user.id)
       const other = await aUser(database)
       const done = await browser.submitConfirmed(await browser.open('/admin'), '/admin/tokens/revoke-all')
-      t.match(textOf(done), 'All tokens are revoked.')
+      t.match(textOf(done), 'All tokens were revoked.')
       for (const token of [user.token, second.token]) t.equal((await get(app, '/api/me', token)).status, 401)
       t.equal((await get(app, '/api/me', other.token)).status, 200)
     })
@@ -218,7 +218,7 @@ t.test('attacks on token forms', async t => {
     const question = await browser.submit(await browser.open('/admin'), action)
     t.match(
       textOf(question),
-      /3 tokens end at once: this one, .*: a <child> \(begins with \d+\|\) a grandchild .* Revoke 3 tokens/,
+      /3 tokens will be revoked: this one, .*: a <child> \(begins with \d+\|\) a grandchild .* Revoke 3 tokens/,
     )
     await browser.submit(question, action)
     for (const token of [user.token, child, grandchild]) {

@@ -245,7 +245,7 @@ for (const engine of ENGINES) {
       )
       t.equal(answer.status, 200)
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 1 }])
-      t.ok(app.logged.some(({ msg }) => /could not be given back/.test(String(msg))))
+      t.ok(app.logged.some(({ msg }) => /could not be refunded/.test(String(msg))))
     })
   })
 }

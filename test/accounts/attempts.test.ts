@@ -86,7 +86,7 @@ t.test('an error during verification does not count as an attempt', async t => {
   const { attempts } = createTestAttempts()
   const caller = callerFrom('198.51.100.7')
   const judgeWith = (verify: () => Promise<boolean>) =>
-    attempts.validate(caller, 'two_factor', { account: '1', userId: 1, verify })
+    attempts.verifySecret(caller, 'two_factor', { account: '1', userId: 1, verify })
   for (let n = 0; n < 20; n++) {
     await t.rejects(
       judgeWith(() => Promise.reject(new Error('unavailable'))),

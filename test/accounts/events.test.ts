@@ -50,7 +50,7 @@ t.test('events are logged at once and stored in batches', async t => {
     { userId: 2, by: 1, name: 'spam', address: '192.0.2.7', message: 'banned' },
   ])
   t.strictSame(stored, [])
-  await events.createDrain()
+  await events.drain()
   const from = { address: '192.0.2.7', userAgent: 'curl/8', at: NOW }
   t.strictSame(stored, [
     [
@@ -67,7 +67,7 @@ t.test('an event without a user is logged, but not stored or passed to listeners
   events.onRecorded((event, from) => received.push([event.event, from]))
   events.record(request, 'wrong password', { userId: null })
   events.record(request, 'logout', { userId: 1 })
-  await events.createDrain()
+  await events.drain()
   t.equal(request.lines.length, 2)
   t.strictSame(received, [['logout', request]])
   t.strictSame(
@@ -130,7 +130,7 @@ t.test('close() writes once and cancels retries', async t => {
 t.test('the oldest events are dropped beyond a limit, and batches are bounded', async t => {
   const { events, stored } = createTestEvents()
   for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1) events.record('command line', 'notified', { userId })
-  await events.createDrain()
+  await events.drain()
   t.equal(stored.flat().length, QUEUE_CAPACITY)
   t.equal(stored[0]?.[0]?.userId, 1)
   t.ok(stored.every(({ length }) => length <= BATCH_SIZE))

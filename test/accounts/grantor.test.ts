@@ -3,7 +3,7 @@ import t from 'tap'
 import { createEvents } from '#src/accounts/events.ts'
 import { createOperator, type Grantor } from '#src/accounts/grantor.ts'
 import { createNotifications } from '#src/accounts/notifications.ts'
-import { createSubjects } from '#src/accounts/staff-actions.ts'
+import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
@@ -31,7 +31,7 @@ function createServices({ kysely }: TestDatabase) {
     clock,
     schedule: () => () => {},
   })
-  const subjects = createSubjects({ kysely, config: CONFIG })
+  const subjects = createStaffActions({ kysely, config: CONFIG })
   return {
     recorded,
     events,
@@ -93,7 +93,7 @@ for (const engine of PRODUCTION_ENGINE) {
       await notifications.send(equal.grantor, subject.id, message)
       t.strictSame(equal.records, [['notified', { userId: subject.id, by: 1_000_000, type: message.type }]])
       await notifications.send(operator.actAs(subject.id), subject.id, message)
-      await services.events.createDrain()
+      await services.events.drain()
       const last = services.recorded.at(-1)
       t.strictSame(last?.details, { type: message.type, by: 'command line' })
     })

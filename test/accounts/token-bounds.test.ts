@@ -21,7 +21,7 @@ const user = (emailVerifiedAt: string | null) => ({ id: 7, emailVerifiedAt }) as
 const boundBy = (token: Partial<NonNullable<TokenBounds['token']>>): TokenBounds => ({
   token: { id: 1, name: 'bound', abilities: ['*'], endsAt: null, allowedIps: null, ...token },
   checksAbilities: true,
-  max: 3,
+  maxTokens: 3,
   allowsUnknownAbilities: false,
 })
 

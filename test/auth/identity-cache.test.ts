@@ -39,14 +39,14 @@ const key = (text: string | number) => `key-${text}` as TokenDigest
 function createFollowingCache(capacity?: number) {
   const clock = testClock()
   const cache = createIdentityCache({ clock, monotonic: clock }, capacity)
-  cache.heard(clock())
+  cache.reportHeartbeat(clock())
   const keep = (name: string | number, stored: StoredToken) =>
-    cache.tokens.keep(cache.begin(), key(name), stored)
+    cache.tokens.put(cache.begin(), key(name), stored)
   const has = (name: string | number) => cache.tokens.get(key(name)) !== undefined
   /** Advances the clock, with heartbeats. */
   const pass = (ms: number) => {
     clock.advance(ms)
-    cache.heard(clock())
+    cache.reportHeartbeat(clock())
   }
   return { clock, cache, keep, has, pass }
 }
@@ -57,7 +57,7 @@ t.test('entries are cached for a minute', async t => {
   t.equal(cache.tokens.get(key('a'))?.owner?.user.id, 1)
   for (let second = 0; second < 60; second += 1) {
     clock.advance(1000)
-    cache.heard(clock())
+    cache.reportHeartbeat(clock())
     t.ok(has('a'))
   }
   clock.advance(1)
@@ -70,7 +70,7 @@ t.test('the age of an entry counts from its query, not from its result', async t
   const { clock, cache, has, pass } = createFollowingCache()
   const fill = cache.begin()
   for (let second = 0; second < 59; second += 1) pass(1000)
-  cache.tokens.keep(fill, key('a'), tokenOf(1))
+  cache.tokens.put(fill, key('a'), tokenOf(1))
   t.ok(has('a'))
   clock.advance(1001)
   t.notOk(has('a'))
@@ -87,7 +87,7 @@ t.test('a change drops the tokens and sessions of its user only', async t => {
     lastActivity: 0,
     owner: { ...(tokenOf(1).owner as NonNullable<StoredToken['owner']>), password: passwordStamp('!') },
   }
-  cache.sessions.keep(cache.begin(), 'session' as never, session)
+  cache.sessions.put(cache.begin(), 'session' as never, session)
   t.equal(cache.sessions.get('session' as never), session)
   t.equal(cache.sessions.get(key('a') as never), undefined, 'tokens are not in the sessions')
   t.equal(cache.tokens.get('session' as never), undefined, 'sessions are not in the tokens')
@@ -96,7 +96,7 @@ t.test('a change drops the tokens and sessions of its user only', async t => {
   t.equal(cache.sessions.get('session' as never), undefined)
   keep('a', tokenOf(1))
   t.ok(has('a'), 'new entries are cached')
-  cache.sessions.keep(cache.begin(), 'session' as never, session)
+  cache.sessions.put(cache.begin(), 'session' as never, session)
   cache.forget(null)
   t.strictSame([has('a'), has('c')], [false, false])
   t.equal(cache.sessions.get('session' as never), undefined)
@@ -106,11 +106,11 @@ t.test('a result whose query started before a change is not cached', async t => 
   const { cache, has } = createFollowingCache()
   const before = cache.begin()
   cache.forget([1])
-  cache.tokens.keep(before, key('a'), tokenOf(1))
+  cache.tokens.put(before, key('a'), tokenOf(1))
   t.notOk(has('a'))
   const again = cache.begin()
   cache.forget(null)
-  cache.tokens.keep(again, key('a'), tokenOf(1))
+  cache.tokens.put(again, key('a'), tokenOf(1))
   t.notOk(has('a'))
 })
 
@@ -143,9 +143,9 @@ t.test('ages follow the monotonic clock, prohibitions the system clock', async t
   const [clock, monotonic] = [testClock(), testClock(0)]
   const cache = createIdentityCache({ clock, monotonic })
   const keep = (changesAt: number | null) =>
-    cache.tokens.keep(cache.begin(), key('a'), tokenOf(1, 0, changesAt))
+    cache.tokens.put(cache.begin(), key('a'), tokenOf(1, 0, changesAt))
   const has = () => cache.tokens.get(key('a')) !== undefined
-  cache.heard(monotonic())
+  cache.reportHeartbeat(monotonic())
   keep(null)
   for (const ms of [-60 * MINUTE, 120 * MINUTE]) {
     clock.advance(ms)
@@ -154,7 +154,7 @@ t.test('ages follow the monotonic clock, prohibitions the system clock', async t
   monotonic.advance(HEARTBEAT_LIMIT_MS + 1)
   t.notOk(has(), 'a heartbeat is late')
 
-  cache.heard(monotonic())
+  cache.reportHeartbeat(monotonic())
   keep(clock() + 500)
   t.ok(has())
   clock.advance(500)
@@ -166,10 +166,10 @@ t.test('nothing is cached without heartbeats', async t => {
     const clock = testClock()
     const cache = createIdentityCache({ clock, monotonic: clock })
     const fill = cache.begin()
-    cache.tokens.keep(fill, key('a'), tokenOf(1))
+    cache.tokens.put(fill, key('a'), tokenOf(1))
     t.equal(cache.tokens.size, 0)
-    cache.heard(NOW)
-    cache.tokens.keep(fill, key('a'), tokenOf(1))
+    cache.reportHeartbeat(NOW)
+    cache.tokens.put(fill, key('a'), tokenOf(1))
     t.equal(cache.tokens.size, 0, 'a query started before it')
   })
 
@@ -180,7 +180,7 @@ t.test('nothing is cached without heartbeats', async t => {
     t.ok(has('a'))
     clock.advance(1)
     t.notOk(has('a'))
-    cache.heard(clock())
+    cache.reportHeartbeat(clock())
     t.notOk(has('a'), 'the entry is dropped')
   })
 
@@ -189,8 +189,8 @@ t.test('nothing is cached without heartbeats', async t => {
     keep('a', tokenOf(1))
     const fill = cache.begin()
     clock.advance(HEARTBEAT_LIMIT_MS + 1)
-    cache.heard(clock())
-    cache.tokens.keep(fill, key('b'), tokenOf(1))
+    cache.reportHeartbeat(clock())
+    cache.tokens.put(fill, key('b'), tokenOf(1))
     t.strictSame([has('a'), has('b')], [false, false])
   })
 
@@ -198,11 +198,11 @@ t.test('nothing is cached without heartbeats', async t => {
     const { clock, cache, keep, has } = createFollowingCache()
     keep('a', tokenOf(1))
     const fill = cache.begin()
-    cache.lost()
+    cache.reportLoss()
     t.equal(cache.tokens.size, 0)
     t.notOk(has('a'))
-    cache.heard(clock())
-    cache.tokens.keep(fill, key('a'), tokenOf(1))
+    cache.reportHeartbeat(clock())
+    cache.tokens.put(fill, key('a'), tokenOf(1))
     t.notOk(has('a'), 'a query started before')
     keep('a', tokenOf(1))
     t.ok(has('a'), 'new entries are cached')
@@ -274,7 +274,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
       if (message.user === null || message.user === user) told[user] = message.versions[user] as number
     }
     cache.forget(message.user === null ? null : [message.user])
-    while (beats[0] !== undefined && beats[0].behind <= 0) cache.heard((beats.shift() as { at: number }).at)
+    while (beats[0] !== undefined && beats[0].behind <= 0) cache.reportHeartbeat((beats.shift() as { at: number }).at)
   }
 
   const steps = [
@@ -298,7 +298,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
       if (look?.version == null) return
       looks.splice(index, 1)
       if (look.begun !== versions[userOf(look.key)]) counted.races += 1
-      cache.tokens.keep(look.fill, key(look.key), tokenOf(userOf(look.key), look.version))
+      cache.tokens.put(look.fill, key(look.key), tokenOf(userOf(look.key), look.version))
     },
     () => {
       const user = random(8) === 0 ? null : random(USERS)
@@ -314,7 +314,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
     deliver,
     () => {
       if (!isConnected) return
-      if (queue.length === 0) cache.heard(now)
+      if (queue.length === 0) cache.reportHeartbeat(now)
       else beats.push({ at: now, behind: queue.length })
     },
     () => {
@@ -329,11 +329,11 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
         beats = []
       } else if (!isLost) {
         isLost = true
-        cache.lost()
+        cache.reportLoss()
       } else {
         isConnected = true
         isLost = false
-        cache.heard(now)
+        cache.reportHeartbeat(now)
       }
     },
   ]

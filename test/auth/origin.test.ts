@@ -4,10 +4,10 @@ import { type FirstParty, createFirstParty, matchesPublicSuffix, isCanonicalPatt
 
 const OWN = new URL('https://api.own.test')
 
-const judge = (
+const check = (
   party: FirstParty,
-  { referers = [], origin, host = 'api.own.test', fetchSite }: Partial<Parameters<FirstParty['judge']>[0]>,
-) => party.validate({ referers, origin, host, fetchSite }).isFirstParty
+  { referers = [], origin, host = 'api.own.test', fetchSite }: Partial<Parameters<FirstParty['check']>[0]>,
+) => party.check({ referers, origin, host, fetchSite }).isFirstParty
 
 t.test('first parties', async t => {
   const party = createFirstParty(
@@ -65,51 +65,51 @@ t.test('first parties', async t => {
       ['https://api.own.test:8443/', false],
       [`https://${'a.'.repeat(200)}example.com`, false],
     ] as const) {
-      t.equal(judge(party, { referers: [page] }), expected, `Referer ${JSON.stringify(page)}`)
-      t.equal(judge(party, { origin: page }), expected, `Origin ${JSON.stringify(page)}`)
+      t.equal(check(party, { referers: [page] }), expected, `Referer ${JSON.stringify(page)}`)
+      t.equal(check(party, { origin: page }), expected, `Origin ${JSON.stringify(page)}`)
     }
   })
 
   await t.test('Referer is judged first, then Origin, then Sec-Fetch-Site', async t => {
     const party = createFirstParty(['test.com', '*.test.com'], OWN)
-    t.equal(judge(party, { referers: ['https://test.com'] }), true)
-    t.equal(judge(party, { referers: ['https://wrong.com'] }), false)
-    t.equal(judge(party, { referers: ['https://test.com.x'] }), false)
-    t.equal(judge(party, { referers: ['https://foobar.test.com/'] }), true)
-    t.equal(judge(party, { origin: 'test.com' }), true)
-    t.equal(judge(party, { referers: [''], origin: 'https://test.com' }), true, 'an empty Referer is ignored')
-    t.equal(judge(party, { referers: ['https://wrong.com'], origin: 'https://test.com' }), false)
-    t.equal(judge(party, { referers: ['https://test.com'], origin: 'https://wrong.com' }), true)
+    t.equal(check(party, { referers: ['https://test.com'] }), true)
+    t.equal(check(party, { referers: ['https://wrong.com'] }), false)
+    t.equal(check(party, { referers: ['https://test.com.x'] }), false)
+    t.equal(check(party, { referers: ['https://foobar.test.com/'] }), true)
+    t.equal(check(party, { origin: 'test.com' }), true)
+    t.equal(check(party, { referers: [''], origin: 'https://test.com' }), true, 'an empty Referer is ignored')
+    t.equal(check(party, { referers: ['https://wrong.com'], origin: 'https://test.com' }), false)
+    t.equal(check(party, { referers: ['https://test.com'], origin: 'https://wrong.com' }), true)
     t.equal(
-      judge(party, { referers: ['https://test.com', 'https://test.com'] }),
+      check(party, { referers: ['https://test.com', 'https://test.com'] }),
       false,
       'two Referer headers',
     )
-    t.equal(judge(party, {}), false)
-    t.equal(judge(party, { fetchSite: 'same-origin' }), true, 'a same-origin page without Referer and Origin')
+    t.equal(check(party, {}), false)
+    t.equal(check(party, { fetchSite: 'same-origin' }), true, 'a same-origin page without Referer and Origin')
     for (const fetchSite of ['same-site', 'cross-site', 'none', 'SAME-ORIGIN', 'same-origin, none']) {
-      t.equal(judge(party, { fetchSite }), false, fetchSite)
+      t.equal(check(party, { fetchSite }), false, fetchSite)
     }
-    t.equal(judge(party, { origin: 'https://wrong.com', fetchSite: 'same-origin' }), false)
+    t.equal(check(party, { origin: 'https://wrong.com', fetchSite: 'same-origin' }), false)
     const alias = { referers: ['https://alias.test/docs/'], fetchSite: 'same-origin' }
     t.equal(
-      judge(party, { ...alias, host: 'alias.test' }),
+      check(party, { ...alias, host: 'alias.test' }),
       true,
       'a page that the server served under an alias',
     )
-    t.equal(judge(party, { ...alias, host: 'alias.test:443' }), true)
-    t.equal(judge(party, { ...alias, host: 'alias.test:8443' }), false)
-    t.equal(judge(party, { ...alias, host: 'alias.test', fetchSite: 'same-site' }), false)
-    t.equal(judge(party, { ...alias, host: 'alias.test', referers: [...alias.referers, 'x'] }), false)
-    t.equal(judge(createFirstParty([], OWN), { referers: ['https://test.com'] }), false)
-    t.equal(judge(createFirstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
+    t.equal(check(party, { ...alias, host: 'alias.test:443' }), true)
+    t.equal(check(party, { ...alias, host: 'alias.test:8443' }), false)
+    t.equal(check(party, { ...alias, host: 'alias.test', fetchSite: 'same-site' }), false)
+    t.equal(check(party, { ...alias, host: 'alias.test', referers: [...alias.referers, 'x'] }), false)
+    t.equal(check(createFirstParty([], OWN), { referers: ['https://test.com'] }), false)
+    t.equal(check(createFirstParty([], OWN), { referers: ['https://api.own.test/docs/'] }), true)
   })
 
   await t.test('a pattern matches the whole host', async t => {
     const party = createFirstParty(['*.example.com', 'spa-*.example.org'], OWN)
-    t.equal(judge(party, { referers: ['https://a.example.com.evil.com/'] }), false)
-    t.equal(judge(party, { referers: ['https://evilspa-1.example.org/'] }), false)
-    t.equal(judge(party, { referers: ['https://spa-1.example.org/'] }), true)
+    t.equal(check(party, { referers: ['https://a.example.com.evil.com/'] }), false)
+    t.equal(check(party, { referers: ['https://evilspa-1.example.org/'] }), false)
+    t.equal(check(party, { referers: ['https://spa-1.example.org/'] }), true)
   })
 
   await t.test('a pattern without a scheme matches the scheme of APP_URL', async t => {
@@ -131,26 +131,26 @@ t.test('first parties', async t => {
         [new URL('http://api.own.test'), underHttp],
       ] as const) {
         const party = createFirstParty(patterns, own)
-        t.equal(judge(party, { referers: [page] }), expected, `${page} under ${own}`)
+        t.equal(check(party, { referers: [page] }), expected, `${page} under ${own}`)
       }
     }
   })
 
   await t.test('__SANCTUM_CURRENT_REQUEST_HOST__ matches the host of the request', async t => {
     const party = createFirstParty(['other.test', '__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
-    t.equal(judge(party, { referers: ['https://a.test:81/x'], host: 'a.test:81' }), true)
-    t.equal(judge(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), false, 'another scheme')
-    t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:81' }), false)
-    t.equal(judge(party, { referers: ['https://b.test:81/x'], host: 'a.test:81' }), false)
-    t.equal(judge(party, { referers: ['https://a.test/x'], host: 'a.test:443' }), true)
-    t.equal(judge(party, { referers: ['http://a.test/x'], host: 'a.test:443' }), false)
+    t.equal(check(party, { referers: ['https://a.test:81/x'], host: 'a.test:81' }), true)
+    t.equal(check(party, { referers: ['http://a.test:81/x'], host: 'a.test:81' }), false, 'another scheme')
+    t.equal(check(party, { referers: ['https://a.test/x'], host: 'a.test:81' }), false)
+    t.equal(check(party, { referers: ['https://b.test:81/x'], host: 'a.test:81' }), false)
+    t.equal(check(party, { referers: ['https://a.test/x'], host: 'a.test:443' }), true)
+    t.equal(check(party, { referers: ['http://a.test/x'], host: 'a.test:443' }), false)
     const same = { referers: ['https://a.test:81/x'] }
-    t.equal(judge(party, { ...same, host: 'b.test:81' }), false, 'the same page with another request host')
-    t.equal(judge(party, { referers: ['https://evila.test:81/x'], host: 'a.test:81' }), false)
-    t.equal(judge(party, { referers: ['https://evil.test/x'], host: '' }), false)
+    t.equal(check(party, { ...same, host: 'b.test:81' }), false, 'the same page with another request host')
+    t.equal(check(party, { referers: ['https://evila.test:81/x'], host: 'a.test:81' }), false)
+    t.equal(check(party, { referers: ['https://evil.test/x'], host: '' }), false)
     const pinned = createFirstParty(['https://__SANCTUM_CURRENT_REQUEST_HOST__'], OWN)
-    t.equal(judge(pinned, { referers: ['https://a.test/x'], host: 'a.test' }), true)
-    t.equal(judge(pinned, { referers: ['http://a.test/x'], host: 'a.test' }), false)
+    t.equal(check(pinned, { referers: ['https://a.test/x'], host: 'a.test' }), true)
+    t.equal(check(pinned, { referers: ['http://a.test/x'], host: 'a.test' }), false)
   })
 
   await t.test('a loopback APP_URL includes the other loopback names', async t => {
@@ -163,14 +163,14 @@ t.test('first parties', async t => {
       ['http://localhost:8081/', false],
       ['https://localhost:8080/', false],
     ] as const) {
-      t.equal(judge(party, { referers: [page] }), expected, page)
+      t.equal(check(party, { referers: [page] }), expected, page)
     }
   })
 
   await t.test('* matches every origin but null', async t => {
     const party = createFirstParty(['*'], OWN)
-    t.equal(judge(party, { origin: 'https://anything.test' }), true)
-    t.equal(judge(party, { origin: 'null' }), false)
+    t.equal(check(party, { origin: 'https://anything.test' }), true)
+    t.equal(check(party, { origin: 'null' }), false)
   })
 
   await t.test('a page whose host is not in the list is no first party (property test)', async () => {
@@ -178,13 +178,13 @@ t.test('first parties', async t => {
       fc.property(fc.webUrl({ withQueryParameters: true, withFragments: true }), url => {
         const { host } = new URL(url)
         const expected = host === 'example.com' || host.endsWith('.example.com')
-        return judge(party, { referers: [url] }) === expected
+        return check(party, { referers: [url] }) === expected
       }),
     )
   })
 
   await t.test('the reason of a refusal names the origin without its path', async t => {
-    const refused = party.judge({
+    const refused = party.check({
       referers: ['https://evil.com/secret?token=1'],
       origin: undefined,
       host: '',
@@ -192,7 +192,7 @@ t.test('first parties', async t => {
     })
     t.match(refused, { isFirstParty: false, reason: /Referer https:\/\/evil\.com is neither .*example\.com/ })
     t.notMatch(refused, { reason: /secret|token/ })
-    t.match(party.judge({ referers: [], origin: undefined, host: '', fetchSite: undefined }), {
+    t.match(party.check({ referers: [], origin: undefined, host: '', fetchSite: undefined }), {
       reason: 'it has neither a Referer nor an Origin header',
     })
   })

@@ -211,7 +211,7 @@ t.test('doctor explains what a page has to do, and refuses invalid origins', asy
   }
   t.match(
     (await doctor(onLocalhost, '--origin', 'http://127.0.0.1:3000')).out,
-    '✗ SESSION_DOMAIN=localhost does not include 127.0.0.1: browsers refuse the server's cookies',
+    '✗ SESSION_DOMAIN=localhost does not include 127.0.0.1: browsers refuse the server\'s cookies',
   )
   const production = {
     APP_ENV: 'production',

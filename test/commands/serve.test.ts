@@ -19,7 +19,7 @@ const me = (base: string, token: string) =>
   fetch(`${base}/api/me`, { headers: { authorization: `Bearer ${token}` } })
 
 const connect = (t: Test, url: string) => {
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   t.teardown(() => database.close())
   return database
 }

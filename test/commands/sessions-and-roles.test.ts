@@ -47,7 +47,7 @@ t.test('activity lists the latest events of a user', async t => {
   const user = await aMember(database)
   const app = await startApp(t, { database })
   for (let n = 0; n < 3; n += 1) await new TestBrowser(app).logIn(user)
-  await app.events.createDrain()
+  await app.events.drain()
   await command('session', 'end', '--all', '--email', user.email)
   await command('role', 'grant', '--email', user.email, '--role', 'Admin')
   const { out: events } = await command('activity', '--email', user.email, '--most', '4')

@@ -16,7 +16,7 @@ const MAIN = join(import.meta.dirname, '../../src/main.js')
 /** Starts a server process with a user, and a database connection that can block requests. */
 async function startServer(t: Test, environment: Record<string, string> = {}) {
   const url = await createPostgresDatabase(t)
-  const database = databaseOver({ ...postgresSource(url, () => {}), open: async () => {} })
+  const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   t.teardown(() => database.close())
   const { token } = await aUser(database, { permissions: ['view playlist', 'create playlist'] })
   const server = await serve(t, { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', ...environment })

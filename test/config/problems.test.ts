@@ -189,7 +189,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
       less =>
         [
           { HSTS_PRELOAD: 'true', ...less },
-          'HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least 31536000, because the browsers' preload lists accept no other hosts',
+          'HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least 31536000, because the browsers\' preload lists accept no other hosts',
         ] as const,
     ),
   ] as const) {

@@ -5,7 +5,7 @@ import type { Connection } from '#src/database/dialect.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
 import type { DatabaseLimits } from '#src/database/postgres-limits.ts'
 import { DatabaseBusy, DatabaseUnavailable } from '#src/database/unavailable.ts'
-import { connectionShares } from '#src/runtime/connection-connectionShares.ts'
+import { connectionShares } from '#src/runtime/connection-shares.ts'
 import { createDatabase, createPostgresDatabase } from '../support/databases.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
@@ -85,14 +85,14 @@ t.test('the single session of the embedded database goes to the most urgent clai
 t.test('lists leave connections for other statements', async t => {
   const url = await createPostgresDatabase(t)
   const { source, database } = await connectWithLimits(t, url, { waitMs: { list: SHORT } })
-  const held = await source.acquire({ lane: 'list' })
-  await t.rejects(source.acquire({ lane: 'list' }), DatabaseBusy, 'the second list waits at most its limit')
+  const held = await source.acquire({ connectionClass: 'list' })
+  await t.rejects(source.acquire({ connectionClass: 'list' }), DatabaseBusy, 'the second list waits at most its limit')
   t.match(await database.prepare('one', 'select 1 as one')([]), [{ one: 1 }], 'a look-up')
   for (const kysely of [database.logins, database.kysely]) {
     t.equal((await kysely.selectFrom('users').select('id').execute()).length, 0)
   }
   await held.release()
-  const freed = await source.acquire({ lane: 'list' })
+  const freed = await source.acquire({ connectionClass: 'list' })
   t.match(
     await freed.query('select 1 as one', []),
     { rows: [{ one: 1 }] },
@@ -132,7 +132,7 @@ t.test('an expensive list is limited in time and to one core', async t => {
   const { source } = await connectWithLimits(t, url, {
     statementMs: { identity: 1e4, login: 1e4, write: 1e4, list: SHORT },
   })
-  const session = await source.acquire({ lane: 'list', isReadOnly: true })
+  const session = await source.acquire({ connectionClass: 'list', isReadOnly: true })
   const { rows } = await session.query(
     `select current_setting('transaction_read_only') as "readOnly",
       current_setting('max_parallel_workers_per_gather') as workers, current_setting('jit') as jit`,
@@ -145,7 +145,7 @@ t.test('an expensive list is limited in time and to one core', async t => {
     message: /timeout/,
   })
   await session.release()
-  const next = await source.acquire({ lane: 'list' })
+  const next = await source.acquire({ connectionClass: 'list' })
   t.equal(await pidOf(next), pid, 'the connection is reused')
   await next.release()
   const other = await source.acquire()
@@ -160,12 +160,12 @@ t.test('a statement beyond its time limit is cancelled', async t => {
   const { source, database, lost } = await connectWithLimits(t, url, limits)
   const other = await connectTo(t, url)
   for (const lane of ['identity', 'login', 'write', 'list'] as const) {
-    const session = await source.acquire({ lane })
+    const session = await source.acquire({ connectionClass: lane })
     const pid = await pidOf(session)
     await t.rejects(session.query('select pg_sleep(60)', []), DatabaseUnavailable, lane)
     await untilActive(other, '%pg_sleep%', false)
     await session.release()
-    const next = await source.acquire({ lane })
+    const next = await source.acquire({ connectionClass: lane })
     t.equal(await pidOf(next), pid, 'the connection is reused')
     for (let round = 0; round < 20; round += 1) await next.query('select 1', [])
     await next.release()
@@ -187,12 +187,12 @@ t.test('the statement of a disconnected client is cancelled', async t => {
   )
   const refused = t.rejects(list, DatabaseBusy)
   await untilActive(other, '%pg_sleep%', true)
-  const waiting = t.rejects(source.acquire({ lane: 'list', signal: () => hangUp.signal }), DatabaseBusy)
+  const waiting = t.rejects(source.acquire({ connectionClass: 'list', signal: () => hangUp.signal }), DatabaseBusy)
   hangUp.abort()
   await Promise.all([refused, waiting])
   await untilActive(other, '%pg_sleep%', false)
   for (let round = 0; round < 20; round += 1) {
-    const session = await source.acquire({ lane: 'list' })
+    const session = await source.acquire({ connectionClass: 'list' })
     t.match(
       await session.query('select 1 as one', []),
       { rows: [{ one: 1 }] },
@@ -287,7 +287,7 @@ t.test('after a blocked event loop received responses are processed before timeo
   }
   const { source, lost } = await connectWithLimits(t, url, limits)
   for (const lane of ['identity', 'list'] as const) {
-    const session = await source.acquire({ lane })
+    const session = await source.acquire({ connectionClass: lane })
     await session.query('select 1', [])
     const answer = session.query('select 1 as one', [])
     stall(3 * SHORT)

@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import type { SessionDigest } from '#src/auth/session.ts'
-import { writeActivity, writeLastUsed } from '#src/database/last-use.ts'
+import { writeSessionUses, writeTokenUses } from '#src/database/last-use.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { aToken, aUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
@@ -129,8 +129,8 @@ for (const engine of ENGINES) {
       await sql`insert into sessions (id, user_id, payload, last_activity) values ('s3', ${id}, '{}', 1)`.execute(
         kysely,
       )
-      await writeLastUsed(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]], NOW)
-      await writeActivity(
+      await writeTokenUses(kysely, [[tokenId, { at: NOW, address: '::1', userAgent: 'curl' }]], NOW)
+      await writeSessionUses(
         kysely,
         [['s3' as SessionDigest, { at: NOW, address: '::1', userAgent: 'curl' }]],
         NOW,

@@ -86,7 +86,7 @@ t.test('sharedLookup()', async t => {
 
   await t.test('the number of concurrent statements and of keys per statement is limited', async t => {
     const { reads, read } = fakeReads()
-    const find = sharedLookup(read, { concurrency: 2, batch: 2 })
+    const find = sharedLookup(read, { concurrency: 2, batchSize: 2 })
     const answers = [1, 2, 3, 4, 5, 1].map(key => find(key))
     await turn()
     t.strictSame(
@@ -136,7 +136,7 @@ t.test('sharedLookup()', async t => {
 
   await t.test('a look-up is refused if too many are waiting', async t => {
     const { reads, read } = fakeReads()
-    const find = sharedLookup(read, { concurrency: 1, waiting: 2 })
+    const find = sharedLookup(read, { concurrency: 1, maxWaiting: 2 })
     const first = find(1)
     await turn()
     const waiting = [find(2), find(3)]

@@ -12,7 +12,7 @@ t.teardown(() => database.close())
 
 /** The number of requests that were counted with a status. */
 async function countRequests(app: TestApp, status: number): Promise<number> {
-  const { text } = await app.metrics.renderRow()
+  const { text } = await app.metrics.render()
   const counts = text.matchAll(
     new RegExp(`^http_request_duration_seconds_count{.*status="${status}"} (\\d+)`, 'gm'),
   )

@@ -245,20 +245,20 @@ t.test('shed requests are 503, counted in the metrics, and logged once a second'
   const clock = testClock()
   const app = await startApp(t, { database, clock })
   const base = await app.listen({ host: '127.0.0.1', port: 0 })
-  const { createAdmission, server } = app
+  const { admission, server } = app
 
   /** Puts a request into the queue that has waited for half a second. */
   const overload = () => {
-    createAdmission.admit(() => clock.advance(2))
-    createAdmission.admit(() => {})
+    admission.admit(() => clock.advance(2))
+    admission.admit(() => {})
     clock.advance(500)
   }
   server.prependListener('request', overload)
   const request = async (path: string) => {
     const sent = fetch(base + path)
     // The response is delayed by a second.
-    while (createAdmission.waiting === 0) await new Promise(setImmediate)
-    while (createAdmission.waiting > 0) await new Promise(setImmediate)
+    while (admission.waiting === 0) await new Promise(setImmediate)
+    while (admission.waiting > 0) await new Promise(setImmediate)
     clock.advance(1_000)
     return sent
   }

@@ -19,8 +19,8 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
   const queue = fairQueue({
     concurrency: 1,
     capacity: { known: 50, stranger: 100 },
-    perNetwork: 4,
-    memory: MEMORY,
+    maxPerNetwork: 4,
+    slotMemory: MEMORY,
     deadlineMs: DEADLINE,
     schedule: clock.schedule,
     monotonic: clock,
@@ -306,8 +306,8 @@ t.test('invariants for any order of events (property test)', async t => {
         const made = manualQueue({
           concurrency,
           capacity: PLACES,
-          perNetwork: PER_NETWORK,
-          memory: { known: memory, stranger: memory },
+          maxPerNetwork: PER_NETWORK,
+          slotMemory: { known: memory, stranger: memory },
         })
         const { queue, started, refused, clock } = made
         interface Asked {

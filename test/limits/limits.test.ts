@@ -2,7 +2,7 @@ import { Redis } from 'ioredis'
 import t from 'tap'
 import { clientAddressResolver } from '#src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
-import { guessLimit } from '#src/limits/wrong-credential-limit.ts'
+import { wrongCredentialLimit } from '#src/limits/wrong-credential-limit.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'
 import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 
@@ -110,7 +110,7 @@ t.test('limits of guesses', async t => {
 
   t.test('guesses beyond the limit make no look-up until the window ends', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(3), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(3), clock)
     let lookUps = 0
     const guess = (digest: string) =>
       limit.attempt('198.51.100.7', digest, async () => {
@@ -129,7 +129,7 @@ t.test('limits of guesses', async t => {
 
   t.test('a credential that was valid within ten minutes is still accepted', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'neighbour', right)
     const exhaust = async () => {
       for (const digest of ['a', 'b']) await limit.attempt('198.51.100.7', digest, wrong)
@@ -149,7 +149,7 @@ t.test('limits of guesses', async t => {
 
   t.test('a credential in constant use is still accepted', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     for (let n = 0; n < 3; n += 1) {
       await limit.attempt('198.51.100.7', 'neighbour', right)
       clock.advance(9 * MINUTE)
@@ -160,7 +160,7 @@ t.test('limits of guesses', async t => {
 
   t.test('a revoked credential counts as a guess', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(2), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'revoked', right)
     await limit.attempt('198.51.100.7', 'revoked', wrong)
     await limit.attempt('198.51.100.7', 'revoked', wrong)
@@ -170,7 +170,7 @@ t.test('limits of guesses', async t => {
   t.test('two hundred concurrent guesses make as many look-ups as the limit', async t => {
     const clock = testClock()
     const slow = slowCounters(memoryCounters(clock))
-    const limit = guessLimit(slow, bound(60), clock)
+    const limit = wrongCredentialLimit(slow, bound(60), clock)
     let lookUps = 0
     const results = await Promise.allSettled(
       Array.from({ length: 200 }, (_, i) =>
@@ -189,7 +189,7 @@ t.test('limits of guesses', async t => {
     const clock = testClock()
     const counters = memoryCounters(clock)
     const reads: (() => void)[] = []
-    const limit = guessLimit(
+    const limit = wrongCredentialLimit(
       {
         hit: (key, windowMs) => counters.hit(key, windowMs),
         async read(key, windowMs) {
@@ -232,7 +232,7 @@ t.test('limits of guesses', async t => {
 
   t.test('two hundred concurrent valid credentials are accepted', async t => {
     const clock = testClock()
-    const limit = guessLimit(slowCounters(memoryCounters(clock)), bound(60), clock)
+    const limit = wrongCredentialLimit(slowCounters(memoryCounters(clock)), bound(60), clock)
     const attempts = Array.from({ length: 200 }, (_, i) =>
       limit.attempt('198.51.100.7', `right ${i}`, async () => {
         await tick()
@@ -244,7 +244,7 @@ t.test('limits of guesses', async t => {
 
   t.test('a failed look-up does not count', async t => {
     const clock = testClock()
-    const limit = guessLimit(memoryCounters(clock), bound(1), clock)
+    const limit = wrongCredentialLimit(memoryCounters(clock), bound(1), clock)
     const broken = async () => {
       throw new Error('database gone')
     }

@@ -64,7 +64,7 @@ for (const engine of ENGINES) {
       }
       const wrong = { name: 'x', scope: 'all', current_password: 'wrong' }
       for (let n = 0; n < 55; n++) await browser.sendForm(page, '/admin/tokens', wrong)
-      await app.events.createDrain()
+      await app.events.drain()
       const first = await browser.open('/admin/activity')
       t.equal([...first.text.matchAll(/>wrong password</g)].length, 50)
       const older = /href="(\/admin\/activity\?before=\d+)"/.exec(first.text)?.[1] ?? ''

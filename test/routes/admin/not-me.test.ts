@@ -84,7 +84,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
       const payload = { token, email: user.email, password, password_confirmation: password }
       t.equal((await guest.post('/reset-password', payload)).status, 200)
       t.equal((await guest.logIn({ ...user, password })).status, 200)
-      await app.events.createDrain()
+      await app.events.drain()
       const events = await database.kysely
         .selectFrom('account_events')
         .select(['event', 'details'])
@@ -108,7 +108,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
     for (const token of [user.token, another.token]) {
       t.equal((await get(app, '/api/me', token)).status, 401)
     }
-    await app.events.createDrain()
+    await app.events.drain()
     const revoked = await database.kysely
       .selectFrom('account_events')
       .select('details')

@@ -162,7 +162,7 @@ for (const engine of ENGINES) {
         await browser.submit(banned, `${path}/lift`, { ban })
         await browser.submitConfirmed(await browser.open(path), `${path}/revoke`)
         t.equal((await get(app, '/api/me', user.token)).status, 401)
-        await app.events.createDrain()
+        await app.events.drain()
         const events = await database.kysely
           .selectFrom('account_events')
           .select(['event', 'details', 'ip_address'])

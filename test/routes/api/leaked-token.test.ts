@@ -54,7 +54,7 @@ for (const engine of ENGINES) {
       const { user, browser } = await aLoggedInUser(app, database)
       const [first, second] = [await aToken(database, user.id), await aToken(database, user.id)]
       for (const { token } of [first, second]) t.equal(await report(token), 204)
-      await app.events.createDrain()
+      await app.events.drain()
       const { json } = await browser.get('/api/me/activity?filter[event]=token%20revoked')
       t.match(json.activities, [
         { details: { which: second.tokenId, cause: 'leaked' } },

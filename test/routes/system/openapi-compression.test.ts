@@ -149,7 +149,7 @@ t.test('the document is generated once, a second after the server listens', asyn
 
 t.test('prepare() generates and compresses a document once', async t => {
   let made = 0
-  const document = createCompressedDocument({ type: 'text/plain', make: () => `made ${++made}` })
+  const document = createCompressedDocument({ type: 'text/plain', render: () => `made ${++made}` })
   const first = document.prepare()
   t.equal(document.prepare(), first)
   await first

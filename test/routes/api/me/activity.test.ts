@@ -20,7 +20,7 @@ const eventNames = (events: ListedEvent[]) => events.map(({ event }) => event)
 
 /** The events that a browser's user sees, once all are stored. */
 async function listEvents(app: TestApp, browser: TestBrowser, query = ''): Promise<ListedEvent[]> {
-  await app.events.createDrain()
+  await app.events.drain()
   return (await browser.get(`${PATH}${query}`)).json.activities
 }
 
@@ -103,7 +103,7 @@ for (const engine of ENGINES) {
             .where('user_id', '=', user.id)
             .execute()
         ).length
-      await app.events.createDrain()
+      await app.events.drain()
       app.clock.advance(365 * DAY)
       await app.lastUse.prune()
       t.equal(await countEvents(), 2)
@@ -129,10 +129,10 @@ for (const engine of ENGINES) {
     await t.test('an event that could not be stored is stored once the database is available', async t => {
       const app = await startApp(t, { database, environment: UNLIMITED })
       const { browser } = await aLoggedInUser(app, database, { confirmed: true })
-      await app.events.createDrain()
+      await app.events.drain()
       await database.kysely.schema.alterTable('account_events').renameTo('elsewhere').execute()
       await browser.post('/user/confirm-password', { password: PASSWORD })
-      await app.events.createDrain()
+      await app.events.drain()
       t.match(
         app.logged.find(({ msg }) =>
           /^The database is not available: |^events could not be/.test(String(msg)),
@@ -177,7 +177,7 @@ async function aManagedUser(t: Test, app: TestApp, database: TestDatabase) {
   const page = await admin.browser.open(path)
   t.equal((await admin.browser.sendForm(page, `${path}/roles`, fields)).status, 303)
   t.equal((await notify(admin.browser, path)).status, 303)
-  await app.events.createDrain()
+  await app.events.drain()
   return { admin, user, browser, path }
 }
 
@@ -242,7 +242,7 @@ for (const engine of PRODUCTION_ENGINE) {
       ])
       const path = `/admin/users/${admin.user.id}`
       await notify(superior.browser, path)
-      await app.events.createDrain()
+      await app.events.drain()
       t.match((await superior.browser.open(path)).text, /203\.0\.113\.99/)
       const own = await admin.browser.open(path)
       t.match(textOf(own), 'notified')

@@ -49,8 +49,8 @@ for (const engine of ENGINES) {
       }
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 0 }])
 
-      const { validate: judge } = app.attempts
-      app.attempts.validate = (request, kind, secret) =>
+      const { verifySecret: judge } = app.attempts
+      app.attempts.verifySecret = (request, kind, secret) =>
         judge(request, kind, {
           ...secret,
           verify: async () => {
@@ -61,7 +61,7 @@ for (const engine of ENGINES) {
         t.equal((await tryLogin(app, user.email, 'wrong', `203.0.113.${n}`)).status, 503)
       }
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 0 }])
-      app.attempts.validate = judge
+      app.attempts.verifySecret = judge
       t.equal((await tryLogin(app, user.email, 'wrong', '203.0.113.20')).status, 422)
       t.match(await attemptCounts(database, 'failed-login'), [{ attempts: 1 }])
     })
@@ -69,13 +69,13 @@ for (const engine of ENGINES) {
     await t.test('a password is counted while it is verified', async t => {
       const app = await startBehindProxy(t, database, { LOGIN_FAILURE_LIMIT: '1' })
       const user = await aMember(database)
-      const { validate: judge } = app.attempts
+      const { verifySecret: judge } = app.attempts
       let during = -1
-      app.attempts.validate = (request, kind, secret) =>
+      app.attempts.verifySecret = (request, kind, secret) =>
         judge(request, kind, {
           ...secret,
           async verify() {
-            app.attempts.validate = judge
+            app.attempts.verifySecret = judge
             during = (await tryLogin(app, user.email, PASSWORD, '203.0.113.2')).status
             return secret.verify()
           },

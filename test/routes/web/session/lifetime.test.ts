@@ -4,7 +4,7 @@ import t from 'tap'
 import { hashPassword } from '#src/auth/password.ts'
 import { sha256 } from '#src/auth/secret.ts'
 import { mintSessionId, SessionId } from '#src/auth/session.ts'
-import { writeActivity } from '#src/database/last-use.ts'
+import { writeSessionUses } from '#src/database/last-use.ts'
 import type { Database } from '#src/database/connect.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
 import { UNAUTHENTICATED, WRONG_CREDENTIALS } from '../../../fixtures/answers.ts'
@@ -63,7 +63,7 @@ for (const engine of ENGINES) {
       t.equal(stored?.last_activity, NOW / 1000 + 60)
       t.equal(stored?.user_agent, 'x'.repeat(500))
       const late = { at: NOW + 30_000, address: '127.0.0.1', userAgent: 'x' }
-      await writeActivity(database.kysely, [[new SessionId(browser.sessionId).digest(), late]], clock())
+      await writeSessionUses(database.kysely, [[new SessionId(browser.sessionId).digest(), late]], clock())
       t.equal(await lastActivity(), NOW / 1000 + 60, 'an earlier time does not overwrite a later one')
 
       clock.advance(119 * MINUTE)

@@ -172,7 +172,7 @@ for (const engine of ENGINES) {
 t.test('1000 concurrent random changes by two instances lose no acknowledged change', async t => {
   const url = await createPostgresDatabase(t)
   const [one, other] = [0, 1].map(() =>
-    databaseOver({ ...postgresSource(url, () => {}), open: async () => {} }),
+    databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} }),
   ) as [Database, Database]
   t.teardown(() => Promise.all([one.close(), other.close()]))
   const apps = [

@@ -1,13 +1,13 @@
 import t from 'tap'
-import { countedLog } from '#src/runtime/throttled-log.ts'
+import { throttledLog } from '#src/runtime/throttled-log.ts'
 import { testClock } from '../fixtures/clock.ts'
 
 t.test('the first event is logged at once, further ones of a second in one line', async t => {
   const clock = testClock()
   const lines: string[] = []
-  const note = countedLog<string>(clock.schedule, {
+  const note = throttledLog<string>(clock.schedule, {
     first: event => lines.push(event),
-    further: (kind, count) => lines.push(`${count} further ${kind}`),
+    repeated: (kind, count) => lines.push(`${count} further ${kind}`),
   })
   note('a', 'a1')
   t.strictSame(lines, ['a1'])

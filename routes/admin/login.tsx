@@ -42,8 +42,8 @@ const login: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const { email, password, remember, to } = request.body
       if (isLoggedIn(request)) return redirectToDestination(reply, to)
-      const owed = await app.login.logIn(request, { email, password, remember: isTicked(remember) })
-      if (owed === 'nothing') return redirectToDestination(reply, to)
+      const nextStep = await app.login.logIn(request, { email, password, remember: isTicked(remember) })
+      if (nextStep === 'nothing') return redirectToDestination(reply, to)
       const path = destinationOf(to)
       return reply.redirect(`${CHALLENGE_PATH}${path === null ? '' : `?to=${path}`}`, 303)
     },

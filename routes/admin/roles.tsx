@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { RolePermissions } from '#src/accounts/roles.ts'
 import { findRefusal, hasAllPermissions } from '#src/auth/permission.ts'
-import { RowId, parseRowId } from '#src/input/row-id.ts'
+import { parseRowId, RowId } from '#src/input/row-id.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 import { HIDDEN, staffAccess } from '#src/panel/access.ts'
 import type { Confirmable } from '#src/panel/confirmation-form.ts'
@@ -22,7 +22,7 @@ const Body = Type.Object({
 })
 
 /** Returns the permissions that a form requests for a role. */
-function wantedOf({ body }: FastifyRequest): RolePermissions {
+function readPermissions({ body }: FastifyRequest): RolePermissions {
   const { version, permissions = [] } = body as Type.Static<typeof Body>
   return { names: permissions, version: Number(version) }
 }
@@ -71,7 +71,7 @@ const roles: FastifyPluginAsyncTypebox = async app => {
     const { role, change } = await app.roles.previewPermissions(
       request.sessionCaller(),
       id,
-      wantedOf(request),
+      readPermissions(request),
     )
     return change.granted.length + change.revoked.length === 0
       ? { unchanged: rolePath(id) }
@@ -90,7 +90,7 @@ const roles: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const id = idOf(request)
-      await app.roles.setPermissions(request, id, wantedOf(request))
+      await app.roles.setPermissions(request, id, readPermissions(request))
       return reply.redirectWithFlash(rolePath(id), 'role-changed')
     },
   )

@@ -37,8 +37,8 @@ const login: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       const { email, password, remember } = request.body
-      const owed = await app.login.logIn(request, { email, password, remember: isTicked(remember) })
-      return { two_factor: owed === 'second factor' }
+      const nextStep = await app.login.logIn(request, { email, password, remember: isTicked(remember) })
+      return { two_factor: nextStep === 'second factor' }
     },
   )
 }

@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { guestResponse } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/account.ts'
 import { RevokeTokens } from '#src/input/new-password.ts'
-import { toBooleanValue, OptionalPassword, convertFields } from '#src/input/values.ts'
+import { convertFields, OptionalPassword, toBooleanValue } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({

@@ -53,7 +53,7 @@ export interface Caller extends Origin, Recorder {
   session: Session | null
   /** The client's connection: work for a client that has disconnected can be skipped. */
   readonly connection: { readonly destroyed: boolean }
-  /** Tells the caller how many attempts are left of a limit. */
+  /** Reports the remaining attempts of a limit to the client. */
   reportRemainingAttempts(limit: { max: number; remaining: number }): void
   /**
    * Returns the identity of a session.
@@ -73,10 +73,10 @@ export interface Caller extends Origin, Recorder {
     options?: AuthorizedOptions,
   ): Promise<T>
   /**
-   * Has something done once the request is answered: what must not be told by the time that an answer takes.
+   * Runs work after the response was sent, so that the response time reveals nothing about it.
    *
-   * @param failure what is logged when it fails
-   * @throws {HttpError} 503 when too much waits already
+   * @param failure the log message for a failure
+   * @throws {HttpError} 503 when too much work is waiting
    */
   afterResponse(work: () => Promise<unknown>, failure: string): void
 }

@@ -110,7 +110,7 @@ export function createEmail(deps: EmailDeps): Email {
     async openLink(caller, { path, query, id, hash }) {
       const { user } = caller.sessionCaller()
       await attempts.count(caller, 'verification', String(user.id))
-      // Links are signed for APP_URL, whatever host the request names.
+      // Links are signed for APP_URL, independent of the request's Host.
       if (!isSignedLink(config.appUrl.origin + path, query, clock(), keys.signing())) {
         throw forbidden(MESSAGES.invalidSignature)
       }

@@ -134,9 +134,9 @@ export function createSessions({
       if (id === null || typeof id === 'string') return null
       const stored = identities.rememberedSession(id.digest())
       if (stored === undefined) return null
-      const judged = acceptIfValid(holder, id, stored, clock())
+      const accepted = acceptIfValid(holder, id, stored, clock())
       // A cached row can only accept: a refusal needs the database.
-      return typeof judged === 'string' ? null : judged
+      return typeof accepted === 'string' ? null : accepted
     },
     async resume(holder) {
       const id = holder.session?.id ?? readSessionId(holder)

@@ -58,9 +58,9 @@ export function createTokenReminders({
     const { tokenableTypes: types, tokenExpiration } = config
     const criteria = { types, tokenExpiration, now: clock() }
     const ids = await findUsersToRemind(kysely, criteria, { after, limit: BATCH_SIZE })
-    const known = await Promise.all(ids.map(id => identities.user(id)))
+    const users = await Promise.all(ids.map(id => identities.user(id)))
     // A user who is banned from everything cannot replace a token.
-    const reachable = known.flatMap(one => (one !== null && one.ban === null ? [one.user.id] : []))
+    const reachable = users.flatMap(one => (one !== null && one.ban === null ? [one.user.id] : []))
     const reminders = reachable.length === 0 ? [] : await claimReminders(kysely, criteria, reachable)
     const page = { tokensUrl: new URL(PANEL_PATH, config.appUrl).href }
     for (const reminder of reminders) {

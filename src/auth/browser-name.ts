@@ -33,7 +33,7 @@ const MAX_LENGTH = 500
 
 /**
  * Names a program by its `User-Agent` (RFC 9110 §10.1.5), for example `Firefox on Linux`. The name has no version, so
- * that it survives updates, and is one of a fixed set of texts, whatever the client sends.
+ * that it survives updates, and is always one of a fixed set of texts.
  */
 export function browserName(userAgent: string | undefined): string {
   const text = (userAgent ?? '').slice(0, MAX_LENGTH)

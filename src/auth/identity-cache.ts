@@ -6,7 +6,7 @@ import type { StoredSession } from './stored-session.ts'
 import { MINUTE_MS } from './time.ts'
 import type { TokenDigest } from './token.ts'
 
-/** How long the cache stays valid after the last answered heartbeat. */
+/** How long the cache stays valid after the last acknowledged heartbeat. */
 export const HEARTBEAT_LIMIT_MS: Millis = 2_000
 
 /** The maximum age of an entry. */

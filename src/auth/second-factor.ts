@@ -29,9 +29,9 @@ export const requiresSecondFactor = (
 
 /** Whether a user must still confirm a required second factor. */
 export const lacksRequiredSecondFactor = (
-  known: Pick<Principal, 'user' | 'permissions'>,
+  principal: Pick<Principal, 'user' | 'permissions'>,
   required: Requirement,
-): boolean => !known.user.hasSecondFactor && requiresSecondFactor(known, required)
+): boolean => !principal.user.hasSecondFactor && requiresSecondFactor(principal, required)
 
 /** Returns a new secret for an authenticator app, in base32. */
 export const mintTotpSecret = (random: (size: Bytes) => Buffer): string =>

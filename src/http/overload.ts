@@ -80,7 +80,7 @@ export function createAdmission({ monotonic }: { monotonic: () => number }): Adm
   }
 
   const scheduleDrain = () => {
-    for (const most = Math.min(queue.length - head, MAX_PER_ITERATION); scheduled < most; scheduled++) {
+    for (const limit = Math.min(queue.length - head, MAX_PER_ITERATION); scheduled < limit; scheduled++) {
       setImmediate(drain)
     }
   }

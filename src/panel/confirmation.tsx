@@ -24,7 +24,7 @@ export const sendConfirmation = (
       confirmation={confirmation}
       action={pathOf(reply.request.url)}
       fields={fieldsOf(reply.request.body)}
-      seen={digestOf(confirmation)}
+      seenDigest={digestOf(confirmation)}
       errors={errors}
     />,
   )
@@ -38,26 +38,26 @@ export const confirmationStep: Step = {
   appliesTo: route => route?.config.confirmation !== undefined,
   run(request, reply) {
     const { confirmation } = request.routeConfig
-    const { _seen: seen } = (request.body ?? {}) as { _seen?: unknown }
+    const { _seen: seenDigest } = (request.body ?? {}) as { _seen?: unknown }
     const confirmed = isConfirmed(request.body)
     // A program may confirm without having seen the page: it has no digest to compare.
-    if (confirmation === undefined || (confirmed && typeof seen !== 'string')) return
-    return requireConfirmation(request, reply, confirmation, confirmed ? (seen as string) : null)
+    if (confirmation === undefined || (confirmed && typeof seenDigest !== 'string')) return
+    return requireConfirmation(request, reply, confirmation, confirmed ? (seenDigest as string) : null)
   },
 }
 
-/** @param seen the digest of the confirmed page; null without confirmation */
+/** @param seenDigest the digest of the confirmed page; null without confirmation */
 async function requireConfirmation(
   request: FastifyRequest,
   reply: FastifyReply,
   buildConfirmation: ConfirmationBuilder,
-  seen: string | null,
+  seenDigest: string | null,
 ): Promise<Verdict> {
   const confirmable = await buildConfirmation(request)
   if (confirmable === null) return undefined
   if ('unchanged' in confirmable) reply.redirect(`${confirmable.unchanged}?done=unchanged`, 303)
-  else if (seen === digestOf(confirmable)) return undefined
-  else await sendConfirmation(reply, confirmable, seen === null ? {} : { problem: CHANGED })
+  else if (seenDigest === digestOf(confirmable)) return undefined
+  else await sendConfirmation(reply, confirmable, seenDigest === null ? {} : { problem: CHANGED })
   return 'responded'
 }
 

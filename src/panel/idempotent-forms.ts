@@ -20,7 +20,7 @@ const IN_PROGRESS_MS: Millis = MINUTE_MS
 
 const isForm = (route: RouteTraits | null) => route?.config.isPanel === true && route.isUnsafe
 
-interface Needs {
+interface Dependencies {
   database: Pick<Database, 'kysely'>
   clock: () => EpochMillis
   delay: (ms: Millis) => Promise<unknown>
@@ -31,7 +31,7 @@ interface Needs {
  * takes effect once. `take` claims the submission, or redirects to the target of the first one (409 if that is not done).
  * `finish` stores the target.
  */
-export function idempotentFormSteps({ database: { kysely }, clock, delay }: Needs): {
+export function idempotentFormSteps({ database: { kysely }, clock, delay }: Dependencies): {
   take: Step
   finish: Step
 } {

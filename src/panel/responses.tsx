@@ -37,14 +37,14 @@ const STAFF_SECTIONS: readonly [section: Section, permission: string][] = [
   ['Roles', 'view role'],
 ]
 
-interface Needs {
+interface Dependencies {
   config: Pick<Config, 'appName' | 'requireSecondFactor'>
   random: (size: number) => Buffer
   sessions: Sessions
 }
 
 /** Creates the {@link PanelResponses} of a server. */
-export function createPanelResponses({ config, random, sessions }: Needs): PanelResponses {
+export function createPanelResponses({ config, random, sessions }: Dependencies): PanelResponses {
   /** Returns the sections that a user may open. */
   const sectionsOf = (identity: Identity | null): readonly Section[] => {
     if (identity === null || identity.ban !== null) return []

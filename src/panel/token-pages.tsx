@@ -3,7 +3,7 @@ import { Type } from 'typebox'
 import { millisToTimestamp } from '#src/auth/time.ts'
 import type { PlainToken } from '#src/auth/token.ts'
 import { listTokens } from '#src/database/tokens.ts'
-import { RowId, parseRowId } from '#src/input/row-id.ts'
+import { parseRowId, RowId } from '#src/input/row-id.ts'
 import { notFound } from '#src/responses/errors.ts'
 import { EMPTY_FORM, type FormState } from './elements.tsx'
 import { IssuedToken, Token } from './pages/token.tsx'
@@ -16,7 +16,8 @@ import { computeTokenExpiry } from './token-expiry.ts'
 export const TokenParams = Type.Object({ token: RowId })
 
 /** Returns the token id from the path. */
-export const tokenIdOf = ({ params }: FastifyRequest): number => parseRowId((params as { token: string }).token)
+export const tokenIdOf = ({ params }: FastifyRequest): number =>
+  parseRowId((params as { token: string }).token)
 
 type Services = Pick<FastifyInstance, 'clock' | 'config' | 'database'>
 

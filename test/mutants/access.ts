@@ -222,8 +222,8 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'only the owner changes a playlist',
     file: 'src/lists/playlist-access.ts',
-    find: 'find: findPlaylistOf, allows: mayChange',
-    replace: 'find: findPlaylistOf, allows: () => true',
+    find: 'find: findReadable, allows: canWrite',
+    replace: 'find: findReadable, allows: () => true',
     tests: ['test/routes/api/playlist/access.test.ts'],
   },
   {
@@ -264,8 +264,8 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'only the owner changes an external profile',
     file: 'src/lists/external-profile-access.ts',
-    find: 'find: findProfileOf, allows: mayChange',
-    replace: 'find: findProfileOf, allows: () => true',
+    find: 'find: findProfile, allows: canWrite',
+    replace: 'find: findProfile, allows: () => true',
     tests: ['test/routes/api/externalprofile/update-and-delete.test.ts'],
   },
   {
@@ -323,7 +323,7 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'a role that was changed concurrently',
     file: 'src/database/roles.ts',
-    find: "if (book.version !== version) return 'changed meanwhile'",
+    find: "if (snapshot.version !== version) return 'changed meanwhile'",
     replace: '',
     tests: ['test/routes/admin/roles.test.ts'],
   },

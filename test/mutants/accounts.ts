@@ -279,7 +279,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'the exact address is found before another form of it',
     file: 'src/database/user-keys.ts',
-    find: 'array_position(${forms}::text[], email::text), array_position(${folded}, lower(email)), id',
+    find: 'array_position(${forms}::text[], email::text), array_position(${lowered}, lower(email)), id',
     replace: 'id',
     tests: ['test/routes/web/email/spelling.test.ts'],
   },
@@ -293,7 +293,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a confusable name is taken',
     file: 'src/database/user-keys.ts',
-    find: 'or (name_skeleton = ${skeleton} and ${isSeen})',
+    find: 'or (name_skeleton = ${skeleton} and ${mayLookAlike})',
     replace: '',
     tests: ['test/routes/web/register/validation.test.ts'],
   },
@@ -328,7 +328,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a revert ends later changes of the address',
     file: 'src/database/email-changes.ts',
-    find: 'await dropReverts(transaction, userId, id)',
+    find: 'await deleteReverts(transaction, userId, id)',
     replace: '',
     tests: ['test/routes/admin/revert-email.test.ts'],
   },
@@ -342,7 +342,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'a confirmation of another question',
     file: 'src/panel/confirmation.tsx',
-    find: 'else if (seen === digestOf(confirmable)) return undefined',
+    find: 'else if (seenDigest === digestOf(confirmable)) return undefined',
     replace: 'else if (seen !== null) return undefined',
     tests: ['test/routes/admin/confirmations.test.ts'],
   },

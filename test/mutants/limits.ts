@@ -96,7 +96,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'an attempt with a wrong secret is not given back',
     file: 'src/limits/attempt-limit.ts',
-    find: 'if (isRight) await giveBack()',
+    find: 'if (isCorrect) await giveBack()',
     replace: 'await giveBack()',
     tests: ['test/routes/web/login/attempt-counts.test.ts'],
   },
@@ -145,15 +145,15 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'a credential that was valid long ago',
     file: 'src/limits/wrong-credential-limit.ts',
-    find: 'at !== undefined && monotonic() - at <= PROVEN_MS',
+    find: 'at !== undefined && monotonic() - at <= VERIFIED_MS',
     replace: 'at !== undefined',
     tests: ['test/limits/limits.test.ts'],
   },
   {
     name: 'a revoked credential',
     file: 'src/limits/wrong-credential-limit.ts',
-    find: 'if (!isRight) proven().delete(credential)',
-    replace: 'if (!isRight) void 0',
+    find: 'if (!isCorrect) verified().delete(credential)',
+    replace: 'if (!isCorrect) void 0',
     tests: ['test/limits/limits.test.ts'],
   },
   {
@@ -236,7 +236,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'the length of the queue',
     file: 'src/runtime/fair-queue.ts',
-    find: "if (this.#size > this.#places) this.#takeLast().refuse('queue full')",
+    find: "if (this.#size > this.#capacity) this.#removeLast().refuse('queue full')",
     replace: '',
     tests: ['test/limits/fair-queue.test.ts'],
   },
@@ -292,14 +292,14 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'look-ups of disconnected clients',
     file: 'src/database/shared-lookup.ts',
-    find: 'if (question.asker?.destroyed === true) {',
+    find: 'if (lookup.caller?.destroyed === true) {',
     replace: 'if (false) {',
     tests: ['test/database/shared-lookup.test.ts'],
   },
   {
     name: 'the number of waiting look-ups',
     file: 'src/database/shared-lookup.ts',
-    find: 'if (questions.length >= waiting) {',
+    find: 'if (lookups.length >= maxWaiting) {',
     replace: 'if (false) {',
     tests: ['test/database/shared-lookup.test.ts'],
   },
@@ -320,8 +320,8 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'sessions that a device starts per minute',
     file: 'src/database/devices.ts',
-    find: '>= SESSIONS_A_MINUTE) {',
-    replace: '>= Number.POSITIVE_INFINITY) {',
+    find: 'MAX_SESSIONS_PER_MINUTE\n    ) {',
+    replace: 'Number.POSITIVE_INFINITY\n    ) {',
     tests: ['test/routes/web/login/remember.test.ts'],
   },
 ]

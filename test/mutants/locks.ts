@@ -100,8 +100,8 @@ export const LOCKS: readonly Mutant[] = [
   {
     name: 'an account that was deleted while it was hashed',
     file: 'src/database/users.ts',
-    find: ".where('deleted_at', 'is', null)\n\nasync function byEmail",
-    replace: '\n\nasync function byEmail',
+    find: ".where('deleted_at', 'is', null)\n\nasync function findRowByEmail",
+    replace: '\n\nasync function findRowByEmail',
     tests: ['test/routes/web/session/lifetime.test.ts', 'test/routes/web/login/races.test.ts'],
   },
   {

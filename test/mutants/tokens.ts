@@ -187,7 +187,7 @@ export const TOKENS: readonly Mutant[] = [
   {
     name: 'tokens in their grace period count towards TOKENS_PER_USER',
     file: 'src/database/tokens.ts',
-    find: "if (graceUntil !== null && (await hasAll(transaction, owner, most))) return 'too many'",
+    find: "if (graceUntil !== null && (await hasMaxTokens(transaction, owner, max))) return 'too many'",
     replace: '',
     tests: ['test/routes/api/me/token/rotate.test.ts'],
   },

@@ -6,7 +6,7 @@ import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/res
 import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
-import { Label, toLabel, Text, toTitle } from '#src/input/list.ts'
+import { Label, Text, toLabel, toTitle } from '#src/input/list.ts'
 import { ProfilePath } from '#src/input/list-paths.ts'
 import { deferValidation, requireValid } from '#src/lists/deferred-validation.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'

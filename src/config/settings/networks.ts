@@ -2,14 +2,14 @@ import { isAddressOrRange } from '#src/auth/address-list.ts'
 import { listOf } from '../parsers.ts'
 import { setting } from '../setting.ts'
 
-/** Proxies and machines of our own. */
+/** Proxies and the operator's own machines. */
 export const NETWORKS = {
   trustedProxies: setting({
     name: 'TRUSTED_PROXIES',
     fallback: '',
     defaultNote: 'none',
     about:
-      'Addresses or ranges whose `X-Forwarded-*` headers are believed; `loopback` and `uniquelocal` name ranges.',
+      'Addresses or ranges of proxies whose `X-Forwarded-*` headers are trusted. `loopback` and `uniquelocal` name ranges.',
     parse: listOf(
       'addresses, ranges such as 10.0.0.0/8, or loopback, linklocal, uniquelocal',
       item => ['*', 'loopback', 'linklocal', 'uniquelocal'].includes(item) || isAddressOrRange(item),
@@ -20,7 +20,7 @@ export const NETWORKS = {
     fallback: '',
     defaultNote: 'none',
     about:
-      'Addresses or ranges of our own machines: not limited, and believed when they pass on `x-forwarded-ip`.',
+      "Addresses or ranges of the operator's own machines. They are not rate-limited, and their `x-forwarded-ip` header is trusted.",
     parse: listOf('addresses or ranges such as 10.0.0.0/8', isAddressOrRange),
   }),
 }

@@ -19,7 +19,7 @@ export const OPERATION = {
     name: 'LOG_REQUESTS',
     fallback: 'all',
     about:
-      'Which requests get a line in the log: `all`, `errors` for answers of 400 and above, or a share such as `0.01` besides those.',
+      'Requests that are logged: `all`, `errors` (status 400 and above), or a share such as `0.01` of the others in addition to errors.',
     parse: text => {
       if (text === 'all') return 1
       if (text === 'errors') return 0
@@ -33,7 +33,7 @@ export const OPERATION = {
     fallback: null,
     defaultNote: 'none',
     about:
-      'The bearer token that `/metrics` takes, of 16 characters at least. Without it and `METRICS_PORT` there are no metrics, except for the machine itself in `APP_ENV=local`.',
+      'Bearer token for `/metrics`, at least 16 characters. Without it and `METRICS_PORT` there are no metrics, except for the machine itself in `APP_ENV=local`.',
     secret: true,
     parse: text => {
       if (!/^[!-~]{16,}$/.test(text)) {
@@ -47,7 +47,7 @@ export const OPERATION = {
     fallback: null,
     defaultNote: 'none',
     about:
-      'Port on `HOST` that has `/metrics` and nothing else; 0 takes a free one. The metrics are not on `PORT` then. `METRICS_TOKEN` counts here, too.',
+      'Port on `HOST` that serves only `/metrics`; 0 selects a free one. `PORT` then serves no metrics. `METRICS_TOKEN` applies to this port as well.',
     parse: wholeNumber(0, 65_535),
   }),
 }

@@ -2,20 +2,20 @@ import { SECURITY_MAIL_NAMES, type SecurityMail } from '#src/auth/security-mails
 import { list, listOf, urlText, webAddress } from '../parsers.ts'
 import { ExpectedValue, setting } from '../setting.ts'
 
-/** The pages of the website that the server leads to, and the mails that it sends. */
+/** Pages of the website that the server links to, and mail. */
 export const PAGES_AND_MAIL = {
   frontendUrl: setting<URL | null>({
     name: 'FRONTEND_URL',
     fallback: null,
     defaultNote: '`http://localhost:3000` locally, else `APP_URL`; required with `MAIL_URL` in production',
-    about: 'The website: where the browser lands after its e-mail address was verified.',
+    about: 'The website. The browser is redirected to it after an e-mail address was verified.',
     parse: webAddress,
   }),
   loginUrl: setting<URL | null>({
     name: 'WIKI_LOGIN',
     fallback: null,
     defaultNote: '`FRONTEND_URL/login`',
-    about: "The website's page for logging in: for whoever opens a mail's link in a browser that is not.",
+    about: "The website's login page. A link of a mail leads to it in a browser that is not logged in.",
     parse: webAddress,
   }),
   resetPasswordUrl: setting<URL | null>({
@@ -23,7 +23,7 @@ export const PAGES_AND_MAIL = {
     fallback: null,
     defaultNote: '`FRONTEND_URL/reset-password`',
     about:
-      "The website's page for a new password: a mail leads there, with the token as `?token=`, and the page asks for the address as well, unless the panel was asked, which has a page of its own.",
+      "The website's page for a new password. Mails link to it with the token as `?token=`, and the page asks for the e-mail address. Links requested in the panel lead to the panel's own page.",
     parse: webAddress,
   }),
   changePasswordUrl: setting<URL | null>({
@@ -31,7 +31,7 @@ export const PAGES_AND_MAIL = {
     fallback: null,
     defaultNote: "the panel's page, `APP_URL/admin/password`",
     about:
-      "The website's page where users change their passwords: `/.well-known/change-password` leads there, by which password managers find it.",
+      "The website's page for changing passwords. `/.well-known/change-password` redirects to it, so that password managers find it.",
     parse: webAddress,
   }),
   securityContact: setting({
@@ -39,7 +39,7 @@ export const PAGES_AND_MAIL = {
     fallback: '',
     defaultNote: 'no `security.txt`',
     about:
-      'Whom to tell of security faults, for `/.well-known/security.txt`: `mailto:`, `https:` and `tel:` URIs, comma-separated, the preferred one first. Mails name that to users who need help.',
+      'Contacts for security reports in `/.well-known/security.txt`: `mailto:`, `https:` and `tel:` URIs, comma-separated, the preferred one first. Mails name the first one to users who need help.',
     parse: listOf(
       'mailto:, https: or tel: URIs such as mailto:security@example.org, without spaces',
       item => /^(mailto:[^\s@]+@[^\s@]+|https:\/\/\S+|tel:\+?[\d.()-]+)$/i.test(item) && URL.canParse(item),
@@ -49,7 +49,7 @@ export const PAGES_AND_MAIL = {
     name: 'MAIL_URL',
     fallback: null,
     defaultNote: 'mails are written to the log; in production without their text',
-    about: '`smtp://user:password@host:587` or `smtps://…:465`: the server that sends mail.',
+    about: 'The mail server: `smtp://user:password@host:587` or `smtps://…:465`.',
     secret: true,
     parse: urlText('smtp:', 'smtps:'),
   }),
@@ -68,7 +68,7 @@ export const PAGES_AND_MAIL = {
   mailSecurityEvents: setting<ReadonlySet<SecurityMail>>({
     name: 'MAIL_SECURITY_EVENTS',
     fallback: 'all',
-    about: `Which mails tell users what happened to their accounts: \`all\`, \`none\`, or some of ${SECURITY_MAIL_NAMES.map(name => `\`${name}\``).join(', ')}, comma-separated. Links that somebody asked for are always sent, and so is the one that brings an old e-mail address back.`,
+    about: `Mails about events of accounts that are sent: \`all\`, \`none\`, or some of ${SECURITY_MAIL_NAMES.map(name => `\`${name}\``).join(', ')}, comma-separated. Requested links and the link that restores an old e-mail address are always sent.`,
     parse: text => {
       if (text === 'all') return new Set(SECURITY_MAIL_NAMES)
       const names = text === 'none' ? [] : list(text)

@@ -14,7 +14,7 @@ import {
 } from '../parsers.ts'
 import { ExpectedValue, setting } from '../setting.ts'
 
-/** Where the server listens, where it keeps what it knows, and where it is mounted. */
+/** Network, paths, database and identity of the server. */
 export const SERVER = {
   host: setting({
     name: 'HOST',
@@ -30,55 +30,55 @@ export const SERVER = {
   port: setting({
     name: 'PORT',
     fallback: '8000',
-    about: 'Port to listen on; 0 takes a free one.',
+    about: 'Port to listen on; 0 selects a free one.',
     parse: wholeNumber(0, 65_535),
   }),
   appEnv: setting<'local' | 'production' | null>({
     name: 'APP_ENV',
     fallback: null,
     defaultNote: '`local` on the embedded database, else `production`',
-    about: 'What `production` adds: other hosts than ours are refused, and so are unsafe settings.',
+    about: '`production` refuses requests for other hosts, and unsafe settings.',
     parse: oneOf('local', 'production'),
   }),
   appUrl: setting<URL | null>({
     name: 'APP_URL',
     fallback: null,
     defaultNote: '`http://localhost:PORT` on this machine, else `http://HOST:PORT`',
-    about: 'The address under which the outside world reaches this server.',
+    about: 'The public URL of this server.',
     parse: webAddress,
   }),
   allowInsecureHttp: setting({
     name: 'ALLOW_INSECURE_HTTP',
     fallback: 'false',
     about:
-      '`true` to let `APP_URL` be on plain HTTP in production, where anybody on the way can read passwords, tokens and cookies.',
+      '`true` allows `APP_URL` with plain HTTP in production. Then the network can read passwords, tokens and cookies.',
     parse: trueOrFalse,
   }),
   hstsMaxAge: setting({
     name: 'HSTS_MAX_AGE',
     fallback: '31536000',
     about:
-      "Seconds for which browsers are told to call `APP_URL`'s host over HTTPS alone, if it is on HTTPS; 0 takes that back.",
+      "Seconds for which browsers access `APP_URL`'s host only over HTTPS (if it has HTTPS); 0 revokes this.",
     parse: wholeNumber(0, 315_360_000),
   }),
   hstsIncludeSubdomains: setting({
     name: 'HSTS_INCLUDE_SUBDOMAINS',
     fallback: 'false',
-    about: 'Whether the same is so for all of its subdomains, which must all have HTTPS: `true` or `false`.',
+    about: '`true`: HSTS includes all subdomains, which must all have HTTPS. `false`: it does not.',
     parse: trueOrFalse,
   }),
   hstsPreload: setting({
     name: 'HSTS_PRELOAD',
     fallback: 'false',
     about:
-      'Whether browsers may have the host in their lists from the beginning (hstspreload.org): `true` or `false`. Hard to take back.',
+      '`true`: browsers may include the host in their preload lists (hstspreload.org), which is hard to undo. `false`: they may not.',
     parse: trueOrFalse,
   }),
   appHosts: setting({
     name: 'APP_HOSTS',
     fallback: '',
     about:
-      "Further host names that requests may name, comma-separated; `*.example.org` for all of a domain's.",
+      'Further host names that requests may use, comma-separated. `*.example.org` includes all subdomains.',
     parse: listOf('host names such as api.example.org, without scheme and port', item =>
       /^(\*\.)?[\w.-]+$|^\[[0-9a-f:.]+\]$/i.test(item),
     ),
@@ -96,14 +96,14 @@ export const SERVER = {
     fallback: '',
     defaultNote: 'none',
     about:
-      'Earlier keys, comma-separated: what was encrypted and signed with them is still read, and nothing new is.',
+      'Previous keys, comma-separated. They decrypt and verify existing data; new data always uses `APP_KEY`.',
     secret: true,
     parse: text => Object.freeze(list(text).map(key => new AppKey(key))),
   }),
   appName: setting({
     name: 'APP_NAME',
     fallback: 'AnimeThemes',
-    about: 'What mails and authenticator apps call this place.',
+    about: 'The name of the site in mails and authenticator apps.',
     parse: text => {
       if (!/^[^\p{Cc}:]{1,60}$/u.test(text))
         throw new ExpectedValue('at most 60 characters, none of them a colon')
@@ -123,7 +123,7 @@ export const SERVER = {
     fallback: null,
     defaultNote: '`DATABASE_URL`',
     about:
-      'The same database past a pooler such as PgBouncer, which passes on no notifications; for `IDENTITY_CACHE`.',
+      'A direct connection to the same database, bypassing a pooler such as PgBouncer that does not forward notifications. Used by `IDENTITY_CACHE`.',
     secret: true,
     parse: urlText('postgres:', 'postgresql:'),
   }),
@@ -131,27 +131,27 @@ export const SERVER = {
     name: 'DATABASE_PREPARE',
     fallback: 'on',
     about:
-      'Whether statements are prepared: `off` behind a pooler that gives connections to others after each transaction and does not keep them, such as PgBouncer before 1.21.',
+      '`on`: statements are prepared. `off`: they are not, for a transaction pooler without support for prepared statements, such as PgBouncer before 1.21.',
     parse: onOrOff,
   }),
   databaseConnections: setting({
     name: 'DATABASE_CONNECTIONS',
     fallback: String(DEFAULT_CONNECTIONS),
     about:
-      'The most connections to `DATABASE_URL` at once; `IDENTITY_CACHE` takes one more. A fifth is kept for finding out who calls, a fifth for logins, and three tenths are the most that lists may take.',
+      'Maximum number of connections to `DATABASE_URL`; `IDENTITY_CACHE` uses one more. One fifth is reserved for authentication, one fifth for logins; lists use at most three tenths.',
     parse: wholeNumber(MIN_CONNECTIONS, 1_000),
   }),
   requestTimeout: setting({
     name: 'REQUEST_TIMEOUT',
     fallback: '30',
-    about: 'Seconds after which a request is answered with 503, if it was not answered before.',
+    about: 'Seconds after which an unfinished request gets a 503 response.',
     parse: wholeNumber(1, 3_600),
   }),
   shutdownDelay: setting({
     name: 'SHUTDOWN_DELAY',
     fallback: '0',
     about:
-      'Seconds for which a server that was told to stop still accepts connections, while `/health/ready` returns 503: as long as a load balancer takes to notice. Requests under way then have 10 seconds more.',
+      'Seconds for which a stopping server still accepts connections, while `/health/ready` returns 503. Use the time that the load balancer needs to notice. Active requests then have 10 more seconds.',
     parse: wholeNumber(0, 600),
   }),
   dataDir: setting({
@@ -164,7 +164,7 @@ export const SERVER = {
     name: 'IDENTITY_CACHE',
     fallback: 'off',
     about:
-      '`on` to remember for up to a minute who is calling, as long as the database tells of every change; `off` to ask it each time.',
+      '`on`: identities are cached for up to a minute, and changes in the database invalidate them. `off`: every request queries the database.',
     parse: onOrOff,
   }),
   redisUrl: setting<string | null>({
@@ -172,20 +172,20 @@ export const SERVER = {
     fallback: null,
     defaultNote: 'counters in memory',
     about:
-      '`redis://host:6379` or `rediss://…`: requests and wrong tokens are then counted over all instances together. Attempts at logins, codes and registrations always are, in the database.',
+      '`redis://host:6379` or `rediss://…`. Requests and wrong tokens are then counted across all instances. Attempts at logins, codes and registrations are always counted across all instances, in the database.',
     secret: true,
     parse: urlText('redis:', 'rediss:'),
   }),
   apiPath: setting({
     name: 'API_PATH',
     fallback: '/api',
-    about: 'Where the API is mounted.',
+    about: 'Path prefix of the API.',
     parse: pathPrefix,
   }),
   authPath: setting({
     name: 'AUTH_PATH',
     fallback: '/',
-    about: 'Where login and its relatives are mounted.',
+    about: 'Path prefix of login, registration and account routes.',
     parse: pathPrefix,
   }),
 }

@@ -11,7 +11,7 @@ export const SESSIONS = {
     defaultNote:
       '`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1` if APP_URL is on this machine, else none',
     about:
-      "First-party origins beside APP_URL's, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none. APP_URL's scheme is meant unless one is given.",
+      "First-party origins besides `APP_URL`'s, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none. The default scheme is that of `APP_URL`.",
     emptyIsValue: true,
     parse: listOf(
       'hosts such as localhost:3000, *.example.org or https://www.example.org, as browsers write them: without a path, without :80 and :443, and [::1]',
@@ -23,7 +23,7 @@ export const SESSIONS = {
     fallback: '',
     defaultNote: 'none',
     about:
-      'Further origins whose scripts may read answers, with cookies; `*` for all others, without cookies. First-party origins always may.',
+      'Further origins whose scripts may read responses, with cookies. `*` allows all others, without cookies. First-party origins are always allowed.',
     parse: listOf(
       'origins such as https://app.example.org, without a path',
       item => item === '*' || (URL.canParse(item) && new URL(item).origin === item),
@@ -33,7 +33,7 @@ export const SESSIONS = {
     name: 'SESSION_COOKIE',
     fallback: 'animethemes_session',
     about:
-      'Name of the session cookie. Over HTTPS and without SESSION_DOMAIN it gets the prefix `__Host-`, which no subdomain can forge.',
+      'Name of the session cookie. Over HTTPS and without `SESSION_DOMAIN` it gets the prefix `__Host-`, so that subdomains cannot forge it.',
     parse: text => {
       if (!/^(?!__)[\w.-]{1,64}$/.test(text) || text === CSRF_COOKIE || text === REMEMBER_COOKIE) {
         throw new ExpectedValue(
@@ -47,7 +47,7 @@ export const SESSIONS = {
     name: 'SESSION_DOMAIN',
     fallback: null,
     defaultNote: "APP_URL's host alone",
-    about: 'Domain whose hosts all get the cookies, such as `.example.org`; `null` for none.',
+    about: 'Domain whose hosts all receive the cookies, such as `.example.org`; `null` for none.',
     parse: nullable(text => {
       if (!/^\.?[\w-]+(\.[\w-]+)*$/.test(text)) throw new ExpectedValue('a domain such as .example.org')
       return text.toLowerCase()
@@ -57,39 +57,40 @@ export const SESSIONS = {
     name: 'SESSION_SECURE_COOKIE',
     fallback: null,
     defaultNote: 'whether APP_URL is HTTPS',
-    about: 'Whether the cookies are for HTTPS alone: `true` or `false`.',
+    about: '`true`: browsers send the cookies only over HTTPS. `false`: also over HTTP.',
     parse: nullable(trueOrFalse),
   }),
   sessionSameSite: setting({
     name: 'SESSION_SAME_SITE',
     fallback: 'lax',
-    about: '`lax`, `strict`, or `none` for pages of other sites, which needs HTTPS.',
+    about: '`lax`, `strict`, or `none` for pages of other sites, which requires HTTPS.',
     parse: oneOf('lax', 'strict', 'none'),
   }),
   sessionPartitioned: setting({
     name: 'SESSION_PARTITIONED_COOKIE',
     fallback: 'false',
-    about: 'Whether the cookies are kept apart for each site that embeds us (CHIPS); needs HTTPS.',
+    about:
+      '`true`: browsers keep separate cookies for each embedding site (CHIPS), which requires HTTPS. `false`: they do not.',
     parse: trueOrFalse,
   }),
   sessionLifetime: setting({
     name: 'SESSION_LIFETIME',
     fallback: '120',
-    about: 'Minutes without a request after which a session ends.',
+    about: 'Minutes of inactivity after which a session ends.',
     parse: wholeNumber(1, 525_600),
   }),
   sessionAbsoluteLifetime: setting<number | null>({
     name: 'SESSION_ABSOLUTE_LIFETIME',
     fallback: '43200',
     about:
-      'Minutes after login at which a session ends, however busy it is: 43200 are 30 days; `null` for no limit but the 400 days after which any login takes the password again.',
+      'Minutes after the login at which a session ends, even if it is active: 43200 is 30 days. `null` for no limit except the 400 days after which every login requires the password again.',
     parse: nullable(wholeNumber(1, 5_256_000)),
   }),
   csrfMode: setting({
     name: 'CSRF_MODE',
     fallback: 'token',
     about:
-      "`token`, or `origin-only`: then changes come from APP_URL's own pages alone, by what the browser says in `Sec-Fetch-Site`.",
+      "`token`: changes require a CSRF token. `origin-only`: changes are accepted only from `APP_URL`'s own pages, as reported by the browser in `Sec-Fetch-Site`.",
     parse: oneOf('token', 'origin-only'),
   }),
 }

@@ -7,7 +7,7 @@ export const TOKENS = {
     name: 'SANCTUM_EXPIRATION',
     fallback: '525600',
     about:
-      'Minutes after its creation at which any token ends, whatever its own date; `0` or `null` for never.',
+      'Minutes after its creation at which every token ends, independent of its own date; `0` or `null` for never.',
     parse: text => {
       if (text === 'null' || text === '0') return null
       try {
@@ -21,19 +21,20 @@ export const TOKENS = {
     name: 'SANCTUM_IDLE_EXPIRATION',
     fallback: null,
     defaultNote: 'never',
-    about: 'Minutes without use after which a token ends, five at least; `null` for never.',
+    about: 'Minutes without use after which a token ends, at least five; `null` for never.',
     parse: nullable(wholeNumber(5, 1_000_000_000)),
   }),
   leakedTokens: setting({
     name: 'LEAKED_TOKENS',
     fallback: 'off',
-    about: '`on` to let anybody who has found a token revoke it, by `POST /leaked-token` under API_PATH.',
+    about:
+      '`on`: every client can revoke a token that it has found, by `POST /leaked-token` under `API_PATH`. `off`: there is no such route.',
     parse: onOrOff,
   }),
   tokenPrefix: setting({
     name: 'SANCTUM_TOKEN_PREFIX',
     fallback: '',
-    about: "Put before a new token's secret, so that scanners of leaked secrets recognise it.",
+    about: "Prefix of a new token's secret, so that scanners recognise leaked tokens.",
     parse: text => {
       if (!/^[\w-]{0,40}$/.test(text)) throw new ExpectedValue('at most 40 letters, digits, _ or -')
       return text
@@ -42,19 +43,20 @@ export const TOKENS = {
   tokenAbilities: setting({
     name: 'TOKEN_ABILITIES',
     fallback: 'on',
-    about: '`off` to let every token do everything, whatever its abilities, as AnimeThemes does.',
+    about:
+      '`on`: the abilities of a token restrict it. `off`: every token can do everything, as in AnimeThemes.',
     parse: onOrOff,
   }),
   tokensPerUser: setting({
     name: 'TOKENS_PER_USER',
     fallback: '500',
-    about: 'Tokens that a user can have.',
+    about: 'Maximum number of tokens of a user.',
     parse: wholeNumber(1, 1_000_000),
   }),
   tokenableTypes: setting({
     name: 'SANCTUM_TOKENABLE_TYPES',
     fallback: 'App\\Models\\Auth\\User,App\\Models\\User',
-    about: 'Class names that mean a user in Laravel\'s "type" columns; new rows get the first.',
+    about: 'Class names of users in Laravel\'s "type" columns. New rows get the first.',
     parse: text => {
       const [first, ...others] = list(text)
       if (first === undefined) throw new ExpectedValue('at least one class name')

@@ -6,14 +6,14 @@ export function ConfirmationPage({
   confirmation: { content, aside, fields: renderFields, button, back },
   action,
   fields,
-  seen,
+  seenDigest,
   errors,
 }: {
   confirmation: Confirmation
   action: string
   fields: readonly [name: string, value: string][]
   /** The digest of what is confirmed. */
-  seen: string
+  seenDigest: string
   /** The errors of the additional fields. */
   errors: FieldErrors
 }) {
@@ -25,7 +25,7 @@ export function ConfirmationPage({
         {fields.map(([name, value]) => (
           <input type="hidden" name={name} value={value} key={name} />
         ))}
-        <input type="hidden" name="_seen" value={seen} />
+        <input type="hidden" name="_seen" value={seenDigest} />
         <input type="hidden" name="confirmed" value="1" />
         {renderFields?.(errors)}
         <div class="row">

@@ -11,8 +11,8 @@ import { EVERYTHING } from '#src/panel/pages/users.tsx'
 import { userPath } from '#src/panel/paths.ts'
 import { rerenderUserPage, UserParams, userIdOf } from '#src/panel/user-page.tsx'
 
-const Text = (most: number) =>
-  Type.Optional(Type.Union([Type.String({ maxLength: most, pattern: '^[^\\u0000]*$' }), Type.Null()]))
+const Text = (maxLength: number) =>
+  Type.Optional(Type.Union([Type.String({ maxLength, pattern: '^[^\\u0000]*$' }), Type.Null()]))
 
 /** The target of a ban: `everything`, or kind and id, such as `sanction:3`. */
 const BanText = Type.String({ maxLength: 50 })
@@ -24,27 +24,27 @@ const Body = Type.Object({
   permanent: Type.Optional(Type.Unknown()),
 })
 
-function namedBan(text: string): NamedBan | null {
+function parseBanTarget(text: string): NamedBan | null {
   const [kind, id = ''] = text.split(':')
   return isRestrictionKind(kind) ? { kind, id: parseRowId(id) } : null
 }
 
-function wantedBan({ body }: FastifyRequest): WantedBan {
+function readBan({ body }: FastifyRequest): WantedBan {
   const { ban, reason = null, expires_at = null, permanent } = body as Type.Static<typeof Body>
-  return { from: ban === EVERYTHING ? 'everything' : namedBan(ban), reason, expires_at, permanent }
+  return { from: ban === EVERYTHING ? 'everything' : parseBanTarget(ban), reason, expires_at, permanent }
 }
 
 /** Bans a user, and lifts bans. */
 const bans: FastifyPluginAsyncTypebox = async app => {
   const confirmationFor = async (request: FastifyRequest): Promise<Confirmable> => {
-    const wanted = wantedBan(request)
+    const ban = readBan(request)
     const { target, name, until, replaced } = await app.bans.plan(
       request.sessionCaller(),
       userIdOf(request),
-      wanted,
+      ban,
     )
-    const from = wanted.from === 'everything' ? EVERYTHING : name
-    return buildBanConfirmation(target, { name: from, reason: wanted.reason, until, replaced })
+    const from = ban.from === 'everything' ? EVERYTHING : name
+    return buildBanConfirmation(target, { name: from, reason: ban.reason, until, replaced })
   }
 
   app.post(
@@ -56,7 +56,7 @@ const bans: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const userId = userIdOf(request)
-      await app.bans.ban(request, userId, wantedBan(request))
+      await app.bans.ban(request, userId, readBan(request))
       return reply.redirectWithFlash(userPath(userId), 'user-banned')
     },
   )
@@ -69,7 +69,7 @@ const bans: FastifyPluginAsyncTypebox = async app => {
     },
     async (request, reply) => {
       const userId = userIdOf(request)
-      await app.bans.lift(request, userId, namedBan(request.body.ban))
+      await app.bans.lift(request, userId, parseBanTarget(request.body.ban))
       return reply.redirectWithFlash(userPath(userId), 'user-lifted')
     },
   )

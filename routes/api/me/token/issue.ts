@@ -6,7 +6,7 @@ import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
 import { toTitle } from '#src/input/list.ts'
 import { parseRowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S, TokenName, TokenPath } from '#src/input/token.ts'
-import { toInteger, convertFields } from '#src/input/values.ts'
+import { convertFields, toInteger } from '#src/input/values.ts'
 import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 

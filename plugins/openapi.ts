@@ -2,7 +2,12 @@ import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { type CompressedDocument, createCompressedDocument } from '#src/http/compressed-document.ts'
-import { documentInfo, type OpenApiDocument, securityRequirements, withQueryParameters } from '#src/openapi/document.ts'
+import {
+  documentInfo,
+  type OpenApiDocument,
+  securityRequirements,
+  withQueryParameters,
+} from '#src/openapi/document.ts'
 import { resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import type { Millis } from '#src/runtime/units.ts'

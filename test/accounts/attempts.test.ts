@@ -111,7 +111,9 @@ t.test('a look-up is refused once an address has made too many guesses', async t
   const refusal = await guess('three', () => t.fail('looked up') as never).catch(error => error)
   t.match(refusal, { statusCode: 429 })
   t.strictSame(limited, ['failed_auth'])
-  const other = await attempts.lookUpToken(callerFrom('203.0.113.7'), 'three', async () => ({ isRight: true }))
+  const other = await attempts.lookUpToken(callerFrom('203.0.113.7'), 'three', async () => ({
+    isRight: true,
+  }))
   t.strictSame(other, { isRight: true }, 'another address is not limited')
 })
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { BATCH_SIZE, createEvents, type EventSource, RETRY_MS, QUEUE_CAPACITY } from '#src/accounts/events.ts'
+import { BATCH_SIZE, createEvents, type EventSource, QUEUE_CAPACITY, RETRY_MS } from '#src/accounts/events.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import { NOW } from '../fixtures/clock.ts'
 
@@ -129,7 +129,8 @@ t.test('close() writes once and cancels retries', async t => {
 
 t.test('the oldest events are dropped beyond a limit, and batches are bounded', async t => {
   const { events, stored } = createTestEvents()
-  for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1) events.record('command line', 'notified', { userId })
+  for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1)
+    events.record('command line', 'notified', { userId })
   await events.drain()
   t.equal(stored.flat().length, QUEUE_CAPACITY)
   t.equal(stored[0]?.[0]?.userId, 1)

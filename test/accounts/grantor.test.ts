@@ -5,9 +5,9 @@ import { createOperator, type Grantor } from '#src/accounts/grantor.ts'
 import { createNotifications } from '#src/accounts/notifications.ts'
 import { createStaffActions } from '#src/accounts/staff-actions.ts'
 import { createTokens } from '#src/accounts/tokens.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { aUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
@@ -37,7 +37,12 @@ function createServices({ kysely }: TestDatabase) {
     events,
     operator: createOperator({ kysely, events }),
     tokens: createTokens({ kysely, config: CONFIG, clock, random: randomBytes }),
-    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), staffActions: subjects }),
+    notifications: createNotifications({
+      config: CONFIG,
+      clock,
+      uuid: () => crypto.randomUUID(),
+      staffActions: subjects,
+    }),
   }
 }
 

@@ -6,9 +6,9 @@ import {
   type WantedToken,
   wantedTerms,
 } from '#src/accounts/token-bounds.ts'
+import type { Identity } from '#src/auth/identity.ts'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import type { Identity } from '#src/auth/identity.ts'
 import { DAY, NOW } from '../fixtures/clock.ts'
 
 const { rules } = MESSAGES

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { HttpError } from '#src/responses/errors.ts'
 import * as endpoints from '#src/api/endpoints.ts'
 import { estimateCost, isHeavy, MAX_COST, requireAffordable } from '#src/query/cost.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
+import { HttpError } from '#src/responses/errors.ts'
 import { aUser } from '../fixtures/users.ts'
 import { get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
@@ -11,7 +11,8 @@ import { createDatabase } from '../support/databases.ts'
 const { playlists, onePlaylist, myPlaylists, me, tracks, oneTrack, externalProfiles, oneExternalProfile } =
   endpoints
 
-const cost = (endpoint: Endpoint, query: string) => estimateCost(endpoint, queryParser(endpoint)(`/list?${query}`))
+const cost = (endpoint: Endpoint, query: string) =>
+  estimateCost(endpoint, queryParser(endpoint)(`/list?${query}`))
 
 const all = includePaths(playlists)
 const has = (comparison: string, paths = all) => `filter[has-${comparison}]=${paths.join()}`

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseMultipartPairs, parseForm } from '#src/http/form.ts'
+import { parseForm, parseMultipartPairs } from '#src/http/form.ts'
 import { MAX_JSON_VALUES, requireLimitedValues } from '#src/input/json-size.ts'
 import { parseQueryString } from '#src/input/querystring.ts'
 import { HttpError } from '#src/responses/errors.ts'

@@ -3,18 +3,18 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t from 'tap'
 import {
   type DeviceToken,
-  validateDeviceToken,
   mintDeviceToken,
   parseDeviceToken,
   type StoredDevice,
+  validateDeviceToken,
 } from '#src/auth/device.ts'
 import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
 import { createEncryption } from '#src/auth/encryption.ts'
 import {
+  consumeRecoveryCode,
   mintRecoveryCodes,
   mintTotpSecret,
   parseRecoveryCodes,
-  consumeRecoveryCode,
   totpQrCode,
   totpStep,
 } from '#src/auth/second-factor.ts'

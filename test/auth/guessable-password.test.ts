@@ -1,10 +1,10 @@
 import t from 'tap'
 import {
   effectiveLength,
+  findNamesake,
   foldPassword,
   isCommonPassword,
   isRepetitive,
-  findNamesake,
 } from '#src/auth/guessable-password.ts'
 import { passwordWeaknesses } from '#src/auth/password.ts'
 import { commonPasswords } from '#src/screening/common-passwords.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { StoredToken } from '#src/auth/identity.ts'
-import { HEARTBEAT_LIMIT_MS, createIdentityCache } from '#src/auth/identity-cache.ts'
+import { createIdentityCache, HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
 import { passwordStamp } from '#src/auth/session.ts'
 import type { TokenDigest } from '#src/auth/token.ts'
 import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
@@ -274,7 +274,8 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
       if (message.user === null || message.user === user) told[user] = message.versions[user] as number
     }
     cache.forget(message.user === null ? null : [message.user])
-    while (beats[0] !== undefined && beats[0].behind <= 0) cache.reportHeartbeat((beats.shift() as { at: number }).at)
+    while (beats[0] !== undefined && beats[0].behind <= 0)
+      cache.reportHeartbeat((beats.shift() as { at: number }).at)
   }
 
   const steps = [

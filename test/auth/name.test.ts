@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { nameKeys, isInvisible, normalizeTitle, removeInvisible } from '#src/auth/name.ts'
+import { isInvisible, nameKeys, normalizeTitle, removeInvisible } from '#src/auth/name.ts'
 import { isReservedName } from '#src/auth/reserved-names.ts'
 
 /** Texts without visible characters. */

@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type FirstParty, createFirstParty, matchesPublicSuffix, isCanonicalPattern, createHostCheck } from '#src/auth/origin.ts'
+import {
+  createFirstParty,
+  createHostCheck,
+  type FirstParty,
+  isCanonicalPattern,
+  matchesPublicSuffix,
+} from '#src/auth/origin.ts'
 
 const OWN = new URL('https://api.own.test')
 

@@ -1,10 +1,10 @@
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import t from 'tap'
 import {
+  createPasswordHashing,
   hashPassword,
   needsRehash,
   passwordFault,
-  createPasswordHashing,
   passwordWeaknesses,
   verifyPassword,
 } from '#src/auth/password.ts'

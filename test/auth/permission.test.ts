@@ -1,5 +1,5 @@
 import t from 'tap'
-import { PERMISSIONS, ROLES, findRefusal } from '#src/auth/permission.ts'
+import { findRefusal, PERMISSIONS, ROLES } from '#src/auth/permission.ts'
 
 const role = (name: string) => new Set(ROLES.find(candidate => candidate.name === name)?.permissions)
 

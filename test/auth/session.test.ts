@@ -12,7 +12,7 @@ import {
   type SessionPayload,
 } from '#src/auth/session.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
-import { validateSession, type StoredSession } from '#src/auth/stored-session.ts'
+import { type StoredSession, validateSession } from '#src/auth/stored-session.ts'
 import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
 
 t.test('session ids', async t => {
@@ -132,7 +132,11 @@ t.test('judgeSession()', async t => {
     t.type(validateSession(id, remembered, NOW + DAY - 1, endless), 'object')
     t.equal(validateSession(id, remembered, NOW + DAY, endless), 'session_expired')
     const confirmed = { ...remembered, payload: { ...payload, password_confirmed_at: at } }
-    t.type(validateSession(id, confirmed, NOW + 2 * DAY, endless), 'object', 'a confirmation counts as entering')
+    t.type(
+      validateSession(id, confirmed, NOW + 2 * DAY, endless),
+      'object',
+      'a confirmation counts as entering',
+    )
     t.type(validateSession(id, loggedIn, NOW + 400 * DAY - 1, endless), 'object')
     t.equal(validateSession(id, loggedIn, NOW + 400 * DAY, endless), 'session_expired')
   })

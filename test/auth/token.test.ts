@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
-import { validateToken, type StoredToken } from '#src/auth/identity.ts'
+import { type StoredToken, validateToken } from '#src/auth/identity.ts'
 import { millisToTimestamp, timestampToMillis } from '#src/auth/time.ts'
 import {
   bearerCredential,

@@ -128,7 +128,11 @@ t.test('doctor lists the problems of an origin', async t => {
       'another scheme',
       { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org', SESSION_DOMAIN: '.example.org' },
       'http://www.example.org',
-      [/Add http:\/\/www\.example\.org to SANCTUM_STATEFUL_DOMAINS/, /CORS hides/, /belong to different sites/],
+      [
+        /Add http:\/\/www\.example\.org to SANCTUM_STATEFUL_DOMAINS/,
+        /CORS hides/,
+        /belong to different sites/,
+      ],
     ],
     [
       'the same origin over plain HTTP, where browsers send no Sec-Fetch-Site',
@@ -211,7 +215,7 @@ t.test('doctor explains what a page has to do, and refuses invalid origins', asy
   }
   t.match(
     (await doctor(onLocalhost, '--origin', 'http://127.0.0.1:3000')).out,
-    '✗ SESSION_DOMAIN=localhost does not include 127.0.0.1: browsers refuse the server\'s cookies',
+    "✗ SESSION_DOMAIN=localhost does not include 127.0.0.1: browsers refuse the server's cookies",
   )
   const production = {
     APP_ENV: 'production',

@@ -276,20 +276,14 @@ t.test('a server does not start with a taken port, a foreign address or without 
   const url = await createPostgresDatabase(t)
   const second = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: port }, ['serve'])
   t.equal(second.code, 1)
-  t.match(
-    second.err,
-    new RegExp(`^error: PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`),
-  )
+  t.match(second.err, new RegExp(`^error: PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`))
 
   const metrics = await run(
     { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: '0', METRICS_PORT: port },
     ['serve'],
   )
   t.equal(metrics.code, 1)
-  t.match(
-    metrics.err,
-    new RegExp(`^error: METRICS_PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`),
-  )
+  t.match(metrics.err, new RegExp(`^error: METRICS_PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`))
 
   const foreign = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
     'serve',

@@ -136,15 +136,15 @@ t.test('an invalid value is reported with its name, value and expected format', 
     ],
     [
       { APP_URL: 'https://api.co.uk', SESSION_DOMAIN: '.co.uk' },
-      "SESSION_DOMAIN=.co.uk: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of co.uk",
+      'SESSION_DOMAIN=.co.uk: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of co.uk',
     ],
     [
       { APP_URL: 'https://api.vercel.app', SESSION_DOMAIN: 'vercel.app' },
-      "SESSION_DOMAIN=vercel.app: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of vercel.app",
+      'SESSION_DOMAIN=vercel.app: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of vercel.app',
     ],
     [
       { APP_URL: 'http://127.0.0.1:8000', SESSION_DOMAIN: '.0.0.1' },
-      "SESSION_DOMAIN=.0.0.1: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of 0.0.1",
+      'SESSION_DOMAIN=.0.0.1: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of 0.0.1',
     ],
     [
       { SESSION_COOKIE: 'XSRF-TOKEN' },
@@ -189,7 +189,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
       less =>
         [
           { HSTS_PRELOAD: 'true', ...less },
-          'HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least 31536000, because the browsers\' preload lists accept no other hosts',
+          "HSTS_PRELOAD=true: expected HSTS_INCLUDE_SUBDOMAINS=true and HSTS_MAX_AGE of at least 31536000, because the browsers' preload lists accept no other hosts",
         ] as const,
     ),
   ] as const) {

@@ -263,7 +263,10 @@ for (const engine of ENGINES) {
 t.test('cached identities on two servers', async t => {
   const url = await createPostgresDatabase(t)
   const open = (listenUrl = url) => {
-    const database = databaseOver({ ...postgresConnections(url, () => {}, { listenUrl }), open: async () => {} })
+    const database = databaseOver({
+      ...postgresConnections(url, () => {}, { listenUrl }),
+      open: async () => {},
+    })
     t.teardown(() => database.close())
     return database
   }

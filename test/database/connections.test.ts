@@ -67,7 +67,10 @@ t.test('the single session of the embedded database goes to the most urgent clai
   const held = await source.acquire()
   const order: string[] = []
   const gone = new AbortController()
-  const given = t.rejects(source.acquire({ connectionClass: 'identity', signal: () => gone.signal }), DatabaseBusy)
+  const given = t.rejects(
+    source.acquire({ connectionClass: 'identity', signal: () => gone.signal }),
+    DatabaseBusy,
+  )
   const all = (['list', 'write', 'login', 'identity', 'list', 'identity'] as const).map(
     async (lane, index) => {
       const session = await source.acquire({ connectionClass: lane })
@@ -86,7 +89,11 @@ t.test('lists leave connections for other statements', async t => {
   const url = await createPostgresDatabase(t)
   const { source, database } = await connectWithLimits(t, url, { waitMs: { list: SHORT } })
   const held = await source.acquire({ connectionClass: 'list' })
-  await t.rejects(source.acquire({ connectionClass: 'list' }), DatabaseBusy, 'the second list waits at most its limit')
+  await t.rejects(
+    source.acquire({ connectionClass: 'list' }),
+    DatabaseBusy,
+    'the second list waits at most its limit',
+  )
   t.match(await database.prepare('one', 'select 1 as one')([]), [{ one: 1 }], 'a look-up')
   for (const kysely of [database.logins, database.kysely]) {
     t.equal((await kysely.selectFrom('users').select('id').execute()).length, 0)
@@ -187,7 +194,10 @@ t.test('the statement of a disconnected client is cancelled', async t => {
   )
   const refused = t.rejects(list, DatabaseBusy)
   await untilActive(other, '%pg_sleep%', true)
-  const waiting = t.rejects(source.acquire({ connectionClass: 'list', signal: () => hangUp.signal }), DatabaseBusy)
+  const waiting = t.rejects(
+    source.acquire({ connectionClass: 'list', signal: () => hangUp.signal }),
+    DatabaseBusy,
+  )
   hangUp.abort()
   await Promise.all([refused, waiting])
   await untilActive(other, '%pg_sleep%', false)

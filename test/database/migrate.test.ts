@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { PERMISSIONS, ROLES } from '#src/auth/permission.ts'
-import { migrationCheck, migrate } from '#src/database/migrate.ts'
+import { migrate, migrationCheck } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
 import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'

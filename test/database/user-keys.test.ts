@@ -115,7 +115,8 @@ async function testFilling(t: Test, database: TestDatabase) {
         expires_at: '2026-03-08 12:00:00',
       })
       .execute()
-    const taken = () => findTakenFields(kysely, { name: null, email: 'kept@xn--bcher-kva.example' }, null, NOW)
+    const taken = () =>
+      findTakenFields(kysely, { name: null, email: 'kept@xn--bcher-kva.example' }, null, NOW)
     t.equal((await taken()).size, 0)
     await fillUserKeys(kysely)
     t.ok((await taken()).has('email'))

@@ -20,8 +20,7 @@ t.test('Host header', async t => {
       database,
       environment: { ...PRODUCTION, APP_HOSTS: 'me.example.org, *.preview.example.org' },
     })
-    const refusals = () =>
-      app.logged.filter(({ msg }) => /^request refused: its host/.test(String(msg)))
+    const refusals = () => app.logged.filter(({ msg }) => /^request refused: its host/.test(String(msg)))
     for (const [host, status] of [
       ['api.example.org', 401],
       ['API.example.org:443', 401],

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { type Mail, createMailer } from '#src/mail/mailer.ts'
+import { createMailer, type Mail } from '#src/mail/mailer.ts'
 import { createMessages } from '#src/mail/messages.ts'
 import { openBrowser, TestBrowser } from '../fixtures/browser.ts'
 import { forgetPassword } from '../fixtures/passwords.ts'
@@ -190,7 +190,10 @@ t.test('the queue of mails', async t => {
     const released = new Promise<void>(resolve => {
       release = resolve
     })
-    const { send, close } = createMailer({ deliver: () => released, onOutcome: outcome => outcomes.push(outcome) })
+    const { send, close } = createMailer({
+      deliver: () => released,
+      onOutcome: outcome => outcomes.push(outcome),
+    })
     for (let n = 0; n < 1_001; n += 1) send(MAIL)
     t.strictSame(outcomes, ['dropped'])
     release()

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { browserName } from '#src/auth/browser-name.ts'
-import { loginNetwork, displayedAddress } from '#src/limits/client-address.ts'
+import { displayedAddress, loginNetwork } from '#src/limits/client-address.ts'
 import { createMessages } from '#src/mail/messages.ts'
 import { CHROME, FIREFOX, NEWER_FIREFOX } from '../fixtures/mailing.ts'
 
@@ -78,10 +78,7 @@ t.test('a list of more than twenty tokens is shortened', async t => {
 t.test('mails name SECURITY_CONTACT', async t => {
   const deleted = (contact: string | null) =>
     createMessages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
-  t.match(
-    deleted('mailto:help@example.org'),
-    /the operators \(help@example\.org\) can restore it/,
-  )
+  t.match(deleted('mailto:help@example.org'), /the operators \(help@example\.org\) can restore it/)
   t.match(deleted('https://example.org/help'), /the operators \(https:\/\/example\.org\/help\) can/)
   t.match(deleted(null), /the operators can restore it/)
 })

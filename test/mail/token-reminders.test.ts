@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { millisToSeconds } from '#src/auth/time.ts'
-import { ensureFullBan, addRestriction } from '#src/database/restrictions.ts'
+import { addRestriction, ensureFullBan } from '#src/database/restrictions.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
 import { DAY, HOUR, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 import { startMailing } from '../fixtures/mailing.ts'

@@ -237,7 +237,10 @@ async function testConfirmation(t: Test, database: TestDatabase) {
           422,
         )
       }
-      t.match(textOf(await browser.submitConfirmed(fresh, action, fields)), /The roles were changed|permissions of the role were changed/)
+      t.match(
+        textOf(await browser.submitConfirmed(fresh, action, fields)),
+        /The roles were changed|permissions of the role were changed/,
+      )
     }
   })
 
@@ -389,10 +392,7 @@ async function testBans(t: Test, database: TestDatabase) {
     )
     const shorter = ban({ expires_at: '2026-03-08' })
     const question = await browser.submit(await browser.open(path), `${path}/ban`, shorter)
-    t.match(
-      textOf(question),
-      /Until 2026-03-08 00:00 UTC Reason none Replaces a permanent ban: spam/,
-    )
+    t.match(textOf(question), /Until 2026-03-08 00:00 UTC Reason none Replaces a permanent ban: spam/)
   })
 
   await t.test('lifting a ban asks no question', async t => {

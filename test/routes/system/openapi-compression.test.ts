@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
 import t from 'tap'
-import { parseAcceptEncoding, createCompressedDocument } from '#src/http/compressed-document.ts'
+import { createCompressedDocument, parseAcceptEncoding } from '#src/http/compressed-document.ts'
 import { testClock } from '../../fixtures/clock.ts'
 import { startApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'

@@ -1,5 +1,10 @@
 import t, { type Test } from 'tap'
-import { ensureFullBan, liftRestriction, type RestrictionKind, addRestriction } from '#src/database/restrictions.ts'
+import {
+  addRestriction,
+  ensureFullBan,
+  liftRestriction,
+  type RestrictionKind,
+} from '#src/database/restrictions.ts'
 import { BANNED } from '../../fixtures/answers.ts'
 import { openBrowser, TestBrowser } from '../../fixtures/browser.ts'
 import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
@@ -34,7 +39,12 @@ async function ban(
   } = {},
 ) {
   const which = by ?? { kind: 'sanction' as const, id: await ensureFullBan(kysely, NOW) }
-  await addRestriction(kysely, holderOf(userId), which, { reason, expiresAt: until, moderatorId: userId, now: NOW })
+  await addRestriction(kysely, holderOf(userId), which, {
+    reason,
+    expiresAt: until,
+    moderatorId: userId,
+    now: NOW,
+  })
   return which
 }
 

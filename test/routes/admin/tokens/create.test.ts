@@ -171,14 +171,21 @@ for (const engine of PRODUCTION_ENGINE) {
         await browser.open(`/admin/tokens/${id}`),
         `/admin/tokens/${id}/rotate`,
       )
-      t.match(textOf(again), /Abilities read:playlist write:playlist Allowed addresses 192\.0\.2\.0\/24 Expires 2026-03-31/)
+      t.match(
+        textOf(again),
+        /Abilities read:playlist write:playlist Allowed addresses 192\.0\.2\.0\/24 Expires 2026-03-31/,
+      )
     })
 
     for (const [environment, expiresAt, says] of [
       [{ SANCTUM_EXPIRATION: 'null' }, null, /Expires:? never/],
       [{ SANCTUM_EXPIRATION: 'null' }, NOW + 100 * DAY, /Expires:? 2026-06-09 12:00 UTC(?! if)/],
       [{ SANCTUM_EXPIRATION: String(50 * 24 * 60) }, null, /Expires:? 2026-04-20 12:00 UTC(?! if)/],
-      [{ SANCTUM_EXPIRATION: String(50 * 24 * 60) }, NOW + 100 * DAY, /Expires:? 2026-04-20 12:00 UTC(?! if)/],
+      [
+        { SANCTUM_EXPIRATION: String(50 * 24 * 60) },
+        NOW + 100 * DAY,
+        /Expires:? 2026-04-20 12:00 UTC(?! if)/,
+      ],
       [
         { SANCTUM_EXPIRATION: 'null', SANCTUM_IDLE_EXPIRATION: String(20 * 24 * 60) },
         null,
@@ -211,7 +218,8 @@ for (const engine of PRODUCTION_ENGINE) {
         const page = textOf(await browser.open(`/admin/tokens/${tokenId}`))
         const row = new RegExp(`tokens/${tokenId}">.*?</li>`, 's').exec((await browser.open('/admin')).text)
         for (const text of [page, row?.[0] ?? '']) {
-          for (const one of ['expired', 'expires soon']) t.equal(text.includes(one), one === mark, String(mark))
+          for (const one of ['expired', 'expires soon'])
+            t.equal(text.includes(one), one === mark, String(mark))
         }
       }
       const infinite = await aToken(database, user.id)
@@ -228,7 +236,10 @@ for (const engine of PRODUCTION_ENGINE) {
       for (const [environment, says] of [
         [{ SANCTUM_EXPIRATION: 'null' }, 'If empty, the token never expires.'],
         [{ SANCTUM_EXPIRATION: '1440' }, 'If empty, the token expires on 2026-03-02.'],
-        [{ SANCTUM_IDLE_EXPIRATION: '2880' }, 'If empty, the token expires on 2026-03-03 unless used before.'],
+        [
+          { SANCTUM_IDLE_EXPIRATION: '2880' },
+          'If empty, the token expires on 2026-03-03 unless used before.',
+        ],
       ] as [Record<string, string>, string][]) {
         const { browser } = await startWithUser(t, database, environment)
         t.match(textOf(await browser.open('/admin')), says)

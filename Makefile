@@ -8,7 +8,7 @@ NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 help:
 	@echo 'make run      install, build and serve on http://localhost:8000 with demo data'
 	@echo 'make dev      the same; compiles and restarts after each change'
-	@echo 'make test     run the whole suite; FILES="test/config/config.test.ts" runs some of it'
+	@echo 'make test     run the whole suite; FILES="test/config/load.test.ts" runs some of it'
 	@echo 'make check    types, lint, formatting, words, import rules, and whether generated documents are up to date'
 	@echo 'make docs     write the generated documents: openapi/openapi.json, .env.example, pages in docs/'
 	@echo 'make build    install and compile to dist/'

@@ -10,14 +10,14 @@ const project = join(import.meta.dirname, '../..')
 const read = (file: string) => readFileSync(join(project, file), 'utf8')
 const mutants = AREAS.flatMap(({ mutants }) => mutants)
 
-t.test('the mutants of make mutants', async t => {
-  t.test('have names of their own in their areas', async t => {
+t.test('mutants', async t => {
+  t.test('names are unique within an area', async t => {
     for (const { area, mutants } of AREAS) {
       t.equal(new Set(mutants.map(({ name }) => name)).size, mutants.length, area)
     }
   })
 
-  t.test('replace what stands in the sources exactly once', async t => {
+  t.test('the replaced text occurs exactly once in the source', async t => {
     for (const mutant of mutants) {
       const changed = new Map<string, string>()
       for (const edit of editsOf(mutant)) {
@@ -31,7 +31,7 @@ t.test('the mutants of make mutants', async t => {
     }
   })
 
-  t.test('name tests that there are', async t => {
+  t.test('the listed tests exist', async t => {
     const files = new Set(mutants.flatMap(({ tests }) => tests))
     t.strictSame(
       [...files].filter(file => !existsSync(join(project, file))),
@@ -40,7 +40,7 @@ t.test('the mutants of make mutants', async t => {
     t.ok(mutants.every(({ tests }) => tests.length > 0))
   })
 
-  t.test('are known anew when they or their sources change', async t => {
+  t.test('a result is outdated when the mutant or its source changes', async t => {
     const [one, other] = mutants
     t.ok(one && other)
     if (!one || !other) return
@@ -51,14 +51,14 @@ t.test('the mutants of make mutants', async t => {
   })
 })
 
-t.test('an edit is refused unless what it replaces is there once', async t => {
+t.test('an edit is refused unless its text occurs exactly once', async t => {
   const edit = { file: 'a.ts', find: 'guard()', replace: '$&' }
   t.equal(applied('x\nguard()\ny', edit), 'x\n$&\ny')
   t.throws(() => applied('x', edit), /0 times in a.ts/)
   t.throws(() => applied('guard()\nguard()', edit), /2 times in a.ts/)
 })
 
-t.test('a source becomes what tsc makes of it', async t => {
+t.test('sources are transpiled as by tsc', async t => {
   const transpile = transpiler(project)
   const files = readdirSync(join(project, 'plugins')).map(name => join('plugins', name))
   const without = (text: string) => text.replace(/^\/\/# sourceMappingURL=.*$/m, '').trim()

@@ -11,7 +11,9 @@ const exec = promisify(execFile)
 
 t.test('the package serves with production dependencies only', async t => {
   const folder = t.testdir({})
-  const pack = await exec('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: project })
+  const pack = await exec('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
+    cwd: project,
+  })
   const [{ filename, files }] = JSON.parse(pack.stdout) as [{ filename: string; files: { path: string }[] }]
   const paths = files.map(({ path }) => path)
   t.strictSame(
@@ -27,7 +29,9 @@ t.test('the package serves with production dependencies only', async t => {
   await mkdir(target, { recursive: true })
   await exec('tar', ['-xzf', join(folder, filename), '-C', target, '--strip-components=1'])
   const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8'))
-  for (const [path, { dev, devOptional }] of Object.entries<{ dev?: true; devOptional?: true }>(lock.packages)) {
+  for (const [path, { dev, devOptional }] of Object.entries<{ dev?: true; devOptional?: true }>(
+    lock.packages,
+  )) {
     if (path === '' || dev || devOptional || path.split('node_modules/').length > 2) continue
     if (!existsSync(join(project, path))) continue
     await mkdir(dirname(join(folder, path)), { recursive: true })

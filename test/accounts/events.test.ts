@@ -1,10 +1,10 @@
 import t from 'tap'
-import { BATCH_SIZE, createEvents, type EventSource, RETRY_MS, QUEUE_CAPACITY } from '#src/accounts/events.ts'
+import { BATCH_SIZE, createEvents, type EventSource, QUEUE_CAPACITY, RETRY_MS } from '#src/accounts/events.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 
-/** Events over a store that can be taken down, and timers that are let off by hand. */
-function world() {
+/** Events with a store that can fail, and timers that the test runs. */
+function createTestEvents() {
   const stored: AccountEvent[][] = []
   const failures: number[] = []
   const timers: { ms: number; act: () => void }[] = []
@@ -25,7 +25,7 @@ function world() {
   return { events, stored, failures, timers, state }
 }
 
-function source(): EventSource & { lines: object[] } {
+function aRequest(): EventSource & { lines: object[] } {
   const lines: object[] = []
   return {
     lines,
@@ -40,9 +40,9 @@ function source(): EventSource & { lines: object[] } {
   }
 }
 
-t.test('an event is logged at once and stored together with others', async t => {
-  const { events, stored } = world()
-  const request = source()
+t.test('events are logged at once and stored in batches', async t => {
+  const { events, stored } = createTestEvents()
+  const request = aRequest()
   events.record(request, 'login', { userId: 1, cause: 'password' })
   events.record(request, 'banned', { userId: 2, by: 1, name: 'spam' })
   t.strictSame(request.lines, [
@@ -60,25 +60,25 @@ t.test('an event is logged at once and stored together with others', async t => 
   ])
 })
 
-t.test("what happens to nobody's account is logged alone, and no listener is told", async t => {
-  const { events, stored } = world()
-  const request = source()
-  const told: unknown[] = []
-  events.onRecorded((event, from) => told.push([event.event, from]))
+t.test('an event without a user is logged, but not stored or passed to listeners', async t => {
+  const { events, stored } = createTestEvents()
+  const request = aRequest()
+  const received: unknown[] = []
+  events.onRecorded((event, from) => received.push([event.event, from]))
   events.record(request, 'wrong password', { userId: null })
   events.record(request, 'logout', { userId: 1 })
   await events.drain()
   t.equal(request.lines.length, 2)
-  t.strictSame(told, [['logout', request]])
+  t.strictSame(received, [['logout', request]])
   t.strictSame(
     stored.flat().map(({ event }) => event),
     ['logout'],
   )
 })
 
-t.test('a command has no address, and no listener is told', async t => {
-  const { events, stored } = world()
-  events.onRecorded(() => t.fail('told'))
+t.test('an event of a command has no address and is not passed to listeners', async t => {
+  const { events, stored } = createTestEvents()
+  events.onRecorded(() => t.fail('a listener was called'))
   events.record('command line', 'role granted', { userId: 3, name: 'Admin' })
   await events.close()
   t.strictSame(stored, [
@@ -96,13 +96,13 @@ t.test('a command has no address, and no listener is told', async t => {
   ])
 })
 
-t.test('after a failure there is one more attempt, which takes along what came meanwhile', async t => {
-  const { events, stored, failures, timers, state } = world()
+t.test('a failed write is retried once, together with newer events', async t => {
+  const { events, stored, failures, timers, state } = createTestEvents()
   state.isDown = true
-  events.record(source(), 'login', { userId: 1 })
+  events.record(aRequest(), 'login', { userId: 1 })
   events.flush()
   await new Promise(setImmediate)
-  events.record(source(), 'logout', { userId: 1 })
+  events.record(aRequest(), 'logout', { userId: 1 })
   events.flush()
   await new Promise(setImmediate)
   t.strictSame(failures, [1])
@@ -119,17 +119,18 @@ t.test('after a failure there is one more attempt, which takes along what came m
   )
 })
 
-t.test('closing tries once, and cancels further attempts', async t => {
-  const { events, failures, timers, state } = world()
+t.test('close() writes once and cancels retries', async t => {
+  const { events, failures, timers, state } = createTestEvents()
   state.isDown = true
   events.record('command line', 'notified', { userId: 1 })
   await events.close()
   t.strictSame([failures, timers], [[1], []])
 })
 
-t.test('the oldest give way when too many wait, and a statement has a bounded size', async t => {
-  const { events, stored } = world()
-  for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1) events.record('command line', 'notified', { userId })
+t.test('the oldest events are dropped beyond a limit, and batches are bounded', async t => {
+  const { events, stored } = createTestEvents()
+  for (let userId = 0; userId <= QUEUE_CAPACITY; userId += 1)
+    events.record('command line', 'notified', { userId })
   await events.drain()
   t.equal(stored.flat().length, QUEUE_CAPACITY)
   t.equal(stored[0]?.[0]?.userId, 1)

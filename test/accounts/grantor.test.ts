@@ -8,7 +8,8 @@ import { createTokens } from '#src/accounts/tokens.ts'
 import type { AccountEvent } from '#src/auth/events.ts'
 import type { SessionIdentity } from '#src/auth/identity.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { addUser, NOW, USER_TYPE } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
+import { aUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../support/databases.ts'
 
 const CONFIG = {
@@ -18,8 +19,8 @@ const CONFIG = {
   tokensPerUser: 1,
 }
 
-/** The services of one process, with all that they record. */
-function servicesOf({ kysely }: TestDatabase) {
+/** The services of one process, and the events that they record. */
+function createServices({ kysely }: TestDatabase) {
   const recorded: AccountEvent[] = []
   const clock = () => NOW
   const events = createEvents({
@@ -36,11 +37,16 @@ function servicesOf({ kysely }: TestDatabase) {
     events,
     operator: createOperator({ kysely, events }),
     tokens: createTokens({ kysely, config: CONFIG, clock, random: randomBytes }),
-    notifications: createNotifications({ config: CONFIG, clock, uuid: () => crypto.randomUUID(), staffActions }),
+    notifications: createNotifications({
+      config: CONFIG,
+      clock,
+      uuid: () => crypto.randomUUID(),
+      staffActions: subjects,
+    }),
   }
 }
 
-/** A caller with some permissions, whose authority nothing takes away. */
+/** A caller with fixed permissions that no concurrent change revokes. */
 function staffMember({ kysely }: TestDatabase, id: number, permissions: string[]) {
   const records: unknown[] = []
   const identity = {
@@ -57,28 +63,28 @@ function staffMember({ kysely }: TestDatabase, id: number, permissions: string[]
 }
 
 for (const engine of PRODUCTION_ENGINE) {
-  t.test(`requests and operators call the same use-cases on ${engine}`, async t => {
+  t.test(`services called by requests and by operators on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    const services = servicesOf(database)
+    const services = createServices(database)
     const { tokens, operator, notifications } = services
 
-    await t.test('a quota bounds a user, and no operator', async t => {
-      const user = await addUser(database)
+    await t.test('the token quota applies to users but not to operators', async t => {
+      const user = await aUser(database)
       const { grantor } = staffMember(database, user.id, [])
       await t.rejects(tokens.issue(grantor, { name: 'second' }), { message: MESSAGES.tooManyTokens(1) })
       const { id } = await tokens.issue(operator.actAs(user.id), { name: 'second' })
       t.ok(id > user.tokenId)
     })
 
-    await t.test('an operator replaces the tokens of one user alone', async t => {
-      const [user, other] = [await addUser(database), await addUser(database)]
+    await t.test('an operator acting for a user cannot rotate a token of another user', async t => {
+      const [user, other] = [await aUser(database), await aUser(database)]
       const rotated = tokens.rotate(operator.actAs(user.id), other.tokenId, 0)
       await t.rejects(rotated, { message: MESSAGES.notFound })
     })
 
-    await t.test('ranks bind staff, and no operator', async t => {
-      const subject = await addUser(database, { permissions: ['view dump'] })
+    await t.test('rank applies to staff but not to operators', async t => {
+      const subject = await aUser(database, { permissions: ['view dump'] })
       const message = { type: 'App\\Notifications\\MessageNotification', data: '{"text":"x"}' }
       const low = staffMember(database, 1_000_000, ['update user'])
       await t.rejects(notifications.send(low.grantor, subject.id, message), { message: MESSAGES.outranked })

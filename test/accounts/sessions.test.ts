@@ -4,11 +4,11 @@ import { createSessions, type SessionHolder, SLOW_MS } from '#src/accounts/sessi
 import { mintSessionId, type Session } from '#src/auth/session.ts'
 import type { StoredSession } from '#src/auth/stored-session.ts'
 import { loadConfig } from '#src/config/load.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 
 const CONFIG = loadConfig({ APP_KEY: `base64:${Buffer.alloc(32, 1).toString('base64')}` })
 
-/** A session of nobody's, as it is stored. */
+/** A stored anonymous session. */
 const STORED: StoredSession = {
   userId: null,
   payload: { created_at: NOW / 1000 },
@@ -16,8 +16,8 @@ const STORED: StoredSession = {
   owner: null,
 }
 
-/** The sessions of one server, whose database knows one session until it ends. */
-function serverOf(environment: Record<string, string> = {}) {
+/** The sessions of a server whose database has one session until the test ends it. */
+function createTestSessions(environment: Record<string, string> = {}) {
   const state = { now: 0, isEnded: false, lookUps: 0 }
   const sessions = createSessions({
     config: { ...CONFIG, ...loadConfig({ APP_KEY: 'x'.repeat(32), ...environment }) },
@@ -49,8 +49,8 @@ const holder = (cookie?: string, fetchSite?: string) =>
 
 const cookieOf = (id = mintSessionId(randomBytes)) => `${CONFIG.sessionCookie}=${id.reveal()}`
 
-t.test('a quick answer asks nobody whether its session is over, a slow one asks once', async t => {
-  const { sessions, state } = serverOf()
+t.test('a slow response checks once whether its session has ended, a fast one does not', async t => {
+  const { sessions, state } = createTestSessions()
   const quick = holder(cookieOf())
   sessions.resumeFromCache(quick)
   t.equal(await sessions.resume(quick), null)
@@ -64,8 +64,8 @@ t.test('a quick answer asks nobody whether its session is over, a slow one asks 
   t.ok(await sessions.hasEnded(quick))
 })
 
-t.test('an answer knows at once that another request of this process has replaced its session', async t => {
-  const { sessions, state } = serverOf()
+t.test('a session replaced by another request of the process is recognized without a query', async t => {
+  const { sessions, state } = createTestSessions()
   const cookie = cookieOf()
   const [slow, login] = [holder(cookie), holder(cookie)]
   for (const one of [slow, login]) {
@@ -74,14 +74,14 @@ t.test('an answer knows at once that another request of this process has replace
   }
   const session = { ...(login.session as Session), id: mintSessionId(randomBytes) }
   sessions.adopt(login, session)
-  t.ok(login.replacesSession, 'the login waits for older answers')
+  t.ok(login.replacesSession, 'the login replaces the session')
   t.notOk(await sessions.hasEnded(login))
   t.ok(await sessions.hasEnded(slow))
-  t.equal(state.lookUps, 2, 'without asking the database')
+  t.equal(state.lookUps, 2, 'no query')
 })
 
-t.test('two different session cookies open nothing, and neither takes the place of the other', async t => {
-  const { sessions, state } = serverOf()
+t.test('two different session cookies are ambiguous, and none is replaced', async t => {
+  const { sessions, state } = createTestSessions()
   const both = holder(`${cookieOf()}; ${cookieOf()}`)
   t.equal(await sessions.resume(both), 'session_ambiguous')
   await sessions.ensureSession(both)
@@ -89,8 +89,8 @@ t.test('two different session cookies open nothing, and neither takes the place 
   t.equal(state.lookUps, 0)
 })
 
-t.test('a browser that keeps its strict cookies to itself is given no session in their place', async t => {
-  const { sessions } = serverOf({ SESSION_SAME_SITE: 'strict' })
+t.test('a cross-site request without its SameSite=Strict cookie gets no new session', async t => {
+  const { sessions } = createTestSessions({ SESSION_SAME_SITE: 'strict' })
   t.ok(sessions.isCookieWithheld(holder(undefined, 'cross-site')))
   t.notOk(sessions.isCookieWithheld(holder(undefined, 'same-origin')))
   const withheld = holder(undefined, 'cross-site')

@@ -9,7 +9,7 @@ import {
 import type { Identity } from '#src/auth/identity.ts'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
-import { DAY, NOW } from '../support/app.ts'
+import { DAY, NOW } from '../fixtures/clock.ts'
 
 const { rules } = MESSAGES
 
@@ -25,8 +25,8 @@ const boundBy = (token: Partial<NonNullable<TokenBounds['token']>>): TokenBounds
   allowsUnknownAbilities: false,
 })
 
-/** What is wrong with a token that is asked for, by field. */
-function faultsOf(bounds: TokenBounds, wanted: WantedToken) {
+/** The validation errors of a requested token, by field. */
+function validationErrorsOf(bounds: TokenBounds, wanted: WantedToken) {
   try {
     return wantedTerms(bounds, wanted, NOW)
   } catch (error) {
@@ -34,19 +34,19 @@ function faultsOf(bounds: TokenBounds, wanted: WantedToken) {
   }
 }
 
-t.test('an operator is bound by nothing', async t => {
+t.test('an operator is not limited', async t => {
   const bounds = tokenBounds({ via: 'operator', user: { id: 7 } }, SETTINGS)
-  t.strictSame(bounds, { token: null, checksAbilities: false, most: null, allowsUnknownAbilities: true })
+  t.strictSame(bounds, { token: null, checksAbilities: false, maxTokens: null, allowsUnknownAbilities: true })
   t.strictSame(wantedTerms(bounds, { name: 'x', abilities: ['reed:me'] }, NOW).abilities, ['reed:me'])
 })
 
-t.test('a user needs a verified address, and has a quota', async t => {
+t.test('a user needs a verified address and has a quota', async t => {
   const caller = (verifiedAt: string | null) => ({ via: 'session', user: user(verifiedAt) }) as Identity
   t.throws(() => tokenBounds(caller(null), SETTINGS), { message: MESSAGES.unverifiedEmail })
-  t.match(tokenBounds(caller('2026-01-01 00:00:00'), SETTINGS), { token: null, most: 3 })
+  t.match(tokenBounds(caller('2026-01-01 00:00:00'), SETTINGS), { token: null, maxTokens: 3 })
 })
 
-t.test('what is left out is as the token that asks has it', async t => {
+t.test('omitted fields are inherited from the issuing token', async t => {
   const bounds = boundBy({ abilities: ['read:me', 'odd'], endsAt: NOW + DAY, allowedIps: ['192.0.2.0/24'] })
   t.strictSame(wantedTerms(bounds, { name: 'x' }, NOW), {
     name: 'x',
@@ -56,25 +56,25 @@ t.test('what is left out is as the token that asks has it', async t => {
   })
 })
 
-t.test('a token gives no more than it has, and every fault is told', async t => {
+t.test('a token cannot exceed its issuer, and every violation is reported', async t => {
   const bounds = boundBy({ abilities: ['read:me'], endsAt: NOW + 1, allowedIps: ['192.0.2.0/24'] })
   const wanted = { name: 'x', abilities: ['write:me'], allowed_ips: ['0.0.0.0/0'], expires_at: IN_A_DAY }
-  t.strictSame(faultsOf(bounds, wanted), {
+  t.strictSame(validationErrorsOf(bounds, wanted), {
     allowed_ips: [rules.notBeyond('allowed ips')],
     abilities: [rules.notBeyond('abilities')],
     expires_at: [rules.notBeyond('expires at')],
   })
-  t.strictSame(faultsOf(boundBy({}), { name: 'x', abilities: ['reed:me'] }), {
+  t.strictSame(validationErrorsOf(boundBy({}), { name: 'x', abilities: ['reed:me'] }), {
     abilities: [rules.abilities(['reed:me'])],
   })
 })
 
-t.test('abilities bound nothing while TOKEN_ABILITIES is off', async t => {
+t.test('abilities are not limited under TOKEN_ABILITIES=off', async t => {
   const bounds = { ...boundBy({ abilities: ['read:me'] }), checksAbilities: false }
   t.strictSame(wantedTerms(bounds, { name: 'x', abilities: ['write:me'] }, NOW).abilities, ['write:me'])
 })
 
-t.test('a successor ends with whatever ends first', async t => {
+t.test('a successor expires at the earliest limit', async t => {
   const old = { name: 'old', abilities: '["read:me"]', allowedIps: null, expiresAt: NOW + 2 * DAY }
   t.equal(successorTerms(boundBy({ endsAt: NOW + DAY }), old, NOW).expiresAt, NOW + DAY)
   t.equal(successorTerms(boundBy({}), old, NOW).expiresAt, NOW + 2 * DAY)

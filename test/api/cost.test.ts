@@ -4,18 +4,20 @@ import { estimateCost, isHeavy, MAX_COST, requireAffordable } from '#src/query/c
 import { queryParser } from '#src/query/parse.ts'
 import { type Endpoint, includePaths } from '#src/query/resource.ts'
 import { HttpError } from '#src/responses/errors.ts'
-import { addUser, get, startApp } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
 const { playlists, onePlaylist, myPlaylists, me, tracks, oneTrack, externalProfiles, oneExternalProfile } =
   endpoints
 
-const cost = (endpoint: Endpoint, query: string) => estimateCost(endpoint, queryParser(endpoint)(`/list?${query}`))
+const cost = (endpoint: Endpoint, query: string) =>
+  estimateCost(endpoint, queryParser(endpoint)(`/list?${query}`))
 
 const all = includePaths(playlists)
 const has = (comparison: string, paths = all) => `filter[has-${comparison}]=${paths.join()}`
 
-t.test('what animethemes-web asks costs what a guest may spend', async t => {
+t.test('queries of animethemes-web are within the limit of guests', async t => {
   const asked: [Endpoint, string][] = [
     [me, 'fields[user]=id,name,email,email_verified_at,created_at&include=permissions,roles.permissions'],
     [myPlaylists, 'fields[playlist]=id,name,visibility,tracks_count&page[size]=25'],
@@ -39,7 +41,7 @@ t.test('what animethemes-web asks costs what a guest may spend', async t => {
   }
 })
 
-t.test('and so does what the tests of AnimeThemes ask', async t => {
+t.test('queries of the tests of AnimeThemes are within the limit of guests', async t => {
   for (const [endpoint, query] of [
     [playlists, `include=${all.join()}`],
     [playlists, 'filter[created_at]=2024-01-01&page[size]=100'],
@@ -53,7 +55,7 @@ t.test('and so does what the tests of AnimeThemes ask', async t => {
   }
 })
 
-t.test('each part of a question adds to what it costs', async t => {
+t.test('each part of a query adds to its cost', async t => {
   const plain = cost(playlists, '')
   t.equal(plain.total, 0)
   t.notOk(isHeavy(plain))
@@ -90,23 +92,23 @@ t.test('each part of a question adds to what it costs', async t => {
   ]) {
     const { total } = cost(playlists, `filter[has]=${path}&${filter}`)
     t.ok(total > cost(playlists, `filter[has]=${path}`).total * 5, `${path} with ${filter}: ${total}`)
-    t.ok(isHeavy(cost(playlists, `filter[has]=${path}&${filter}`)), 'which looks at all rows of the path')
-    t.ok(total <= MAX_COST.guest, 'and may be asked by guests')
-    t.ok(cost(playlists, `${filter}&include=${path}`).total < 100, 'unlike of what is only included')
+    t.ok(isHeavy(cost(playlists, `filter[has]=${path}&${filter}`)), 'it reads all rows of the path')
+    t.ok(total <= MAX_COST.guest, 'allowed for guests')
+    t.ok(cost(playlists, `${filter}&include=${path}`).total < 100, 'an include alone is cheap')
   }
   t.ok(
     cost(playlists, 'filter[tracks_count]=1&filter[track][video_id]=1').total >=
       cost(playlists, 'filter[tracks_count]=1').total + 100,
-    'what is counted is looked at as well',
+    'counted relations are read as well',
   )
-  t.ok(cost(myPlaylists, has('eq')).total < MAX_COST.guest, 'what belongs to one user is little')
+  t.ok(cost(myPlaylists, has('eq')).total < MAX_COST.guest, 'rows of one user are cheap')
   t.equal(
     cost(playlists, 'page[number]=9223372036854775807').total,
     cost(playlists, 'page[number]=9000000').total,
   )
 })
 
-t.test('a question that costs too much is refused for its dearest part', async t => {
+t.test('an expensive query is refused, naming its most expensive part', async t => {
   const refusal = (query: string, asker: keyof typeof MAX_COST, endpoint: Endpoint = playlists) => {
     try {
       requireAffordable(cost(endpoint, query), asker)
@@ -120,21 +122,21 @@ t.test('a question that costs too much is refused for its dearest part', async t
   t.strictSame(refusal(has('eq'), 'user'), [422, ['filter.has']])
   const half = has('eq', all.slice(0, 10))
   t.strictSame(refusal(half, 'guest'), [422, ['filter.has']])
-  t.equal(refusal(half, 'user'), null, 'users may spend more')
+  t.equal(refusal(half, 'user'), null, 'users have a higher limit')
   const profiles = `include=${includePaths(externalProfiles).join()}&page[size]=100&sort=name,site,created_at`
   t.strictSame(refusal(profiles, 'guest', externalProfiles), [422, ['include']])
 })
 
-t.test('over HTTP', async t => {
+t.test('query cost over HTTP', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database })
-  const { token } = await addUser(database, { roles: ['Verified'] })
+  const { token } = await aUser(database, { roles: ['Verified'] })
   database.statements.length = 0
   const { status, json } = await get(app, `/api/playlist?${has('eq')}`)
   t.equal(status, 422)
   t.match(json.errors['filter.has'], [/^This question costs \d+, and you may spend 1500\. Ask for fewer/])
-  t.strictSame(database.statements, [], 'before the database is asked')
+  t.strictSame(database.statements, [], 'no query is made')
   const half = has('eq', all.slice(0, 10))
   t.equal((await get(app, `/api/playlist?${half}`)).status, 422)
   t.equal((await get(app, `/api/playlist?${half}`, token)).status, 200)
@@ -154,6 +156,6 @@ t.test('over HTTP', async t => {
   t.notMatch(
     plan,
     /Anti Join/,
-    'the planner does not make one join of it, which takes a minute with 100,000 playlists',
+    'the subquery is not flattened into a join, which would take a minute for 100,000 playlists',
   )
 })

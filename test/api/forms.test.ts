@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseMultipartPairs, parseForm } from '#src/http/form.ts'
+import { parseForm, parseMultipartPairs } from '#src/http/form.ts'
 import { MAX_JSON_VALUES, requireLimitedValues } from '#src/input/json-size.ts'
 import { parseQueryString } from '#src/input/querystring.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -8,8 +8,8 @@ import { HttpError } from '#src/responses/errors.ts'
 /** An error of this class and status. */
 const BAD_REQUEST = new HttpError(400, '')
 
-/** What a query string means, written without a thought for its cost. */
-function reference(text: string, trim: boolean): unknown {
+/** A simple, slow reference implementation of query strings. */
+function parseByReference(text: string, trim: boolean): unknown {
   const decode = (encoded: string) =>
     Buffer.from(
       encoded
@@ -38,7 +38,7 @@ function reference(text: string, trim: boolean): unknown {
   return result
 }
 
-/** Texts in which everything that means something is likely, bytes that are no UTF-8 and broken escapes included. */
+/** Texts with many special characters, invalid UTF-8 and broken escapes. */
 const anyQuery = fc
   .array(
     fc.oneof(
@@ -67,7 +67,7 @@ const anyQuery = fc
   )
   .map(parts => parts.join(''))
 
-t.test('a query string means what a plain reading says', async t => {
+t.test('query strings are parsed like by the reference implementation (property test)', async t => {
   fc.assert(
     fc.property(anyQuery, fc.boolean(), (text, trim) => {
       let parsed: unknown
@@ -76,13 +76,13 @@ t.test('a query string means what a plain reading says', async t => {
       } catch {
         parsed = 'too deep'
       }
-      t.equal(JSON.stringify(parsed), JSON.stringify(reference(text, trim)), JSON.stringify(text))
+      t.equal(JSON.stringify(parsed), JSON.stringify(parseByReference(text, trim)), JSON.stringify(text))
     }),
     { numRuns: 2_000 },
   )
 })
 
-t.test('a form has at most so many values, however they are written', async t => {
+t.test('the number of values in a form is limited', async t => {
   for (const [text, count] of [
     ['a=1&'.repeat(100), 100],
     ['&'.repeat(100_000), 0],
@@ -95,16 +95,16 @@ t.test('a form has at most so many values, however they are written', async t =>
   t.strictSame(Object.entries(parseForm(`a${'['.repeat(100_000)}=1`)), [[`a${'['.repeat(100_000)}`, '1']])
 })
 
-t.test('a form of several parts', async t => {
+t.test('multipart forms', async t => {
   const read = (body: string, type = 'multipart/form-data; boundary=x') =>
     parseMultipartPairs(type, Buffer.from(body, 'latin1'))
   const part = (disposition: string, value: string, more = '') =>
     `--x\r\nContent-Disposition: ${disposition}\r\n${more}\r\n${value}\r\n`
 
-  await t.test('means what the platform reads in it', async t => {
+  await t.test('multipart forms are parsed like by Response.formData()', async t => {
     const parts = ['a', 'é', '你', '"', '%', '%22', '\r\n', '--', 'x', '-', ';', '=', ' ', '\0'] as const
     const value = fc.array(fc.constantFrom(...parts, '\\', '\r', '\n')).map(texts => texts.join(''))
-    // A backslash in a name is one to browsers, and escapes what follows to others.
+    // Browsers take a backslash in a name literally; other clients escape with it.
     const name = fc.array(fc.constantFrom(...parts)).map(texts => texts.join(''))
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(name, value), { maxLength: 6 }), async fields => {
@@ -113,7 +113,7 @@ t.test('a form of several parts', async t => {
         const encoded = new Response(form)
         const type = encoded.headers.get('content-type') ?? ''
         const body = Buffer.from(await encoded.arrayBuffer())
-        // Browsers escape quotes and line breaks in names, and nobody takes them back.
+        // Browsers escape quotes and line breaks in names, and parsers do not unescape them.
         const written = (name: string) => name.replaceAll(/\r\n|\r|\n/g, '%0D%0A').replaceAll('"', '%22')
         const expected = fields.map(([name, value]) => [
           written(name),
@@ -125,7 +125,7 @@ t.test('a form of several parts', async t => {
     )
   })
 
-  await t.test('may be written in other ways', async t => {
+  await t.test('other valid notations are accepted', async t => {
     for (const [body, pairs] of [
       [`preamble\r\n${part('form-data; name=a', '1')}--x--epilogue`, [['a', '1']]],
       [`${part('Form-Data;  NAME = "a\\"b\\\\c"', '1')}--x--`, [['a"b\\c', '1']]],
@@ -146,7 +146,7 @@ t.test('a form of several parts', async t => {
     t.strictSame(quoted, [['c', '1']])
   })
 
-  await t.test('leaves out what is no field', async t => {
+  await t.test('parts that are no fields are ignored', async t => {
     for (const body of [
       part('form-data; name="a"; filename="b"', '1'),
       part('form-data; name="a"; filename=""', '1'),
@@ -162,7 +162,7 @@ t.test('a form of several parts', async t => {
     }
   })
 
-  await t.test('is none without its delimiters, or with a head without end', async t => {
+  await t.test('a body without delimiters or with an endless head is invalid', async t => {
     const one = part('form-data; name="a"', '1')
     for (const [body, type] of [
       [one, undefined],
@@ -199,9 +199,13 @@ t.test('a JSON text has at most 2,000 values', async t => {
   const names = Object.fromEntries(Array.from({ length: MAX_JSON_VALUES + 1 }, (_, n) => [`a${n}`, 1]))
   t.equal(isRefused(JSON.stringify(names)), true)
   for (const text of [',', '[', '{', '\\"', '\\\\', '",'.replace('"', '\\"')]) {
-    t.equal(isRefused(JSON.stringify({ a: text.repeat(5_000) })), false, `not by ${text} in a string`)
+    t.equal(
+      isRefused(JSON.stringify({ a: text.repeat(5_000) })),
+      false,
+      `${text} within a string does not count`,
+    )
   }
-  t.equal(isRefused(`{"a":"\\\\",${'1,'.repeat(2_000)}`), true, 'a string ends behind an escaped backslash')
+  t.equal(isRefused(`{"a":"\\\\",${'1,'.repeat(2_000)}`), true, 'a string ends after an escaped backslash')
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 50 }), text => {
       t.equal(isRefused(`[${JSON.stringify(text)}${',1'.repeat(MAX_JSON_VALUES - 1)}]`), false)

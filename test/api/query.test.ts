@@ -26,7 +26,7 @@ const condition = (query: string, type = 'playlist') => {
   return conditions.length === 1 ? conditions[0] : conditions
 }
 
-t.test('query strings are read as PHP reads them', async t => {
+t.test('query strings are parsed as in PHP', async t => {
   const read = (text: string) => JSON.parse(JSON.stringify(parseQueryString(text)))
   t.strictSame(read(''), {})
   t.strictSame(read('a=1&b=2&a=3'), { a: '3', b: '2' }, 'the last of equal names wins')
@@ -34,16 +34,20 @@ t.test('query strings are read as PHP reads them', async t => {
   t.strictSame(read('a%5Bb%5D%5Bc%5D=1'), { a: { b: { c: '1' } } })
   t.strictSame(read('a[]=1&a[]=2'), { a: { 0: '1', 1: '2' } })
   t.strictSame(read('a=1&a[b]=2'), { a: { b: '2' } }, 'brackets replace text')
-  t.strictSame(read('a[b]=2&a=1'), { a: '1' }, 'and text replaces brackets')
+  t.strictSame(read('a[b]=2&a=1'), { a: '1' }, 'text replaces brackets')
   t.strictSame(read('a=+x+%20&b=%C3%A4+%E6%97%A5'), { a: 'x', b: 'ä 日' }, 'trimmed and decoded')
-  t.strictSame(read('a=&b&c=%20'), { a: null, b: null, c: null }, 'what is empty is nothing')
-  t.strictSame(read('a=%zz%4&b=50%'), { a: '%zz%4', b: '50%' }, 'what is no escape stands as it is')
+  t.strictSame(read('a=&b&c=%20'), { a: null, b: null, c: null }, 'empty values are null')
+  t.strictSame(read('a=%zz%4&b=50%'), { a: '%zz%4', b: '50%' }, 'invalid escapes are literal')
   t.strictSame(
     read('a]b=1&&=2&c[d=3'),
     { 'a]b': '1', '': '2', 'c[d': '3' },
     'stray brackets are part of the name',
   )
-  t.strictSame(read('a[5]=1&a[]=2&a[x]=3&a[]=4'), { a: { 5: '1', 6: '2', 7: '4', x: '3' } }, 'counted on')
+  t.strictSame(
+    read('a[5]=1&a[]=2&a[x]=3&a[]=4'),
+    { a: { 5: '1', 6: '2', 7: '4', x: '3' } },
+    'numbering continues',
+  )
   const polluted = parseQueryString('__proto__[x]=1&a[__proto__][y]=2&constructor[prototype][z]=3')
   t.equal(Object.getPrototypeOf(polluted), null)
   t.strictSame(
@@ -82,7 +86,7 @@ t.test('values', async t => {
     '١',
     'one',
   ]) {
-    t.equal(parseInteger(text), undefined, `${text} is no integer`)
+    t.equal(parseInteger(text), undefined, `${text} is not an integer`)
   }
 
   for (const [text, value] of [
@@ -116,7 +120,7 @@ t.test('values', async t => {
       '2024-01-01Z',
     ],
   ]) {
-    t.equal(parseDate(text), undefined, `${text} is no date`)
+    t.equal(parseDate(text), undefined, `${text} is not a date`)
   }
 
   const boolean = (text: string) => parseValue({ kind: 'boolean', shown: 'default' }, text)
@@ -143,7 +147,7 @@ t.test('values', async t => {
     t.equal(float(text), undefined, text)
 })
 
-t.test('without parameters', async t => {
+t.test('defaults without parameters', async t => {
   const query = parse('/me/playlist')
   t.equal(query.fields.size, 0, 'no fields')
   t.equal(query.includes.size, 0, 'no includes')
@@ -155,7 +159,7 @@ t.test('without parameters', async t => {
 t.test('fields, includes and pages', async t => {
   t.strictSame([...ask('fields[playlist]=id,name').fields], [['playlist', ['id', 'name']]])
   const { includes } = ask('include=tracks.next')
-  t.strictSame([...includes.keys()], ['tracks'], 'a path includes what leads to it')
+  t.strictSame([...includes.keys()], ['tracks'], 'a path includes its prefixes')
   t.strictSame([...(includes.get('tracks')?.keys() ?? [])], ['next'])
   t.strictSame(
     [...ask('include=user,tracks,first').includes.keys()],
@@ -165,7 +169,7 @@ t.test('fields, includes and pages', async t => {
   for (const size of [1, 15, 100]) t.equal(ask(`page[size]=${size}`).page.size, size)
 })
 
-/** The types among a playlist and what it can include that have dates of their own. */
+/** The types with timestamps among a playlist and its includes. */
 const DATED = [
   ...['playlist', 'image', 'track', 'animethemeentry', 'animetheme', 'anime', 'group', 'song', 'artist'],
   ...['video', 'audio'],
@@ -185,9 +189,13 @@ t.test('sorts', async t => {
   t.strictSame(
     [...ask('sort=created_at').orders.keys()],
     DATED,
-    'without a type it is about every type that has it',
+    'without a type it applies to every type with the field',
   )
-  t.strictSame([...ask('sort[track]=created_at').orders.keys()], ['track'], 'with one about that')
+  t.strictSame(
+    [...ask('sort[track]=created_at').orders.keys()],
+    ['track'],
+    'with a type it applies to that type',
+  )
 })
 
 t.test('filters', async t => {
@@ -206,8 +214,12 @@ t.test('filters', async t => {
   t.strictSame(condition('filter[name]=a,b'), list)
   t.strictSame(condition('filter[name-or]=a,b'), { ...list, connector: 'or' })
   t.strictSame(condition('filter[name-not]=a,b'), { ...list, negated: true })
-  t.strictSame(condition('filter[name-not]=a'), { ...list, values: ['a'], negated: true }, 'one of a list')
-  t.strictSame(condition('filter[name-ne]=a,b'), { ...list, negated: true }, 'none of them')
+  t.strictSame(
+    condition('filter[name-not]=a'),
+    { ...list, values: ['a'], negated: true },
+    'a single value is a list',
+  )
+  t.strictSame(condition('filter[name-ne]=a,b'), { ...list, negated: true }, 'a negated list')
 
   const has = { is: 'related', path: ['tracks'], comparison: 'gte', connector: 'and' }
   t.strictSame(condition('filter[has]=tracks'), has)
@@ -217,34 +229,38 @@ t.test('filters', async t => {
   t.strictSame(
     condition('filter[visibility]=public,private,unlisted'),
     [],
-    'all of an enum leave nothing out',
+    'all values of an enum filter nothing',
   )
-  t.ok(errorsOf('filter[tracks_exists]=true,false'), 'lists of what is counted are refused')
+  t.ok(errorsOf('filter[tracks_exists]=true,false'), 'lists of booleans are refused')
 })
 
 t.test('scopes', async t => {
   const types = (query: string) => [...ask(query).conditions.keys()]
-  t.strictSame(types('filter[created_at]=2024'), DATED, 'a name alone is about every type that has it')
+  t.strictSame(
+    types('filter[created_at]=2024'),
+    DATED,
+    'without a type it applies to every type with the field',
+  )
   t.strictSame(types('filter[name]=x'), ['playlist', 'anime', 'group', 'artist'])
-  t.strictSame(types('filter[video_id]=1'), ['track'], 'even if the endpoint’s own type does not')
+  t.strictSame(types('filter[video_id]=1'), ['track'], 'also if the type of the endpoint lacks it')
   t.strictSame(types('filter[track][created_at]=2024'), ['track'])
   t.strictSame(types('filter[playlist][created_at]=2024'), ['playlist'])
 })
 
-t.test('rules', async t => {
+t.test('validation rules', async t => {
   t.equal(errorsOf('fields[playlist]=id,name'), null, 'passes if all values pass')
   t.ok(errorsOf('fields[playlist]=id,nope'), 'fails for an invalid value')
   t.ok(errorsOf('fields[playlist]=id,id'), 'fails for duplicate values')
   t.ok(errorsOf('fields[playlist]=id,,name'), 'validates empty values')
   t.ok(errorsOf('sort=name,name'), 'fails if a sort is a duplicate')
-  t.ok(errorsOf('sort=name,-name'), 'fails if it is one in the other direction')
+  t.ok(errorsOf('sort=name,-name'), 'fails if a sort is a duplicate in the other direction')
   t.equal(errorsOf('sort=name,-id'), null, 'passes if there are none')
   t.ok(errorsOf('sort=random,name'), 'fails if random is not alone')
   t.equal(errorsOf('sort=random'), null, 'passes if random is alone')
   t.equal(errorsOf('sort=name'), null, 'passes without random')
   const notifications = queryParser(myNotifications)
   t.strictSame(errorsOf('include=x', notifications), { include: ['The include field is prohibited.'] })
-  t.equal(errorsOf('include=', notifications), null, 'what is prohibited may be empty')
-  t.ok(errorsOf('filter[has]=x', notifications), 'without relations there is no has')
+  t.equal(errorsOf('include=', notifications), null, 'a prohibited parameter may be empty')
+  t.ok(errorsOf('filter[has]=x', notifications), 'filter[has] is refused without relations')
   t.ok(errorsOf('filter[data]=x', notifications))
 })

@@ -25,8 +25,8 @@ const NAMES = { type: 'playlist', plural: 'playlists', about: '' }
 const TABLE = { ...NAMES, table: 'playlists', key: 'playlist_id' } as const
 const TEXT = { kind: 'string', shown: 'default' } as const
 
-// Each line that is marked has one fault, and would not be allowed to be marked without it.
-t.test('names of tables and columns that the schema does not have do not compile', async t => {
+// Each marked line has one type error; the compiler rejects a mark without an error.
+t.test('unknown tables and columns are type errors', async t => {
   const playlist = shape({ ...TABLE, fields: { name: TEXT, id: { ...TEXT, column: 'hashid' } } })
   t.equal(playlist.table, 'playlists')
 
@@ -51,7 +51,7 @@ t.test('names of tables and columns that the schema does not have do not compile
   shape({ ...TABLE, fields: { link: { ...TEXT, computed: { columns: ['hashid'], value: () => '' } } } })
 })
 
-t.test('nor do such columns of relations, and relations that do not say what they take', async t => {
+t.test('unknown columns of relations and undeclared abilities are type errors', async t => {
   const { image, notification, playlist, publicUser, track } = resources
   const access = 'inherited'
   const pivot = { table: 'imageables', ours: 'imageable_id', theirs: 'image_id', access } as const
@@ -103,7 +103,7 @@ t.test('nor do such columns of relations, and relations that do not say what the
   t.ok(other && ordered && where('visibility', '=', 0))
 })
 
-t.test('a field cannot count what is no relation', async t => {
+t.test('a count of a non-relation is an error', async t => {
   const tracks = {
     kind: 'integer',
     shown: 'default',
@@ -112,7 +112,7 @@ t.test('a field cannot count what is no relation', async t => {
   t.throws(() => resource(shape({ ...TABLE, fields: { tracks } })), /playlist.tracks counts tracks/)
 })
 
-t.test('what the includes of GET /me take', async t => {
+t.test('abilities that the includes of GET /me require', async t => {
   const guards = Object.fromEntries(
     includePaths(me).map(path => [path, includeGuards(me.resource, includeTree(me.resource, [path]))]),
   )
@@ -126,7 +126,7 @@ t.test('what the includes of GET /me take', async t => {
   })
 })
 
-t.test('what is included below something takes as much', async t => {
+t.test('nested includes require the abilities of each level', async t => {
   const site: Resource<'sessions'> = resource(shape({ ...NAMES, table: 'sessions', key: 'id', fields: {} }), {
     user: belongsTo(() => resources.user, { column: 'user_id', access: 'inherited' }),
   })
@@ -137,8 +137,8 @@ t.test('what is included below something takes as much', async t => {
   ])
 })
 
-t.test('all that is shown of a user is known of whoever calls', async t => {
-  // GET /me answers without a statement for the user, by what identities hold.
+t.test('every field of a user is part of the identity', async t => {
+  // GET /me makes no query for the user; it uses the identity.
   const known = userValues({} as User)
   for (const [name, { column = name, computed, aggregate }] of Object.entries(resources.user.fields)) {
     const columns = computed?.columns ?? (aggregate === undefined && column !== null ? [column] : [])

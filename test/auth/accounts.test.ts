@@ -3,30 +3,31 @@ import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t from 'tap'
 import {
   type DeviceToken,
-  validateDeviceToken,
   mintDeviceToken,
   parseDeviceToken,
   type StoredDevice,
+  validateDeviceToken,
 } from '#src/auth/device.ts'
 import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
 import { createEncryption } from '#src/auth/encryption.ts'
 import {
+  consumeRecoveryCode,
   mintRecoveryCodes,
   mintTotpSecret,
   parseRecoveryCodes,
-  consumeRecoveryCode,
   totpQrCode,
   totpStep,
 } from '#src/auth/second-factor.ts'
 import { type PasswordStamp, parseSessionPayload } from '#src/auth/session.ts'
 import { emailHash, isSignedLink, signLink } from '#src/auth/signed-link.ts'
-import { DAY, MINUTE, NOW, TEST_KEY } from '../support/app.ts'
+import { DAY, MINUTE, NOW } from '../fixtures/clock.ts'
+import { TEST_KEY } from '../support/app.ts'
 
 const KEY = Buffer.from(TEST_KEY.slice('base64:'.length), 'base64')
 const OTHER_KEY = Buffer.alloc(32, 7)
 
-t.test("Laravel's encryption", async t => {
-  /** An envelope with whatever inside, made by hand as the format is described. */
+t.test("encryption in Laravel's format", async t => {
+  /** An envelope with any content, made by hand after Laravel's format. */
   const seal = (bytes: Buffer | string, { key = KEY, iv = Buffer.alloc(16, 1) } = {}) => {
     const cipher = createCipheriv('aes-256-cbc', key, iv)
     const value = Buffer.concat([cipher.update(bytes), cipher.final()]).toString('base64')
@@ -38,8 +39,8 @@ t.test("Laravel's encryption", async t => {
   const pack = (envelope: unknown) => Buffer.from(JSON.stringify(envelope)).toString('base64')
   const { encrypt, decrypt } = createEncryption([KEY], () => Buffer.alloc(16, 1))
 
-  await t.test('is what Laravel itself writes', async t => {
-    // A cookie's text is not serialised: its first 41 characters are a prefix of the cookie's name.
+  await t.test('values that Laravel encrypted are read', async t => {
+    // A cookie's text is not serialized; its first 41 characters are a prefix made of the cookie's name.
     const cookie = (prefix: string, letter: string) => seal(`${prefix}|${letter.repeat(40)}`)
     t.match(cookie('3d58370326099bd02ab4e9e66bc0f2f7ac6f29d6', 'T'), {
       value:
@@ -54,17 +55,17 @@ t.test("Laravel's encryption", async t => {
     t.match(JSON.parse(Buffer.from(encrypt('x'), 'base64').toString()), { tag: '' })
   })
 
-  await t.test('is read with every key, and written with the first', async t => {
+  await t.test('all keys decrypt, and the first one encrypts', async t => {
     const { encrypt, decrypt } = createEncryption([OTHER_KEY, KEY], randomBytes)
     t.equal(decrypt(pack(seal('s:3:"old";'))), 'old')
     t.equal(decrypt(encrypt('new')), 'new')
     t.equal(createEncryption([OTHER_KEY], randomBytes).decrypt(encrypt('new')), 'new')
     t.equal(createEncryption([KEY], randomBytes).decrypt(encrypt('new')), null)
-    t.not(encrypt('new'), encrypt('new'), 'each time another one')
+    t.not(encrypt('new'), encrypt('new'), 'each ciphertext differs')
     for (const text of ['', '"', '";', 'ä', '\0', 'x'.repeat(9_000)]) t.equal(decrypt(encrypt(text)), text)
   })
 
-  await t.test('what was changed on the way is nothing', async t => {
+  await t.test('a modified ciphertext is null', async t => {
     const whole = seal('s:6:"SECRET";')
     t.equal(decrypt(pack(whole)), 'SECRET')
     const flipped = (base64: string) => {
@@ -102,7 +103,7 @@ t.test("Laravel's encryption", async t => {
       t.equal(decrypt(text), null)
   })
 
-  await t.test('of the values of PHP, strings alone are read', async t => {
+  await t.test('only serialized strings are read', async t => {
     const values = [
       'O:8:"stdClass":0:{}',
       'a:1:{i:0;s:1:"x";}',
@@ -125,11 +126,11 @@ t.test("Laravel's encryption", async t => {
       '__proto__',
     ]
     for (const value of values) t.equal(decrypt(pack(seal(value))), null, value.slice(0, 60))
-    t.equal(decrypt(pack(seal(Buffer.from('s:1:"\xff";', 'latin1')))), null, 'and none that is no text')
+    t.equal(decrypt(pack(seal(Buffer.from('s:1:"\xff";', 'latin1')))), null, 'invalid UTF-8')
   })
 })
 
-t.test('codes of an authenticator app', async t => {
+t.test('TOTP codes', async t => {
   const rfc6238 = new OneTimeSecret({ buffer: new Uint8Array(Buffer.from('12345678901234567890')).buffer })
     .base32
   const vectors: [seconds: number, code: string][] = [
@@ -154,7 +155,7 @@ t.test('codes of an authenticator app', async t => {
   t.equal(
     totpStep(secret, ` ${codeOf(0).slice(0, 3)} ${codeOf(0).slice(3)} `, NOW),
     step,
-    'spaces do not matter',
+    'spaces are ignored',
   )
   for (const wrong of ['', '1', '12345', '1234567', 'abcdef', '１２３４５６', '12345é', '-12345', '1e5000']) {
     t.equal(totpStep(secret, wrong, NOW), null, wrong)
@@ -172,9 +173,9 @@ t.test('recovery codes', async t => {
   for (const code of codes) t.match(code, /^[A-Za-z0-9]{10}-[A-Za-z0-9]{10}$/)
   const [first = '', second = ''] = codes
   const left = consumeRecoveryCode(codes, ` ${second}\n`, randomBytes) ?? []
-  t.equal(left.length, 8, 'a fresh one takes the place of the one that is spent')
+  t.equal(left.length, 8, 'a new code replaces the used one')
   t.notOk(left.includes(second))
-  t.strictSame(left.toSpliced(1, 1), codes.toSpliced(1, 1), 'and the others stay')
+  t.strictSame(left.toSpliced(1, 1), codes.toSpliced(1, 1), 'the others are unchanged')
   for (const wrong of ['', first.slice(1), first.toLowerCase(), `${first}x`, 'x'.repeat(100_000)]) {
     t.equal(consumeRecoveryCode(codes, wrong, randomBytes), null)
   }
@@ -194,16 +195,16 @@ t.test('signed links', async t => {
     `${url}?expires=${expires}&signature=${createHmac('sha256', TEST_KEY).update(`${url}?expires=${expires}`).digest('hex')}`,
     "the key is APP_KEY's text, base64: and all",
   )
-  const counts = (query: string, { at = NOW, address = url, keys = [TEST_KEY] } = {}) =>
+  const isValid = (query: string, { at = NOW, address = url, keys = [TEST_KEY] } = {}) =>
     isSignedLink(address, query, at, keys)
-  t.ok(counts(query))
-  t.ok(counts(query, { keys: ['another', TEST_KEY] }), 'previous keys count')
-  t.ok(counts(query, { at: NOW + 60 * MINUTE }))
-  t.notOk(counts(query, { at: NOW + 60 * MINUTE + 1 }), 'for an hour')
-  t.notOk(counts(query, { keys: ['another'] }))
-  t.notOk(counts(query, { address: url.replace('https', 'http') }), 'the scheme belongs to it')
-  t.notOk(counts(query, { address: url.replace('api', 'evil') }))
-  t.notOk(counts(query, { address: url.replace('/1/', '/2/') }))
+  t.ok(isValid(query))
+  t.ok(isValid(query, { keys: ['another', TEST_KEY] }), 'previous keys are valid')
+  t.ok(isValid(query, { at: NOW + 60 * MINUTE }))
+  t.notOk(isValid(query, { at: NOW + 60 * MINUTE + 1 }), 'expires after an hour')
+  t.notOk(isValid(query, { keys: ['another'] }))
+  t.notOk(isValid(query, { address: url.replace('https', 'http') }), 'the scheme is signed')
+  t.notOk(isValid(query, { address: url.replace('api', 'evil') }))
+  t.notOk(isValid(query, { address: url.replace('/1/', '/2/') }))
   const signature = query.slice(-64)
   const changed = [
     '',
@@ -225,7 +226,7 @@ t.test('signed links', async t => {
     `expires=&signature=${signature}`,
     `expires=99999999999&signature=${'0'.repeat(64)}`,
   ]
-  for (const other of changed) t.notOk(counts(other), other)
+  for (const other of changed) t.notOk(isValid(other), other)
   t.equal(emailHash('a@b.c'), 'e2d6a40c8b4d3e6a2779ba1802ef29d13940a051')
 })
 
@@ -305,7 +306,7 @@ t.test('e-mail addresses', async t => {
 t.test('tokens of remembered devices', async t => {
   const token = mintDeviceToken(randomBytes)
   t.match(token.reveal(), /^[\w-]{22}\.[\w-]{43}$/)
-  t.match(JSON.stringify({ token }), /\[DeviceToken\]/, 'do not print')
+  t.match(JSON.stringify({ token }), /\[DeviceToken\]/, 'not serialized')
   const read = parseDeviceToken(token.reveal())
   t.equal(read?.selector, token.selector)
   t.equal(read?.digest(), token.digest())
@@ -339,7 +340,7 @@ t.test('tokens of remembered devices', async t => {
     validateDeviceToken(device, { ...stored, ...change }, at)
   t.equal(judge(next), 'current')
   t.equal(judge(token), 'parallel')
-  t.equal(judge(token, {}, NOW + MINUTE), 'parallel', 'for a minute')
+  t.equal(judge(token, {}, NOW + MINUTE), 'parallel', 'within a minute')
   t.equal(judge(token, {}, NOW + MINUTE + 1), 'device_stolen')
   t.equal(judge(token, { isDelivered: false }, NOW + DAY), 'undelivered')
   t.equal(judge(other), 'device_stolen')
@@ -351,7 +352,7 @@ t.test('tokens of remembered devices', async t => {
   t.equal(judge(next, { ownerPassword: 'changed' as PasswordStamp }), 'device_password_changed')
 })
 
-t.test("a session's payload with a challenge is whole or nothing", async t => {
+t.test('a session payload with an incomplete challenge is rejected', async t => {
   const challenge = { user_id: 1, password: 'stamp', remember: false, at: 1 }
   const parse = (change: object) =>
     parseSessionPayload(JSON.stringify({ created_at: 1, challenge: { ...challenge, ...change } }))

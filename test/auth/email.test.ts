@@ -3,7 +3,7 @@ import t from 'tap'
 import { canonicalizeEmail, emailKey, isEmail } from '#src/auth/email.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 
-/** What comes along with an address, and cannot be seen. */
+/** Invisible characters around an address. */
 const UNSEEN = [
   ...['\u200b', '\u200c', '\u200d', '\ufeff', '\u200e', '\u200f', '\u202a', '\u202c', '\u2066', '\u2069'],
   ...[
@@ -21,7 +21,7 @@ const UNSEEN = [
   ],
 ]
 
-/** Forms of one address, by the form in which it is kept. */
+/** Equivalent forms of addresses, by their canonical form. */
 const FORMS: Record<string, readonly string[]> = {
   'jane@example.org': [
     'JANE@Example.ORG',
@@ -43,7 +43,7 @@ const FORMS: Record<string, readonly string[]> = {
   'οδος@example.org': ['ΟΔΟΣ@example.org', 'οδοσ@example.org'],
 }
 
-t.test('all forms of an address have one key, and are one account', async t => {
+t.test('equivalent forms of an address have the same key', async t => {
   for (const [canonical, forms] of Object.entries(FORMS)) {
     for (const form of forms) {
       t.equal(emailKey(form), emailKey(canonical), form)
@@ -65,7 +65,7 @@ t.test('all forms of an address have one key, and are one account', async t => {
   t.equal(new Set(Object.keys(FORMS).map(emailKey)).size, Object.keys(FORMS).length)
 })
 
-t.test('what is another address has another key', async t => {
+t.test('different addresses have different keys', async t => {
   for (const other of [
     'jane.@example.org',
     'jané@example.org',
@@ -78,11 +78,11 @@ t.test('what is another address has another key', async t => {
   ]) {
     t.not(emailKey(other), 'jane@example.org', other)
   }
-  t.equal(canonicalizeEmail('"a b"@example.org'), '"a b"@example.org', 'marks that change something stay')
+  t.equal(canonicalizeEmail('"a b"@example.org'), '"a b"@example.org', 'necessary quotes are kept')
   t.equal(canonicalizeEmail('a"b"@example.org'), 'a"b"@example.org')
 })
 
-t.test('an address is kept without needless marks', async t => {
+t.test('needless quotes and invisible characters are removed', async t => {
   for (const [typed, canonical] of [
     ['"Jane"@Example.org', 'Jane@example.org'],
     ['\u200b"jane"@example.org\ufeff', 'jane@example.org'],
@@ -92,11 +92,11 @@ t.test('an address is kept without needless marks', async t => {
     t.ok(isEmail(canonicalizeEmail(typed)))
   }
   for (const inside of ['\u200b', '\u034f', '\u3164', '\u115f', '\ufe0f', '\u17b4', '\u{e0100}', '\u00ad']) {
-    t.notOk(isEmail(canonicalizeEmail(`ja${inside}ne@example.org`)), 'mail would go elsewhere')
+    t.notOk(isEmail(canonicalizeEmail(`ja${inside}ne@example.org`)), 'an invisible character inside')
   }
 })
 
-t.test('keys are stable, and fit into an index', async t => {
+t.test('keys are stable and fit into an index', async t => {
   fc.assert(
     fc.property(
       fc.string({ unit: 'binary', maxLength: 255 }),

@@ -1,10 +1,10 @@
 import t from 'tap'
 import {
   effectiveLength,
+  findNamesake,
   foldPassword,
   isCommonPassword,
   isRepetitive,
-  findNamesake,
 } from '#src/auth/guessable-password.ts'
 import { passwordWeaknesses } from '#src/auth/password.ts'
 import { commonPasswords } from '#src/screening/common-passwords.ts'
@@ -12,7 +12,7 @@ import { commonPasswords } from '#src/screening/common-passwords.ts'
 const LIST = new Set(['password', 'letmein', 'abc123', '1qaz2wsx', 'cat', 'love', '123456'].map(foldPassword))
 const NOBODY = { siteName: 'AnimeThemes', siteHost: 'api.animethemes.moe' }
 
-t.test('a common password is one', async t => {
+t.test('common passwords, with decorations and substitutions, are refused', async t => {
   for (const [how, ...passwords] of [
     ['as it is', 'password', '123456', 'cat'],
     ['in other case', 'PassWord'],
@@ -49,7 +49,7 @@ t.test('a common password is one', async t => {
   }
 })
 
-t.test('a password is not common because of a word in it', async t => {
+t.test('a password that contains a common word is allowed', async t => {
   for (const password of [
     'my password is long',
     'passport',
@@ -66,7 +66,7 @@ t.test('a password is not common because of a word in it', async t => {
   }
 })
 
-t.test('the list is refused with whatever the rules ask for', async t => {
+t.test('decorated passwords of the list are refused', async t => {
   const { dictionary } = await import('@zxcvbn-ts/language-common')
   const list = dictionary['passwords-common']
   t.ok(list.length > 40_000)
@@ -92,7 +92,7 @@ t.test('the list is refused with whatever the rules ask for', async t => {
   }
 })
 
-t.test('runs count as one character', async t => {
+t.test('repeated characters and sequences count as one', async t => {
   for (const [password, length] of [
     ['', 0],
     ['a', 1],
@@ -113,7 +113,7 @@ t.test('runs count as one character', async t => {
   }
 })
 
-t.test('a password of runs is refused, and none of words or chance', async t => {
+t.test('passwords of sequences are refused, words and random ones are not', async t => {
   for (const password of [
     'aaaaaaaaaaaaaaa',
     'Aaaaaaa1!',
@@ -156,7 +156,7 @@ t.test('a password of runs is refused, and none of words or chance', async t => 
   }
 })
 
-t.test('passwords named after somebody', async t => {
+t.test('passwords derived from the name, address or site are refused', async t => {
   const nadia = { ...NOBODY, name: 'Nadia_Fox', email: 'n.petrova+wiki@music-lovers.example.org' }
   for (const [password, namesake] of [
     ['Nadia_Fox1!', 'name'],
@@ -180,17 +180,21 @@ t.test('passwords named after somebody', async t => {
     t.equal(findNamesake(password, nadia), namesake, password)
   }
   const numbered = { ...NOBODY, name: 'user-8812345678' }
-  t.equal(findNamesake('user-8812345678-2024!', numbered), 'name', 'with more digits than a decoration has')
+  t.equal(findNamesake('user-8812345678-2024!', numbered), 'name', 'more digits than a decoration')
   t.equal(findNamesake('User-8812345678', numbered), 'name')
   for (const password of ['Nafadlez1!', 'zelda.fan................', 'Zelda_fan1!!!!!!!!!!!!!!!!']) {
     t.equal(findNamesake(password, { ...NOBODY, name: 'zelda_fan' }), 'name', password)
   }
   t.equal(findNamesake('AnimeThemes................', NOBODY), 'site')
-  t.equal(findNamesake('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'of three letters')
+  t.equal(findNamesake('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'a name of three letters')
   t.equal(findNamesake('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
   t.equal(findNamesake('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)
   t.equal(findNamesake('Xk7!Qm#2', { ...NOBODY, name: null, email: 'no address' }), null)
   t.equal(findNamesake('Localhost1!', { siteName: 'X', siteHost: 'localhost' }), 'site')
-  t.equal(findNamesake('127.0.0.1-aB', { siteName: 'X', siteHost: '127.0.0.1' }), null, 'an address is no name')
+  t.equal(
+    findNamesake('127.0.0.1-aB', { siteName: 'X', siteHost: '127.0.0.1' }),
+    null,
+    'an IP address is not a name',
+  )
   t.equal(findNamesake('x'.repeat(20), { ...NOBODY, name: 'y'.repeat(100_000) }), null)
 })

@@ -7,12 +7,13 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { createHashWorkers, startHashWorker } from '#src/auth/hash-workers.ts'
 import { hashPassword } from '#src/auth/password.ts'
-import { addUser, startApp } from '../support/app.ts'
-import { TestBrowser } from '../support/browser.ts'
+import { TestBrowser } from '../fixtures/browser.ts'
+import { laravelRows as laravel } from '../fixtures/laravel.ts'
+import { aMember } from '../fixtures/users.ts'
+import { startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
-import { laravelRows as laravel } from '../support/laravel.ts'
 
-/** Workers that are ended with the test, and all of them that were started. */
+/** Hash workers that are closed with the test, and the threads that were started. */
 function startWorkers(t: Test, start: () => Worker = startHashWorker) {
   const started: Worker[] = []
   const workers = createHashWorkers({
@@ -29,25 +30,25 @@ function startWorkers(t: Test, start: () => Worker = startHashWorker) {
 /** Waits for the end of a thread, which keeps no process alive by itself. */
 const exitOf = (worker: Worker) =>
   new Promise<void>(resolve => {
-    // One that has ended already has no id any more, and will not tell again.
+    // A thread that has exited has no id and emits no further event.
     if (worker.threadId === -1) return resolve()
     worker.ref()
     worker.once('exit', () => resolve())
   })
 
-/** The nice values of this process's threads, by their numbers. */
+/** The nice values of the threads of this process, by thread id. */
 const niceValues = () =>
   new Map(
     readdirSync('/proc/self/task').map(thread => {
       const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8')
-      // The 19th field; the second is a name with anything in it.
+      // The 19th field; the second one, a name, may contain anything.
       return [Number(thread), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])]
     }),
   )
 
-t.test('passwords are checked and hashed as in this thread', async t => {
+t.test('worker threads verify and hash like the main thread', async t => {
   const { verify, hash, started } = startWorkers(t)
-  t.strictSame(started, [], 'no thread is started before there is a password')
+  t.strictSame(started, [], 'no thread is started before the first password')
   for (const { row, password } of laravel.users) {
     t.equal(await verify(password, row.password), true, row.name)
     t.equal(await verify(`X${password}`, row.password), false, `${row.name}: a wrong one`)
@@ -56,13 +57,13 @@ t.test('passwords are checked and hashed as in this thread', async t => {
   t.match(hashed, /^\$2y\$04\$.{53}$/)
   t.equal(await verify('pässwörd-日本', hashed), true)
   await t.rejects(hash('a\0b', 4), RangeError)
-  t.equal(started.length, 1, 'one after the other by one thread')
+  t.equal(started.length, 1, 'sequential work uses one thread')
   await Promise.all([verify('a', hashed), verify('b', hashed)])
   t.equal(started.length, 2)
 })
 
 t.test(
-  'their threads leave the processor to others',
+  'worker threads have a lower priority',
   { skip: process.platform === 'linux' ? false : 'threads have no priority of their own' },
   async t => {
     const { verify } = startWorkers(t)
@@ -70,23 +71,23 @@ t.test(
     await verify('a', await hashPassword('a', 4))
     const after = [...niceValues()].filter(([thread]) => !before.has(thread))
     t.ok(after.some(([, nice]) => nice === getPriority() + 10))
-    t.equal(niceValues().get(process.pid), getPriority(), 'and this one keeps its priority')
+    t.equal(niceValues().get(process.pid), getPriority(), 'the main thread keeps its priority')
   },
 )
 
-t.test('a thread that ends in the middle of its work is replaced', async t => {
+t.test('a thread that exits during work is replaced', async t => {
   const { verify, started } = startWorkers(t)
   const hash = await hashPassword('right', 10)
   const first = verify('right', hash)
   void started[0]?.terminate()
-  t.equal(await first, true, 'a new one')
+  t.equal(await first, true, 'a new thread')
   const second = verify('wrong', hash)
   void started[1]?.terminate()
-  t.equal(await second, false, 'and one that has worked')
+  t.equal(await second, false, 'a used thread')
   t.equal(started.length, 3)
 })
 
-t.test('a thread that ended while it was idle is replaced', async t => {
+t.test('a thread that exits while idle is replaced', async t => {
   const { verify, started } = startWorkers(t)
   const hash = await hashPassword('right', 4)
   await verify('right', hash)
@@ -110,7 +111,7 @@ t.test('a thread that fails while it is idle is replaced', async t => {
   await exitOf(started[1] as Worker)
 })
 
-t.test('work at which one thread after the other ends is given up', async t => {
+t.test('work is rejected after several threads exited during it', async t => {
   for (const [script, cause] of [
     ['process.exit(1)', undefined],
     ['throw new Error("broken")', { message: 'broken' }],
@@ -121,7 +122,7 @@ t.test('work at which one thread after the other ends is given up', async t => {
   }
 })
 
-t.test('work under way is rejected at the end, and so is what comes later', async t => {
+t.test('close() rejects pending and later work', async t => {
   const { verify, close, started } = startWorkers(t)
   const rejected = t.rejects(verify('a', await hashPassword('a', 4)), { name: 'HashWorkerLost' })
   await close()
@@ -130,21 +131,21 @@ t.test('work under way is rejected at the end, and so is what comes later', asyn
   t.equal(started.length, 1)
 })
 
-t.test('working threads keep a process alive, and idle ones do not', async t => {
+t.test('working threads keep the process alive, idle ones do not', async t => {
   const script = `
-    import { hashWorkers } from ${JSON.stringify(join(import.meta.dirname, '../../src/auth/hash-workers.js'))}
-    const { hash } = hashWorkers()
+    import { createHashWorkers } from ${JSON.stringify(join(import.meta.dirname, '../../src/auth/hash-workers.js'))}
+    const { hash } = createHashWorkers()
     await hash('a', 4)
     console.log(await hash('a', 10))`
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '--eval', script])
   t.match(stdout, /^\$2y\$10\$/)
 })
 
-t.test('a server checks passwords in threads of its own', async t => {
+t.test('a server verifies passwords in worker threads', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const app = await startApp(t, { database, passwordWork: null })
-  const user = { ...(await addUser(database, { password: 'Correct horse 1' })), password: 'Correct horse 1' }
+  const user = await aMember(database)
   const wrong = await new TestBrowser(app).logIn({ ...user, password: 'wrong' })
   t.equal(wrong.status, 422)
   t.equal((await new TestBrowser(app).logIn(user)).status, 200)

@@ -1,11 +1,11 @@
 import t from 'tap'
 import type { StoredToken } from '#src/auth/identity.ts'
-import { HEARTBEAT_LIMIT_MS, createIdentityCache } from '#src/auth/identity-cache.ts'
+import { createIdentityCache, HEARTBEAT_LIMIT_MS } from '#src/auth/identity-cache.ts'
 import { passwordStamp } from '#src/auth/session.ts'
 import type { TokenDigest } from '#src/auth/token.ts'
-import { MINUTE, NOW, testClock } from '../support/app.ts'
+import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 
-/** A token's row, whose name says which version of it this is. */
+/** A stored token whose name is its version. */
 const tokenOf = (userId: number, version = 0, changesAt: number | null = null): StoredToken => ({
   id: userId,
   name: String(version),
@@ -35,15 +35,15 @@ const tokenOf = (userId: number, version = 0, changesAt: number | null = null): 
 
 const key = (text: string | number) => `key-${text}` as TokenDigest
 
-/** A cache that hears of everything, and its clock. */
-function following(capacity?: number) {
+/** A cache that receives all changes, and its clock. */
+function createFollowingCache(capacity?: number) {
   const clock = testClock()
   const cache = createIdentityCache({ clock, monotonic: clock }, capacity)
   cache.reportHeartbeat(clock())
   const keep = (name: string | number, stored: StoredToken) =>
     cache.tokens.put(cache.begin(), key(name), stored)
   const has = (name: string | number) => cache.tokens.get(key(name)) !== undefined
-  /** Time goes by, in which heartbeats come. */
+  /** Advances the clock, with heartbeats. */
   const pass = (ms: number) => {
     clock.advance(ms)
     cache.reportHeartbeat(clock())
@@ -51,8 +51,8 @@ function following(capacity?: number) {
   return { clock, cache, keep, has, pass }
 }
 
-t.test('remembers what was read, for a minute', async t => {
-  const { clock, cache, keep, has } = following()
+t.test('entries are cached for a minute', async t => {
+  const { clock, cache, keep, has } = createFollowingCache()
   keep('a', tokenOf(1))
   t.equal(cache.tokens.get(key('a'))?.owner?.user.id, 1)
   for (let second = 0; second < 60; second += 1) {
@@ -66,8 +66,8 @@ t.test('remembers what was read, for a minute', async t => {
   t.strictSame({ ...cache.found }, { hits: 61, misses: 1 })
 })
 
-t.test('its age begins when it was asked for, not when it came', async t => {
-  const { clock, cache, has, pass } = following()
+t.test('the age of an entry counts from its query, not from its result', async t => {
+  const { clock, cache, has, pass } = createFollowingCache()
   const fill = cache.begin()
   for (let second = 0; second < 59; second += 1) pass(1000)
   cache.tokens.put(fill, key('a'), tokenOf(1))
@@ -76,8 +76,8 @@ t.test('its age begins when it was asked for, not when it came', async t => {
   t.notOk(has('a'))
 })
 
-t.test('forgets what is of whoever changed, in both kinds, and nothing else', async t => {
-  const { cache, keep, has } = following()
+t.test('a change drops the tokens and sessions of its user only', async t => {
+  const { cache, keep, has } = createFollowingCache()
   keep('a', tokenOf(1))
   keep('b', tokenOf(1))
   keep('c', tokenOf(2))
@@ -89,21 +89,21 @@ t.test('forgets what is of whoever changed, in both kinds, and nothing else', as
   }
   cache.sessions.put(cache.begin(), 'session' as never, session)
   t.equal(cache.sessions.get('session' as never), session)
-  t.equal(cache.sessions.get(key('a') as never), undefined, 'a token is no session')
-  t.equal(cache.tokens.get('session' as never), undefined, 'nor a session a token')
+  t.equal(cache.sessions.get(key('a') as never), undefined, 'tokens are not in the sessions')
+  t.equal(cache.tokens.get('session' as never), undefined, 'sessions are not in the tokens')
   cache.forget([1, 7])
   t.strictSame([has('a'), has('b'), has('c')], [false, false, true])
   t.equal(cache.sessions.get('session' as never), undefined)
   keep('a', tokenOf(1))
-  t.ok(has('a'), 'and learns again')
+  t.ok(has('a'), 'new entries are cached')
   cache.sessions.put(cache.begin(), 'session' as never, session)
   cache.forget(null)
   t.strictSame([has('a'), has('c')], [false, false])
   t.equal(cache.sessions.get('session' as never), undefined)
 })
 
-t.test('does not remember what was asked for before a change', async t => {
-  const { cache, has } = following()
+t.test('a result whose query started before a change is not cached', async t => {
+  const { cache, has } = createFollowingCache()
   const before = cache.begin()
   cache.forget([1])
   cache.tokens.put(before, key('a'), tokenOf(1))
@@ -114,8 +114,8 @@ t.test('does not remember what was asked for before a change', async t => {
   t.notOk(has('a'))
 })
 
-t.test('belongs to its new owner when it is kept anew', async t => {
-  const { cache, keep, has } = following()
+t.test('an entry stored again belongs to its new user', async t => {
+  const { cache, keep, has } = createFollowingCache()
   keep('a', tokenOf(1))
   keep('a', tokenOf(2))
   cache.forget([1])
@@ -124,14 +124,14 @@ t.test('belongs to its new owner when it is kept anew', async t => {
   t.notOk(has('a'))
 })
 
-t.test('remembers nobody who is no user', async t => {
-  const { keep, has } = following()
+t.test('tokens without a user are not cached', async t => {
+  const { keep, has } = createFollowingCache()
   keep('a', { ...tokenOf(1), owner: null })
   t.notOk(has('a'))
 })
 
-t.test('nothing for longer than the earliest end of a prohibition', async t => {
-  const { clock, keep, has } = following()
+t.test('an entry is cached until the earliest expiry of a prohibition', async t => {
+  const { clock, keep, has } = createFollowingCache()
   keep('a', tokenOf(1, 0, NOW + 500))
   clock.advance(499)
   t.ok(has('a'))
@@ -139,7 +139,7 @@ t.test('nothing for longer than the earliest end of a prohibition', async t => {
   t.notOk(has('a'))
 })
 
-t.test('durations go on when the wall clock is set, and prohibitions end by it', async t => {
+t.test('ages follow the monotonic clock, prohibitions the system clock', async t => {
   const [clock, monotonic] = [testClock(), testClock(0)]
   const cache = createIdentityCache({ clock, monotonic })
   const keep = (changesAt: number | null) =>
@@ -158,11 +158,11 @@ t.test('durations go on when the wall clock is set, and prohibitions end by it',
   keep(clock() + 500)
   t.ok(has())
   clock.advance(500)
-  t.notOk(has(), 'a prohibition has ended')
+  t.notOk(has(), 'a prohibition has expired')
 })
 
-t.test('nothing without heartbeats', async t => {
-  t.test('before the first', async t => {
+t.test('nothing is cached without heartbeats', async t => {
+  t.test('before the first heartbeat', async t => {
     const clock = testClock()
     const cache = createIdentityCache({ clock, monotonic: clock })
     const fill = cache.begin()
@@ -170,22 +170,22 @@ t.test('nothing without heartbeats', async t => {
     t.equal(cache.tokens.size, 0)
     cache.reportHeartbeat(NOW)
     cache.tokens.put(fill, key('a'), tokenOf(1))
-    t.equal(cache.tokens.size, 0, 'nor what was asked for before it')
+    t.equal(cache.tokens.size, 0, 'a query started before it')
   })
 
-  t.test('when one is late', async t => {
-    const { clock, cache, keep, has } = following()
+  t.test('after a late heartbeat', async t => {
+    const { clock, cache, keep, has } = createFollowingCache()
     keep('a', tokenOf(1))
     clock.advance(HEARTBEAT_LIMIT_MS)
     t.ok(has('a'))
     clock.advance(1)
     t.notOk(has('a'))
     cache.reportHeartbeat(clock())
-    t.notOk(has('a'), 'it is forgotten for good')
+    t.notOk(has('a'), 'the entry is dropped')
   })
 
-  t.test('when one was late, and nobody looked meanwhile', async t => {
-    const { clock, cache, keep, has } = following()
+  t.test('after a late heartbeat without a look-up in between', async t => {
+    const { clock, cache, keep, has } = createFollowingCache()
     keep('a', tokenOf(1))
     const fill = cache.begin()
     clock.advance(HEARTBEAT_LIMIT_MS + 1)
@@ -194,8 +194,8 @@ t.test('nothing without heartbeats', async t => {
     t.strictSame([has('a'), has('b')], [false, false])
   })
 
-  t.test('when the connection is lost', async t => {
-    const { clock, cache, keep, has } = following()
+  t.test('after the connection is lost', async t => {
+    const { clock, cache, keep, has } = createFollowingCache()
     keep('a', tokenOf(1))
     const fill = cache.begin()
     cache.reportLoss()
@@ -203,14 +203,14 @@ t.test('nothing without heartbeats', async t => {
     t.notOk(has('a'))
     cache.reportHeartbeat(clock())
     cache.tokens.put(fill, key('a'), tokenOf(1))
-    t.notOk(has('a'), 'nor what was asked for before')
+    t.notOk(has('a'), 'a query started before')
     keep('a', tokenOf(1))
-    t.ok(has('a'), 'and learns again')
+    t.ok(has('a'), 'new entries are cached')
   })
 })
 
-t.test('forgets the least recently used beyond its capacity', async t => {
-  const { cache, keep, has } = following(2)
+t.test('the least recently used entry is evicted', async t => {
+  const { cache, keep, has } = createFollowingCache(2)
   keep('a', tokenOf(1))
   keep('b', tokenOf(2))
   t.ok(has('a'))
@@ -221,7 +221,7 @@ t.test('forgets the least recently used beyond its capacity', async t => {
   t.ok(has('b'))
 })
 
-t.test('a million look-ups that race with changes bring nothing back', async t => {
+t.test('a million look-ups that race with changes return no outdated entry (simulation)', async t => {
   const report = simulate({ seed: 20_261_124, races: 1_000_000 })
   t.strictSame(report.violations, [])
   t.ok(report.races >= 1_000_000)
@@ -230,10 +230,10 @@ t.test('a million look-ups that race with changes bring nothing back', async t =
 })
 
 /**
- * Plays a database, a connection that tells of changes, and a cache, in an order that a seed decides: rows are asked
- * for, read and kept; changes are committed and told later, in order; heartbeats go and come; the connection is cut,
- * which shows at some time or other; and time goes by. `races` is how many times a row has changed between the
- * moment when it was asked for and the one when it was kept.
+ * Simulates a database, a connection that notifies of changes, and a cache, in an order that the seed decides: rows
+ * are queried, read and cached; changes are committed and notified later, in order; heartbeats are sent and answered;
+ * the connection is cut and that is noticed later; time passes. `races` is how often a row has changed between its
+ * query and its caching.
  */
 function simulate({ seed, races: enough }: { seed: number; races: number }) {
   let state = seed
@@ -246,7 +246,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
   const KEYS = 5
   let now = NOW
   const cache = createIdentityCache({ clock: () => now, monotonic: () => now }, 4)
-  /** What is committed, with the moments of the last commits, and what the cache has been told. */
+  /** Committed versions with the times of their commits, and pending notifications. */
   const versions = Array.from({ length: USERS }, () => 0)
   const commits = versions.map(() => [{ at: 0, version: 0 }])
   const told = versions.map(() => 0)
@@ -274,7 +274,8 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
       if (message.user === null || message.user === user) told[user] = message.versions[user] as number
     }
     cache.forget(message.user === null ? null : [message.user])
-    while (beats[0] !== undefined && beats[0].behind <= 0) cache.reportHeartbeat((beats.shift() as { at: number }).at)
+    while (beats[0] !== undefined && beats[0].behind <= 0)
+      cache.reportHeartbeat((beats.shift() as { at: number }).at)
   }
 
   const steps = [
@@ -306,7 +307,7 @@ function simulate({ seed, races: enough }: { seed: number; races: number }) {
         if (user !== null && user !== index) continue
         versions[index] = (versions[index] as number) + 1
         commits[index]?.push({ at: now, version: versions[index] as number })
-        // What is older than any heartbeat that can still count.
+        // Commits older than any heartbeat that is still valid.
         while ((commits[index]?.[1]?.at ?? now) < now - 2 * HEARTBEAT_LIMIT_MS) commits[index]?.shift()
       }
       if (isConnected) queue.push({ user, versions: [...versions] })

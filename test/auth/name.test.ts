@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { nameKeys, isInvisible, normalizeTitle, removeInvisible } from '#src/auth/name.ts'
+import { isInvisible, nameKeys, normalizeTitle, removeInvisible } from '#src/auth/name.ts'
 import { isReservedName } from '#src/auth/reserved-names.ts'
 
-/** Texts of which nothing can be seen. */
+/** Texts without visible characters. */
 const BLANK = [
   ...[
     '',
@@ -57,11 +57,11 @@ const BLANK = [
   ...['\ufffc', '\u{1d159}', '\u{13441}', '\u{13430}', '\u200b\u0301\u3164\u2800\ufe0f\u{e0041}'],
 ]
 
-/** A text for the name of a test: some of them end lines. */
+/** A text escaped for a test message. */
 const named = (text: string) =>
   [...text].map(char => `U+${(char.codePointAt(0) as number).toString(16).padStart(4, '0')}`).join(' ')
 
-t.test('what shows nothing', async t => {
+t.test('texts without visible characters are rejected', async t => {
   for (const text of BLANK) {
     t.ok(isInvisible(text), named(text))
     t.equal(normalizeTitle(text), '', named(text))
@@ -87,7 +87,7 @@ t.test('what shows nothing', async t => {
   }
 })
 
-t.test('titles keep what means something, and lose what does not', async t => {
+t.test('titles keep meaningful characters and lose invisible ones', async t => {
   for (const title of [
     'Best OPs',
     '❤️ love',
@@ -147,7 +147,7 @@ t.test('titles keep what means something, and lose what does not', async t => {
   t.equal(removeInvisible('a\u200d\u{e0001}b❤️'), 'ab❤')
 })
 
-t.test('long titles take no time that grows with their square', async t => {
+t.test('long titles are cleaned in linear time', async t => {
   const long = 300_000
   for (const text of [
     '\u200b'.repeat(long),
@@ -161,14 +161,14 @@ t.test('long titles take no time that grows with their square', async t => {
   }
 })
 
-/** Whether somebody can be called so beside somebody who is called otherwise. */
+/** Whether two names are confusable. */
 function isOneName(name: string, other: string) {
   const [a, b] = [nameKeys(name), nameKeys(other)]
   const isSeen = !/^[ -~]*$/.test(name + other)
   return a.key === b.key || (isSeen && a.skeleton === b.skeleton)
 }
 
-t.test('names that are one', async t => {
+t.test('confusable names have the same key', async t => {
   for (const [name, other] of [
     ['Trimmed', 'tRIMMED'],
     ['trímmed', 'trimmed'],
@@ -225,16 +225,16 @@ t.test('names that are one', async t => {
   }
 })
 
-t.test('keys are of what a collation without case and accents compares', async t => {
+t.test('keys agree with a collation without case and accents', async t => {
   const { compare } = new Intl.Collator('und', { sensitivity: 'base' })
   const letters = Array.from({ length: 0x3000 }, (_, code) => String.fromCodePoint(code)).filter(char =>
     /(?=[\p{L}\p{N}])\P{Default_Ignorable_Code_Point}/u.test(char),
   )
-  // What is compatible with several characters has weights of its own in places.
+  // Some compatibility characters have their own collation weights.
   const whole = letters.filter(char => char.normalize('NFD') === char.normalize('NFKD'))
   const apart = whole.filter(char => compare(char, nameKeys(char).key) !== 0)
   t.ok(whole.length > 5_000)
-  t.strictSame(apart, [...'ıЙйآأؤإئ'], 'names that a collation tells apart are two, but for these letters')
+  t.strictSame(apart, [...'ıЙйآأؤإئ'], 'letters that the collation distinguishes and keys do not')
   for (const [char, other] of ['àa', 'Øo', 'đd', 'ßẞ', 'Ɓɓ', 'ǅǆ', 'Ωω', 'ёе', 'あア', 'ァあ'].map(pair => [
     ...pair,
   ])) {
@@ -243,7 +243,7 @@ t.test('keys are of what a collation without case and accents compares', async t
   }
 })
 
-t.test('keys fit into an index, and PostgreSQL can keep them', async t => {
+t.test('keys fit into an index and are valid PostgreSQL text', async t => {
   fc.assert(
     fc.property(fc.string({ unit: 'binary', maxLength: 255 }), name => {
       const { key, skeleton } = nameKeys(name)
@@ -255,7 +255,7 @@ t.test('keys fit into an index, and PostgreSQL can keep them', async t => {
   t.not(a?.key, b?.key)
 })
 
-t.test('names that are reserved', async t => {
+t.test('reserved names', async t => {
   for (const name of [
     'admin',
     'ADMIN',
@@ -284,7 +284,7 @@ t.test('names that are reserved', async t => {
   ]) {
     t.ok(isReservedName(name), name)
   }
-  // Letters that Unicode's table of lookalikes does not have, and the word as other scripts write it.
+  // Letters missing in Unicode's confusables, and transliterations into other scripts.
   for (const name of [
     'ꞻdmin',
     'ⱥdmin',

@@ -1,16 +1,16 @@
 import { hash as hashBcrypt } from '@node-rs/bcrypt'
 import t from 'tap'
 import {
+  createPasswordHashing,
   hashPassword,
   needsRehash,
   passwordFault,
-  createPasswordHashing,
   passwordWeaknesses,
   verifyPassword,
 } from '#src/auth/password.ts'
 import { fairQueue } from '#src/runtime/fair-queue.ts'
+import { laravelRows as laravel } from '../fixtures/laravel.ts'
 import { passwordWorkHere } from '../support/app.ts'
-import { laravelRows as laravel } from '../support/laravel.ts'
 
 const CALLER = {
   network: '198.51.100.1',
@@ -19,8 +19,8 @@ const CALLER = {
   connection: { destroyed: false },
 } as const
 
-/** Passwords whose checks are done by a function, in turns one by one. */
-const checkedBy = (rounds: number, verify: (password: string, hash: string) => Promise<boolean>) => {
+/** A password service that verifies with a function, one at a time. */
+const verifiedBy = (rounds: number, verify: (password: string, hash: string) => Promise<boolean>) => {
   const queue = fairQueue({
     concurrency: 1,
     capacity: { known: 1, stranger: 1 },
@@ -33,14 +33,14 @@ const checkedBy = (rounds: number, verify: (password: string, hash: string) => P
   return createPasswordHashing({ rounds, queue, work: { ...passwordWorkHere, verify } })
 }
 
-t.test('every password that Laravel hashed opens, and no other', async t => {
+t.test('hashes of Laravel verify their password and no other', async t => {
   for (const { row, password } of laravel.users) {
     t.equal(await verifyPassword(password, row.password), true, `${row.name}: ${row.password.slice(0, 9)}`)
-    t.equal(await verifyPassword(`X${password}`, row.password), false, `${row.name}: a wrong one`)
+    t.equal(await verifyPassword(`X${password}`, row.password), false, `${row.name}: a wrong password`)
   }
 })
 
-t.test('bcrypt compares the first 72 bytes, as PHP does', async t => {
+t.test('bcrypt compares the first 72 bytes, as in PHP', async t => {
   const long = laravel.users.find(({ row }) => row.name === 'long')
   t.ok(long)
   const { password = '', row } = long ?? {}
@@ -48,15 +48,15 @@ t.test('bcrypt compares the first 72 bytes, as PHP does', async t => {
   t.equal(await verifyPassword(Buffer.from(password).subarray(0, 71).toString(), row?.password ?? ''), false)
 })
 
-t.test('a new hash', async t => {
+t.test('new hashes', async t => {
   const hash = await hashPassword('pässwörd-日本', 4)
-  t.match(hash, /^\$2y\$04\$.{53}$/, 'has the form that PHP recognises as bcrypt')
+  t.match(hash, /^\$2y\$04\$.{53}$/, 'the format that PHP recognizes as bcrypt')
   t.equal(await verifyPassword('pässwörd-日本', hash), true)
   t.equal(await verifyPassword('pässwörd-日木', hash), false)
-  t.not(await hashPassword('pässwörd-日本', 4), hash, 'is salted')
+  t.not(await hashPassword('pässwörd-日本', 4), hash, 'salted')
 })
 
-t.test('what a new password can lack', async t => {
+t.test('password rules', async t => {
   for (const [password, ...weaknesses] of [
     ['Secret-1'],
     ['Пароль №1'],
@@ -79,13 +79,13 @@ t.test('what a new password can lack', async t => {
   }
 })
 
-t.test('a NUL is refused: PHP would compare no further', async t => {
+t.test('a NUL character is refused, since PHP would ignore the rest', async t => {
   const hash = await hashPassword('secret', 4)
   t.equal(await verifyPassword('secret\0anything', hash), false)
   t.equal(
     await verifyPassword('a\0b', await hashBcrypt('a\0b', { cost: 4 })),
     false,
-    'even where the hash would match',
+    'although the hash would match',
   )
   t.equal(passwordFault('secret\0anything'), 'must not contain a NUL character')
   await t.rejects(hashPassword('secret\0', 4), RangeError)
@@ -98,7 +98,7 @@ t.test('a new password over 72 bytes is refused', async t => {
   t.equal(passwordFault(''), 'must not be empty')
 })
 
-t.test('what is no hash matches nothing, and throws nothing', async t => {
+t.test('a malformed hash matches nothing and throws nothing', async t => {
   for (const hash of [
     '',
     '!',
@@ -114,7 +114,7 @@ t.test('what is no hash matches nothing, and throws nothing', async t => {
   }
 })
 
-t.test('a hash is replaced by one with more work, and by nothing else', async t => {
+t.test('a hash is only replaced by one of higher cost', async t => {
   const bcrypt = (cost: string) => `$2y$${cost}$${'.'.repeat(53)}`
   t.equal(needsRehash(bcrypt('10'), 12), true)
   t.equal(needsRehash(bcrypt('12'), 12), false)
@@ -124,33 +124,33 @@ t.test('a hash is replaced by one with more work, and by nothing else', async t 
   t.equal(needsRehash('!', 12), false)
 })
 
-t.test('a wrong password costs the same, whoever it is for', async t => {
-  /** How much work was done, where the least is 1. */
+t.test('a wrong password costs the same for known and unknown users', async t => {
+  /** The work that was done, relative to the least cost. */
   const workOf = async (hash: string | null, password = 'wrong') => {
     let work = 0
-    const { verify } = checkedBy(8, async (given, against) => {
+    const { verify } = verifiedBy(8, async (given, against) => {
       work += 2 ** Number(/^\$2y\$(\d\d)\$/.exec(against)?.[1] ?? Number.NEGATIVE_INFINITY)
-      // A hash that is malformed is no work at all.
+      // Verifying a malformed hash does no work.
       if (against !== hash) t.match(against, /^\$2y\$\d\d\$[./0-9A-Za-z]{53}$/)
       return verifyPassword(given, against)
     })
     t.equal(await verify(password, hash, CALLER), false)
     return work
   }
-  const nobody = await workOf(null)
-  t.equal(nobody, 2 ** 8)
+  const workForUnknown = await workOf(null)
+  t.equal(workForUnknown, 2 ** 8)
   for (const rounds of [4, 5, 6, 7, 8]) {
-    t.equal(await workOf(await hashPassword('right', rounds)), nobody, `cost ${rounds}`)
+    t.equal(await workOf(await hashPassword('right', rounds)), workForUnknown, `cost ${rounds}`)
   }
-  t.equal(await workOf('!'), nobody, 'a hash that is none')
-  t.equal(await workOf(''), nobody)
+  t.equal(await workOf('!'), workForUnknown, 'a malformed hash')
+  t.equal(await workOf(''), workForUnknown)
 })
 
-t.test('what fails costs all kinds of work that any hash has cost', async t => {
+t.test('a failed verification costs as much as the most expensive hashes seen', async t => {
   const argon =
     '$argon2id$v=19$m=1024,t=2,p=1$UnVGMTEuRncvWm1LTFM4UA$NbOgZTIPG8SmllgH1Mitckc0dxYtxOPZc2GuiuulUAk'
   let work: string[] = []
-  const { verify } = checkedBy(4, async (given, against) => {
+  const { verify } = verifiedBy(4, async (given, against) => {
     const isRight = verifyPassword(given, against)
     work.push(/^\$2y\$\d\d|^\$argon2id?\$v=19\$m=\d+,t=\d+/.exec(against)?.[0] ?? against)
     return isRight
@@ -161,19 +161,19 @@ t.test('what fails costs all kinds of work that any hash has cost', async t => {
     return work.sort()
   }
   t.strictSame(await workOf(null), ['$2y$04'])
-  t.strictSame(await workOf(await hashPassword('right', 6)), ['$2y$06'], 'more than configured')
-  t.strictSame(await workOf(null), ['$2y$06'], 'is the measure from then on')
+  t.strictSame(await workOf(await hashPassword('right', 6)), ['$2y$06'], 'above the configured cost')
+  t.strictSame(await workOf(null), ['$2y$06'], 'is the cost from then on')
   t.strictSame(await workOf(await hashPassword('right', 4)), ['$2y$04', '$2y$04', '$2y$05'].sort())
   const all = ['$2y$06', '$argon2id$v=19$m=1024,t=2']
   t.strictSame(await workOf(argon), all)
   t.strictSame(await workOf(null), all)
   t.strictSame(await workOf(await hashPassword('right', 6)), all)
-  t.strictSame(await workOf('!'), ['!', ...all], 'a hash that is none')
+  t.strictSame(await workOf('!'), ['!', ...all], 'a malformed hash')
 })
 
-t.test('what fails is one turn, however much work it is', async t => {
+t.test('a failed verification takes one turn of the queue', async t => {
   const log: string[] = []
-  const { verify, hash } = checkedBy(6, async (password, against) => {
+  const { verify, hash } = verifiedBy(6, async (password, against) => {
     log.push(`${password} ${against.slice(0, 6)}`)
     return false
   })

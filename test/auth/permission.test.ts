@@ -1,10 +1,10 @@
 import t from 'tap'
-import { PERMISSIONS, ROLES, findRefusal } from '#src/auth/permission.ts'
+import { findRefusal, PERMISSIONS, ROLES } from '#src/auth/permission.ts'
 
 const role = (name: string) => new Set(ROLES.find(candidate => candidate.name === name)?.permissions)
 
-t.test('the catalogue of permissions', async t => {
-  t.equal(new Set(PERMISSIONS).size, PERMISSIONS.length, 'names each once')
+t.test('the list of permissions', async t => {
+  t.equal(new Set(PERMISSIONS).size, PERMISSIONS.length, 'no duplicates')
   // 14 models with four verbs, permission 1, prohibition 2, user and 16 wiki models with six, 8 special ones.
   t.equal(PERMISSIONS.length, 14 * 4 + 1 + 2 + 17 * 6 + 8)
   for (const name of [
@@ -23,7 +23,7 @@ t.test('the catalogue of permissions', async t => {
   }
 })
 
-t.test('the catalogue of roles', async t => {
+t.test('the list of roles', async t => {
   t.strictSame(
     ROLES.map(({ name, color, priority, default: isDefault }) => [name, color, priority, isDefault]),
     [
@@ -64,7 +64,7 @@ t.test('the catalogue of roles', async t => {
   t.equal(role('Admin').size, 8 * 4 + 5 * 4 + 2 * 2 + 1 + 17 * 6 + 7)
 })
 
-t.test('whether somebody may', async t => {
+t.test('permissions, prohibitions and bypass authorization decide whether an action is allowed', async t => {
   const holder = (permissions: string[], prohibitions: string[] = []) => ({
     permissions: new Set(permissions),
     prohibitions: new Set(prohibitions),

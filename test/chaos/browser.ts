@@ -2,11 +2,11 @@ import { type Answer, type Call, describe, type Outcome, send } from './http.ts'
 
 const PAGE = 'http://localhost:3000'
 
-/** A browser on a first party's page, with its cookies. */
+/** A browser with cookies on a first-party page. */
 export class Browser {
   readonly #cookies = new Map<string, string>()
 
-  /** Sends a request as a script of the page does. */
+  /** Sends a request like a script of the page. */
   async send(base: string, call: Call): Promise<Outcome> {
     const csrf = this.#cookies.get('XSRF-TOKEN')
     const outcome = await send(base, {
@@ -23,7 +23,7 @@ export class Browser {
     return outcome
   }
 
-  /** Logs in as the page does. @returns the answer to the login, or what kept it from being sent */
+  /** Logs in like the page. @returns the response to the login, or the failure before it */
   async logIn(base: string, { email, password }: { email: string; password: string }): Promise<Outcome> {
     const offered = await this.send(base, { path: '/sanctum/csrf-cookie' })
     if (offered.kind !== 'answer' || offered.status !== 204) return offered
@@ -39,7 +39,7 @@ export class Browser {
   }
 }
 
-/** Logs a user in, and asks who it is. @returns what went wrong, or null */
+/** Logs a user in and requests the user. @returns the failure, or null */
 export async function loginFault(
   base: string,
   user: { id: number; email: string; password: string },

@@ -2,50 +2,50 @@ import type { PostgresCluster } from './postgres.ts'
 import type { RedisServer } from './redis.ts'
 import type { User } from './seed.ts'
 
-/** What all faults share. */
+/** Resources that all faults share. */
 export interface World {
   postgres: PostgresCluster
   redis: RedisServer
-  /** The users in each database that is made. */
+  /** The users in each new database. */
   users(): User[]
-  /** A new database on the cluster: migrated and filled, unless it is to be empty. */
+  /** Creates a database on the cluster: migrated and seeded, unless it is to be empty. */
   database(options?: { empty?: boolean }): Promise<string>
-  /** Seconds by which faults last, shorter in a quick run. */
+  /** The duration of faults in seconds, shorter in a quick run. */
   isQuick: boolean
 }
 
 export type Cache = 'off' | 'on'
 
-/** What a fault has shown. */
+/** The result of a fault. */
 export interface Result {
   requests: number
   acknowledged: number
-  /** Answers that may never be, and whatever else went wrong but lost writes; each in a sentence. */
+  /** Forbidden responses and other errors except lost writes, a sentence each. */
   wrong: string[]
-  /** Writes that were acknowledged and are not there once, each in a sentence. */
+  /** Acknowledged writes that are not stored exactly once, a sentence each. */
   lost: string[]
-  /** Seconds until all was right again; null where nothing is to recover. */
+  /** Seconds until recovery; null if there is nothing to recover. */
   recovery: number | null
 }
 
-/** Something that goes wrong, and how the servers take it. */
+/** A fault that is injected, and the check of how the servers handle it. */
 export interface Fault {
   name: string
-  /** With which settings of IDENTITY_CACHE it is tried. */
+  /** The values of IDENTITY_CACHE that are tested. */
   caches: readonly Cache[]
-  /** With which of them in a quick run. */
+  /** The values tested in a quick run. */
   quick: readonly Cache[]
   /**
-   * Has it happen.
+   * Injects the fault.
    *
-   * @param folder for logs, which is kept if anything is wrong
+   * @param folder for logs, which is kept after a failure
    */
   run(world: World, cache: Cache, folder: string): Promise<Result>
 }
 
-/** Where the cache plays no part. */
+/** For faults that do not depend on the cache. */
 export const ONCE: readonly Cache[] = ['off']
 export const BOTH: readonly Cache[] = ['off', 'on']
 
-/** Something that a fault needs is not installed. */
+/** A dependency of a fault is not installed. */
 export class NotRun extends Error {}

@@ -1,6 +1,6 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 
-/** A request of a client's. */
+/** A request of a client. */
 export interface Call {
   method?: string
   path: string
@@ -9,22 +9,22 @@ export interface Call {
   json?: unknown
 }
 
-/** An answer that came whole. */
+/** A complete response. */
 export interface Answer {
   kind: 'answer'
   status: number
   headers: IncomingHttpHeaders
   body: string
-  /** Its body as JSON; null when it is none. */
+  /** The body as JSON; null if it is not JSON. */
   json: Record<string, unknown> | null
   ms: number
 }
 
-/** What became of a request that was not answered, or in part. */
+/** The outcome of a request without a complete response. */
 export interface Failure {
   /**
    * `refused`: there was no connection; `reset`: it ended before an answer began; `cut`: it ended in the middle of an
-   * answer; `silent`: nothing came for too long.
+   * answer; `silent`: no data within the limit.
    */
   kind: 'refused' | 'reset' | 'cut' | 'silent'
   error: string
@@ -33,7 +33,7 @@ export interface Failure {
 
 export type Outcome = Answer | Failure
 
-/** Longer than any answer of the server may take. */
+/** Longer than any response of the server may take. */
 const SILENCE_MS = 35_000
 
 const agents = new Map<string, Agent>()
@@ -52,7 +52,7 @@ export function hangUp(base: string): void {
   agents.delete(base)
 }
 
-/** Sends a request, over a connection that is kept, and never throws. */
+/** Sends a request over a keep-alive connection; never throws. */
 export function send(base: string, { method = 'GET', path, token, headers, json }: Call): Promise<Outcome> {
   const body = json === undefined ? '' : JSON.stringify(json)
   const from = performance.now()
@@ -76,7 +76,7 @@ export function send(base: string, { method = 'GET', path, token, headers, json 
     sent.once('close', () => clearTimeout(timer))
     sent.once('error', (error: NodeJS.ErrnoException) => {
       if (error.message === 'silent') fail('silent', error)
-      // What is left of half an answer is no HTTP.
+      // The rest of an interrupted response is not valid HTTP.
       else if (error.code?.startsWith('HPE_')) fail('cut', error)
       else fail(error.code === 'ECONNREFUSED' ? 'refused' : 'reset', error)
     })
@@ -108,11 +108,11 @@ function parse(text: string): Record<string, unknown> | null {
   }
 }
 
-/** An outcome in a few words, for a person. */
+/** Describes an outcome in a few words. */
 export const describe = (outcome: Outcome): string =>
   outcome.kind === 'answer'
     ? `${outcome.status} ${outcome.body.slice(0, 120)}`
     : `${outcome.kind} (${outcome.error})`
 
-/** Whether an answer that refuses has what Laravel's have: JSON with a `message`. */
+/** Whether a refusal is like those of Laravel: JSON with a `message`. */
 export const hasMessage = ({ json }: Answer): boolean => typeof json?.message === 'string'

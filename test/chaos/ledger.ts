@@ -1,20 +1,20 @@
 import type { Query } from './seed.ts'
 
-/** What a write is to have left in the database. */
+/** The expected result of a write in the database. */
 type Kind = 'playlist' | 'token' | 'revocation' | 'notification'
 
 interface Write {
   kind: Kind
-  /** What nothing else is called: a name, or an id. */
+  /** A unique name or id. */
   key: string
   isAcknowledged: boolean
 }
 
-/** Remembers every write that was sent, and which of them were acknowledged. */
+/** Records every sent write and which were acknowledged. */
 export class Ledger {
   readonly #writes: Write[] = []
 
-  /** Notes a write before it is sent. @returns notes that it was acknowledged */
+  /** Records a write before it is sent. @returns records its acknowledgement */
   sent(kind: Kind, key: string): () => void {
     const write: Write = { kind, key, isAcknowledged: false }
     this.#writes.push(write)
@@ -23,15 +23,15 @@ export class Ledger {
     }
   }
 
-  /** How many were acknowledged. */
+  /** The number of acknowledged writes. */
   get acknowledged(): number {
     return this.#writes.filter(write => write.isAcknowledged).length
   }
 
   /**
-   * Looks in the database for what was sent: what was acknowledged must be there once, everything else once at most.
+   * Checks the database: acknowledged writes must be stored exactly once, others at most once.
    *
-   * @returns what is not so, each in a sentence
+   * @returns violations, a sentence each
    */
   async faults(query: Query): Promise<string[]> {
     const count = async (text: string) => {
@@ -55,7 +55,7 @@ export class Ledger {
           faults.push(`the revocation of token ${id}, acknowledged: it is there`)
       } else {
         const found = { playlist: playlists, token: tokens, notification: read }[kind].get(key) ?? 0
-        // A token that was revoked meanwhile, perhaps, is gone rightly.
+        // A token that may have been revoked since is rightly missing.
         const isMissing = isAcknowledged && found === 0 && !revoked.has(key)
         if (isMissing || found > 1) faults.push(`${kind} ${key}, ${said}: it is there ${found} times`)
       }

@@ -5,10 +5,10 @@ import { join } from 'node:path'
 const ends = new Set<() => void>()
 
 /**
- * Has something ended when this process does, however that comes about.
+ * Ends a resource when this process exits for any reason.
  *
  * @param end is called synchronously
- * @returns ends it now
+ * @returns ends it at once
  */
 export function own(end: () => void): () => void {
   ends.add(end)
@@ -17,12 +17,12 @@ export function own(end: () => void): () => void {
   }
 }
 
-/** A temporary folder that is removed with this process, unless it is to be kept. */
+/** A temporary folder that is removed when this process exits, unless it is kept. */
 export function ownFolder(name: string): { path: string; remove: () => void; keep: () => void } {
   const path = mkdtempSync(join(tmpdir(), `animethemes-auth-chaos-${name}-`))
   let isKept = false
   const remove = own(() => {
-    // Processes that were just killed may still be writing.
+    // Processes that were just killed may still write.
     if (!isKept) rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   })
   const keep = () => {
@@ -32,7 +32,7 @@ export function ownFolder(name: string): { path: string; remove: () => void; kee
 }
 
 process.once('exit', () => {
-  // Folders were made before the processes that use them.
+  // Folders were created before the processes that use them.
   for (const end of [...ends].reverse()) {
     try {
       end()

@@ -7,7 +7,7 @@ import { own, ownFolder } from './owned.ts'
 import { childrenOf, isRunning } from './processes.ts'
 import { until } from './wait.ts'
 
-/** The role of the servers: no superuser, so that the connections that PostgreSQL reserves are not theirs. */
+/** The role of the servers: no superuser, so that reserved connections are not available to them. */
 export const ROLE = 'app'
 
 const PASSWORD = 'chaos'
@@ -15,7 +15,7 @@ const PASSWORD = 'chaos'
 /** Enough for two instances and this process. */
 const MAX_CONNECTIONS = 60
 
-/** A PostgreSQL cluster whose processes this run starts, stops, signals and kills. */
+/** A PostgreSQL cluster whose processes this run controls. */
 export class PostgresCluster {
   readonly #postgres: EmbeddedPostgres
   readonly #data: string
@@ -28,10 +28,10 @@ export class PostgresCluster {
     this.#port = port
   }
 
-  /** Makes a cluster in a temporary folder, and starts it. */
+  /** Creates a cluster in a temporary folder and starts it. */
   static async create(): Promise<PostgresCluster> {
     const { path } = ownFolder('postgres')
-    // The server runs as another user than root, and writes its socket there.
+    // The server runs as another user than root and writes its socket there.
     chmodSync(path, 0o777)
     const port = await freePort()
     const data = join(path, 'data')
@@ -45,7 +45,7 @@ export class PostgresCluster {
       createPostgresUser: process.getuid?.() === 0,
       initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
       postgresFlags: [
-        // Processes are killed, and never the machine: what was written to the kernel is not lost.
+        // Processes are killed, not the machine, so data written to the kernel is not lost.
         ...['-c', 'fsync=off', '-c', 'synchronous_commit=on'],
         ...['-c', `unix_socket_directories=${path}`, '-c', `max_connections=${MAX_CONNECTIONS}`],
       ],
@@ -64,12 +64,12 @@ export class PostgresCluster {
     return cluster
   }
 
-  /** Starts it on the same port and the same data as before. */
+  /** Starts it again with the same port and data. */
   async start(): Promise<void> {
     await this.#postgres.start()
   }
 
-  /** Stops it as `pg_ctl stop -m fast` does: transactions are rolled back, connections are told. */
+  /** Stops it like `pg_ctl stop -m fast`: transactions are rolled back and clients are disconnected. */
   async stop(): Promise<void> {
     await this.#endAdmin()
     const pid = this.#postmaster()
@@ -78,19 +78,19 @@ export class PostgresCluster {
     await until('PostgreSQL to stop', () => !isRunning(pid))
   }
 
-  /** Kills the server and all of its sessions at once. */
+  /** Kills the server and all of its sessions. */
   async kill(): Promise<void> {
     await this.#endAdmin()
     const pids = this.#signalAll('SIGKILL')
     await until('PostgreSQL to be gone', () => !pids.some(isRunning))
   }
 
-  /** Has all of its processes do nothing, connected as everybody is. */
+  /** Suspends all of its processes; connections stay open. */
   pause(): void {
     this.#signalAll('SIGSTOP')
   }
 
-  /** Has them go on. */
+  /** Resumes them. */
   resume(): void {
     this.#signalAll('SIGCONT')
   }
@@ -108,7 +108,7 @@ export class PostgresCluster {
         if (this.#admin === client) this.#admin = null
       })
       await client.connect()
-      // Whatever the default is made to be, repairs have to work.
+      // Repairs must work under any default.
       await client.query('set default_transaction_read_only = off')
       this.#admin = client
     }
@@ -125,14 +125,14 @@ export class PostgresCluster {
   #postmaster(): number | null {
     try {
       const pid = Number(readFileSync(join(this.#data, 'postmaster.pid'), 'utf8').split('\n')[0])
-      // A number that is left over may be another process's by now.
+      // A stale process id may belong to another process.
       return isRunning(pid) && cwdOf(pid) === statSync(this.#data).ino ? pid : null
     } catch {
       return null
     }
   }
 
-  /** Signals the postmaster first, so that it starts nothing more, and then all that it has started. */
+  /** Signals the postmaster first, so that it starts no further process, and then its children. */
   #signalAll(signal: NodeJS.Signals): number[] {
     const postmaster = this.#postmaster()
     if (postmaster === null) return []
@@ -148,5 +148,5 @@ export class PostgresCluster {
   }
 }
 
-/** The inode of a process's current folder. */
+/** The inode of the working directory of a process. */
 const cwdOf = (pid: number) => statSync(`/proc/${pid}/cwd`).ino

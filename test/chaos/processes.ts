@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** State and parent of a process; null when there is none. */
+/** State and parent of a process; null if it does not exist. */
 function statOf(pid: number): { state: string; parent: number } | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The second field is a name with anything in it, parentheses and spaces too.
+    // The second field, a name, may contain parentheses and spaces.
     const [state = '', parent] = text.slice(text.lastIndexOf(')') + 2).split(' ')
     return { state, parent: Number(parent) }
   } catch {
@@ -12,10 +12,10 @@ function statOf(pid: number): { state: string; parent: number } | null {
   }
 }
 
-/** Whether a process runs: one that has ended and was not waited for does not. */
+/** Whether a process runs; a zombie does not. */
 export const isRunning = (pid: number): boolean => !['Z', 'X', undefined].includes(statOf(pid)?.state)
 
-/** The processes that a process has started and that it has not waited for. */
+/** The child processes of a process. */
 export const childrenOf = (parent: number): number[] =>
   readdirSync('/proc')
     .map(Number)

@@ -5,7 +5,7 @@ import { answers, freePort } from '../support/services.ts'
 import { own } from './owned.ts'
 import { until } from './wait.ts'
 
-/** A Redis server whose process this run starts, stops and signals. */
+/** A Redis server whose process this run controls. */
 export class RedisServer {
   readonly url: string
   readonly #port: number
@@ -16,7 +16,7 @@ export class RedisServer {
     this.url = `redis://127.0.0.1:${port}`
   }
 
-  /** Starts one on a free port, which keeps nothing on disk. */
+  /** Starts a server on a free port without persistence. */
   static async create(): Promise<RedisServer> {
     const redis = new RedisServer(await freePort())
     own(() => redis.#child?.kill('SIGKILL'))
@@ -24,7 +24,7 @@ export class RedisServer {
     return redis
   }
 
-  /** Starts it on the same port, empty. */
+  /** Starts it again on the same port, empty. */
   async start(): Promise<void> {
     const args = ['--port', String(this.#port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']
     const child = spawn('redis-server', args, { stdio: 'ignore' })
@@ -36,7 +36,7 @@ export class RedisServer {
     failed.catch(() => {})
   }
 
-  /** Stops it, which its clients are told. */
+  /** Stops it; clients are disconnected. */
   async stop(): Promise<void> {
     const child = this.#child
     this.#child = null
@@ -46,17 +46,17 @@ export class RedisServer {
     await ended
   }
 
-  /** Has it do nothing, connected as everybody is. */
+  /** Suspends it; connections stay open. */
   pause(): void {
     this.#child?.kill('SIGSTOP')
   }
 
-  /** Has it go on. */
+  /** Resumes it. */
   resume(): void {
     this.#child?.kill('SIGCONT')
   }
 
-  /** Sets how many bytes it may hold: beyond them it refuses to write. 0 for as many as there are. */
+  /** Sets the memory limit in bytes, beyond which writes are refused; 0 for none. */
   async setMaxMemory(bytes: number): Promise<void> {
     const client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 500 })
     client.on('error', () => {})

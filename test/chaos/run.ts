@@ -1,8 +1,8 @@
 /**
- * `make chaos`: has databases, Redis, servers and clocks fail under load, in every way that they do, and prints how the
- * servers took it. It stops and signals nothing but what it has started itself.
+ * `make chaos`: injects faults into databases, Redis, servers and clocks under load, and prints how the servers handled
+ * them. It stops and signals only processes that it has started.
  *
- * `QUICK=1` runs a half in less than three minutes, `ONLY=name,name` what has a part of those names.
+ * `QUICK=1` runs half of them in less than three minutes, `ONLY=name,name` those whose names contain one of these.
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
@@ -35,7 +35,7 @@ const FAULTS = [
 
 const TEMPLATE = 'chaos_template'
 
-/** The most sentences that are printed of one failure. */
+/** The maximum number of sentences printed for a failure. */
 const MOST_REASONS = 6
 
 const isQuick = !['', '0', undefined].includes(process.env.QUICK)
@@ -44,7 +44,7 @@ const isAskedFor = ({ name }: Fault) => only?.some(part => name.toLowerCase().in
 
 const rows: Row[] = []
 const chosen = FAULTS.filter(isAskedFor).flatMap(fault => {
-  // What is asked for by name is run in any case.
+  // Faults selected by name are run in any case.
   const caches = isQuick && only === undefined ? fault.quick : fault.caches
   return caches.map(cache => ({ fault, cache }))
 })
@@ -66,7 +66,7 @@ const passed = rows.filter(row => row.reasons.length === 0 && row.skipped === nu
 process.stdout.write(`\n${table(rows)}\n\n`)
 if (failed > 0) {
   keepLogs()
-  // Once more at the end, which is what is kept of a long output.
+  // Repeated at the end, which is what is kept of a long output.
   for (const row of failures) {
     process.stdout.write(`${titleOf(row)}:\n`)
     sayReasons(row)
@@ -76,19 +76,19 @@ if (failed > 0) {
 process.stdout.write(`${passed} passed, ${failed} failed\n`)
 process.exit(failed === 0 ? 0 : 1)
 
-/** A fault's name, and with which cache it struck. */
+/** The name of a fault with the setting of the cache. */
 function titleOf({ name, cache }: Row): string {
   return cache === null ? name : `${name}, cache ${cache}`
 }
 
-/** Prints what was wrong, as far as it is of use. */
+/** Prints the reasons of a failure, up to a limit. */
 function sayReasons({ reasons }: Row): void {
   for (const reason of reasons.slice(0, MOST_REASONS)) process.stdout.write(`  ${reason}\n`)
   const more = reasons.length - MOST_REASONS
   if (more > 0) process.stdout.write(`  and ${more} more\n`)
 }
 
-/** Has a fault happen, and says how that went. */
+/** Injects a fault and returns its result. */
 async function tryFault(fault: Fault, cache: Cache): Promise<Row> {
   const folder = join(logs, `${fault.name} ${cache}`.replace(/\W+/g, '-'))
   mkdirSync(folder)
@@ -107,7 +107,7 @@ async function tryFault(fault: Fault, cache: Cache): Promise<Row> {
   }
 }
 
-/** Starts what all faults share, with a database of which others are copies. */
+/** Starts the shared resources, with a template database. */
 async function createWorld(): Promise<World> {
   const postgres = await PostgresCluster.create()
   const redis = await RedisServer.create()
@@ -131,7 +131,7 @@ async function createWorld(): Promise<World> {
     async database({ empty = false } = {}) {
       count += 1
       const name = `chaos_${count}`
-      // Copies page by page would not log the first values of copied sequences, which a crash then gives out again.
+      // A file copy would not log the first values of copied sequences, which would be repeated after a crash.
       const source = empty ? '' : ` template ${TEMPLATE} strategy file_copy`
       await postgres.query(`create database ${name} owner ${ROLE}${source}`)
       return name

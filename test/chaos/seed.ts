@@ -1,17 +1,17 @@
 import { hashPassword } from '#src/auth/password.ts'
 
-/** Runs a statement, wherever the database is. */
+/** Runs a statement on any engine. */
 export type Query = (text: string, values?: unknown[]) => Promise<{ rows: Record<string, unknown>[] }>
 
-/** A user of the workload, with a token that never ends. */
+/** A user of the workload with a token that never expires. */
 export interface User {
   id: number
   email: string
   password: string
   token: string
-  /** A token that was revoked before anything began. */
+  /** A token that was revoked before the workload started. */
   revoked: string
-  /** Notifications that nobody has read. */
+  /** Unread notifications. */
   notifications: string[]
 }
 
@@ -19,7 +19,7 @@ const USERS = 8
 const NOTIFICATIONS = 2_000
 const PASSWORD = 'chaos-Password-1'
 
-/** What Laravel's "type" columns have for users. */
+/** The value of Laravel's type columns for users. */
 const TYPE = 'App\\Models\\Auth\\User'
 
 /** Adds the users of the workload to a migrated database that has the permissions. */
@@ -72,5 +72,5 @@ async function readUsers(query: Query): Promise<User[]> {
   }))
 }
 
-/** What an aggregate of JSON is, which PGlite gives as text. */
+/** Parses a JSON aggregate, which PGlite returns as text. */
 const listOf = (value: unknown) => (typeof value === 'string' ? JSON.parse(value) : value) as string[]

@@ -9,25 +9,25 @@ import { until } from './wait.ts'
 /** The program, as it is run in production. */
 export const MAIN = join(import.meta.dirname, '../../src/main.js')
 
-/** How a process ended. */
+/** The exit of a process. */
 export interface Exit {
   code: number | null
   signal: NodeJS.Signals | null
 }
 
-/** Longer than a server may take to end, in milliseconds. */
+/** Longer than a server may take to exit, in milliseconds. */
 const END_MS = 20_000
 
-/** How long it may take until one is ready, in milliseconds: the embedded database is made in seconds of a free processor. */
+/** The limit for becoming ready, in milliseconds: creating the embedded database takes seconds of CPU time. */
 export const READY_MS = 90_000
 
-/** The environment of programs: nothing of this process's but what they need to run. */
+/** The minimal environment of programs. */
 export const minimal = (): Record<string, string> => ({
   PATH: process.env.PATH ?? '',
   HOME: process.env.HOME ?? '',
 })
 
-/** One instance of the server, on a port that it keeps when it is started anew. */
+/** One instance of the server, which keeps its port over restarts. */
 export class Instance {
   readonly name: string
   readonly base: string
@@ -37,9 +37,9 @@ export class Instance {
   #child: ChildProcess | null = null
   #ended: Promise<Exit> = Promise.resolve({ code: null, signal: null })
   #isMeantToRun = false
-  /** The last moment at which it was not meant to answer. */
+  /** The last time at which it was not expected to respond. */
   #downAt = Number.NEGATIVE_INFINITY
-  /** How it ended without being told to. */
+  /** Its unexpected exit, if any. */
   readonly crashes: Exit[] = []
 
   private constructor(name: string, port: number, folder: string, environment: Record<string, string>) {
@@ -51,7 +51,7 @@ export class Instance {
     own(() => this.#child?.kill('SIGKILL'))
   }
 
-  /** Prepares an instance that writes its log into a folder, which is its current one. */
+  /** Prepares an instance with a folder for its log, which is its working directory. */
   static async create(name: string, folder: string, environment: Record<string, string>): Promise<Instance> {
     return new Instance(name, await freePort(), folder, environment)
   }
@@ -86,9 +86,9 @@ export class Instance {
   }
 
   /**
-   * Waits until it says that it can work.
+   * Waits until it is ready.
    *
-   * @throws {Error} when it ends before, with the end of its log
+   * @throws {Error} with the end of its log if it exits before
    */
   async ready(): Promise<void> {
     await until(
@@ -105,30 +105,30 @@ export class Instance {
     this.#isMeantToRun = true
   }
 
-  /** Ends it by a signal, and returns how it ended. From now on it need not answer. */
+  /** Ends it by a signal and returns its exit. It need not respond from now on. */
   async end(signal: NodeJS.Signals): Promise<Exit> {
     this.#isMeantToRun = false
     this.#downAt = Number.POSITIVE_INFINITY
     const child = this.#child
     child?.kill(signal)
-    // One that does not end fails a test, and does not stop the run.
+    // An instance that does not exit fails its test but not the run.
     const timer = setTimeout(() => child?.kill('SIGKILL'), END_MS)
     const exit = await this.#ended
     clearTimeout(timer)
     return exit
   }
 
-  /** Resolves once the process has ended. */
+  /** Resolves when the process has exited. */
   get ended(): Promise<Exit> {
     return this.#ended
   }
 
-  /** Whether it was not meant to answer at some time since a moment of `performance.now()`. */
+  /** Whether it was not expected to respond at some time since a value of `performance.now()`. */
   wasDownSince(moment: number): boolean {
     return this.#downAt >= moment
   }
 
-  /** What it has written. */
+  /** Its output. */
   log(): string {
     return existsSync(this.logPath) ? readFileSync(this.logPath, 'utf8') : ''
   }

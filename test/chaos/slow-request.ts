@@ -1,14 +1,14 @@
 import { Agent, type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** What became of a request that was sent slowly. */
+/** The outcome of a slow request. */
 type SlowAnswer =
   | { kind: 'answer'; status: number; connection: string | undefined }
   | { kind: 'failure'; error: string }
 
-/** A write whose body is sent in two parts, on a connection that has been used before. */
+/** A write whose body is sent in two parts on a used connection. */
 export class SlowRequest {
-  /** What it is called. */
+  /** Its name. */
   readonly key: string
   readonly answer: Promise<SlowAnswer>
   readonly #sent: ClientRequest
@@ -32,7 +32,7 @@ export class SlowRequest {
     })
   }
 
-  /** Sends the head and half of the body, and waits until they are likely to have arrived. */
+  /** Sends the head and half of the body and waits until they have probably arrived. */
   static async begin(
     base: string,
     { key, token, type, body }: { key: string; token: string; type: string; body: string },

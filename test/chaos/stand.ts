@@ -9,19 +9,19 @@ import type { User } from './seed.ts'
 import { Instance } from './server.ts'
 import { NOTHING, type Tolerance, Workload } from './workload.ts'
 
-/** How long it may take until all is right again, in milliseconds. */
+/** The limit for recovery, in milliseconds. */
 const RECOVERY_LIMIT_MS = 30_000
 
-/** How long all must be right before a fault begins. */
+/** How long everything must work before a fault starts. */
 const WARM_UP_MS = 700
 
-/** With a cache, how long it may take at most until other instances hear of a revocation, in milliseconds. */
+/** With a cache, the limit until other instances know a revocation, in milliseconds. */
 const HEARD_MS = 2_000
 
 const APP_KEY = `base64:${randomBytes(32).toString('base64')}`
 const UNLIMITED = '1000000'
 
-/** Settings of every instance: none of its limits is in the way of so many requests by one address. */
+/** Settings of every instance, without rate limits for the load from one address. */
 export const settings = (): Record<string, string> => ({
   APP_KEY,
   APP_URL: 'http://127.0.0.1',
@@ -36,7 +36,7 @@ export const settings = (): Record<string, string> => ({
   HASH_ROUNDS: '10',
 })
 
-/** Two instances on one database and one Redis, with ways to both that can be cut. */
+/** Two instances on one database and one Redis, connected over proxies that can be cut. */
 export interface Stand {
   world: World
   instances: readonly [Instance, Instance]
@@ -45,18 +45,18 @@ export interface Stand {
   database: string
   toPostgres: TcpProxy
   toRedis: TcpProxy
-  /** The clients, which are at work while a fault strikes. */
+  /** The clients that send requests during a fault. */
   workload: Workload
-  /** What is wrong besides answers and lost writes, each in a sentence. */
+  /** Errors besides responses and lost writes, a sentence each. */
   problems: string[]
-  /** Lets a fault last, shorter in a quick run. */
+  /** Waits for the duration of a fault, shorter in a quick run. */
   hold(seconds: number): Promise<void>
 }
 
-/** What an instance is given besides what all have. */
+/** Additional settings of an instance. */
 export type Extra = (name: string) => Record<string, string>
 
-/** Builds a stand in which the instances run, and takes it down after some work. */
+/** Starts a test stand with instances, runs a function, and stops it. */
 export async function withStand<T>(
   world: World,
   cache: Cache,
@@ -96,17 +96,17 @@ export async function withStand<T>(
   }
 }
 
-/** A fault that strikes while clients are at work. */
+/** A fault that is injected under load. */
 interface Strike extends Pick<Fault, 'name' | 'caches' | 'quick'> {
   tolerance: Tolerance
-  /** Whether it goes unnoticed unless some requests fail: without that it did not strike. */
+  /** Whether some requests must fail, since otherwise the fault was not injected. */
   isFelt: boolean
-  /** Has it begin, lets it last, and ends it. */
+  /** Starts the fault, waits, and ends it. */
   strike(stand: Stand): Promise<void>
   extra?: Extra
 }
 
-/** Makes a fault that strikes under load: what clients are told meanwhile is judged, and what is left of their writes. */
+/** Makes a fault under load, which checks the responses to clients and their stored writes. */
 export const underLoad = ({ tolerance, isFelt, strike, extra, ...fault }: Strike): Fault => ({
   ...fault,
   run: (world, cache, folder) =>
@@ -141,7 +141,7 @@ export const underLoad = ({ tolerance, isFelt, strike, extra, ...fault }: Strike
     ),
 })
 
-/** What has become of the clients' work, with what else was wrong. */
+/** The result of the workload with other errors. */
 export async function resultOf(
   { world, workload, database, problems }: Stand,
   recovery: number | null,
@@ -163,7 +163,7 @@ export async function resultOf(
 
 const FATAL = 60
 
-/** What an instance's log has that may never be there, and whether it ended by itself. */
+/** Forbidden lines in the log of an instance, and an unexpected exit. */
 export function complaints(instance: Instance): string[] {
   const { name, crashes } = instance
   const said = crashes.map(({ code, signal }) => `${name} ended by itself, with ${code ?? signal}`)
@@ -173,16 +173,16 @@ export function complaints(instance: Instance): string[] {
   return said
 }
 
-/** A line of a log: without a level when it is not the logger's. */
+/** A log line; without a level if it is not from the logger. */
 interface LogLine {
   text: string
   level?: number
   err?: { stack?: string; message?: string }
-  /** Of the answer, in the line of a request. */
+  /** The status of the response, in the line of a request. */
   status?: number
 }
 
-/** The lines of an instance's log. */
+/** The log lines of an instance. */
 export const logLines = (instance: Instance): LogLine[] =>
   instance
     .log()

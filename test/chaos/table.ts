@@ -1,13 +1,13 @@
 import type { Cache, Result } from './fault.ts'
 
-/** A row of the table: a fault, and what it has shown. */
+/** A row of the table: a fault and its result. */
 export interface Row {
   name: string
   cache: Cache | null
   result: Result | null
-  /** Why it failed, each in a sentence; empty when it passed. */
+  /** The reasons of a failure, a sentence each; empty if it passed. */
   reasons: readonly string[]
-  /** Why it was not run, if it was not. */
+  /** Why it was skipped. */
   skipped: string | null
 }
 
@@ -31,7 +31,7 @@ const cells = ({ name, cache, result, reasons, skipped }: Row): string[] => [
 const line = (texts: readonly string[], widths: readonly number[]) =>
   `| ${texts.map((text, n) => text.padEnd(widths[n] ?? 0)).join(' | ')} |`
 
-/** The rows in Markdown, in columns. */
+/** The rows as an aligned Markdown table. */
 export function table(rows: readonly Row[]): string {
   const texts = [HEADS, ...rows.map(cells)]
   const widths = HEADS.map((_, n) => Math.max(...texts.map(row => row[n]?.length ?? 0)))

@@ -2,13 +2,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const POLL_MS = 20
 
-/** How long anything may take that is waited for, in milliseconds, unless told otherwise. */
+/** The default limit of a wait in milliseconds. */
 export const WAIT_MS = 30_000
 
 /**
  * Polls until a condition holds.
  *
- * @throws {Error} naming what was waited for when it does not hold in time
+ * @throws {Error} naming the condition if it does not hold in time
  */
 export async function until(
   what: string,

@@ -11,20 +11,20 @@ import { until } from './wait.ts'
 export interface Tolerance {
   /** Answers of 503. */
   busy: boolean
-  /** The longest that an answer may take, in milliseconds; as long as the server allows unless given. */
+  /** The limit for a response in milliseconds; that of the server by default. */
   slowMs?: number
 }
 
-/** Nothing: as it must be when there is no fault. */
+/** Tolerates nothing, for times without a fault. */
 export const NOTHING: Tolerance = { busy: false }
 
-/** Milliseconds between two requests of one client: the processors are shared by all. */
+/** Milliseconds between two requests of a client, since all share the processors. */
 const PAUSE_MS = 25
 
-/** For how long all must be right, on all instances, so that it counts as recovered. */
+/** How long everything must work on all instances to count as recovered. */
 const RIGHT_MS = 1_000
 
-/** What makes an answer right; the sentence says what was expected. */
+/** Conditions for a response, with a sentence for the expectation. */
 interface Expectation {
   expected: string
   accepts(answer: Answer): boolean
@@ -40,13 +40,13 @@ const userIs = ({ id }: User): Expectation => ({
   accepts: ({ status, json }) => status === 200 && (json?.user as { id?: number } | undefined)?.id === id,
 })
 
-/** Several clients that send requests by turns to all instances, judge the answers, and keep a ledger of writes. */
+/** Several clients that send requests to all instances in turn, check the responses, and record writes. */
 export class Workload {
   readonly ledger = new Ledger()
   requests = 0
-  /** Requests that were not answered as usual, though nothing was wrong. */
+  /** Requests with a tolerated failure. */
   troubled = 0
-  /** Answers that may never be, each in a sentence. */
+  /** Forbidden responses, a sentence each. */
   readonly wrong: string[] = []
   readonly #instances: readonly Instance[]
   readonly #users: readonly User[]
@@ -56,7 +56,7 @@ export class Workload {
   #isEnding = false
   #loops: Promise<void>[] = []
   #count = 0
-  /** When something was last not as usual, and when each instance last was. */
+  /** The time of the last failure, and of the last success of each instance. */
   #troubleAt = Number.NEGATIVE_INFINITY
   readonly #rightAt = new Map<Instance, number>()
 
@@ -80,8 +80,8 @@ export class Workload {
       () => this.#read(a),
       () => this.#read(b),
       () => this.#readRevoked(c),
-      () => this.#addPlaylist(d),
-      () => this.#addPlaylist(e),
+      () => this.#aPlaylist(d),
+      () => this.#aPlaylist(e),
       () => this.#cycleToken(f),
       () => this.#readNotification(g),
       () => this.#readInSession(h, browser),
@@ -90,25 +90,25 @@ export class Workload {
       while (!this.#isEnding) {
         const before = this.#troubleAt
         await act()
-        // Refusals cost nothing to wait for, and would be asked for all the faster.
+        // Refusals are fast and would raise the rate of requests.
         await delay(this.#troubleAt === before ? PAUSE_MS : PAUSE_MS * 4)
       }
     })
   }
 
-  /** Ends them, once each has its last answer. */
+  /** Stops the clients after their last responses. */
   async stop(): Promise<void> {
     this.#isEnding = true
     await Promise.all(this.#loops)
   }
 
-  /** Says what is tolerated from now on. */
+  /** Sets what is tolerated from now on. */
   tolerate(tolerance: Tolerance): void {
     this.#tolerance = tolerance
   }
 
   /**
-   * Waits until for a second all has been right on all instances.
+   * Waits until everything has worked on all instances for a second.
    *
    * @returns how long it took until then, in seconds
    * @throws {Error} when it takes too long
@@ -127,7 +127,7 @@ export class Workload {
     return Math.max(0, this.#troubleAt - from) / 1_000
   }
 
-  /** Another instance each time. */
+  /** The next instance in turn. */
   #next(): Instance {
     this.#count += 1
     return this.#instances[this.#count % this.#instances.length] as Instance
@@ -148,7 +148,7 @@ export class Workload {
     await this.#ask('GET /api/me, token revoked', { path: '/api/me', token: user.revoked }, status(401))
   }
 
-  async #addPlaylist(user: User) {
+  async #aPlaylist(user: User) {
     const name = this.#name()
     const acknowledge = this.ledger.sent('playlist', name)
     const json = { name, visibility: 'Private' }
@@ -164,7 +164,7 @@ export class Workload {
     if (await this.#ask(`PUT ${path}`, { method: 'PUT', path, token: user.token }, status(200))) acknowledge()
   }
 
-  /** Issues a token, uses it on all instances, revokes it, and tries it on all instances. */
+  /** Issues a token, uses it on all instances, revokes it, and checks it on all instances. */
   async #cycleToken(user: User) {
     const name = this.#name()
     const issued = this.ledger.sent('token', name)
@@ -190,7 +190,7 @@ export class Workload {
         expected: '401',
         accepts: answer =>
           answer.status === 401 ||
-          // What counts is when it was sent: an answer may be slow to arrive.
+          // The time of sending counts, since a response may be slow.
           (isElsewhere && answer.status === 200 && performance.now() - answer.ms - from < this.#heardMs),
       }
       for (let isHeard = false; !isHeard; ) {
@@ -210,7 +210,7 @@ export class Workload {
     return this.#judge(what, instance, expectation, () => send(instance.base, call))
   }
 
-  /** Sends a request and judges what becomes of it. @returns the answer if it was as expected */
+  /** Sends a request and checks the outcome. @returns the response if it was as expected */
   async #judge(
     what: string,
     instance: Instance,

@@ -37,7 +37,9 @@ t.test('without a demo user the command says how to add one', async t => {
 })
 
 t.test('a PostgreSQL server stores no demo access', async t => {
-  const { code, err } = await run({ DATABASE_URL: process.env.TEST_DATABASE_URL ?? '', APP_ENV: 'local' }, ['demo'])
+  const { code, err } = await run({ DATABASE_URL: process.env.TEST_DATABASE_URL ?? '', APP_ENV: 'local' }, [
+    'demo',
+  ])
   t.equal(code, 1)
   t.match(err, /On a PostgreSQL server they are shown once/)
 })

@@ -22,7 +22,10 @@ t.test('permission list shows the permissions with their roles, or those of one 
   t.ok(all.map(cells).some(line => /^view filament \| .*Admin/.test(line)))
   const some = (await command('permission', 'list', '--role', 'Patron')).out
   t.ok(some.length > 1 && some.length < all.length)
-  t.match((await command('permission', 'list', '--role', 'Patrol')).error, /There is no role Patrol\. Roles: .*Patron/)
+  t.match(
+    (await command('permission', 'list', '--role', 'Patrol')).error,
+    /There is no role Patrol\. Roles: .*Patron/,
+  )
 })
 
 t.test('user list finds users by text and role, newest first', async t => {

@@ -1,25 +1,26 @@
 import t from 'tap'
 import { deleteUser } from '#src/database/deleted-users.ts'
 import { findUserByEmail } from '#src/database/users.ts'
-import { NOW } from '../support/app.ts'
-import { commandLine } from '../support/command-line.ts'
+import { NOW } from '../fixtures/clock.ts'
+import { commandLine } from '../fixtures/command-line.ts'
+import { PASSWORD } from '../fixtures/users.ts'
 
-t.test('every command finds a user by every form of the e-mail address', async t => {
-  const { database, command } = await commandLine(t as never)
+t.test('commands find a user by equivalent forms of the e-mail address', async t => {
+  const { database, command } = await commandLine(t)
   const { kysely } = database
   const { id } = await kysely
     .insertInto('users')
     .values({ name: 'jane', email: '"jane"@bücher.example', password: '!' })
     .returning('id')
     .executeTakeFirstOrThrow()
-  t.equal((await command('migrate')).out.at(-1), 'Stored what one user is compared by.')
+  t.equal((await command('migrate')).out.at(-1), 'Stored the comparison keys of one user.')
   for (const email of [
     'jane@xn--bcher-kva.example',
     '\u200bJANE@BU\u0308CHER.example',
     '"jane"@bücher.example\ufeff',
   ]) {
     for (const args of [
-      ['user', 'password', '--password', 'Correct horse 1'],
+      ['user', 'password', '--password', PASSWORD],
       ['user', 'two-factor-disable'],
       ['token', 'create', '--name', 'laptop'],
       ['token', 'list'],
@@ -37,8 +38,8 @@ t.test('every command finds a user by every form of the e-mail address', async t
   }
 })
 
-t.test('user restore brings back the exact one of two', async t => {
-  const { database, command } = await commandLine(t as never)
+t.test('user restore prefers the account with the exact address', async t => {
+  const { database, command } = await commandLine(t)
   const { kysely } = database
   const emails = ['kim@bücher.example', 'kim@xn--bcher-kva.example']
   const ids: number[] = []
@@ -56,8 +57,8 @@ t.test('user restore brings back the exact one of two', async t => {
   }
 })
 
-t.test('user collisions', async t => {
-  const { database, command } = await commandLine(t as never)
+t.test('user collisions lists users with equal addresses or confusable names', async t => {
+  const { database, command } = await commandLine(t)
   const { kysely } = database
   t.strictSame((await command('user', 'collisions')).out, ['No two users share an e-mail address or a name.'])
   for (const [name, email] of [
@@ -88,11 +89,11 @@ t.test('user collisions', async t => {
   ])
 })
 
-t.test('names that the operators give', async t => {
-  const { command } = await commandLine(t as never)
+t.test('user create and token create refuse confusable and invisible names', async t => {
+  const { command } = await commandLine(t)
   const create = (name: string, email: string) =>
-    command('user', 'create', '--name', name, '--email', email, '--password', 'Correct horse 1')
-  t.equal((await create('admin', 'admin@example.org')).error, null, 'may be reserved')
+    command('user', 'create', '--name', name, '--email', email, '--password', PASSWORD)
+  t.equal((await create('admin', 'admin@example.org')).error, null, 'a reserved name is allowed here')
   const taken = 'The name has already been taken.'
   for (const name of ['аdmin', 'Ádmin', 'ＡＤＭＩＮ', 'adm\u200bin']) {
     t.equal((await create(name, `a${name.length}@example.net`)).error, taken, encodeURI(name))
@@ -102,7 +103,7 @@ t.test('names that the operators give', async t => {
     t.match((await create(name, 'b@example.org')).error, /The name field is required\.$/, encodeURI(name))
     t.match(
       (await command('token', 'create', '--email', 'admin@example.org', '--name', name)).error,
-      /expected 1 to 255 characters that can be seen\.$/,
+      /expected 1 to 255 visible characters\.$/,
       encodeURI(name),
     )
   }

@@ -7,7 +7,8 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
-import { addUser, TEST_KEY } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { run, serve } from '../support/processes.ts'
 import { freePort } from '../support/services.ts'
@@ -23,7 +24,7 @@ const connect = (t: Test, url: string) => {
   return database
 }
 
-t.test('on a fresh machine, without any setting', async t => {
+t.test('without settings the server starts with an embedded database and demo data', async t => {
   const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-serve-'))
   const environment = { DATA_DIR: join(folder, 'data'), HASH_ROUNDS: '4' }
   const server = await serve(t, environment)
@@ -39,7 +40,7 @@ t.test('on a fresh machine, without any setting', async t => {
   t.match(await server.line(/Documentation/), `${server.base}/docs`)
   t.ok(existsSync(join(folder, 'data/app.key')))
 
-  t.test('commands reach the database while the server holds it', async t => {
+  await t.test('commands use the embedded database of the running server', async t => {
     const created = await run(environment, [
       'token',
       'create',
@@ -58,15 +59,15 @@ t.test('on a fresh machine, without any setting', async t => {
       'role',
       'grant',
       '--email',
-      'nobody@example.org',
+      'unknown@example.org',
       '--role',
       'Admin',
     ])
     t.equal(failed.code, 1)
-    t.equal(failed.err, 'error: There is no user with the e-mail address nobody@example.org.\n')
+    t.equal(failed.err, 'error: There is no user with the e-mail address unknown@example.org.\n')
   })
 
-  t.test('a second server is refused, by a sentence that names the first', async t => {
+  await t.test('a second server is refused and the error names the first process', async t => {
     const second = await run({ ...environment, PORT: '0' }, ['serve'])
     t.equal(second.code, 1)
     t.match(
@@ -78,20 +79,20 @@ t.test('on a fresh machine, without any setting', async t => {
     t.equal((await me(server.base, token)).status, 200)
   })
 
-  t.test('stops in good order, and starts again with what it had', async t => {
+  await t.test('it stops with code 0 and restarts with its data', async t => {
     t.equal(await server.stop(), 0)
     t.strictSame(
       readdirSync(join(folder, 'data')).filter(name => name.endsWith('.sock')),
       [],
     )
     const listed = await run(environment, ['token', 'list', '--email', 'demo@example.org'])
-    t.notMatch(listed.out, /never +never/, 'when the token was last used was written')
+    t.notMatch(listed.out, /never +never/, 'the last use of the token was stored')
     const again = await serve(t, environment)
     await again.line(/token create --email demo@example\.org/)
     t.equal((await me(again.base, token)).status, 200)
     t.notOk(
       again.lines.some(line => line.includes('Demo user')),
-      'secrets are shown once',
+      'demo secrets are printed once',
     )
     t.notMatch(
       again.lines.concat(server.lines.filter(line => line.startsWith('{'))).join('\n'),
@@ -102,7 +103,7 @@ t.test('on a fresh machine, without any setting', async t => {
 })
 
 t.test(
-  'two processes on one PostgreSQL and one Redis',
+  'two processes share rate limits over PostgreSQL and Redis',
   { skip: REDIS_URL ? false : 'no Redis was found' },
   async t => {
     const url = await createPostgresDatabase(t, { empty: true })
@@ -118,8 +119,12 @@ t.test(
     const servers = await Promise.all([serve(t, environment), serve(t, environment)])
     const bases = servers.map(({ base }) => base)
     await Promise.all(servers.map(server => server.line(/the tables are up to date/)))
-    t.equal((await run(environment, ['seed'])).code, 0, 'both migrated an empty database at once')
-    const user = await addUser(connect(t, url))
+    t.equal(
+      (await run(environment, ['seed'])).code,
+      0,
+      'both processes migrated the empty database concurrently',
+    )
+    const user = await aUser(connect(t, url))
     t.teardown(() => redis.del(`animethemes-auth:api:user:${user.id}`))
     await redis.del(`animethemes-auth:api:user:${user.id}`)
 
@@ -131,9 +136,9 @@ t.test(
     }
     t.strictSame(statuses.slice(0, 90), Array(90).fill(200))
     t.equal(statuses[90], 429, 'the 91st is refused')
-    for (const base of bases) t.equal((await me(base, user.token)).status, 429, 'by whichever gets it')
+    for (const base of bases) t.equal((await me(base, user.token)).status, 429, 'on each process')
 
-    await t.test('bound wrong credentials together', async t => {
+    await t.test('failed authentications are counted together', async t => {
       const address = `2001:db8:${Math.floor(Math.random() * 65_000).toString(16)}::1`
       const guess = (base = '', i = 0) =>
         fetch(`${base}/api/me`, {
@@ -146,9 +151,9 @@ t.test(
   },
 )
 
-t.test('without Redis the limits go on in each process', async t => {
+t.test('without Redis each process enforces the limits itself', async t => {
   const url = await createPostgresDatabase(t)
-  const user = await addUser(connect(t, url))
+  const user = await aUser(connect(t, url))
   const server = await serve(t, {
     DATABASE_URL: url,
     APP_KEY: TEST_KEY,
@@ -156,19 +161,19 @@ t.test('without Redis the limits go on in each process', async t => {
     REDIS_URL: `redis://127.0.0.1:${await freePort()}`,
     RATE_LIMIT_AUTHENTICATED: '2',
   })
-  await server.line(/REDIS_URL: redis does not answer/)
+  await server.line(/REDIS_URL: redis does not respond/)
   const statuses: number[] = []
   for (let i = 0; i < 3; i += 1) statuses.push((await me(server.base, user.token)).status)
   t.strictSame(statuses, [200, 200, 429])
   t.equal(
-    server.lines.filter(line => /REDIS_URL: redis does not answer \(.+\)/.test(line)).length,
+    server.lines.filter(line => /REDIS_URL: redis does not respond \(.+\)/.test(line)).length,
     1,
-    'which is logged once',
+    'the outage is logged once',
   )
   t.equal(await server.stop(), 0)
 })
 
-t.test('a database that goes away and comes back', async t => {
+t.test('the server survives an outage of the database', async t => {
   const url = await createPostgresDatabase(t, { empty: true })
   const name = new URL(url).pathname.slice(1)
   const admin = new pg.Client(process.env.TEST_DATABASE_URL)
@@ -197,7 +202,7 @@ t.test('a database that goes away and comes back', async t => {
   t.equal(await ready(), 200)
   await server.line(/there are no permissions in the database/)
   const database = connect(t, url)
-  const user = await addUser(database)
+  const user = await aUser(database)
   t.equal((await me(server.base, user.token)).status, 200)
 
   await setReachable(false)
@@ -205,14 +210,14 @@ t.test('a database that goes away and comes back', async t => {
   t.equal(await ready(), 503)
   t.equal(server.process.exitCode, null, 'the process stays up')
   await setReachable(true)
-  t.equal((await me(server.base, user.token)).status, 200, 'and recovers')
+  t.equal((await me(server.base, user.token)).status, 200, 'it recovers')
   const lines = server.lines.filter(line => /"level":[45]0/.test(line))
-  t.equal(lines.filter(line => line.includes('not available')).length, 1, 'which is logged once now and then')
+  t.equal(lines.filter(line => line.includes('not available')).length, 1, 'the outage is logged once')
   t.notMatch(lines.join('\n'), /"stack"/)
   t.equal(await server.stop(), 0)
 })
 
-t.test('goes on serving whatever happens to its output', async t => {
+t.test('the server keeps serving when its output is not read', async t => {
   const environment = {
     DATABASE_URL: await createPostgresDatabase(t),
     APP_KEY: TEST_KEY,
@@ -224,17 +229,17 @@ t.test('goes on serving whatever happens to its output', async t => {
     while ((await fetch(base + path)).status !== 200);
   }
 
-  t.test('its reader goes away, as in "serve 2>&1 | head -1"', async t => {
+  await t.test('the reader of its output exits, as in "serve 2>&1 | head -1"', async t => {
     const server = await serve(t, environment)
     server.process.stdout?.destroy()
     server.process.stderr?.destroy()
-    // It prints what a start prints, and each line of its log, to nobody.
-    for (let i = 0; i < 20; i += 1) t.equal((await fetch(`${server.base}/nowhere`)).status, 404)
+    // The start message and each log line go to a closed pipe.
+    for (let i = 0; i < 20; i += 1) t.equal((await fetch(`${server.base}/unknown`)).status, 404)
     await until('/health/ready', server.base)
     t.equal(await server.stop(), 0)
   })
 
-  t.test('its reader stops reading', async t => {
+  await t.test('the reader of its output stops reading', async t => {
     const server = await serve(t, environment)
     await until('/health/ready', server.base)
     server.process.stdout?.pause()
@@ -242,11 +247,11 @@ t.test('goes on serving whatever happens to its output', async t => {
     for (let i = 0; i < 100; i += 1) t.equal((await fetch(server.base + path)).status, 404)
     server.process.kill('SIGTERM')
     await once(server.process, 'exit')
-    t.equal(server.process.exitCode, 0, 'and it stops, though nobody has read what it wrote')
+    t.equal(server.process.exitCode, 0, 'it exits although its output was not read')
   })
 })
 
-t.test('a command before "migrate" says so', async t => {
+t.test('commands before "migrate" fail and name it', async t => {
   const environment = { DATABASE_URL: await createPostgresDatabase(t, { empty: true }), APP_KEY: TEST_KEY }
   for (const args of [
     ['token', 'list', '--email', 'demo@example.org'],
@@ -256,40 +261,34 @@ t.test('a command before "migrate" says so', async t => {
     const { code, err } = await run(environment, args)
     t.equal(
       err,
-      'error: The tables of this version are not in the database: run "migrate" first, and "seed" if it is new.\n',
+      'error: The database lacks tables of this version: run "migrate" first, and "seed" if it is new.\n',
     )
     t.equal(code, 1)
   }
 })
 
-t.test('what keeps a server from starting', async t => {
-  const taken = await serve(t, {
+t.test('a server does not start with a taken port, a foreign address or without a key', async t => {
+  const running = await serve(t, {
     DATA_DIR: mkdtempSync(join(tmpdir(), 'animethemes-auth-taken-')),
     HASH_ROUNDS: '4',
   })
-  const port = new URL(taken.base).port
+  const port = new URL(running.base).port
   const url = await createPostgresDatabase(t)
   const second = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: port }, ['serve'])
   t.equal(second.code, 1)
-  t.match(
-    second.err,
-    new RegExp(`^error: PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
-  )
+  t.match(second.err, new RegExp(`^error: PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`))
 
   const metrics = await run(
     { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: '0', METRICS_PORT: port },
     ['serve'],
   )
   t.equal(metrics.code, 1)
-  t.match(
-    metrics.err,
-    new RegExp(`^error: METRICS_PORT=${port}: something listens on 127\\.0\\.0\\.1:${port} already`),
-  )
+  t.match(metrics.err, new RegExp(`^error: METRICS_PORT=${port}: 127\\.0\\.0\\.1:${port} is in use`))
 
-  const abroad = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
+  const foreign = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', HOST: '192.0.2.1' }, [
     'serve',
   ])
-  t.equal(abroad.err, 'error: HOST=192.0.2.1: this machine has no such address.\n')
+  t.equal(foreign.err, 'error: HOST=192.0.2.1: this machine has no such address.\n')
 
   const keyless = await run({ DATABASE_URL: url }, ['serve'])
   t.equal(keyless.code, 1)

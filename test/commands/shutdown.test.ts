@@ -5,19 +5,20 @@ import pg from 'pg'
 import t, { type Test } from 'tap'
 import { databaseOver } from '#src/database/connect.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
-import { addUser, TEST_KEY } from '../support/app.ts'
+import { aUser } from '../fixtures/users.ts'
+import { TEST_KEY } from '../support/app.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 import { type RunningServer, serve } from '../support/processes.ts'
 import { RawClient } from '../support/raw-client.ts'
 
 const MAIN = join(import.meta.dirname, '../../src/main.js')
 
-/** A server in a process of its own, a user, and a connection that can keep requests waiting. */
-async function start(t: Test, environment: Record<string, string> = {}) {
+/** Starts a server process with a user, and a database connection that can block requests. */
+async function startServer(t: Test, environment: Record<string, string> = {}) {
   const url = await createPostgresDatabase(t)
   const database = databaseOver({ ...postgresConnections(url, () => {}), open: async () => {} })
   t.teardown(() => database.close())
-  const { token } = await addUser(database, { permissions: ['view playlist', 'create playlist'] })
+  const { token } = await aUser(database, { permissions: ['view playlist', 'create playlist'] })
   const server = await serve(t, { DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', ...environment })
   await server.line(/the tables are up to date/)
 
@@ -29,7 +30,7 @@ async function start(t: Test, environment: Record<string, string> = {}) {
     server,
     authorization,
     connect: () => RawClient.open(t, Number(new URL(server.base).port)),
-    /** Has requests with a token wait from now on, until the returned function is called. */
+    /** Blocks requests with a token until the returned function is called. */
     async block() {
       await locker.query('begin; lock table personal_access_tokens in access exclusive mode')
       return () => locker.query('rollback')
@@ -46,10 +47,10 @@ async function start(t: Test, environment: Record<string, string> = {}) {
   }
 }
 
-const ready = async ({ base }: RunningServer) => (await fetch(`${base}/health/ready`)).status
+const requestReadiness = async ({ base }: RunningServer) => (await fetch(`${base}/health/ready`)).status
 
-t.test('SIGTERM: what is under way is answered, and each answer closes its connection', async t => {
-  const { server, authorization, connect, block, isBlocking } = await start(t)
+t.test('SIGTERM: pending requests are answered with Connection: close', async t => {
+  const { server, authorization, connect, block, isBlocking } = await startServer(t)
   const [idle, opened, slow, upload, form] = await Promise.all([
     connect(),
     connect(),
@@ -74,15 +75,15 @@ t.test('SIGTERM: what is under way is answered, and each answer closes its conne
     'content-length': fields.length,
   })
   form.write(fields.slice(0, 10))
-  // Answered after the others were read: the server reads connections in the order in which they send.
-  t.equal(await ready(server), 200)
+  // Once this is answered the other requests were read: the server reads in the order of arrival.
+  t.equal(await requestReadiness(server), 200)
 
   const unblock = await block()
   slow.head('GET /api/me', { authorization })
   await isBlocking()
   const exit = server.stop('SIGTERM')
   await Promise.all([idle.closed, opened.closed])
-  t.pass('connections without a request are closed at once')
+  t.pass('idle connections are closed at once')
   await t.rejects(connect(), { code: 'ECONNREFUSED' })
 
   upload.write(json.slice(10))
@@ -100,8 +101,8 @@ t.test('SIGTERM: what is under way is answered, and each answer closes its conne
   t.equal(await exit, 0)
 })
 
-t.test('SHUTDOWN_DELAY: not ready, but still there', async t => {
-  const { server, authorization } = await start(t, { SHUTDOWN_DELAY: '1' })
+t.test('SHUTDOWN_DELAY: the server is not ready but still serves', async t => {
+  const { server, authorization } = await startServer(t, { SHUTDOWN_DELAY: '1' })
   server.process.kill('SIGTERM')
   await server.line(/"stopping"/)
   const answer = await fetch(`${server.base}/health/ready`)
@@ -113,11 +114,11 @@ t.test('SHUTDOWN_DELAY: not ready, but still there', async t => {
   t.equal((await fetch(`${server.base}/health/live`)).status, 200)
   await once(server.process, 'exit')
   t.equal(server.process.exitCode, 0)
-  t.notMatch(server.lines.join('\n'), /"level":[56]0/, 'which is no error')
+  t.notMatch(server.lines.join('\n'), /"level":[56]0/, 'no error is logged')
 })
 
-t.test('connections that wait to be accepted are served', async t => {
-  const { server, connect } = await start(t)
+t.test('SIGTERM: requests in the accept queue are answered', async t => {
+  const { server, connect } = await startServer(t)
   const clients = await Promise.all(Array.from({ length: 20 }, connect))
   for (const client of clients) client.head('GET /health/live')
   const exit = server.stop('SIGTERM')
@@ -128,19 +129,19 @@ t.test('connections that wait to be accepted are served', async t => {
   t.equal(await exit, 0)
 })
 
-/** Sends the signal once something in the process listens for it. */
+/** Sends SIGTERM as soon as the process has a listener for it. */
 const SIGNAL_AT_ONCE = `data:text/javascript,process.on('newListener', name => {
   if (name === 'SIGTERM') setImmediate(() => process.kill(process.pid, name))
 })`
 
-t.test('SIGTERM while the program is still loading', async t => {
+t.test('SIGTERM during startup exits with code 0', async t => {
   const child = spawn(process.execPath, ['--import', SIGNAL_AT_ONCE, MAIN, 'serve'], { stdio: 'ignore' })
   t.teardown(() => child.kill('SIGKILL'))
   t.strictSame(await once(child, 'exit'), [0, null])
 })
 
-t.test('a second signal ends the server at once', async t => {
-  const { server, authorization, connect, block, isBlocking } = await start(t)
+t.test('a second signal exits at once', async t => {
+  const { server, authorization, connect, block, isBlocking } = await startServer(t)
   const unblock = await block()
   const client = await connect()
   client.head('GET /api/me', { authorization })

@@ -1,11 +1,10 @@
 import t from 'tap'
 import { measureClockSkew } from '#src/database/clock-skew.ts'
+import { HOUR } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
-const HOUR = 3_600_000
-
 for (const engine of ENGINES) {
-  t.test(`how far a clock is off that of the database, on ${engine}`, async t => {
+  t.test(`the difference between the clocks of server and database, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
     const skewOf = async (offset: number) => {

@@ -9,11 +9,16 @@ import { connectionShares } from '#src/runtime/connection-shares.ts'
 import { createDatabase, createPostgresDatabase } from '../support/databases.ts'
 import { tcpProxy } from '../support/tcp-proxy.ts'
 
-/** Milliseconds that are over soon. */
-const SOON = 100
+/** A short limit in milliseconds. */
+const SHORT = 100
 
-/** PostgreSQL alone: the embedded database has one session, and nothing that waits for locks or can be cancelled. */
-async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}, connections = 5) {
+/** PostgreSQL only: the embedded database has a single session without locks and cancellation. */
+async function connectWithLimits(
+  t: Test,
+  url: string,
+  limits: Partial<DatabaseLimits> = {},
+  connections = 5,
+) {
   const lost: Error[] = []
   const source = postgresConnections(url, error => lost.push(error), { limits, connections })
   const database: Database = databaseOver({ ...source, open: async () => {} }, { connections })
@@ -21,7 +26,7 @@ async function open(t: Test, url: string, limits: Partial<DatabaseLimits> = {}, 
   return { source, database, lost }
 }
 
-/** Another client of the server. */
+/** Another client of the PostgreSQL server. */
 async function connectTo(t: Test, url: string) {
   const client = new pg.Client(url)
   await client.connect()
@@ -32,7 +37,7 @@ async function connectTo(t: Test, url: string) {
 const pidOf = async (session: Connection) =>
   (await session.query('select pg_backend_pid() as pid', [])).rows[0]?.pid
 
-/** Returns once the server runs no statement that matches, or has begun to run one. */
+/** Waits until the server runs a statement that matches, or runs none. */
 async function untilActive(client: pg.Client, pattern: string, isActive: boolean) {
   for (;;) {
     const { rows } = await client.query(
@@ -44,19 +49,19 @@ async function untilActive(client: pg.Client, pattern: string, isActive: boolean
   }
 }
 
-/** Keeps the process from reading and from timers. */
+/** Blocks the event loop. */
 function stall(ms: number) {
   const end = performance.now() + ms
   while (performance.now() < end);
 }
 
-t.test('how connections are shared out', async t => {
+t.test('shares of connections', async t => {
   t.strictSame(connectionShares(5), { identity: 1, login: 1, write: 2, list: 1 })
   t.strictSame(connectionShares(10), { identity: 2, login: 2, write: 3, list: 3 })
   t.strictSame(connectionShares(40), { identity: 8, login: 8, write: 12, list: 12 })
 })
 
-t.test('the one session of the embedded database goes to the most urgent', async t => {
+t.test('the single session of the embedded database goes to the most urgent claim', async t => {
   const { source, close } = await createDatabase(t, 'pglite')
   t.teardown(close)
   const held = await source.acquire()
@@ -80,14 +85,14 @@ t.test('the one session of the embedded database goes to the most urgent', async
   t.strictSame(order, ['identity 3', 'identity 5', 'login 2', 'write 1', 'list 0', 'list 4'])
 })
 
-t.test('lists leave connections to everything else', async t => {
+t.test('lists leave connections for other statements', async t => {
   const url = await createPostgresDatabase(t)
-  const { source, database } = await open(t, url, { waitMs: { list: SOON } })
+  const { source, database } = await connectWithLimits(t, url, { waitMs: { list: SHORT } })
   const held = await source.acquire({ connectionClass: 'list' })
   await t.rejects(
     source.acquire({ connectionClass: 'list' }),
     DatabaseBusy,
-    'the second list waits no longer than it may',
+    'the second list waits at most its limit',
   )
   t.match(await database.prepare('one', 'select 1 as one')([]), [{ one: 1 }], 'a look-up')
   for (const kysely of [database.logins, database.kysely]) {
@@ -95,13 +100,17 @@ t.test('lists leave connections to everything else', async t => {
   }
   await held.release()
   const freed = await source.acquire({ connectionClass: 'list' })
-  t.match(await freed.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'and the next is free for lists')
+  t.match(
+    await freed.query('select 1 as one', []),
+    { rows: [{ one: 1 }] },
+    'the freed connection serves lists',
+  )
   await freed.release()
 })
 
-t.test('a caller has a bounded part of the connections for lists', async t => {
+t.test('a caller uses a limited share of the connections for lists', async t => {
   const url = await createPostgresDatabase(t)
-  const { database } = await open(t, url, { waitMs: { list: SOON } }, 10)
+  const { database } = await connectWithLimits(t, url, { waitMs: { list: SHORT } }, 10)
   let finish = () => {}
   const finished = new Promise<void>(resolve => {
     finish = resolve
@@ -111,12 +120,12 @@ t.test('a caller has a bounded part of the connections for lists', async t => {
   await t.rejects(
     database.list(asker('a'), async () => 'a'),
     DatabaseBusy,
-    'one of three',
+    'one of three connections',
   )
   await t.rejects(
     database.list(asker('b', true), async () => 'b'),
     DatabaseBusy,
-    'and heavy questions as well',
+    'heavy queries are limited, too',
   )
   t.equal(await database.list(asker('b'), async () => 'b'), 'b')
   t.equal(await database.list(asker(null), async () => 'ours'), 'ours')
@@ -125,10 +134,10 @@ t.test('a caller has a bounded part of the connections for lists', async t => {
   t.equal(await database.list(asker('a'), async () => 'a'), 'a')
 })
 
-t.test('a dear list reads, within its time, on one core', async t => {
+t.test('an expensive list is limited in time and to one core', async t => {
   const url = await createPostgresDatabase(t)
-  const { source } = await open(t, url, {
-    statementMs: { identity: 1e4, login: 1e4, write: 1e4, list: SOON },
+  const { source } = await connectWithLimits(t, url, {
+    statementMs: { identity: 1e4, login: 1e4, write: 1e4, list: SHORT },
   })
   const session = await source.acquire({ connectionClass: 'list', isReadOnly: true })
   const { rows } = await session.query(
@@ -144,7 +153,7 @@ t.test('a dear list reads, within its time, on one core', async t => {
   })
   await session.release()
   const next = await source.acquire({ connectionClass: 'list' })
-  t.equal(await pidOf(next), pid, 'the connection goes on')
+  t.equal(await pidOf(next), pid, 'the connection is reused')
   await next.release()
   const other = await source.acquire()
   t.match(await other.query('show transaction_read_only', []), { rows: [{ transaction_read_only: 'off' }] })
@@ -152,10 +161,10 @@ t.test('a dear list reads, within its time, on one core', async t => {
   await other.release()
 })
 
-t.test('a statement that takes too long is cancelled', async t => {
+t.test('a statement beyond its time limit is cancelled', async t => {
   const url = await createPostgresDatabase(t)
-  const limits = { statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON } }
-  const { source, database, lost } = await open(t, url, limits)
+  const limits = { statementMs: { identity: SHORT, login: SHORT, write: SHORT, list: SHORT } }
+  const { source, database, lost } = await connectWithLimits(t, url, limits)
   const other = await connectTo(t, url)
   for (const lane of ['identity', 'login', 'write', 'list'] as const) {
     const session = await source.acquire({ connectionClass: lane })
@@ -164,19 +173,19 @@ t.test('a statement that takes too long is cancelled', async t => {
     await untilActive(other, '%pg_sleep%', false)
     await session.release()
     const next = await source.acquire({ connectionClass: lane })
-    t.equal(await pidOf(next), pid, 'its connection is used again')
+    t.equal(await pidOf(next), pid, 'the connection is reused')
     for (let round = 0; round < 20; round += 1) await next.query('select 1', [])
     await next.release()
   }
   const patient = database.migrations
   const slept = await patient.selectNoFrom(({ fn, val }) => fn('pg_sleep', [val(0.3)]).as('slept')).execute()
-  t.equal(slept.length, 1, 'migrations take as long as they take')
+  t.equal(slept.length, 1, 'migrations have no time limit')
   t.strictSame(lost, [])
 })
 
-t.test('whoever hangs up has the statement cancelled', async t => {
+t.test('the statement of a disconnected client is cancelled', async t => {
   const url = await createPostgresDatabase(t)
-  const { source, database, lost } = await open(t, url)
+  const { source, database, lost } = await connectWithLimits(t, url)
   const other = await connectTo(t, url)
   const hangUp = new AbortController()
   const asker = { caller: 'a', isHeavy: false, signal: () => hangUp.signal }
@@ -194,15 +203,19 @@ t.test('whoever hangs up has the statement cancelled', async t => {
   await untilActive(other, '%pg_sleep%', false)
   for (let round = 0; round < 20; round += 1) {
     const session = await source.acquire({ connectionClass: 'list' })
-    t.match(await session.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'nobody else is cancelled')
+    t.match(
+      await session.query('select 1 as one', []),
+      { rows: [{ one: 1 }] },
+      'the next statement is not cancelled',
+    )
     await session.release()
   }
   t.strictSame(lost, [])
 })
 
-t.test('a transaction does not wait for a lock for ever', async t => {
+t.test('waiting for a lock is limited', async t => {
   const url = await createPostgresDatabase(t)
-  const { database, lost } = await open(t, url, { lockMs: SOON })
+  const { database, lost } = await connectWithLimits(t, url, { lockMs: SHORT })
   const other = await connectTo(t, url)
   await other.query('begin; lock table users')
   const insert = () =>
@@ -215,13 +228,13 @@ t.test('a transaction does not wait for a lock for ever', async t => {
   await t.rejects(insert(), { name: 'DatabaseUnavailable', cause: { code: '55P03' } })
   await other.query('commit')
   await insert()
-  t.equal(pids[0], pids[1], 'the connection goes on')
+  t.equal(pids[0], pids[1], 'the connection is reused')
   t.strictSame(lost, [])
 })
 
-t.test('a transaction that is left idle is ended', async t => {
+t.test('an idle transaction is ended', async t => {
   const url = await createPostgresDatabase(t)
-  const { database } = await open(t, url, { idleMs: SOON })
+  const { database } = await connectWithLimits(t, url, { idleMs: SHORT })
   const other = await connectTo(t, url)
   const left = database.kysely.transaction().execute(async transaction => {
     await transaction.deleteFrom('users').execute()
@@ -234,17 +247,21 @@ t.test('a transaction that is left idle is ended', async t => {
     await transaction.deleteFrom('users').execute()
   })
   await t.rejects(left, DatabaseUnavailable)
-  t.equal((await database.kysely.selectFrom('users').select('id').execute()).length, 0, 'the next works')
+  t.equal(
+    (await database.kysely.selectFrom('users').select('id').execute()).length,
+    0,
+    'the next query works',
+  )
 })
 
-t.test('a server that falls silent', async t => {
+t.test('a server that stops responding', async t => {
   const proxy = await tcpProxy(t, await createPostgresDatabase(t))
   const limits = {
-    connectMs: SOON,
-    cancelMs: SOON,
-    statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON },
+    connectMs: SHORT,
+    cancelMs: SHORT,
+    statementMs: { identity: SHORT, login: SHORT, write: SHORT, list: SHORT },
   }
-  const { database, lost } = await open(t, proxy.url, limits)
+  const { database, lost } = await connectWithLimits(t, proxy.url, limits)
   const silent = database.kysely.transaction().execute(async transaction => {
     await transaction.deleteFrom('users').execute()
     proxy.block()
@@ -252,19 +269,19 @@ t.test('a server that falls silent', async t => {
   })
   await t.rejects(
     silent,
-    { name: 'DatabaseUnavailable', message: /no answer within/ },
-    'not even a rollback waits',
+    { name: 'DatabaseUnavailable', message: /no response within/ },
+    'the rollback does not wait either',
   )
-  t.equal(lost.length, 1, 'which is told once')
+  t.equal(lost.length, 1, 'the loss is reported once')
   const select = database.prepare('one', 'select 1 as one')
   await t.rejects(select([]), { name: 'DatabaseUnavailable', message: /no connection within/ })
   proxy.cut()
   t.match(await select([]), [{ one: 1 }])
 })
 
-t.test('nothing more is sent in a session that is broken', async t => {
+t.test('nothing is sent in a broken session', async t => {
   const url = await createPostgresDatabase(t)
-  const { source } = await open(t, url)
+  const { source } = await connectWithLimits(t, url)
   const session = await source.acquire()
   const missing = { name: 'DatabaseUnavailable', cause: { code: '42P01' } }
   await t.rejects(session.query('select from nowhere', []), missing)
@@ -272,31 +289,34 @@ t.test('nothing more is sent in a session that is broken', async t => {
   await session.release()
 })
 
-t.test('a process that stalls believes what has arrived meanwhile', async t => {
+t.test('after a blocked event loop received responses are processed before timeouts', async t => {
   const url = await createPostgresDatabase(t)
-  const limits = { listenerMs: SOON, statementMs: { identity: SOON, login: SOON, write: SOON, list: SOON } }
-  const { source, lost } = await open(t, url, limits)
+  const limits = {
+    listenerMs: SHORT,
+    statementMs: { identity: SHORT, login: SHORT, write: SHORT, list: SHORT },
+  }
+  const { source, lost } = await connectWithLimits(t, url, limits)
   for (const lane of ['identity', 'list'] as const) {
     const session = await source.acquire({ connectionClass: lane })
     await session.query('select 1', [])
     const answer = session.query('select 1 as one', [])
-    stall(3 * SOON)
+    stall(3 * SHORT)
     t.match(await answer, { rows: [{ one: 1 }] }, lane)
     await session.release()
   }
   const gone: Error[] = []
   const listener = await source.listen('x', { message() {}, lost: error => gone.push(error) })
   const trip = listener.roundTrip()
-  stall(3 * SOON)
+  stall(3 * SHORT)
   await trip
   await listener.roundTrip()
   t.strictSame([...gone, ...lost], [])
   await listener.close()
 })
 
-t.test('a session that is given back in the middle of a transaction is no one else’s', async t => {
+t.test('a session released during a transaction is not reused', async t => {
   const url = await createPostgresDatabase(t)
-  const { source } = await open(t, url)
+  const { source } = await connectWithLimits(t, url)
   const session = await source.acquire()
   const pid = await pidOf(session)
   await session.query('begin', [])

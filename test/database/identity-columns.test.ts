@@ -13,7 +13,7 @@ import {
 import { followIdentityColumns } from '#src/database/identity-triggers.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
-/** The columns that a table's trigger names: as those whose update fires it, and in both rows that it compares. */
+/** The columns in the trigger of a table: those whose update fires it, and those it compares in both rows. */
 async function triggerColumns({ kysely }: Pick<Database, 'kysely'>, table: string) {
   const { rows } = await sql<{ columns: string[]; definition: string }>`
     select pg_get_triggerdef(t.oid) as definition, array(
@@ -35,17 +35,17 @@ const sameFor = (columns: readonly string[]) => {
 }
 
 for (const engine of ENGINES) {
-  t.test(`on ${engine}`, async t => {
+  t.test(`columns of identities on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
 
-    t.test('a trigger follows each column that an identity is made of, and no other', async t => {
+    t.test('triggers follow exactly the columns of identities', async t => {
       for (const [table, { followed }] of IDENTITY_TABLES) {
         t.strictSame(await triggerColumns(database, table), sameFor(followed), table)
       }
     })
 
-    t.test('a migration that adds a column lets the trigger follow what is declared and there', async t => {
+    t.test('a migration updates the trigger to the declared columns that exist', async t => {
       for (const [table, { followed }] of IDENTITY_TABLES) {
         await sql`drop trigger ${sql.ref(`${table}_identities_update`)} on ${sql.table(table)}`.execute(
           database.kysely,
@@ -65,7 +65,7 @@ for (const engine of ENGINES) {
   })
 }
 
-t.test('the look-ups read no column that is not declared', async t => {
+t.test('look-ups read declared columns only', async t => {
   const TABLES = {
     t: 'personal_access_tokens',
     s: 'sessions',
@@ -88,7 +88,7 @@ t.test('the look-ups read no column that is not declared', async t => {
   t.strictSame([...restraints].sort(), [...new Set(declared)].sort())
 })
 
-t.test("a user's columns are the values that were read of them", async t => {
+t.test('a user has the values of the columns', async t => {
   const user: User = {
     id: 1,
     name: 'alice',

@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import t from 'tap'
 import { PERMISSIONS, ROLES } from '#src/auth/permission.ts'
-import { migrationCheck, migrate } from '#src/database/migrate.ts'
+import { migrate, migrationCheck } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
-/** Columns by table as Laravel makes them on PostgreSQL: type, and `!` where NULL is not allowed. */
+/** Columns by table as Laravel creates them on PostgreSQL: type, and `!` for NOT NULL. */
 const COLUMNS: Record<string, Record<string, string>> = {
   users: {
     id: 'bigint!',
@@ -36,7 +36,7 @@ const COLUMNS: Record<string, Record<string, string>> = {
     expires_at: 'timestamp(0) without time zone',
     created_at: 'timestamp without time zone',
     updated_at: 'timestamp without time zone',
-    // Ours, which Laravel does not see.
+    // Columns of this server, unknown to Laravel.
     last_used_ip: 'character varying(45)',
     last_used_agent: 'character varying(500)',
     allowed_ips: 'text',
@@ -78,11 +78,11 @@ const COLUMNS: Record<string, Record<string, string>> = {
 }
 
 for (const engine of ENGINES) {
-  t.test(`the tables on ${engine}`, async t => {
+  t.test(`migrations on ${engine}`, async t => {
     const { migrations: kysely, prepare, close } = await createDatabase(t, engine, { empty: true })
     t.teardown(close)
 
-    t.test('are made once, however many instances start', async t => {
+    t.test('concurrent instances migrate once', async t => {
       const runs = await Promise.all([migrate(kysely), migrate(kysely), migrate(kysely)])
       t.strictSame(runs.flat().sort(), [
         '0001_users',
@@ -106,7 +106,7 @@ for (const engine of ENGINES) {
       t.equal(await migrationCheck({ prepare })(), true)
     })
 
-    t.test("have Laravel's columns", async t => {
+    t.test('tables have the columns of Laravel', async t => {
       for (const [table, columns] of Object.entries(COLUMNS)) {
         const { rows } = await sql<{ name: string; type: string }>`
           select attname as name, format_type(atttypid, atttypmod) || case when attnotnull then '!' else '' end as type
@@ -114,14 +114,14 @@ for (const engine of ENGINES) {
           where attrelid = ${table}::regclass and attnum > 0
           order by attnum`.execute(kysely)
         const actual = Object.fromEntries(
-          // timestamp(6) is what timestamp means.
+          // timestamp is short for timestamp(6).
           rows.map(({ name, type }) => [name, type.replace('timestamp(6)', 'timestamp')]),
         )
         t.strictSame(actual, columns, table)
       }
     })
 
-    t.test('have an index behind every foreign key', async t => {
+    t.test('every foreign key has an index', async t => {
       const { rows } = await sql<{ key: string }>`
         select c.conrelid::regclass || '.' || a.attname as key
         from pg_constraint c
@@ -132,7 +132,7 @@ for (const engine of ENGINES) {
       t.strictSame(rows, [])
     })
 
-    t.test('find names by trigrams where those are', async t => {
+    t.test('names have trigram indexes if pg_trgm is available', async t => {
       const { rows } = await sql<{ available: boolean; indexes: string[] }>`
         select
           exists (select from pg_available_extensions where name = 'pg_trgm') as available,
@@ -146,7 +146,7 @@ for (const engine of ENGINES) {
       )
     })
 
-    t.test('keep names and addresses unique without regard to case', async t => {
+    t.test('names and addresses are unique, ignoring case', async t => {
       const add = (name: string, email: string) =>
         kysely.insertInto('users').values({ name, email, password: '!' }).execute()
       await add('Alice', 'Alice@Example.org')
@@ -155,7 +155,7 @@ for (const engine of ENGINES) {
       await add('bob', 'bob@example.org')
     })
 
-    t.test('take rows with the ids that they had, and count on from there', async t => {
+    t.test('rows are imported with their ids, and sequences continue', async t => {
       await kysely
         .insertInto('users')
         .values({ id: 500_000, name: 'moved', email: 'moved@example.org', password: '!' })
@@ -173,10 +173,10 @@ for (const engine of ENGINES) {
         .values({ name: 'newer', email: 'newer@example.org', password: '!' })
         .returning('id')
         .executeTakeFirstOrThrow()
-      t.equal(further.id, 500_002, 'and never back')
+      t.equal(further.id, 500_002, 'sequences do not go back')
     })
 
-    t.test('hold the values in one form', async t => {
+    t.test('values have one format', async t => {
       const row = await kysely
         .insertInto('users')
         .values({
@@ -196,7 +196,7 @@ for (const engine of ENGINES) {
       })
     })
 
-    t.test('roles and permissions are seeded, and may be again', async t => {
+    t.test('seeding roles and permissions is idempotent', async t => {
       await seedPermissions(kysely, NOW)
       const read = async () => ({
         permissions: await kysely
@@ -246,11 +246,7 @@ for (const engine of ENGINES) {
       await seedPermissions(kysely, NOW)
       const again = await read()
       t.equal(again.links.length, seeded.links.length)
-      t.equal(
-        again.roles.find(({ name }) => name === 'Patron')?.color,
-        '#000000',
-        'what was changed stays so',
-      )
+      t.equal(again.roles.find(({ name }) => name === 'Patron')?.color, '#000000', 'changed roles are kept')
     })
   })
 }

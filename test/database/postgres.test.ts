@@ -6,7 +6,7 @@ import { postgresConnections } from '#src/database/postgres.ts'
 import { pruneSessions } from '#src/database/sessions.ts'
 import { createPostgresDatabase } from '../support/databases.ts'
 
-t.test('a connection that the server ends', async t => {
+t.test('a connection terminated by the server', async t => {
   const url = await createPostgresDatabase(t)
   const lost: Error[] = []
   const source = postgresConnections(url, error => lost.push(error))
@@ -22,7 +22,7 @@ t.test('a connection that the server ends', async t => {
   const end = (pid: unknown) => admin.query('select pg_terminate_backend($1)', [pid])
   const unavailable = { name: 'DatabaseUnavailable' }
 
-  await t.test('in the middle of a statement', async t => {
+  await t.test('during a statement', async t => {
     const session = await source.acquire()
     const pid = await pidOf(session)
     const slow = t.rejects(session.query('select pg_sleep(60)', []), unavailable)
@@ -44,12 +44,12 @@ t.test('a connection that the server ends', async t => {
     await session.release()
   })
 
-  await t.test('while nobody uses it', async t => {
+  await t.test('while it is idle', async t => {
     const session = await source.acquire()
     const pid = await pidOf(session)
     await session.release()
     await end(pid)
-    // What is taken from the pool now may be that connection still, once.
+    // The pool may still hand out that connection once.
     for (let attempt = 0; attempt < 2; attempt += 1) {
       const next = await source.acquire()
       const works = await next.query('select 1 as one', []).then(
@@ -63,16 +63,24 @@ t.test('a connection that the server ends', async t => {
   })
 
   const session = await source.acquire()
-  t.match(await session.query('select 1 as one', []), { rows: [{ one: 1 }] }, 'the pool goes on with another')
-  await t.rejects(session.query('select nothing from nowhere', []), unavailable, 'tables may be on their way')
+  t.match(
+    await session.query('select 1 as one', []),
+    { rows: [{ one: 1 }] },
+    'the pool uses another connection',
+  )
+  await t.rejects(
+    session.query('select nothing from nowhere', []),
+    unavailable,
+    'a missing table counts as unavailable, since it may be about to be migrated',
+  )
   await session.release()
   const other = await source.acquire()
   await t.rejects(other.query('selec 1', []), { code: '42601' }, "the server's verdict is told as it is")
-  t.match(await other.query('select 2 as two', []), { rows: [{ two: 2 }] }, 'and the connection goes on')
+  t.match(await other.query('select 2 as two', []), { rows: [{ two: 2 }] }, 'the connection is reused')
   await other.release()
 })
 
-t.test("transactions that stand in each other's way", async t => {
+t.test('deadlocks', async t => {
   const source = postgresConnections(await createPostgresDatabase(t), () => {})
   t.teardown(() => source.close())
   const sessions = [await source.acquire(), await source.acquire()] as const
@@ -89,12 +97,16 @@ t.test("transactions that stand in each other's way", async t => {
     }),
   )
   const [refused, ...others] = outcomes.filter(({ status }) => status === 'rejected')
-  t.match(refused, { reason: { name: 'DatabaseUnavailable', message: /deadlock/ } }, 'one may come again')
+  t.match(
+    refused,
+    { reason: { name: 'DatabaseUnavailable', message: /deadlock/ } },
+    'one transaction can be retried',
+  )
   t.strictSame(others, [])
   for (const session of sessions) await session.release()
 })
 
-t.test('what is deleted in batches waits for nobody', async t => {
+t.test('deletion in batches skips locked rows', async t => {
   const database = databaseOver(
     Object.assign(
       postgresConnections(await createPostgresDatabase(t), () => {}),
@@ -107,12 +119,12 @@ t.test('what is deleted in batches waits for nobody', async t => {
   await kysely.insertInto('sessions').values(rows).execute()
   await kysely.transaction().execute(async transaction => {
     await transaction.selectFrom('sessions').select('id').where('id', '=', 'a').forUpdate().execute()
-    t.equal(await pruneSessions(kysely, 2_000), 1, 'what somebody is at stays for the next time')
+    t.equal(await pruneSessions(kysely, 2_000), 1, 'a locked row is kept for the next time')
   })
   t.equal(await pruneSessions(kysely, 2_000), 1)
 })
 
-t.test('statements are prepared, unless a pooler does not keep them', async t => {
+t.test('statements are prepared unless disabled for a pooler', async t => {
   const url = await createPostgresDatabase(t)
   for (const [prepares, expected] of [
     [true, ['one']],
@@ -131,8 +143,8 @@ t.test('statements are prepared, unless a pooler does not keep them', async t =>
   }
 })
 
-t.test('a server that is not there', async t => {
-  const source = postgresConnections('postgres://nobody@127.0.0.1:1/nothing', () => {})
+t.test('an unreachable server', async t => {
+  const source = postgresConnections('postgres://unknown@127.0.0.1:1/nothing', () => {})
   t.teardown(() => source.close())
   await t.rejects(source.acquire(), { name: 'DatabaseUnavailable', message: /ECONNREFUSED/ })
 })

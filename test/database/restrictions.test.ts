@@ -1,10 +1,10 @@
 import t from 'tap'
 import { ensureFullBan } from '#src/database/restrictions.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES } from '../support/databases.ts'
 
 for (const engine of ENGINES) {
-  t.test(`the ban from everything on ${engine}`, async t => {
+  t.test(`the sanction that prohibits everything, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
     const { kysely } = database
@@ -24,9 +24,9 @@ for (const engine of ENGINES) {
     t.equal(await covered(id), await all())
     const before = await version()
     t.equal(await ensureFullBan(kysely, NOW), id)
-    t.equal(await version(), before, 'once it is complete, nobody has to learn anew what permissions mean')
+    t.equal(await version(), before, 'a complete sanction does not change the permission version')
     await kysely.insertInto('prohibitions').values({ name: 'view nothing' }).execute()
     t.equal(await ensureFullBan(kysely, NOW), id)
-    t.equal(await covered(id), await all(), 'what is new is added')
+    t.equal(await covered(id), await all(), 'new prohibitions are added')
   })
 }

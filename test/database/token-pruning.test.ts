@@ -1,20 +1,22 @@
 import t, { type Test } from 'tap'
-import { addToken, DAY, get, startApp } from '../support/app.ts'
+import { DAY } from '../fixtures/clock.ts'
+import { addChain, type IssuedToken, issuerOf, startWithTokenOwner } from '../fixtures/tokens.ts'
+import { aToken } from '../fixtures/users.ts'
+import { get, startApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
-import { addChain, type Held, issuerOf, tokenWorld } from '../support/tokens.ts'
 
 for (const engine of ENGINES) {
-  t.test(`pruning tokens that issued others on ${engine}`, async t => {
+  t.test(`pruning tokens that issued others, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await pruning(t, database)
+    await testPruning(t, database)
   })
 }
 
-async function pruning(t: Test, database: TestDatabase) {
+async function testPruning(t: Test, database: TestDatabase) {
   const { kysely } = database
   const YESTERDAY = '2026-02-27 00:00:00'
-  const expire = (...tokens: Held[]) =>
+  const expire = (...tokens: IssuedToken[]) =>
     kysely
       .updateTable('personal_access_tokens')
       .set({ expires_at: YESTERDAY })
@@ -25,8 +27,8 @@ async function pruning(t: Test, database: TestDatabase) {
       )
       .execute()
 
-  await t.test('what has expired ends nothing that it issued', async t => {
-    const { app, root, issue } = await tokenWorld(t, database)
+  await t.test('an expired token is pruned without the tokens it issued', async t => {
+    const { app, root, issue } = await startWithTokenOwner(t, database)
     const child = await issue(root, 'child')
     await expire(root)
     t.equal((await get(app, '/api/me', root.plain)).status, 401)
@@ -36,21 +38,21 @@ async function pruning(t: Test, database: TestDatabase) {
     t.equal(await issuerOf(database, child), null)
   })
 
-  await t.test('a pruned token leaves its children to the nearest ancestor that remains', async t => {
-    const { app, root, ask, issue, left } = await tokenWorld(t, database)
+  await t.test('children of a pruned token move to the nearest remaining ancestor', async t => {
+    const { app, root, request, issue, remaining } = await startWithTokenOwner(t, database)
     const second = await issue(root, 'second')
     const third = await issue(second, 'third')
     const fourth = await issue(third, 'fourth')
     await issue(fourth, 'fifth')
     await expire(second, third)
     await app.lastUse.prune()
-    t.strictSame(await left(), ['root', 'fourth', 'fifth'])
+    t.strictSame(await remaining(), ['root', 'fourth', 'fifth'])
     t.equal(await issuerOf(database, fourth), root.id)
-    t.equal((await ask(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '3')
+    t.equal((await request(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '3')
   })
 
-  await t.test('also one that is too old', async t => {
-    const { app, root, issue } = await tokenWorld(t, database, { SANCTUM_EXPIRATION: '1440' })
+  await t.test('children of a token beyond SANCTUM_EXPIRATION, too', async t => {
+    const { app, root, issue } = await startWithTokenOwner(t, database, { SANCTUM_EXPIRATION: '1440' })
     const second = await issue(root, 'second')
     await kysely
       .updateTable('personal_access_tokens')
@@ -61,51 +63,51 @@ async function pruning(t: Test, database: TestDatabase) {
     t.equal(await issuerOf(database, second), null)
   })
 
-  await t.test('so do the issuers that a successor inherited', async t => {
-    const { app, root, ask, issue, rotate, named, left } = await tokenWorld(t, database)
-    const rotating = await named('rotating')
+  await t.test('inherited issuers of a rotated token, too', async t => {
+    const { app, root, request, issue, rotate, addToken, remaining } = await startWithTokenOwner(t, database)
+    const rotating = await addToken('rotating')
     const middle = await issue(root, 'middle')
     const old = await issue(middle, 'old')
     await rotate(rotating, old)
     await expire(middle, rotating)
     await app.lastUse.prune()
-    t.equal((await ask(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '2')
-    t.strictSame(await left(), [])
+    t.equal((await request(root, 'DELETE', '/current')).headers['x-revoked-tokens'], '2')
+    t.strictSame(await remaining(), [])
   })
 
-  await t.test('of a cycle that is pruned, nothing is left to refer to', async t => {
-    const { app, root, issue, rotate, named } = await tokenWorld(t, database)
+  await t.test('no token refers to a pruned cycle', async t => {
+    const { app, root, issue, rotate, addToken } = await startWithTokenOwner(t, database)
     const child = await issue(root, 'child')
     const below = await issue(child, 'below')
     const successor = await rotate(child, root)
     await expire(child, successor)
     await app.lastUse.prune()
     t.equal(await issuerOf(database, below), null)
-    const other = await named('other')
+    const other = await addToken('other')
     const second = await issue(other, 'second')
     const third = await rotate(second, other)
     await expire(second)
     await app.lastUse.prune()
-    t.equal(await issuerOf(database, third), null, 'and none is its own issuer')
+    t.equal(await issuerOf(database, third), null, 'no token is its own issuer')
   })
 
-  await t.test('a chain longer than a batch is pruned as a whole', async t => {
-    const { app, user, root, named, left } = await tokenWorld(t, database)
+  await t.test('a chain longer than a batch is pruned completely', async t => {
+    const { app, user, root, addToken, remaining } = await startWithTokenOwner(t, database)
     const last = await addChain(database, user, root, 6000, YESTERDAY)
-    const bottom = await named('bottom')
+    const bottom = await addToken('bottom')
     await kysely
       .updateTable('personal_access_tokens')
       .set({ issued_by: last })
       .where('id', '=', bottom.id)
       .execute()
     await app.lastUse.prune()
-    t.strictSame(await left(), ['root', 'bottom'])
+    t.strictSame(await remaining(), ['root', 'bottom'])
     t.equal(await issuerOf(database, bottom), root.id)
   })
 
-  await t.test('tokens without a user are pruned as well', async t => {
+  await t.test('tokens without a user are pruned', async t => {
     const app = await startApp(t, { database })
-    const { tokenId } = await addToken(database, 4_711_000, { expiresAt: app.clock() - 2 * DAY })
+    const { tokenId } = await aToken(database, 4_711_000, { expiresAt: app.clock() - 2 * DAY })
     await app.lastUse.prune()
     const found = await kysely
       .selectFrom('personal_access_tokens')
@@ -116,20 +118,20 @@ async function pruning(t: Test, database: TestDatabase) {
   })
 
   await t.test(
-    'pruning does not wait for users that are locked',
+    'pruning skips users that are locked',
     { skip: database.source.constructor.name === 'PgliteSource' },
     async t => {
-      const { app, user, root, left } = await tokenWorld(t, database)
+      const { app, user, root, remaining } = await startWithTokenOwner(t, database)
       await expire(root)
       const holder = await database.source.acquire()
       await holder.query('begin', [])
       await holder.query('select from users where id = $1 for no key update', [user.id])
       await app.lastUse.prune()
-      t.strictSame(await left(), ['root'], 'it is left for the next time')
+      t.strictSame(await remaining(), ['root'], 'the next run prunes it')
       await holder.query('rollback', [])
       await holder.release()
       await app.lastUse.prune()
-      t.strictSame(await left(), [])
+      t.strictSame(await remaining(), [])
     },
   )
 }

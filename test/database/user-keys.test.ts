@@ -2,27 +2,27 @@ import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { fillUserKeys, findCollisions, findTakenFields, userKeys } from '#src/database/user-keys.ts'
 import { findUserByEmail, insertUser } from '#src/database/users.ts'
-import { NOW } from '../support/app.ts'
+import { NOW } from '../fixtures/clock.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { until } from '../support/until.ts'
 
 const TAKEN = { message: 'The name has already been taken.' }
 
 for (const engine of ENGINES) {
-  t.test(`keys of users on ${engine}`, async t => {
+  t.test(`name and address keys of users, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await stale(t, database)
-    await filling(t, database)
-    await colliding(t, database)
-    if (engine === 'postgres') await waiting(t, database)
+    await testStaleKeys(t, database)
+    await testFilling(t, database)
+    await testCollisions(t, database)
+    if (engine === 'postgres') await testWaiting(t, database)
   })
 }
 
 const insert = ({ kysely }: Pick<TestDatabase, 'kysely'>, name: string, email = `${name}@example.org`) =>
   insertUser(kysely, { name, email, password: '!' as never, verified: true, now: NOW })
 
-/** Adds a user as Laravel does, which knows nothing of keys. */
+/** Adds a user like Laravel, without keys. */
 const insertAsLaravel = async ({ kysely }: TestDatabase, name: string, email = `${name}@example.org`) =>
   (
     await kysely
@@ -44,8 +44,8 @@ const NONE = { name_key: null, name_skeleton: null, email_key: null }
 const isNameTaken = async ({ kysely }: TestDatabase, name: string) =>
   (await findTakenFields(kysely, { name, email: null }, null, NOW)).has('name')
 
-async function stale(t: Test, database: TestDatabase) {
-  await t.test('are those of what others wrote last', async t => {
+async function testStaleKeys(t: Test, database: TestDatabase) {
+  await t.test('keys of rows that Laravel changed are outdated', async t => {
     const { kysely } = database
     const [name, email] = ['stale', 'stale@example.org']
     const id = await insert(database, name)
@@ -53,12 +53,12 @@ async function stale(t: Test, database: TestDatabase) {
     const rename = (change: { name?: string; email?: string }) =>
       kysely.updateTable('users').set(change).where('id', '=', id).execute()
     await rename({ name, email })
-    t.strictSame(await keysOf(database, id), userKeys({ name, email }), 'what stays the same keeps its keys')
+    t.strictSame(await keysOf(database, id), userKeys({ name, email }), 'unchanged values keep their keys')
     await rename({ name: 'renamed' })
     t.strictSame(await keysOf(database, id), { ...NONE, email_key: email })
     t.notOk(await isNameTaken(database, 'stálé'))
-    t.ok(await isNameTaken(database, 'RENAMED'), 'without a key a name is compared without regard to case')
-    t.ok(await isNameTaken(database, 'rénamed'), 'or with the letters of the new one')
+    t.ok(await isNameTaken(database, 'RENAMED'), 'without a key names are compared ignoring case')
+    t.ok(await isNameTaken(database, 'rénamed'), 'a confusable form of the new name')
     await rename({ email: 'other@example.org' })
     t.strictSame(await keysOf(database, id), NONE)
     t.equal((await findUserByEmail(kysely, 'OTHER@example.org'))?.id, id)
@@ -68,8 +68,8 @@ async function stale(t: Test, database: TestDatabase) {
   })
 }
 
-async function filling(t: Test, database: TestDatabase) {
-  await t.test('are filled in, in batches, by several at once', async t => {
+async function testFilling(t: Test, database: TestDatabase) {
+  await t.test('missing keys are filled in batches by concurrent processes', async t => {
     const { kysely } = database
     await sql`
       insert into users (name, email, password)
@@ -92,7 +92,7 @@ async function filling(t: Test, database: TestDatabase) {
     t.strictSame(await fillUserKeys(kysely), { filled: 0, collisions: [] })
   })
 
-  await t.test('whatever names there are', async t => {
+  await t.test('keys of unusual names', async t => {
     const { kysely } = database
     const odd = ['\u3164', '\u0301', ' ', '', '\ufdfa'.repeat(255), '\u{1f600}'.repeat(255), 'a\u200bb']
     const ids = []
@@ -101,7 +101,7 @@ async function filling(t: Test, database: TestDatabase) {
     for (const id of ids) t.notOk(Object.values(await keysOf(database, id)).includes(null))
   })
 
-  await t.test('of addresses that can be reverted as well', async t => {
+  await t.test('keys of addresses in pending reverts', async t => {
     const { kysely } = database
     const userId = await insert(database, 'reverting')
     await kysely
@@ -115,15 +115,16 @@ async function filling(t: Test, database: TestDatabase) {
         expires_at: '2026-03-08 12:00:00',
       })
       .execute()
-    const taken = () => findTakenFields(kysely, { name: null, email: 'kept@xn--bcher-kva.example' }, null, NOW)
+    const taken = () =>
+      findTakenFields(kysely, { name: null, email: 'kept@xn--bcher-kva.example' }, null, NOW)
     t.equal((await taken()).size, 0)
     await fillUserKeys(kysely)
     t.ok((await taken()).has('email'))
   })
 }
 
-async function colliding(t: Test, database: TestDatabase) {
-  await t.test('that collide are told, and their rows left alone', async t => {
+async function testCollisions(t: Test, database: TestDatabase) {
+  await t.test('colliding keys are reported and not stored', async t => {
     const { kysely } = database
     const first = await insertAsLaravel(database, 'trimmed', 'jane@bücher.example')
     const second = await insertAsLaravel(database, 'trímmed', 'jane@xn--bcher-kva.example')
@@ -153,12 +154,12 @@ async function colliding(t: Test, database: TestDatabase) {
   })
 }
 
-async function waiting(t: Test, database: TestDatabase) {
+async function testWaiting(t: Test, database: TestDatabase) {
   for (const [kind, name, other] of [
     ['accents', 'waiting', 'wáiting'],
     ['looks', 'paypal', 'раураl'],
   ] as const) {
-    await t.test(`who wants a name of the same ${kind} waits until it is decided`, async t => {
+    await t.test(`a registration with the same ${kind} waits for a concurrent one`, async t => {
       const { kysely } = database
       let isSettled = false
       const isWaiting = async () => {

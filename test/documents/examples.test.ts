@@ -49,7 +49,14 @@ async function startDemo(t: Test) {
     HOME: folder,
     TOKEN: token,
   }
-  return { folder, token, password, api, env, atServer: (code: string) => code.replaceAll('http://localhost:8000', api) }
+  return {
+    folder,
+    token,
+    password,
+    api,
+    env,
+    atServer: (code: string) => code.replaceAll('http://localhost:8000', api),
+  }
 }
 
 for (const page of PAGES) {
@@ -87,7 +94,10 @@ async function runPython({ folder, token, env }: Awaited<ReturnType<typeof start
   ]
   await writeFile(join(folder, 'requests.py'), requests.join('\n'))
   const script = `import requests\ntoken = ${JSON.stringify(token)}\n${source}\nprint(user["email"])`
-  const { stdout } = await exec('python3', ['-c', script], { env: { ...env, PYTHONPATH: folder }, cwd: folder })
+  const { stdout } = await exec('python3', ['-c', script], {
+    env: { ...env, PYTHONPATH: folder },
+    cwd: folder,
+  })
   return stdout.trim()
 }
 
@@ -112,7 +122,10 @@ t.test('the examples for pages with cookies work in a browser', { skip }, async 
 t.test('documents name commands and make targets that exist', async t => {
   const makefile = await readFile(join(project, 'Makefile'), 'utf8')
   const commands = createProgram({} as never)
-  const names = [...(await readdir(project)), ...(await readdir(join(project, 'docs'))).map(name => join('docs', name))]
+  const names = [
+    ...(await readdir(project)),
+    ...(await readdir(join(project, 'docs'))).map(name => join('docs', name)),
+  ]
   for (const page of names.filter(name => name.endsWith('.md'))) {
     const text = await readFile(join(project, page), 'utf8')
     const unknown = [...text.matchAll(/npx animethemes-auth ([a-z][a-z -]*[a-z])/g)]
@@ -120,8 +133,14 @@ t.test('documents name commands and make targets that exist', async t => {
       .filter(words => !isCommand(commands, words))
       .map(words => words.join(' '))
     t.strictSame(unknown, [], `commands of ${page}`)
-    const targets = [...text.matchAll(/(?:`|^)(?:[A-Z_]+=\S+ )*make ([a-z-]+)/gm)].map(([, target = '']) => target)
-    t.strictSame(targets.filter(target => !new RegExp(`^${target}:`, 'm').test(makefile)), [], `targets of ${page}`)
+    const targets = [...text.matchAll(/(?:`|^)(?:[A-Z_]+=\S+ )*make ([a-z-]+)/gm)].map(
+      ([, target = '']) => target,
+    )
+    t.strictSame(
+      targets.filter(target => !new RegExp(`^${target}:`, 'm').test(makefile)),
+      [],
+      `targets of ${page}`,
+    )
   }
 })
 

@@ -5,7 +5,9 @@ import { isOwner } from '#src/auth/permission.ts'
 import { createRowLoader } from '#src/auth/row-loader.ts'
 import { setFeature } from '#src/database/features.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
-import { addUser, NOW, send, startApp, testClock } from '../support/app.ts'
+import { NOW, testClock } from '../fixtures/clock.ts'
+import { aUser } from '../fixtures/users.ts'
+import { send, startApp } from '../support/app.ts'
 import { createDatabase, type TestDatabase } from '../support/databases.ts'
 import { RawClient } from '../support/raw-client.ts'
 
@@ -20,7 +22,7 @@ interface Row {
   ownerId: number
 }
 
-/** Loads rows of one owner with the ids up to 9, and notes for which it was asked. */
+/** A loader for rows of one owner with ids up to 9, which records the ids. */
 const ownedBy = (ownerId: number, { hidesRows = false } = {}) => {
   const asked: number[] = []
   const loader = createRowLoader({
@@ -42,11 +44,11 @@ const put = async (app: FastifyInstance, path: string, token?: string, payload: 
   return [status, json.message]
 }
 
-t.test('the row of a path', async t => {
-  const owner = await addUser(database, { permissions: ['update playlist'] })
-  const other = await addUser(database, { permissions: ['update playlist'] })
-  const nobody = await addUser(database)
-  const staff = await addUser(database, { permissions: ['update playlist', 'bypass feature flags'] })
+t.test('the row of a path is loaded between authentication, permission, input and quota', async t => {
+  const owner = await aUser(database, { permissions: ['update playlist'] })
+  const other = await aUser(database, { permissions: ['update playlist'] })
+  const unprivileged = await aUser(database)
+  const staff = await aUser(database, { permissions: ['update playlist', 'bypass feature flags'] })
   const open = ownedBy(owner.id)
   const hidden = ownedBy(owner.id, { hidesRows: true })
   const counted: unknown[] = []
@@ -87,18 +89,18 @@ t.test('the row of a path', async t => {
   const NOT_FOUND = [404, 'Not Found.']
 
   t.strictSame(await put(app, '/open/1'), [401, 'Unauthenticated.'])
-  t.strictSame(open.asked, [], 'nobody learns of rows who is not known')
-  t.strictSame(await put(app, '/open/10', nobody.token), NOT_FOUND, 'before the permission')
-  t.strictSame(await put(app, '/open/1', nobody.token), FORBIDDEN)
+  t.strictSame(open.asked, [], 'not loaded for anonymous requests')
+  t.strictSame(await put(app, '/open/10', unprivileged.token), NOT_FOUND, '404 precedes the permission')
+  t.strictSame(await put(app, '/open/1', unprivileged.token), FORBIDDEN)
   t.strictSame(await put(app, '/open/1', other.token), FORBIDDEN)
   t.strictSame(await put(app, '/open/5', other.token), FORBIDDEN)
-  t.strictSame(counted, [], 'what is not the own is not counted')
-  t.strictSame(await put(app, '/open/5', owner.token), [403, 'no more than 5'], 'before the input')
+  t.strictSame(counted, [], 'rows of another user are not counted')
+  t.strictSame(await put(app, '/open/5', owner.token), [403, 'no more than 5'], '403 precedes the validation')
   t.strictSame(await put(app, '/open/1', owner.token), [422, 'The name field is required.'])
   t.strictSame(await put(app, '/open/1', owner.token, { name: 'x' }), [200, 'row 1'])
 
   hidden.asked.length = 0
-  t.strictSame(await put(app, '/hidden/10', nobody.token), FORBIDDEN, 'before the row')
+  t.strictSame(await put(app, '/hidden/10', unprivileged.token), FORBIDDEN, '403 precedes 404')
   t.strictSame(hidden.asked, [])
   t.strictSame(await put(app, '/hidden/10', owner.token), NOT_FOUND)
   t.strictSame(await put(app, '/hidden/1', owner.token, { name: 'x' }), [200, 'row 1'])
@@ -107,43 +109,46 @@ t.test('the row of a path', async t => {
   counted.length = 0
   t.strictSame(await put(app, '/open/1', owner.token, { name: 'x' }), FORBIDDEN)
   t.strictSame(await put(app, '/open/1', staff.token, { name: 'x' }), FORBIDDEN, "it is somebody else's")
-  t.strictSame(counted, [], 'the feature comes before the quota')
+  t.strictSame(counted, [], 'the feature is checked before the quota')
   await setFeature(database.kysely, 'playlists', true, NOW)
 })
 
-t.test('a loader that writes is asked after the input, with what the permission says', async t => {
-  const may = await addUser(database, { permissions: ['update playlist'] })
-  const mayNot = await addUser(database)
-  const asked: boolean[] = []
-  const load = createRowLoader({
-    isWrite: true,
-    find: async (_params, _identity, isPermitted) => {
-      asked.push(isPermitted)
-      return {}
-    },
-    allows: () => true,
-  })
-  const app = await startApp(t, {
-    database,
-    routes: app => {
-      app.put(
-        '/write/:row',
-        {
-          config: { access: { auth: 'required', permission: 'update playlist', load } },
-          schema: { body: Type.Object({ name: Type.String() }) },
-        },
-        async () => ({ message: 'written' }),
-      )
-    },
-  })
-  t.equal((await put(app, '/write/1', may.token))[0], 422)
-  t.strictSame(asked, [])
-  t.equal((await put(app, '/write/1', mayNot.token, { name: 'x' }))[0], 403)
-  t.equal((await put(app, '/write/1', may.token, { name: 'x' }))[0], 200)
-  t.strictSame(asked, [false, true])
-})
+t.test(
+  'a loader that writes runs after the validation and gets the result of the permission check',
+  async t => {
+    const may = await aUser(database, { permissions: ['update playlist'] })
+    const mayNot = await aUser(database)
+    const asked: boolean[] = []
+    const load = createRowLoader({
+      isWrite: true,
+      find: async (_params, _identity, isPermitted) => {
+        asked.push(isPermitted)
+        return {}
+      },
+      allows: () => true,
+    })
+    const app = await startApp(t, {
+      database,
+      routes: app => {
+        app.put(
+          '/write/:row',
+          {
+            config: { access: { auth: 'required', permission: 'update playlist', load } },
+            schema: { body: Type.Object({ name: Type.String() }) },
+          },
+          async () => ({ message: 'written' }),
+        )
+      },
+    })
+    t.equal((await put(app, '/write/1', may.token))[0], 422)
+    t.strictSame(asked, [])
+    t.equal((await put(app, '/write/1', mayNot.token, { name: 'x' }))[0], 403)
+    t.equal((await put(app, '/write/1', may.token, { name: 'x' }))[0], 200)
+    t.strictSame(asked, [false, true])
+  },
+)
 
-t.test('a route of the API with a parameter says how its row is loaded, or stops the start', async t => {
+t.test('an API route with a parameter and without a loader stops the start', async t => {
   const start = (load?: 'own') =>
     startApp(t, {
       database,
@@ -152,11 +157,11 @@ t.test('a route of the API with a parameter says how its row is loaded, or stops
         app.get('/thing/:thing', { config: { access, isApi: true } }, async () => ({}))
       },
     })
-  await t.rejects(start(), /The route GET \/thing\/:thing does not say how the row .* is loaded/)
+  await t.rejects(start(), /The route GET \/thing\/:thing does not declare how the row .* is loaded/)
   await t.resolves(start('own'))
 })
 
-t.test('a permission or token that is taken before a late body counts no longer', async t => {
+t.test('a permission or token that is revoked before a late body is refused', async t => {
   const clock = testClock()
   const called: string[] = []
   const app = await startApp(t, {
@@ -175,8 +180,8 @@ t.test('a permission or token that is taken before a late body counts no longer'
       }
     },
   })
-  const late = async (path: string, meanwhile: (userId: number) => Promise<unknown>) => {
-    const { id, token } = await addUser(database, { permissions: ['update playlist'] })
+  const sendLateBody = async (path: string, meanwhile: (userId: number) => Promise<unknown>) => {
+    const { id, token } = await aUser(database, { permissions: ['update playlist'] })
     const client = await RawClient.connect(t, app)
     database.queries.length = 0
     client.head(`PUT ${path}`, {
@@ -191,19 +196,19 @@ t.test('a permission or token that is taken before a late body counts no longer'
     return (await client.answer()).status
   }
   for (const path of ['/head', '/row']) {
-    t.equal(await late(path, async () => {}), 200)
+    t.equal(await sendLateBody(path, async () => {}), 200)
     called.length = 0
     const take = (id: number) =>
       database.kysely.deleteFrom('model_has_permissions').where('model_id', '=', id).execute()
-    t.equal(await late(path, take), 403, path)
+    t.equal(await sendLateBody(path, take), 403, path)
     const revoke = (id: number) =>
       database.kysely.deleteFrom('personal_access_tokens').where('tokenable_id', '=', id).execute()
-    t.equal(await late(path, revoke), 401, path)
+    t.equal(await sendLateBody(path, revoke), 401, path)
     t.strictSame(called, [])
   }
 })
 
-t.test('a misspelt declaration stops the start', async t => {
+t.test('an unknown access option stops the start', async t => {
   const access = { auth: 'required', permision: 'view playlist' } as const
   await t.rejects(
     startApp(t, {
@@ -214,7 +219,7 @@ t.test('a misspelt declaration stops the start', async t => {
   )
 })
 
-/** Never called: what is held here is that it compiles, and that what is marked does not. */
+/** Never called: it has to compile, except for the marked lines. */
 export function types(app: FastifyInstance) {
   const load = createRowLoader({ find: async (): Promise<Row | null> => null, allows: () => true })
   app.get('/a', { config: { access: { auth: 'required', load } } }, request => {

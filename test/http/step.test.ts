@@ -5,7 +5,7 @@ import { emptyPhases, runSteps, type Step, stepsFor, traitsOf } from '#src/http/
 const request = {} as FastifyRequest
 const reply = {} as FastifyReply
 
-/** Runs steps that say what they did, and returns that with how it ended. */
+/** Runs steps that record their execution, and returns that with the outcome. */
 const run = (steps: Step[]) =>
   new Promise<string>(resolve => {
     const timer = setImmediate(() => setImmediate(() => resolve('responded')))
@@ -15,7 +15,7 @@ const run = (steps: Step[]) =>
     })
   })
 
-t.test('steps run one after the other, whether they wait or not', async t => {
+t.test('synchronous and asynchronous steps run in order', async t => {
   const done: string[] = []
   const outcome = await run([
     {
@@ -41,7 +41,7 @@ t.test('steps run one after the other, whether they wait or not', async t => {
 
 for (const [name, steps] of [
   [
-    'at once',
+    'synchronously',
     {
       answers: { run: () => 'responded' as const },
       throws: {
@@ -63,7 +63,7 @@ for (const [name, steps] of [
     },
   ],
 ] as const) {
-  t.test(`what ends a request ${name} keeps further steps from running`, async t => {
+  t.test(`a step that ends a request ${name} prevents further steps`, async t => {
     for (const [step, outcome] of [
       [steps.answers, 'responded'],
       [steps.throws, 'refused'],
@@ -80,7 +80,7 @@ for (const [name, steps] of [
   })
 }
 
-t.test('a request that was answered while a step waited passes no further one', async t => {
+t.test('no step runs after the request was answered during an asynchronous one', async t => {
   const answered = { sent: false }
   let isReached = false
   const steps: Step[] = [
@@ -105,7 +105,7 @@ t.test('a request that was answered while a step waited passes no further one', 
   t.notOk(isDone)
 })
 
-t.test('steps that do not wait run within the call', async t => {
+t.test('synchronous steps run within the call', async t => {
   let isDone = false
   runSteps([{ run() {} }, { run() {} }], request, reply, () => {
     isDone = true
@@ -113,7 +113,7 @@ t.test('steps that do not wait run within the call', async t => {
   t.ok(isDone)
 })
 
-t.test('a route has the steps that apply to it, in the order in which they were added', async t => {
+t.test('a route has the steps that apply to it, in order of registration', async t => {
   const done: string[] = []
   const step = (name: string, appliesTo?: Step['appliesTo']): Step => ({
     ...(appliesTo && { appliesTo }),
@@ -146,5 +146,9 @@ t.test('a route has the steps that apply to it, in the order in which they were 
   t.equal(passed('DELETE'), 'first always changes | body row |')
   t.equal(passed(['GET', 'PUT']), 'first always changes | body row |')
   t.equal(passed(null), 'first unknown always | body row |')
-  t.equal(passed('PUT', true), 'first | body always changes row |', 'guards wait for the token in the body')
+  t.equal(
+    passed('PUT', true),
+    'first | body always changes row |',
+    'CSRF steps run after the body that has the token',
+  )
 })

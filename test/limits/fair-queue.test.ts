@@ -7,13 +7,13 @@ import {
   type QueuedCaller,
   SlotRefused,
 } from '#src/runtime/fair-queue.ts'
-import { testClock } from '../support/app.ts'
+import { testClock } from '../fixtures/clock.ts'
 
 const DEADLINE = 5_000
 
 const MEMORY = { known: 0, stranger: 20 }
 
-/** A queue whose turns end on command. */
+/** A queue whose turns the test ends. */
 function manualQueue(options: Partial<FairQueueOptions> = {}) {
   const clock = testClock(0)
   const queue = fairQueue({
@@ -30,7 +30,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
   const ends: (() => void)[] = []
   const refused = new Map<string, SlotRefused>()
 
-  /** Ends the turn that began first of those under way, after some milliseconds. */
+  /** Ends the oldest running turn after some milliseconds. */
   const endTurn = async (ms = 0) => {
     await settled()
     clock.advance(ms)
@@ -38,7 +38,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
     await settled()
   }
 
-  /** Ends all turns, and returns who got one, in order. */
+  /** Ends all turns and returns the names that got one, in order. */
   const drain = async () => {
     await settled()
     while (ends.length > 0) await endTurn()
@@ -48,12 +48,12 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
   return {
     queue,
     clock,
-    /** The names of those who got a turn, in order. */
+    /** Names that got a turn, in order. */
     started,
-    /** Those who got none, by name. */
+    /** Refusals by name. */
     refused,
     reasonOf: (name: string) => refused.get(name)?.reason,
-    /** Asks for a turn. */
+    /** Requests a turn. */
     ask(name: string, caller: Partial<QueuedCaller> = {}): Promise<unknown> {
       const work = () =>
         new Promise<void>(resolve => {
@@ -79,7 +79,7 @@ function manualQueue(options: Partial<FairQueueOptions> = {}) {
 
 const settled = () => new Promise<void>(resolve => setImmediate(resolve))
 
-t.test('a turn is had at once while one is free, and its result returned', async t => {
+t.test('a free turn starts at once and returns its result', async t => {
   const { queue } = manualQueue({ concurrency: 2 })
   const caller = {
     network: 'a',
@@ -101,10 +101,10 @@ t.test('a turn is had at once while one is free, and its result returned', async
     }),
     /^thrown$/,
   )
-  t.equal(queue.isFree, true, 'failures end their turns as well')
+  t.equal(queue.isFree, true, 'a failure ends its turn')
 })
 
-t.test('turns at the same time are bounded', async t => {
+t.test('concurrent turns are limited', async t => {
   const { queue, ask, started, endTurn } = manualQueue({ concurrency: 2 })
   for (const name of ['a', 'b', 'c']) void ask(name)
   await settled()
@@ -115,14 +115,14 @@ t.test('turns at the same time are bounded', async t => {
   t.strictSame(started, ['a', 'b', 'c'])
 })
 
-t.test('turns go round by network, in order of arrival within each', async t => {
+t.test('networks take turns, in order of arrival within each', async t => {
   const { ask, drain } = manualQueue()
   void ask('running')
   for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']) void ask(name, { network: name.slice(0, 1) })
   t.strictSame(await drain(), ['running', 'a1', 'b1', 'c1', 'a2', 'b2', 'a3'])
 })
 
-t.test('a network that had a turn lately goes after one that had none, whichever waits longer', async t => {
+t.test('a network without a recent turn precedes one that had a turn', async t => {
   const { ask, drain, endTurn } = manualQueue()
   for (const name of ['a', 'b', 'c']) {
     void ask(name)
@@ -145,7 +145,7 @@ t.test('a stream of new networks does not starve one that had a turn', async t =
   t.equal(started.length, MEMORY.stranger + 2)
 })
 
-t.test('without a memory, turns go round in order of arrival', async t => {
+t.test('without memory networks take turns in order of arrival', async t => {
   const { ask, started, endTurn } = manualQueue()
   const lane = 'known'
   void ask('a1', { network: 'a', lane })
@@ -154,10 +154,10 @@ t.test('without a memory, turns go round in order of arrival', async t => {
     void ask(name, { network: name.slice(0, 1), lane })
     await endTurn()
   }
-  t.strictSame(started, ['a1', 'a2', 'b1'], 'who had a turn before others came does not wait for them')
+  t.strictSame(started, ['a1', 'a2', 'b1'], 'earlier turns do not count')
 })
 
-t.test('lanes take alternate turns', async t => {
+t.test('lanes alternate', async t => {
   const { ask, drain } = manualQueue()
   void ask('running')
   for (const n of [1, 2, 3]) void ask(`stranger ${n}`)
@@ -174,7 +174,7 @@ t.test('lanes take alternate turns', async t => {
   ])
 })
 
-t.test('a network holds a few places in each lane', async t => {
+t.test('a network has a limited number of places in each lane', async t => {
   const { ask, reasonOf, queue, drain } = manualQueue()
   void ask('running')
   for (const n of [1, 2, 3, 4, 5]) void ask(`a${n}`, { network: 'a' })
@@ -183,30 +183,30 @@ t.test('a network holds a few places in each lane', async t => {
   t.equal(reasonOf('a5'), 'network full')
   t.equal(queue.waiting('stranger'), 4)
   for (const n of [1, 2, 3, 4, 5]) void ask(`ours ${n}`, { network: 'ours', isUnbounded: true })
-  t.equal((await drain()).length, 11, 'but for an unbounded one')
+  t.equal((await drain()).length, 11, 'except an unlimited network')
 })
 
-t.test('a full lane refuses whose turn would come last', async t => {
+t.test('a full lane refuses the waiter whose turn would be last', async t => {
   const { ask, refused, reasonOf, queue, drain } = manualQueue({ capacity: { known: 1, stranger: 6 } })
   void ask('running')
   for (const name of ['a1', 'a2', 'a3', 'b1', 'b2', 'c1']) void ask(name, { network: name.slice(0, 1) })
   void ask('d1', { network: 'd' })
   await settled()
-  t.strictSame([...refused.keys()], ['a3'], 'the last of the network with most waiters')
+  t.strictSame([...refused.keys()], ['a3'], 'the last waiter of the network with the most')
   t.equal(reasonOf('a3'), 'queue full')
   void ask('a3 again', { network: 'a' })
   await settled()
-  t.strictSame([...refused.keys()], ['a3', 'a3 again'], 'who comes again displaces nobody')
+  t.strictSame([...refused.keys()], ['a3', 'a3 again'], 'a new waiter of that network is refused')
   void ask('c2', { network: 'c' })
   await settled()
-  t.equal(refused.has('c2'), true, 'nor does one who would have as many places')
+  t.equal(refused.has('c2'), true, 'a waiter of a network with as many places is refused')
   void ask('known', { lane: 'known' })
   await settled()
-  t.equal(queue.waiting('known'), 1, 'the other lane has places of its own')
+  t.equal(queue.waiting('known'), 1, 'the other lane is separate')
   t.strictSame(await drain(), ['running', 'known', 'a1', 'b1', 'c1', 'd1', 'a2', 'b2'])
 })
 
-t.test('of networks with one waiter each, one that had a turn lately gives way', async t => {
+t.test('among networks with one waiter each the one with the latest turn is refused', async t => {
   const { ask, refused, endTurn } = manualQueue({ capacity: { known: 1, stranger: 2 } })
   for (const name of ['a', 'b']) {
     void ask(name)
@@ -216,16 +216,16 @@ t.test('of networks with one waiter each, one that had a turn lately gives way',
   for (const name of ['b', 'a']) void ask(`${name} again`, { network: name })
   void ask('new')
   await settled()
-  t.strictSame([...refused.keys()], ['b again'], 'the one that had the latest')
+  t.strictSame([...refused.keys()], ['b again'], 'the network with the latest turn')
   void ask('newer')
   await settled()
   t.strictSame([...refused.keys()], ['b again', 'a again'])
   void ask('newest')
   await settled()
-  t.strictSame([...refused.keys()], ['b again', 'a again', 'newest'], 'never one that had none')
+  t.strictSame([...refused.keys()], ['b again', 'a again', 'newest'], 'never a network without a turn')
 })
 
-t.test('a caller waits until the deadline, and not for its turn to end', async t => {
+t.test('a waiter is refused at the deadline, a running turn is not', async t => {
   const { ask, clock, refused, reasonOf, queue, drain } = manualQueue()
   void ask('running')
   void ask('waiting')
@@ -237,10 +237,10 @@ t.test('a caller waits until the deadline, and not for its turn to end', async t
   await settled()
   t.equal(reasonOf('waiting'), 'deadline')
   t.equal(queue.waiting('stranger'), 0)
-  t.strictSame(await drain(), ['running'], 'whose deadline does not matter any more')
+  t.strictSame(await drain(), ['running'], 'a running turn has no deadline')
 })
 
-t.test('a caller that disconnected gets no turn, and holds no place', async t => {
+t.test('a disconnected client gets no turn and frees its place', async t => {
   const { ask, reasonOf, drain } = manualQueue()
   const connection = { destroyed: false }
   void ask('running')
@@ -256,7 +256,7 @@ t.test('a caller that disconnected gets no turn, and holds no place', async t =>
   t.equal(reasonOf('b'), 'disconnected')
 })
 
-t.test('a refusal tells when those who wait will have had their turns', async t => {
+t.test('Retry-After of a refusal estimates the length of the queue', async t => {
   const { ask, refused, endTurn } = manualQueue({ concurrency: 2 })
   const retryAfter = async (name: string) => {
     void ask(name, { network: 'a' })
@@ -265,17 +265,17 @@ t.test('a refusal tells when those who wait will have had their turns', async t 
   }
   for (const n of [1, 2]) void ask(`running ${n}`)
   for (const n of [1, 2, 3, 4]) void ask(`a${n}`, { network: 'a' })
-  t.equal(await retryAfter('early'), DEADLINE, 'the deadline, before any turn was measured')
+  t.equal(await retryAfter('early'), DEADLINE, 'the deadline before any measurement')
   await endTurn(400)
   void ask('a5', { network: 'a' })
-  // Four wait and two are under way: three rounds of two turns.
+  // Four waiting and two running: three rounds of two turns.
   t.equal(await retryAfter('later'), 3 * 400)
   await endTurn(500)
   void ask('a6', { network: 'a' })
-  t.equal(await retryAfter('latest'), 3 * 500, '900 ms count a fifth in the average')
+  t.equal(await retryAfter('latest'), 3 * 500, 'moving average with a weight of one fifth')
 })
 
-t.test('whatever comes in whatever order', async t => {
+t.test('invariants for any order of events (property test)', async t => {
   const NETWORKS = 6
   const PLACES = { known: 3, stranger: 8 }
   const PER_NETWORK = 3
@@ -317,7 +317,7 @@ t.test('whatever comes in whatever order', async t => {
           isUnbounded: boolean
           at: number
           connection: { destroyed: boolean }
-          /** Turns of others that it saw while it waited as the first of its network, by network and lane. */
+          /** Turns of others while it was the first waiter of its network, by network and lane. */
           seen: Map<string, number>
           outcome: Promise<unknown>
         }
@@ -325,7 +325,7 @@ t.test('whatever comes in whatever order', async t => {
         const isWaiting = ({ name }: Asked) => !started.includes(name) && !refused.has(name)
         let counted = 0
 
-        /** Counts each turn for all who were first of their network when it began. */
+        /** Counts each turn for the first waiter of every network. */
         const observe = () => {
           for (; counted < started.length; counted++) {
             const turn = all.find(({ name }) => name === started[counted]) as Asked
@@ -389,7 +389,7 @@ t.test('whatever comes in whatever order', async t => {
           const here = others.reduce((sum, [, turns]) => sum + turns, 0)
           const elsewhere = (one.seen.get('known') ?? 0) + (one.seen.get('stranger') ?? 0)
           if (others.some(([, turns]) => turns > 1)) return false
-          // Each turn of the own lane, its own included, lets one of the other lane go before.
+          // Each turn of the own lane allows one turn of the other lane before it.
           if (elsewhere > here + 1) return false
         }
         const fifo = (lane: Lane, network: string) => {

@@ -4,7 +4,7 @@ import { clientAddressResolver } from '#src/limits/client-address.ts'
 import { type Count, type Counters, memoryCounters, redisCounters } from '#src/limits/counters.ts'
 import { wrongCredentialLimit } from '#src/limits/wrong-credential-limit.ts'
 import { steadyClock } from '#src/runtime/steady-clock.ts'
-import { MINUTE, NOW, testClock } from '../support/app.ts'
+import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 
 const REDIS_URL = process.env.TEST_REDIS_URL
 const skip = REDIS_URL ? false : 'no Redis was found'
@@ -17,13 +17,13 @@ t.test('counters in memory', async t => {
   t.strictSame(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE })
   clock.advance(10_000)
   t.strictSame(await counters.hit('a', MINUTE), { current: 2, ttl: 50_000 }, 'the window is fixed')
-  t.strictSame(await counters.read('a', MINUTE), { current: 2, ttl: 50_000 }, 'looking does not count')
-  t.strictSame(await counters.hit('b', MINUTE), { current: 1, ttl: MINUTE }, 'keys are apart')
+  t.strictSame(await counters.read('a', MINUTE), { current: 2, ttl: 50_000 }, 'reading does not count')
+  t.strictSame(await counters.hit('b', MINUTE), { current: 1, ttl: MINUTE }, 'keys are separate')
   clock.advance(49_999)
   t.strictSame(await counters.hit('a', MINUTE), { current: 3, ttl: 1 })
   clock.advance(1)
   t.strictSame(await counters.read('a', MINUTE), { current: 0, ttl: 0 })
-  t.strictSame(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE }, 'and begins anew')
+  t.strictSame(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE }, 'a new window')
 })
 
 t.test('counters in Redis', { skip }, async t => {
@@ -37,26 +37,26 @@ t.test('counters in Redis', { skip }, async t => {
 
   t.strictSame(await counters.read('a', MINUTE), { current: 0, ttl: 0 })
   t.match(await counters.hit('a', MINUTE), { current: 1, ttl: MINUTE })
-  t.match(await other.hit('a', MINUTE), { current: 2 }, 'are shared')
+  t.match(await other.hit('a', MINUTE), { current: 2 }, 'shared between processes')
   const { current, ttl } = await other.read('a', MINUTE)
   t.equal(current, 2)
-  t.ok(ttl > MINUTE - 10_000 && ttl <= MINUTE, 'the window goes on')
+  t.ok(ttl > MINUTE - 10_000 && ttl <= MINUTE, 'the window is not extended')
 
   await redis.persist(`animethemes-auth:${prefix}:a`)
-  t.match(await counters.hit('a', MINUTE), { current: 3, ttl: MINUTE }, 'a lost expiry is set anew')
+  t.match(await counters.hit('a', MINUTE), { current: 3, ttl: MINUTE }, 'a lost expiry is set again')
   t.ok((await redis.pttl(`animethemes-auth:${prefix}:a`)) > 0)
 
-  // As when the clock of Redis is set back.
+  // As if the clock of Redis was set back.
   for (const look of ['hit', 'read'] as const) {
     await redis.pexpire(`animethemes-auth:${prefix}:a`, 60 * MINUTE)
-    t.match(await counters[look]('a', MINUTE), { ttl: MINUTE }, 'an expiry that is too late is cut')
+    t.match(await counters[look]('a', MINUTE), { ttl: MINUTE }, 'an expiry in the far future is shortened')
     t.ok((await redis.pttl(`animethemes-auth:${prefix}:a`)) <= MINUTE)
   }
   t.strictSame(await kinds('another kind').read('a', MINUTE), { current: 0, ttl: 0 })
   t.strictSame(changes, [])
 })
 
-t.test('counters whose Redis goes away', async t => {
+t.test('counters during an outage of Redis', async t => {
   const clock = testClock()
   const changes: unknown[] = []
   let isUp = true
@@ -74,22 +74,22 @@ t.test('counters whose Redis goes away', async t => {
 
   t.match(await counters.hit('a', MINUTE), { current: 1 })
   isUp = false
-  t.match(await counters.hit('a', MINUTE), { current: 1 }, 'this process counts by itself')
+  t.match(await counters.hit('a', MINUTE), { current: 1 }, 'the process counts locally')
   t.match(await counters.hit('a', MINUTE), { current: 2 })
   t.match(await counters.read('a', MINUTE), { current: 2 })
-  t.equal(asked, 2, 'and does not wait for Redis at every request')
+  t.equal(asked, 2, 'Redis is not asked at every request')
   clock.advance(1_000)
   t.match(await counters.hit('a', MINUTE), { current: 3 })
-  t.equal(asked, 3, 'but tries it again after a second')
-  t.equal(changes.length, 1, 'which is told once')
+  t.equal(asked, 3, 'Redis is tried again after a second')
+  t.equal(changes.length, 1, 'the outage is reported once')
   t.match(changes[0], { message: 'gone' })
   isUp = true
   clock.advance(1_000)
-  t.match(await counters.hit('a', MINUTE), { current: 2 }, 'until Redis is back')
+  t.match(await counters.hit('a', MINUTE), { current: 2 }, 'until Redis is available')
   t.strictSame(changes.slice(1), [null])
 })
 
-t.test('a clock that goes on when the wall clock is set', async t => {
+t.test('steadyClock() ignores changes of the system clock', async t => {
   const [clock, monotonic] = [testClock(), testClock(1234.5)]
   const steady = steadyClock(clock, monotonic)
   t.equal(steady(), NOW)
@@ -99,16 +99,16 @@ t.test('a clock that goes on when the wall clock is set', async t => {
   }
   monotonic.advance(1_000.4)
   t.equal(steady(), NOW + 1_000, 'in whole milliseconds')
-  t.equal(steadyClock(clock, monotonic)(), NOW + 60 * MINUTE, 'another begins at the time of then')
+  t.equal(steadyClock(clock, monotonic)(), NOW + 60 * MINUTE, 'a new one starts at the current time')
 })
 
 const bound = (max: number) => ({ max, windowMs: MINUTE })
 
-t.test('guessing', async t => {
+t.test('limits of guesses', async t => {
   const right = async () => true
   const wrong = async () => false
 
-  t.test('ends at the limit, without another look-up, until the minute is over', async t => {
+  t.test('guesses beyond the limit make no look-up until the window ends', async t => {
     const clock = testClock()
     const limit = wrongCredentialLimit(memoryCounters(clock), bound(3), clock)
     let lookUps = 0
@@ -124,10 +124,10 @@ t.test('guessing', async t => {
     await limit.attempt('203.0.113.9', 'x', wrong)
     clock.advance(40_000)
     await guess('e')
-    t.equal(lookUps, 4, 'and then goes on')
+    t.equal(lookUps, 4, 'a new window')
   })
 
-  t.test('does not shut out who was in within ten minutes', async t => {
+  t.test('a credential that was valid within ten minutes is still accepted', async t => {
     const clock = testClock()
     const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'neighbour', right)
@@ -143,11 +143,11 @@ t.test('guessing', async t => {
     await t.rejects(
       limit.attempt('198.51.100.7', 'neighbour', right),
       { name: 'LimitExceeded' },
-      'but who was not',
+      'another credential',
     )
   })
 
-  t.test('nor who is in all the time', async t => {
+  t.test('a credential in constant use is still accepted', async t => {
     const clock = testClock()
     const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     for (let n = 0; n < 3; n += 1) {
@@ -158,7 +158,7 @@ t.test('guessing', async t => {
     await t.resolves(limit.attempt('198.51.100.7', 'neighbour', right))
   })
 
-  t.test('with a credential that was right and is no longer counts like any other', async t => {
+  t.test('a revoked credential counts as a guess', async t => {
     const clock = testClock()
     const limit = wrongCredentialLimit(memoryCounters(clock), bound(2), clock)
     await limit.attempt('198.51.100.7', 'revoked', right)
@@ -167,7 +167,7 @@ t.test('guessing', async t => {
     await t.rejects(limit.attempt('198.51.100.7', 'revoked', wrong), { name: 'LimitExceeded' })
   })
 
-  t.test('two hundred times at once gets no further than one after the other', async t => {
+  t.test('two hundred concurrent guesses make as many look-ups as the limit', async t => {
     const clock = testClock()
     const slow = slowCounters(memoryCounters(clock))
     const limit = wrongCredentialLimit(slow, bound(60), clock)
@@ -185,7 +185,7 @@ t.test('guessing', async t => {
     t.equal(results.filter(result => result.status === 'rejected').length, 140)
   })
 
-  t.test('is not let in by a count that was read before another guess failed', async t => {
+  t.test('a concurrent failed guess is counted before the next look-up', async t => {
     const clock = testClock()
     const counters = memoryCounters(clock)
     const reads: (() => void)[] = []
@@ -230,7 +230,7 @@ t.test('guessing', async t => {
     t.equal(isLookedUp, false)
   })
 
-  t.test('two hundred right credentials at once all get in', async t => {
+  t.test('two hundred concurrent valid credentials are accepted', async t => {
     const clock = testClock()
     const limit = wrongCredentialLimit(slowCounters(memoryCounters(clock)), bound(60), clock)
     const attempts = Array.from({ length: 200 }, (_, i) =>
@@ -242,7 +242,7 @@ t.test('guessing', async t => {
     t.equal((await Promise.allSettled(attempts)).filter(result => result.status === 'rejected').length, 0)
   })
 
-  t.test('that cannot be judged counts neither way', async t => {
+  t.test('a failed look-up does not count', async t => {
     const clock = testClock()
     const limit = wrongCredentialLimit(memoryCounters(clock), bound(1), clock)
     const broken = async () => {
@@ -255,26 +255,26 @@ t.test('guessing', async t => {
   })
 })
 
-t.test('who a request is counted for', async t => {
+t.test('clientAddresses(): the address for which a request counts', async t => {
   const outside = clientAddressResolver([])
   t.match(outside('198.51.100.7', undefined), { key: '198.51.100.7', isLocal: false })
   t.equal(
     outside('2001:db8:1:2:aaaa::1', undefined).key,
     outside('2001:db8:1:2:bbbb::9', undefined).key,
-    'one /64',
+    'a /64 network',
   )
   t.not(outside('2001:db8:1:2::1', undefined).key, outside('2001:db8:1:3::1', undefined).key, 'two /64')
   t.equal(
     outside('198.51.100.7', '203.0.113.9').key,
     '198.51.100.7',
-    'x-forwarded-ip from anybody is ignored',
+    'X-Forwarded-IP of another address is ignored',
   )
   t.strictSame(
     outside('127.0.0.1', undefined),
     { ip: '127.0.0.1', key: '127.0.0.1', networks: [{ key: '127.0.0.1', share: 1 }], isLocal: false },
-    'nobody is local by default',
+    'no address is local by default',
   )
-  t.equal(typeof outside('', undefined).key, 'string', 'a connection that has ended')
+  t.equal(typeof outside('', undefined).key, 'string', 'an ended connection')
   t.strictSame(
     outside('2001:db8:1:2:3::1', undefined).networks,
     [
@@ -282,36 +282,36 @@ t.test('who a request is counted for', async t => {
       { key: '2001:db8:1::/56', share: 4 },
       { key: '2001:db8:1::/48', share: 16 },
     ],
-    'the networks that an IPv6 address is in, each with its share',
+    'the networks of an IPv6 address with their shares',
   )
   t.strictSame(
     outside('198.51.100.7', undefined).networks,
     [{ key: '198.51.100.7', share: 1 }],
-    'an IPv4 address is one by itself',
+    'an IPv4 address',
   )
 
-  const ours = clientAddressResolver(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
+  const addressOf = clientAddressResolver(['127.0.0.1', '10.1.0.0/16', 'fd00::/8'])
   for (const ip of ['127.0.0.1', '10.1.2.3', 'fd00::7']) {
-    t.equal(ours(ip, undefined).isLocal, true, `${ip} is one of ours`)
+    t.equal(addressOf(ip, undefined).isLocal, true, `${ip} is in LOCAL_IPS`)
     t.strictSame(
-      ours(ip, '203.0.113.9'),
+      addressOf(ip, '203.0.113.9'),
       { ip, key: '203.0.113.9', networks: [{ key: '203.0.113.9', share: 1 }], isLocal: false },
-      'and is believed',
+      'its X-Forwarded-IP is used',
     )
   }
-  t.equal(ours('10.2.0.1', undefined).isLocal, false)
-  t.equal(ours('10.2.0.1', '203.0.113.9').key, '10.2.0.1')
+  t.equal(addressOf('10.2.0.1', undefined).isLocal, false)
+  t.equal(addressOf('10.2.0.1', '203.0.113.9').key, '10.2.0.1')
   t.strictSame(
-    ours('127.0.0.1', 'nonsense'),
+    addressOf('127.0.0.1', 'nonsense'),
     {
       ip: '127.0.0.1',
       key: '127.0.0.1',
       networks: [{ key: '127.0.0.1', share: 1 }],
       isLocal: false,
     },
-    'unless it passes on nonsense',
+    'unless that is invalid',
   )
-  t.strictSame(ours('127.0.0.1', ['1.1.1.1', '2.2.2.2']), {
+  t.strictSame(addressOf('127.0.0.1', ['1.1.1.1', '2.2.2.2']), {
     ip: '127.0.0.1',
     key: '127.0.0.1',
     networks: [{ key: '127.0.0.1', share: 1 }],
@@ -321,7 +321,7 @@ t.test('who a request is counted for', async t => {
 
 const tick = () => new Promise(resolve => setImmediate(resolve))
 
-/** Counters that take their time, as those of another machine do. */
+/** Counters with a delay, like those of another machine. */
 function slowCounters(counters: Counters): Counters {
   const late = async (count: Promise<Count>) => {
     await tick()

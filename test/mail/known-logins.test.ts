@@ -1,36 +1,30 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
-import { DAY, type TestApp } from '../support/app.ts'
+import { DAY } from '../fixtures/clock.ts'
+import { linkIn } from '../fixtures/mailbox.ts'
+import { browserAt, CHROME, FIREFOX, NEWER_FIREFOX, startMailing } from '../fixtures/mailing.ts'
+import { UNLIMITED } from '../fixtures/settings.ts'
+import { aMember, PASSWORD } from '../fixtures/users.ts'
+import type { TestApp } from '../support/app.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
-import { linkIn } from '../support/mailbox.ts'
-import {
-  browserAt,
-  CHROME,
-  FIREFOX,
-  NEWER_FIREFOX,
-  PASSWORD,
-  someUser,
-  startMailing,
-  UNLIMITED,
-} from '../support/told.ts'
 
 const HOME = '198.51.100.7'
 const SAME_NETWORK = '198.51.100.250'
 const ELSEWHERE = '203.0.113.9'
 
 for (const engine of ENGINES) {
-  t.test(`logins from where nobody logged in before, on ${engine}`, async t => {
+  t.test(`mails about logins from new browsers and networks, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await known(t, database)
-    await silent(t, database)
-    await pruned(t, database)
+    await testKnownLogins(t, database)
+    await testNoMails(t, database)
+    await testPruning(t, database)
   })
 }
 
 type User = { id: number; email: string; password: string }
 
-const rows = ({ kysely }: TestDatabase, { id }: Pick<User, 'id'>) =>
+const findKnownLogins = ({ kysely }: TestDatabase, { id }: Pick<User, 'id'>) =>
   kysely
     .selectFrom('known_logins')
     .select(['kind', 'value'])
@@ -45,32 +39,39 @@ const logIn = async (t: Test, app: TestApp, user: User, userAgent: string, addre
   return browser
 }
 
-async function known(t: Test, database: TestDatabase) {
-  await t.test('what the limit of mails keeps back is told when it comes again', async t => {
-    const user = await someUser(database)
-    const toldOf = async (addresses: readonly string[]) => {
-      // Another server counts mails anew, as if an hour had passed.
-      const { app, mails } = await startMailing(t, database)
-      for (const address of addresses) await logIn(t, app, user, FIREFOX, address)
-      await app.close()
-      return mails.received.map(({ text }) => /^Address: (.*)$/m.exec(text ?? '')?.[1])
-    }
-    // As a telephone travels; five of a kind are an hour's.
-    const networks = [1, 2, 3, 4, 5, 6].map(n => `100.64.${n}.1`)
-    t.strictSame(await toldOf([HOME, ...networks]), networks.slice(0, 5))
-    t.strictSame(await toldOf([HOME, ...networks]), networks.slice(5), 'and nothing else is')
-    t.strictSame(await toldOf([HOME, ...networks]), [])
-  })
+async function testKnownLogins(t: Test, database: TestDatabase) {
+  await t.test(
+    'a new network whose mail was suppressed by the limit is reported at its next login',
+    async t => {
+      const user = await aMember(database)
+      const reportedAddresses = async (addresses: readonly string[]) => {
+        // Another server starts with new mail counts, as after an hour.
+        const { app, mails } = await startMailing(t, database)
+        for (const address of addresses) await logIn(t, app, user, FIREFOX, address)
+        await app.close()
+        return mails.received.map(({ text }) => /^Address: (.*)$/m.exec(text ?? '')?.[1])
+      }
+      // The limit is five mails of a kind per hour.
+      const networks = [1, 2, 3, 4, 5, 6].map(n => `100.64.${n}.1`)
+      t.strictSame(await reportedAddresses([HOME, ...networks]), networks.slice(0, 5))
+      t.strictSame(await reportedAddresses([HOME, ...networks]), networks.slice(5), 'only the suppressed one')
+      t.strictSame(await reportedAddresses([HOME, ...networks]), [])
+    },
+  )
 
-  await t.test('addresses that merely look alike do not use up what the other is told', async t => {
+  await t.test('similar e-mail addresses have separate mail limits', async t => {
     const { app, mails } = await startMailing(t, database)
-    const victim = await someUser(database)
-    const thief = await someUser(database)
+    const victim = await aMember(database)
+    const attacker = await aMember(database)
     const lookalike = victim.email.replace(/^./, 'ü')
-    await database.kysely.updateTable('users').set({ email: lookalike }).where('id', '=', thief.id).execute()
-    await logIn(t, app, { ...thief, email: lookalike }, FIREFOX, HOME)
+    await database.kysely
+      .updateTable('users')
+      .set({ email: lookalike })
+      .where('id', '=', attacker.id)
+      .execute()
+    await logIn(t, app, { ...attacker, email: lookalike }, FIREFOX, HOME)
     for (let n = 1; n <= 7; n++) {
-      await logIn(t, app, { ...thief, email: lookalike }, FIREFOX, `100.64.${n}.1`)
+      await logIn(t, app, { ...attacker, email: lookalike }, FIREFOX, `100.64.${n}.1`)
     }
     await logIn(t, app, victim, FIREFOX, HOME)
     await logIn(t, app, victim, CHROME, ELSEWHERE)
@@ -82,9 +83,9 @@ async function known(t: Test, database: TestDatabase) {
     t.equal(mails.received.length, 6)
   })
 
-  await t.test('a mail tells of a new browser and of a new network, and of neither twice', async t => {
+  await t.test('a new browser and a new network are each reported once', async t => {
     const { app, mails } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     await logIn(t, app, user, FIREFOX, HOME)
     await logIn(t, app, user, FIREFOX, SAME_NETWORK)
     await logIn(t, app, user, NEWER_FIREFOX, HOME)
@@ -111,7 +112,7 @@ async function known(t: Test, database: TestDatabase) {
     await app.close()
     t.equal(mails.received.length, 3)
     t.strictSame(
-      await rows(database, user),
+      await findKnownLogins(database, user),
       [
         { kind: 'browser', value: 'Chrome on Windows' },
         { kind: 'browser', value: 'Firefox on Linux' },
@@ -123,9 +124,9 @@ async function known(t: Test, database: TestDatabase) {
     )
   })
 
-  await t.test('a remembered browser that comes from elsewhere counts as well', async t => {
+  await t.test('a remembered device on a new network is reported', async t => {
     const { app, mails } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     const browser = browserAt(app, FIREFOX, HOME)
     await browser.get('/sanctum/csrf-cookie')
     await browser.post('/login', { ...user, remember: true })
@@ -135,22 +136,19 @@ async function known(t: Test, database: TestDatabase) {
     t.match((await mails.next()).text, /^Address: 203\.0\.113\.9$/m)
   })
 
-  await t.test(
-    'of two at once from the same new browser one is told, whichever instance they reach',
-    async t => {
-      const { app: one, mails } = await startMailing(t, database)
-      const { app: other } = await startMailing(t, database, { mails })
-      const user = await someUser(database)
-      await logIn(t, one, user, FIREFOX, HOME)
-      await Promise.all([one, other, one, other].map(app => logIn(t, app, user, CHROME, HOME)))
-      await Promise.all([one.close(), other.close()])
-      t.equal(mails.received.length, 1)
-    },
-  )
+  await t.test('concurrent logins from one new browser on two instances send one mail', async t => {
+    const { app: first, mails } = await startMailing(t, database)
+    const { app: other } = await startMailing(t, database, { mails })
+    const user = await aMember(database)
+    await logIn(t, first, user, FIREFOX, HOME)
+    await Promise.all([first, other, first, other].map(app => logIn(t, app, user, CHROME, HOME)))
+    await Promise.all([first.close(), other.close()])
+    t.equal(mails.received.length, 1)
+  })
 
-  await t.test('an answer does not wait for it, and is the same when it cannot be stored', async t => {
+  await t.test('a login succeeds when the known login cannot be stored', async t => {
     const { app, mails } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     const { schema } = database.kysely
     await database.kysely.deleteFrom('known_logins').execute()
     await schema.alterTable('known_logins').addCheckConstraint('never', sql`false`).execute()
@@ -159,14 +157,14 @@ async function known(t: Test, database: TestDatabase) {
     await schema.alterTable('known_logins').dropConstraint('never').execute()
     t.equal(mails.received.length, 0)
     t.match(
-      app.logged.find(({ msg }) => msg === 'a mail about an account could not be sent'),
+      app.logged.find(({ msg }) => msg === 'a security mail could not be sent'),
       { level: 50 },
     )
   })
 }
 
-async function silent(t: Test, database: TestDatabase) {
-  await t.test('nobody is told who registers, was never verified or turned it off', async t => {
+async function testNoMails(t: Test, database: TestDatabase) {
+  await t.test('no mail for a registration, an unverified address, or if the kind is off', async t => {
     const { app, mails } = await startMailing(t, database)
     const browser = browserAt(app, FIREFOX, HOME)
     await browser.get('/sanctum/csrf-cookie')
@@ -183,45 +181,45 @@ async function silent(t: Test, database: TestDatabase) {
     t.match((await mails.next()).subject, /^Verify/)
     await logIn(t, app, { id: 0, email, password: PASSWORD }, CHROME, ELSEWHERE)
     await app.close()
-    t.equal(mails.received.length, 1, 'an address that nobody has shown to be theirs')
+    t.equal(mails.received.length, 1, 'an unverified address')
     const { id } = await database.kysely
       .selectFrom('users')
       .select('id')
       .where('email', '=', email)
       .executeTakeFirstOrThrow()
-    t.equal((await rows(database, { id })).length, 4)
+    t.equal((await findKnownLogins(database, { id })).length, 4)
 
     const { app: off } = await startMailing(t, database, {
       mails,
       environment: { MAIL_SECURITY_EVENTS: 'password-changed' },
     })
-    const user = await someUser(database)
+    const user = await aMember(database)
     await logIn(t, off, user, FIREFOX, HOME)
     await logIn(t, off, user, CHROME, ELSEWHERE)
     await off.close()
     t.equal(mails.received.length, 1)
-    t.strictSame(await rows(database, user), [], 'and nothing is stored that is not told')
+    t.strictSame(await findKnownLogins(database, user), [], 'nothing is stored if the kind is off')
   })
 
-  await t.test('five an hour are enough', async t => {
+  await t.test('at most five mails are sent per hour', async t => {
     const { app, mails } = await startMailing(t, database, { environment: UNLIMITED })
-    const user = await someUser(database)
+    const user = await aMember(database)
     for (let n = 0; n < 8; n += 1) await logIn(t, app, user, FIREFOX, `198.18.${n}.1`)
     await app.close()
     t.equal(mails.received.length, 5)
   })
 }
 
-async function pruned(t: Test, database: TestDatabase) {
-  await t.test('what was not used for 400 days is forgotten, what was used is not', async t => {
+async function testPruning(t: Test, database: TestDatabase) {
+  await t.test('known logins that were not used for 400 days are pruned', async t => {
     const { app } = await startMailing(t, database)
-    const user = await someUser(database)
+    const user = await aMember(database)
     await logIn(t, app, user, FIREFOX, HOME)
     app.clock.advance(300 * DAY)
     await logIn(t, app, user, CHROME, HOME)
     app.clock.advance(101 * DAY)
     await app.lastUse.prune()
-    t.strictSame(await rows(database, user), [
+    t.strictSame(await findKnownLogins(database, user), [
       { kind: 'browser', value: 'Chrome on Windows' },
       { kind: 'network', value: '198.51.100.0/24' },
     ])

@@ -1,12 +1,12 @@
 import t from 'tap'
 import { browserName } from '#src/auth/browser-name.ts'
-import { loginNetwork, displayedAddress } from '#src/limits/client-address.ts'
+import { displayedAddress, loginNetwork } from '#src/limits/client-address.ts'
 import { createMessages } from '#src/mail/messages.ts'
-import { CHROME, FIREFOX, NEWER_FIREFOX } from '../support/told.ts'
+import { CHROME, FIREFOX, NEWER_FIREFOX } from '../fixtures/mailing.ts'
 
 const TO = { name: 'x', email: 'x@example.org' }
 
-t.test('a browser in words, without its version', async t => {
+t.test('browserName() names browser and system without version', async t => {
   const names: [string | undefined, string][] = [
     [FIREFOX, 'Firefox on Linux'],
     [NEWER_FIREFOX, 'Firefox on Linux'],
@@ -35,7 +35,7 @@ t.test('a browser in words, without its version', async t => {
   for (const [userAgent, name] of names) t.equal(browserName(userAgent), name, name)
 })
 
-t.test('the network of a login, and the address that its user is told', async t => {
+t.test('loginNetwork() and displayedAddress()', async t => {
   t.equal(loginNetwork({ networks: [{ key: '198.51.100.7', share: 1 }] }), '198.51.100.0/24')
   const [own, wide] = ['2001:db8:1:2::', '2001:db8:1::/48']
   const networks = [
@@ -47,15 +47,15 @@ t.test('the network of a login, and the address that its user is told', async t 
   t.equal(
     displayedAddress({ ip: '10.0.0.5', key: '198.51.100.7' }),
     '198.51.100.7',
-    'of whom our own machine asks for',
+    'a forwarded address behind LOCAL_IPS',
   )
 })
 
-t.test('what others do names nobody, and every text is escaped', async t => {
+t.test('actions of staff name no person, and texts are escaped', async t => {
   const texts = createMessages('A & B')
   const notice = { at: 0, from: null, notMeUrl: 'https://api.example.org/?a=1&b="><script>' }
   const byStaff = texts.secondFactorRemoved({ ...TO, name: '<i>' }, notice)
-  t.match(byStaff.text, /^When: 1970-01-01 00:00 UTC\nBy: those who run the place$/m)
+  t.match(byStaff.text, /^When: 1970-01-01 00:00 UTC\nBy: staff$/m)
   t.notMatch(byStaff.html, /<i>|<script>/)
   const odd = { at: 0, from: { address: '<b>', program: '<b>' }, notMeUrl: notice.notMeUrl }
   const mail = texts.tokenCreated(TO, odd, { name: `<b>\u202e\n${'é'.repeat(80)}` })
@@ -63,7 +63,7 @@ t.test('what others do names nobody, and every text is escaped', async t => {
   t.match(mail.text, `“<b> ${'é'.repeat(56)}…”`)
 })
 
-t.test('a list of tokens says how many more there are', async t => {
+t.test('a list of more than twenty tokens is shortened', async t => {
   const tokens = (count: number) =>
     Array.from({ length: count }, (_, n) => ({ name: `t${n}`, endsAt: n })) as [
       { name: string; endsAt: number },
@@ -75,13 +75,10 @@ t.test('a list of tokens says how many more there are', async t => {
   t.match(tokensEnding(TO, tokens(21), page).text, /“t19” ends at .*\n- and 1 more/)
 })
 
-t.test('mails name whom to write to, if that is known', async t => {
+t.test('mails name SECURITY_CONTACT', async t => {
   const deleted = (contact: string | null) =>
     createMessages('X', contact).accountDeleted(TO, { at: 0, from: null }, { days: 30 }).text
-  t.match(
-    deleted('mailto:help@example.org'),
-    /those who run the place \(help@example\.org\) can bring it back/,
-  )
-  t.match(deleted('https://example.org/help'), /those who run the place \(https:\/\/example\.org\/help\) can/)
-  t.match(deleted(null), /those who run the place can bring it back/)
+  t.match(deleted('mailto:help@example.org'), /the operators \(help@example\.org\) can restore it/)
+  t.match(deleted('https://example.org/help'), /the operators \(https:\/\/example\.org\/help\) can/)
+  t.match(deleted(null), /the operators can restore it/)
 })

@@ -1,30 +1,30 @@
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { millisToSeconds } from '#src/auth/time.ts'
-import { ensureFullBan, addRestriction } from '#src/database/restrictions.ts'
+import { addRestriction, ensureFullBan } from '#src/database/restrictions.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
-import { addToken, addUser, DAY, MINUTE, NOW, type TestUser, testClock, USER_TYPE } from '../support/app.ts'
+import { DAY, HOUR, MINUTE, NOW, testClock } from '../fixtures/clock.ts'
+import { startMailing } from '../fixtures/mailing.ts'
+import { aToken, aUser, type TestUser, USER_TYPE } from '../fixtures/users.ts'
 import { createDatabase, ENGINES, type TestDatabase } from '../support/databases.ts'
 import { startMailServer } from '../support/mail-server.ts'
-import { startMailing } from '../support/told.ts'
 import { until } from '../support/until.ts'
 
-const HOUR = 60 * MINUTE
 const YEAR = 365 * DAY
 
 for (const engine of ENGINES) {
-  t.test(`tokens that end soon, on ${engine}`, async t => {
+  t.test(`reminders of expiring tokens, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await reminded(t, database)
-    await leftOut(t, database)
-    await once(t, database)
-    if (engine === 'postgres') await claimed(t, database)
+    await testReminders(t, database)
+    await testExclusions(t, database)
+    await testSingleMail(t, database)
+    if (engine === 'postgres') await testClaims(t, database)
   })
 }
 
-/** Adds a token that was used lately, unless told otherwise. */
-async function used(
+/** Adds a token that was used recently, unless set otherwise. */
+async function aUsedToken(
   { kysely }: TestDatabase,
   user: TestUser,
   {
@@ -33,7 +33,7 @@ async function used(
     ...dates
   }: { name: string; expiresAt?: number | null; createdAt?: number; usedAt?: number | null },
 ): Promise<number> {
-  const { tokenId } = await addToken({ kysely }, user.id, { createdAt: NOW - 30 * DAY, ...dates })
+  const { tokenId } = await aToken({ kysely }, user.id, { createdAt: NOW - 30 * DAY, ...dates })
   await kysely
     .updateTable('personal_access_tokens')
     .set({ name, last_used_at: usedAt === null ? null : millisToSeconds(usedAt) })
@@ -42,8 +42,8 @@ async function used(
   return tokenId
 }
 
-/** A clock that counts the looks for tokens that were planned: one more than those that are done, but for the last. */
-function lookClock() {
+/** A clock that counts the searches that were scheduled: one more than were done. */
+function searchClock() {
   const clock = testClock()
   const { schedule } = clock
   let planned = 0
@@ -54,10 +54,10 @@ function lookClock() {
   return Object.assign(clock, { planned: () => planned })
 }
 
-type LookClock = ReturnType<typeof lookClock>
+type SearchClock = ReturnType<typeof searchClock>
 
-/** Turns the clock on, and waits until tokens were looked for and the next look is planned. */
-async function look(clock: LookClock, ms: number) {
+/** Advances the clock and waits until the search is done and the next one is scheduled. */
+async function advanceToSearch(clock: SearchClock, ms: number) {
   const before = clock.planned()
   clock.advance(ms)
   await until(() => clock.planned() > before)
@@ -66,28 +66,28 @@ async function look(clock: LookClock, ms: number) {
 const claims = ({ kysely }: TestDatabase) =>
   kysely.selectFrom('token_reminders').selectAll().orderBy('token_id').orderBy('days').execute()
 
-/** Leaves nothing to the next test. */
+/** Deletes all users' tokens and claims, since a search covers all users. */
 async function clear({ kysely }: TestDatabase) {
   await kysely.deleteFrom('personal_access_tokens').execute()
   await kysely.deleteFrom('token_reminders').execute()
 }
 
-async function reminded(t: Test, database: TestDatabase) {
-  await t.test('a mail a week before, and one on the last day, for all of a user’s tokens', async t => {
+async function testReminders(t: Test, database: TestDatabase) {
+  await t.test('a mail is sent a week and a day before tokens of a user expire', async t => {
     const mails = await startMailServer(t)
-    const clock = lookClock()
+    const clock = searchClock()
     const { app } = await startMailing(t, database, { mails, clock })
-    const user = await addUser(database)
-    const week = await used(database, user, { name: 'week', expiresAt: NOW + 6 * DAY })
-    const day = await used(database, user, { name: 'day', expiresAt: NOW + 20 * HOUR })
-    // A year after it was made, whatever its own date.
-    const old = await used(database, user, {
+    const user = await aUser(database)
+    const week = await aUsedToken(database, user, { name: 'week', expiresAt: NOW + 6 * DAY })
+    const day = await aUsedToken(database, user, { name: 'day', expiresAt: NOW + 20 * HOUR })
+    // SANCTUM_EXPIRATION: a year after its creation.
+    const old = await aUsedToken(database, user, {
       name: 'old',
       createdAt: NOW - YEAR + 3 * DAY,
       expiresAt: NOW + YEAR,
     })
-    await used(database, user, { name: 'later', expiresAt: NOW + 8 * DAY })
-    await look(clock, MINUTE)
+    await aUsedToken(database, user, { name: 'later', expiresAt: NOW + 8 * DAY })
+    await advanceToSearch(clock, MINUTE)
     const mail = await mails.next()
     t.match(mail.to, [{ name: user.name, address: user.email }])
     t.equal(mail.subject, '3 tokens of yours for AnimeThemes end soon')
@@ -106,13 +106,13 @@ async function reminded(t: Test, database: TestDatabase) {
       ].toSorted((a, b) => a.token_id - b.token_id),
     )
 
-    await look(clock, HOUR)
-    // The look that was due by then, and the next one.
-    await look(clock, 2 * DAY)
-    await look(clock, HOUR)
+    await advanceToSearch(clock, HOUR)
+    // The search that was due, and the next one.
+    await advanceToSearch(clock, 2 * DAY)
+    await advanceToSearch(clock, HOUR)
     const second = await mails.next()
     t.equal(second.subject, '2 tokens of yours for AnimeThemes end soon')
-    t.match(second.text, /“old” ends at/, 'on its last day')
+    t.match(second.text, /“old” ends at/, 'a day before')
     t.match(second.text, /“later” ends at/, 'a week before')
     await app.close()
     t.equal(mails.received.length, 2)
@@ -125,25 +125,25 @@ async function reminded(t: Test, database: TestDatabase) {
   })
 }
 
-async function leftOut(t: Test, database: TestDatabase) {
-  await t.test('nobody is told of what nobody uses, or cannot act on', async t => {
-    const clock = lookClock()
+async function testExclusions(t: Test, database: TestDatabase) {
+  await t.test('unused tokens and users who cannot log in get no reminder', async t => {
+    const clock = searchClock()
     const { app, mails } = await startMailing(t, database, { clock })
-    const user = await addUser(database)
+    const user = await aUser(database)
     const expiresAt = NOW + 3 * DAY
-    await used(database, user, { name: 'never used', expiresAt, usedAt: null })
-    await used(database, user, { name: 'not for 90 days', expiresAt, usedAt: NOW - 91 * DAY })
-    await used(database, user, { name: 'over', expiresAt: NOW - 1000 })
-    await used(database, user, { name: 'without end', createdAt: NOW })
-    await used(database, user, { name: 'made for so long alone', expiresAt, createdAt: NOW - DAY })
-    const unverified = await addUser(database, { verified: false })
-    await used(database, unverified, { name: 'unverified', expiresAt })
-    const deleted = await addUser(database)
-    await used(database, deleted, { name: 'deleted', expiresAt })
-    const banned = await addUser(database)
-    await used(database, banned, { name: 'banned', expiresAt })
-    const replaced = await used(database, user, { name: 'replaced', expiresAt: NOW + 2 * HOUR })
-    const other = await addToken(database, user.id, { userType: 'App\\Models\\Robot', expiresAt })
+    await aUsedToken(database, user, { name: 'never used', expiresAt, usedAt: null })
+    await aUsedToken(database, user, { name: 'not for 90 days', expiresAt, usedAt: NOW - 91 * DAY })
+    await aUsedToken(database, user, { name: 'over', expiresAt: NOW - 1000 })
+    await aUsedToken(database, user, { name: 'without end', createdAt: NOW })
+    await aUsedToken(database, user, { name: 'made for so long alone', expiresAt, createdAt: NOW - DAY })
+    const unverified = await aUser(database, { verified: false })
+    await aUsedToken(database, unverified, { name: 'unverified', expiresAt })
+    const deleted = await aUser(database)
+    await aUsedToken(database, deleted, { name: 'deleted', expiresAt })
+    const banned = await aUser(database)
+    await aUsedToken(database, banned, { name: 'banned', expiresAt })
+    const replaced = await aUsedToken(database, user, { name: 'replaced', expiresAt: NOW + 2 * HOUR })
+    const other = await aToken(database, user.id, { userType: 'App\\Models\\Robot', expiresAt })
     await database.kysely
       .updateTable('personal_access_tokens')
       .set({ last_used_at: millisToSeconds(NOW) })
@@ -168,45 +168,50 @@ async function leftOut(t: Test, database: TestDatabase) {
       moderatorId: user.id,
       now: NOW,
     })
-    await look(clock, MINUTE)
+    await advanceToSearch(clock, MINUTE)
     await app.close()
     t.equal(mails.received.length, 0)
-    t.strictSame(await claims(database), [], 'and nothing is claimed of which nobody was told')
+    t.strictSame(await claims(database), [], 'nothing is claimed')
     await clear(database)
   })
 
-  await t.test('with SANCTUM_EXPIRATION=null their own dates count alone', async t => {
-    const clock = lookClock()
+  await t.test('with SANCTUM_EXPIRATION=null only expires_at counts', async t => {
+    const clock = searchClock()
     const environment = { SANCTUM_EXPIRATION: 'null' }
     const { app, mails } = await startMailing(t, database, { clock, environment })
-    const user = await addUser(database)
-    await used(database, user, { name: 'old', createdAt: NOW - YEAR + 3 * DAY })
-    await used(database, user, { name: 'own date', createdAt: NOW - 2 * YEAR, expiresAt: NOW + 3 * DAY })
-    await look(clock, MINUTE)
+    const user = await aUser(database)
+    await aUsedToken(database, user, { name: 'old', createdAt: NOW - YEAR + 3 * DAY })
+    await aUsedToken(database, user, {
+      name: 'own date',
+      createdAt: NOW - 2 * YEAR,
+      expiresAt: NOW + 3 * DAY,
+    })
+    await advanceToSearch(clock, MINUTE)
     t.match((await mails.next()).text, /“own date”/)
     await app.close()
     t.equal(mails.received.length, 1)
     await clear(database)
   })
 
-  await t.test('turned off, nothing is looked for', async t => {
-    const clock = lookClock()
+  await t.test('no search if the kind is off', async t => {
+    const clock = searchClock()
     await startMailing(t, database, { clock, environment: { MAIL_SECURITY_EVENTS: 'new-login' } })
     t.equal(clock.planned(), 0)
   })
 }
 
-async function once(t: Test, database: TestDatabase) {
-  await t.test('fifty tokens are one mail, over two instances at once', async t => {
+async function testSingleMail(t: Test, database: TestDatabase) {
+  await t.test('fifty tokens send one mail over two concurrent instances', async t => {
     const mails = await startMailServer(t)
-    const clocks = [lookClock(), lookClock()]
+    const clocks = [searchClock(), searchClock()]
     const { app: one } = await startMailing(t, database, { mails, clock: clocks[0] })
     const { app: other } = await startMailing(t, database, { mails, clock: clocks[1] })
-    const users = [await addUser(database), await addUser(database)]
+    const users = [await aUser(database), await aUser(database)]
     for (const user of users) {
-      for (let n = 0; n < 50; n += 1) await used(database, user, { name: `t${n}`, expiresAt: NOW + 5 * DAY })
+      for (let n = 0; n < 50; n += 1)
+        await aUsedToken(database, user, { name: `t${n}`, expiresAt: NOW + 5 * DAY })
     }
-    await Promise.all(clocks.map(clock => look(clock, MINUTE)))
+    await Promise.all(clocks.map(clock => advanceToSearch(clock, MINUTE)))
     await Promise.all([one.close(), other.close()])
     t.strictSame(
       mails.received.map(({ to }) => to?.[0]?.address).sort(),
@@ -220,13 +225,13 @@ async function once(t: Test, database: TestDatabase) {
   })
 }
 
-/** What only PostgreSQL can be asked, which has more than one session, or what takes long. */
-async function claimed(t: Test, database: TestDatabase) {
-  await t.test('whoever waits for the claim of another has nothing to send', async t => {
-    const clock = lookClock()
+/** Tests that need more than one database session, or take long: PostgreSQL only. */
+async function testClaims(t: Test, database: TestDatabase) {
+  await t.test('a concurrent claim of the same tokens sends nothing', async t => {
+    const clock = searchClock()
     const { app, mails } = await startMailing(t, database, { clock })
-    const user = await addUser(database)
-    const id = await used(database, user, { name: 'taken', expiresAt: NOW + 5 * DAY })
+    const user = await aUser(database)
+    const id = await aUsedToken(database, user, { name: 'taken', expiresAt: NOW + 5 * DAY })
     const isWaiting = async () => {
       const { rows } = await sql<{ waits: boolean }>`
         select exists (
@@ -238,7 +243,7 @@ async function claimed(t: Test, database: TestDatabase) {
     let looked: Promise<void> | undefined
     await database.kysely.transaction().execute(async transaction => {
       await transaction.insertInto('token_reminders').values({ token_id: id, days: 7 }).execute()
-      looked = look(clock, MINUTE)
+      looked = advanceToSearch(clock, MINUTE)
       await until(isWaiting)
     })
     await looked
@@ -247,15 +252,15 @@ async function claimed(t: Test, database: TestDatabase) {
     await clear(database)
   })
 
-  await t.test('a hundred users at once, and the next ones a minute later', async t => {
-    const clock = lookClock()
+  await t.test('reminders are sent to a hundred users per minute', async t => {
+    const clock = searchClock()
     const { app, mails } = await startMailing(t, database, { clock })
     for (let n = 0; n < 103; n += 1) {
-      await used(database, await addUser(database), { name: 't', expiresAt: NOW + 5 * DAY })
+      await aUsedToken(database, await aUser(database), { name: 't', expiresAt: NOW + 5 * DAY })
     }
-    await look(clock, MINUTE)
+    await advanceToSearch(clock, MINUTE)
     await until(() => mails.received.length === 100)
-    await look(clock, MINUTE)
+    await advanceToSearch(clock, MINUTE)
     await until(() => mails.received.length === 103)
     await app.close()
     t.equal(new Set(mails.received.map(({ to }) => to?.[0]?.address)).size, 103)

@@ -2,20 +2,20 @@
 export interface Edit {
   /** The TypeScript source, from the project's folder. */
   file: string
-  /** What stands there exactly once. */
+  /** The text to replace, which occurs exactly once. */
   find: string
   replace: string
 }
 
-/** A guard that is removed, and what must notice. */
+/** A guard that is removed, and the tests that must notice. */
 export interface Mutant extends Edit {
-  /** What the guard refuses, in a few words; unique within its area. */
+  /** The guard in a few words; unique within its area. */
   name: string
-  /** More edits, where several guards refuse the same and each of them would be enough. */
+  /** Further edits, if several guards refuse the same and one would be enough. */
   also?: readonly Edit[]
   /** Test files of which at least one must fail, the narrowest first. */
   tests: readonly string[]
-  /** Why it is accepted that none of them fails. */
+  /** Why it is accepted that no test fails. */
   survives?: string
 }
 
@@ -31,7 +31,7 @@ export const editsOf = ({ file, find, replace, also = [] }: Mutant): Edit[] => [
   ...also,
 ]
 
-/** Makes an edit of a source. @throws {Error} when what it replaces does not stand there exactly once */
+/** Makes an edit of a source. @throws {Error} when the text does not occur exactly once */
 export function applied(source: string, { file, find, replace }: Edit): string {
   const places = source.split(find).length - 1
   if (places !== 1) throw new Error(`${places} times in ${file}: ${find}`)

@@ -4,18 +4,18 @@ import { dirname, join } from 'node:path'
 import { editsOf, type Mutant } from './mutant.ts'
 
 /**
- * What became of a mutant. `broken`: its tests ended without an assertion that failed, or fail without it as well.
- * `stale`: the source no longer has what it replaces.
+ * The outcome of a mutant. `broken`: its tests ended without a failed assertion, or also fail without it.
+ * `stale`: the source no longer has the replaced text.
  */
 export type Outcome = 'killed' | 'survived' | 'timed out' | 'broken' | 'stale'
 
 export interface Result {
   outcome: Outcome
-  /** The assertion that failed, or what went wrong. */
+  /** The failed assertion, or the error. */
   detail: string
 }
 
-/** What a result depends on: the mutant, the sources that it changes, and its test files. */
+/** The inputs of a result: the mutant, the changed sources and the test files. */
 export function keyOf(project: string, mutant: Mutant): string {
   const edits = editsOf(mutant)
   const files = [...new Set([...edits.map(({ file }) => file), ...mutant.tests])]
@@ -23,7 +23,7 @@ export function keyOf(project: string, mutant: Mutant): string {
   return hash('sha256', JSON.stringify([edits, files, contents]))
 }
 
-/** What the outcome of a test without any mutant depends on: all that is compiled, but for the mutants themselves. */
+/** The inputs of a test without mutants: all compiled files except the mutants. */
 export function buildKey(folder: string): string {
   const dist = join(folder, 'dist')
   const files = readdirSync(dist, { recursive: true, encoding: 'utf8' }).filter(
@@ -33,7 +33,7 @@ export function buildKey(folder: string): string {
   return hash('sha256', JSON.stringify(contents))
 }
 
-/** What is kept in a file, by keys. */
+/** Values stored in a file by key. */
 export function store<T>(path: string) {
   const read = (): Record<string, T> => {
     try {

@@ -2,18 +2,18 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
-/** How a test file ended. */
+/** The result of a test file. */
 export interface TestRun {
   outcome: 'passed' | 'failed' | 'timed out' | 'broken'
-  /** The first assertion that failed; what was said on stderr when there is none. */
+  /** The first failed assertion, else the output on stderr. */
   detail: string
   ms: number
 }
 
-/** A line of TAP that says that something failed, and is not expected to. */
+/** A TAP line of an unexpected failure. */
 const FAILURE = /^\s*not ok \d+ - (?!.*# (?:TODO|SKIP))(.*?)(?: \{)?$/
 
-/** What tap says of a test that took longer than TAP_TIMEOUT, and of one that waits for what cannot come any more. */
+/** The messages of tap for a test beyond TAP_TIMEOUT, and for one whose event loop is empty. */
 const ENDLESS = /\b(timeout!|test unfinished|test left in queue)/
 
 /**
@@ -37,14 +37,14 @@ export async function runTest(
     cwd: folder,
     env: { ...process.env, ...environment, TAP_TIMEOUT: String(seconds) },
     stdio: ['ignore', 'pipe', 'pipe'],
-    // A process group of its own: servers that the test has started end with it.
+    // A separate process group, so that servers started by the test end with it.
     detached: true,
   })
   const end = (name: NodeJS.Signals) => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, name)
     } catch {
-      // All of them have ended.
+      // All processes of the group have exited.
     }
   }
   let outcome: TestRun['outcome'] | null = null

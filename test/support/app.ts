@@ -1,61 +1,16 @@
-import { randomBytes } from 'node:crypto'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Test } from 'tap'
 import { buildApp } from '#src/app.ts'
-import { hashPassword, type PasswordHash, type PasswordWork, verifyPassword } from '#src/auth/password.ts'
-import { mintSecret, PlainToken } from '#src/auth/token.ts'
+import { hashPassword, type PasswordWork, verifyPassword } from '#src/auth/password.ts'
 import { loadConfig } from '#src/config/load.ts'
 import type { Database } from '#src/database/connect.ts'
-import { grant } from '#src/database/permissions.ts'
 import { deleteToken } from '#src/database/token-endings.ts'
-import { insertToken } from '#src/database/tokens.ts'
-import { insertUser } from '#src/database/users.ts'
-import type { Schedule } from '#src/runtime/schedule.ts'
-import { Mailbox } from './mailbox.ts'
-
-/** The moment at which tests begin, 2026-03-01T12:00:00Z in milliseconds. Nothing moves it but the test. */
-export const NOW = Date.UTC(2026, 2, 1, 12)
+import { type TestClock, testClock } from '../fixtures/clock.ts'
+import { Mailbox } from '../fixtures/mailbox.ts'
+import { TEST_ROUNDS } from '../fixtures/users.ts'
 
 /** An application key of nobody's. */
 export const TEST_KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
-
-export const MINUTE = 60_000
-export const DAY = 86_400_000
-
-export const USER_TYPE = 'App\\Models\\Auth\\User'
-const USER_TYPES = [USER_TYPE, 'App\\Models\\User'] as const
-
-/** A clock that a test turns forward. */
-export interface TestClock {
-  (): number
-  /** Does what is due by then, too, at its moment each. */
-  advance(ms: number): void
-  /** Has something done once the clock was advanced so far. */
-  schedule: Schedule
-}
-
-export function testClock(start = NOW): TestClock {
-  let now = start
-  const due = new Set<{ at: number; act: () => void }>()
-  return Object.assign(() => now, {
-    advance(ms: number) {
-      const end = now + ms
-      for (;;) {
-        const next = [...due].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0]
-        if (next === undefined) break
-        due.delete(next)
-        now = Math.max(now, next.at)
-        next.act()
-      }
-      now = end
-    },
-    schedule(ms: number, act: () => void) {
-      const one = { at: now + ms, act }
-      due.add(one)
-      return () => due.delete(one)
-    },
-  })
-}
 
 export interface TestApp extends FastifyInstance {
   clock: TestClock
@@ -196,83 +151,3 @@ export const get = (
   token?: string,
   headers: Record<string, string> = {},
 ) => send(app, 'GET', url, { headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers } })
-
-/** What nobody means who fills in a field. */
-export const ODD_VALUES: readonly unknown[] = [
-  1,
-  true,
-  ['x'],
-  [['x']],
-  { a: 'x' },
-  [{}],
-  null,
-  '',
-  '\0',
-  '\ud800',
-  -1,
-  1e300,
-  'x'.repeat(5000),
-]
-
-/** Somebody of whom it does not matter who it is. */
-export interface TestUser {
-  id: number
-  name: string
-  email: string
-  /** A token without end. */
-  token: string
-  tokenId: number
-}
-
-/** bcrypt's least work, for passwords that nobody has to keep. */
-export const TEST_ROUNDS = 4
-
-/** Adds a user with the named permissions, a token, and a password if it is to have one. */
-export async function addUser(
-  { kysely }: Database,
-  {
-    permissions = [],
-    roles = [],
-    verified = true,
-    password,
-  }: { permissions?: string[]; roles?: string[]; verified?: boolean; password?: string } = {},
-): Promise<TestUser> {
-  const name = `user-${randomBytes(5).toString('hex')}`
-  const email = `${name}@example.org`
-  const hash = password === undefined ? ('!' as PasswordHash) : await hashPassword(password, TEST_ROUNDS)
-  const id = await insertUser(kysely, { name, email, password: hash, verified, now: NOW })
-  const holder = { userId: id, types: USER_TYPES }
-  await grant(kysely, 'permission', holder, permissions)
-  await grant(kysely, 'role', holder, roles)
-  const { tokenId, token } = await addToken({ kysely }, id)
-  return { id, name, email, token, tokenId }
-}
-
-/** Adds a token for a user. Times are milliseconds since the epoch. */
-export async function addToken(
-  { kysely }: Pick<Database, 'kysely'>,
-  userId: number,
-  {
-    expiresAt = null,
-    createdAt = NOW,
-    userType = USER_TYPE,
-    abilities = ['*'],
-  }: {
-    expiresAt?: number | null
-    createdAt?: number
-    userType?: string
-    abilities?: string[]
-  } = {},
-): Promise<{ tokenId: number; token: string; secret: string }> {
-  const secret = mintSecret('', randomBytes)
-  const tokenId = await insertToken(kysely, {
-    userId,
-    userType,
-    name: 'test',
-    digest: secret.digest(),
-    abilities,
-    expiresAt,
-    now: createdAt,
-  })
-  return { tokenId, token: new PlainToken(tokenId, secret).reveal(), secret: secret.reveal() }
-}

@@ -1,6 +1,6 @@
 /**
  * Runs the suite: brings up what the tests need, runs every test file in a process of its own, and ends with a line
- * that counts the results. Arguments name the test files to run instead of all, such as `test/config.test.ts`.
+ * that counts the results. Arguments name the test files to run instead of all, such as `test/config/load.test.ts`.
  *
  * - TEST_JOBS: how many files run at the same time; one for each processor, two to four, unless set.
  * - TEST_TIMEOUT: how many seconds a file may take; 600 unless set. On a machine with much else to do, set more.

@@ -2,7 +2,14 @@ import t from 'tap'
 import { wordFaults } from '../../tools/word-list.ts'
 
 t.test('replaced words are found with their line, in any case and across line ends of comments', async t => {
-  const text = ['/**', ' * Tells somebody', ' * else. Whoever asks', ' */', '// what', '// stands there'].join('\n')
+  const text = [
+    '/**',
+    ' * Tells somebody',
+    ' * else. Whoever asks',
+    ' */',
+    '// what',
+    '// stands there',
+  ].join('\n')
   t.strictSame(
     wordFaults(text).map(({ line, found }) => [line, found.replace(/\s+/g, ' ')]),
     [

@@ -11,7 +11,7 @@ import { type Stand, underLoad } from '../stand.ts'
 import { until } from '../wait.ts'
 import { NOTHING } from '../workload.ts'
 
-/** Where systems have libraries; Debian's package `faketime` puts its own into a folder below one of them. */
+/** Library folders; Debian's package `faketime` installs into a subfolder of one. */
 const LIBRARIES = ['/usr/lib', '/usr/lib64', '/usr/local/lib']
 
 const HOUR_S = 3_600
@@ -19,16 +19,16 @@ const DAY_S = 86_400
 const JUMPS = [HOUR_S, -HOUR_S, DAY_S, -DAY_S]
 const QUICK_JUMPS = [DAY_S, -HOUR_S]
 
-/** How long limits of logins last, in seconds. */
+/** The window of login limits in seconds. */
 const WINDOW_S = 60
 
-/** Logins a minute for an account: few, so that they can be used up; four times as many for this address. */
+/** Logins per minute for an account: few, so that they can be exhausted; four times as many for this address. */
 const LOGINS = 20
 
 /** Attempts are counted themselves: how long to wait between two, in milliseconds. */
 const RETRY_MS = 5_000
 
-/** The library that lies to a process about the time; null if it is not installed. */
+/** The path of libfaketime; null if it is not installed. */
 function findFaketime(): string | null {
   for (const folder of LIBRARIES) {
     const below = readFolder(folder).filter(name => name.endsWith('-linux-gnu') || name === 'faketime')
@@ -49,7 +49,7 @@ function readFolder(path: string): string[] {
   }
 }
 
-/** Sets the clock of instance A, and waits until it shows. */
+/** Sets the clock of instance A and waits until it takes effect. */
 async function setClock({ base }: Instance, file: string, offset: number) {
   writeFileSync(file, `${offset < 0 ? '' : '+'}${offset}\n`)
   await until(`the clock of ${base} to be ${offset} s off`, async () => {
@@ -59,7 +59,7 @@ async function setClock({ base }: Instance, file: string, offset: number) {
   })
 }
 
-/** Adds a token of a user's that ends in half an hour by the database's clock. */
+/** Adds a token of a user that expires in half an hour by the clock of the database. */
 async function addShortToken({ world, database }: Stand, user: User): Promise<string> {
   const client = new pg.Client(world.postgres.url(database))
   await client.connect()
@@ -74,7 +74,7 @@ async function addShortToken({ world, database }: Stand, user: User): Promise<st
   return `${rows[0].id}|short`
 }
 
-/** Uses up an account's logins. @returns what is wrong with the refusal, each in a sentence */
+/** Exhausts the logins of an account. @returns errors of the refusal, a sentence each */
 async function useUpLogins({ base, name }: Instance, { email }: User): Promise<string[]> {
   const browser = new Browser()
   for (let n = 0; n <= LOGINS; n++) await browser.logIn(base, { email, password: 'wrong' })
@@ -102,14 +102,14 @@ async function jump(stand: Stand, file: string) {
   }
   const jumps = world.isQuick ? QUICK_JUMPS : JUMPS
   for (const [n, offset] of jumps.entries()) {
-    // One that has not used up its own logins yet.
+    // An account whose logins are not exhausted.
     const other = others[n] as User
     await setClock(a, file, offset)
     await expectStatus(a, offset > 0 ? 401 : 200, offset)
     await expectStatus(b, 200, 0)
     const fault = await loginFault(a.base, other)
     if (fault !== null) problems.push(`${fault}, ${offset} s off`)
-    // What is counted by a clock of tomorrow must not count until tomorrow.
+    // Attempts counted by a clock of tomorrow must not count until tomorrow.
     if (offset === DAY_S) problems.push(...(await useUpLogins(a, locked)))
     await hold(1.5)
     await setClock(a, file, 0)
@@ -127,7 +127,7 @@ async function jump(stand: Stand, file: string) {
   }
 }
 
-/** Makes the fault, or one that says what is missing. */
+/** Makes the fault, or one that reports the missing dependency. */
 function clockJumps(): Fault {
   const library = findFaketime()
   const about = { name: 'clock jumps by an hour and a day', caches: BOTH, quick: ['on'] as const }
@@ -149,13 +149,13 @@ function clockJumps(): Fault {
         strike: stand => jump(stand, file),
         extra: name => ({
           LOGIN_RATE_LIMIT: String(LOGINS),
-          // A week: that sessions end after two hours is what the clock itself decides.
+          // A week, since a session lifetime of two hours would end by the clock itself.
           SESSION_LIFETIME: '10080',
           ...(name === 'A' && {
             LD_PRELOAD: library,
             FAKETIME_TIMESTAMP_FILE: file,
             FAKETIME_CACHE_DURATION: '1',
-            // Nobody can set it.
+            // It cannot be set.
             FAKETIME_DONT_FAKE_MONOTONIC: '1',
           }),
         }),
@@ -164,5 +164,5 @@ function clockJumps(): Fault {
   }
 }
 
-/** What happens to the clock of one instance. */
+/** Faults of the clock of one instance. */
 export const clockFaults: Fault[] = [clockJumps()]

@@ -14,7 +14,7 @@ import { complaints, settings } from '../stand.ts'
 import { until } from '../wait.ts'
 import { NOTHING, Workload } from '../workload.ts'
 
-/** A server on an embedded database with users, which does not run yet. */
+/** A server on an embedded database with users, not started yet. */
 interface Home {
   world: World
   instance: Instance
@@ -25,7 +25,7 @@ interface Home {
   folder: string
 }
 
-/** Works in the database while no server holds it. */
+/** Runs a function on the database while no server holds it. */
 async function inDatabase<T>(dataDir: string, work: (query: Query) => Promise<T>): Promise<T> {
   const source = await openEmbedded({ dataDir, command: 'chaos', share: false })
   try {
@@ -40,7 +40,7 @@ async function inDatabase<T>(dataDir: string, work: (query: Query) => Promise<T>
   }
 }
 
-/** A database with the users, of which each server gets a copy: to make one takes seconds. */
+/** Creates a database with the users that each server gets a copy of, since creating one takes seconds. */
 let original: Promise<{ path: string; users: User[] }> | null = null
 
 async function makeOriginal(folder: string) {
@@ -54,7 +54,7 @@ async function makeOriginal(folder: string) {
   return { path, users: await inDatabase(path, seedUsers) }
 }
 
-/** Makes such a server, and removes it after some work. */
+/** Prepares such a server, runs a function, and removes it. */
 const atHome =
   (work: (home: Home) => Promise<Result>): Fault['run'] =>
   async (world, _cache, folder) => {
@@ -73,10 +73,10 @@ const atHome =
     }
   }
 
-/** Milliseconds after its start at which a server is killed: before, while and after it opens its database. */
+/** Milliseconds after the start at which a server is killed: before, while and after it opens its database. */
 const KILLED_AFTER_MS = [250, 700, 1_200, 1_800]
 
-/** How many writes are acknowledged before each kill. */
+/** The number of acknowledged writes before each kill. */
 const WRITES = 25
 
 async function killWhileWriting({ world, instance, dataDir, users }: Home): Promise<Result> {
@@ -116,10 +116,10 @@ async function killWhileWriting({ world, instance, dataDir, users }: Home): Prom
   }
 }
 
-/** More than a pipe holds of what the log says of them. */
+/** Requests whose log lines exceed the buffer of a pipe. */
 const REQUESTS = 600
 
-/** Runs `serve 2>&1` into a reader that ends or reads nothing, and asks the server for as much as fills the pipe. */
+/** Runs `serve 2>&1` into a reader that exits or does not read, and sends requests until the pipe is full. */
 const withReader =
   (reader: string) =>
   async ({ users, environment, folder }: Home): Promise<Result> => {
@@ -133,7 +133,7 @@ const withReader =
         ...minimal(),
         ...environment,
         PORT: String(port),
-        // Prints a welcome as well.
+        // Prints the start message, too.
         APP_ENV: 'local',
         LOG_REQUESTS: 'all',
         SERVE: serve,
@@ -172,10 +172,10 @@ const withReader =
     return { requests, acknowledged: 0, wrong, lost: [], recovery: null }
   }
 
-/** What helps, in words that a message may use. */
+/** Remedies that an error message may name. */
 const REMEDY = /backup|restore|remove|delete|move|DATA_DIR/i
 
-/** Has parts of the database be missing: the server must not take that for a new one. */
+/** Removes parts of the database, which the server must not replace by a new one. */
 async function damage({ instance, dataDir, users }: Home): Promise<Result> {
   const database = join(dataDir, 'database')
   const aside = join(dataDir, 'aside')
@@ -228,13 +228,13 @@ async function damage({ instance, dataDir, users }: Home): Promise<Result> {
   return { requests: 1, acknowledged: 0, wrong, lost: [], recovery: null }
 }
 
-/** Puts a folder in another's place, which is kept beside it: an open one cannot be overwritten. */
+/** Replaces a folder by another and keeps the old one beside it, since an open one cannot be overwritten. */
 function replace(from: string, to: string) {
   if (existsSync(to)) renameSync(to, `${to}.new-${Date.now()}`)
   renameSync(from, to)
 }
 
-/** What happens to a server on the embedded database. */
+/** Faults of a server on the embedded database. */
 export const embeddedFaults: Fault[] = [
   {
     name: 'embedded: killed while writing and starting',

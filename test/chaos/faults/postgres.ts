@@ -6,11 +6,11 @@ import { type Stand, underLoad } from '../stand.ts'
 
 const BUSY = { busy: true }
 
-/** Ends all of the servers' sessions. */
+/** Terminates all sessions of the servers. */
 const terminate = ({ world }: Stand) =>
   world.postgres.query('select pg_terminate_backend(pid) from pg_stat_activity where usename = $1', [ROLE])
 
-/** Sets whether the cluster is read-only, as a standby that clients were led to is. */
+/** Sets whether the cluster is read-only, like a standby. */
 async function setReadOnly(stand: Stand, setting: 'on' | 'off') {
   const { postgres } = stand.world
   await postgres.query(`alter system set default_transaction_read_only = ${setting}`)
@@ -18,7 +18,7 @@ async function setReadOnly(stand: Stand, setting: 'on' | 'off') {
   await terminate(stand)
 }
 
-/** Opens connections until there are no more, and takes those that become free. */
+/** Opens all available connections, and those that become free. */
 async function occupy({ world, database }: Stand, isOver: () => boolean): Promise<void> {
   const taken: pg.Client[] = []
   while (!isOver()) {
@@ -34,7 +34,7 @@ async function occupy({ world, database }: Stand, isOver: () => boolean): Promis
   await Promise.all(taken.map(client => client.end().catch(() => {})))
 }
 
-/** What happens to PostgreSQL. */
+/** Faults of PostgreSQL. */
 export const postgresFaults: Fault[] = [
   underLoad({
     name: 'PostgreSQL stopped and started',
@@ -96,7 +96,7 @@ export const postgresFaults: Fault[] = [
     async strike(stand) {
       let isOver = false
       const occupied = Promise.all([1, 2, 3, 4].map(() => occupy(stand, () => isOver)))
-      // The servers' own become free, and others take them.
+      // Terminated connections of the servers are taken by others.
       await terminate(stand)
       await stand.hold(5)
       isOver = true

@@ -1,13 +1,13 @@
 import { BOTH, type Fault } from '../fault.ts'
 import { underLoad } from '../stand.ts'
 
-/** Without an answer from Redis each instance counts by itself: callers notice nothing but a moment's wait. */
+/** Without Redis each instance counts locally, so that callers notice a short delay only. */
 const UNNOTICED = { busy: false, slowMs: 3_000 }
 
-/** Less than an empty Redis has. */
+/** Less memory than an empty Redis uses. */
 const FULL_BYTES = 1_000
 
-/** What happens to Redis. */
+/** Faults of Redis. */
 export const redisFaults: Fault[] = [
   underLoad({
     name: 'Redis stopped and started',

@@ -72,7 +72,7 @@ const PATHS = [
   '/docs',
 ]
 
-/** Sends the head of a request as it is given, and returns the status of the answer; null when there is none. */
+/** Sends the raw head of a request and returns the status of the response; null if there is none. */
 function statusOf(
   base: string,
   line: string,
@@ -94,7 +94,7 @@ function statusOf(
   })
 }
 
-/** Sends what no client would, and what attackers do: whatever the answer is, it is none of a server that fails. */
+/** Sends malformed and hostile requests; no response may be a 5xx. */
 async function sendGarbage({ instances, users }: Stand): Promise<Result> {
   const [{ token }] = users as [User]
   const wrong: string[] = []
@@ -147,7 +147,7 @@ async function sendGarbage({ instances, users }: Stand): Promise<Result> {
   }
 }
 
-/** What arrives that is no request of a client's. */
+/** Faults of malformed requests. */
 export const requestFaults: Fault[] = [
   {
     name: 'foreign targets, hosts and forwarded headers',
@@ -157,7 +157,7 @@ export const requestFaults: Fault[] = [
       withStand(world, cache, folder, sendGarbage, name => ({
         TRUSTED_PROXIES: 'loopback',
         LOCAL_IPS: '127.0.0.1',
-        // Where hosts are not checked, what is named reaches further.
+        // Without the host check the request reaches further steps.
         APP_ENV: name === 'A' ? 'production' : 'local',
       })),
   },

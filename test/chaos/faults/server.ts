@@ -13,13 +13,13 @@ import { NOTHING } from '../workload.ts'
 
 const ERROR = 50
 
-/** What happens to instances of the server, and to its clients. */
+/** Faults of instances and of clients. */
 export const serverFaults: Fault[] = [
   underLoad({
     name: 'instance killed while writing',
     caches: BOTH,
     quick: ['on'],
-    // The other instance goes on as if nothing were.
+    // The other instance must not be affected.
     tolerance: NOTHING,
     isFelt: true,
     async strike({ world, instances, hold }) {
@@ -83,7 +83,7 @@ export const serverFaults: Fault[] = [
   }),
 ]
 
-/** Begins a request and resets the connection: at once, while the body is sent, or when the answer may be under way. */
+/** Starts a request and resets the connection: at once, during the body, or during the response. */
 function resetConnection(base: string, token: string, n: number) {
   const { hostname, port } = new URL(base)
   const socket = connect(Number(port), hostname)
@@ -106,7 +106,7 @@ function resetConnection(base: string, token: string, n: number) {
   })
 }
 
-/** Starts two instances at once where there are no tables yet, and uses both. */
+/** Starts two instances concurrently on an empty database and uses both. */
 async function startOnEmpty(world: World, cache: 'off' | 'on', folder: string): Promise<Result> {
   const environment = {
     ...settings(),
@@ -162,10 +162,10 @@ async function startOnEmpty(world: World, cache: 'off' | 'on', folder: string): 
   }
 }
 
-/** How long the server takes at most to end, with something to spare, in milliseconds. */
+/** The limit for the exit of the server with a margin, in milliseconds. */
 const MOST_MS = 12_000
 
-/** Ends an instance while it has a request that waits for a lock, an upload and a form, on connections that are kept. */
+/** Stops an instance with a request that waits for a lock, an upload and a form on keep-alive connections. */
 async function stopWhileAsked(stand: Stand): Promise<Result> {
   const { world, instances, users, database, problems, workload } = stand
   const [{ base, name }, instance] = [instances[0], instances[0]]

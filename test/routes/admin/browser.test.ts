@@ -1,18 +1,19 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { addToken, addUser, DAY, MINUTE, NOW, startApp, type TestApp } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import { TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
+import { aNotification } from '../../fixtures/lists.ts'
+import { totpCode } from '../../fixtures/second-factor.ts'
+import { UNLIMITED } from '../../fixtures/settings.ts'
+import { launch, skip } from '../../fixtures/spa.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { startApp, type TestApp } from '../../support/app.ts'
 import { createDatabase } from '../../support/databases.ts'
-import { addNotification } from '../../support/rows.ts'
 import { freePort } from '../../support/services.ts'
-import { launch, skip } from '../../support/spa.ts'
 
-const PASSWORD = 'Correct horse 1'
-
-/** Where pictures of the pages are put, to be looked at; nowhere unless it is named. */
+/** The folder for screenshots of the pages; none are taken unless it is set. */
 const PICTURES = process.env.TEST_PICTURES
 
 const axe = await readFile(join(import.meta.dirname, '../../../../node_modules/axe-core/axe.min.js'), 'utf8')
@@ -20,78 +21,74 @@ const axe = await readFile(join(import.meta.dirname, '../../../../node_modules/a
 t.test('the panel in a browser', { skip }, async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
-  const user = await addUser(database, { password: PASSWORD, roles: ['Admin'] })
   const port = await freePort()
   const origin = `http://127.0.0.1:${port}`
   const app = await startApp(t, {
     database,
-    environment: {
-      APP_URL: origin,
-      RATE_LIMIT_AUTHENTICATED: '10000',
-      LOGIN_RATE_LIMIT: '100',
-      CONFIRM_PASSWORD_RATE_LIMIT: '100',
-    },
+    environment: { ...UNLIMITED, APP_URL: origin },
   })
   await app.listen({ host: '127.0.0.1', port })
   const browser = await launch(t)
 
-  /** A page that may ask nobody but this server, and says whom it asked. */
+  /** Opens a page whose requests to other hosts are blocked and recorded, like its console errors. */
   const openPage = async (options: BrowserContextOptions = {}) => {
     const context = await browser.newContext({ baseURL: origin, ...options })
     await context.grantPermissions(['clipboard-read', 'clipboard-write'])
-    const elsewhere: string[] = []
-    const complaints: string[] = []
+    const blockedRequests: string[] = []
+    const consoleErrors: string[] = []
     await context.route('**/*', route => {
       if (new URL(route.request().url()).origin === origin) return route.continue()
-      elsewhere.push(route.request().url())
+      blockedRequests.push(route.request().url())
       return route.abort()
     })
     const page = await context.newPage()
     page.on('console', message => {
-      if (message.type() === 'error') complaints.push(message.text())
+      if (message.type() === 'error') consoleErrors.push(message.text())
     })
-    page.on('pageerror', error => complaints.push(error.message))
-    return { page, elsewhere, complaints, close: () => context.close() }
+    page.on('pageerror', error => consoleErrors.push(error.message))
+    return { page, blockedRequests, consoleErrors, close: () => context.close() }
   }
-  const logIn = async (page: Page, email = user.email) => {
+  const logIn = async (page: Page, email: string) => {
     await page.goto('/admin')
     await page.fill('#email', email)
     await page.fill('#password', PASSWORD)
     await page.getByRole('button', { name: 'Log in' }).click()
   }
 
-  await t.test('a token is generated, copied, used, seen to be used, and revoked', async t => {
-    const { page, elsewhere, complaints, close } = await openPage()
-    await logIn(page)
+  await t.test('a token is created, copied, used, listed with its last use, and revoked', async t => {
+    const user = await aMember(database)
+    const { page, blockedRequests, consoleErrors, close } = await openPage()
+    await logIn(page, user.email)
     await page.getByRole('heading', { name: 'Tokens' }).waitFor()
     await page.fill('#name', 'my <script> laptop')
     await page.fill('#current_password', PASSWORD)
-    await page.getByRole('button', { name: 'Generate the token' }).click()
+    await page.getByRole('button', { name: 'Create token' }).click()
     await page.click('text="Copy"')
     await page.getByText('Copied.').waitFor()
     const token = await page.evaluate<string>('navigator.clipboard.readText()')
     t.match(token, /^\d+\|\w{48}$/)
 
-    const ask = () => fetch(`${origin}/api/me`, { headers: { authorization: `Bearer ${token}` } })
+    const requestMe = () => fetch(`${origin}/api/me`, { headers: { authorization: `Bearer ${token}` } })
     await page.click('text="I have copied it"')
     const line = page.getByRole('listitem').filter({ hasText: 'my <script> laptop' })
     t.match(await line.textContent(), /Last used: never/)
-    t.equal((await ask()).status, 200)
+    t.equal((await requestMe()).status, 200)
     await app.lastUse.flush()
     await page.reload()
     t.match(await line.textContent(), /Last used: 2026-03-01 12:00 UTC from 127\.0\.0\.1/)
 
     await line.getByRole('button').click()
     await page.getByRole('heading', { name: 'Revoke “my <script> laptop”?' }).waitFor()
-    await page.getByRole('button', { name: 'Revoke the token' }).click()
-    await page.getByRole('status').getByText('The token is revoked').waitFor()
-    t.equal((await ask()).status, 401, 'the very next request is refused')
-    t.strictSame(elsewhere, [])
-    t.strictSame(complaints, [], 'and the policy stops nothing that the pages need')
+    await page.getByRole('button', { name: 'Revoke token' }).click()
+    await page.getByRole('status').getByText('The token was revoked').waitFor()
+    t.equal((await requestMe()).status, 401, 'the token is refused at once')
+    t.strictSame(blockedRequests, [])
+    t.strictSame(consoleErrors, [], 'the Content-Security-Policy blocks nothing')
     await close()
   })
 
-  await t.test('works without a script, by keyboard alone', async t => {
+  await t.test('the panel works without JavaScript and with the keyboard only', async t => {
+    const user = await aMember(database)
     const { page, close } = await openPage({ javaScriptEnabled: false })
     await page.goto('/admin')
     await page.locator('#email').focus()
@@ -109,24 +106,25 @@ t.test('the panel in a browser', { skip }, async t => {
     t.equal(
       await page.getByRole('button', { name: 'Copy' }).count(),
       0,
-      'no button is there that does nothing',
+      'there is no copy button without JavaScript',
     )
     await close()
   })
 
   for (const javaScriptEnabled of [true, false]) {
     await t.test(
-      `clicking twice sends one form, ${javaScriptEnabled ? 'with' : 'without'} a script`,
+      `a double click submits a form once, ${javaScriptEnabled ? 'with' : 'without'} JavaScript`,
       async t => {
-        const other = await addUser(database, { password: PASSWORD })
+        const other = await aMember(database)
         const { page, close } = await openPage({ javaScriptEnabled })
         await logIn(page, other.email)
         await page.fill('#name', 'twice')
         await page.fill('#current_password', PASSWORD)
-        await page.getByRole('button', { name: 'Generate the token' }).dblclick()
+        await page.getByRole('button', { name: 'Create token' }).dblclick()
         const issued = page.locator('#secret')
-        await issued.or(page.getByText('the token was issued then, once')).waitFor()
-        if (javaScriptEnabled) t.equal(await issued.count(), 1, 'and the answer is that to the first one')
+        await issued.or(page.getByText('its token was created once')).waitFor()
+        if (javaScriptEnabled)
+          t.equal(await issued.count(), 1, 'the page shows the response to the first submission')
         await page.goto('/admin')
         t.equal(await page.getByRole('link', { name: 'twice' }).count(), 1)
 
@@ -139,14 +137,14 @@ t.test('the panel in a browser', { skip }, async t => {
     )
   }
 
-  await t.test('asks for the second factor', async t => {
-    const other = { ...(await addUser(database, { password: PASSWORD })), password: PASSWORD }
+  await t.test('the login asks for the second factor', async t => {
+    const other = await aMember(database)
     const client = new TestBrowser(app, { 'sec-fetch-site': 'same-origin' })
     await client.logIn(other)
     await client.post('/user/confirm-password', { password: PASSWORD })
     await client.post('/user/two-factor-authentication')
     const { secretKey } = (await client.get('/user/two-factor-secret-key')).json
-    const code = () => codeOf(secretKey, app)
+    const code = () => totpCode(secretKey, app)
     await client.post('/user/confirmed-two-factor-authentication', { code: code() })
     app.clock.advance(30_000)
 
@@ -155,22 +153,25 @@ t.test('the panel in a browser', { skip }, async t => {
     await page.getByRole('heading', { name: 'Second factor' }).waitFor()
     await page.goto('/admin')
     await page.getByRole('heading', { name: 'Log in' }).waitFor()
-    t.pass('the password alone opens nothing')
+    t.pass('the password alone is not enough')
     await page.goto('/admin/two-factor')
     await page.fill('#code', '000000')
-    await page.click('text="Go on"')
+    await page.click('text="Continue"')
     await page.getByRole('alert').getByText('invalid').waitFor()
     await page.fill('#code', code())
-    await page.click('text="Go on"')
+    await page.click('text="Continue"')
     await page.getByRole('heading', { name: 'Tokens' }).waitFor()
     await close()
   })
 
-  await t.test('people who see, hear or reach it in another way can use it', async t => {
-    const other = await addUser(database, { roles: ['Encoder'] })
-    await addNotification(database, other.id)
-    await addToken(database, user.id, { expiresAt: NOW + 3 * DAY })
-    await addToken(database, user.id, { expiresAt: NOW - MINUTE })
+  await t.test('every page passes axe-core and fits a phone', async t => {
+    const user = await aMember(database, { roles: ['Admin'] })
+    const other = await aUser(database, { roles: ['Encoder'] })
+    await aNotification(database, other.id)
+    // A second session, which the page of devices offers to end.
+    await new TestBrowser(app, { 'sec-fetch-site': 'same-origin' }).logIn(user)
+    await aToken(database, user.id, { expiresAt: NOW + 3 * DAY })
+    await aToken(database, user.id, { expiresAt: NOW - MINUTE })
     const paths = {
       tokens: '/admin',
       token: `/admin/tokens/${user.tokenId}`,
@@ -195,7 +196,7 @@ t.test('the panel in a browser', { skip }, async t => {
         await inspect(t, page, `${kind}-${name.replace('?', '-')}`)
       }
       await page.goto('/admin/login')
-      await logIn(page)
+      await logIn(page, user.email)
       for (const [name, path] of Object.entries(paths)) {
         await page.goto(path)
         await inspect(t, page, `${kind}-${name}`)
@@ -203,10 +204,10 @@ t.test('the panel in a browser', { skip }, async t => {
       await page.goto('/admin')
       await page.fill('#name', 'x')
       await page.fill('#current_password', 'wrong')
-      await page.getByRole('button', { name: 'Generate the token' }).click()
+      await page.getByRole('button', { name: 'Create token' }).click()
       await inspect(t, page, `${kind}-refused`)
       await page.fill('#current_password', PASSWORD)
-      await page.getByRole('button', { name: 'Generate the token' }).click()
+      await page.getByRole('button', { name: 'Create token' }).click()
       await page.locator('#secret').waitFor()
       await inspect(t, page, `${kind}-issued`)
       await inspectQuestions(t, page, kind, other.id)
@@ -216,20 +217,20 @@ t.test('the panel in a browser', { skip }, async t => {
   })
 })
 
-/** Has every question asked, and looks at it. */
+/** Opens every confirmation question and inspects it. */
 async function inspectQuestions(t: Test, page: Page, kind: string, userId: number) {
   const press = (name: string) => page.getByRole('button', { name }).first().click()
   const role = async () => {
     await page.goto('/admin/roles')
     await page.getByRole('link', { name: 'Patron' }).click()
     await page.getByLabel('view user').check()
-    await press('Set what it allows')
+    await press('Save permissions')
   }
   for (const [name, ask] of Object.entries<() => Promise<unknown>>({
     revoke: async () => [await page.goto('/admin'), await press('Revoke')],
     'revoke-all': async () => [await page.goto('/admin'), await press('Revoke all tokens')],
     end: async () => [await page.goto('/admin/devices'), await page.locator('.list button').first().click()],
-    'end-others': async () => [await page.goto('/admin/devices'), await press('Log all others out')],
+    'end-others': async () => [await page.goto('/admin/devices'), await press('Log out all other browsers')],
     'user-revoke': async () => [
       await page.goto(`/admin/users/${userId}`),
       await press('Revoke all tokens and sessions'),
@@ -238,13 +239,13 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
       await page.goto(`/admin/users/${userId}`)
       await page.getByLabel('Patron').check()
       await page.getByLabel('Encoder').uncheck()
-      await press('Set the roles')
+      await press('Save roles')
     },
     ban: async () => {
       await page.goto(`/admin/users/${userId}`)
       await page.selectOption('#ban', 'everything')
       await page.fill('#reason', 'spam, and more of it')
-      await page.getByLabel('Without an end').check()
+      await page.getByLabel('Permanent').check()
       await page.getByRole('button', { name: 'Ban', exact: true }).click()
     },
     'ban-refused': async () => {
@@ -255,7 +256,7 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
     role,
   })) {
     await ask()
-    const has = await page.getByText('No, go back').count()
+    const has = await page.getByText('Cancel').count()
     t.equal(has, name === 'ban-refused' ? 0 : 1, name)
     await inspect(t, page, `${kind}-question-${name}`)
   }
@@ -263,47 +264,44 @@ async function inspectQuestions(t: Test, page: Page, kind: string, userId: numbe
   await page.fill('#name', 'both')
   await page.getByLabel('Read only').check()
   await page.getByLabel('write:token').check()
-  await press('Generate the token')
+  await press('Create token')
   await page.getByRole('alert').waitFor()
   await inspect(t, page, `${kind}-both`)
 }
 
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
-
-/** Sets up a second factor and takes it away again, and looks at every page on the way. */
+/** Sets up and disables a second factor, and inspects each page. */
 async function inspectSecondFactor(t: Test, page: Page, kind: string, app: TestApp) {
   const press = (name: string) => page.getByRole('button', { name }).first().click()
-  const look = (name: string) => inspect(t, page, `${kind}-factor-${name}`)
+  const inspectAs = (name: string) => inspect(t, page, `${kind}-factor-${name}`)
   await page.goto('/admin/second-factor')
   await press('Set up a second factor')
   await page.getByText('1. Add it to your authenticator app').waitFor()
-  await look('unconfirmed')
+  await inspectAs('unconfirmed')
   const secret = (await page.locator('#secret').textContent()) ?? ''
-  const confirm = async (code: string) => [await page.fill('#code', code), await press('Confirm it')]
+  const confirm = async (code: string) => [await page.fill('#code', code), await press('Confirm')]
   await confirm('000000')
   await page.getByRole('alert').waitFor()
-  await look('wrong')
-  await confirm(codeOf(secret, app))
+  await inspectAs('wrong')
+  await confirm(totpCode(secret, app))
   await page.getByRole('heading', { name: 'Change it' }).waitFor()
-  await look('confirmed')
-  await press('Show the recovery codes')
-  await page.getByText('I have kept them').waitFor()
-  await look('codes')
+  await inspectAs('confirmed')
+  await press('Show recovery codes')
+  await page.getByText('I have saved them').waitFor()
+  await inspectAs('codes')
   app.clock.advance(11 * MINUTE)
   await page.goto('/admin/second-factor')
-  await look('later')
-  for (const name of ['Make new recovery codes', 'Replace the second factor', 'Disable the second factor']) {
+  await inspectAs('later')
+  for (const name of ['Create new recovery codes', 'Replace the second factor', 'Remove the second factor']) {
     await page.goto('/admin/second-factor')
     await press(name)
     await page.locator('#recovery_code').waitFor()
-    await look(name.slice(0, 4))
+    await inspectAs(name.slice(0, 4))
   }
-  await press('Disable it')
+  await press('Remove')
   await page.getByRole('alert').waitFor()
-  await look('disable-refused')
-  await page.fill('#code', codeOf(secret, app))
-  await press('Disable it')
+  await inspectAs('disable-refused')
+  await page.fill('#code', totpCode(secret, app))
+  await press('Remove')
   await page.getByRole('button', { name: 'Set up a second factor' }).waitFor()
 }
 
@@ -313,7 +311,7 @@ interface Violation {
   nodes: { html: string; failureSummary: string }[]
 }
 
-/** Has axe-core look at a page, and sees that it is no wider than its window. */
+/** Checks a page with axe-core, and that it needs no horizontal scrolling. */
 async function inspect(t: Test, page: Page, name: string) {
   await page.waitForLoadState('load')
   if (PICTURES !== undefined) {
@@ -322,12 +320,12 @@ async function inspect(t: Test, page: Page, name: string) {
   }
   await page.evaluate(axe)
   const { violations } = await page.evaluate<{ violations: Violation[] }>('axe.run()')
-  const told = violations.map(({ id, impact, nodes }) => [
+  const found = violations.map(({ id, impact, nodes }) => [
     id,
     impact,
     nodes.map(({ html }) => html).slice(0, 3),
   ])
-  t.strictSame(told, [], `axe-core finds nothing: ${name}`)
+  t.strictSame(found, [], `axe-core violations: ${name}`)
   const width = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth')
-  t.ok(width <= 0, `${name} needs no scrolling to the side`)
+  t.ok(width <= 0, `${name} fits the width of the window`)
 }

@@ -1,34 +1,28 @@
-import { randomBytes } from 'node:crypto'
 import t, { type Test } from 'tap'
-import { addToken, addUser, get, MINUTE, ODD_VALUES, startApp, type TestApp } from '../../support/app.ts'
+import { MINUTE } from '../../fixtures/clock.ts'
+import { aPanelUser, formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { aRole } from '../../fixtures/roles.ts'
+import { startUnlimited } from '../../fixtures/server.ts'
+import { aMember, aToken, aUser, PASSWORD } from '../../fixtures/users.ts'
+import { ODD_VALUES } from '../../fixtures/values.ts'
+import { get, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PASSWORD, PanelBrowser, panelUser, textOf } from '../../support/panel.ts'
 
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: '1000',
-  CONFIRM_PASSWORD_RATE_LIMIT: '1000',
-  RATE_LIMIT_ANONYMOUS: '10000',
-  RATE_LIMIT_AUTHENTICATED: '10000',
-}
-
-const UNCHANGED = 'Nothing would change: it is that way already.'
+const UNCHANGED = 'Nothing has changed.'
 
 for (const engine of PRODUCTION_ENGINE) {
-  t.test(`what cannot be undone, on ${engine}`, async t => {
+  t.test(`confirmation of changes that cannot be undone, on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await asking(t, database)
-    await confirming(t, database)
-    await meanwhile(t, database)
-    await bans(t, database)
+    await testQuestions(t, database)
+    await testConfirmation(t, database)
+    await testConcurrentChanges(t, database)
+    await testBans(t, database)
   })
 }
 
-const start = (t: Test, database: TestDatabase, environment = {}) =>
-  startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-
-/** Everything that a confirmed form changes. */
-async function stateOf({ kysely }: TestDatabase) {
+/** All rows that a confirmed form can change, as text. */
+async function readChangeableRows({ kysely }: TestDatabase) {
   const tables = [
     'personal_access_tokens',
     'model_has_roles',
@@ -52,38 +46,21 @@ interface Case {
   page: string
   action: string
   fields?: Record<string, string | string[]>
-  /** What the question says. */
-  says: RegExp
+  /** The text of the question. */
+  question: RegExp
   back: string
 }
 
-/** A role that allows one thing. */
-async function addRole({ kysely }: TestDatabase) {
-  const role = await kysely
-    .insertInto('roles')
-    .values({ name: `role-${randomBytes(5).toString('hex')}`, guard_name: 'web', color: null })
-    .returning(['id', 'name'])
-    .executeTakeFirstOrThrow()
-  const { id } = await kysely
-    .selectFrom('permissions')
-    .select('id')
-    .where('name', '=', 'view dump')
-    .where('guard_name', '=', 'web')
-    .executeTakeFirstOrThrow()
-  await kysely.insertInto('role_has_permissions').values({ role_id: role.id, permission_id: id }).execute()
-  return role
-}
-
-/** An administrator, another user, and everything that is asked about. */
-async function scene(t: Test, database: TestDatabase, { isConfirmed = true } = {}) {
-  const app = await start(t, database)
-  const { browser, user } = await panelUser(app, database, { roles: ['Admin'], confirmed: isConfirmed })
-  const other = await addUser(database, { password: PASSWORD, roles: ['Encoder'] })
+/** Starts a server with an administrator and another user, and lists every form that asks for a confirmation. */
+async function startWithQuestions(t: Test, database: TestDatabase, { isConfirmed = true } = {}) {
+  const app = await startUnlimited(t, database)
+  const { browser, user } = await aPanelUser(app, database, { roles: ['Admin'], confirmed: isConfirmed })
+  const other = await aMember(database, { roles: ['Encoder'] })
   await new PanelBrowser(app).logIn({ email: other.email, password: PASSWORD })
   const second = new PanelBrowser(app)
   second.page = { 'user-agent': 'Lynx <b>' }
   await second.logIn(user)
-  const role = await addRole(database)
+  const role = await aRole(database, ['view dump'])
   const path = `/admin/users/${other.id}`
   const device = /action="(\/admin\/devices\/[0-9a-f]{64}\/end)"/.exec(
     (await browser.open('/admin/devices')).text,
@@ -92,72 +69,74 @@ async function scene(t: Test, database: TestDatabase, { isConfirmed = true } = {
     'revoking a token': {
       page: '/admin',
       action: `/admin/tokens/${user.tokenId}/revoke`,
-      says: /Revoke “test”\? The token ends at once/,
+      question: /Revoke “test”\? Programs that use this token lose access/,
       back: '/admin',
     },
     'revoking all tokens': {
       page: '/admin',
       action: '/admin/tokens/revoke-all',
-      says: new RegExp(`2 tokens end at once: test \\(begins with ${user.tokenId}\\|\\)`),
+      question: new RegExp(`2 tokens will be revoked: test \\(begins with ${user.tokenId}\\|\\)`),
       back: '/admin',
     },
     'ending a device': {
       page: '/admin/devices',
       action: device?.[1] ?? '',
-      says: /Log this browser out\? Program Lynx <b> Address 127\.0\.0\.1 It has to log in again/,
+      question: /Log out this browser\? Program Lynx <b> Address 127\.0\.0\.1 It must log in again/,
       back: '/admin/devices',
     },
     'ending all others': {
       page: '/admin/devices',
       action: '/admin/devices/end-others',
-      says: /One browser has to log in again: Lynx <b> at 127\.0\.0\.1/,
+      question: /One browser has to log in again: Lynx <b> at 127\.0\.0\.1/,
       back: '/admin/devices',
     },
     'cutting a user off': {
       page: path,
       action: `${path}/revoke`,
-      says: new RegExp(`${other.name} \\(${other.email}\\) Ends 1 token, 1 login`),
+      question: new RegExp(`${other.name} \\(${other.email}\\) Revokes 1 token, 1 login`),
       back: path,
     },
     'changing the roles of a user': {
       page: path,
       action: `${path}/roles`,
       fields: { 'roles[]': ['Patron', 'Developer'], current_password: PASSWORD },
-      says: new RegExp(`${other.email}\\) Gains (Developer Patron|Patron Developer) Loses Encoder Change`),
+      question: new RegExp(
+        `${other.email}\\) Adds (Developer Patron|Patron Developer) Removes Encoder Change`,
+      ),
       back: path,
     },
     'banning a user': {
       page: path,
       action: `${path}/ban`,
       fields: { ban: 'everything', reason: 'a & "b" <c>', expires_at: '2026-03-08' },
-      says: /Banned from everything Until 2026-03-08 00:00 UTC Reason a & "b" <c>/,
+      question: /Banned from everything Until 2026-03-08 00:00 UTC Reason a & "b" <c>/,
       back: path,
     },
     'changing a role': {
       page: `/admin/roles/${role.id}`,
       action: `/admin/roles/${role.id}`,
       fields: { 'permissions[]': ['view user'], current_password: PASSWORD },
-      says: new RegExp(`Role ${role.name} Gains view user Loses view dump No users have it now\\.`),
+      question: new RegExp(`Role ${role.name} Adds view user Removes view dump No users have it now\\.`),
       back: `/admin/roles/${role.id}`,
     },
   }
-  await addToken(database, user.id)
+  await aToken(database, user.id)
   return { app, browser, user, other, path, role, cases }
 }
 
-async function asking(t: Test, database: TestDatabase) {
-  await t.test('is asked about, and done when that is confirmed', async t => {
-    const { app, browser, user, other, role, cases } = await scene(t, database)
-    // What ends sessions and tokens comes last, and the device before all the others.
-    for (const [name, { page, action, fields, says, back }] of Object.entries(cases)) {
-      const before = await stateOf(database)
+async function testQuestions(t: Test, database: TestDatabase) {
+  await t.test('every form asks first, and changes rows when the question is confirmed', async t => {
+    const { app, browser, user, other, role, cases } = await startWithQuestions(t, database)
+    // The case that ends all other sessions comes after the one that ends a single session.
+    for (const [name, { page, action, fields, question: text, back }] of Object.entries(cases)) {
+      const before = await readChangeableRows(database)
       const question = await browser.submit(await browser.open(page), action, fields)
       t.equal(question.status, 200, name)
-      t.match(textOf(question), says, name)
-      t.match(question.text, `<a class="button quiet" href="${back}">`, `${name} can be left`)
-      t.notMatch(question.text, PASSWORD, 'no page carries a password')
+      t.match(textOf(question), text, name)
+      t.match(question.text, `<a class="button quiet" href="${back}">`, `${name}: the question links back`)
+      t.notMatch(question.text, PASSWORD, 'the question does not contain the password')
       t.notMatch(question.text, 'current_password')
-      t.equal(await stateOf(database), before, `${name} has not happened yet`)
+      t.equal(await readChangeableRows(database), before, `${name}: nothing has changed yet`)
       if (name === 'ending all others') await new PanelBrowser(app).logIn({ ...user, password: PASSWORD })
     }
     for (const name of [
@@ -167,11 +146,11 @@ async function asking(t: Test, database: TestDatabase) {
       'ending a device',
     ]) {
       const { page, action, fields } = cases[name] as Case
-      const before = await stateOf(database)
+      const before = await readChangeableRows(database)
       const done = await browser.submitConfirmed(await browser.open(page), action, fields)
       t.equal(done.status, 200)
-      t.match(done.text, '<p class="said"', name)
-      t.not(await stateOf(database), before, name)
+      t.match(done.text, '<p class="flash"', name)
+      t.not(await readChangeableRows(database), before, name)
     }
     const held = await database.kysely
       .selectFrom('model_has_roles')
@@ -195,18 +174,18 @@ async function asking(t: Test, database: TestDatabase) {
     t.strictSame(allowed, [{ name: 'view user' }])
   })
 
-  await t.test('is done to nobody by a question that was left', async t => {
-    const { browser, cases } = await scene(t, database)
-    const before = await stateOf(database)
+  await t.test('leaving the question changes nothing', async t => {
+    const { browser, cases } = await startWithQuestions(t, database)
+    const before = await readChangeableRows(database)
     for (const { page, action, fields, back } of Object.values(cases)) {
       await browser.submit(await browser.open(page), action, fields)
       t.equal((await browser.open(back)).status, 200)
     }
-    t.equal(await stateOf(database), before)
+    t.equal(await readChangeableRows(database), before)
   })
 
-  await t.test('is not asked about without the token of the session, or from elsewhere', async t => {
-    const { browser, cases } = await scene(t, database)
+  await t.test('a form with a wrong CSRF token or from another site gets no question', async t => {
+    const { browser, cases } = await startWithQuestions(t, database)
     for (const [name, { page, action, fields = {} }] of Object.entries(cases)) {
       const form = await browser.open(page)
       const forged = await browser.clone().sendForm(form, action, { ...fields, _token: 'x' })
@@ -216,10 +195,10 @@ async function asking(t: Test, database: TestDatabase) {
     }
   })
 
-  await t.test('is not asked about if it would change nothing', async t => {
-    const app = await start(t, database)
-    const { browser, user } = await panelUser(app, database, { roles: ['Admin'] })
-    const other = await addUser(database, { roles: ['Encoder'] })
+  await t.test('a form that would change nothing gets no question', async t => {
+    const app = await startUnlimited(t, database)
+    const { browser, user } = await aPanelUser(app, database, { roles: ['Admin'] })
+    const other = await aUser(database, { roles: ['Encoder'] })
     const path = `/admin/users/${other.id}`
     const roles = { 'roles[]': ['Encoder', 'no such role'], current_password: PASSWORD }
     t.match(textOf(await browser.submit(await browser.open(path), `${path}/roles`, roles)), UNCHANGED)
@@ -232,7 +211,7 @@ async function asking(t: Test, database: TestDatabase) {
     const devices = await browser.open('/admin/devices')
     await browser.submitConfirmed(devices, '/admin/devices/end-others')
     t.match(textOf(await browser.submit(devices, '/admin/devices/end-others')), UNCHANGED)
-    await addToken(database, user.id)
+    await aToken(database, user.id)
     const tokens = await browser.open('/admin')
     await database.kysely.deleteFrom('personal_access_tokens').execute()
     t.match(textOf(await browser.submit(tokens, '/admin/tokens/revoke-all')), UNCHANGED)
@@ -240,9 +219,9 @@ async function asking(t: Test, database: TestDatabase) {
   })
 }
 
-async function confirming(t: Test, database: TestDatabase) {
-  await t.test('asks for the password once, before the question', async t => {
-    const { browser, cases } = await scene(t, database, { isConfirmed: false })
+async function testConfirmation(t: Test, database: TestDatabase) {
+  await t.test('the password is requested once, before the question', async t => {
+    const { browser, cases } = await startWithQuestions(t, database, { isConfirmed: false })
     for (const name of ['changing a role', 'changing the roles of a user']) {
       const { page, action, fields } = cases[name] as Case
       const fresh = await browser.open(page)
@@ -258,47 +237,53 @@ async function confirming(t: Test, database: TestDatabase) {
           422,
         )
       }
-      t.match(textOf(await browser.submitConfirmed(fresh, action, fields)), /as you ticked|what you ticked/)
+      t.match(
+        textOf(await browser.submitConfirmed(fresh, action, fields)),
+        /The roles were changed|permissions of the role were changed/,
+      )
     }
   })
 
-  await t.test('asks for it again when the question has waited for too long', async t => {
-    const { app, browser, cases } = await scene(t, database)
-    const { page, action, fields } = cases['changing a role'] as Case
-    const question = await browser.submit(await browser.open(page), action, fields)
-    // The session itself is kept going.
-    for (let n = 0; n < 4; n++) {
-      app.clock.advance(50 * MINUTE)
-      await browser.open('/admin')
-      await app.lastUse.flush()
-    }
-    const late = await browser.submit(question, action)
-    t.equal(late.status, 422)
-    t.match(late.text, 'name="current_password"')
-  })
+  await t.test(
+    'a question answered after the password confirmation expired asks for the password again',
+    async t => {
+      const { app, browser, cases } = await startWithQuestions(t, database)
+      const { page, action, fields } = cases['changing a role'] as Case
+      const question = await browser.submit(await browser.open(page), action, fields)
+      // Requests keep the session itself alive.
+      for (let n = 0; n < 4; n++) {
+        app.clock.advance(50 * MINUTE)
+        await browser.open('/admin')
+        await app.lastUse.flush()
+      }
+      const late = await browser.submit(question, action)
+      t.equal(late.status, 422)
+      t.match(late.text, 'name="current_password"')
+    },
+  )
 
-  await t.test('takes the word of a program that says that it was confirmed', async t => {
-    const { app, browser, user, cases } = await scene(t, database)
+  await t.test('only confirmed=1 counts as a confirmation', async t => {
+    const { app, browser, user, cases } = await startWithQuestions(t, database)
     const { page, action } = cases['revoking a token'] as Case
     const { _token = '' } = formsOf(await browser.open(page))[0]?.hidden ?? {}
     for (const confirmed of ['', '0', 'no', 'x', '2']) {
       const answer = await browser.post(action, { _token, confirmed })
-      t.equal(answer.status, 200, `asks after ${confirmed}`)
+      t.equal(answer.status, 200, `confirmed=${confirmed} gets the question`)
     }
     t.equal((await get(app, '/api/me', user.token)).status, 200)
     t.equal((await browser.post(action, { _token, confirmed: '1' })).status, 303)
     t.equal((await get(app, '/api/me', user.token)).status, 401)
   })
 
-  await t.test('has no error of ours, whatever a form brings along', async t => {
-    const { browser, cases } = await scene(t, database)
-    const before = await stateOf(database)
+  await t.test('a confirmation field of any JSON type is never a 5xx', async t => {
+    const { browser, cases } = await startWithQuestions(t, database)
+    const before = await readChangeableRows(database)
     for (const { page, action, fields } of Object.values(cases)) {
       const form = formsOf(await browser.open(page)).find(one => one.action === action)
       for (const value of [...ODD_VALUES, { a: { b: ['<script>', { c: null }] } }]) {
         for (const name of ['confirmed', '_seen', '_once', 'more']) {
           const known = { ...form?.hidden, ...fields, permissions: ['view user'], roles: ['Patron'] }
-          // Only what no word for yes is.
+          // Values that mean yes would confirm the form.
           const payload = {
             ...known,
             ...(name !== 'confirmed' || (value !== 1 && value !== true) ? { [name]: value } : {}),
@@ -309,44 +294,44 @@ async function confirming(t: Test, database: TestDatabase) {
         }
       }
     }
-    t.equal(await stateOf(database), before)
+    t.equal(await readChangeableRows(database), before)
   })
 }
 
-async function meanwhile(t: Test, database: TestDatabase) {
-  const patronOf = (app: TestApp, token: string) => get(app, '/api/me?include=roles', token)
+async function testConcurrentChanges(t: Test, database: TestDatabase) {
+  const requestRoles = (app: TestApp, token: string) => get(app, '/api/me?include=roles', token)
 
-  await t.test('is asked about again when it is no longer what was asked about', async t => {
-    const { app, browser, other, cases } = await scene(t, database)
+  await t.test('the question is asked again if the roles of the user changed since', async t => {
+    const { app, browser, other, cases } = await startWithQuestions(t, database)
     const { page, action, fields } = cases['changing the roles of a user'] as Case
     const question = await browser.submit(await browser.open(page), action, fields)
-    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    const colleague = await aPanelUser(app, database, { roles: ['Admin'] })
     await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, {
       'roles[]': ['Encoder', 'Patron'],
       current_password: PASSWORD,
     })
     const again = await browser.submit(question, action)
     t.equal(again.status, 200)
-    t.match(textOf(again), /Something has changed since you were asked.*Gains Developer Loses Encoder/)
-    t.match((await patronOf(app, other.token)).text, 'Encoder', 'and nothing was done')
-    t.match(textOf(await browser.submit(again, action)), 'The roles are as you ticked them.')
-    t.notMatch((await patronOf(app, other.token)).text, 'Encoder')
+    t.match(textOf(again), /The data has changed in the meantime.*Adds Developer Removes Encoder/)
+    t.match((await requestRoles(app, other.token)).text, 'Encoder', 'nothing was changed')
+    t.match(textOf(await browser.submit(again, action)), 'The roles were changed.')
+    t.notMatch((await requestRoles(app, other.token)).text, 'Encoder')
   })
 
-  await t.test('is asked about again when a token has come that would end as well', async t => {
-    const { app, browser, user, cases } = await scene(t, database)
+  await t.test('the question is asked again if another token would end too', async t => {
+    const { app, browser, user, cases } = await startWithQuestions(t, database)
     const { page, action } = cases['revoking all tokens'] as Case
     const question = await browser.submit(await browser.open(page), action)
-    await addToken(database, user.id)
-    t.match(textOf(await browser.submit(question, action)), /Something has changed.*3 tokens end at once/)
+    await aToken(database, user.id)
+    t.match(textOf(await browser.submit(question, action)), /The data has changed.*3 tokens will be revoked/)
     t.equal((await get(app, '/api/me', user.token)).status, 200)
   })
 
-  await t.test('does not overwrite what others have changed in a role', async t => {
-    const { app, browser, cases } = await scene(t, database)
+  await t.test('a role that another administrator changed since the question is 409', async t => {
+    const { app, browser, cases } = await startWithQuestions(t, database)
     const { page, action, fields } = cases['changing a role'] as Case
     const question = await browser.submit(await browser.open(page), action, fields)
-    const colleague = await panelUser(app, database, { roles: ['Admin'] })
+    const colleague = await aPanelUser(app, database, { roles: ['Admin'] })
     const other = { 'permissions[]': ['view role'], current_password: PASSWORD }
     await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, other)
     const late = await browser.submit(question, action)
@@ -354,8 +339,8 @@ async function meanwhile(t: Test, database: TestDatabase) {
     t.match(textOf(late), 'Somebody has changed roles meanwhile.')
   })
 
-  await t.test('is refused when it is no longer there', async t => {
-    const { browser, user, cases } = await scene(t, database)
+  await t.test('confirming the revocation of a token that is gone is 404', async t => {
+    const { browser, user, cases } = await startWithQuestions(t, database)
     const { page, action } = cases['revoking a token'] as Case
     const question = await browser.submit(await browser.open(page), action)
     await database.kysely.deleteFrom('personal_access_tokens').where('id', '=', user.tokenId).execute()
@@ -363,9 +348,9 @@ async function meanwhile(t: Test, database: TestDatabase) {
   })
 }
 
-async function bans(t: Test, database: TestDatabase) {
-  await t.test('a ban says from what and until when, or is none', async t => {
-    const { browser, other, path } = await scene(t, database)
+async function testBans(t: Test, database: TestDatabase) {
+  await t.test('a ban without scope, or without exactly one of expiry and permanence, is 422', async t => {
+    const { browser, other, path } = await startWithQuestions(t, database)
     const page = await browser.open(path)
     t.match(page.text, /<select id="ban" name="ban" required><option value>Choose what to ban from</)
     t.notMatch(page.text, /<option [^>]*selected/)
@@ -397,8 +382,8 @@ async function bans(t: Test, database: TestDatabase) {
     t.strictSame(held, [])
   })
 
-  await t.test('a ban says whose place it takes', async t => {
-    const { browser, path } = await scene(t, database)
+  await t.test('the question shows the ban that a new one replaces', async t => {
+    const { browser, path } = await startWithQuestions(t, database)
     const ban = (fields: Record<string, string>) => ({ ban: 'everything', ...fields })
     await browser.submitConfirmed(
       await browser.open(path),
@@ -407,16 +392,13 @@ async function bans(t: Test, database: TestDatabase) {
     )
     const shorter = ban({ expires_at: '2026-03-08' })
     const question = await browser.submit(await browser.open(path), `${path}/ban`, shorter)
-    t.match(
-      textOf(question),
-      /Until 2026-03-08 00:00 UTC Reason none is given Instead of one without an end: spam/,
-    )
+    t.match(textOf(question), /Until 2026-03-08 00:00 UTC Reason none Replaces a permanent ban: spam/)
   })
 
-  await t.test('lifting one asks nothing', async t => {
-    const { browser, path } = await scene(t, database)
+  await t.test('lifting a ban asks no question', async t => {
+    const { browser, path } = await startWithQuestions(t, database)
     const fields = { ban: 'everything', permanent: '1' }
     const banned = await browser.submitConfirmed(await browser.open(path), `${path}/ban`, fields)
-    t.match(textOf(await browser.submit(banned, `${path}/lift`)), 'The ban is lifted.')
+    t.match(textOf(await browser.submit(banned, `${path}/lift`)), 'The ban was lifted.')
   })
 }

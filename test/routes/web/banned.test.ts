@@ -1,41 +1,30 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
 import t, { type Test } from 'tap'
-import { ensureFullBan, liftRestriction, type RestrictionKind, addRestriction } from '#src/database/restrictions.ts'
-import { addUser, DAY, get, MINUTE, NOW, send, startApp, type TestApp, USER_TYPE } from '../../support/app.ts'
-import { TestBrowser } from '../../support/browser.ts'
+import {
+  addRestriction,
+  ensureFullBan,
+  liftRestriction,
+  type RestrictionKind,
+} from '#src/database/restrictions.ts'
+import { BANNED } from '../../fixtures/answers.ts'
+import { openBrowser, TestBrowser } from '../../fixtures/browser.ts'
+import { DAY, MINUTE, NOW } from '../../fixtures/clock.ts'
+import { formsOf, PanelBrowser, textOf } from '../../fixtures/panel.ts'
+import { aRegistration } from '../../fixtures/registration.ts'
+import { authenticatedRoutes } from '../../fixtures/routes.ts'
+import { answerChallenge, aUserWithSecondFactor, totpCode } from '../../fixtures/second-factor.ts'
+import { startUnlimited } from '../../fixtures/server.ts'
+import { isLoggedIn, logInRemembered, sessionsOf } from '../../fixtures/sessions.ts'
+import { aMember, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
+import { get, send, type TestApp } from '../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../support/databases.ts'
-import { formsOf, PanelBrowser, textOf } from '../../support/panel.ts'
-import { knowingRoutes } from '../../support/routes.ts'
 
-const PASSWORD = 'Correct horse 1'
-const MANY = '1000000'
-const UNLIMITED = {
-  LOGIN_RATE_LIMIT: MANY,
-  CONFIRM_PASSWORD_RATE_LIMIT: MANY,
-  TWO_FACTOR_RATE_LIMIT: MANY,
-  RATE_LIMIT_ANONYMOUS: MANY,
-  RATE_LIMIT_AUTHENTICATED: MANY,
-}
 const UNTIL = Date.UTC(2026, 2, 8)
 const SPAM = 'Your account is banned until 2026-03-08: spam.'
 const FOR_GOOD = 'Your account is banned without an end.'
-const PROHIBITED =
-  'You have been banned from performing this action. Please check your email for more details.'
-
-const start = (t: Test, database: TestDatabase, environment: Record<string, string> = {}) =>
-  startApp(t, { database, environment: { ...UNLIMITED, ...environment } })
-
-const addMember = async (
-  database: TestDatabase,
-  options: { roles?: string[]; permissions?: string[] } = {},
-) => ({
-  ...(await addUser(database, { password: PASSWORD, ...options })),
-  password: PASSWORD,
-})
 
 const holderOf = (userId: number) => ({ userId, types: [USER_TYPE] as const })
 
-/** Bans a user as a moderator does: from everything, unless something else is named. */
+/** Bans a user from everything, unless another prohibition or sanction is given. */
 async function ban(
   { kysely }: TestDatabase,
   userId: number,
@@ -50,18 +39,23 @@ async function ban(
   } = {},
 ) {
   const which = by ?? { kind: 'sanction' as const, id: await ensureFullBan(kysely, NOW) }
-  await addRestriction(kysely, holderOf(userId), which, { reason, expiresAt: until, moderatorId: userId, now: NOW })
+  await addRestriction(kysely, holderOf(userId), which, {
+    reason,
+    expiresAt: until,
+    moderatorId: userId,
+    now: NOW,
+  })
   return which
 }
 
-const prohibition = async ({ kysely }: TestDatabase, name: string) => ({
+const findProhibition = async ({ kysely }: TestDatabase, name: string) => ({
   kind: 'prohibition' as const,
   id: (
     await kysely.selectFrom('prohibitions').select('id').where('name', '=', name).executeTakeFirstOrThrow()
   ).id,
 })
 
-/** A sanction of everything but what is named, under a name of its own. */
+/** Adds a sanction of all prohibitions except some. */
 async function addSanction({ kysely }: TestDatabase, name: string, except: string[] = []) {
   const { id } = await kysely
     .insertInto('sanctions')
@@ -81,37 +75,23 @@ async function addSanction({ kysely }: TestDatabase, name: string, except: strin
   return { kind: 'sanction' as const, id }
 }
 
-const codeOf = (secret: string, { clock }: TestApp) =>
-  new TOTP({ secret: OneTimeSecret.fromBase32(secret) }).generate({ timestamp: clock() })
-
-/** Adds a second factor, and returns its secret. */
-async function addSecondFactor(app: TestApp, browser: TestBrowser): Promise<string> {
-  await browser.post('/user/confirm-password', { password: PASSWORD })
-  await browser.post('/user/two-factor-authentication')
-  const { secretKey } = (await browser.get('/user/two-factor-secret-key')).json
-  await browser.post('/user/confirmed-two-factor-authentication', { code: codeOf(secretKey, app) })
-  app.clock.advance(MINUTE)
-  return secretKey
-}
-
+/** The routes that are open to a banned user. */
 const OPEN = ['GET /api/me', 'POST /logout', 'DELETE /api/me/token/current']
 
 for (const engine of PRODUCTION_ENGINE) {
-  t.test(`users who are banned from everything on ${engine}`, async t => {
+  t.test(`a ban from everything on ${engine}`, async t => {
     const database = await createDatabase(t, engine)
     t.teardown(() => database.close())
-    await loggingIn(t, database)
-    await reaching(t, database)
-    await meaning(t, database)
+    await login(t, database)
+    await access(t, database)
+    await definition(t, database)
     await includes(t, database)
   })
 }
 
-async function loggingIn(t: Test, database: TestDatabase) {
-  const isLoggedIn = async (browser: TestBrowser) => (await browser.get('/api/me')).status === 200
-
-  await t.test('do not log in, and are told why and until when', async t => {
-    const app = await start(t, database)
+async function login(t: Test, database: TestDatabase) {
+  await t.test('a banned user cannot log in, and gets the reason and the end of the ban', async t => {
+    const app = await startUnlimited(t, database)
     for (const [given, message] of [
       [{}, SPAM],
       [{ reason: null }, 'Your account is banned until 2026-03-08.'],
@@ -122,7 +102,7 @@ async function loggingIn(t: Test, database: TestDatabase) {
         'Your account is banned until 2026-03-08 01:30 UTC: Why!',
       ],
     ] as const) {
-      const user = await addMember(database)
+      const user = await aMember(database)
       await ban(database, user.id, given)
       const browser = new TestBrowser(app)
       const answer = await browser.logIn(user)
@@ -131,37 +111,29 @@ async function loggingIn(t: Test, database: TestDatabase) {
       t.notOk(await isLoggedIn(browser))
       const remembered = await browser.post('/login', { ...user, remember: true })
       t.equal(remembered.status, 422)
-      t.notOk(browser.cookies.has('remember_web'), 'nor is the browser remembered')
-      const sessions = await database.kysely
-        .selectFrom('sessions')
-        .select('id')
-        .where('user_id', '=', user.id)
-        .execute()
-      t.strictSame(sessions, [])
+      t.notOk(browser.cookies.has('remember_web'), 'the device is not remembered')
+      t.strictSame(await sessionsOf(database, user.id), [])
     }
   })
 
-  await t.test('are not told apart by who does not know the password', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database)
+  await t.test('a wrong password does not reveal the ban', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database)
     await ban(database, user.id)
     const answer = await new TestBrowser(app).logIn({ ...user, password: 'wrong' })
     t.equal(answer.status, 422)
     t.strictSame(answer.json.errors, { email: ['These credentials do not match our records.'] })
   })
 
-  await t.test('nor by who does not have the second factor', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database)
-    const first = new TestBrowser(app)
-    await first.logIn(user)
-    const secret = await addSecondFactor(app, first)
+  await t.test('a wrong code of the second factor does not reveal the ban', async t => {
+    const app = await startUnlimited(t, database)
+    const { user, secret } = await aUserWithSecondFactor(t, app, database)
     await ban(database, user.id)
     const browser = new TestBrowser(app)
     t.strictSame((await browser.logIn(user)).json, { two_factor: true })
-    const wrong = await browser.post('/two-factor-challenge', { code: '000000' })
+    const wrong = await answerChallenge(browser, { code: '000000' })
     t.strictSame(Object.keys(wrong.json.errors), ['code'])
-    const right = await browser.post('/two-factor-challenge', { code: codeOf(secret, app) })
+    const right = await answerChallenge(browser, { code: totpCode(secret, app) })
     t.equal(right.status, 422)
     t.strictSame(right.json.errors, { email: [SPAM] })
     t.notOk(await isLoggedIn(browser))
@@ -169,14 +141,14 @@ async function loggingIn(t: Test, database: TestDatabase) {
     app.clock.advance(MINUTE)
     const panel = new PanelBrowser(app)
     const page = await panel.logIn(user)
-    const answer = await panel.submit(page, '/admin/two-factor', { code: codeOf(secret, app) })
+    const answer = await panel.submit(page, '/admin/two-factor', { code: totpCode(secret, app) })
     t.equal(answer.status, 422)
     t.match(textOf(answer), SPAM)
   })
 
-  await t.test('do not log in to the panel', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { roles: ['Admin'] })
+  await t.test('a banned user cannot log in to the panel', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { roles: ['Admin'] })
     await ban(database, user.id)
     const browser = new PanelBrowser(app)
     const answer = await browser.logIn(user)
@@ -185,47 +157,36 @@ async function loggingIn(t: Test, database: TestDatabase) {
     t.equal((await browser.bare('GET', '/admin')).status, 303)
   })
 
-  await t.test('are not logged in by a remembered browser, until the ban ends', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database)
-    const browser = new TestBrowser(app)
-    await browser.get('/sanctum/csrf-cookie')
-    await browser.post('/login', { email: user.email, password: PASSWORD, remember: true })
+  await t.test('a remembered device does not log a banned user in before the ban ends', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database)
+    const browser = await logInRemembered(t, app, user)
     await ban(database, user.id)
     await database.kysely.deleteFrom('sessions').where('user_id', '=', user.id).execute()
     for (let round = 0; round < 3; round += 1) {
       t.equal((await browser.get('/api/me')).status, 401)
       app.clock.advance(2 * MINUTE)
     }
-    const sessions = await database.kysely
-      .selectFrom('sessions')
-      .select('id')
-      .where('user_id', '=', user.id)
-      .execute()
-    t.strictSame(sessions, [])
+    t.strictSame(await sessionsOf(database, user.id), [])
     app.clock.advance(8 * DAY)
     t.equal((await browser.get('/api/me')).status, 200)
   })
 
-  await t.test('take nobody else along: others register and log in', async t => {
-    const app = await start(t, database)
-    await ban(database, (await addMember(database)).id)
-    t.equal((await new TestBrowser(app).logIn(await addMember(database))).status, 200)
-    const browser = new TestBrowser(app)
-    await browser.get('/sanctum/csrf-cookie')
-    const entered = { name: 'newcomer', email: 'newcomer@example.org', terms: true }
-    const passwords = { password: PASSWORD, password_confirmation: PASSWORD }
-    t.equal((await browser.post('/register', { ...entered, ...passwords })).status, 201)
+  await t.test('other users can register and log in', async t => {
+    const app = await startUnlimited(t, database)
+    await ban(database, (await aMember(database)).id)
+    t.equal((await new TestBrowser(app).logIn(await aMember(database))).status, 200)
+    t.equal((await (await openBrowser(app)).post('/register', aRegistration())).status, 201)
   })
 }
 
-async function reaching(t: Test, database: TestDatabase) {
-  await t.test('reach nothing with a token but their own data and its end', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { roles: ['Admin'] })
+async function access(t: Test, database: TestDatabase) {
+  await t.test('a token of a banned user can only show the user and revoke itself', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { roles: ['Admin'] })
     await ban(database, user.id)
     const headers = { authorization: `Bearer ${user.token}` }
-    const routes = (await knowingRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
+    const routes = (await authenticatedRoutes(app)).filter(([, path]) => path.startsWith('/api/'))
     t.ok(routes.length > 30, `${routes.length} routes`)
     for (const [method, path] of routes) {
       if (OPEN.includes(`${method} ${path}`)) continue
@@ -236,21 +197,17 @@ async function reaching(t: Test, database: TestDatabase) {
     t.equal((await get(app, '/api/me', user.token)).json.user.id, user.id)
     t.equal((await send(app, 'DELETE', '/api/me/token/current', { headers })).status, 204)
     t.equal((await get(app, '/api/me', user.token)).status, 401)
-    t.equal(
-      (await get(app, '/api/playlist')).status,
-      200,
-      'what is for everybody is for nobody in particular',
-    )
+    t.equal((await get(app, '/api/playlist')).status, 200, 'public routes are open without a token')
   })
 
-  await t.test('reach nothing in a session but their own data and its end', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { roles: ['Admin'] })
+  await t.test('a session of a banned user can only show the user and log out', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { roles: ['Admin'] })
     const browser = new TestBrowser(app)
     await browser.logIn(user)
     await browser.post('/user/confirm-password', { password: PASSWORD })
     await ban(database, user.id)
-    for (const [method, path] of await knowingRoutes(app)) {
+    for (const [method, path] of await authenticatedRoutes(app)) {
       if (OPEN.includes(`${method} ${path}`)) continue
       const { status, json } = await browser.send(method, path, method === 'GET' ? {} : { payload: {} })
       t.equal(status, 403, `${method} ${path}`)
@@ -261,9 +218,9 @@ async function reaching(t: Test, database: TestDatabase) {
     t.equal((await browser.get('/api/me')).status, 401)
   })
 
-  await t.test('reach no page of the panel, and can log out there', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { roles: ['Admin'] })
+  await t.test('a banned user gets no page of the panel, but can log out', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { roles: ['Admin'] })
     const browser = new PanelBrowser(app)
     await browser.logIn(user)
     const tokens = await browser.open('/admin')
@@ -275,7 +232,7 @@ async function reaching(t: Test, database: TestDatabase) {
       const page = await browser.bare('GET', `/admin${path}`)
       t.equal(page.status, 403, path)
       t.match(textOf(page), SPAM)
-      t.notMatch(page.text, '/admin/users', 'no section is offered')
+      t.notMatch(page.text, '/admin/users', 'no section is linked')
       t.strictSame(
         formsOf(page).map(({ action }) => action),
         ['/admin/logout'],
@@ -288,59 +245,56 @@ async function reaching(t: Test, database: TestDatabase) {
   })
 
   for (const identityCache of ['off', 'on']) {
-    await t.test(
-      `are free at the end of the ban, and when it is lifted (cache ${identityCache})`,
-      async t => {
-        const app = await start(t, database, { IDENTITY_CACHE: identityCache })
-        const user = await addMember(database, { roles: ['Verified'] })
-        const statusOf = async () => (await get(app, '/api/me/playlist', user.token)).status
-        /** What others change in the database is told to the cache a moment later. */
-        const becomes = async (status: number) => {
-          while (identityCache === 'on' && (await statusOf()) !== status) await new Promise(setImmediate)
-          t.equal(await statusOf(), status)
-        }
-        await becomes(200)
-        const which = await ban(database, user.id)
-        await becomes(403)
-        await liftRestriction(database.kysely, holderOf(user.id), which)
-        await becomes(200)
-        await ban(database, user.id, { until: NOW + MINUTE })
-        await becomes(403)
-        app.clock.advance(MINUTE)
-        t.equal(await statusOf(), 200)
-      },
-    )
+    await t.test(`a ban ends at its end and when it is lifted (cache ${identityCache})`, async t => {
+      const app = await startUnlimited(t, database, { IDENTITY_CACHE: identityCache })
+      const user = await aMember(database, { roles: ['Verified'] })
+      const statusOf = async () => (await get(app, '/api/me/playlist', user.token)).status
+      /** The cache is notified of changes in the database a moment later. */
+      const becomes = async (status: number) => {
+        while (identityCache === 'on' && (await statusOf()) !== status) await new Promise(setImmediate)
+        t.equal(await statusOf(), status)
+      }
+      await becomes(200)
+      const which = await ban(database, user.id)
+      await becomes(403)
+      await liftRestriction(database.kysely, holderOf(user.id), which)
+      await becomes(200)
+      await ban(database, user.id, { until: NOW + MINUTE })
+      await becomes(403)
+      app.clock.advance(MINUTE)
+      t.equal(await statusOf(), 200)
+    })
   }
 }
 
-async function meaning(t: Test, database: TestDatabase) {
+async function definition(t: Test, database: TestDatabase) {
   const messageFor = async (app: TestApp, { token }: { token: string }) => {
     const { status, json } = await get(app, '/api/me/token', token)
     return status === 200 ? null : json.message
   }
 
-  await t.test('are those whose bans leave no permission', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { roles: ['Verified'] })
+  await t.test('prohibitions that together leave no permission are a ban from everything', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { roles: ['Verified'] })
     await ban(database, user.id, {
       by: await addSanction(database, 'all but two', ['view pulse', 'view dump']),
     })
     t.equal(await messageFor(app, user), null)
-    await ban(database, user.id, { by: await prohibition(database, 'view pulse'), reason: 'more' })
+    await ban(database, user.id, { by: await findProhibition(database, 'view pulse'), reason: 'more' })
     t.equal(await messageFor(app, user), null)
     await ban(database, user.id, {
-      by: await prohibition(database, 'view dump'),
+      by: await findProhibition(database, 'view dump'),
       reason: 'last',
       until: UNTIL - DAY,
     })
     t.equal(await messageFor(app, user), 'Your account is banned until 2026-03-07: last.')
     app.clock.advance(UNTIL - DAY - NOW)
-    t.equal(await messageFor(app, user), null, 'and it is over with the first of them')
+    t.equal(await messageFor(app, user), null, 'it ends with the first prohibition')
   })
 
-  await t.test('are told the last end, if several bans are from everything', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database)
+  await t.test('of several bans from everything the last to end is named', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database)
     await ban(database, user.id)
     await ban(database, user.id, {
       by: await addSanction(database, 'whole'),
@@ -354,9 +308,9 @@ async function meaning(t: Test, database: TestDatabase) {
     t.equal(await messageFor(app, user), null)
   })
 
-  await t.test('stay banned when there are more permissions than before', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database)
+  await t.test('a new permission does not end a ban', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database)
     await ban(database, user.id)
     await database.kysely
       .insertInto('permissions')
@@ -366,9 +320,9 @@ async function meaning(t: Test, database: TestDatabase) {
     await database.kysely.deleteFrom('permissions').where('name', '=', 'view novelty').execute()
   })
 
-  await t.test('are not those who may bypass authorization', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { permissions: ['bypass authorization'] })
+  await t.test('a user who may bypass authorization is not banned', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { permissions: ['bypass authorization'] })
     await ban(database, user.id)
     t.equal(await messageFor(app, user), null)
     t.equal((await new TestBrowser(app).logIn(user)).status, 200)
@@ -376,9 +330,9 @@ async function meaning(t: Test, database: TestDatabase) {
 }
 
 async function includes(t: Test, database: TestDatabase) {
-  await t.test('see nothing included in their own data', async t => {
-    const app = await start(t, database)
-    const user = await addMember(database, { roles: ['Admin'] })
+  await t.test('GET /me of a banned user includes nothing', async t => {
+    const app = await startUnlimited(t, database)
+    const user = await aMember(database, { roles: ['Admin'] })
     await ban(database, user.id)
     for (const include of ['playlists', 'externalprofiles', 'notifications', 'roles', 'permissions']) {
       const { status, json } = await get(app, `/api/me?include=${include}`, user.token)
@@ -387,24 +341,28 @@ async function includes(t: Test, database: TestDatabase) {
     }
   })
 
-  await t.test('differ from those who are banned from one thing, which is not included', async t => {
-    const app = await start(t, database)
+  await t.test('GET /me of a user with one prohibition refuses only what it is about', async t => {
+    const app = await startUnlimited(t, database)
     for (const [include, permission] of [
       ['playlists', 'view playlist'],
       ['externalprofiles', 'view external profile'],
       ['notifications', 'view notification'],
     ] as const) {
-      const user = await addMember(database)
-      t.equal((await get(app, `/api/me?include=${include}`, user.token)).status, 200, 'missing is no matter')
-      await ban(database, user.id, { by: await prohibition(database, permission) })
+      const user = await aMember(database)
+      t.equal(
+        (await get(app, `/api/me?include=${include}`, user.token)).status,
+        200,
+        'a missing permission does not matter',
+      )
+      await ban(database, user.id, { by: await findProhibition(database, permission) })
       const refused = await get(app, `/api/me?include=roles,${include}`, user.token)
       t.equal(refused.status, 403)
-      t.strictSame(refused.json, { message: PROHIBITED })
+      t.strictSame(refused.json, BANNED)
       t.equal((await get(app, '/api/me?include=roles', user.token)).status, 200)
       t.equal((await get(app, '/api/me', user.token)).status, 200)
     }
-    const above = await addMember(database, { permissions: ['bypass authorization'] })
-    await ban(database, above.id, { by: await prohibition(database, 'view playlist') })
+    const above = await aMember(database, { permissions: ['bypass authorization'] })
+    await ban(database, above.id, { by: await findProhibition(database, 'view playlist') })
     t.equal((await get(app, '/api/me?include=playlists', above.token)).status, 200)
   })
 }

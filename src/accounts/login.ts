@@ -161,7 +161,7 @@ const createChallengeCompletion =
   async (caller, proof) => {
     const { session } = caller
     const pending = session?.challenge ?? null
-    const account = String(pending?.userId ?? 'nobody')
+    const account = String(pending?.userId ?? 'none')
     await attempts.count(caller, 'two_factor', account)
     const cause = proofName(proof)
     if (session === null || pending === null || !isPending(pending, clock())) throw wrongProof(proof)

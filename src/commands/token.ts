@@ -80,7 +80,7 @@ async function createToken(
 ) {
   const now = context.clock()
   if (expiresAt !== undefined && expiresAt <= now) {
-    throw new CommandError('--expires-at is in the past: the token would never be valid.')
+    throw new CommandError('--expires-at lies in the past: the token would never be valid.')
   }
   const name = normalizeTitle(given)
   if (name === '' || [...name].length > MAX_TOKEN_NAME) {
@@ -170,7 +170,7 @@ async function rotateToken(context: CommandContext, id: string, grace: number) {
   await withOperator(context, 'token rotate', async accounts => {
     const { operator, kysely, config } = accounts
     const token = await findToken(kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, config.tokenableTypes)
-    const missing = new CommandError(`There is no user token ${id}.`)
+    const missing = new CommandError(`There is no token ${id} that belongs to a user.`)
     if (token === null) throw missing
     const { plain } = await tokensFor(context, accounts)
       .rotate(operator.actAs(token.userId), token.id, grace)

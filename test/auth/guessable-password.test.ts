@@ -10,7 +10,7 @@ import { passwordWeaknesses } from '#src/auth/password.ts'
 import { commonPasswords } from '#src/screening/common-passwords.ts'
 
 const LIST = new Set(['password', 'letmein', 'abc123', '1qaz2wsx', 'cat', 'love', '123456'].map(foldPassword))
-const NOBODY = { siteName: 'AnimeThemes', siteHost: 'api.animethemes.moe' }
+const NO_OWNER = { siteName: 'AnimeThemes', siteHost: 'api.animethemes.moe' }
 
 t.test('common passwords, with decorations and substitutions, are refused', async t => {
   for (const [how, ...passwords] of [
@@ -157,7 +157,7 @@ t.test('passwords of sequences are refused, words and random ones are not', asyn
 })
 
 t.test('passwords derived from the name, address or site are refused', async t => {
-  const nadia = { ...NOBODY, name: 'Nadia_Fox', email: 'n.petrova+wiki@music-lovers.example.org' }
+  const nadia = { ...NO_OWNER, name: 'Nadia_Fox', email: 'n.petrova+wiki@music-lovers.example.org' }
   for (const [password, namesake] of [
     ['Nadia_Fox1!', 'name'],
     ['N@d1af0x-2024', 'name'],
@@ -179,22 +179,22 @@ t.test('passwords derived from the name, address or site are refused', async t =
   ] as const) {
     t.equal(findNamesake(password, nadia), namesake, password)
   }
-  const numbered = { ...NOBODY, name: 'user-8812345678' }
+  const numbered = { ...NO_OWNER, name: 'user-8812345678' }
   t.equal(findNamesake('user-8812345678-2024!', numbered), 'name', 'more digits than a decoration')
   t.equal(findNamesake('User-8812345678', numbered), 'name')
   for (const password of ['Nafadlez1!', 'zelda.fan................', 'Zelda_fan1!!!!!!!!!!!!!!!!']) {
-    t.equal(findNamesake(password, { ...NOBODY, name: 'zelda_fan' }), 'name', password)
+    t.equal(findNamesake(password, { ...NO_OWNER, name: 'zelda_fan' }), 'name', password)
   }
-  t.equal(findNamesake('AnimeThemes................', NOBODY), 'site')
-  t.equal(findNamesake('Bob12345!', { ...NOBODY, name: 'bob' }), 'name', 'a name of three letters')
-  t.equal(findNamesake('Bobsleigh-run-7', { ...NOBODY, name: 'bob' }), null)
-  t.equal(findNamesake('Xk7!Qm#2', { ...NOBODY, name: '', email: '' }), null)
-  t.equal(findNamesake('Xk7!Qm#2', { ...NOBODY, name: null, email: 'no address' }), null)
+  t.equal(findNamesake('AnimeThemes................', NO_OWNER), 'site')
+  t.equal(findNamesake('Bob12345!', { ...NO_OWNER, name: 'bob' }), 'name', 'a name of three letters')
+  t.equal(findNamesake('Bobsleigh-run-7', { ...NO_OWNER, name: 'bob' }), null)
+  t.equal(findNamesake('Xk7!Qm#2', { ...NO_OWNER, name: '', email: '' }), null)
+  t.equal(findNamesake('Xk7!Qm#2', { ...NO_OWNER, name: null, email: 'no address' }), null)
   t.equal(findNamesake('Localhost1!', { siteName: 'X', siteHost: 'localhost' }), 'site')
   t.equal(
     findNamesake('127.0.0.1-aB', { siteName: 'X', siteHost: '127.0.0.1' }),
     null,
     'an IP address is not a name',
   )
-  t.equal(findNamesake('x'.repeat(20), { ...NOBODY, name: 'y'.repeat(100_000) }), null)
+  t.equal(findNamesake('x'.repeat(20), { ...NO_OWNER, name: 'y'.repeat(100_000) }), null)
 })

@@ -290,7 +290,7 @@ t.test('invariants for any order of events (property test)', async t => {
       }),
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('end' as const) }) },
-    { weight: 1, arbitrary: fc.record({ type: fc.constant('hang up' as const), who: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('disconnect' as const), who: fc.nat() }) },
     {
       weight: 1,
       arbitrary: fc.record({ type: fc.constant('time' as const), ms: fc.nat({ max: DEADLINE }) }),
@@ -360,7 +360,7 @@ t.test('invariants for any order of events (property test)', async t => {
             entry.outcome = made.ask(name, asked)
           }
           if (one.type === 'end') await made.endTurn()
-          if (one.type === 'hang up' && all.length > 0) {
+          if (one.type === 'disconnect' && all.length > 0) {
             ;(all[one.who % all.length] as Asked).connection.destroyed = true
           }
           if (one.type === 'time') clock.advance(one.ms)

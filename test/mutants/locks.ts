@@ -36,7 +36,7 @@ export const LOCKS: readonly Mutant[] = [
     find: 'where id = ${credential.tokenId} for share`',
     replace: 'where id = ${credential.tokenId}`',
     tests: ['test/routes/api/me/token/races.test.ts'],
-    survives: "Whoever revokes a token here holds its user's lock: this one is for writers past this server.",
+    survives: "Every revocation here holds the user's lock: this one is for writers that bypass this server.",
   },
   {
     name: 'the roles and permissions of the caller',

@@ -9,7 +9,7 @@ import { type TestClock, testClock } from '../fixtures/clock.ts'
 import { Mailbox } from '../fixtures/mailbox.ts'
 import { TEST_ROUNDS } from '../fixtures/users.ts'
 
-/** An application key of nobody's. */
+/** An application key for tests only. */
 export const TEST_KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
 
 export interface TestApp extends FastifyInstance {

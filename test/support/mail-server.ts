@@ -9,7 +9,7 @@ export interface MailServer {
   url: string
   /** What arrived, in the order in which it did. */
   received: Email[]
-  /** The next mail that nobody has taken out yet, once it is there. */
+  /** Resolves with the next unread mail, once it arrived. */
   next(): Promise<Email>
 }
 

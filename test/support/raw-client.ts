@@ -13,7 +13,7 @@ export interface RawAnswer {
 /** A connection on which a test writes bytes, for requests that no client would send. */
 export class RawClient {
   readonly #socket: Socket
-  /** Resolves once the server has closed the connection, in whatever way. */
+  /** Resolves once the server has closed the connection. */
   readonly closed: Promise<void>
   #received = ''
   #notify = () => {}
@@ -56,7 +56,7 @@ export class RawClient {
     this.write(`${line} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`)
   }
 
-  /** Hangs up. */
+  /** Closes the connection. */
   destroy(): void {
     this.#socket.destroy()
   }

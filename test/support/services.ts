@@ -140,7 +140,7 @@ function findProgram(name: string): string | null {
   return null
 }
 
-/** A port that nobody listens on. */
+/** Returns a free port. */
 export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer()

@@ -7,7 +7,7 @@ import type { Test } from 'tap'
 export interface TcpProxy {
   /** The server's URL, by this way. */
   url: string
-  /** From now on nothing gets through, and nobody is told. */
+  /** Drops all data from now on, without closing connections. */
   block(): void
   /** Ends all connections, and lets new ones through. */
   cut(): void

@@ -54,7 +54,7 @@ export const attemptCounts: Migration = {
             return;
           end if;
         end loop;
-        -- A window without attempts left is none: nobody will give one back to it.
+        -- A window without attempts left is none: no attempt will be returned to it.
         return query
           update attempt_counts c set
             attempts = case when c.ends_at > now_ms then c.attempts + 1 else 1 end,

@@ -249,7 +249,7 @@ export const embeddedFaults: Fault[] = [
     run: atHome(withReader('head -5')),
   },
   {
-    name: 'embedded: nobody reads its output',
+    name: 'embedded: its output is not read',
     caches: ONCE,
     quick: [],
     run: atHome(withReader('sleep 600')),

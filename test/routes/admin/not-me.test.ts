@@ -123,7 +123,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
     async t => {
       const { app, mails, user, link } = await startWithStolenAccount(t, database)
       await submitNotMe(app, link)
-      t.match((await mails.next()).subject, /^Everybody/)
+      t.match((await mails.next()).subject, /^All browsers are logged out/)
       await browserAt(app, FIREFOX, HOME).logIn(user)
       await logInAsAttacker(app, user)
       await app.close()
@@ -139,7 +139,7 @@ async function testSecuring(t: Test, database: TestDatabase) {
     await attacker.post('/api/me/token', { name: 'quick' })
     const later = await nextLink(mails)
     await submitNotMe(app, later)
-    t.match((await mails.next()).subject, /^Everybody/)
+    t.match((await mails.next()).subject, /^All browsers are logged out/)
     await logInAsAttacker(app, user)
     await app.close()
     t.match(mails.received.at(-1)?.text, /from a browser and a network that were not used/)

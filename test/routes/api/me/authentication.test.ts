@@ -262,7 +262,7 @@ async function testLifetimes(t: Test, app: TestApp, database: TestDatabase) {
     t.equal((await get(app, '/api/me', token)).status, 401)
   })
 
-  await t.test('times are stored in UTC in whatever time zone the database session is', async t => {
+  await t.test('times are stored in UTC in any time zone the database session is', async t => {
     const { rows } = await sql<{ zone: string }>`select current_setting('timezone') as zone`.execute(
       database.kysely,
     )

@@ -108,7 +108,11 @@ t.test('the row of a path is loaded between authentication, permission, input an
   await setFeature(database.kysely, 'playlists', false, NOW)
   counted.length = 0
   t.strictSame(await put(app, '/open/1', owner.token, { name: 'x' }), FORBIDDEN)
-  t.strictSame(await put(app, '/open/1', staff.token, { name: 'x' }), FORBIDDEN, 'the row belongs to another user')
+  t.strictSame(
+    await put(app, '/open/1', staff.token, { name: 'x' }),
+    FORBIDDEN,
+    'the row belongs to another user',
+  )
   t.strictSame(counted, [], 'the feature is checked before the quota')
   await setFeature(database.kysely, 'playlists', true, NOW)
 })

@@ -1,16 +1,17 @@
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { cp, mkdir, readFile, symlink } from 'node:fs/promises'
+import { chmod, cp, mkdir, readFile, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { makeFolder } from './fixtures/embedded.ts'
 
 const project = join(import.meta.dirname, '../..')
 const exec = promisify(execFile)
 
 t.test('the package serves with production dependencies only', async t => {
-  const folder = t.testdir({})
+  const folder = makeFolder(t)
   const pack = await exec('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], {
     cwd: project,
   })
@@ -37,6 +38,7 @@ t.test('the package serves with production dependencies only', async t => {
     await mkdir(dirname(join(folder, path)), { recursive: true })
     await cp(join(project, path), join(folder, path), { recursive: true })
   }
+  await chmod(join(target, 'dist/src/main.js'), 0o755)
   await mkdir(join(modules, '.bin'))
   await symlink('../animethemes-auth/dist/src/main.js', join(modules, '.bin/animethemes-auth'))
 

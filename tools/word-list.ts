@@ -5,7 +5,7 @@ interface Rule {
 }
 
 const phrase = (pattern: string, instead: string): Rule => ({
-  pattern: new RegExp(`\\b(?:${pattern})\\b`, 'gi'),
+  pattern: new RegExp(`\\b(?:${pattern.replaceAll(' ', ' +')})\\b`, 'gi'),
   instead,
 })
 

@@ -10,7 +10,9 @@ export class AppKey {
   constructor(text: string) {
     const bytes = text.startsWith('base64:') ? Buffer.from(text.slice(7), 'base64') : Buffer.from(text)
     if (bytes.length !== 32) {
-      throw new ExpectedValue('base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)')
+      throw new ExpectedValue(
+        'base64: and then 32 bytes in base64 (make one with: npx animethemes-auth key generate)',
+      )
     }
     this.#text = text
     this.#bytes = bytes

@@ -16,7 +16,7 @@ export function* contradictions(config: Config) {
     if (taken) yield `${name}=${path}: expected a path outside ${taken}, which the server uses itself`
   }
   if (databaseUrl !== null && appKey === null) {
-    yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)'
+    yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: npx animethemes-auth key generate)'
   }
   if (config.metricsPort !== null && config.metricsPort !== 0 && config.metricsPort === config.port) {
     yield `METRICS_PORT=${config.metricsPort}: expected another port than PORT`
@@ -80,7 +80,7 @@ export function* dangers({
     yield `APP_URL=${appUrl.href}: expected https:// in production, because the network could read passwords, tokens and cookies (ALLOW_INSECURE_HTTP=true for a private network)`
   }
   if (appKey?.isWeak) {
-    yield 'APP_KEY: expected random bytes, but these repeat (make a key with: openssl rand -base64 32)'
+    yield 'APP_KEY: expected random bytes, but these repeat (make a key with: npx animethemes-auth key generate)'
   }
   const open = statefulDomains.find(matchesPublicSuffix)
   if (open !== undefined) {

@@ -1,10 +1,12 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import t from 'tap'
+import { makeFolder } from '../fixtures/embedded.ts'
+import { TEST_KEY } from '../support/app.ts'
 import { run, serve } from '../support/processes.ts'
 
 t.test('the demo user of the embedded database can be shown again, as far as the access works', async t => {
-  const DATA_DIR = join(t.testdir({}), 'data')
+  const DATA_DIR = join(makeFolder(t), 'data')
   const environment = { DATA_DIR, HASH_ROUNDS: '4' }
   const server = await serve(t, environment)
   const [, password] = /password (\S+)/.exec(await server.line(/Demo user/)) ?? []
@@ -29,7 +31,7 @@ t.test('the demo user of the embedded database can be shown again, as far as the
 })
 
 t.test('without a demo user the command says how to add one', async t => {
-  const DATA_DIR = join(t.testdir({}), 'data')
+  const DATA_DIR = join(makeFolder(t), 'data')
   await run({ DATA_DIR }, ['migrate'])
   const { code, err } = await run({ DATA_DIR }, ['demo'])
   t.equal(code, 1)
@@ -37,9 +39,10 @@ t.test('without a demo user the command says how to add one', async t => {
 })
 
 t.test('a PostgreSQL server stores no demo access', async t => {
-  const { code, err } = await run({ DATABASE_URL: process.env.TEST_DATABASE_URL ?? '', APP_ENV: 'local' }, [
-    'demo',
-  ])
+  const { code, err } = await run(
+    { DATABASE_URL: process.env.TEST_DATABASE_URL ?? '', APP_ENV: 'local', APP_KEY: TEST_KEY },
+    ['demo'],
+  )
   t.equal(code, 1)
   t.match(err, /On a PostgreSQL server they are shown once/)
 })

@@ -84,7 +84,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
     [{ APP_NAME: 'a:b' }, 'APP_NAME=a:b: expected at most 60 characters, none of them a colon'],
     [
       { APP_PREVIOUS_KEYS: 'short' },
-      'APP_PREVIOUS_KEYS: expected base64: and then 32 bytes in base64 (make one with: openssl rand -base64 32)',
+      'APP_PREVIOUS_KEYS: expected base64: and then 32 bytes in base64 (make one with: npx animethemes-auth key generate)',
     ],
     [
       { FRONTEND_URL: 'www.a.test' },

@@ -49,7 +49,7 @@ export function postgresConnections(
       const releaseSlot = await classes.take(request)
       const client = await pool.take().catch(error => {
         releaseSlot()
-        // Whatever the server's error is, no statement caused it.
+        // The error concerns the connection: no statement caused it.
         throw new DatabaseUnavailable(error)
       })
       const session = new PostgresConnection(client, request, { limits, prepares })

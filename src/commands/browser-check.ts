@@ -186,14 +186,17 @@ function checkCsrf({ config, origin, api, isSameOrigin }: Relation): Finding {
 }
 
 /** Links in mails lead to APP_URL and need the session that the browser has at the page's API origin. */
-function checkMailLinks({ config, api }: Relation): Finding | null {
+function checkMailLinks({ config, origin, api }: Relation): Finding | null {
   const { appUrl } = config
   const domain = domainOf(config)
   if (appUrl.hostname === api.hostname) return null
   if (domain !== null && isWithin(appUrl, domain) && isWithin(api, domain)) return null
-  return problem(
-    `Links in mails lead to APP_URL, ${appUrl.origin}, where the browser does not have the session of ${api.hostname}: opening them requires a login. Let the page call ${appUrl.origin}, or set APP_URL=${api.origin}.`,
-  )
+  const text = `Links in mails lead to APP_URL, ${appUrl.origin}, where the browser does not have the session of ${api.hostname}: opening them requires a login`
+  if (!isLoopback(origin))
+    return problem(`${text}. Let the page call ${appUrl.origin}, or set APP_URL=${api.origin}.`)
+  const page = new URL(origin)
+  page.hostname = appUrl.hostname
+  return problem(`${text}. Open the page on ${page.origin}, or set APP_URL=${api.origin}.`)
 }
 
 /** Opening a verification link redirects to FRONTEND_URL, which should be the page's website. */

@@ -21,8 +21,15 @@ const LOCAL_FIRST_PARTIES = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.
  */
 const localFirstParties = (appUrl: URL): string[] =>
   isLoopback(appUrl)
-    ? [...new Set([...LOCAL_FIRST_PARTIES, `127.0.0.1:${appUrl.port}`, `localhost:${appUrl.port}`])]
+    ? [
+        ...new Set([
+          ...LOCAL_FIRST_PARTIES,
+          ...['127.0.0.1', 'localhost'].map(name => withPort(name, appUrl)),
+        ]),
+      ]
     : []
+
+const withPort = (name: string, { port }: URL): string => (port === '' ? name : `${name}:${port}`)
 
 function deriveDefaults(values: Values) {
   const appEnv = values.appEnv ?? (values.databaseUrl === null ? 'local' : 'production')

@@ -34,7 +34,12 @@ t.test('doctor lists the problems of an origin', async t => {
       '127.0.0.1 instead of localhost',
       {},
       'http://127.0.0.1:3000',
-      [/127\.0\.0\.1:3000 is not a first party/, /CORS hides/],
+      [
+        /127\.0\.0\.1:3000 is not a first party/,
+        /CORS hides/,
+        /Open the page on http:\/\/localhost:3000/,
+        /Set FRONTEND_URL=http:\/\/127\.0\.0\.1:3000, or open the page there/,
+      ],
     ],
     [
       'one domain for both',
@@ -46,7 +51,7 @@ t.test('doctor lists the problems of an origin', async t => {
       'without SESSION_DOMAIN',
       { ...PRODUCTION, SANCTUM_STATEFUL_DOMAINS: 'www.example.org' },
       'https://www.example.org',
-      [/cannot read the cookie XSRF-TOKEN, .* 419\. Set SESSION_DOMAIN=\.example\.org\./],
+      [/cannot read the cookie XSRF-TOKEN, .* 419 response\. Set SESSION_DOMAIN=\.example\.org\./],
     ],
     [
       'over plain HTTP',
@@ -169,7 +174,7 @@ t.test('doctor explains what a page has to do, and refuses invalid origins', asy
         'https://api.example.org',
       )
     ).out,
-    'CORS plays no part',
+    'CORS does not apply',
   )
   t.match(
     (

@@ -31,7 +31,7 @@ t.test('default values', async t => {
     redisUrl: null,
     apiPath: '/api',
     authPath: '',
-    statefulDomains: ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1'],
+    statefulDomains: ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1', 'localhost:8000'],
     tokenExpiration: 525_600,
     tokenPrefix: '',
     tokenableTypes: ['App\\Models\\Auth\\User', 'App\\Models\\User'],
@@ -43,7 +43,7 @@ t.test('default values', async t => {
     hashRounds: 12,
     logLevel: 'info',
   })
-  t.equal(config.appUrl.origin, 'http://127.0.0.1:8000')
+  t.equal(config.appUrl.origin, 'http://localhost:8000')
   t.ok(Object.isFrozen(config))
 })
 
@@ -74,7 +74,7 @@ t.test('values derived from other settings', async t => {
     )
   }
   for (const [environment, page] of [
-    [{}, 'http://127.0.0.1:8000/admin/password'],
+    [{}, 'http://localhost:8000/admin/password'],
     [{ APP_URL: 'https://a.test', FRONTEND_URL: 'https://b.test' }, 'https://a.test/admin/password'],
     [{ WIKI_CHANGE_PASSWORD: 'https://b.test/account?tab=password' }, 'https://b.test/account?tab=password'],
   ] as const) {

@@ -268,9 +268,13 @@ t.test('in production plain HTTP is allowed for loopback hosts or with ALLOW_INS
 t.test('loopback names are first parties by default on a loopback APP_URL', async t => {
   const local = ['localhost', 'localhost:3000', '127.0.0.1', '127.0.0.1:8000', '::1']
   for (const [environment, expected] of [
-    [{}, local],
-    [{ APP_URL: 'http://localhost:9000' }, local],
-    [{ APP_URL: 'http://127.0.0.1:9000', DATABASE_URL, APP_KEY: TEST_KEY }, local],
+    [{}, [...local, 'localhost:8000']],
+    [{ PORT: '8001' }, [...local, '127.0.0.1:8001', 'localhost:8001']],
+    [{ APP_URL: 'http://localhost:9000' }, [...local, '127.0.0.1:9000', 'localhost:9000']],
+    [
+      { APP_URL: 'http://127.0.0.1:9000', DATABASE_URL, APP_KEY: TEST_KEY },
+      [...local, '127.0.0.1:9000', 'localhost:9000'],
+    ],
     [{ APP_URL: 'http://[::1]' }, local],
     [{ APP_URL: 'https://api.example.org' }, []],
     [{ APP_URL: 'https://api.example.org', DATABASE_URL, APP_KEY: TEST_KEY }, []],

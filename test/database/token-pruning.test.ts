@@ -119,7 +119,7 @@ async function testPruning(t: Test, database: TestDatabase) {
 
   await t.test(
     'pruning skips users that are locked',
-    { skip: database.source.constructor.name === 'PgliteSource' },
+    { skip: database.source.constructor.name === 'PgliteConnections' },
     async t => {
       const { app, user, root, remaining } = await startWithTokenOwner(t, database)
       await expire(root)

@@ -114,7 +114,7 @@ for (const engine of ENGINES) {
 
     await t.test(
       'an answer does not wait until its event is stored',
-      { skip: database.source.constructor.name === 'PgliteSource' },
+      { skip: database.source.constructor.name === 'PgliteConnections' },
       async t => {
         const { browser } = await aLoggedInUser(app, database)
         const holder = await database.source.acquire()

@@ -36,7 +36,7 @@ for (const engine of ENGINES) {
 
     await t.test('the link of the mail verifies the address, and grants the default roles', async t => {
       const { browser, input, id, link } = await aRegisteredUser(t, app, database)
-      t.equal(link.origin, 'http://127.0.0.1:8000')
+      t.equal(link.origin, 'http://localhost:8000')
       t.equal((await openLink(browser, link)).status, 204)
       t.equal(await verifiedAt(input.email), '2026-03-01 12:00:00')
       t.strictSame(await rolesOf(database, id), ['Verified'])
@@ -182,7 +182,7 @@ for (const engine of ENGINES) {
       await browser.bare('GET', '/sanctum/csrf-cookie', { headers })
       t.equal((await browser.post('/auth/register', aRegistration(), { headers })).status, 201)
       const link = linkIn(await app.mailbox.next())
-      t.equal(link.origin, 'http://127.0.0.1:8000')
+      t.equal(link.origin, 'http://localhost:8000')
       t.match(link.pathname, /^\/auth\/email\/verify\//)
       t.equal((await openLink(browser, link)).status, 204)
     })

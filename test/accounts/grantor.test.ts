@@ -31,7 +31,7 @@ function createServices({ kysely }: TestDatabase) {
     clock,
     schedule: () => () => {},
   })
-  const staffActions = createStaffActions({ kysely, config: CONFIG })
+  const subjects = createStaffActions({ kysely, config: CONFIG })
   return {
     recorded,
     events,

@@ -25,7 +25,7 @@ import { proofName, type SecondFactorProof, wrongProof } from './second-factor-p
 
 /**
  * All ways to log in except remembered devices. Each verifies the credentials first and checks them again in the
- * transaction that stores the session, under the user's lock: see {@link underLoginLock}.
+ * transaction that stores the session, under the user's lock: see `withLoginLock()` in src/database/logins.ts.
  */
 export interface Login {
   /** Logs in a user who has just registered. */

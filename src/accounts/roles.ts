@@ -25,7 +25,7 @@ import type { StaffActions } from './staff-actions.ts'
 export interface RolePermissions {
   /** Names of permissions. Unknown names are ignored. */
   names: readonly string[]
-  /** The version of the {@link RoleBook} that the page was rendered from (optimistic lock). */
+  /** The version of the `RoleSnapshot` that the page was rendered from (optimistic lock). */
   version: number
 }
 

@@ -212,8 +212,8 @@ function welcomeLines(
     ...(demo === null ? [] : [`  Demo user              ${demo.email}, password ${demo.password}`]),
     ...(token === null ? [] : [`  Demo token             ${token}`]),
     token === null
-      ? '  Get a token            node dist/src/main.js token create --email demo@example.org --name mine'
-      : '  Shown again by         node dist/src/main.js demo',
+      ? '  Get a token            npx animethemes-auth token create --email demo@example.org --name mine'
+      : '  Shown again by         npx animethemes-auth demo',
     '',
     `  curl -H 'Authorization: Bearer ${token ?? 'TOKEN'}' ${origin}${config.apiPath}/me`,
     '',

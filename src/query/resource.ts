@@ -149,10 +149,12 @@ export interface Endpoint<Table extends TableName = TableName> {
 const isShown = (field: Field) => field.shown !== 'never' && field.kind !== 'json'
 
 /** Returns whether a field can be filtered. */
-export const isFilterable = (field: Field): boolean => field.filter ?? isShown(field)
+export const isFilterable = (field: Field): boolean =>
+  field.filter ?? (isShown(field) && field.computed === undefined)
 
 /** Returns whether a field can be sorted. */
-export const isSortable = (field: Field): boolean => field.sort ?? isShown(field)
+export const isSortable = (field: Field): boolean =>
+  field.sort ?? (isShown(field) && field.computed === undefined)
 
 /** Returns the relation at the end of a path. @throws {Error} when it is not declared */
 export function relationAt(resource: Resource, path: readonly string[]): Relation {

@@ -17,6 +17,8 @@ import {
   includeGuards,
   includePaths,
   includeTree,
+  isFilterable,
+  isSortable,
   type Resource,
 } from '#src/query/resource.ts'
 import { where } from '#src/query/scope.ts'
@@ -144,4 +146,11 @@ t.test('every field of a user is part of the identity', async t => {
     const columns = computed?.columns ?? (aggregate === undefined && column !== null ? [column] : [])
     for (const one of columns) t.ok(one in known, `${name}: ${one}`)
   }
+})
+
+t.test('a computed field can be neither filtered nor sorted, unless it says so', async t => {
+  const computed = { columns: ['hashid'] as never, value: () => '' }
+  t.notOk(isFilterable({ ...TEXT, computed }))
+  t.notOk(isSortable({ ...TEXT, computed }))
+  t.ok(isFilterable(TEXT) && isSortable(TEXT))
 })

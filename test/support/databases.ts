@@ -60,6 +60,8 @@ const BACKGROUND =
 export interface TestDatabase extends Database {
   /** Their texts. */
   statements: string[]
+  /** The texts of those that are done. */
+  completed: string[]
   /** The same with their parameters, and their names if they have one. */
   queries: { text: string; parameters: readonly unknown[]; name: string | undefined }[]
   source: ConnectionSource
@@ -67,6 +69,7 @@ export interface TestDatabase extends Database {
 
 function over(source: ConnectionSource): TestDatabase {
   const statements: string[] = []
+  const completed: string[] = []
   const queries: TestDatabase['queries'] = []
   const database = databaseOver({
     open: async () => {},
@@ -77,18 +80,21 @@ function over(source: ConnectionSource): TestDatabase {
     async acquire(claim) {
       const session = await source.acquire(claim)
       return {
-        query(text, parameters, name) {
-          if (!BACKGROUND.test(text)) {
+        async query(text, parameters, name) {
+          const isBackground = BACKGROUND.test(text)
+          if (!isBackground) {
             statements.push(text)
             queries.push({ text, parameters, name })
           }
-          return session.query(text, parameters, name)
+          const result = await session.query(text, parameters, name)
+          if (!isBackground) completed.push(text)
+          return result
         },
         release: () => session.release(),
       }
     },
   })
-  return { ...database, statements, queries, source }
+  return { ...database, statements, completed, queries, source }
 }
 
 /**

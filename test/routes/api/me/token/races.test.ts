@@ -55,9 +55,9 @@ for (const engine of ENGINES) {
         headers: { ...headers, 'content-type': 'application/json', 'content-length': body.length },
       })
       const answered = once(sent, 'response')
-      database.statements.length = 0
+      database.completed.length = 0
       sent.flushHeaders()
-      while (!database.statements.some(text => text.includes('permission_versions'))) {
+      while (!database.completed.some(text => text.includes('permission_versions'))) {
         await new Promise(setImmediate)
       }
       await meanwhile()

@@ -214,7 +214,7 @@ for (const engine of ENGINES) {
             'the link goes to the spelling of the request',
           )
         }
-        t.match(app.logged.filter(({ msg }) => /forms of one/.test(String(msg))).at(-1), {
+        t.match(app.logged.filter(({ msg }) => /equivalent e-mail addresses/.test(String(msg))).at(-1), {
           collisions: [{ userIds: [one, two] }],
         })
       }

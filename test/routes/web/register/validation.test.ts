@@ -262,7 +262,7 @@ for (const engine of ENGINES) {
         await app.fillUserKeys()
         t.strictSame(await register(app, 'unkeуed'), TAKEN)
         t.match(
-          app.logged.filter(({ msg }) => /got their keys/.test(String(msg))),
+          app.logged.filter(({ msg }) => /were filled in/.test(String(msg))),
           [{ users: 1 }],
         )
       },

@@ -255,7 +255,7 @@ t.test('warnings', async t => {
     t.strictSame(warnings(complete), [])
     t.strictSame(warnings({ ...production, APP_ENV: 'local' }), [])
     t.match(warnings({ ...complete, APP_URL: '' }), [
-      /^APP_URL is not set and defaults to http:\/\/127\.0\.0\.1:8000: /,
+      /^APP_URL is not set and defaults to http:\/\/localhost:8000: /,
     ])
   })
 })

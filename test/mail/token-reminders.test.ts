@@ -96,7 +96,7 @@ async function testReminders(t: Test, database: TestDatabase) {
       /- “day” ends at 2026-03-02 08:00 UTC\n- “old” ends at 2026-03-04 12:00 UTC\n- “week” ends at 2026-03-07 12:00 UTC/,
     )
     t.match(mail.html, /<li>“day” ends at/)
-    t.match(mail.text, /^http:\/\/127\.0\.0\.1:8000\/admin$/m)
+    t.match(mail.text, /^http:\/\/localhost:8000\/admin$/m)
     t.strictSame(
       await claims(database),
       [

@@ -90,7 +90,7 @@ t.test('values derived from other settings', async t => {
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY }).appEnv, 'production')
   t.equal(loadConfig({ DATABASE_URL, APP_KEY: TEST_KEY, APP_ENV: 'local' }).appEnv, 'local')
   t.equal(loadConfig({ HOST: '0.0.0.0', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
-  t.equal(loadConfig({ HOST: '::1', PORT: '9000' }).appUrl.origin, 'http://[::1]:9000')
+  t.equal(loadConfig({ HOST: '::1', PORT: '9000' }).appUrl.origin, 'http://localhost:9000')
   for (const [environment, isSecure] of [
     [{ APP_URL: 'https://a.test' }, true],
     [{ APP_URL: 'http://a.test' }, false],

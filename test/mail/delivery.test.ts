@@ -134,7 +134,7 @@ t.test('delivery of mails by a server', async t => {
     })
     const user = await aUser(database)
     const browser = new TestBrowser(app)
-    const headers = { host: '127.0.0.1:8000' }
+    const headers = { host: 'localhost:8000' }
     await browser.get('/sanctum/csrf-cookie', { headers })
     t.equal((await browser.post('/forgot-password', { email: user.email }, { headers })).status, 200)
     await app.close()

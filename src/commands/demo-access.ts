@@ -37,15 +37,6 @@ async function readDemoAccess(config: Config): Promise<ShownDemoAccess | null> {
   }
 }
 
-/** The demo user's token, unless it was revoked. */
-export async function findDemoToken(
-  database: Pick<Database, 'kysely'>,
-  config: Config,
-): Promise<string | null> {
-  const stored = await readDemoAccess(config)
-  return stored !== null && (await isIssued(database, config, stored.token)) ? stored.token : null
-}
-
 /**
  * The stored demo access, with null for a changed password and a revoked token. Null if nothing is stored or the demo
  * user is deleted.

@@ -16,7 +16,7 @@ import { LogOutput } from '#src/http/log-output.ts'
 import { scheduleTimer } from '#src/runtime/schedule.ts'
 import type { Millis } from '#src/runtime/units.ts'
 import { type CommandContext, CommandError } from './context.ts'
-import { findDemoToken, type ShownDemoAccess } from './demo-access.ts'
+import type { ShownDemoAccess } from './demo-access.ts'
 import { addDemo } from './seed.ts'
 
 /** How long active requests may take after the signal, and then the other steps of the shutdown. */
@@ -87,10 +87,7 @@ async function serve(context: CommandContext) {
     void server.fillUserKeys()
     await warnOfSkew(server)
     const demo = await seedWhenNew(server)
-    if (config.appEnv === 'local') {
-      const token = demo?.token ?? (await findDemoToken(database, config))
-      for (const line of welcomeLines(server, demo, token)) log.write(`${line}\n`)
-    }
+    if (config.appEnv === 'local') for (const line of welcomeLines(server, demo)) log.write(`${line}\n`)
   } catch (error) {
     // The database was closed by the shutdown, which causes the error.
     if (stopped.signal.aborted) return
@@ -194,11 +191,7 @@ async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
 }
 
 /** URLs, demo access, and a request that works. */
-function welcomeLines(
-  { config, server }: FastifyInstance,
-  demo: ShownDemoAccess | null,
-  token: string | null,
-): string[] {
+function welcomeLines({ config, server }: FastifyInstance, demo: ShownDemoAccess | null): string[] {
   const address = server.address()
   const base = new URL(config.appUrl)
   // With PORT=0 only the listening socket knows the port.
@@ -209,13 +202,15 @@ function welcomeLines(
     `  AnimeThemes user API   ${origin}`,
     `  Documentation          ${origin}/docs`,
     `  Panel                  ${origin}/admin`,
-    ...(demo === null ? [] : [`  Demo user              ${demo.email}, password ${demo.password}`]),
-    ...(token === null ? [] : [`  Demo token             ${token}`]),
-    token === null
-      ? '  Get a token            npx animethemes-auth token create --email demo@example.org --name mine'
-      : '  Shown again by         npx animethemes-auth demo',
+    ...(demo === null
+      ? ['  Get a token            npx animethemes-auth token create --email demo@example.org --name mine']
+      : [
+          `  Demo user              ${demo.email}, password ${demo.password}`,
+          `  Demo token             ${demo.token}`,
+        ]),
+    ...(config.databaseUrl === null ? ['  Demo login, again      npx animethemes-auth demo'] : []),
     '',
-    `  curl -H 'Authorization: Bearer ${token ?? 'TOKEN'}' ${origin}${config.apiPath}/me`,
+    `  curl -H 'Authorization: Bearer ${demo?.token ?? 'TOKEN'}' ${origin}${config.apiPath}/me`,
     '',
   ]
 }

@@ -1,6 +1,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import { Command } from 'commander'
+import { AppKey } from '#src/config/app-key.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
 interface GenerateOptions {
@@ -24,7 +25,7 @@ async function generate(
   command: Command,
 ) {
   const { write, force } = options
-  const key = `base64:${random(32).toString('base64')}`
+  const key = AppKey.generate(random)
   if (write === undefined) {
     if (force) command.error('error: --force needs --write')
     print(key)

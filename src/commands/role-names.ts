@@ -1,5 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein'
 import type { Kysely } from 'kysely'
+import { unknownNames } from '#src/accounts/roles.ts'
 import type { Grantable } from '#src/database/permissions.ts'
 import { listRoles } from '#src/database/roles.ts'
 import type { Schema } from '#src/database/schema.ts'
@@ -26,7 +27,7 @@ export async function requireName(db: Kysely<Schema>, kind: Grantable, name: str
   const book = await listRoles(db)
   const names = kind === 'role' ? book.roles.map(role => role.name) : book.permissions
   if (names.includes(name)) return
-  throw new CommandError(`There is no ${kind} ${name}. ${remedy(kind, name, names)}`)
+  throw new CommandError(`${unknownNames(kind, [name])} ${remedy(kind, name, names)}`)
 }
 
 function remedy(kind: Grantable, name: string, names: readonly string[]): string {

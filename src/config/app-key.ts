@@ -1,5 +1,7 @@
 import { ExpectedValue } from './setting.ts'
 
+const KEY_BYTES = 32
+
 /** APP_KEY in Laravel's format: `base64:` and 32 bytes in base64, or 32 plain characters. */
 export class AppKey {
   /** The text as configured, with which Laravel signs URLs. */
@@ -9,13 +11,18 @@ export class AppKey {
 
   constructor(text: string) {
     const bytes = text.startsWith('base64:') ? Buffer.from(text.slice(7), 'base64') : Buffer.from(text)
-    if (bytes.length !== 32) {
+    if (bytes.length !== KEY_BYTES) {
       throw new ExpectedValue(
         'base64: and then 32 bytes in base64 (make one with: npx animethemes-auth key generate)',
       )
     }
     this.#text = text
     this.#bytes = bytes
+  }
+
+  /** Creates the text of a new key; `random` returns that many random bytes. */
+  static generate(random: (size: number) => Buffer): string {
+    return `base64:${random(KEY_BYTES).toString('base64')}`
   }
 
   get text() {

@@ -26,7 +26,7 @@ async function persistedKey(dataDir: string) {
   // Written under another name first, so that a killed process leaves no partial key.
   const temporary = join(dataDir, `app.key.${randomBytes(4).toString('hex')}`)
   try {
-    await writeFile(temporary, `base64:${randomBytes(32).toString('base64')}\n`, { mode: 0o600 })
+    await writeFile(temporary, `${AppKey.generate(randomBytes)}\n`, { mode: 0o600 })
     // Unlike a rename, a link does not overwrite a key that another process has created concurrently.
     await link(temporary, path).catch(ignoreExisting)
   } catch (error) {

@@ -68,8 +68,6 @@ export const tokenShape = shape({
       kind: 'date',
       shown: 'default',
       nullable: true,
-      filter: false,
-      sort: false,
       computed: {
         columns: ['expires_at', 'created_at', 'last_used_at'],
         value: (columns, { tokenLifetimes }) => endsAt(columns, tokenLifetimes),

@@ -1,6 +1,7 @@
 import t from 'tap'
+import { prohibit } from '../../fixtures/bans.ts'
 import { aPanelUser, formsOf, textOf } from '../../fixtures/panel.ts'
-import { addProhibition, aRole, permissionsOfRole } from '../../fixtures/roles.ts'
+import { aRole, permissionsOfRole } from '../../fixtures/roles.ts'
 import { startUnlimited } from '../../fixtures/server.ts'
 import { aUser, PASSWORD, USER_TYPE } from '../../fixtures/users.ts'
 import { get, type TestApp } from '../../support/app.ts'
@@ -138,7 +139,7 @@ for (const engine of PRODUCTION_ENGINE) {
         actor.browser.post(`${path}/revoke`, { _token: actor.token, confirmed: '1' })
       t.ok(formsOf(await actor.browser.open(path)).some(({ action }) => action === `${path}/revoke`))
 
-      await addProhibition(database, actor.user.id, 'view dump')
+      await prohibit(database, actor.user, 'view dump')
       t.equal((await grantRole()).status, 403, 'granting a role')
       t.equal((await changeRole(app, actor, role, [])).status, 403, 'changing a role')
       t.strictSame(await permissionsOfRole(database, role), ['view dump'])
@@ -157,7 +158,7 @@ for (const engine of PRODUCTION_ENGINE) {
       const actor = await panelUserWithToken(app, database, {
         permissions: [...STAFF_PERMISSIONS, 'view feature'],
       })
-      await addProhibition(database, actor.user.id, 'view feature')
+      await prohibit(database, actor.user, 'view feature')
       const answer = await actor.browser.post(`/admin/users/${holder.id}/roles`, {
         _token: actor.token,
         current_password: PASSWORD,
@@ -175,7 +176,7 @@ for (const engine of PRODUCTION_ENGINE) {
     await t.test('bypass authorization overrides rank and prohibitions', async t => {
       const { id: role } = await aRole(database, ['view pulse'])
       const actor = await panelUserWithToken(app, database, { permissions: ['bypass authorization'] })
-      await addProhibition(database, actor.user.id, 'view pulse')
+      await prohibit(database, actor.user, 'view pulse')
       t.equal((await changeRole(app, actor, role, ['view dump'])).status, 303)
       t.strictSame(await permissionsOfRole(database, role), ['view dump'])
       const other = await aUser(database, { permissions: ['bypass authorization'] })

@@ -41,8 +41,6 @@ export const audioShape = shape({
       kind: 'string',
       shown: 'default',
       nullable: true,
-      filter: false,
-      sort: false,
       computed: {
         columns: ['basename'],
         value: ({ basename }, { wikiUrls }) => linkBelow(wikiUrls.audio, basename),

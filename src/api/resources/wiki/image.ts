@@ -33,8 +33,6 @@ export const imageShape = shape({
       kind: 'string',
       shown: 'default',
       nullable: true,
-      filter: false,
-      sort: false,
       computed: {
         columns: ['path'],
         value: ({ path }, { wikiUrls }) => linkBelow(wikiUrls.image, path),

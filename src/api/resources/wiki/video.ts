@@ -107,8 +107,6 @@ export const videoShape = shape({
     tags: {
       kind: 'string',
       shown: 'default',
-      filter: false,
-      sort: false,
       computed: { columns: TAGGED, value: videoTags },
       about: 'The tags that distinguish it among the videos of its theme.',
       example: 'NCBD1080',
@@ -117,8 +115,6 @@ export const videoShape = shape({
       kind: 'string',
       shown: 'default',
       nullable: true,
-      filter: false,
-      sort: false,
       computed: {
         columns: ['basename'],
         value: ({ basename }, { wikiUrls }) => linkBelow(wikiUrls.video, basename),

@@ -71,16 +71,16 @@ export const MESSAGES = {
   tokenEnded: 'The token has ended, and so would its successor.',
   invalidSignature: 'Invalid signature.',
   disposableEmail: 'Disposable email addresses are not allowed.',
-  notToYourself: 'Somebody else has to do that to you.',
-  outranked: 'That would take or give more than you may do yourself.',
-  changedMeanwhile: 'Somebody has changed roles meanwhile. What you see now is how they are.',
+  notToYourself: 'You cannot do this to your own account.',
+  outranked: 'You are not allowed to do this, because it involves permissions that you do not have.',
+  changedMeanwhile: 'Another user changed the roles in the meantime. This page shows them as they are now.',
   unknownRestriction: 'The selected ban is invalid.',
   banWithoutEnd: 'Say until when, or tick that the ban has no end.',
   banWithTwoEnds: 'Give a date or tick that the ban has no end, not both.',
   ticksBesideScope:
-    'Abilities are ticked, and another choice than “only what is ticked” is made. Make that choice, or untick them.',
+    'Abilities are ticked, but “only what is ticked” is not chosen. Choose it, or untick the abilities.',
   formUnderWay:
-    'This form was sent before, and it is not known yet what became of it. Look whether it has done what you wanted. If not, load its page again, and send it from there.',
+    'This form was already sent, and its result is not known yet. Check whether it did what you wanted. If not, reload its page and send it from there.',
   notFound: 'Not Found.',
   routeNotFound: (path: string) => `The route ${path} could not be found.`,
   methodNotAllowed: (method: string, path: string, allowed: readonly string[]) =>

@@ -99,6 +99,8 @@ t.test('seed and migrate are idempotent', async t => {
     .set({ email: 'Demo@Example.org' })
     .where('email', '=', 'demo@example.org')
     .execute()
-  t.strictSame((await command('seed', '--demo')).out.slice(1), ['The demo users already exist.'])
+  t.strictSame((await command('seed', '--demo')).out.slice(1), [
+    'The demo users already exist. "demo" shows how to log in as one.',
+  ])
   t.strictSame(await countRows(), after)
 })

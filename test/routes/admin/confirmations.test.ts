@@ -336,7 +336,7 @@ async function testConcurrentChanges(t: Test, database: TestDatabase) {
     await colleague.browser.submitConfirmed(await colleague.browser.open(page), action, other)
     const late = await browser.submit(question, action)
     t.equal(late.status, 409)
-    t.match(textOf(late), 'has changed roles meanwhile.')
+    t.match(textOf(late), 'changed the roles in the meantime.')
   })
 
   await t.test('confirming the revocation of a token that is gone is 404', async t => {

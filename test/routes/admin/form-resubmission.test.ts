@@ -181,7 +181,7 @@ async function testFailures(t: Test, database: TestDatabase) {
     app.clock.advance(2 * MINUTE)
     const second = await notify()
     t.equal(second.status, 409)
-    t.match(textOf(second), 'it is not known yet what became of it')
+    t.match(textOf(second), 'its result is not known yet')
     t.equal(await count(), 1)
   })
 }

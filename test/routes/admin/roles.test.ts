@@ -77,7 +77,7 @@ for (const engine of ENGINES) {
 
       const late = await other.browser.submit(meanwhile, path, { ...fields, 'permissions[]': ticked })
       t.equal(late.status, 409, 'a form with an outdated version is refused')
-      t.match(textOf(late), 'has changed roles meanwhile.')
+      t.match(textOf(late), 'changed the roles in the meantime.')
       t.equal((await get(app, '/api/me/playlist', user.token)).status, 403)
       const again = await other.browser.submitConfirmed(late, path, { 'permissions[]': ticked })
       t.equal(again.status, 200)

@@ -1,8 +1,9 @@
 /**
- * Runs the suite: brings up what the tests need, runs every test file in a process of its own, and ends with a line
- * that counts the results. Arguments name the test files to run instead of all, such as `test/config/load.test.ts`.
+ * Runs the suite: brings up what the tests need, runs the test files in a few processes, and ends with a line that
+ * counts the results. Arguments name the test files to run instead of all, such as `test/config/load.test.ts`.
  *
- * - TEST_JOBS: how many files run at the same time; one for each processor, two to four, unless set.
+ * - TEST_JOBS: how many files run at the same time; one more than there are processors unless set, since tests also wait
+ *   for databases and browsers.
  * - TEST_TIMEOUT: how many seconds a file may take; 600 unless set. On a machine with much else to do, set more.
  * - TEST_REQUIRE_ALL: a service that cannot be found fails the run, instead of skipping its tests.
  */
@@ -11,12 +12,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makePgliteImage, makeTemplate } from './databases.ts'
-import { type FileResult, runFile } from './run-file.ts'
 import { findChromium, startPostgres, startRedis } from './services.ts'
+import { type FileResult, TestProcess } from './test-process.ts'
 
 const project = join(import.meta.dirname, '../../..')
 
-const jobs = wholeNumber('TEST_JOBS', Math.min(4, Math.max(2, availableParallelism())))
+const jobs = wholeNumber('TEST_JOBS', availableParallelism() + 1)
 const limitS = wholeNumber('TEST_TIMEOUT', 600)
 
 // The largest first, which take longest: none of them is to begin when all others are done.
@@ -73,15 +74,19 @@ process.exit(exitCode)
 /** Runs all files, some at a time, and shows a line for each and what failed. */
 async function runFiles(environment: Record<string, string>): Promise<void> {
   const waiting = [...files]
+  const start = () => new TestProcess({ cwd: project, environment, limitS, signal: stopped.signal })
   const work = async () => {
+    let tests = start()
     for (let file = waiting.shift(); file !== undefined && !stopped.signal.aborted; file = waiting.shift()) {
-      const result = await runFile(file, { cwd: project, environment, limitS, signal: stopped.signal })
+      if (!tests.isUsable) tests = start()
+      const result = await tests.run(file)
       results.set(file, result)
       const { fault, passed, seconds, details } = result
       const verdict = fault === null ? `ok ${passed}` : `NOT OK: ${fault}`
       process.stdout.write(`${file} ${verdict} (${seconds.toFixed(1)} s)\n`)
       if (details.length > 0) process.stdout.write(`${details.join('\n')}\n`)
     }
+    await tests.end()
   }
   await Promise.all(Array.from({ length: jobs }, work))
 }

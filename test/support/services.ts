@@ -110,7 +110,9 @@ export async function startRedis(): Promise<Service | null> {
 export function findChromium(): string | null {
   return (
     process.env.TEST_CHROMIUM ||
-    ['chromium', 'chromium-browser', 'google-chrome'].map(findProgram).find(path => path !== null) ||
+    ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
+      .map(findProgram)
+      .find(path => path !== null) ||
     null
   )
 }

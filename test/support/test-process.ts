@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 
 /** What became of one test file. */
@@ -13,82 +14,138 @@ export interface FileResult {
   seconds: number
 }
 
-/** The line in which tap counts the assertions of a whole file. */
-const COUNTS = /^# \{ total: (\d+)(?:, pass: (\d+))?(?:, fail: (\d+))?/
+/** What a worker prints behind the output of a file, before the counts of all its assertions so far. */
+export const END_OF_FILE = '# end of file:'
 
 const FAILURE = /^\s*not ok /
 
-/** The most lines that are shown of one file's failures. */
-const MOST_LINES = 200
+/** The maximum number of lines that are shown of one file's failures. */
+const MAX_LINES = 200
 
-/** How much longer than tap's own limit a file may take before it is killed, in seconds. */
-const KILL_AFTER_S = 10
+/** How much longer than tap's own limit a file may take before its process is killed, in seconds. */
+const KILL_AFTER_S = 15
+
+interface Counts {
+  pass: number
+  fail: number
+}
+
+interface TestProcessOptions {
+  cwd: string
+  environment: Record<string, string>
+  /** How long each file may take, in seconds. */
+  limitS: number
+  /** Kills the process. */
+  signal: AbortSignal
+}
 
 /**
- * Runs a compiled test file in a process of its own, with nothing loaded before it: tap's runner loads a compiler and
- * mocks into each, and into the servers that they start, which takes longer than most files.
- *
- * @param limitS how long it may take, in seconds
- * @param signal ends it before that
+ * A process that runs test files, one after another. Tap's own runner starts one for each file, and loads a compiler
+ * and mocks into it, which takes longer than most files.
  */
-export async function runFile(
-  file: string,
-  {
-    cwd,
-    environment,
-    limitS,
-    signal,
-  }: { cwd: string; environment: Record<string, string>; limitS: number; signal: AbortSignal },
-): Promise<FileResult> {
-  const startedAt = performance.now()
-  const child = spawn(process.execPath, ['--enable-source-maps', file], {
-    cwd,
-    env: { ...process.env, ...environment, TAP: '1', TAP_TIMEOUT: String(limitS) },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A group of its own, to end whatever it has started.
-    detached: true,
-  })
-  let stopped: string | null = null
-  const stop = (why: string) => {
-    stopped ??= why
+export class TestProcess {
+  readonly #child: ChildProcess
+  readonly #limitS: number
+  readonly #exited: Promise<string>
+  #lines: string[] = []
+  #counted: Counts = { pass: 0, fail: 0 }
+  #onEnd: (counts: Counts) => void = () => {}
+  #killedFor: string | null = null
+
+  constructor({ cwd, environment, limitS, signal }: TestProcessOptions) {
+    this.#limitS = limitS
+    const child = spawn(process.execPath, ['--enable-source-maps', join(import.meta.dirname, 'worker.js')], {
+      cwd,
+      env: { ...process.env, ...environment, TAP: '1', TAP_TIMEOUT: String(limitS) },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      // A group of its own, to end the processes that tests have started.
+      detached: true,
+    })
+    this.#child = child
+    const onAbort = () => this.#kill('was stopped')
+    signal.addEventListener('abort', onAbort)
+    this.#exited = new Promise(resolve =>
+      child.once('close', (code, by) => {
+        signal.removeEventListener('abort', onAbort)
+        resolve(String(code ?? by))
+      }),
+    )
+    for (const stream of [child.stdout, child.stderr]) {
+      if (stream) createInterface({ input: stream }).on('line', line => this.#read(line))
+    }
+  }
+
+  /** Whether it can run another file: not after a failure. */
+  get isUsable(): boolean {
+    return this.#killedFor === null && this.#child.exitCode === null && this.#child.signalCode === null
+  }
+
+  /** Runs a compiled test file. */
+  async run(file: string): Promise<FileResult> {
+    const startedAt = performance.now()
+    const before = this.#counted
+    this.#lines = []
+    const timer = setTimeout(
+      () => this.#kill(`timed out after ${this.#limitS} s`),
+      (this.#limitS + KILL_AFTER_S) * 1_000,
+    )
+    const ended = new Promise<Counts>(resolve => {
+      this.#onEnd = resolve
+    })
+    this.#child.send(file, () => {
+      // A process that has ended is noticed below.
+    })
+    const outcome = await Promise.race([ended, this.#exited])
+    clearTimeout(timer)
+
+    const counts = typeof outcome === 'string' ? before : outcome
+    const passed = counts.pass - before.pass
+    const failed = counts.fail - before.fail
+    const fault =
+      typeof outcome === 'string'
+        ? (this.#killedFor ?? `ended with ${outcome} before it was done`)
+        : failed > 0
+          ? `${failed} failed`
+          : passed === 0
+            ? 'has no assertion'
+            : null
+    // A failure may leave tests running, or end tap's root test, into which the next file would put its own.
+    if (fault !== null) this.#kill('was stopped after a failure')
+    return {
+      passed,
+      failed: fault === null ? 0 : Math.max(1, failed),
+      fault,
+      details: fault === null ? [] : failuresIn(this.#lines),
+      seconds: (performance.now() - startedAt) / 1_000,
+    }
+  }
+
+  /** Ends the process. */
+  async end(): Promise<void> {
+    if (!this.isUsable) return
+    const timer = setTimeout(() => this.#kill('did not end'), KILL_AFTER_S * 1_000)
+    this.#child.disconnect()
+    await this.#exited
+    clearTimeout(timer)
+  }
+
+  #read(line: string) {
+    const [, counts] = line.split(`${END_OF_FILE} `)
+    if (counts === undefined) {
+      this.#lines.push(line)
+      return
+    }
+    this.#counted = JSON.parse(counts)
+    this.#onEnd(this.#counted)
+  }
+
+  #kill(reason: string) {
+    this.#killedFor ??= reason
     try {
-      process.kill(-(child.pid as number), 'SIGKILL')
+      process.kill(-(this.#child.pid as number), 'SIGKILL')
     } catch {
       // It has just ended.
     }
-  }
-  const timer = setTimeout(() => stop(`timed out after ${limitS} s`), (limitS + KILL_AFTER_S) * 1_000)
-  const onAbort = () => stop('was stopped')
-  signal.addEventListener('abort', onAbort)
-
-  const lines: string[] = []
-  for (const input of [child.stdout, child.stderr])
-    createInterface({ input }).on('line', line => lines.push(line))
-  const code = await new Promise<number | string>(resolve =>
-    child.once('close', (status, by) => resolve(status ?? by ?? 'nothing')),
-  )
-  clearTimeout(timer)
-  signal.removeEventListener('abort', onAbort)
-
-  const counts = lines.findLast(line => COUNTS.test(line))
-  const [, total = '0', pass = '0', fail = '0'] = COUNTS.exec(counts ?? '') ?? []
-  const fault =
-    stopped ??
-    (counts === undefined
-      ? `ended with ${code} before it was done`
-      : Number(fail) > 0
-        ? `${fail} failed`
-        : code !== 0
-          ? `ended with ${code}`
-          : Number(total) === 0
-            ? 'has no assertion'
-            : null)
-  return {
-    passed: Number(pass),
-    failed: fault === null ? 0 : Math.max(1, Number(fail)),
-    fault,
-    details: fault === null ? [] : failuresIn(lines),
-    seconds: (performance.now() - startedAt) / 1_000,
   }
 }
 
@@ -105,7 +162,7 @@ function failuresIn(lines: readonly string[]): string[] {
       if (line === end) end = null
     }
   }
-  if (told.length === 0) return lines.slice(-MOST_LINES)
-  const more = told.length - MOST_LINES
-  return more > 0 ? [...told.slice(0, MOST_LINES), `… and ${more} lines more`] : told
+  if (told.length === 0) return lines.slice(-MAX_LINES)
+  const more = told.length - MAX_LINES
+  return more > 0 ? [...told.slice(0, MAX_LINES), `… and ${more} lines more`] : told
 }

@@ -2,7 +2,6 @@ import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import { isFeatureOn } from '#src/database/features.ts'
 import { type Access, type AccessGuard, createAccessGuard, requireDeclaredAccess } from '#src/http/access.ts'
-import { documentedResponses } from '#src/http/documented-access.ts'
 import { createMethodLookup } from '#src/http/known-methods.ts'
 import { pathOf } from '#src/http/request.ts'
 import { guardStep, loadRowStep, recheckAccessStep } from '#src/http/steps/access.ts'
@@ -22,8 +21,7 @@ declare module 'fastify' {
 }
 
 /**
- * Enforces each route's `config.access`, and documents the responses that follow from it. The server does not start if a
- * route declares none.
+ * Enforces each route's `config.access`. The server does not start if a route declares none.
  */
 export default fp(
   async app => {
@@ -38,9 +36,6 @@ export default fp(
 
     app.addHook('onRoute', route => {
       routes.push(route)
-      const access = route.config?.access
-      if (access === undefined) return
-      route.schema = { ...route.schema, response: documentedResponses(route, access, config) }
     })
     app.addHook('onReady', async () => {
       requireDeclaredAccess(routes)

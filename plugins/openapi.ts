@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger'
 import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { type CompressedDocument, createCompressedDocument } from '#src/http/compressed-document.ts'
+import { documentedResponses } from '#src/http/documented-access.ts'
 import {
   documentInfo,
   type OpenApiDocument,
@@ -38,9 +39,14 @@ export default fp(
     await app.register(swagger, {
       refResolver: { buildLocalReference: ({ $id }) => String($id) },
       openapi: documentInfo(app.config),
+      // Not when routes are registered: the document needs it, and the start does not.
       transform: ({ schema, url, route }) => ({
         url,
-        schema: { ...schema, security: securityRequirements(route.config?.access) },
+        schema: {
+          ...schema,
+          response: documentedResponses(route, app.config),
+          security: securityRequirements(route.config?.access),
+        },
       }),
       transformObject: document =>
         withQueryParameters(

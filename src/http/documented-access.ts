@@ -4,18 +4,17 @@ import { withLimitHeaders } from '#src/api/responses.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Config } from '#src/config/config.ts'
 import { BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
-import type { Access } from './access.ts'
 import { isHealthCheck } from './request.ts'
 
 /** Returns the response schemas of a route: its own, and those that follow from its access, area and input. */
 export function documentedResponses(
   { method, url, schema, config = {}, bodyLimit = BODY_LIMIT_BYTES }: RouteOptions,
-  access: Access,
   { csrfMode }: Pick<Config, 'csrfMode'>,
 ): Record<string, object> {
-  const { isApi = false, isWeb = false, endpoint } = config
-  const hasBody = schema?.body !== undefined
+  const { access, isApi = false, isWeb = false, endpoint } = config
   const own = (schema?.response ?? {}) as Record<string, { headers?: object }>
+  if (access === undefined) return own
+  const hasBody = schema?.body !== undefined
   return {
     ...accessResponses({
       access,

@@ -281,9 +281,9 @@ t.test('cached identities on two servers', async t => {
     const status = async (index: number, token: string) =>
       (await get(apps[index] as TestApp, '/api/me', token)).status
     let isOver = false
-    const load = Array.from({ length: 8 }, async (_, n) => {
+    const load = Array.from({ length: 2 }, async (_, n) => {
       while (!isOver) {
-        await status(n % 2, user.token)
+        await status(n, user.token)
         await immediate()
       }
     })

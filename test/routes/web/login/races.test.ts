@@ -16,7 +16,7 @@ import { afterVerifying, type TestApp } from '../../../support/app.ts'
 import { createDatabase, PRODUCTION_ENGINE, type TestDatabase } from '../../../support/databases.ts'
 
 /** How often each race is run. */
-const ROUNDS = 100
+const ROUNDS = 30
 
 const NO_FAILURE_LIMIT = { LOGIN_FAILURE_LIMIT: '100000' }
 

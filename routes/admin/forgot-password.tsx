@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
-import { optionalText } from '#src/input/account.ts'
+import { optionalText } from '#src/input/fields.ts'
 import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
 import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
 import { EMPTY_FORM, type FormState } from '#src/panel/elements.tsx'

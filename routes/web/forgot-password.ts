@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { guestResponse } from '#src/api/responses.ts'
-import { optionalText } from '#src/input/account.ts'
+import { optionalText } from '#src/input/fields.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({ email: optionalText('demo@example.org') })

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { successResponse } from '#src/api/responses.ts'
-import { isTicked, Remember } from '#src/input/account.ts'
+import { isTicked } from '#src/input/account.ts'
+import { Remember } from '#src/input/fields.ts'
 import { EnteredPassword } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 

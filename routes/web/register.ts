@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
-import { isTicked, optionalText, Remember } from '#src/input/account.ts'
+import { isTicked } from '#src/input/account.ts'
+import { optionalText, Remember } from '#src/input/fields.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 
 const Body = Type.Object({

@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { guestResponse } from '#src/api/responses.ts'
-import { optionalText } from '#src/input/account.ts'
-import { RevokeTokens } from '#src/input/new-password.ts'
+import { optionalText, RevokeTokens } from '#src/input/fields.ts'
 import { convertFields, OptionalPassword, toBooleanValue } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 

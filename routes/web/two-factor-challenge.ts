@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { noContentResponse } from '#src/api/responses.ts'
-import { optionalText } from '#src/input/account.ts'
+import { optionalText } from '#src/input/fields.ts'
 
 const Body = Type.Object({
   code: optionalText('123456'),

@@ -1,5 +1,4 @@
 import { disposableEmailBlocklistSet } from 'disposable-email-domains-js'
-import { Type } from 'typebox'
 import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
 import { isInvisible, removeInvisible } from '#src/auth/name.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
@@ -11,21 +10,8 @@ const { rules } = MESSAGES
 export const MAX_NAME = 35
 const MAX_EMAIL = 255
 
-/** An optional text field. The use-case checks that it is present, so that all errors are reported together. */
-export const optionalText = (example: string) =>
-  Type.Optional(Type.Union([Type.String({ examples: [example] }), Type.Null()]))
-
 /** Whether a checkbox is ticked. */
 export const isTicked = (value: unknown): boolean => toBoolean(value) === true
-
-/** The field of a login that requests a remembered device. */
-export const Remember = Type.Optional(
-  Type.Unknown({
-    description:
-      'Whether this browser stays logged in when its session ends, for 400 days: `true`, `1`, `on` or `yes`.',
-    examples: [true],
-  }),
-)
 
 /** Normalizes a user name: without invisible characters, in NFC. Null if nothing visible remains. */
 export function canonicalizeName(name: string | null | undefined): string | null {

@@ -1,4 +1,3 @@
-import { Type } from 'typebox'
 import type { Namesake } from '#src/auth/guessable-password.ts'
 import {
   MIN_PASSWORD_LENGTH,
@@ -29,15 +28,6 @@ export const GUESSABLE: Record<Namesake | 'common' | 'repetitive' | 'breached', 
   site: rules.namesake(FIELD, 'the name of this site'),
   breached: rules.breached(FIELD),
 }
-
-/** The field of a new password that decides about the user's tokens. */
-export const RevokeTokens = Type.Optional(
-  Type.Union([Type.Boolean(), Type.Null()], {
-    description:
-      "Whether to revoke the user's tokens as well; REVOKE_TOKENS_ON_PASSWORD_CHANGE unless it is given.",
-    examples: [false],
-  }),
-)
 
 /** Validates a new password and its repetition. Errors are in Laravel's order. */
 export function validateNewPassword(

@@ -1,4 +1,4 @@
-import { optionalText } from './account.ts'
+import { optionalText } from './fields.ts'
 
 /** An optional code of the authenticator app. */
 export const AppCode = optionalText('123456')

@@ -2,8 +2,7 @@
  * Runs the suite: brings up what the tests need, runs the test files in a few processes, and ends with a line that
  * counts the results. Arguments name the test files to run instead of all, such as `test/config/load.test.ts`.
  *
- * - TEST_JOBS: how many files run at the same time; one more than there are processors unless set, since tests also wait
- *   for databases and browsers.
+ * - TEST_JOBS: how many files run at the same time; one for each processor, two to four, unless set.
  * - TEST_TIMEOUT: how many seconds a file may take; 600 unless set. On a machine with much else to do, set more.
  * - TEST_REQUIRE_ALL: a service that cannot be found fails the run, instead of skipping its tests.
  */
@@ -17,7 +16,7 @@ import { type FileResult, TestProcess } from './test-process.ts'
 
 const project = join(import.meta.dirname, '../../..')
 
-const jobs = wholeNumber('TEST_JOBS', availableParallelism() + 1)
+const jobs = wholeNumber('TEST_JOBS', Math.min(4, Math.max(2, availableParallelism())))
 const limitS = wholeNumber('TEST_TIMEOUT', 600)
 
 // The largest first, which take longest: none of them is to begin when all others are done.

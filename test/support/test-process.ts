@@ -120,13 +120,10 @@ export class TestProcess {
     }
   }
 
-  /** Ends the process. */
+  /** Ends the process, and what its tests have left running. */
   async end(): Promise<void> {
-    if (!this.isUsable) return
-    const timer = setTimeout(() => this.#kill('did not end'), KILL_AFTER_S * 1_000)
-    this.#child.disconnect()
+    this.#kill('was ended')
     await this.#exited
-    clearTimeout(timer)
   }
 
   #read(line: string) {

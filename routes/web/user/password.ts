@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
-import { RevokeTokens } from '#src/input/new-password.ts'
+import { RevokeTokens } from '#src/input/fields.ts'
 import { convertFields, OptionalPassword, toBooleanValue } from '#src/input/values.ts'
 
 const Body = Type.Object({

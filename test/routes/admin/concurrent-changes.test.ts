@@ -241,7 +241,7 @@ t.test('a hundred forms that wait behind logins are refused once their permissio
     const path = `/admin/users/${subject.id}`
     const page = await browser.open(path)
     const revoke = await REVOCATIONS[round % REVOCATIONS.length]?.(subject)
-    const logins = Array.from({ length: 90 }, () =>
+    const logins = Array.from({ length: 30 }, () =>
       guests.clone().post('/login', { email: actor.email, password: 'wrong' }),
     )
     const fields = { 'roles[]': ['Encoder'], current_password: PASSWORD, confirmed: '1' }

@@ -1,8 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { NO_SUCH_TOKEN, REVOKED_TOKENS, revokedTokensResponse } from '#src/api/responses.ts'
+import { TokenPath } from '#src/input/fields.ts'
 import { parseRowId } from '#src/input/row-id.ts'
-import { TokenPath } from '#src/input/token.ts'
 import { notFound } from '#src/responses/errors.ts'
 
 const revokeCurrentSchema = {

@@ -6,11 +6,14 @@ import type { Config } from '#src/config/config.ts'
 /** A prediction about the browser; for a problem, with the remedy. */
 export interface Finding {
   isProblem: boolean
+  /** Whether a problem concerns links in mails, and not the login. */
+  concernsLinks?: boolean
   text: string
 }
 
 const fine = (text: string): Finding => ({ isProblem: false, text })
 const problem = (text: string): Finding => ({ isProblem: true, text })
+const linkProblem = (text: string): Finding => ({ isProblem: true, concernsLinks: true, text })
 
 /**
  * Predicts how browsers treat this server's cookies and responses on a page of some origin.
@@ -36,11 +39,11 @@ export function predictBrowser(config: Config, origin: URL, api: URL): Finding[]
 
 /**
  * The origin at which a page calls this server: APP_URL, but with the page's own loopback name if both are local,
- * because cookies belong to host names.
+ * because cookies belong to host names. Not with `[::1]`, where a server that listens on 127.0.0.1 does not answer.
  */
 export function apiOriginFor({ appUrl }: Config, origin: URL): URL {
   const api = new URL(appUrl.origin)
-  if (isLoopback(api) && isLoopback(origin)) api.hostname = origin.hostname
+  if (isLoopback(api) && isLoopback(origin) && origin.hostname !== '[::1]') api.hostname = origin.hostname
   return api
 }
 
@@ -110,15 +113,25 @@ function checkCors({ config, origin, api, isSameOrigin }: Relation): Finding {
 const siteOf = ({ protocol, hostname }: URL) =>
   `${protocol}//${getDomain(hostname, { allowPrivateDomains: true }) ?? hostname}`
 
+/** The origin with another host name. */
+function withName(origin: URL, hostname: string): string {
+  const renamed = new URL(origin.origin)
+  renamed.hostname = hostname
+  return renamed.origin
+}
+
 function checkSite({ config, origin, api }: Relation): Finding {
   if (siteOf(origin) === siteOf(api)) {
     return fine(`Page and server belong to the same site, ${siteOf(api)}: the browser sends the cookies.`)
   }
   const between = `${origin.origin} and ${api.origin} belong to different sites`
   if (isLoopback(origin) && isLoopback(api) && origin.protocol === api.protocol) {
-    return problem(
-      `${between}, although both are this machine: cookies belong to host names. Let the page call ${api.protocol}//${origin.hostname}${api.port && `:${api.port}`}.`,
-    )
+    // A server that listens on 127.0.0.1 is reached by the name localhost, and not at [::1].
+    const remedy =
+      origin.hostname === '[::1]'
+        ? `Open the page on ${withName(origin, api.hostname)}.`
+        : `Let the page call ${withName(api, origin.hostname)}.`
+    return problem(`${between}, although both are this machine: cookies belong to host names. ${remedy}`)
   }
   if (config.sessionSameSite !== 'none') {
     return problem(
@@ -192,11 +205,11 @@ function checkMailLinks({ config, origin, api }: Relation): Finding | null {
   if (appUrl.hostname === api.hostname) return null
   if (domain !== null && isWithin(appUrl, domain) && isWithin(api, domain)) return null
   const text = `Links in mails lead to APP_URL, ${appUrl.origin}, where the browser does not have the session of ${api.hostname}: opening them requires a login`
-  if (!isLoopback(origin))
-    return problem(`${text}. Let the page call ${appUrl.origin}, or set APP_URL=${api.origin}.`)
-  const page = new URL(origin)
-  page.hostname = appUrl.hostname
-  return problem(`${text}. Open the page on ${page.origin}, or set APP_URL=${api.origin}.`)
+  const remedy =
+    isLoopback(origin) && origin.hostname !== appUrl.hostname
+      ? `Open the page on ${withName(origin, appUrl.hostname)}`
+      : `Let the page call ${appUrl.origin}`
+  return linkProblem(`${text}. ${remedy}, or set APP_URL=${api.origin}.`)
 }
 
 /** Opening a verification link redirects to FRONTEND_URL, which should be the page's website. */
@@ -205,7 +218,7 @@ function checkRedirect({ config, origin }: Relation): Finding | null {
   if (frontendUrl.origin === origin.origin) return null
   const text = `After links in mails the browser is redirected to FRONTEND_URL, ${frontendUrl.origin}, not to ${origin.origin}`
   return isLoopback(frontendUrl) && isLoopback(origin) && frontendUrl.hostname !== origin.hostname
-    ? problem(
+    ? linkProblem(
         `${text}: two names of this machine, with separate cookies. Set FRONTEND_URL=${origin.origin}, or open the page there.`,
       )
     : fine(`${text}. Set FRONTEND_URL if that is wrong.`)

@@ -11,7 +11,7 @@ export const doctorCommand = (context: CommandContext) =>
     .requiredOption('--origin <origin>', "the page's origin, such as http://localhost:3000", parseOrigin)
     .option(
       '--api <origin>',
-      'the origin at which the page calls this server, APP_URL by default',
+      "the origin at which the page calls this server (default: APP_URL, by the page's own name of this machine if both are local)",
       parseOrigin,
     )
     .action((options: { origin: URL; api?: URL }) => {
@@ -21,7 +21,7 @@ export const doctorCommand = (context: CommandContext) =>
       const findings = predictBrowser(config, origin, api)
       context.print(`A page on ${origin.origin} that calls ${api.origin}:`)
       for (const { isProblem, text } of findings) context.print(`${isProblem ? '  ✗' : '  ✓'} ${text}`)
-      const problems = findings.filter(({ isProblem }) => isProblem).length
+      const problems = findings.filter(({ isProblem, concernsLinks }) => isProblem && !concernsLinks).length
       if (problems > 0) {
         throw new CommandError(
           `${problems === 1 ? 'One problem prevents' : `${problems} problems prevent`} that page from working with cookies.`,
@@ -30,6 +30,9 @@ export const doctorCommand = (context: CommandContext) =>
       context.print(
         `It can log in: GET ${api.origin}/sanctum/csrf-cookie, then POST ${api.origin}${config.authPath}/login.`,
       )
+      if (findings.some(({ isProblem }) => isProblem)) {
+        throw new CommandError('It can log in, but links in mails do not lead back to its session.')
+      }
     })
 
 function parseOrigin(text: string): URL {

@@ -1,8 +1,12 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, chmod, chown, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { parseEnv } from 'node:util'
 import { Command } from 'commander'
 import { AppKey } from '#src/config/app-key.ts'
 import { type CommandContext, CommandError } from './context.ts'
+
+const ENV_FILE = '.env'
 
 interface GenerateOptions {
   write?: string | true
@@ -31,7 +35,9 @@ async function generate(
     print(key)
     return
   }
-  const file = write === true ? '.env' : write
+  const file = write === true ? ENV_FILE : write
+  if (file === '') command.error('error: --write: expected the name of a file')
+  const { APP_KEY: current = '' } = parseEnv(await readEnvFile(ENV_FILE))
   const text = await readEnvFile(file)
   const { APP_KEY: old = '', APP_PREVIOUS_KEYS: previous = '' } = parseEnv(text)
   if (old !== '' && !force) {
@@ -48,7 +54,8 @@ async function generate(
   await replaceFile(file, updated, random)
   print(`Wrote APP_KEY to ${file}.`)
   const exported = environment.APP_KEY ?? ''
-  if (exported !== '' && exported !== old) {
+  // The environment includes what this folder's .env sets.
+  if (exported !== '' && exported !== current) {
     warn(`The environment has another APP_KEY, which takes precedence over ${file}: unset it.`)
   }
 }
@@ -62,20 +69,41 @@ async function readEnvFile(file: string): Promise<string> {
   }
 }
 
-/** Writes through a temporary file and a rename, so that a crash leaves the old file or the new one. */
+/**
+ * Writes through a temporary file and a rename, so that a crash leaves the old file or the new one. A symbolic link
+ * stays one, and the file keeps its mode and owner, since a server of another user may read it.
+ */
 async function replaceFile(file: string, text: string, random: CommandContext['random']) {
-  const temporary = `${file}.${random(4).toString('hex')}`
+  const old = await stat(file).catch(() => null)
+  const target = old === null ? file : await realpath(file)
+  const temporary = `${target}.${random(4).toString('hex')}`
   try {
+    // The rename needs a writable folder only.
+    if (old !== null) await access(target, constants.W_OK)
     await writeFile(temporary, text, { mode: 0o600 })
-    await rename(temporary, file)
+    if (old !== null) {
+      await chown(temporary, old.uid, old.gid)
+      await chmod(temporary, old.mode)
+    }
+    await rename(temporary, target)
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {})
     throw fileError(file, error)
   }
 }
 
-const fileError = (file: string, error: unknown) =>
-  new CommandError(`${file} cannot be read or written: ${(error as NodeJS.ErrnoException).code ?? error}.`)
+/** Explanations of failures to read or write a file. */
+const FILE_ERRORS: Record<string, (file: string) => string> = {
+  ENOENT: file => `${file}: the folder ${dirname(file)} does not exist. Create it, or name another file.`,
+  EISDIR: file => `${file} is a folder: name a file.`,
+  EACCES: file => `${file}: this user may not read or write it.`,
+  EPERM: file => `${file}: this user may not keep its owner and mode.`,
+}
+
+function fileError(file: string, error: unknown) {
+  const { code = '' } = error as NodeJS.ErrnoException
+  return new CommandError(FILE_ERRORS[code]?.(file) ?? `${file} cannot be read or written: ${code || error}.`)
+}
 
 /**
  * Sets a variable in the text of a .env file: replaces its last assignment (the effective one), otherwise its

@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError } from 'commander'
 import { isoToMillis } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Database } from '#src/database/connect.ts'
@@ -28,8 +28,25 @@ export function parseTime(text: string): EpochMillis {
  * @throws {InvalidArgumentError} for anything else
  */
 export function parseCount(text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('expected a whole number')
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('expected a whole number below 1,000,000,000')
   return Number(text)
+}
+
+/**
+ * Parses a whole number from 1.
+ *
+ * @throws {InvalidArgumentError} for anything else
+ */
+export function parsePositive(text: string): number {
+  const count = parseCount(text)
+  if (count === 0) throw new InvalidArgumentError('expected a whole number from 1')
+  return count
+}
+
+/** Parses the id of a token; ends the command with a usage error for anything else. */
+export function parseTokenId(id: string, command: Command): number {
+  if (!/^\d{1,15}$/.test(id)) command.error(`error: ID ${id}: expected the number before the | of the token`)
+  return Number(id)
 }
 
 /**

@@ -17,7 +17,7 @@ import {
   withDatabase,
   withOperator,
 } from './context.ts'
-import { collect, formatColumns, parseCount, parseTime, requireUserByEmail } from './options.ts'
+import { collect, formatColumns, parseCount, parseTime, parseTokenId, requireUserByEmail } from './options.ts'
 
 /** `token create | list | revoke | rotate | prune`: manages personal access tokens. */
 export const tokenCommand = (context: CommandContext) =>
@@ -53,7 +53,9 @@ export const tokenCommand = (context: CommandContext) =>
         .description('replace a token by a new one and print the new one')
         .argument('<id>', 'the number before the | of the token')
         .option('--grace <seconds>', 'how long the old one stays valid', parseCount, 0)
-        .action((id: string, { grace }: { grace: number }) => rotateToken(context, id, grace)),
+        .action((id: string, { grace }: { grace: number }, command: Command) =>
+          rotateToken(context, parseTokenId(id, command), grace),
+        ),
     )
     .addCommand(
       new Command('prune')
@@ -144,8 +146,7 @@ async function revokeTokens(
   const isOne = id !== undefined && !all && email === undefined
   const isAll = id === undefined && all && email !== undefined
   if (!isOne && !isAll) command.error('error: give either the ID of a token, or --all with --email')
-  if (isOne && !/^\d{1,18}$/.test(id))
-    command.error(`error: ID ${id}: expected the number before the | of the token`)
+  if (isOne) parseTokenId(id, command)
   await withOperator(context, 'token revoke', async accounts => {
     const { operator, config } = accounts
     const tokens = tokensFor(context, accounts)
@@ -166,10 +167,10 @@ async function revokeTokens(
   })
 }
 
-async function rotateToken(context: CommandContext, id: string, grace: number) {
+async function rotateToken(context: CommandContext, id: number, grace: number) {
   await withOperator(context, 'token rotate', async accounts => {
     const { operator, kysely, config } = accounts
-    const token = await findToken(kysely, /^\d{1,15}$/.test(id) ? Number(id) : 0, config.tokenableTypes)
+    const token = await findToken(kysely, id, config.tokenableTypes)
     const missing = new CommandError(`There is no token ${id} that belongs to a user.`)
     if (token === null) throw missing
     const { plain } = await tokensFor(context, accounts)

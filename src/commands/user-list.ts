@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { findUserDetails, searchUsers } from '#src/database/user-directory.ts'
 import { type CommandContext, CommandError, withDatabase } from './context.ts'
-import { formatColumns, parseCount, requireUserByEmail } from './options.ts'
+import { formatColumns, parsePositive, requireUserByEmail } from './options.ts'
 import { requireRole } from './role-names.ts'
 
 interface ListOptions {
@@ -16,7 +16,7 @@ export const userListCommand = (context: CommandContext) =>
     .description('list users, newest first')
     .option('--search <text>', 'only those whose name, e-mail address or id matches', '')
     .option('--role <role>', 'only those with this role')
-    .option('--most <count>', 'the maximum number of users', parseCount, 100)
+    .option('--most <count>', 'the maximum number of users', parsePositive, 100)
     .action((options: ListOptions) => list(context, options))
 
 /** `user show`: shows one user. */

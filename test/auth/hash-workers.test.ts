@@ -99,16 +99,20 @@ t.test('a thread that exits while idle is replaced', async t => {
 t.test('a thread that fails while it is idle is replaced', async t => {
   const failing = `
     const { parentPort } = require('node:worker_threads')
-    parentPort.on('message', () => {
+    parentPort.on('message', job => {
+      if (job === 'fail') throw new Error('late')
       parentPort.postMessage(true)
-      setImmediate(() => { throw new Error('late') })
     })`
+  const fail = (worker: Worker) => {
+    worker.postMessage('fail')
+    return exitOf(worker)
+  }
   const { verify, started } = startWorkers(t, () => new Worker(failing, { eval: true }))
   t.equal(await verify('a', 'b'), true)
-  await exitOf(started[0] as Worker)
+  await fail(started[0] as Worker)
   t.equal(await verify('a', 'b'), true)
   t.equal(started.length, 2)
-  await exitOf(started[1] as Worker)
+  await fail(started[1] as Worker)
 })
 
 t.test('work is rejected after several threads exited during it', async t => {

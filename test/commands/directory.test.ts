@@ -37,6 +37,7 @@ t.test('user list finds users by text and role, newest first', async t => {
   t.equal(cells(all[1]), `${other.id} | ${other.name} | ${other.email} | no | -`)
   t.equal(all.length, 3)
   t.equal((await command('user', 'list', '--most', '1')).out.length, 2)
+  t.match((await command('user', 'list', '--most', '0')).error, 'expected a whole number from 1')
   const admins = (await command('user', 'list', '--role', 'Admin')).out
   t.strictSame(admins.slice(1).map(cells), [`${admin.id} | ${admin.name} | ${admin.email} | yes | Admin`])
   const found = (await command('user', 'list', '--search', other.email)).out

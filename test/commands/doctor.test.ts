@@ -160,6 +160,20 @@ t.test('doctor lists the problems of an origin', async t => {
   }
 })
 
+t.test('doctor tells a page that can log in from one whose mails lead elsewhere', async t => {
+  const page = ['--origin', 'http://127.0.0.1:8000']
+  const { out, error } = await doctor({}, ...page)
+  t.match(out, 'It can log in: GET http://127.0.0.1:8000/sanctum/csrf-cookie')
+  t.match(out, '✗ Links in mails lead to APP_URL, http://localhost:8000')
+  t.match(error, 'It can log in, but links in mails do not lead back to its session.')
+  const called = await doctor({}, '--origin', 'http://localhost:3000', '--api', 'http://127.0.0.1:8000')
+  t.match(called.out, /✗ Links in mails .* Let the page call http:\/\/localhost:8000, or set APP_URL/)
+  t.notMatch(called.out, 'Open the page on http://localhost:3000', 'the page is there already')
+  const ipv6 = await doctor({}, '--origin', 'http://[::1]:3000')
+  t.match(ipv6.out, /^A page on http:\/\/\[::1\]:3000 that calls http:\/\/localhost:8000:$/m)
+  t.match(ipv6.out, 'Open the page on http://localhost:3000.')
+})
+
 t.test('doctor explains what a page has to do, and refuses invalid origins', async t => {
   const { out } = await doctor({}, '--origin', 'http://localhost:3000')
   t.match(out, /^A page on http:\/\/localhost:3000 that calls http:\/\/localhost:8000:$/m)

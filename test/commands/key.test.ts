@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, lstat, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
 import t, { type Test } from 'tap'
@@ -68,5 +68,27 @@ t.test('wrong usage exits with 2, and a file that cannot be written with 1', asy
   t.equal((await generate(t, { args: ['--force'] })).code, 2)
   const { code, err } = await generate(t, { args: ['--write', 'missing/folder/.env'] })
   t.equal(code, 1)
-  t.match(err, /missing\/folder\/\.env cannot be read or written: ENOENT/)
+  t.match(
+    err,
+    'missing/folder/.env: the folder missing/folder does not exist. Create it, or name another file.',
+  )
+  const { err: ofFolder } = await generate(t, { args: ['--write', '.'] })
+  t.match(ofFolder, '. is a folder: name a file.')
+  t.equal((await generate(t, { args: ['--write', ''] })).code, 2)
+})
+
+t.test('--write follows a symbolic link, and keeps the mode of the file', async t => {
+  const cwd = t.testdir({ shared: { '.env': 'PORT=8001\n' }, '.env': t.fixture('symlink', 'shared/.env') })
+  const shared = join(cwd, 'shared/.env')
+  await chmod(shared, 0o640)
+  t.equal((await run({}, ['key', 'generate', '--write'], { cwd })).code, 0)
+  t.ok((await lstat(join(cwd, '.env'))).isSymbolicLink())
+  t.match(await readFile(shared, 'utf8'), /^PORT=8001\nAPP_KEY=base64:/)
+  t.equal((await stat(shared)).mode & 0o777, 0o640)
+})
+
+t.test('the key of .env is not reported as one of the environment', async t => {
+  const env = 'APP_KEY=base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n'
+  const { code, err } = await generate(t, { env, args: ['--write', 'other.env'] })
+  t.strictSame([code, err], [0, ''])
 })

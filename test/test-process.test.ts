@@ -36,6 +36,10 @@ for (const [name, [passed, fault]] of Object.entries(BROKEN)) {
   })
 }
 
+t.test('a file whose tests are skipped passes', async t => {
+  t.match(await startProcess(t).run('skips.js'), { passed: 0, failed: 0, fault: null })
+})
+
 t.test('a test file that hangs is reported as failed, with what it had asserted', async t => {
   const result = await startProcess(t, 1).run('hangs.js')
   t.equal(result.failed, 1)

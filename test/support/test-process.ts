@@ -28,6 +28,7 @@ const KILL_AFTER_S = 15
 interface Counts {
   pass: number
   fail: number
+  skip: number
 }
 
 interface TestProcessOptions {
@@ -48,7 +49,7 @@ export class TestProcess {
   readonly #limitS: number
   readonly #exited: Promise<string>
   #lines: string[] = []
-  #counted: Counts = { pass: 0, fail: 0 }
+  #counted: Counts = { pass: 0, fail: 0, skip: 0 }
   #onEnd: (counts: Counts) => void = () => {}
   #killedFor: string | null = null
 
@@ -56,7 +57,8 @@ export class TestProcess {
     this.#limitS = limitS
     const child = spawn(process.execPath, ['--enable-source-maps', join(import.meta.dirname, 'worker.js')], {
       cwd,
-      env: { ...process.env, ...environment, TAP: '1', TAP_TIMEOUT: String(limitS) },
+      // In a terminal that is called dumb, Node's readline edits no lines.
+      env: { ...process.env, ...environment, TERM: 'xterm', TAP: '1', TAP_TIMEOUT: String(limitS) },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       // A group of its own, to end the processes that tests have started.
       detached: true,
@@ -106,7 +108,7 @@ export class TestProcess {
         ? (this.#killedFor ?? `ended with ${outcome} before it was done`)
         : failed > 0
           ? `${failed} failed`
-          : passed === 0
+          : passed === 0 && counts.skip === before.skip
             ? 'has no assertion'
             : null
     // A failure may leave tests running, or end tap's root test, into which the next file would put its own.

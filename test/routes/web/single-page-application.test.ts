@@ -101,6 +101,7 @@ t.test('a single-page application in Chromium', { skip }, async t => {
   await t.test('a user logs in on Swagger UI and makes a change', async t => {
     const context = await browser.newContext()
     t.teardown(() => context.close())
+    await reduceDocument(context, app)
     await tryOut(
       t,
       await open(context, `http://localhost:${port}/docs/`),

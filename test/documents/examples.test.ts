@@ -78,7 +78,9 @@ for (const page of PAGES) {
         const run = new Function('token', `return (async () => { ${source}; return user })()`)
         t.equal((await run(demo.token)).email, 'demo@example.org', name)
       } else if (language === 'python') {
-        t.equal(await runPython(demo, source), 'demo@example.org', name)
+        const email = await runPython(demo, source)
+        if (email === null && !process.env.TEST_REQUIRE_ALL) t.pass(name, { skip: 'python3 was not found' })
+        else t.equal(email, 'demo@example.org', name)
       } else if (language === 'json') {
         t.match(JSON.parse(code), { user: { email: 'demo@example.org' } }, name)
       }
@@ -86,7 +88,10 @@ for (const page of PAGES) {
   })
 }
 
-/** Runs an example that uses `requests`, whose `get` a module over the standard library provides. */
+/**
+ * Runs an example that uses `requests`, whose `get` a module over the standard library provides. Null if this machine
+ * has no Python.
+ */
 async function runPython({ folder, token, env }: Awaited<ReturnType<typeof startDemo>>, source: string) {
   const requests = [
     'import json, urllib.request',
@@ -98,11 +103,16 @@ async function runPython({ folder, token, env }: Awaited<ReturnType<typeof start
   ]
   await writeFile(join(folder, 'requests.py'), requests.join('\n'))
   const script = `import requests\ntoken = ${JSON.stringify(token)}\n${source}\nprint(user["email"])`
-  const { stdout } = await exec('python3', ['-c', script], {
-    env: { ...env, PYTHONPATH: folder },
-    cwd: folder,
-  })
-  return stdout.trim()
+  try {
+    const { stdout } = await exec('python3', ['-c', script], {
+      env: { ...env, PYTHONPATH: folder },
+      cwd: folder,
+    })
+    return stdout.trim()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
 }
 
 for (const page of ['README.md', 'docs/clients.md']) {

@@ -77,8 +77,7 @@ export const MESSAGES = {
   unknownRestriction: 'The selected ban is invalid.',
   banWithoutEnd: 'Say until when, or tick that the ban has no end.',
   banWithTwoEnds: 'Give a date or tick that the ban has no end, not both.',
-  ticksBesideScope:
-    'Abilities are ticked, but “only what is ticked” is not chosen. Choose it, or untick the abilities.',
+  ticksBesideScope: 'Abilities are ticked, but “Custom” is not chosen. Choose it, or untick the abilities.',
   formUnderWay:
     'This form was already sent, and its result is not known yet. Check whether it did what you wanted. If not, reload its page and send it from there.',
   notFound: 'Not Found.',

@@ -34,13 +34,15 @@ const results = new Map<string, FileResult>()
 const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort())
 
-const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-test-'))
 let isReported = false
-const [postgres, redis] = await Promise.all([startPostgres(), startRedis()]).catch(error => {
+// Before anything else is started, which would be left running.
+const postgres = await startPostgres().catch(error => {
   report()
   process.stdout.write(`${error.message}\n`)
   process.exit(1)
 })
+const redis = await startRedis()
+const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-test-'))
 const chromium = findChromium()
 const skipped = [redis === null && 'Redis', chromium === null && 'Chromium'].filter(Boolean)
 let exitCode = 1

@@ -9,6 +9,9 @@ import type {
 } from './dialect.ts'
 import { describeError, restoreError, toText } from './embedded-socket.ts'
 
+/** The part of PGlite that runs statements. */
+export type EmbeddedDatabase = Pick<PGlite, 'query' | 'exec' | 'listen' | 'isInTransaction' | 'close'>
+
 /** Hooks around the closing of a database in this process. */
 interface CloseHooks {
   /** Runs before the last session has ended. */
@@ -22,13 +25,13 @@ interface CloseHooks {
  * order of arrival within it. Waiting has a timeout; a running statement cannot be cancelled.
  */
 export class PgliteConnections implements ConnectionSource {
-  readonly #database: PGlite
+  readonly #database: EmbeddedDatabase
   readonly #closing: CloseHooks
   readonly #classes = new ConnectionClasses({ identity: 1, login: 1, write: 1, list: 1 }, 1)
   #closed: Promise<void> | undefined
 
   /** @param database opened with {@link PGLITE_OPTIONS} */
-  constructor(database: PGlite, closing: CloseHooks = { before() {}, after() {} }) {
+  constructor(database: EmbeddedDatabase, closing: CloseHooks = { before() {}, after() {} }) {
     this.#database = database
     this.#closing = closing
   }
@@ -117,7 +120,7 @@ const serializers = { [types.BOOL]: keepText, [types.BYTEA]: keepText }
 export const PGLITE_OPTIONS = { parsers, serializers }
 
 async function runStatement(
-  database: PGlite,
+  database: EmbeddedDatabase,
   sql: string,
   parameters: readonly unknown[],
 ): Promise<StatementResult> {

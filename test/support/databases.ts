@@ -9,8 +9,9 @@ import type { ConnectionRequest } from '#src/database/connection-classes.ts'
 import type { Connection, ConnectionSource } from '#src/database/dialect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { seedPermissions } from '#src/database/permissions.ts'
-import { PGLITE_OPTIONS, PgliteConnections } from '#src/database/pglite.ts'
+import { type EmbeddedDatabase, PGLITE_OPTIONS, PgliteConnections } from '#src/database/pglite.ts'
 import { postgresConnections } from '#src/database/postgres.ts'
+import { ReusableDatabases, type TestCopy } from './reusable-databases.ts'
 
 const ALL_ENGINES = ['postgres', 'pglite'] as const
 export type Engine = (typeof ALL_ENGINES)[number]
@@ -26,7 +27,9 @@ export const ENGINES: readonly Engine[] = ALL_ENGINES.filter(
  */
 export const PRODUCTION_ENGINE: readonly Engine[] = ['postgres']
 
-const TEMPLATE = 'animethemes_auth_test_template'
+/** How the names of tests' databases begin. */
+const PREFIX = 'animethemes_auth_test_'
+const TEMPLATE = `${PREFIX}template`
 const SEEDED_AT = Date.UTC(2026, 0, 1)
 
 const serverUrl = () => {
@@ -176,7 +179,7 @@ export function afterStatement(
 }
 
 const onPostgres = (url: string) => over(postgresConnections(url, () => {}))
-const onPglite = (pglite: PGlite) => over(new PgliteConnections(pglite))
+const onPglite = (pglite: EmbeddedDatabase) => over(new PgliteConnections(pglite))
 
 /** Makes the database on the server that those of the tests are copies of: migrated, with roles and permissions. */
 export async function makeTemplate(server: string): Promise<void> {
@@ -198,19 +201,87 @@ export async function makePgliteImage(path: string): Promise<void> {
   await database.close()
 }
 
-/** The URL of a new database on the PostgreSQL server, dropped with the test; empty unless it is to be a copy. */
-export async function createPostgresDatabase(t: Test, { empty = false } = {}): Promise<string> {
-  const name = `animethemes_auth_test_${randomBytes(6).toString('hex')}`
+/** A new database on the PostgreSQL server. */
+async function makePostgres({ empty = false } = {}) {
+  const name = `${PREFIX}${randomBytes(6).toString('hex')}`
   await onServer(serverUrl(), `create database ${name}${empty ? '' : ` template ${TEMPLATE}`}`)
-  t.teardown(() => onServer(serverUrl(), `drop database if exists ${name} with (force)`))
-  return urlOf(name)
+  const url = urlOf(name)
+  return {
+    url,
+    quiesce: () =>
+      onServer(
+        serverUrl(),
+        `select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = '${name}'`,
+      ),
+    maintain: async work => {
+      const client = new pg.Client(url)
+      await client.connect()
+      try {
+        return await work(client)
+      } finally {
+        await client.end()
+      }
+    },
+    drop: () => onServer(serverUrl(), `drop database if exists ${name} with (force)`),
+  } satisfies TestCopy & { url: string }
 }
 
-/** A new database of the test's own: migrated, with roles and permissions, unless it is to be empty. */
+/** A new PGlite database in memory. */
+async function makePglite({ empty = false } = {}) {
+  const image = process.env.TEST_PGLITE_IMAGE ?? ''
+  const pglite = await PGlite.create({
+    ...PGLITE_OPTIONS,
+    ...(!empty && { loadDataDir: await openAsBlob(image) }),
+  })
+  return {
+    pglite,
+    quiesce: async () => {
+      if (pglite.isInTransaction()) await pglite.exec('rollback')
+      await pglite.exec('unlisten *; select pg_advisory_unlock_all(); reset all; discard temp')
+    },
+    maintain: work => work(pglite),
+    drop: () => pglite.close(),
+  } satisfies TestCopy & { pglite: PGlite }
+}
+
+const REUSABLE = {
+  postgres: new ReusableDatabases(makePostgres),
+  pglite: new ReusableDatabases(makePglite),
+}
+
+/** The URL of a database on the PostgreSQL server that is the test's own; migrated unless it is to be empty. */
+export async function createPostgresDatabase(t: Test, { empty = false } = {}): Promise<string> {
+  if (!empty) return (await REUSABLE.postgres.borrow(t)).url
+  const { url, drop } = await makePostgres({ empty })
+  t.teardown(drop)
+  return url
+}
+
+/** A database of the test's own: migrated, with roles and permissions, unless it is to be empty. */
 export async function createDatabase(t: Test, engine: Engine, { empty = false } = {}): Promise<TestDatabase> {
   if (engine === 'postgres') return onPostgres(await createPostgresDatabase(t, { empty }))
-  const image = process.env.TEST_PGLITE_IMAGE ?? ''
-  return onPglite(
-    await PGlite.create({ ...PGLITE_OPTIONS, ...(!empty && { loadDataDir: await openAsBlob(image) }) }),
-  )
+  if (empty) return onPglite((await makePglite({ empty })).pglite)
+  const { pglite } = await REUSABLE.pglite.borrow(t)
+  return onPglite({
+    query: pglite.query.bind(pglite),
+    exec: pglite.exec.bind(pglite),
+    listen: pglite.listen.bind(pglite),
+    isInTransaction: pglite.isInTransaction.bind(pglite),
+    // The next test uses it.
+    close: async () => {},
+  })
+}
+
+/** Drops the databases of tests that are on a server. */
+export async function dropDatabases(server: string): Promise<void> {
+  const client = new pg.Client(server)
+  await client.connect()
+  try {
+    const { rows } = await client.query('select datname from pg_database where starts_with(datname, $1)', [
+      PREFIX,
+    ])
+    for (const { datname } of rows) await client.query(`drop database ${datname} with (force)`)
+  } finally {
+    await client.end()
+  }
 }

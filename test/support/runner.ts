@@ -10,7 +10,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { makePgliteImage, makeTemplate } from './databases.ts'
+import { dropDatabases, makePgliteImage, makeTemplate } from './databases.ts'
 import { findChromium, startPostgres, startRedis } from './services.ts'
 import { type FileResult, TestProcess } from './test-process.ts'
 
@@ -72,6 +72,7 @@ try {
 } catch (error) {
   process.stdout.write(`${error}\n`)
 } finally {
+  await dropDatabases(postgres.url).catch(() => {})
   await Promise.all([postgres.stop(), redis?.stop(), rm(scratch, { recursive: true, force: true })])
 }
 process.exit(exitCode)

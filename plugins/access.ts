@@ -7,6 +7,7 @@ import { pathOf } from '#src/http/request.ts'
 import { guardStep, loadRowStep, recheckAccessStep } from '#src/http/steps/access.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import { routeNotFound } from '#src/responses/errors.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -32,19 +33,18 @@ export default fp(
       isFeatureOn: feature => isFeatureOn(database.kysely, feature),
     })
     const routes: RouteOptions[] = []
-    let methodsOf = createMethodLookup([])
+    const methodLookup = lazy(() => createMethodLookup(routes))
 
     app.addHook('onRoute', route => {
       routes.push(route)
     })
     app.addHook('onReady', async () => {
       requireDeclaredAccess(routes)
-      methodsOf = createMethodLookup(routes)
     })
     app.decorate('accessGuard', guard)
     app.addStep(
       'guard',
-      guardStep(guard, path => methodsOf(path)),
+      guardStep(guard, path => methodLookup()(path)),
     )
     app.addStep('authorize', recheckAccessStep(guard))
     app.addStep('authorize', loadRowStep(guard, 'authorize'))

@@ -20,7 +20,7 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const { config, clock, monotonic, log, database } = app
-    const store = counterStore({ redisUrl: config.redisUrl, monotonic, log })
+    const store = await counterStore({ redisUrl: config.redisUrl, monotonic, log })
     app.decorate('countersOf', store.of)
     app.decorate('counters', store.of('requests'))
     app.decorate('attemptCounts', attemptCounts(database.kysely, steadyClock(clock, monotonic)))

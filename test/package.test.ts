@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, cp, mkdir, readFile, symlink } from 'node:fs/promises'
+import { chmod, mkdir, readFile, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
@@ -29,14 +29,19 @@ t.test('the package serves with production dependencies only', async t => {
   const target = join(modules, 'animethemes-auth')
   await mkdir(target, { recursive: true })
   await exec('tar', ['-xzf', join(folder, filename), '-C', target, '--strip-components=1'])
+  const copied = new Map<string, string[]>()
   const lock = JSON.parse(await readFile(join(project, 'package-lock.json'), 'utf8'))
   for (const [path, { dev, devOptional }] of Object.entries<{ dev?: true; devOptional?: true }>(
     lock.packages,
   )) {
     if (path === '' || dev || devOptional || path.split('node_modules/').length > 2) continue
     if (!existsSync(join(project, path))) continue
-    await mkdir(dirname(join(folder, path)), { recursive: true })
-    await cp(join(project, path), join(folder, path), { recursive: true })
+    const parent = dirname(path)
+    copied.set(parent, [...(copied.get(parent) ?? []), join(project, path)])
+  }
+  for (const [parent, paths] of copied) {
+    await mkdir(join(folder, parent), { recursive: true })
+    await exec('cp', ['-R', ...paths, join(folder, parent)])
   }
   await chmod(join(target, 'dist/src/main.js'), 0o755)
   await mkdir(join(modules, '.bin'))

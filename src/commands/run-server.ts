@@ -3,8 +3,7 @@ import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { collectDefaultMetrics } from 'prom-client'
 import { buildApp } from '#src/app.ts'
-import { loadConfig } from '#src/config/load.ts'
-import { withAppKey } from '#src/config/persisted-key.ts'
+import type { Config } from '#src/config/config.ts'
 import { configWarnings } from '#src/config/warnings.ts'
 import { measureClockSkew } from '#src/database/clock-skew.ts'
 import { connectDatabase } from '#src/database/connect.ts'
@@ -36,8 +35,7 @@ const BACKLOG = 4_096
  *
  * @throws {CommandError} if it cannot listen
  */
-export async function runServer(context: CommandContext): Promise<void> {
-  const config = await withAppKey(loadConfig(context.environment))
+export async function runServer(context: CommandContext, config: Config): Promise<void> {
   let app: FastifyInstance | undefined
   const database = connectDatabase(config, {
     command: 'serve',

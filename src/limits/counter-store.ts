@@ -1,5 +1,4 @@
 import type { FastifyBaseLogger } from 'fastify'
-import { Redis } from 'ioredis'
 import type { MonotonicMillis } from '#src/runtime/units.ts'
 import { type Counters, memoryCounters, redisCounters } from './counters.ts'
 
@@ -16,7 +15,7 @@ export interface CounterStore {
  *
  * @param needs.redisUrl REDIS_URL; null for memory
  */
-export function counterStore({
+export async function counterStore({
   redisUrl,
   monotonic,
   log,
@@ -24,7 +23,7 @@ export function counterStore({
   redisUrl: string | null
   monotonic: () => MonotonicMillis
   log: FastifyBaseLogger
-}): CounterStore {
+}): Promise<CounterStore> {
   const cache = new Map<string, Counters>()
   const of = (make: (kind: string) => Counters) => (kind: string) => {
     const counters = cache.get(kind) ?? make(kind)
@@ -34,6 +33,8 @@ export function counterStore({
   if (redisUrl === null) {
     return { of: of(() => memoryCounters(monotonic)), open: async () => {}, close() {} }
   }
+  // Not loaded without REDIS_URL, since loading takes time at the start.
+  const { Redis } = await import('ioredis')
   const redis = new Redis(redisUrl, {
     lazyConnect: true,
     maxRetriesPerRequest: 1,

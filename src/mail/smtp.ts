@@ -1,5 +1,5 @@
-import { createTransport } from 'nodemailer'
 import { isLoopback } from '#src/auth/origin.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 import type { Millis } from '#src/runtime/units.ts'
 import type { Deliver } from './mailer.ts'
 
@@ -13,16 +13,20 @@ const TIMEOUT_MS: Millis = 10_000
  */
 export function createSmtpDelivery(url: string, from: string): Deliver {
   const server = new URL(url)
-  const transport = createTransport({
-    url,
-    requireTLS: (server.username !== '' || server.password !== '') && !isLoopback(server),
-    connectionTimeout: TIMEOUT_MS,
-    greetingTimeout: TIMEOUT_MS,
-    socketTimeout: TIMEOUT_MS,
-    disableFileAccess: true,
-    disableUrlAccess: true,
+  // Loaded with the first mail, because many servers send none and loading takes time at the start.
+  const transport = lazy(async () => {
+    const { createTransport } = await import('nodemailer')
+    return createTransport({
+      url,
+      requireTLS: (server.username !== '' || server.password !== '') && !isLoopback(server),
+      connectionTimeout: TIMEOUT_MS,
+      greetingTimeout: TIMEOUT_MS,
+      socketTimeout: TIMEOUT_MS,
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    })
   })
   return async ({ to, subject, text, html }) => {
-    await transport.sendMail({ from, to, subject, text, html })
+    await (await transport()).sendMail({ from, to, subject, text, html })
   }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -86,10 +87,11 @@ t.test('without settings the server starts with an embedded database and demo da
       readdirSync(join(folder, 'data')).filter(name => name.endsWith('.sock')),
       [],
     )
-    const listed = await run(environment, ['token', 'list', '--email', 'demo@example.org'])
-    t.notMatch(listed.out, /never +never/, 'the last use of the token was stored')
     const again = await serve(t, environment)
     await again.line(/token create --email demo@example\.org/)
+    const listed = await run(environment, ['token', 'list', '--email', 'demo@example.org'])
+    t.match(listed.out, /demo/)
+    t.notMatch(listed.out, /never +never/, 'the last use of the token was stored')
     t.equal((await me(again.base, token)).status, 200)
     t.notOk(
       again.lines.some(line => line.includes('Demo user')),
@@ -269,11 +271,10 @@ t.test('commands before "migrate" fail and name it', async t => {
 })
 
 t.test('a server does not start with a taken port, a foreign address or without a key', async t => {
-  const running = await serve(t, {
-    DATA_DIR: mkdtempSync(join(tmpdir(), 'animethemes-auth-taken-')),
-    HASH_ROUNDS: '4',
-  })
-  const port = new URL(running.base).port
+  const other = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => other.close())
+  await once(other, 'listening')
+  const port = String((other.address() as AddressInfo).port)
   const url = await createPostgresDatabase(t)
   const second = await run({ DATABASE_URL: url, APP_KEY: TEST_KEY, APP_ENV: 'local', PORT: port }, ['serve'])
   t.equal(second.code, 1)

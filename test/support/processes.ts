@@ -5,6 +5,12 @@ import type { Test } from 'tap'
 
 const main = join(import.meta.dirname, '../../src/main.js')
 
+/**
+ * For processes that open an embedded database and end soon: optimizing PGlite's WebAssembly would take longer than
+ * they run.
+ */
+export const SHORT_LIVED = '--liftoff-only'
+
 /** The environment of a command: nothing of this process's but what programs need to run. */
 const minimal = { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '' }
 
@@ -20,7 +26,10 @@ export async function run(
   args: readonly string[],
   { input = '', cwd = import.meta.dirname }: { input?: string; cwd?: string } = {},
 ): Promise<Finished> {
-  const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...minimal, ...environment } })
+  const child = spawn(process.execPath, [SHORT_LIVED, main, ...args], {
+    cwd,
+    env: { ...minimal, ...environment },
+  })
   let out = ''
   let err = ''
   child.stdout.on('data', chunk => {
@@ -47,7 +56,7 @@ export interface RunningServer {
 
 /** Starts a server on a free port and waits until it listens. It is killed with the test. */
 export async function serve(t: Test, environment: Record<string, string>): Promise<RunningServer> {
-  const child = spawn(process.execPath, [main, 'serve'], {
+  const child = spawn(process.execPath, [SHORT_LIVED, main, 'serve'], {
     cwd: import.meta.dirname,
     env: { ...minimal, PORT: '0', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -39,18 +39,20 @@ export async function startPostgres(): Promise<Service> {
     persistent: false,
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
-    postgresFlags: [
-      ...['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'full_page_writes=off'],
+    postgresFlags: Object.entries({
+      fsync: 'off',
+      synchronous_commit: 'off',
+      full_page_writes: 'off',
+      wal_level: 'minimal',
+      max_wal_senders: '0',
+      checkpoint_timeout: '1h',
+      // It would begin with each of the many databases within a minute.
+      autovacuum: 'off',
       // Nothing may depend on the server's own time zone.
-      ...[
-        '-c',
-        'timezone=Asia/Tokyo',
-        '-c',
-        `unix_socket_directories=${folder}`,
-        '-c',
-        'max_connections=200',
-      ],
-    ],
+      timezone: 'Asia/Tokyo',
+      unix_socket_directories: folder,
+      max_connections: '200',
+    }).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     onLog: line => log.push(String(line)),
     onError: line => log.push(String(line)),
   })

@@ -196,7 +196,7 @@ t.test('forms check permissions after their transaction has locked the users', a
   }
 })
 
-t.test('a hundred forms that wait behind logins are refused once their permission is revoked', async t => {
+t.test('forms that wait behind logins are refused once their permission is revoked', async t => {
   const database = await createDatabase(t, 'postgres')
   t.teardown(() => database.close())
   const clock = testClock()
@@ -231,7 +231,7 @@ t.test('a hundred forms that wait behind logins are refused once their permissio
     (await kysely.selectFrom('model_has_roles').selectAll().where('model_id', '=', id).execute()).length > 0
 
   let decided = 0
-  for (let round = 0; round < 100; round += 1) {
+  for (let round = 0; round < 36; round += 1) {
     await grant(kysely, 'role', { userId: actor.id, types: [USER_TYPE] }, ['Admin'])
     // The password confirmation of the supervisor expires, too.
     clock.advance(181 * MINUTE)
@@ -256,7 +256,7 @@ t.test('a hundred forms that wait behind logins are refused once their permissio
     const isRefused = status === 403 || status === 419 || headers.location?.startsWith('/admin/login')
     t.ok(isRefused, `round ${round}: ${status}`)
   }
-  t.ok(decided >= 20, `${decided} forms were decided after the revocation`)
+  t.ok(decided >= 7, `${decided} forms were decided after the revocation`)
 })
 
 t.test('commands that change a user wait for the lock of a form and time out', async t => {
@@ -274,7 +274,11 @@ t.test('commands that change a user wait for the lock of a form and time out', a
         ['permission', 'grant', '--permission', 'view user'],
         ['permission', 'revoke', '--permission', 'view dump'],
       ].map(args =>
-        t.rejects(command(...args, '--email', user.email), /lock timeout|no response within/, args.join(' ')),
+        t.rejects(
+          command(...args, '--email', user.email),
+          /(lock|statement) timeout|no response within/,
+          args.join(' '),
+        ),
       ),
     )
   })

@@ -137,7 +137,10 @@ for (const engine of ENGINES) {
       }
       for (const search of searches) await refused(`${link.pathname}${search}`, search)
       await refused(`${link.pathname.replace(`/${id}/`, `/${id + 1}/`)}${link.search}`, 'another id')
-      await refused(`${link.pathname.slice(0, -1)}0${link.search}`, 'another hash')
+      await refused(
+        `${link.pathname.replace(/.$/, last => (last === '0' ? '1' : '0'))}${link.search}`,
+        'another hash',
+      )
       await refused(`${link.pathname}/${link.search}`, 'a slash')
       const plain = signLink(`http://api.example.org${link.pathname}`, Number(expires) * 1000, TEST_KEY)
       await refused(new URL(plain).pathname + new URL(plain).search, 'another scheme')

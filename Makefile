@@ -68,7 +68,7 @@ check: build
 	node dist/tools/write-docs.js --check
 	$(MODULES) | diff -u docs/modules.md - || (echo 'docs/modules.md is outdated: run make docs' && exit 1)
 	$(OPENAPI) | diff -u openapi/openapi.json - || (echo 'openapi/openapi.json is outdated: run make docs' && exit 1)
-	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint openapi/openapi.json
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint --extends recommended-strict openapi/openapi.json
 
 docs: build
 	node dist/tools/write-docs.js

@@ -1,22 +1,27 @@
 import swagger from '@fastify/swagger'
+import type { RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { type CompressedDocument, createCompressedDocument } from '#src/http/compressed-document.ts'
-import { documentedResponses } from '#src/http/documented-access.ts'
 import {
+  completeDocument,
   documentInfo,
   type OpenApiDocument,
   securityRequirements,
-  withQueryParameters,
 } from '#src/openapi/document.ts'
-import { resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 import type { Millis } from '#src/runtime/units.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The OpenAPI document. */
-    specification: { json: CompressedDocument; yaml: CompressedDocument }
+    specification: {
+      json: CompressedDocument
+      yaml: CompressedDocument
+      /** For pages of this server, which may have been opened under another of its names. */
+      forPages: CompressedDocument
+    }
   }
 }
 
@@ -26,43 +31,49 @@ const PREPARE_MS: Millis = 1_000
 /** Builds the OpenAPI document from the routes. */
 export default fp(
   async app => {
-    const declared: Endpoint[] = Object.values(ENDPOINTS)
-    const endpoints = new Map<string, Endpoint>()
-    app.addHook('onRoute', ({ config, schema }) => {
-      if (!config?.endpoint || !schema?.operationId) return
-      if (!declared.includes(config.endpoint)) {
+    const endpoints: Endpoint[] = Object.values(ENDPOINTS)
+    const routes = new Map<string, RouteOptions>()
+    app.addHook('onRoute', route => {
+      const { config, schema } = route
+      if (!schema?.operationId) return
+      if (config?.endpoint && !endpoints.includes(config.endpoint)) {
         throw new Error(`The endpoint of ${schema.operationId} is not in src/api/endpoints.ts.`)
       }
-      endpoints.set(schema.operationId, config.endpoint)
+      routes.set(schema.operationId, route)
     })
-    for (const schema of resourceSchemas(declared)) app.addSchema(schema)
     await app.register(swagger, {
-      refResolver: { buildLocalReference: ({ $id }) => String($id) },
       openapi: documentInfo(app.config),
-      // Not when routes are registered: the document needs it, and the start does not.
-      transform: ({ schema, url, route }) => ({
-        url,
-        schema: {
-          ...schema,
-          response: documentedResponses(route, app.config),
-          security: securityRequirements(route.config?.access),
-        },
-      }),
+      stripBasePath: false,
+      // Without what is described below in another form.
+      transform: ({ schema: { operationId, tags, summary, description, hide } = {}, url, route }) => {
+        const security = securityRequirements(route.config?.access)
+        return {
+          url,
+          schema: { operationId, tags, summary, description, hide, ...(security && { security }) },
+        }
+      },
       transformObject: document =>
-        withQueryParameters(
+        completeDocument(
           (document as { openapiObject: OpenApiDocument }).openapiObject,
+          routes,
+          app.config,
           endpoints,
         ) as never,
     })
+    const document = lazy(() => app.swagger())
     const json = createCompressedDocument({
       type: 'application/json; charset=utf-8',
-      render: () => JSON.stringify(app.swagger()),
+      render: () => JSON.stringify(document()),
     })
     const yaml = createCompressedDocument({
       type: 'application/x-yaml; charset=utf-8',
       render: () => app.swagger({ yaml: true }),
     })
-    app.decorate('specification', { json, yaml })
+    const forPages = createCompressedDocument({
+      type: 'application/json; charset=utf-8',
+      render: () => JSON.stringify({ ...document(), servers: [{ url: '/' }] }),
+    })
+    app.decorate('specification', { json, yaml, forPages })
     // Not during the start, since it takes 0.1 s. YAML takes 0.5 s, and is rendered with its first request.
     let cancel = () => {}
     app.addHook('onListen', async () => {

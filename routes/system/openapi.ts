@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { cachedDocument } from '#src/api/responses.ts'
+import { cachedDocument, errorResponse, NOT_MODIFIED } from '#src/api/responses.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 
 const openapi: FastifyPluginAsyncTypebox = async app => {
   app.get(
@@ -20,6 +21,8 @@ const openapi: FastifyPluginAsyncTypebox = async app => {
               { description: 'The document.', additionalProperties: true, examples: [{ openapi: '3.1.0' }] },
             ),
           ),
+          304: NOT_MODIFIED,
+          406: errorResponse('The client accepts no coding that is offered.', MESSAGES.notAcceptable),
         },
       },
     },

@@ -18,10 +18,10 @@ const forgotPassword: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Request a link to set a new password',
         description:
-          'Sends a mail if there is an account with the address, at most once a minute. The response and its timing do not reveal whether there is one, unless REVEAL_UNKNOWN_EMAIL is set. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+          'Sends a mail if there is an account with the address, at most once a minute. The response and its timing do not reveal whether there is one, unless REVEAL_UNKNOWN_EMAIL is set. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute.',
         body: Body,
         response: {
-          200: guestResponse('The request was accepted.', MESSAGES.resetLinkSent),
+          200: guestResponse('The request was accepted.'),
         },
       },
     },

@@ -31,7 +31,7 @@ const login: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log in',
         description:
-          'Starts a new session. With a second factor the login must be completed with `POST /two-factor-challenge`. Limited to LOGIN_RATE_LIMIT attempts per minute, successful ones included; the headers report the remaining ones.',
+          'Starts a new session. With a second factor the login must be completed with `POST /two-factor-challenge`. Limited to LOGIN_RATE_LIMIT attempts per minute, successful ones included.',
         body: Body,
         response: { 200: successResponse(LoggedIn) },
       },

@@ -29,7 +29,7 @@ const register: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Register',
         description:
-          'Creates an account, logs the user in with a new session, and sends a mail with a link to verify the address. With REGISTER_REVEALS=false the user is not logged in: the mail contains a link to the page for setting the password, or, if the address has an account, a notice. Limited to REGISTER_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+          'Creates an account, logs the user in with a new session, and sends a mail with a link to verify the address. With REGISTER_REVEALS=false the user is not logged in: the mail contains a link to the page for setting the password, or, if the address has an account, a notice. Limited to REGISTER_RATE_LIMIT attempts per minute.',
         body: Body,
         response: {
           201: emptyJsonResponse(

@@ -25,10 +25,10 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Set a new password with the token from a mail',
         description:
-          'Ends all sessions of the user and forgets all remembered browsers immediately. Revokes all tokens too, unless REVOKE_TOKENS_ON_PASSWORD_RESET is false. Does not log the user in. For an account with an unverified address all access is revoked, including the second factor. A token is valid once, for one hour. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+          'Ends all sessions of the user and forgets all remembered browsers immediately. Revokes all tokens too, unless REVOKE_TOKENS_ON_PASSWORD_RESET is false. Does not log the user in. For an account with an unverified address all access is revoked, including the second factor. A token is valid once, for one hour. Limited to FORGOT_PASSWORD_RATE_LIMIT attempts per minute.',
         body: Body,
         response: {
-          200: guestResponse('The password was set.', MESSAGES.passwordReset),
+          200: guestResponse('The password was set.'),
         },
       },
       preValidation: convertFields({ revoke_tokens: toBooleanValue }),

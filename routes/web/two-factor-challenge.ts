@@ -18,7 +18,7 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log in with the second factor',
         description:
-          'Completes a login that returned `two_factor: true`, within ten minutes, with a code from the authenticator app or a recovery code, which is valid once. Starts a new session. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+          'Completes a login that returned `two_factor: true`, within ten minutes, with a code from the authenticator app or a recovery code, which is valid once. Starts a new session. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute.',
         body: Body,
         response: { 204: noContentResponse('The user is logged in.') },
       },

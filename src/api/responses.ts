@@ -1,9 +1,23 @@
 import type { FastifyReply, RouteGenericInterface } from 'fastify'
 import { type TSchema, Type } from 'typebox'
+import { schemaReference } from '#src/query/openapi.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
+/** A response header in OpenAPI. */
+export interface DocumentedHeader {
+  type: 'string' | 'integer'
+  description: string
+  /** Whether every such response has it. */
+  required?: true
+}
+
 /** Describes a response header in OpenAPI. */
-export const header = (description: string, type: 'string' | 'integer' = 'string') => ({ type, description })
+export const header = (description: string, type: DocumentedHeader['type'] = 'string'): DocumentedHeader => ({
+  type,
+  description,
+})
+
+const always = (described: DocumentedHeader): DocumentedHeader => ({ ...described, required: true })
 
 /** The headers that tell callers their remaining rate limit. */
 export const LIMIT_HEADERS = {
@@ -14,31 +28,38 @@ export const LIMIT_HEADERS = {
   'X-RateLimit-Remaining': header('Requests left in this minute.', 'integer'),
 }
 
-const REQUEST_ID = { 'X-Request-Id': header("The request's id, as in the server's log.") }
+/** The headers of a 429, besides {@link LIMIT_HEADERS}. */
+export const REFUSAL_HEADERS = {
+  'X-RateLimit-Reset': header('Unix time in seconds when the next request is allowed.', 'integer'),
+  'Retry-After': header('Seconds to wait before the next request.', 'integer'),
+}
 
-const CACHE_CONTROL = { 'Cache-Control': header('`no-store, private`') }
+const REQUEST_ID = { 'X-Request-Id': always(header("The request's id, as in the server's log.")) }
+
+const CACHE_CONTROL = { 'Cache-Control': always(header('`no-store, private`')) }
 
 /** The headers of responses that must not be cached. */
 export const COMMON_HEADERS = { ...REQUEST_ID, ...CACHE_CONTROL }
 
 /** Describes an error response. */
-export const errorResponse = (description: string, example: string, headers: Record<string, object> = {}) =>
-  Type.Object(
-    { message: Type.String() },
-    {
-      description,
-      headers: { ...COMMON_HEADERS, ...headers },
-      examples: [{ message: example }],
-    },
-  )
+export const errorResponse = (
+  description: string,
+  example: string,
+  headers: Record<string, object> = {},
+) => ({
+  ...schemaReference('Error'),
+  description,
+  headers: { ...COMMON_HEADERS, ...headers },
+  examples: [{ message: example }],
+})
 
-/** Describes a 404: there is no such row, or none that the caller may know of. */
-export const notFoundResponse = (description: string) => errorResponse(description, MESSAGES.notFound)
-
-/** Describes a successful response. Where a rate limit applies, {@link withLimitHeaders} adds its headers. */
-export const successResponse = <T extends TSchema>(schema: T): T => ({
+/** Describes a successful response. Where a rate limit applies, its headers are added. */
+export const successResponse = <T extends TSchema>(
+  schema: T,
+  headers: Record<string, DocumentedHeader> = {},
+): T => ({
   ...schema,
-  headers: { ...COMMON_HEADERS },
+  headers: { ...COMMON_HEADERS, ...headers },
 })
 
 /** Describes a successful public response that clients cache and revalidate. */
@@ -46,50 +67,47 @@ export const cachedDocument = <T extends TSchema>(schema: T): T => ({
   ...schema,
   headers: {
     ...REQUEST_ID,
-    'Cache-Control': header('`no-cache`: to be stored, and revalidated with `If-None-Match`'),
+    'Cache-Control': always(header('`no-cache`: to be stored, and revalidated with `If-None-Match`')),
     ETag: header('The version, for `If-None-Match`; 304 when it has not changed.'),
+  },
+})
+
+/** Describes the 304 of a {@link cachedDocument}. */
+export const NOT_MODIFIED = Type.Null({
+  description: "The client's copy is current.",
+  headers: {
+    ...REQUEST_ID,
+    'Cache-Control': always(header('`no-cache`')),
+    ETag: header('The version.'),
   },
 })
 
 /** Describes a successful public response that caches keep for a day. */
 export const publicDocument = <T extends TSchema>(schema: T): T => ({
   ...schema,
-  headers: { ...REQUEST_ID, 'Cache-Control': header(`\`${CACHED_FOR_A_DAY}\``) },
+  headers: { ...REQUEST_ID, 'Cache-Control': always(header(`\`${CACHED_FOR_A_DAY}\``)) },
 })
 
 /** The Cache-Control of public responses that may be a day old. */
 export const CACHED_FOR_A_DAY = 'public, max-age=86400'
 
-/** Describes the response of a route for guests, and the one to logged-in users. */
-export const guestResponse = (description: string, example: string) =>
-  successResponse(
-    Type.Union([Type.Object({ message: Type.String() }), Type.Object({ error: Type.String() })], {
-      description: `${description} For a logged-in user, the response is \`error\`.`,
-      examples: [{ message: example }, { error: MESSAGES.alreadyAuthenticated }],
-    }),
-  )
+/** Describes the message that a route for guests returns, or its response to users who are logged in. */
+export const guestResponse = (description: string) => shared<{ message: string }>('GuestMessage', description)
+
+/** A response of a route that is the shared one of that name in OpenAPI, with what it means here. */
+const shared = <Body>(component: string, description: string) => Type.Unsafe<Body>({ component, description })
 
 /** Describes a success message. */
-export const messageResponse = (message: string) =>
-  successResponse(
-    Type.Object({ message: Type.String() }, { description: 'Success.', examples: [{ message }] }),
-  )
+export const messageResponse = () => shared<{ message: string }>('Message', 'Done.')
 
 /** Describes a successful response without a body. */
-export const noContentResponse = (description: string, headers: Record<string, object> = {}) =>
-  Type.Null({ description, headers: { ...COMMON_HEADERS, ...headers } })
+export const noContentResponse = (description: string) => shared<null>('NoContent', description)
 
 /** The header with the number of tokens that a revocation ended. */
 export const REVOKED_TOKENS = 'x-revoked-tokens'
 
 /** Describes the response to a revocation of tokens. */
-export const revokedTokensResponse = (description: string) =>
-  noContentResponse(description, {
-    'X-Revoked-Tokens': header('How many tokens ended, including those that they had issued.', 'integer'),
-  })
-
-/** The 404 for a token id of the path that the user does not have. */
-export const NO_SUCH_TOKEN = notFoundResponse('The user has no such token.')
+export const revokedTokensResponse = (description: string) => shared<null>('TokensRevoked', description)
 
 /** Describes a redirect. */
 export const redirectResponse = (description: string) =>
@@ -106,22 +124,10 @@ export const sendEmptyJson = (reply: FastifyReply<RouteGenericInterface>, status
   reply.code(status).type('application/json').send(EMPTY_JSON)
 
 /** Describes the response {@link EMPTY_JSON}. */
-export const emptyJsonResponse = (description: string) =>
-  successResponse(Type.Literal('', { description, examples: [''] }))
+export const emptyJsonResponse = (description: string) => shared<string>('EmptyText', description)
 
 /** Describes a 503. */
 export const unavailableResponse = (description: string) =>
   errorResponse(description, MESSAGES.serviceUnavailable, {
-    'Retry-After': header('Seconds to wait before the next attempt.', 'integer'),
+    'Retry-After': REFUSAL_HEADERS['Retry-After'],
   })
-
-/** Adds the rate limit headers to responses below 400: on routes with a rate limit all of them carry those headers. */
-export const withLimitHeaders = (responses: Record<string, { headers?: object }>): Record<string, object> =>
-  Object.fromEntries(
-    Object.entries(responses).map(([status, response]) => [
-      status,
-      Number(status) < 400
-        ? { ...response, headers: { ...COMMON_HEADERS, ...LIMIT_HEADERS, ...response.headers } }
-        : response,
-    ]),
-  )

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { rowIdParameter } from './row-id.ts'
 import { MAX_TOKEN_NAME } from './token.ts'
 
 /** An optional text field. The use-case checks that it is present, so that all errors are reported together. */
@@ -24,7 +25,7 @@ export const RevokeTokens = Type.Optional(
 )
 
 export const TokenPath = Type.Object({
-  token: Type.String({ description: "The token's id, the number before the `|`.", examples: ['42'] }),
+  token: rowIdParameter("The token's id, the number before the `|`.", '42'),
 })
 
 /** A token's name. PostgreSQL cannot store a NUL. */

@@ -1,4 +1,5 @@
 import { Type } from 'typebox'
+import { rowIdParameter } from './row-id.ts'
 
 /** The path of a playlist. */
 export const PlaylistPath = Type.Object({
@@ -13,11 +14,11 @@ export const TrackPath = Type.Object({
 
 /** The path of an external profile. */
 export const ProfilePath = Type.Object({
-  externalprofile: Type.String({ description: "The external profile's id.", examples: ['3'] }),
+  externalprofile: rowIdParameter("The external profile's id.", '3'),
 })
 
 /** The path of an external profile's entry. */
 export const EntryPath = Type.Object({
   ...ProfilePath.properties,
-  externalentry: Type.String({ description: "The entry's id.", examples: ['12'] }),
+  externalentry: rowIdParameter("The entry's id.", '12'),
 })

@@ -1,10 +1,14 @@
 import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import type { RouteOptions } from 'fastify'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Access } from '#src/http/access.ts'
-import { queryParameters } from '#src/query/parameters.ts'
+import { PAGE_SCHEMAS, resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
 import { VERSION } from '#src/runtime/version.ts'
+import { Components } from './components.ts'
+import { describeOperation } from './operations.ts'
+import { SHARED_SCHEMAS } from './shared-responses.ts'
 
 const description = ({ authPath, csrfMode }: Config) => `The authenticated user's side of the AnimeThemes API.
 
@@ -23,9 +27,11 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
     title: 'AnimeThemes user API',
     version: VERSION,
     description: description(config),
+    contact: { name: config.appName, url: config.frontendUrl.href },
     license: { name: 'MIT', identifier: 'MIT' },
   },
-  servers: [{ url: '/', description: 'This server' }],
+  servers: [{ url: config.appUrl.origin }],
+  security: DEFAULT_SECURITY,
   tags: [
     { name: 'me', description: "The authenticated user and the user's data." },
     { name: 'playlist', description: 'Playlists and their tracks.' },
@@ -61,8 +67,17 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
   },
 })
 
-/** Returns the security requirements of a route: alternatives, where the empty one means a guest. */
-export function securityRequirements({ auth, via }: Access = { auth: 'none' }): Record<string, string[]>[] {
+/** What most operations require: a token or a session. */
+const DEFAULT_SECURITY: Record<string, string[]>[] = [{ token: [] }, { session: [] }]
+
+/**
+ * Returns the security requirements of a route: alternatives, where the empty one means a guest. Undefined for those of
+ * the whole document.
+ */
+export function securityRequirements(
+  { auth, via }: Access = { auth: 'none' },
+): Record<string, string[]>[] | undefined {
+  if (auth === 'required' && via === undefined) return undefined
   if (auth === 'none' || auth === 'guest') return []
   const schemes = (['token', 'session'] as const)
     .filter(scheme => via === undefined || via === scheme)
@@ -70,24 +85,42 @@ export function securityRequirements({ auth, via }: Access = { auth: 'none' }): 
   return auth === 'required' ? schemes : [{}, ...schemes]
 }
 
-/** The part of the document that is used here. */
+/** The part of the document that @fastify/swagger makes. */
 export interface OpenApiDocument {
-  paths: Record<string, Record<string, { operationId: string; parameters?: object[] }>>
+  components?: Record<string, unknown>
+  paths: Record<string, Record<string, { operationId: string }>>
 }
 
 /**
- * Adds the query language's parameters to operations, since the schema of a query string cannot describe their
- * serialization.
+ * Completes the document with what its generator cannot describe: parameters by their literal names, forms, and parts
+ * that operations share.
  *
- * @param endpoints by operation id
+ * @param routes by operation id
  */
-export function withQueryParameters(
+export function completeDocument(
   document: OpenApiDocument,
-  endpoints: ReadonlyMap<string, Endpoint>,
+  routes: ReadonlyMap<string, RouteOptions>,
+  config: Pick<Config, 'csrfMode'>,
+  endpoints: readonly Endpoint[],
 ): OpenApiDocument {
-  for (const operation of Object.values(document.paths).flatMap(path => Object.values(path))) {
-    const endpoint = endpoints.get(operation.operationId)
-    if (endpoint) operation.parameters = [...(operation.parameters ?? []), ...queryParameters(endpoint)]
+  const components = new Components()
+  for (const [name, schema] of Object.entries({
+    ...resourceSchemas(endpoints),
+    ...PAGE_SCHEMAS,
+    ...SHARED_SCHEMAS,
+  })) {
+    components.refer('schemas', name, schema)
   }
-  return document
+  const paths = Object.fromEntries(
+    Object.entries(document.paths).map(([path, item]) => [
+      path,
+      Object.fromEntries(
+        Object.entries(item).map(([method, operation]) => {
+          const route = routes.get(operation.operationId)
+          return [method, { ...operation, ...(route && describeOperation(route, config, components)) }]
+        }),
+      ),
+    ]),
+  )
+  return { ...document, paths, components: { ...document.components, ...components.toJSON() } }
 }

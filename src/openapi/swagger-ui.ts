@@ -28,6 +28,10 @@ export const SWAGGER_UI: FastifySwaggerUiOptions = {
   routePrefix: '/docs',
   staticCSP: CSP,
   uiConfig: {
+    // Without the box that opens other documents.
+    layout: 'BaseLayout',
+    docExpansion: 'list',
+    defaultModelsExpandDepth: 0,
     persistAuthorization: false,
     tryItOutEnabled: true,
     displayRequestDuration: true,

@@ -19,32 +19,33 @@ const JSON_TYPES = {
   enum: 'string',
 } as const
 
-function fieldSchema({ kind, nullable, about = '', labels, isRawText }: Field): TSchema {
-  if (kind === 'json') return Type.Unsafe<unknown>({ description: about })
-  const type = JSON_TYPES[kind]
-  return Type.Unsafe<unknown>({
-    type: nullable ? [type, 'null'] : type,
-    description: about,
+function fieldSchema({ kind, nullable, about, labels, isRawText, schema = {} }: Field): object {
+  const { type, ...rest } = kind === 'json' ? (schema as { type?: unknown }) : { type: JSON_TYPES[kind] }
+  return {
+    ...(type !== undefined && { type: nullable ? [type, 'null'].flat() : type }),
+    ...rest,
+    ...(about && { description: about }),
     ...(kind === 'date' && !isRawText && { format: 'date-time' }),
     ...(labels && { enum: nullable ? [...labels, null] : [...labels] }),
-  })
+  }
 }
 
-/** The name of a resource's schema. */
-const schemaName = ({ type, schemaName = type }: Resource) => schemaName
+/** Refers to a schema of the OpenAPI document. */
+export const schemaReference = (name: string): TSchema =>
+  Type.Unsafe<unknown>({ $ref: `#/components/schemas/${name}` })
 
-const reference = (resource: Resource): TSchema => Type.Unsafe<unknown>({ $ref: `${schemaName(resource)}#` })
+const reference = ({ schemaName }: Resource): TSchema => schemaReference(schemaName)
 
 /**
- * Makes one schema per resource that the endpoints return: all fields and includes that any of them offers, all
- * optional because of sparse fieldsets.
+ * Makes one schema per resource that the endpoints return, by its name: all fields and includes that any of them
+ * offers. The default fields are required: a response lacks them only when it was asked for others (`fields[…]`).
  */
-export function resourceSchemas(endpoints: readonly Endpoint[]): TSchema[] {
+export function resourceSchemas(endpoints: readonly Endpoint[]): Record<string, object> {
   const shown = new Map<string, Shown>()
   const add = (resource: Resource, includes: IncludeTree) => {
-    const name = schemaName(resource)
-    const known = shown.get(name) ?? { resource, relations: new Set(), pivots: new Map() }
-    shown.set(name, known)
+    const { schemaName } = resource
+    const known = shown.get(schemaName) ?? { resource, relations: new Set(), pivots: new Map() }
+    shown.set(schemaName, known)
     for (const [name, below] of includes) {
       const { resource: other, join } = relationAt(resource, [name])
       known.relations.add(name)
@@ -56,7 +57,7 @@ export function resourceSchemas(endpoints: readonly Endpoint[]): TSchema[] {
   for (const endpoint of endpoints) {
     add(endpoint.resource, includeTree(endpoint.resource, includePaths(endpoint)))
   }
-  return [...shown].map(([$id, what]) => resourceSchema($id, what))
+  return Object.fromEntries([...shown].map(([name, what]) => [name, resourceSchema(what)]))
 }
 
 /** The includes of a resource that endpoints offer. */
@@ -66,21 +67,28 @@ interface Shown {
   pivots: Map<string, PivotFields>
 }
 
-function resourceSchema($id: string, { resource, relations, pivots }: Shown): TSchema {
-  const properties: Record<string, TSchema> = {}
+function resourceSchema({ resource, relations, pivots }: Shown): object {
+  const properties: Record<string, object> = {}
   for (const [name, field] of Object.entries(resource.fields)) {
-    if (field.shown !== 'never') properties[name] = Type.Optional(fieldSchema(field))
+    if (field.shown !== 'never') properties[name] = fieldSchema(field)
   }
   for (const [name, { many, resource: other }] of Object.entries(resource.relations)) {
     if (!relations.has(name)) continue
     const schema = reference(other())
-    properties[name] = Type.Optional(many ? Type.Array(schema) : Type.Union([schema, Type.Null()]))
+    properties[name] = many ? { type: 'array', items: schema } : { anyOf: [schema, { type: 'null' }] }
   }
   for (const [name, { fields, about }] of pivots) {
     const shown = Object.entries(fields).map(([field, kind]) => [field, fieldSchema(kind)])
-    properties[name] = Type.Optional(Type.Object(Object.fromEntries(shown), { description: about }))
+    properties[name] = { type: 'object', description: about, properties: Object.fromEntries(shown) }
   }
-  return Type.Object(properties, { $id, description: resource.about })
+  return {
+    type: 'object',
+    description: resource.about,
+    properties,
+    required: Object.keys(resource.fields).filter(name => resource.fields[name]?.shown === 'default'),
+    // The wiki has an API of its own, which shows examples.
+    ...(!resource.isWiki && { examples: [exampleOf(resource)] }),
+  }
 }
 
 function exampleOf({ fields }: Resource): Record<string, unknown> {
@@ -88,50 +96,52 @@ function exampleOf({ fields }: Resource): Record<string, unknown> {
   return Object.fromEntries(shown.map(([name, field]) => [name, field.example]))
 }
 
-/** Makes the response schema of a row, under the name of its type. */
+/** Makes the response schema of a row, under the name of its type. `component` is the name of the response. */
 export function showSchema(endpoint: Endpoint, description: string): TSchema {
   const { resource } = endpoint
   return Type.Object(
     { [resource.type]: reference(resource) },
-    { description, examples: [{ [resource.type]: exampleOf(resource) }] },
+    { component: resource.schemaName, description },
   )
 }
 
-const nullable = (type: 'string' | 'integer', description: string) =>
-  Type.Unsafe<unknown>({ type: [type, 'null'], description })
+const nullable = (type: 'string' | 'integer', description: string) => ({ type: [type, 'null'], description })
 
-/** Makes the response schema of a page of a list. */
+/** The schemas of the parts of every page, by name. */
+export const PAGE_SCHEMAS: Readonly<Record<string, object>> = {
+  PageLinks: {
+    type: 'object',
+    required: ['first', 'last', 'prev', 'next'],
+    properties: {
+      first: { type: 'string', description: 'The first page.' },
+      last: { type: 'null', description: 'Always null: rows are not counted.' },
+      prev: nullable('string', 'The page before.'),
+      next: nullable('string', 'The page after, to be requested unchanged.'),
+    },
+  },
+  PageMeta: {
+    type: 'object',
+    required: ['current_page', 'current_page_url', 'from', 'path', 'per_page', 'to'],
+    properties: {
+      current_page: { type: 'integer' },
+      current_page_url: { type: 'string' },
+      from: nullable('integer', "The first item's position in the list, from 1."),
+      path: { type: 'string' },
+      per_page: { type: 'integer' },
+      to: nullable('integer', "The last item's position in the list."),
+    },
+  },
+}
+
+/** Makes the response schema of a page of a list. `component` is the name of the response. */
 export function pageSchema(endpoint: Endpoint, description: string): TSchema {
   const { resource } = endpoint
-  const url = 'https://api.example.org/list'
-  const first = `${url}?page%5Bnumber%5D=1`
   return Type.Object(
     {
       [resource.plural]: Type.Array(reference(resource)),
-      links: Type.Object({
-        first: Type.String({ description: 'The first page.' }),
-        last: nullable('string', 'Always null: rows are not counted.'),
-        prev: nullable('string', 'The page before.'),
-        next: nullable('string', 'The page after, to be requested unchanged.'),
-      }),
-      meta: Type.Object({
-        current_page: Type.Integer(),
-        current_page_url: Type.String(),
-        from: nullable('integer', "The first item's position in the list, from 1."),
-        path: Type.String(),
-        per_page: Type.Integer(),
-        to: nullable('integer', "The last item's position in the list."),
-      }),
+      links: schemaReference('PageLinks'),
+      meta: schemaReference('PageMeta'),
     },
-    {
-      description,
-      examples: [
-        {
-          [resource.plural]: [exampleOf(resource)],
-          links: { first, last: null, prev: null, next: null },
-          meta: { current_page: 1, current_page_url: first, from: 1, path: url, per_page: 15, to: 1 },
-        },
-      ],
-    },
+    { component: `${resource.schemaName}Page`, description },
   )
 }

@@ -20,6 +20,8 @@ export interface Field<Column extends string = string> {
   shown: 'default' | 'optional' | 'never'
   /** Its description in OpenAPI. */
   about?: string
+  /** The JSON Schema of a value of the kind `json`, besides null. */
+  schema?: object
   example?: unknown
   /** The column, if it differs from the field's name; null for a field without a value. */
   column?: Column | null
@@ -108,11 +110,13 @@ export interface Relation {
 export interface ResourceShape<Table extends TableName = TableName, Name extends string = string> {
   /** The singular, lower-case name, as in `fields[playlist]`. */
   type: string
-  /** Its name in OpenAPI, if it differs from the type. */
-  schemaName?: string
+  /** The name of its schema in OpenAPI. */
+  schemaName: string
   /** The name of a list. */
   plural: string
   about: string
+  /** Whether its rows belong to the wiki, which this server only reads. */
+  isWiki?: true
   table: Table
   /** The key column. */
   key: string

@@ -23,7 +23,7 @@ import {
 } from '#src/query/resource.ts'
 import { where } from '#src/query/scope.ts'
 
-const NAMES = { type: 'playlist', plural: 'playlists', about: '' }
+const NAMES = { type: 'playlist', schemaName: 'X', plural: 'playlists', about: '' }
 const TABLE = { ...NAMES, table: 'playlists', key: 'playlist_id' } as const
 const TEXT = { kind: 'string', shown: 'default' } as const
 

@@ -8,6 +8,7 @@ import { deleteToken } from '#src/database/token-endings.ts'
 import { type TestClock, testClock } from '../fixtures/clock.ts'
 import { Mailbox } from '../fixtures/mailbox.ts'
 import { TEST_ROUNDS } from '../fixtures/users.ts'
+import { checkAnswers } from './documented-answers.ts'
 
 /** An application key for tests only. */
 export const TEST_KEY = 'base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='
@@ -83,8 +84,12 @@ export async function startApp(
     ...(hasMailbox && { deliverMail: mailbox.deliver }),
     logStream: { write: line => logged.push(JSON.parse(line)) },
   })
+  const requireDocumented = checkAnswers(app)
   if (routes) app.register(async scope => routes(scope))
-  t.teardown(() => app.close())
+  t.teardown(async () => {
+    await app.close()
+    requireDocumented()
+  })
   await app.ready()
   return Object.assign(app, { logged, mailbox }) as TestApp
 }

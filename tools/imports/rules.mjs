@@ -18,7 +18,7 @@ const MODULES = {
   lists: ['responses', 'api', 'auth', 'config', 'database', 'input', 'limits', 'query'],
   http: ['accounts', 'responses', 'api', 'auth', 'config', 'database', 'input', 'limits'],
   metrics: ['responses', 'auth', 'config', 'http', 'limits', 'mail'],
-  openapi: ['auth', 'config', 'http', 'query'],
+  openapi: ['responses', 'api', 'auth', 'config', 'http', 'input', 'query'],
   panel: ['accounts', 'responses', 'auth', 'config', 'database', 'http', 'input'],
 }
 

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
-import { errorResponse, messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
+import { errorResponse, messageResponse, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, Text, toLabel, toTitle } from '#src/input/list.ts'
@@ -36,8 +36,6 @@ const readings = {
   regenerate_id: toBooleanValue,
 }
 
-const unknown = { 404: notFoundResponse('There is no such playlist, or it is private to another user.') }
-
 const INDEX = {
   operationId: 'playlist.index',
   tags: ['playlist'],
@@ -60,10 +58,7 @@ const STORE = {
   }),
   response: {
     201: successResponse(showSchema(onePlaylist, 'The playlist.')),
-    403: errorResponse(
-      'The caller lacks the permission `create playlist`, is banned from using it or has too many playlists, or the token lacks the ability `write:playlist`.',
-      MESSAGES.tooManyPlaylists(1000),
-    ),
+    403: errorResponse('The caller has too many playlists.', MESSAGES.tooManyPlaylists(1000)),
   },
 }
 
@@ -73,7 +68,7 @@ const SHOW = {
   summary: 'Show a playlist',
   description: 'Returns a public or unlisted playlist, or a private one of the caller.',
   params: PlaylistPath,
-  response: { 200: successResponse(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+  response: { 200: successResponse(showSchema(onePlaylist, 'The playlist.')) },
 }
 
 const UPDATE = {
@@ -88,7 +83,7 @@ const UPDATE = {
     visibility: Type.Optional(Visibility),
     regenerate_id: Type.Optional(RegenerateId),
   }),
-  response: { 200: successResponse(showSchema(onePlaylist, 'The playlist.')), ...unknown },
+  response: { 200: successResponse(showSchema(onePlaylist, 'The playlist.')) },
 }
 
 const DESTROY = {
@@ -97,7 +92,7 @@ const DESTROY = {
   summary: 'Delete a playlist',
   description: 'Deletes the playlist and its tracks permanently.',
   params: PlaylistPath,
-  response: { 200: messageResponse(MESSAGES.playlistDeleted('Best OPs')), ...unknown },
+  response: { 200: messageResponse() },
 }
 
 const READS = { auth: 'optional', ability: 'read:playlist' } as const

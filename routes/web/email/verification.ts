@@ -9,6 +9,7 @@ import {
   sendEmptyJson,
 } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
+import { rowIdParameter } from '#src/input/row-id.ts'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
@@ -33,14 +34,18 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         description:
           "The link from the mail. It is valid for an hour, and only in a session of the same user. A link that was mailed to a new address changes the user's address to it. Browsers are redirected to FRONTEND_URL with `?verified=1`, and guests to WIKI_LOGIN. Limited to six attempts per minute.",
         params: Type.Object({
-          id: Type.String({ description: "The user's id.", examples: ['1'] }),
+          id: rowIdParameter("The user's id.", '1'),
           hash: Type.String({ description: 'The SHA-1 of the e-mail address, in hex.' }),
         }),
         response: {
           204: noContentResponse('The address is verified.'),
           302: redirectResponse('The same, for browsers.'),
+          422: errorResponse(
+            'Another user has taken the address in the meantime.',
+            MESSAGES.rules.unique('email'),
+          ),
           423: errorResponse(
-            "The link changes the user's address, and the password was not confirmed in this session within the last three hours.",
+            "The link changes the user's address, and the password was not confirmed in this session.",
             MESSAGES.passwordConfirmationRequired,
           ),
           403: errorResponse(

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJsonResponse, sendEmptyJson, successResponse } from '#src/api/responses.ts'
+import { emptyJsonResponse, header, sendEmptyJson, successResponse } from '#src/api/responses.ts'
 import { PASSWORD_TIMEOUT_S } from '#src/auth/session.ts'
 import { OptionalPassword } from '#src/input/values.ts'
 
@@ -16,7 +16,7 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Confirm the password',
         description:
-          'Stores in the session that the user has confirmed the password. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+          'Stores in the session that the user has confirmed the password. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute.',
         body: Body,
         response: { 201: emptyJsonResponse('The password was confirmed.') },
       },
@@ -51,6 +51,12 @@ const confirmation: FastifyPluginAsyncTypebox = async app => {
               { confirmed: Type.Boolean() },
               { description: 'Whether the password was confirmed.', examples: [{ confirmed: true }] },
             ),
+            {
+              'X-Retry-After': header(
+                'How long ago it was confirmed, in seconds; absent if it was not.',
+                'integer',
+              ),
+            },
           ),
         },
       },

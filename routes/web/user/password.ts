@@ -21,7 +21,7 @@ const password: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: 'Change the password',
         description:
-          'Ends all other sessions of the user and forgets all other remembered browsers immediately. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+          'Ends all other sessions of the user and forgets all other remembered browsers immediately. Limited to CONFIRM_PASSWORD_RATE_LIMIT attempts per minute.',
         body: Body,
         response: { 200: emptyJsonResponse('The password was changed.') },
       },

@@ -24,7 +24,7 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         response: {
           200: emptyJsonResponse('The profile was changed, or the new address must be confirmed.'),
           423: errorResponse(
-            'The address would change immediately, CONFIRM_EMAIL_CHANGE is set, and the password was not confirmed within the last three hours.',
+            'Only with CONFIRM_EMAIL_CHANGE, for an address that would change immediately.',
             MESSAGES.passwordConfirmationRequired,
           ),
         },

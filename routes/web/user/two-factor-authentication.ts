@@ -28,7 +28,7 @@ const confirmSchema = {
   tags: ['two-factor'],
   summary: 'Confirm the second factor',
   description:
-    'Activates the second factor with a code from the authenticator app. Ends all other sessions of the user and forgets all other remembered browsers. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute; the headers report the remaining ones.',
+    'Activates the second factor with a code from the authenticator app. Ends all other sessions of the user and forgets all other remembered browsers. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute.',
   body: Type.Object({ code: AppCode }),
   response: { 200: emptyJsonResponse('The second factor was confirmed.') },
 }

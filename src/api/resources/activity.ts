@@ -3,6 +3,7 @@ import { shape } from '#src/query/declare.ts'
 /** An event of the user's account. */
 export const activityShape = shape({
   type: 'activity',
+  schemaName: 'Activity',
   plural: 'activities',
   about: "An event of the user's account.",
   table: 'account_events',
@@ -20,6 +21,7 @@ export const activityShape = shape({
       kind: 'json',
       shown: 'default',
       about: 'Details, such as the cause.',
+      schema: { type: 'object' },
       example: { cause: 'password' },
     },
     ip_address: {

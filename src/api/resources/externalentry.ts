@@ -13,6 +13,7 @@ export const EXTERNAL_ENTRY_STATUS = [
 /** An anime in a user's profile on another site. */
 export const externalEntryShape = shape({
   type: 'externalentry',
+  schemaName: 'ExternalEntry',
   plural: 'externalentries',
   about: "An anime in a user's profile on another site.",
   table: 'external_entries',

@@ -7,6 +7,7 @@ export const EXTERNAL_PROFILE_VISIBILITY = ['Public', 'Private'] as const
 /** A user's profile on another site. */
 export const externalProfileShape = shape({
   type: 'externalprofile',
+  schemaName: 'ExternalProfile',
   plural: 'externalprofiles',
   about: "A user's profile on another site.",
   table: 'external_profiles',

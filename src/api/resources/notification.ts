@@ -5,6 +5,7 @@ import { NULLABLE_TIMESTAMPS } from './dates.ts'
 /** A notification to a user. */
 export const notificationShape = shape({
   type: 'notification',
+  schemaName: 'Notification',
   plural: 'notifications',
   about: 'A notification to the user.',
   table: 'notifications',
@@ -26,6 +27,8 @@ export const notificationShape = shape({
       kind: 'json',
       shown: 'default',
       about: 'The content; its shape depends on the event.',
+      // PHP encodes an empty one as a list.
+      schema: { anyOf: [{ type: 'object' }, { type: 'array', items: {} }] },
       example: { profileId: 3, profileName: 'alice' },
     },
     read_at: {

@@ -4,6 +4,7 @@ import { NULLABLE_TIMESTAMPS } from './dates.ts'
 /** A permission. */
 export const permissionShape = shape({
   type: 'permission',
+  schemaName: 'Permission',
   plural: 'permissions',
   about: 'A permission.',
   table: 'permissions',
@@ -18,6 +19,7 @@ export const permissionShape = shape({
 /** A role: a named set of permissions. */
 export const roleShape = shape({
   type: 'role',
+  schemaName: 'Role',
   plural: 'roles',
   about: 'A named set of permissions.',
   table: 'roles',

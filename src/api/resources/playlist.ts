@@ -6,6 +6,7 @@ export const PLAYLIST_VISIBILITY = ['Public', 'Private', 'Unlisted'] as const
 /** A playlist, whose id is its hashid. */
 export const playlistShape = shape({
   type: 'playlist',
+  schemaName: 'Playlist',
   plural: 'playlists',
   about: 'An ordered list of theme videos.',
   table: 'playlists',

@@ -3,6 +3,7 @@ import { shape } from '#src/query/declare.ts'
 /** A user's public fields. */
 export const publicUserShape = shape({
   type: 'user',
+  schemaName: 'User',
   plural: 'users',
   about: 'A user with its public fields.',
   table: 'users',

@@ -13,6 +13,7 @@ function endsAt(columns: Readonly<Record<string, unknown>>, lifetimes: TokenLife
 /** A personal access token, without its secret. */
 export const tokenShape = shape({
   type: 'token',
+  schemaName: 'Token',
   plural: 'tokens',
   about: 'A personal access token, without its secret.',
   table: 'personal_access_tokens',
@@ -27,6 +28,7 @@ export const tokenShape = shape({
       shown: 'default',
       nullable: true,
       about: 'What it allows; `*` is everything.',
+      schema: { type: 'array', items: { type: 'string' } },
       example: ['read:playlist'],
     },
     allowed_ips: {
@@ -34,6 +36,7 @@ export const tokenShape = shape({
       shown: 'default',
       nullable: true,
       about: 'The addresses and ranges from which it may be used; null for all.',
+      schema: { type: 'array', items: { type: 'string' } },
       example: null,
     },
     last_used_at: {

@@ -4,6 +4,7 @@ import { TIMESTAMPS } from './dates.ts'
 /** A track of a playlist, whose id is its hashid. */
 export const trackShape = shape({
   type: 'track',
+  schemaName: 'Track',
   plural: 'tracks',
   about: 'A position in a playlist.',
   table: 'playlist_tracks',

@@ -8,7 +8,7 @@ const mine = <const F extends Field>(field: F) => ({ ...field, filter: false, so
 /** A user's own fields. */
 export const userShape = shape({
   type: 'user',
-  schemaName: 'me',
+  schemaName: 'CurrentUser',
   plural: 'users',
   about: 'The authenticated user.',
   table: 'users',

@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { createNotificationMarks } from '#src/accounts/notification-marks.ts'
 import { myNotifications as endpoint } from '#src/api/endpoints.ts'
-import { messageResponse, notFoundResponse, successResponse } from '#src/api/responses.ts'
+import { messageResponse, successResponse } from '#src/api/responses.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { notificationsScope, ownPageHandler } from '#src/lists/own-list.ts'
 import { pageSchema } from '#src/query/openapi.ts'
@@ -49,7 +49,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
         tags: ['me'],
         summary: "Mark all of the user's notifications as read",
         description: 'Marks the unread notifications. The others keep the date on which they were read.',
-        response: { 200: messageResponse(MESSAGES.allNotificationsRead) },
+        response: { 200: messageResponse() },
       },
       handler: async request => {
         await marks.markAllRead(request.caller())
@@ -79,8 +79,7 @@ const notifications: FastifyPluginAsyncTypebox = async app => {
           description: `Marks one of the user's notifications as ${verb}. This is idempotent.`,
           params: Params,
           response: {
-            200: messageResponse(message),
-            404: notFoundResponse('There is no such notification.'),
+            200: messageResponse(),
           },
         },
         handler: async () => ({ message }),

@@ -1,9 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { currentBrowser } from '#src/accounts/browsers.ts'
-import { errorResponse, noContentResponse, successResponse } from '#src/api/responses.ts'
+import { noContentResponse, successResponse } from '#src/api/responses.ts'
 import { notFound } from '#src/responses/errors.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 const Session = Type.Object(
   {
@@ -90,7 +89,6 @@ const sessions: FastifyPluginAsyncTypebox = async app => {
         params: Params,
         response: {
           204: noContentResponse('The browser was logged out.'),
-          404: errorResponse('There is no such browser.', MESSAGES.notFound),
         },
       },
     },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { myTokens as endpoint, myToken } from '#src/api/endpoints.ts'
-import { NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { TokenPath } from '#src/input/fields.ts'
 import { parseRowId } from '#src/input/row-id.ts'
 import { ownPageHandler, ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
@@ -21,7 +21,7 @@ const oneSchema = {
   summary: 'Show a token',
   description: 'Returns the token without its secret.',
   params: TokenPath,
-  response: { 200: successResponse(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
+  response: { 200: successResponse(showSchema(myToken, 'The token.')) },
 }
 
 /** Lists and shows the user's tokens. */

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
-import { errorResponse, NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
+import { token as tokenResource } from '#src/api/resources.ts'
+import { errorResponse, successResponse } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
 import { TokenName, TokenPath } from '#src/input/fields.ts'
 import { toTitle } from '#src/input/list.ts'
@@ -9,6 +10,7 @@ import { parseRowId } from '#src/input/row-id.ts'
 import { MAX_ADDRESSES, MAX_GRACE_S } from '#src/input/token.ts'
 import { convertFields, toInteger } from '#src/input/values.ts'
 import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
+import { schemaReference } from '#src/query/openapi.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const MAX_ABILITIES = 100
@@ -27,17 +29,14 @@ const AllowedIps = Type.Array(Type.String({ minLength: 1, maxLength: 50 }), {
 })
 
 const Issued = Type.Object(
-  { token: Type.Unknown(), plain_text_token: Type.String() },
+  { token: schemaReference(tokenResource.schemaName), plain_text_token: Type.String() },
   {
+    component: 'IssuedToken',
     description: 'The token, and its secret, which is returned only once.',
-    examples: [
-      {
-        token: { id: 42, name: 'laptop', abilities: ['read:playlist'], expires_at: null },
-        plain_text_token: '42|gkeZ2Vk1TzAVksSA9sQEkyM9EaEvyDaTaK4eEBPk0eeb2480',
-      },
-    ],
   },
 )
+
+const GONE = errorResponse('The new token was revoked before the response was sent.', MESSAGES.notFound)
 
 const issueSchema = {
   operationId: 'me.token.store',
@@ -61,8 +60,9 @@ const issueSchema = {
   }),
   response: {
     201: successResponse(Issued),
+    404: GONE,
     403: errorResponse(
-      "The token lacks the ability `write:token`, the user's e-mail address is not verified, or the user has too many tokens.",
+      "The user's e-mail address is not verified, or the user has too many tokens.",
       MESSAGES.unverifiedEmail,
     ),
   },
@@ -90,11 +90,11 @@ const rotateSchema = {
   }),
   response: {
     201: successResponse(Issued),
+    404: GONE,
     403: errorResponse(
-      "The token lacks the ability `write:token` or has fewer abilities than the other one, the user's e-mail address is not verified, or a grace period would give the user too many tokens.",
+      "The token has fewer abilities than the other one, the user's e-mail address is not verified, or a grace period would give the user too many tokens.",
       MESSAGES.unverifiedEmail,
     ),
-    404: NO_SUCH_TOKEN,
   },
 }
 

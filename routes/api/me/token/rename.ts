@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
-import { NO_SUCH_TOKEN, successResponse } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { TokenName, TokenPath } from '#src/input/fields.ts'
 import { toTitle } from '#src/input/list.ts'
 import { parseRowId } from '#src/input/row-id.ts'
@@ -17,7 +17,7 @@ const renameSchema = {
   description: 'Only the name of a token can be changed. Its abilities are fixed when it is issued.',
   params: TokenPath,
   body: Type.Object({ name: TokenName }),
-  response: { 200: successResponse(showSchema(myToken, 'The token.')), 404: NO_SUCH_TOKEN },
+  response: { 200: successResponse(showSchema(myToken, 'The token.')) },
 }
 
 const renaming: FastifyPluginAsyncTypebox = async app => {

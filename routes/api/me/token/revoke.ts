@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { NO_SUCH_TOKEN, REVOKED_TOKENS, revokedTokensResponse } from '#src/api/responses.ts'
+import { REVOKED_TOKENS, revokedTokensResponse } from '#src/api/responses.ts'
 import { TokenPath } from '#src/input/fields.ts'
 import { parseRowId } from '#src/input/row-id.ts'
 import { notFound } from '#src/responses/errors.ts'
@@ -30,7 +30,7 @@ const revokeSchema = {
   description:
     'Revokes the token and all tokens that it issued, directly or indirectly. They are refused from the next request on.',
   params: TokenPath,
-  response: { 204: revokedTokensResponse('The token was revoked.'), 404: NO_SUCH_TOKEN },
+  response: { 204: revokedTokensResponse('The token was revoked.') },
 }
 
 const revokeAllSchema = {

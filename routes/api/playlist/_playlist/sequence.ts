@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { tracksBackward, tracksForward } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources.ts'
-import { notFoundResponse, successResponse } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
 import { pageHandler } from '#src/lists/handlers.ts'
@@ -50,7 +50,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
           summary: `List a playlist's tracks ${whole}`,
           description: 'Returns the tracks in the order of the playlist. They cannot be sorted or filtered.',
           params: PlaylistPath,
-          response: { ...page, 404: notFoundResponse('There is no such playlist.') },
+          response: page,
         },
       },
       request => {
@@ -69,10 +69,7 @@ const sequences: FastifyPluginAsyncTypebox = async app => {
           summary: `List the tracks ${rest}`,
           description: 'Excludes the track itself. The track must belong to the playlist.',
           params: TrackPath,
-          response: {
-            ...page,
-            404: notFoundResponse('There is no such playlist, or it has no such track.'),
-          },
+          response: page,
         },
       },
       request => {

@@ -7,7 +7,9 @@ export const ANIME_SEASON = ['Winter', 'Spring', 'Summer', 'Fall'] as const
 /** A production with themes. */
 export const animeShape = shape({
   type: 'anime',
+  schemaName: 'Anime',
   plural: 'anime',
+  isWiki: true,
   about: 'An anime.',
   table: 'anime',
   key: 'anime_id',

@@ -6,7 +6,9 @@ export const THEME_TYPE = ['OP', 'ED', 'IN'] as const
 /** An opening or an ending of an anime. */
 export const animeThemeShape = shape({
   type: 'animetheme',
+  schemaName: 'AnimeTheme',
   plural: 'animethemes',
+  isWiki: true,
   about: 'An opening or an ending of an anime.',
   table: 'anime_themes',
   key: 'theme_id',

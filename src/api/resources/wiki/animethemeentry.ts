@@ -4,7 +4,9 @@ import { WIKI_DATES } from './dates.ts'
 /** A version of a theme. */
 export const animeThemeEntryShape = shape({
   type: 'animethemeentry',
+  schemaName: 'AnimeThemeEntry',
   plural: 'animethemeentries',
+  isWiki: true,
   about: 'A version of a theme, as it was shown in some episodes.',
   table: 'anime_theme_entries',
   key: 'entry_id',

@@ -4,7 +4,9 @@ import { WIKI_DATES } from './dates.ts'
 /** A performer of songs. */
 export const artistShape = shape({
   type: 'artist',
+  schemaName: 'Artist',
   plural: 'artists',
+  isWiki: true,
   about: 'A performer of songs, or a group.',
   table: 'artists',
   key: 'artist_id',

@@ -5,7 +5,9 @@ import { linkBelow } from './link.ts'
 /** An audio file of a theme. */
 export const audioShape = shape({
   type: 'audio',
+  schemaName: 'Audio',
   plural: 'audios',
+  isWiki: true,
   about: 'An audio file of a theme.',
   table: 'audios',
   key: 'audio_id',

@@ -4,7 +4,9 @@ import { WIKI_DATES } from './dates.ts'
 /** Themes of an anime that belong together. */
 export const groupShape = shape({
   type: 'group',
+  schemaName: 'Group',
   plural: 'groups',
+  isWiki: true,
   about: 'Themes that belong together, such as those of a dubbed version.',
   table: 'groups',
   key: 'group_id',

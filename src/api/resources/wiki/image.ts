@@ -7,7 +7,9 @@ export const IMAGE_FACET = ['Small Cover', 'Large Cover', 'Grill', 'Document', '
 /** An image of the wiki. */
 export const imageShape = shape({
   type: 'image',
+  schemaName: 'Image',
   plural: 'images',
+  isWiki: true,
   about: 'A picture.',
   table: 'images',
   key: 'image_id',

@@ -6,7 +6,9 @@ const performer = (about: string) => ({ kind: 'string', shown: 'default', nullab
 /** The song of a theme. */
 export const songShape = shape({
   type: 'song',
+  schemaName: 'Song',
   plural: 'songs',
+  isWiki: true,
   about: 'A song that themes use.',
   table: 'songs',
   key: 'song_id',

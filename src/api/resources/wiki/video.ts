@@ -29,7 +29,9 @@ export function videoTags({
 /** A video of a theme, as a file. */
 export const videoShape = shape({
   type: 'video',
+  schemaName: 'Video',
   plural: 'videos',
+  isWiki: true,
   about: 'A video file of a theme.',
   table: 'videos',
   key: 'video_id',

@@ -8,6 +8,7 @@ import { UNAUTHENTICATED } from '../../../fixtures/answers.ts'
 import { sessionUserId, startWithUser } from '../../../fixtures/attacks.ts'
 import { SPA, TestBrowser } from '../../../fixtures/browser.ts'
 import { aNotification } from '../../../fixtures/lists.ts'
+import { type Json, resolvePart } from '../../../fixtures/openapi.ts'
 import { sendRaw } from '../../../fixtures/raw-requests.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aMember, PASSWORD } from '../../../fixtures/users.ts'
@@ -70,17 +71,13 @@ t.test('values of a wrong type return 422', async t => {
 
 t.test('no field of any body causes a 500, whatever its type', async t => {
   const { app, browser } = await startWithUser(t, database, { environment: UNLIMITED })
-  const { paths } = app.swagger() as unknown as {
-    paths: Record<
-      string,
-      Record<string, { requestBody?: { content: { 'application/json': { schema: object } } } }>
-    >
-  }
+  const document: Json = app.swagger()
+  const schemaOf = ({ requestBody }: Json) =>
+    resolvePart(document, resolvePart(document, requestBody)?.content['application/json'].schema)
   let sent = 0
-  for (const [path, operations] of Object.entries(paths)) {
-    for (const [method, { requestBody }] of Object.entries(operations)) {
-      const schema = requestBody?.content['application/json'].schema as { properties?: object } | undefined
-      for (const name of Object.keys(schema?.properties ?? {})) {
+  for (const [path, operations] of Object.entries<Json>(document.paths)) {
+    for (const [method, operation] of Object.entries<Json>(operations)) {
+      for (const name of Object.keys(schemaOf(operation)?.properties ?? {})) {
         for (const value of ODD_VALUES) {
           const url = path.replace(/\{\w+\}/g, '1')
           const answer = await browser.send(method.toUpperCase(), url, { payload: { [name]: value } })

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { externalEntries as endpoint, oneExternalEntry } from '#src/api/endpoints.ts'
 import { externalProfile } from '#src/api/resources.ts'
-import { notFoundResponse, successResponse } from '#src/api/responses.ts'
+import { successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { EntryPath, ProfilePath } from '#src/input/list-paths.ts'
 import { externalProfileLoaders } from '#src/lists/external-profile-access.ts'
@@ -41,7 +41,6 @@ const entries: FastifyPluginAsyncTypebox = async app => {
         params: ProfilePath,
         response: {
           200: successResponse(pageSchema(endpoint, 'A page of entries.')),
-          404: notFoundResponse('There is no such external profile.'),
         },
       },
     },
@@ -63,7 +62,6 @@ const entries: FastifyPluginAsyncTypebox = async app => {
         params: EntryPath,
         response: {
           200: successResponse(showSchema(oneExternalEntry, 'The entry.')),
-          404: notFoundResponse('There is no such external profile, or it has no such entry.'),
         },
       },
     },

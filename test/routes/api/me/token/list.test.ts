@@ -155,6 +155,7 @@ for (const engine of PRODUCTION_ENGINE) {
         ['-infinity', '2026-03-01', null],
         ['infinity', 'infinity', null],
         ['0044-03-15 00:00:00 BC', '2026-03-01', null],
+        ['10000-01-01 00:00:00', '2026-03-01', null],
         [null, null, '1971-01-01T00:00:00.000000Z'],
       ] as const) {
         await database.kysely
@@ -164,6 +165,8 @@ for (const engine of PRODUCTION_ENGINE) {
           .execute()
         const { status, json } = await browser.get(`${PATH}/${tokenId}`)
         t.strictSame([status, json.token?.ends_at], [200, ends_at], `${expires_at}, ${created_at}`)
+        const shown = json.token?.expires_at
+        if (shown !== null) t.ok(Number.isFinite(Date.parse(shown)), shown)
       }
     })
 

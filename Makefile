@@ -3,13 +3,14 @@
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test mutants check docs screenshots bench bench-scale chaos name-tables clean FORCE
+.PHONY: help run dev build test mutants check clients docs screenshots bench bench-scale chaos name-tables clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://localhost:8000 with demo data'
 	@echo 'make dev      the same; compiles and restarts after each change'
 	@echo 'make test     run the whole suite; FILES="test/config/load.test.ts" runs some of it'
 	@echo 'make check    types, lint, formatting, words, import rules, and whether generated documents are up to date'
+	@echo 'make clients  generate clients from the OpenAPI document, and run a program with each; part of make check'
 	@echo 'make docs     write the generated documents: openapi/openapi.json, .env.example, pages in docs/'
 	@echo 'make build    install and compile to dist/'
 	@echo 'make mutants  remove one guard at a time and run its tests, for at most MUTANTS_MINUTES=30; continues where it'
@@ -69,6 +70,18 @@ check: build
 	$(MODULES) | diff -u docs/modules.md - || (echo 'docs/modules.md is outdated: run make docs' && exit 1)
 	$(OPENAPI) | diff -u openapi/openapi.json - || (echo 'openapi/openapi.json is outdated: run make docs' && exit 1)
 	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint --extends recommended-strict openapi/openapi.json
+	@$(MAKE) --no-print-directory clients
+
+clients/node_modules/.package-lock.json: clients/package.json clients/package-lock.json
+	cd clients && npm install --no-save $(NPM_FLAGS)
+	@touch $@
+
+clients: build clients/node_modules/.package-lock.json
+	rm -rf clients/generated
+	cd clients && npx --no-install openapi-typescript ../openapi/openapi.json --output generated/openapi-typescript.d.ts
+	cd clients && npx --no-install openapi-ts
+	cd clients && npx --no-install tsc
+	node dist/tools/run-clients.js
 
 docs: build
 	node dist/tools/write-docs.js
@@ -95,4 +108,4 @@ chaos: build
 	node dist/test/chaos/run.js
 
 clean:
-	rm -rf dist node_modules bench/contenders/node_modules
+	rm -rf dist node_modules bench/contenders/node_modules clients/node_modules clients/generated

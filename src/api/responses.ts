@@ -47,7 +47,7 @@ export const errorResponse = (
   example: string,
   headers: Record<string, object> = {},
 ) => ({
-  ...schemaReference('Error'),
+  ...schemaReference('ApiError'),
   description,
   headers: { ...COMMON_HEADERS, ...headers },
   examples: [{ message: example }],

@@ -125,10 +125,12 @@ function pathParameter(name: string, schema: Record<string, unknown>, components
   })
 }
 
-/** `PlaylistUpdate` for `playlist.update.put`. */
+/** `PlaylistUpdate` for `playlist.update.put`, `TokenStore` for `me.token.store`. */
 const nameOf = (operationId: string) =>
   operationId
+    .replace(/^me\./, '')
     .replace(/\.(put|patch)$/, '')
+    .replace('externalprofile', 'externalProfile')
     .split(/[.-]/)
     .map(word => `${word.charAt(0).toUpperCase()}${word.slice(1)}`)
     .join('')

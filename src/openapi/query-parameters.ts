@@ -143,7 +143,7 @@ function ownFilters({ schemaName, fields }: Resource, components: Components): R
         const parameter = filterParameter(`filter[${key}]`, valueSchema(field, components), field, comparison)
         return components.referToAny(
           'parameters',
-          [`filter.${key}`, `filter.${schemaName}.${key}`],
+          [`filter.${key}`, `filter.own.${schemaName}.${key}`],
           parameter,
         )
       }),
@@ -168,7 +168,7 @@ function includedFilters(
     return filterable.map(([name, field]) =>
       components.refer(
         'parameters',
-        `${schemaName}.${name}`,
+        `filter.${schemaName}.${name}`,
         filterParameter(`filter[${type}][${name}]`, valueSchema(field, components), field, 'eq'),
       ),
     )

@@ -17,7 +17,7 @@ const success = (description: string, schema: object, example?: unknown) => ({
 
 /** Describes an error that a request may get before it reaches a route, and then without the server's own headers. */
 const earlyError = (description: string, example: string) => ({
-  ...schemaReference('Error'),
+  ...schemaReference('ApiError'),
   description,
   headers: Object.fromEntries(
     Object.entries(SUCCESS_HEADERS).map(([name, { type, description }]) => [name, { type, description }]),
@@ -96,7 +96,7 @@ export const SHARED_RESPONSES = {
 
 /** The schemas that {@link SHARED_RESPONSES} and the responses of routes refer to, by name. */
 export const SHARED_SCHEMAS: Readonly<Record<string, object>> = {
-  Error: {
+  ApiError: {
     type: 'object',
     description: 'Why a request was refused.',
     required: ['message'],

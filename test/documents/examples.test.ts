@@ -8,6 +8,7 @@ import { createProgram } from '#src/commands/program.ts'
 import { makeFolder } from '../fixtures/embedded.ts'
 import { launch, open, servePages, skip } from '../fixtures/spa.ts'
 import { serve } from '../support/processes.ts'
+import { freePort } from '../support/services.ts'
 
 const project = join(import.meta.dirname, '../../..')
 const main = join(import.meta.dirname, '../../src/main.js')
@@ -44,7 +45,13 @@ const { dataDir, token, password } = await makeDemo()
 /** A server with demo data, and a folder with what examples call: `npx` without npm, `curl` that fails for 4xx and 5xx. */
 async function startDemo(t: Test) {
   const folder = makeFolder(t)
-  const environment = { DATA_DIR: join(folder, 'data'), HASH_ROUNDS: '4' }
+  // Another test may use port 3000, where the example's page would be by default.
+  const pagePort = await freePort()
+  const environment = {
+    DATA_DIR: join(folder, 'data'),
+    HASH_ROUNDS: '4',
+    SANCTUM_STATEFUL_DOMAINS: `localhost:3000,localhost:${pagePort}`,
+  }
   await cp(dataDir, environment.DATA_DIR, { recursive: true })
   const server = await serve(t, environment)
   const bin = join(folder, 'bin')
@@ -62,7 +69,13 @@ async function startDemo(t: Test) {
     HOME: folder,
     TOKEN: token,
   }
-  return { folder, api, env, atServer: (code: string) => code.replaceAll('http://localhost:8000', api) }
+  return {
+    folder,
+    api,
+    env,
+    pagePort,
+    atServer: (code: string) => code.replaceAll('http://localhost:8000', api),
+  }
 }
 
 type Demo = Awaited<ReturnType<typeof startDemo>>
@@ -127,8 +140,8 @@ async function runPython({ folder, env }: Demo, source: string) {
 }
 
 /** Runs the example for pages with cookies in a browser, and returns the address of the user that it finds. */
-async function runInBrowser(t: Test, { api, atServer }: Demo, code: string) {
-  const origin = await servePages(t, api)
+async function runInBrowser(t: Test, { api, pagePort, atServer }: Demo, code: string) {
+  const origin = await servePages(t, api, pagePort)
   const tab = await open(await launch(t), origin)
   // The demo user has no second factor, so that there is no challenge.
   const source = atServer(code).replace(/^.*two-factor-challenge.*$/m, '')

@@ -5,13 +5,11 @@ export const TIMESTAMPS = {
   created_at: {
     kind: 'date',
     shown: 'optional',
-    about: 'When it was created.',
     example: '2026-03-01T12:34:56.123456Z',
   },
   updated_at: {
     kind: 'date',
     shown: 'optional',
-    about: 'When it was last changed.',
     example: '2026-03-01T12:34:56.123456Z',
   },
 } as const satisfies Record<string, Field>

@@ -8,7 +8,6 @@ export const WIKI_DATES = {
     kind: 'date',
     shown: 'optional',
     nullable: true,
-    about: 'When it was deleted.',
     example: null,
   },
 } as const satisfies Record<string, Field>

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { successResponse, unavailableResponse } from '#src/api/responses.ts'
+import { refusal, successResponse } from '#src/api/responses.ts'
 import { serviceUnavailable } from '#src/responses/errors.ts'
 
 const Health = (status: string, description: string) =>
@@ -35,9 +35,7 @@ const health: FastifyPluginAsyncTypebox = async app => {
             'Returns 200 if the database is reachable and migrated, until the server begins to shut down.',
           response: {
             200: Health('ready', 'Requests can be served.'),
-            503: unavailableResponse(
-              'The database is not reachable or not migrated, or the server is shutting down.',
-            ),
+            503: refusal('The database is not reachable or not migrated, or the server is shutting down.'),
           },
         },
       },

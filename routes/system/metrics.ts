@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { errorResponse, successResponse } from '#src/api/responses.ts'
+import { refusal, successResponse } from '#src/api/responses.ts'
 import { hasMetrics, METRICS_PATH, requireMetricsAccess } from '#src/metrics/access.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 const metrics: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
@@ -27,8 +26,8 @@ const metrics: FastifyPluginAsyncTypebox = async app => {
               examples: ['authentications_total{outcome="authenticated"} 1'],
             }),
           ),
-          401: errorResponse('The token is missing or wrong.', MESSAGES.unauthenticated),
-          404: errorResponse('There are no metrics for this caller.', MESSAGES.routeNotFound('metrics')),
+          401: refusal('The token is missing or wrong.'),
+          404: refusal('There are no metrics for this caller.'),
         },
       },
     },

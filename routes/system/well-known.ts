@@ -1,10 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { CACHED_FOR_A_DAY, errorResponse, publicDocument, redirectResponse } from '#src/api/responses.ts'
+import { CACHED_FOR_A_DAY, publicDocument, redirectResponse, refusal } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
 import { renderSecurityTxt, SECURITY_TXT_PATH } from '#src/http/security-txt.ts'
 import { routeNotFound } from '#src/responses/errors.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 /** Well-known URIs (RFC 8615). */
 const wellKnown: FastifyPluginAsyncTypebox = async app => {
@@ -27,10 +26,7 @@ const wellKnown: FastifyPluginAsyncTypebox = async app => {
               examples: ['Contact: mailto:security@example.org\nExpires: 2027-05-29T00:00:00.000Z\n'],
             }),
           ),
-          404: errorResponse(
-            '`SECURITY_CONTACT` is not set.',
-            MESSAGES.routeNotFound(SECURITY_TXT_PATH.slice(1)),
-          ),
+          404: refusal('`SECURITY_CONTACT` is not set.'),
         },
       },
     },

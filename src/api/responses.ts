@@ -1,7 +1,6 @@
 import type { FastifyReply, RouteGenericInterface } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { schemaReference } from '#src/query/openapi.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 /** A response header in OpenAPI. */
 export interface DocumentedHeader {
@@ -97,6 +96,9 @@ export const guestResponse = (description: string) => shared<{ message: string }
 /** A response of a route that is the shared one of that name in OpenAPI, with what it means here. */
 const shared = <Body>(component: string, description: string) => Type.Unsafe<Body>({ component, description })
 
+/** Says when a route responds with an error that routes share, such as 403 or 404. */
+export const refusal = (description: string) => Type.Unsafe<{ message: string }>({ description })
+
 /** Describes a success message. */
 export const messageResponse = () => shared<{ message: string }>('Message', 'Done.')
 
@@ -125,9 +127,3 @@ export const sendEmptyJson = (reply: FastifyReply<RouteGenericInterface>, status
 
 /** Describes the response {@link EMPTY_JSON}. */
 export const emptyJsonResponse = (description: string) => shared<string>('EmptyText', description)
-
-/** Describes a 503. */
-export const unavailableResponse = (description: string) =>
-  errorResponse(description, MESSAGES.serviceUnavailable, {
-    'Retry-After': REFUSAL_HEADERS['Retry-After'],
-  })

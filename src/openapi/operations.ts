@@ -1,8 +1,8 @@
 import type { RouteOptions } from 'fastify'
 import { COMMON_HEADERS, type DocumentedHeader, LIMIT_HEADERS, REFUSAL_HEADERS } from '#src/api/responses.ts'
-import { isSafe } from '#src/auth/safe-methods.ts'
 import type { Config } from '#src/config/config.ts'
 import { isHealthCheck } from '#src/http/request.ts'
+import { traitsOf } from '#src/http/step.ts'
 import { isRowId } from '#src/input/row-id.ts'
 import type { Components, Reference } from './components.ts'
 import { queryParameters } from './query-parameters.ts'
@@ -36,13 +36,11 @@ export function describeOperation(
 
 const accessOf = ({ config }: RouteOptions) => config?.access ?? { auth: 'none' as const }
 
-const isWrite = ({ method }: RouteOptions) => [method].flat().some(each => !isSafe(each))
-
 const isLimited = ({ config }: RouteOptions) => config?.isApi === true || config?.isWeb === true
 
 /** Whether changes in a session need the CSRF token. */
 const needsCsrfToken = (route: RouteOptions, { csrfMode }: DocumentConfig) =>
-  isWrite(route) && isLimited(route) && accessOf(route).via !== 'token' && csrfMode === 'token'
+  traitsOf(route).isUnsafe && isLimited(route) && accessOf(route).via !== 'token' && csrfMode === 'token'
 
 /** The permission and the ability that a route requires, in sentences. */
 function requirementsOf(route: RouteOptions): string[] {
@@ -251,7 +249,7 @@ function sharedResponsesOf(route: RouteOptions, config: DocumentConfig): Record<
     // A route's own response of that status says it too.
     ...(auth === 'guest' && { 200: 'AlreadyAuthenticated' }),
     ...(auth === 'required' && { 401: 'Unauthenticated' }),
-    ...((knowsCaller || (isGuarded && config.csrfMode === 'origin-only' && isWrite(route))) && {
+    ...((knowsCaller || (isGuarded && config.csrfMode === 'origin-only' && traitsOf(route).isUnsafe)) && {
       403: 'Forbidden',
     }),
     ...(route.url.includes(':') && { 404: 'NotFound' }),

@@ -30,7 +30,6 @@ export const SWAGGER_UI: FastifySwaggerUiOptions = {
   uiConfig: {
     // Without the box that opens other documents.
     layout: 'BaseLayout',
-    docExpansion: 'list',
     defaultModelsExpandDepth: 0,
     persistAuthorization: false,
     tryItOutEnabled: true,

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { externalProfiles as endpoint, oneExternalProfile } from '#src/api/endpoints.ts'
 import { EXTERNAL_PROFILE_SITE, EXTERNAL_PROFILE_VISIBILITY } from '#src/api/resources/externalprofile.ts'
-import { errorResponse, messageResponse, successResponse } from '#src/api/responses.ts'
+import { messageResponse, refusal, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, Text, toLabel, toTitle } from '#src/input/list.ts'
@@ -54,7 +54,7 @@ const STORE = {
   }),
   response: {
     201: successResponse(showSchema(oneExternalProfile, 'The external profile.')),
-    403: errorResponse('The caller has too many profiles.', MESSAGES.tooManyProfiles(5)),
+    403: refusal('The caller has too many profiles.'),
   },
 }
 

@@ -1,13 +1,12 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { me as endpoint } from '#src/api/endpoints.ts'
-import { errorResponse, successResponse } from '#src/api/responses.ts'
+import { refusal, successResponse } from '#src/api/responses.ts'
 import { userValues } from '#src/database/identity-columns.ts'
 import { authorizeList } from '#src/lists/handlers.ts'
 import { createFinder, withoutIncludes } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { renderRow } from '#src/query/render.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 const me: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(endpoint)
@@ -25,9 +24,8 @@ const me: FastifyPluginAsyncTypebox = async app => {
           'Returns the authenticated user. Includes contain all rows of the user, regardless of visibility. No permission and no verified e-mail address is required, but a ban from seeing a resource applies. Without includes it is open to users who are banned from everything or must set up a second factor first.',
         response: {
           200: successResponse(showSchema(endpoint, 'The authenticated user.')),
-          403: errorResponse(
+          403: refusal(
             'The token lacks the ability for an included resource, or the user is banned from seeing it.',
-            MESSAGES.prohibited,
           ),
         },
       },

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { playlists as endpoint, onePlaylist } from '#src/api/endpoints.ts'
 import { PLAYLIST_VISIBILITY } from '#src/api/resources/playlist.ts'
-import { errorResponse, messageResponse, successResponse } from '#src/api/responses.ts'
+import { messageResponse, refusal, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { Label, Text, toLabel, toTitle } from '#src/input/list.ts'
@@ -58,7 +58,7 @@ const STORE = {
   }),
   response: {
     201: successResponse(showSchema(onePlaylist, 'The playlist.')),
-    403: errorResponse('The caller has too many playlists.', MESSAGES.tooManyPlaylists(1000)),
+    403: refusal('The caller has too many playlists.'),
   },
 }
 

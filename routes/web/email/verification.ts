@@ -3,15 +3,14 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import {
   emptyJsonResponse,
-  errorResponse,
   noContentResponse,
   redirectResponse,
+  refusal,
   sendEmptyJson,
 } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
 import { rowIdParameter } from '#src/input/row-id.ts'
 import { HttpError } from '#src/responses/errors.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
@@ -40,18 +39,11 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         response: {
           204: noContentResponse('The address is verified.'),
           302: redirectResponse('The same, for browsers.'),
-          422: errorResponse(
-            'Another user has taken the address in the meantime.',
-            MESSAGES.rules.unique('email'),
-          ),
-          423: errorResponse(
+          422: refusal('Another user has taken the address in the meantime.'),
+          423: refusal(
             "The link changes the user's address, and the password was not confirmed in this session.",
-            MESSAGES.passwordConfirmationRequired,
           ),
-          403: errorResponse(
-            'The link is invalid, has expired, or is for another user.',
-            MESSAGES.invalidSignature,
-          ),
+          403: refusal('The link is invalid, has expired, or is for another user.'),
         },
       },
     },

@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { emptyJsonResponse, errorResponse, sendEmptyJson } from '#src/api/responses.ts'
+import { emptyJsonResponse, refusal, sendEmptyJson } from '#src/api/responses.ts'
 import { optionalText } from '#src/input/fields.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({
   name: optionalText('demo'),
@@ -23,10 +22,7 @@ const profile: FastifyPluginAsyncTypebox = async app => {
         body: Body,
         response: {
           200: emptyJsonResponse('The profile was changed, or the new address must be confirmed.'),
-          423: errorResponse(
-            'Only with CONFIRM_EMAIL_CHANGE, for an address that would change immediately.',
-            MESSAGES.passwordConfirmationRequired,
-          ),
+          423: refusal('Only with CONFIRM_EMAIL_CHANGE, for an address that would change immediately.'),
         },
       },
     },

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
-import { errorResponse, successResponse } from '#src/api/responses.ts'
+import { refusal, successResponse } from '#src/api/responses.ts'
 import { totpQrCode } from '#src/auth/second-factor.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -43,10 +43,7 @@ const secretKeySchema = {
         },
       ),
     ),
-    404: errorResponse(
-      'There is no second factor, or it is confirmed already.',
-      MESSAGES.secondFactorDisabled,
-    ),
+    404: refusal('There is no second factor, or it is confirmed already.'),
   },
 }
 

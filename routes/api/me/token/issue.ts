@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
 import { token as tokenResource } from '#src/api/resources.ts'
-import { errorResponse, successResponse } from '#src/api/responses.ts'
+import { refusal, successResponse } from '#src/api/responses.ts'
 import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
 import { TokenName, TokenPath } from '#src/input/fields.ts'
 import { toTitle } from '#src/input/list.ts'
@@ -11,7 +11,6 @@ import { MAX_ADDRESSES, MAX_GRACE_S } from '#src/input/token.ts'
 import { convertFields, toInteger } from '#src/input/values.ts'
 import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { schemaReference } from '#src/query/openapi.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 
 const MAX_ABILITIES = 100
 
@@ -36,7 +35,7 @@ const Issued = Type.Object(
   },
 )
 
-const GONE = errorResponse('The new token was revoked before the response was sent.', MESSAGES.notFound)
+const GONE = refusal('The new token was revoked before the response was sent.')
 
 const issueSchema = {
   operationId: 'me.token.store',
@@ -61,10 +60,7 @@ const issueSchema = {
   response: {
     201: successResponse(Issued),
     404: GONE,
-    403: errorResponse(
-      "The user's e-mail address is not verified, or the user has too many tokens.",
-      MESSAGES.unverifiedEmail,
-    ),
+    403: refusal("The user's e-mail address is not verified, or the user has too many tokens."),
   },
 }
 
@@ -91,9 +87,8 @@ const rotateSchema = {
   response: {
     201: successResponse(Issued),
     404: GONE,
-    403: errorResponse(
+    403: refusal(
       "The token has fewer abilities than the other one, the user's e-mail address is not verified, or a grace period would give the user too many tokens.",
-      MESSAGES.unverifiedEmail,
     ),
   },
 }

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { tracks as endpoint, oneTrack } from '#src/api/endpoints.ts'
 import { playlist as playlistResource } from '#src/api/resources.ts'
-import { errorResponse, messageResponse, successResponse } from '#src/api/responses.ts'
+import { messageResponse, refusal, successResponse } from '#src/api/responses.ts'
 import { rowOf } from '#src/http/loaded-row.ts'
 import { UPDATE_METHODS } from '#src/http/update-methods.ts'
 import { PlaylistPath, TrackPath } from '#src/input/list-paths.ts'
@@ -54,10 +54,7 @@ const STORE = {
   body: Type.Object({ entry_id: EntryId, video_id: VideoId, next: Next, previous: Previous }),
   response: {
     201: successResponse(showSchema(oneTrack, 'The track.')),
-    403: errorResponse(
-      'The playlist belongs to another user or has too many tracks.',
-      MESSAGES.tooManyTracks(1000),
-    ),
+    403: refusal('The playlist belongs to another user or has too many tracks.'),
   },
 }
 

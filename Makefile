@@ -40,11 +40,15 @@ node_modules/.sources: node_modules/.package-lock.json FORCE
 	@printf '%s\n' $(SOURCES) | cmp -s - $@ || printf '%s\n' $(SOURCES) > $@
 
 dist/.built: node_modules/.package-lock.json node_modules/.sources tsconfig.json $(SOURCES)
-	rm -rf dist
+	rm -rf dist/.built $(filter-out dist/assets,$(wildcard dist/*))
 	npx --no-install tsc -p tsconfig.json
 	@touch $@
 
-build: dist/.built
+dist/assets/.built: node_modules/.package-lock.json tools/swagger-ui-assets.ts | dist/.built
+	node dist/tools/swagger-ui-assets.js
+	@touch $@
+
+build: dist/.built dist/assets/.built
 
 run: build
 	node dist/src/main.js serve

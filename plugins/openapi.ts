@@ -5,6 +5,7 @@ import * as ENDPOINTS from '#src/api/endpoints.ts'
 import { type CompressedDocument, createCompressedDocument } from '#src/http/compressed-document.ts'
 import {
   completeDocument,
+  documentForPages,
   documentInfo,
   type OpenApiDocument,
   securityRequirements,
@@ -19,7 +20,7 @@ declare module 'fastify' {
     specification: {
       json: CompressedDocument
       yaml: CompressedDocument
-      /** For pages of this server, which may have been opened under another of its names. */
+      /** For Swagger UI. */
       forPages: CompressedDocument
     }
   }
@@ -60,7 +61,7 @@ export default fp(
           endpoints,
         ) as never,
     })
-    const document = lazy(() => app.swagger())
+    const document = lazy(() => app.swagger() as object as OpenApiDocument)
     const json = createCompressedDocument({
       type: 'application/json; charset=utf-8',
       render: () => JSON.stringify(document()),
@@ -71,7 +72,7 @@ export default fp(
     })
     const forPages = createCompressedDocument({
       type: 'application/json; charset=utf-8',
-      render: () => JSON.stringify({ ...document(), servers: [{ url: '/' }] }),
+      render: () => JSON.stringify(documentForPages(document())),
     })
     app.decorate('specification', { json, yaml, forPages })
     // Not during the start, since it takes 0.1 s. YAML takes 0.5 s, and is rendered with its first request.

@@ -47,7 +47,6 @@ import securityMails from '../plugins/security-mails.ts'
 import sessions from '../plugins/sessions.ts'
 import staff from '../plugins/staff.ts'
 import steps from '../plugins/steps.ts'
-import swaggerUi from '../plugins/swagger-ui.ts'
 import tokens from '../plugins/tokens.ts'
 import userKeys from '../plugins/user-keys.ts'
 import userWrites from '../plugins/user-writes.ts'
@@ -117,7 +116,6 @@ const USE_CASE_PLUGINS: readonly FastifyPluginAsync[] = [
   lastUse, // last-use notes of tokens and sessions
   userKeys, // normalized keys of names and e-mail addresses
   openapi, // the OpenAPI document
-  swaggerUi,
 ]
 
 /** Registers all plugins in the order of the lists above, not by file name. */

@@ -1,10 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { guestResponse } from '#src/api/responses.ts'
-import { optionalText } from '#src/input/fields.ts'
+import { requiredText } from '#src/input/fields.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
-const Body = Type.Object({ email: optionalText('demo@example.org') })
+const Body = Type.Object({ email: requiredText('demo@example.org') })
 
 const forgotPassword: FastifyPluginAsyncTypebox = async app => {
   const { resetPasswordUrl: page, revealUnknownEmail: reveals } = app.config

@@ -2,19 +2,22 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { isTicked } from '#src/input/account.ts'
-import { optionalText, Remember } from '#src/input/fields.ts'
-import { OptionalPassword } from '#src/input/values.ts'
+import { documentAs } from '#src/input/documented.ts'
+import { Remember, RequiredPassword, requiredText } from '#src/input/fields.ts'
 
 const Body = Type.Object({
-  name: optionalText('newcomer'),
-  email: optionalText('newcomer@example.org'),
-  password: OptionalPassword,
-  password_confirmation: OptionalPassword,
-  terms: Type.Optional(
-    Type.Unknown({
-      description: 'Whether the user accepts the terms: any non-empty value.',
-      examples: [true],
-    }),
+  name: requiredText('newcomer'),
+  email: requiredText('newcomer@example.org'),
+  password: RequiredPassword,
+  password_confirmation: RequiredPassword,
+  terms: documentAs(
+    Type.Optional(
+      Type.Unknown({
+        description: 'Whether the user accepts the terms: any non-empty value.',
+        examples: [true],
+      }),
+    ),
+    { schema: { type: ['boolean', 'integer', 'string'] }, isRequired: true },
   ),
   remember: Remember,
 })

@@ -1,15 +1,15 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { guestResponse } from '#src/api/responses.ts'
-import { optionalText, RevokeTokens } from '#src/input/fields.ts'
-import { convertFields, OptionalPassword, toBooleanValue } from '#src/input/values.ts'
+import { RequiredPassword, RevokeTokens, requiredText } from '#src/input/fields.ts'
+import { convertFields, toBooleanValue } from '#src/input/values.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 const Body = Type.Object({
-  token: optionalText('from the mail'),
-  email: optionalText('demo@example.org'),
-  password: OptionalPassword,
-  password_confirmation: OptionalPassword,
+  token: requiredText('from the mail'),
+  email: requiredText('demo@example.org'),
+  password: RequiredPassword,
+  password_confirmation: RequiredPassword,
   revoke_tokens: RevokeTokens,
 })
 

@@ -22,23 +22,36 @@ interface Variant {
 export interface CompressedDocument {
   /** Renders and compresses the text, once. Compression runs on libuv's thread pool. */
   prepare(): Promise<void>
-  /** Responds to `GET` and `HEAD` in the coding that the client prefers, or with 304 if its copy is current. */
-  send(request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply>
+  /**
+   * Responds to `GET` and `HEAD` in the coding that the client prefers, or with 304 if its copy is current.
+   *
+   * @param options.cacheControl the Cache-Control header: `no-cache` by default
+   */
+  send(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    options?: { cacheControl?: string },
+  ): Promise<FastifyReply>
 }
 
+/** A content in the codings other than `identity`. */
+type Compressed = Record<Exclude<Coding, 'identity'>, Buffer>
+
 /**
- * Creates a document that is rendered and compressed once, not for each request. Until compression is done, it is sent
- * uncompressed.
+ * Creates a document that is rendered and compressed once, not for each request.
  *
  * @param document.type the media type
- * @param document.make returns the text; called once
+ * @param document.render returns the content; called once
+ * @param document.compress compresses it; called once
  */
 export function createCompressedDocument({
   type,
   render,
+  compress = compressText,
 }: {
   type: string
-  render: () => string
+  render: () => string | Buffer
+  compress?: (body: Buffer) => Promise<Compressed>
 }): CompressedDocument {
   const variants = new Map<Coding, Variant>()
   let preparing: Promise<void> | undefined
@@ -51,31 +64,20 @@ export function createCompressedDocument({
     if (!variants.has('identity')) add('identity', Buffer.from(render()))
     return variants.get('identity') as Variant
   }
-  const compress = async () => {
-    const { body } = identityVariant()
-    const params = {
-      [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY,
-      [constants.BROTLI_PARAM_SIZE_HINT]: body.length,
-    }
-    const [br, zipped] = await Promise.all([
-      promisify(brotliCompress)(body, { params }),
-      promisify(gzip)(body, { level: 9 }),
-    ])
-    add('br', br)
-    add('gzip', zipped)
-  }
   const prepare = () => {
-    preparing ??= compress()
+    preparing ??= compress(identityVariant().body).then(({ br, gzip }) => {
+      add('br', br)
+      add('gzip', gzip)
+    })
     return preparing
   }
 
   return {
     prepare,
-    async send(request, reply) {
+    async send(request, reply, { cacheControl = 'no-cache' } = {}) {
       const accepted = parseAcceptEncoding(request.headers['accept-encoding'])
       // A failed compression is reported to the caller of prepare(). Here the uncompressed text is sent.
-      const ready = prepare().catch(() => {})
-      if (!accepted.includes('identity')) await ready
+      if (accepted[0] !== 'identity') await prepare().catch(() => {})
       const [coding] = accepted.filter(one => one === 'identity' || variants.has(one))
       if (coding === undefined) throw new HttpError(406, MESSAGES.notAcceptable)
       const { body, etag } = variants.get(coding) ?? identityVariant()
@@ -83,7 +85,7 @@ export function createCompressedDocument({
       const vary = reply.getHeader('vary')
       reply.headers({
         etag,
-        'cache-control': 'no-cache',
+        'cache-control': cacheControl,
         vary: vary === undefined ? 'Accept-Encoding' : `${vary}, Accept-Encoding`,
       })
       if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send()
@@ -91,6 +93,18 @@ export function createCompressedDocument({
       return reply.type(type).send(body)
     },
   }
+}
+
+async function compressText(body: Buffer): Promise<Compressed> {
+  const params = {
+    [constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY,
+    [constants.BROTLI_PARAM_SIZE_HINT]: body.length,
+  }
+  const [br, zipped] = await Promise.all([
+    promisify(brotliCompress)(body, { params }),
+    promisify(gzip)(body, { level: 9 }),
+  ])
+  return { br, gzip: zipped }
 }
 
 /**

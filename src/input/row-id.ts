@@ -1,19 +1,12 @@
 import { type TString, Type } from 'typebox'
-
-const rowIds = new WeakSet<object>()
+import { documentAs } from './documented.ts'
 
 /**
  * The path parameter with a row's id. It accepts all text, because any but a number is the id of no row; in OpenAPI it is
  * an integer.
  */
-export function rowIdParameter(description: string, example: string): TString {
-  const schema = Type.String({ description, examples: [example] })
-  rowIds.add(schema)
-  return schema
-}
-
-/** Whether a schema is a {@link rowIdParameter}. */
-export const isRowId = (schema: object): boolean => rowIds.has(schema)
+export const rowIdParameter = (description: string, example: string): TString =>
+  documentAs(Type.String({ description, examples: [example] }), { schema: { type: 'integer', minimum: 1 } })
 
 /** A row's id in a path or form. */
 export const RowId = Type.String({ description: 'The id.', examples: ['42'] })

@@ -1,10 +1,12 @@
-import { optionalText } from './fields.ts'
+import { optionalText, requiredText } from './fields.ts'
 
-/** An optional code of the authenticator app. */
-export const AppCode = optionalText('123456')
+const EXAMPLE = '123456'
+
+/** A code of the authenticator app. */
+export const AppCode = requiredText(EXAMPLE)
 
 /** The fields of a second-factor proof: a code of the authenticator app, or a recovery code. */
-export const Proof = { code: AppCode, recovery_code: optionalText('FbeNR0JtHA-mpIgLYOQiL') }
+export const Proof = { code: optionalText(EXAMPLE), recovery_code: optionalText('FbeNR0JtHA-mpIgLYOQiL') }
 
 interface ProofFields {
   code?: string | null

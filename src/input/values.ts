@@ -8,7 +8,7 @@ import type { Parameters } from './querystring.ts'
 /** An entered password. No stored hash is of a longer one. */
 export const EnteredPassword = Type.String({ maxLength: 4096, examples: ['demo-password'] })
 
-/** An optional password. The use-case checks that it is present, so that all errors are reported together. */
+/** An optional password. */
 export const OptionalPassword = Type.Optional(Type.Union([EnteredPassword, Type.Null()]))
 
 /** Passwords are not trimmed: they may begin or end with a space, and are typed without being seen. */

@@ -124,3 +124,17 @@ export function completeDocument(
   )
   return { ...document, paths, components: { ...document.components, ...components.toJSON() } }
 }
+
+/**
+ * Returns the document for Swagger UI: for this server under whichever of its names the page was opened, and without the
+ * headers that all responses have, which the page would show with each.
+ */
+export const documentForPages = (document: OpenApiDocument): object =>
+  JSON.parse(JSON.stringify({ ...document, servers: [{ url: '/' }] }), (key, value) =>
+    key === 'headers' ? withoutShared(value) : value,
+  )
+
+function withoutShared(headers: Record<string, object>): Record<string, object> | undefined {
+  const own = Object.entries(headers).filter(([, header]) => !('$ref' in header))
+  return own.length === 0 ? undefined : Object.fromEntries(own)
+}

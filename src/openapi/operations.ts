@@ -3,7 +3,7 @@ import { COMMON_HEADERS, type DocumentedHeader, LIMIT_HEADERS, REFUSAL_HEADERS }
 import type { Config } from '#src/config/config.ts'
 import { isHealthCheck } from '#src/http/request.ts'
 import { traitsOf } from '#src/http/step.ts'
-import { isRowId } from '#src/input/row-id.ts'
+import { documentedField } from '#src/input/documented.ts'
 import type { Components, Reference } from './components.ts'
 import { queryParameters } from './query-parameters.ts'
 import { SHARED_RESPONSES } from './shared-responses.ts'
@@ -111,15 +111,20 @@ const CSRF_HEADER = {
 }
 
 function pathParameter(name: string, schema: Record<string, unknown>, components: Components): Reference {
-  const { description, examples, ...rest } = schema as { description?: string; examples?: unknown[] }
+  const { description, examples, ...type } = documentedField(schema).schema as {
+    description?: string
+    examples?: unknown[]
+    type: string
+  }
   const [example] = examples ?? []
+  const isText = type.type === 'string'
   return components.refer('parameters', `path.${name}`, {
     name,
     in: 'path',
     required: true,
     ...(description && { description }),
-    schema: isRowId(schema) ? { type: 'integer', minimum: 1 } : { ...rest, minLength: 1 },
-    ...(example !== undefined && { example: isRowId(schema) ? Number(example) : example }),
+    schema: isText ? { ...type, minLength: 1 } : type,
+    ...(example !== undefined && { example: isText ? example : Number(example) }),
   })
 }
 
@@ -134,8 +139,12 @@ const nameOf = (operationId: string) =>
     .join('')
 
 function bodyOf({ schema }: RouteOptions, components: Components): object | null {
-  const { body, operationId = '' } = (schema ?? {}) as { body?: ObjectSchema; operationId?: string }
-  if (body === undefined) return null
+  const { body: validated, operationId = '' } = (schema ?? {}) as {
+    body?: ObjectSchema
+    operationId?: string
+  }
+  if (validated === undefined) return null
+  const body = documentedBody(validated)
   const name = nameOf(operationId)
   const json = components.refer('schemas', `${name}Input`, withExample(body))
   const lists = Object.entries(body.properties ?? {}).filter(([, property]) => isList(property))
@@ -151,6 +160,23 @@ function bodyOf({ schema }: RouteOptions, components: Components): object | null
   // PUT and PATCH have the same one.
   const isTwin = /\.(put|patch)$/.test(operationId)
   return isTwin ? components.refer('requestBodies', name, described) : described
+}
+
+/** A body whose fields are as they are documented. */
+function documentedBody(body: ObjectSchema): ObjectSchema {
+  const fields = Object.entries(body.properties ?? {}).map(
+    ([name, schema]) => [name, documentedField(schema)] as const,
+  )
+  const required = fields
+    .filter(([name, { isRequired }]) => isRequired || body.required?.includes(name))
+    .map(([name]) => name)
+  return {
+    ...body,
+    ...(required.length > 0 && { required }),
+    properties: Object.fromEntries(
+      fields.map(([name, { schema }]) => [name, schema as Record<string, unknown>]),
+    ),
+  }
 }
 
 /** A body with an example that has the required fields only, since Swagger UI sends what the example has. */

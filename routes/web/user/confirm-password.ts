@@ -2,9 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, header, sendEmptyJson, successResponse } from '#src/api/responses.ts'
 import { PASSWORD_TIMEOUT_S } from '#src/auth/session.ts'
-import { OptionalPassword } from '#src/input/values.ts'
+import { RequiredPassword } from '#src/input/fields.ts'
 
-const Body = Type.Object({ password: OptionalPassword })
+const Body = Type.Object({ password: RequiredPassword })
 
 const confirmation: FastifyPluginAsyncTypebox = async app => {
   app.post(

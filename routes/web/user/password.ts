@@ -1,13 +1,13 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
-import { RevokeTokens } from '#src/input/fields.ts'
-import { convertFields, OptionalPassword, toBooleanValue } from '#src/input/values.ts'
+import { RequiredPassword, RevokeTokens } from '#src/input/fields.ts'
+import { convertFields, toBooleanValue } from '#src/input/values.ts'
 
 const Body = Type.Object({
-  current_password: OptionalPassword,
-  password: OptionalPassword,
-  password_confirmation: OptionalPassword,
+  current_password: RequiredPassword,
+  password: RequiredPassword,
+  password_confirmation: RequiredPassword,
   revoke_tokens: RevokeTokens,
 })
 

@@ -3,6 +3,7 @@ import { Type } from 'typebox'
 import { emptyJsonResponse, sendEmptyJson } from '#src/api/responses.ts'
 import { SECOND_FACTOR_ACCESS } from '#src/http/second-factor-access.ts'
 import { isTicked } from '#src/input/account.ts'
+import { checkbox } from '#src/input/fields.ts'
 import { AppCode, Proof, readProof } from '#src/input/second-factor.ts'
 
 const enableSchema = {
@@ -12,11 +13,9 @@ const enableSchema = {
   description:
     'Creates a secret for an authenticator app and eight recovery codes, unless they exist. The second factor is active once it is confirmed with a code. To replace a confirmed one, a code or recovery code is required.',
   body: Type.Object({
-    force: Type.Optional(
-      Type.Unknown({
-        description: 'Whether to replace an existing second factor. The new one must be confirmed again.',
-        examples: [false],
-      }),
+    force: checkbox(
+      'Whether to replace an existing second factor. The new one must be confirmed again.',
+      false,
     ),
     ...Proof,
   }),

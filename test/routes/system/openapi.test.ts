@@ -163,6 +163,25 @@ t.test('the OpenAPI document', async t => {
     )
   })
 
+  await t.test('fields that only the use-case requires are required', async t => {
+    const { RegisterInput, LoginInput, ResetPasswordInput, TwoFactorConfirmInput } = json.components.schemas
+    t.strictSame(RegisterInput.required, ['name', 'email', 'password', 'password_confirmation', 'terms'])
+    t.strictSame(LoginInput.required, ['email', 'password'])
+    t.strictSame(ResetPasswordInput.required, ['token', 'email', 'password', 'password_confirmation'])
+    t.strictSame(TwoFactorConfirmInput.required, ['code'])
+    t.strictSame(RegisterInput.properties.name, { type: 'string' })
+    t.strictSame(LoginInput.properties.remember.type, ['boolean', 'integer', 'string', 'null'])
+  })
+
+  await t.test('the one for Swagger UI is without the headers that all responses have', async t => {
+    const pages = (await get(app, '/docs/json')).json
+    t.strictSame(pages.servers, [{ url: '/' }])
+    t.strictSame(Object.keys(pages.components.responses.Unauthenticated.headers), ['WWW-Authenticate'])
+    t.notOk('headers' in pages.components.responses.NotFound)
+    t.ok('X-Request-Id' in json.components.responses.NotFound.headers)
+    t.strictSame(pages.components.parameters, json.components.parameters)
+  })
+
   await t.test('it follows the settings of the server', async t => {
     t.strictSame(json.security, [{ token: [] }, { session: [] }])
     t.notOk('security' in json.paths['/api/me'].get)
@@ -195,7 +214,32 @@ t.test('the documentation page has a Content-Security-Policy and loads nothing f
   t.equal(page.headers['referrer-policy'], 'same-origin')
   t.match(page.headers['content-security-policy'], "script-src 'self';")
   t.notMatch(page.text, /https?:\/\//, 'no absolute URLs')
+  t.match(await get(app, '/docs'), { status: 302, headers: { location: 'docs/' } })
 })
+
+t.test(
+  'the files of the documentation page are cached for ever under the URL with their version',
+  async t => {
+    const app = await startApp(t, { database })
+    const urls = [...(await get(app, '/docs/')).text.matchAll(/"(static\/[^"]+)"/g)].map(
+      ([, url]) => url as string,
+    )
+    t.equal(urls.length, 3)
+    for (const url of urls) {
+      const file = await get(app, `/docs/${url}`)
+      t.equal(file.status, 200, url)
+      t.equal(file.headers['cache-control'], 'public, max-age=31536000, immutable', url)
+      t.match(file.headers['content-type'], url.includes('.css') ? /^text\/css/ : /^text\/javascript/)
+      for (const other of [url.replace(/\?.*/, ''), `${url}0`, `${url}&v=1`]) {
+        const answer = await get(app, `/docs/${other}`)
+        t.equal(answer.status, 200, other)
+        t.equal(answer.headers['cache-control'], 'no-cache', other)
+      }
+    }
+    t.equal((await get(app, '/docs/static/swagger-ui-standalone-preset.js')).status, 404)
+    t.equal((await get(app, '/docs/static/..%2f..%2fpackage.json')).status, 404)
+  },
+)
 
 t.test('Swagger UI in a browser', { skip }, async t => {
   const user = await aUser(database, { roles: ['Verified'] })
@@ -208,9 +252,17 @@ t.test('Swagger UI in a browser', { skip }, async t => {
   page.on('console', message => message.type() === 'error' && consoleErrors.push(message.text()))
   page.on('pageerror', error => consoleErrors.push(error.message))
   page.on('request', request => hosts.add(new URL(request.url()).host))
+  const loaded: Promise<number>[] = []
+  page.on('requestfinished', request =>
+    loaded.push(request.sizes().then(sizes => sizes.responseBodySize + sizes.responseHeadersSize)),
+  )
 
   await page.goto(`${base}/docs`)
   await page.getByText('Show the authenticated user').waitFor()
+  await page.waitForLoadState('networkidle')
+  const transferred = (await Promise.all(loaded)).reduce((sum, size) => sum + size, 0)
+  t.comment(`${loaded.length} requests, ${transferred} bytes`)
+  t.ok(transferred > 300_000 && transferred < 400_000, `the first load transfers ${transferred} bytes`)
   t.strictSame(consoleErrors, [], 'the Content-Security-Policy blocks nothing')
 
   await page.getByRole('button', { name: 'Authorize', exact: true }).first().click()

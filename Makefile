@@ -3,7 +3,7 @@
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test mutants check clients docs screenshots bench bench-scale chaos name-tables clean FORCE
+.PHONY: help run dev build test mutants check clients docs screenshots bench bench-scale chaos fuzz name-tables clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://localhost:8000 with demo data'
@@ -17,6 +17,8 @@ help:
 	@echo '              stopped; ONLY=csrf runs one area'
 	@echo 'make chaos    make databases, Redis, servers and clocks fail under load, and print the results;'
 	@echo '              QUICK=1 runs half of it, ONLY=redis,clock only those faults'
+	@echo 'make fuzz     send valid, boundary and broken requests made from the OpenAPI document, and compare the answers with it;'
+	@echo '              FUZZ_REQUESTS=5000 is quick, FUZZ_SEED=1 repeats a run'
 	@echo 'make bench    compare with other servers, and measure logins, lists, start-up and memory;'
 	@echo '              BENCH_ROUNDS=1 BENCH_ONLY=ours is quick'
 	@echo 'make bench-scale  measure one instance and two, with their database and Redis'
@@ -110,6 +112,9 @@ bench-scale: build bench/contenders/node_modules/.package-lock.json
 
 chaos: build
 	node dist/test/chaos/run.js
+
+fuzz: build
+	node dist/test/fuzz/run.js
 
 clean:
 	rm -rf dist node_modules bench/contenders/node_modules clients/node_modules clients/generated

@@ -61,7 +61,7 @@ export default fp(
           endpoints,
         ) as never,
     })
-    const document = lazy(() => app.swagger() as object as OpenApiDocument)
+    const document = lazy(() => app.swagger() as object)
     const json = createCompressedDocument({
       type: 'application/json; charset=utf-8',
       render: () => JSON.stringify(document()),

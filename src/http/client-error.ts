@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { MESSAGES } from '#src/responses/messages.ts'
 
 /** Responds to requests that Node cannot parse, or whose head is too large or too slow, and closes the connection. */
-export function onClientError(error: Error & { code?: string }, socket: Socket): void {
+export function onClientError(error: Error & { code?: string; rawPacket?: unknown }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy()
     return
@@ -13,8 +13,11 @@ export function onClientError(error: Error & { code?: string }, socket: Socket):
   const message =
     status === 400 ? MESSAGES.badRequest : status === 431 ? MESSAGES.headersTooLarge : STATUS_CODES[status]
   const body = JSON.stringify({ message })
+  // RFC 9110 §9.3.2. Node has no request yet, but the bytes with which it began, unless it came in several parts.
+  const { rawPacket } = error
+  const isHead = Buffer.isBuffer(rawPacket) && rawPacket.toString('latin1', 0, 5) === 'HEAD '
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${isHead ? '' : body}`,
   )
 }

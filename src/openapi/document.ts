@@ -85,6 +85,26 @@ export function securityRequirements(
   return auth === 'required' ? schemes : [{}, ...schemes]
 }
 
+interface Operation {
+  operationId: string
+  parameters?: readonly object[]
+}
+
+type PathItem = Record<string, Operation> | { parameters: readonly object[] }
+
+/** Moves parameters that all of a path's operations have, such as those of the path itself, to the path. */
+function withCommonParameters(operations: Record<string, Operation>): PathItem {
+  const lists = Object.values(operations).map(({ parameters = [] }) => parameters)
+  const [first = [], ...others] = lists.map(list => list.map(one => JSON.stringify(one)))
+  const common = new Set(first.filter(text => others.length > 0 && others.every(list => list.includes(text))))
+  if (common.size === 0) return operations
+  const rest = Object.entries(operations).map(([method, { parameters = [], ...operation }]) => {
+    const own = parameters.filter(one => !common.has(JSON.stringify(one)))
+    return [method, { ...operation, ...(own.length > 0 && { parameters: own }) }]
+  })
+  return { parameters: [...common].map(text => JSON.parse(text)), ...Object.fromEntries(rest) }
+}
+
 /** The part of the document that @fastify/swagger makes. */
 export interface OpenApiDocument {
   components?: Record<string, unknown>
@@ -102,7 +122,7 @@ export function completeDocument(
   routes: ReadonlyMap<string, RouteOptions>,
   config: Pick<Config, 'csrfMode'>,
   endpoints: readonly Endpoint[],
-): OpenApiDocument {
+): object {
   const components = new Components()
   for (const [name, schema] of Object.entries({
     ...resourceSchemas(endpoints),
@@ -112,15 +132,13 @@ export function completeDocument(
     components.refer('schemas', name, schema)
   }
   const paths = Object.fromEntries(
-    Object.entries(document.paths).map(([path, item]) => [
-      path,
-      Object.fromEntries(
-        Object.entries(item).map(([method, operation]) => {
-          const route = routes.get(operation.operationId)
-          return [method, { ...operation, ...(route && describeOperation(route, config, components)) }]
-        }),
-      ),
-    ]),
+    Object.entries(document.paths).map(([path, item]) => {
+      const operations = Object.entries(item).map(([method, operation]): [string, Operation] => {
+        const route = routes.get(operation.operationId)
+        return [method, { ...operation, ...(route && describeOperation(route, config, components)) }]
+      })
+      return [path, withCommonParameters(Object.fromEntries(operations))]
+    }),
   )
   return { ...document, paths, components: { ...document.components, ...components.toJSON() } }
 }
@@ -129,7 +147,7 @@ export function completeDocument(
  * Returns the document for Swagger UI: for this server under whichever of its names the page was opened, and without the
  * headers that all responses have, which the page would show with each.
  */
-export const documentForPages = (document: OpenApiDocument): object =>
+export const documentForPages = (document: object): object =>
   JSON.parse(JSON.stringify({ ...document, servers: [{ url: '/' }] }), (key, value) =>
     key === 'headers' ? withoutShared(value) : value,
   )

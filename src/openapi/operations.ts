@@ -27,12 +27,17 @@ export function describeOperation(
   const parameters = parametersOf(route, config, components)
   const requestBody = bodyOf(route, components)
   return {
-    description: [route.schema?.description, ...requirementsOf(route), ...notesOf(route)].join(' '),
+    description: isSameAsPut(route)
+      ? 'The same as `PUT`.'
+      : [route.schema?.description, ...requirementsOf(route), ...notesOf(route)].join(' '),
     ...(parameters.length > 0 && { parameters }),
     ...(requestBody && { requestBody }),
     responses: responsesOf(route, config, components),
   }
 }
+
+/** Whether an operation is the twin of another one, as updates have two methods. */
+const isSameAsPut = ({ schema }: RouteOptions) => schema?.operationId?.endsWith('.patch') === true
 
 const accessOf = ({ config }: RouteOptions) => config?.access ?? { auth: 'none' as const }
 

@@ -21,9 +21,9 @@ const scalar = (name: string, description: string, schema: object) => ({
   schema,
 })
 
-/** A parameter that is a comma-separated list (style `form`, which is the default). */
+/** A comma-separated list (style `form`, which is the default) in which nothing may be repeated. */
 const list = (name: string, description: string, items: object) => ({
-  ...scalar(name, description, { type: 'array', items }),
+  ...scalar(name, description, { type: 'array', items, uniqueItems: true }),
   explode: false,
 })
 
@@ -36,7 +36,9 @@ const deepObject = (name: string, description: string, schema: object) => ({
   example: {},
 })
 
-const names = (all: readonly string[]) => ({ type: 'string', enum: [...all] })
+/** A list of some of these names. */
+const nameList = (name: string, description: string, all: readonly string[]) =>
+  list(name, description, { type: 'string', enum: [...all] })
 
 /**
  * Describes the query parameters of an endpoint by their literal names, such as `filter[name-like]`: form-encoded, with
@@ -57,7 +59,7 @@ export function queryParameters(endpoint: Endpoint, components: Components): Ref
   const include =
     paths.length === 0
       ? []
-      : [refer(`include.${resource.schemaName}${variant}`, list('include', INCLUDE, names(paths)))]
+      : [refer(`include.${resource.schemaName}${variant}`, nameList('include', INCLUDE, paths))]
   const filters = isSequence
     ? []
     : [
@@ -66,7 +68,7 @@ export function queryParameters(endpoint: Endpoint, components: Components): Ref
       ]
   const has =
     isIndex && !isSequence && paths.length > 0
-      ? [refer(`filter.${resource.schemaName}.has`, list('filter[has]', HAS, names(paths)))]
+      ? [refer(`filter.${resource.schemaName}.has`, nameList('filter[has]', HAS, paths))]
       : []
   return [
     ...fields,
@@ -76,7 +78,7 @@ export function queryParameters(endpoint: Endpoint, components: Components): Ref
     ...has,
     ...(filters.length > 0 ? [refer('filter', FILTER)] : []),
     ...(isIndex && !isSequence
-      ? [refer(`sort.${resource.schemaName}`, list('sort', SORT, names(sortNames(resource))))]
+      ? [refer(`sort.${resource.schemaName}`, nameList('sort', SORT, sortNames(resource)))]
       : included.length > 0 && !isSequence
         ? [refer('sort', INCLUDED_SORT)]
         : []),
@@ -88,7 +90,7 @@ const INCLUDE = 'The relations to include.'
 
 const HAS = 'Only rows that have these relations.'
 
-const SORT = 'The order, most important first; `-` reverses a key. `random` stands alone.'
+const SORT = 'The order, most important first; `-` reverses a key. Each key once; `random` alone.'
 
 const SEARCH = scalar('q', 'Words that a name must have. Only public rows are searched.', {
   type: 'string',
@@ -124,7 +126,7 @@ const PAGE_SIZE_PARAMETER = scalar(
 )
 
 const fieldsParameter = ({ type, fields }: Resource) =>
-  list(`fields[${type}]`, 'The fields to show instead of the default ones.', names(Object.keys(fields)))
+  nameList(`fields[${type}]`, 'The fields to show instead of the default ones.', Object.keys(fields))
 
 function sortNames({ fields }: Resource): string[] {
   const sortable = Object.keys(fields).filter(name => isSortable(fields[name] as Field))
@@ -140,7 +142,7 @@ function ownFilters({ schemaName, fields }: Resource, components: Components): R
     .filter(([, field]) => isFilterable(field))
     .flatMap(([name, field]) =>
       comparedNames(name, field).map(([key, comparison]) => {
-        const parameter = filterParameter(`filter[${key}]`, valueSchema(field, components), field, comparison)
+        const parameter = filterParameter(`filter[${key}]`, field, comparison, components)
         return components.referToAny(
           'parameters',
           [`filter.${key}`, `filter.own.${schemaName}.${key}`],
@@ -169,7 +171,7 @@ function includedFilters(
       components.refer(
         'parameters',
         `filter.${schemaName}.${name}`,
-        filterParameter(`filter[${type}][${name}]`, valueSchema(field, components), field, 'eq'),
+        filterParameter(`filter[${type}][${name}]`, field, 'eq', components),
       ),
     )
   }
@@ -190,14 +192,12 @@ const comparedNames = (name: string, { kind }: Field): [key: string, comparison:
     comparison,
   ])
 
-function filterParameter(
-  name: string,
-  value: object,
-  { kind, aggregate }: Field,
-  comparison: Comparison,
-): object {
+function filterParameter(name: string, field: Field, comparison: Comparison, components: Components): object {
+  const { kind, aggregate } = field
+  const value = valueSchema(field, components)
   const takesList = TAKES_LIST.has(comparison) && aggregate === undefined && kind !== 'boolean'
-  return takesList ? list(name, '', value) : scalar(name, '', value)
+  if (!takesList) return scalar(name, '', value)
+  return list(name, '', value)
 }
 
 /** The schema of a value in the query string. */

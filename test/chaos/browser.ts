@@ -1,10 +1,14 @@
 import { type Answer, type Call, describe, type Outcome, send } from './http.ts'
 
-const PAGE = 'http://localhost:3000'
-
 /** A browser with cookies on a first-party page. */
 export class Browser {
+  readonly #page: string
   readonly #cookies = new Map<string, string>()
+
+  /** @param page the origin of the page */
+  constructor(page = 'http://localhost:3000') {
+    this.#page = page
+  }
 
   /** Sends a request like a script of the page. */
   async send(base: string, call: Call): Promise<Outcome> {
@@ -12,8 +16,8 @@ export class Browser {
     const outcome = await send(base, {
       ...call,
       headers: {
-        origin: PAGE,
-        referer: `${PAGE}/`,
+        origin: this.#page,
+        referer: `${this.#page}/`,
         cookie: [...this.#cookies].map(([name, value]) => `${name}=${value}`).join('; '),
         ...(csrf !== undefined && { 'x-xsrf-token': decodeURIComponent(csrf) }),
         ...call.headers,

@@ -7,6 +7,8 @@ export interface Call {
   token?: string
   headers?: Record<string, string>
   json?: unknown
+  /** A body that is not JSON, with its type in the headers. */
+  body?: Buffer
 }
 
 /** A complete response. */
@@ -53,8 +55,12 @@ export function hangUp(base: string): void {
 }
 
 /** Sends a request over a keep-alive connection; never throws. */
-export function send(base: string, { method = 'GET', path, token, headers, json }: Call): Promise<Outcome> {
-  const body = json === undefined ? '' : JSON.stringify(json)
+export function send(
+  base: string,
+  { method = 'GET', path, token, headers, ...call }: Call,
+): Promise<Outcome> {
+  const { json } = call
+  const body = call.body ?? Buffer.from(json === undefined ? '' : JSON.stringify(json))
   const from = performance.now()
   return new Promise(resolve => {
     const fail = (kind: Failure['kind'], error: NodeJS.ErrnoException) =>
@@ -65,10 +71,8 @@ export function send(base: string, { method = 'GET', path, token, headers, json 
       headers: {
         accept: 'application/json',
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(json !== undefined && {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(body),
-        }),
+        ...(json !== undefined && { 'content-type': 'application/json' }),
+        ...(body.length > 0 && { 'content-length': body.length }),
         ...headers,
       },
     })

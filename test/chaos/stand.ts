@@ -178,8 +178,9 @@ interface LogLine {
   text: string
   level?: number
   err?: { stack?: string; message?: string }
-  /** The status of the response, in the line of a request. */
+  /** The status of the response and its time, in the line of a request. */
   status?: number
+  ms?: number
 }
 
 /** The log lines of an instance. */

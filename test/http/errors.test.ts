@@ -237,6 +237,8 @@ t.test('malformed HTTP gets an error response and the connection is closed', asy
     t.match(answer, expected, name)
     t.match(answer, /\r\n\r\n\{"message":"[^"]+"\}$/, `${name}: the body is as in Laravel`)
   }
+  const head = await sendBytes(`HEAD /api/me HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)
+  t.match(head, /^HTTP\/1.1 431 .*\r\nContent-Length: [1-9]\d*\r\n.*\r\n\r\n$/s, 'HEAD gets no body')
   const twice =
     'GET /api/me HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer x\r\nAuthorization: Bearer'
   const { token } = await aUser(database)

@@ -1,71 +1,7 @@
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Json, resolvePart } from '../fixtures/openapi.ts'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { CompiledDocument } from './compiled-document.ts'
 
-/** The statuses that the document declares by a range, as its descriptions list them. */
-const RANGES: Readonly<Record<string, readonly number[]>> = {
-  '4XX': [400, 408, 413, 414, 415, 431],
-  '5XX': [500, 503],
-}
-
-/** Headers of HTTP and of browsers' security, which a document of the API does not repeat for each response. */
-const GENERAL_HEADERS: ReadonlySet<string> = new Set([
-  ...['allow', 'connection', 'content-encoding', 'content-length', 'content-type', 'date', 'keep-alive'],
-  ...['content-security-policy', 'cross-origin-opener-policy', 'cross-origin-resource-policy'],
-  ...['origin-agent-cluster', 'permissions-policy', 'referrer-policy', 'strict-transport-security'],
-  ...['vary', 'x-content-type-options', 'x-dns-prefetch-control', 'x-download-options', 'x-frame-options'],
-  ...['x-permitted-cross-domain-policies', 'x-robots-tag', 'x-xss-protection'],
-  ...['access-control-allow-credentials', 'access-control-allow-headers', 'access-control-allow-methods'],
-  ...['access-control-allow-origin', 'access-control-expose-headers', 'access-control-max-age'],
-  'set-cookie',
-])
-
-/** A document with its compiled schemas. Servers with equal documents share it, because making it takes a while. */
-class CompiledDocument {
-  readonly operations = new Map<string, Json>()
-  readonly #document: Json
-  readonly #validators = new Map<string, ValidateFunction>()
-
-  constructor(document: Json) {
-    this.#document = document
-    for (const item of Object.values<Json>(document.paths)) {
-      for (const operation of Object.values<Json>(item)) this.operations.set(operation.operationId, operation)
-    }
-  }
-
-  /** The part that an object stands for, if it is a reference. */
-  resolve(part: Json): Json {
-    return resolvePart(this.#document, part)
-  }
-
-  /**
-   * Validates a body.
-   *
-   * @param isSparse whether the request named the fields, so that default ones may be missing
-   * @returns what is wrong; null if nothing is
-   */
-  faultOf(schema: Json, body: unknown, isSparse: boolean): string | null {
-    const key = `${isSparse} ${JSON.stringify(schema)}`
-    const validate = this.#validators.get(key) ?? this.#compile(schema, isSparse)
-    this.#validators.set(key, validate)
-    return validate(body) ? null : JSON.stringify(validate.errors)
-  }
-
-  #compile(schema: Json, isSparse: boolean): ValidateFunction {
-    const ajv = new Ajv2020({ strict: false, allErrors: false, formats: { 'date-time': DATE_TIME } })
-    const { schemas, parameters } = this.#document.components
-    const components = Object.entries<Json>(schemas).map(([name, component]) => {
-      const { required: _required, ...optional } = component
-      const hasFields = `fields.${name}` in parameters
-      return [name, isSparse && hasFields ? optional : component]
-    })
-    return ajv.compile({ ...schema, components: { schemas: Object.fromEntries(components) } })
-  }
-}
-
-/** RFC 3339, and with a sign for the years that it cannot express, which only other programs write. */
-const DATE_TIME = /^([+-]\d{6}|\d{4})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/
-
+/** Servers with equal documents share it, because making it takes a while. */
 const documents = new Map<string, CompiledDocument>()
 
 /** The document of a server, which has an operation. */
@@ -94,8 +30,18 @@ export function checkAnswers(app: FastifyInstance): () => void {
     done(null, payload)
   })
   app.addHook('onResponse', (request, reply, done) => {
-    for (const fault of faultsOf(app, request, reply, payloads.get(reply))) {
-      faults.add(`${request.method} ${request.url.slice(0, 200)} → ${reply.statusCode}: ${fault}`)
+    const { method, url, routeOptions } = request
+    const { operationId, hide } = (routeOptions.schema ?? {}) as { operationId?: string; hide?: boolean }
+    if (operationId !== undefined && !hide) {
+      const answer = {
+        status: reply.statusCode,
+        headers: reply.getHeaders(),
+        body: method === 'HEAD' ? undefined : payloads.get(reply),
+        url,
+      }
+      for (const fault of documentOf(app, operationId).faultsOf(operationId, answer)) {
+        faults.add(`${method} ${url.slice(0, 200)} → ${reply.statusCode}: ${fault}`)
+      }
     }
     done()
   })
@@ -103,65 +49,4 @@ export function checkAnswers(app: FastifyInstance): () => void {
     if (faults.size === 0) return
     throw new Error(`Answers that the OpenAPI document does not declare:\n${[...faults].join('\n')}`)
   }
-}
-
-function faultsOf(
-  app: FastifyInstance,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  payload: unknown,
-): string[] {
-  const { operationId, hide } = (request.routeOptions.schema ?? {}) as {
-    operationId?: string
-    hide?: boolean
-  }
-  if (operationId === undefined || hide) return []
-  const document = documentOf(app, operationId)
-  const { statusCode } = reply
-  const { responses } = document.operations.get(operationId)
-  const range = Object.keys(RANGES).find(name => name in responses && RANGES[name]?.includes(statusCode))
-  const response = document.resolve(responses[statusCode] ?? responses[range ?? ''])
-  if (response === undefined) return ['the status is not declared']
-  const headers = reply.getHeaders()
-  return [
-    ...headerFaults(document, response.headers, headers),
-    ...bodyFaults(document, response.content, {
-      type: String(headers['content-type'] ?? ''),
-      body: request.method === 'HEAD' ? undefined : payload,
-      isSparse: /[?&]fields(\[|%5B)/i.test(request.url),
-    }),
-  ]
-}
-
-function headerFaults(document: CompiledDocument, declared: Json, sent: Record<string, unknown>): string[] {
-  const known = new Map(
-    Object.entries<Json>(declared ?? {}).map(([name, one]) => [name.toLowerCase(), document.resolve(one)]),
-  )
-  const missing = [...known].filter(([name, { required }]) => required && sent[name] === undefined)
-  const undeclared = Object.keys(sent).filter(name => !known.has(name) && !GENERAL_HEADERS.has(name))
-  const wrong = [...known].filter(
-    ([name, { schema }]) =>
-      sent[name] !== undefined && schema.type === 'integer' && !/^\d+$/.test(String(sent[name])),
-  )
-  return [
-    ...missing.map(([name]) => `the header ${name} is missing`),
-    ...undeclared.map(name => `the header ${name} is not declared`),
-    ...wrong.map(([name]) => `the header ${name} is ${sent[name]}`),
-  ]
-}
-
-function bodyFaults(
-  document: CompiledDocument,
-  content: Json,
-  { type, body, isSparse }: { type: string; body: unknown; isSparse: boolean },
-): string[] {
-  // Fastify drops what a handler sends with 204.
-  const hasBody = body !== undefined && body !== null && body !== '' && body !== 'null'
-  if (content === undefined) return hasBody ? ['a body is not declared'] : []
-  const [mediaType = ''] = type.split(';')
-  const declared = content[mediaType]
-  if (declared === undefined) return [`the content type ${type} is not declared`]
-  if (mediaType !== 'application/json' || typeof body !== 'string') return []
-  const fault = document.faultOf(declared.schema, JSON.parse(body), isSparse)
-  return fault === null ? [] : [`${fault} in ${body.slice(0, 300)}`]
 }

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 import { addBodyParsers } from '#src/http/body-parsers.ts'
-import { inputStep, slowFormStep, unreadBodyStep } from '#src/http/steps/body.ts'
+import { earlyFormStep, inputStep, unreadBodyStep } from '#src/http/steps/body.ts'
 import { SMALL_BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
 
 declare module 'fastify' {
@@ -24,7 +24,7 @@ export default fp(
       if (isWeb || access?.auth !== 'required') route.bodyLimit ??= SMALL_BODY_LIMIT_BYTES
       if (route.schema?.body !== undefined) route.config = { ...route.config, hasBody: true }
     })
-    app.addStep('onRequest', slowFormStep)
+    app.addStep('onRequest', earlyFormStep)
     app.addStep('preValidation', inputStep)
     app.addStep('onSend', unreadBodyStep)
   },

@@ -68,6 +68,29 @@ export function bearerCredential(authorization: string): TokenCredential | null 
   return presented === undefined ? null : parseToken(presented)
 }
 
+/** Credentials of a scheme, and a parameter of the ones before, such as Digest's (RFC 9110 §11.2). */
+const CREDENTIALS = /^[\w!#$%&'*+.^`|~-]+ +\S/
+const PARAMETER = /^[\w!#$%&'*+.^`|~-]+ *= *("[^"]*"|[^\s",]+)$/
+
+/**
+ * Returns the `Bearer` credentials alone of an `Authorization` header in which a proxy joined those of several schemes
+ * with commas: `Basic …, Bearer …`. The header is returned unchanged if it has none, two, or anything else between the
+ * commas.
+ */
+export function soleBearer(authorization: string): string {
+  if (!authorization.includes(',')) return authorization
+  let bearer: string | null = null
+  let takesParameters = false
+  for (const item of authorization.split(',').map(part => part.trim())) {
+    const isBearer = /^bearer\b/i.test(item)
+    if (isBearer && bearer !== null) return authorization
+    if (isBearer) bearer = item
+    else if (!CREDENTIALS.test(item) && !(takesParameters && PARAMETER.test(item))) return authorization
+    takesParameters = !isBearer
+  }
+  return bearer ?? authorization
+}
+
 /** Parses the `abilities` column, a JSON array of strings. NULL and malformed content grant none. */
 export function parseAbilities(json: string | null): readonly string[] {
   if (json === null) return NONE

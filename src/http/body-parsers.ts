@@ -10,10 +10,13 @@ const MAX_PANEL_FIELDS = 1_000
 /** Matches media types with the suffix `+json`, such as `application/vnd.api+json` (RFC 6839 §3.1). */
 const JSON_SUFFIX = /^[\w.-]+\/[\w.-]+\+json(;|$)/i
 
+/** What is JSON besides; `text/json` was its type before it had one (RFC 4627), and some clients still send it. */
+const JSON_TYPES = ['application/json', 'text/json', JSON_SUFFIX]
+
 /** Registers parsers for JSON and forms. An empty body counts as no body, regardless of its type. */
 export function addBodyParsers(app: FastifyInstance): void {
   const parseJson = app.getDefaultJsonParser('error', 'error')
-  for (const type of ['application/json', JSON_SUFFIX]) {
+  for (const type of JSON_TYPES) {
     app.addContentTypeParser(type, { parseAs: 'string' }, (request, body, done) => {
       if (body === '') return done(null)
       requireLimitedValues(String(body))

@@ -29,7 +29,7 @@ export const parseForm = (text: string, max?: number): Record<string, unknown> =
  * @throws {HttpError} 400 for names that nest too deep
  */
 export const nestPairs = (pairs: readonly Pair[]): Record<string, unknown> =>
-  rejectTooLarge(() => arraysFromIndexes(nestParameters(pairs, false)))
+  rejectTooLarge(() => arraysFromIndexes(nestParameters(pairs)))
 
 /**
  * Parses a form of type `application/x-www-form-urlencoded` into pairs.

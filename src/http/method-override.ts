@@ -7,20 +7,28 @@ import { FORM_TYPES, parseMultipartPairs, parseUrlencodedPairs } from './form.ts
 const METHODS = new Set(['PUT', 'PATCH', 'DELETE'])
 
 /** The largest form that is searched for `_method`. It is read before the caller is authenticated. */
-const FORM_LIMIT_BYTES: Bytes = 65_536
+export const FORM_LIMIT_BYTES: Bytes = 65_536
 
 /** The deadline for receiving such a form. */
 const FORM_DEADLINE_MS: Millis = 10_000
 
-/** The bodies that were read before routing. Null for a body that missed the deadline. */
-const earlyBodies = new WeakMap<IncomingMessage, Buffer | null>()
+/** Why a form was not read to its end before routing: it missed the deadline, or has more bytes than may be read then. */
+export type FormFault = 'slow' | 'large'
+
+/** The bodies that were read before routing. */
+const earlyBodies = new WeakMap<IncomingMessage, Buffer | FormFault>()
 
 /** Returns the body of a request that was read before routing; undefined for others. */
-export const earlyBodyOf = (request: IncomingMessage): Buffer | undefined =>
-  earlyBodies.get(request) ?? undefined
+export function earlyBodyOf(request: IncomingMessage): Buffer | undefined {
+  const body = earlyBodies.get(request)
+  return typeof body === 'string' ? undefined : body
+}
 
-/** Whether the form of a request missed the deadline for reading it before routing. */
-export const isFormTooSlow = (request: IncomingMessage): boolean => earlyBodies.get(request) === null
+/** Why the form of a request was not read to its end before routing; null if it was, or did not have to be. */
+export function formFaultOf(request: IncomingMessage): FormFault | null {
+  const body = earlyBodies.get(request)
+  return typeof body === 'string' ? body : null
+}
 
 /** Options of {@link withMethodOverride}. */
 export interface MethodOverride {
@@ -34,8 +42,9 @@ export interface MethodOverride {
  * `X-HTTP-Method-Override`, or else from the form field `_method`. It runs before the router, which selects by method.
  * The new methods are unsafe as well, so the same CSRF checks apply.
  *
- * It never responds itself: a request that is not admitted, or whose form misses the deadline, is routed with its body
- * unread. Steps refuse it then.
+ * It never responds itself: a request that is not admitted, or whose form is too slow or too large, is routed with its
+ * body unread. Steps refuse it then. A form with a `Content-Length` above the limit is not read, and its method stays; of
+ * one in chunks the length is not known before (RFC 9112 §7.1).
  */
 export const withMethodOverride =
   (handle: RequestListener, { admits, schedule }: MethodOverride): RequestListener =>
@@ -46,13 +55,15 @@ export const withMethodOverride =
       override(request, header)
       return handle(request, response)
     }
-    const length = Number(request.headers['content-length'] ?? 0)
-    if (!(length > 0 && length <= FORM_LIMIT_BYTES) || typeOf(request) === null || !admits(request)) {
-      return handle(request, response)
-    }
+    if (!mayBeRead(request) || typeOf(request) === null || !admits(request)) return handle(request, response)
 
     const chunks: Buffer[] = []
-    const onData = (chunk: Buffer) => chunks.push(chunk)
+    let size = 0
+    const onData = (chunk: Buffer) => {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size > FORM_LIMIT_BYTES) giveUp('large')
+    }
     const onEnd = () => {
       stop()
       const body = Buffer.concat(chunks)
@@ -60,12 +71,13 @@ export const withMethodOverride =
       override(request, methodOf(request, body))
       handle(request, response)
     }
-    const cancel = schedule(FORM_DEADLINE_MS, () => {
+    const giveUp = (fault: FormFault) => {
       stop()
       request.pause()
-      earlyBodies.set(request, null)
+      earlyBodies.set(request, fault)
       handle(request, response)
-    })
+    }
+    const cancel = schedule(FORM_DEADLINE_MS, () => giveUp('slow'))
     const stop = () => {
       cancel()
       request.off('data', onData).off('end', onEnd).off('close', stop)
@@ -73,6 +85,13 @@ export const withMethodOverride =
     // After a client disconnect the request closes without 'end'.
     request.on('data', onData).on('end', onEnd).on('close', stop)
   }
+
+/** Whether a body may be within the limit. */
+function mayBeRead({ headers }: IncomingMessage): boolean {
+  if (headers['transfer-encoding'] !== undefined) return true
+  const length = Number(headers['content-length'] ?? 0)
+  return length > 0 && length <= FORM_LIMIT_BYTES
+}
 
 function override(request: IncomingMessage, method: string | string[] | undefined) {
   if (typeof method === 'string' && METHODS.has(method.toUpperCase())) request.method = method.toUpperCase()

@@ -20,34 +20,49 @@ export class QueryTooLarge extends Error {
 export type Pair = readonly [name: string, value: string]
 
 /**
- * Parses a query string as PHP does: `a[b][c]=d` nests, the last of equal names wins, `a[]` appends, `+` is a space,
- * invalid percent-encoding is literal. Values are trimmed by default, and empty ones are null. The objects have no
- * prototype (prototype pollution). Runs in linear time.
+ * Parses a query string as PHP does, except for equal names: `a[b][c]=d` nests, `a[]` appends, `+` is a space, invalid
+ * percent-encoding is literal. A name that is given again appends too, where PHP would drop the first value. Values are
+ * trimmed, and empty ones are null. The objects have no prototype (prototype pollution). Runs in linear time.
  *
  * @param text in latin1: one character per byte
- * @param options.most the maximum number of parameters
- * @throws {QueryTooLarge} beyond `most` and {@link QUERY_LIMITS}
+ * @throws {QueryTooLarge} beyond {@link QUERY_LIMITS}
  */
-export function parseQueryString(
-  text: string,
-  { trim = true, most = QUERY_LIMITS.parameters }: { trim?: boolean; most?: number } = {},
-): Parameters {
-  return nestParameters(splitPairs(text, most), trim)
+export function parseQueryString(text: string): Parameters {
+  const trimmed = splitPairs(text, QUERY_LIMITS.parameters).map(
+    ([name, value]) => [name, value.trim()] as const,
+  )
+  return nestParameters(trimmed, 'append')
 }
 
+/** What becomes of the first value of a name that is given twice. */
+type Repetition = 'append' | 'replace'
+
 /**
- * Nests pairs by the brackets in their names, as {@link parseQueryString} does.
+ * Nests pairs by the brackets in their names, as {@link parseQueryString} does. Of equal names the last one wins, as in
+ * PHP, unless they append.
  *
  * @throws {QueryTooLarge} for a name with more brackets than {@link QUERY_LIMITS} allows
  */
-export function nestParameters(pairs: readonly Pair[], trim: boolean): Parameters {
+export function nestParameters(pairs: readonly Pair[], repetition: Repetition = 'replace'): Parameters {
   const result: Parameters = Object.create(null)
   const counts: Counts = new Map()
   for (const [name, text] of pairs) {
-    const value = trim ? text.trim() : text
-    assign(result, namePath(name), value === '' ? null : value, counts)
+    assign(result, namePath(name), text === '' ? null : text, counts, repetition)
   }
   return result
+}
+
+/**
+ * Joins a list to text with commas: the values of `a[]=1&a[]=2`, `a[0]=1&a[1]=2` and `a=1&a=2`. Returns other parameters
+ * unchanged.
+ */
+export function joinList(value: Parameter): Parameter {
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value)
+  const isList = entries.every(
+    ([key, item]) => /^\d+$/.test(key) && (typeof item === 'string' || item === null),
+  )
+  return isList ? entries.map(([, item]) => item ?? '').join(',') || null : value
 }
 
 /**
@@ -103,20 +118,41 @@ function namePath(name: string): string[] {
 /** The next index of each object for `a[]`: one above its largest. */
 type Counts = Map<Parameters, number>
 
-function assign(target: Parameters, path: readonly string[], value: string | null, counts: Counts) {
+function assign(
+  target: Parameters,
+  path: readonly string[],
+  value: string | null,
+  counts: Counts,
+  repetition: Repetition,
+) {
   let node = target
   for (const [index, part] of path.entries()) {
     const key = part === '' && index > 0 ? String(counts.get(node) ?? 0) : part
     if (/^\d{1,9}$/.test(key)) counts.set(node, Math.max(counts.get(node) ?? 0, Number(key) + 1))
-    if (index === path.length - 1) {
+    const known = node[key]
+    if (index === path.length - 1 && (known === undefined || repetition === 'replace')) {
       node[key] = value
-    } else {
-      const next = node[key]
-      const child: Parameters = typeof next === 'object' && next !== null ? next : Object.create(null)
-      node[key] = child
-      node = child
+      return
     }
+    const child = isNested(known) ? known : newChild(repetition === 'append' ? known : undefined, counts)
+    node[key] = child
+    node = child
   }
+  const next = counts.get(node) ?? 0
+  node[next] = value
+  counts.set(node, next + 1)
+}
+
+const isNested = (value: Parameter | undefined): value is Parameters =>
+  typeof value === 'object' && value !== null
+
+/** Creates nested parameters, with a value that the name had before as the first one. */
+function newChild(first: Parameter | undefined, counts: Counts): Parameters {
+  const child: Parameters = Object.create(null)
+  if (first === undefined) return child
+  child[0] = first
+  counts.set(child, 1)
+  return child
 }
 
 const [SPACE, PERCENT, AMPERSAND, PLUS] = [0x20, 0x25, 0x26, 0x2b] as const

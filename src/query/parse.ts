@@ -1,9 +1,10 @@
-import { type Parameters, parseQueryString, QueryTooLarge, queryStringOf } from '#src/input/querystring.ts'
+import { type Parameters, QueryTooLarge, queryStringOf } from '#src/input/querystring.ts'
 import { unprocessable } from '#src/responses/errors.ts'
 import { readFields, readInclude } from './parse/fields.ts'
 import { readFilter } from './parse/filter.ts'
 import { readPage, readSearch } from './parse/page.ts'
 import { ParameterErrors } from './parse/parameter.ts'
+import { readParameters } from './parse/parameters.ts'
 import { readSort } from './parse/sort.ts'
 import type { Query } from './query.ts'
 import { type Endpoint, endpointTypes, includePaths } from './resource.ts'
@@ -15,7 +16,7 @@ import { type Endpoint, endpointTypes, includePaths } from './resource.ts'
 export function queryParser(endpoint: Endpoint): (url: string) => Query {
   const rules = { endpoint, types: endpointTypes(endpoint), paths: includePaths(endpoint) }
   const read = (text: string): Query => {
-    const parameters = readParameters(text)
+    const parameters = parseParameters(text)
     const errors = new ParameterErrors()
     const query = {
       fields: readFields(rules, parameters.fields, errors),
@@ -38,9 +39,9 @@ export function queryParser(endpoint: Endpoint): (url: string) => Query {
   }
 }
 
-function readParameters(text: string): Parameters {
+function parseParameters(text: string): Parameters {
   try {
-    return parseQueryString(text)
+    return readParameters(text)
   } catch (error) {
     if (!(error instanceof QueryTooLarge)) throw error
     throw unprocessable({ query: [error.message] })

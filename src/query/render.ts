@@ -1,6 +1,7 @@
 import type { FoundRow } from '#src/database/select/found.ts'
-import { type Parameter, type Parameters, parseQueryString, queryStringOf } from '#src/input/querystring.ts'
+import { type Parameter, type Parameters, queryStringOf } from '#src/input/querystring.ts'
 import { formatDate } from './date.ts'
+import { readParameters } from './parse/parameters.ts'
 import type { Query } from './query.ts'
 import {
   type Endpoint,
@@ -99,7 +100,7 @@ export function renderPage(
   const { number, size } = query.page
   const [pathname = ''] = url.split('?', 1)
   const path = `${origin}${pathname.replace(/(?<=.)\/$/, '')}`
-  const rest = flatten(parseQueryString(queryStringOf(url))).filter(([name]) => name !== 'page[number]')
+  const rest = flatten(readParameters(queryStringOf(url))).filter(([name]) => name !== 'page[number]')
   const link = (page: number) =>
     `${path}?${[...rest, ['page[number]', String(page)]].map(pair => pair.map(encode).join('=')).join('&')}`
   const from = found.length === 0 ? null : (number - 1) * size + 1

@@ -2,14 +2,14 @@ import fc from 'fast-check'
 import t from 'tap'
 import { parseForm, parseMultipartPairs } from '#src/http/form.ts'
 import { MAX_JSON_VALUES, requireLimitedValues } from '#src/input/json-size.ts'
-import { parseQueryString } from '#src/input/querystring.ts'
+import { nestParameters, parseQueryString, splitPairs } from '#src/input/querystring.ts'
 import { HttpError } from '#src/responses/errors.ts'
 
 /** An error of this class and status. */
 const BAD_REQUEST = new HttpError(400, '')
 
-/** A simple, slow reference implementation of query strings. */
-function parseByReference(text: string, trim: boolean): unknown {
+/** A simple, slow reference implementation: of query strings, whose equal names append, and of forms. */
+function parseByReference(text: string, isQuery: boolean): unknown {
   const decode = (encoded: string) =>
     Buffer.from(
       encoded
@@ -21,7 +21,7 @@ function parseByReference(text: string, trim: boolean): unknown {
   const next = new Map<object, number>()
   for (const pair of text.split('&').filter(one => one !== '')) {
     const [, name = '', encoded = ''] = /^([^=]*)=?([\s\S]*)$/.exec(pair) ?? []
-    const value = trim ? decode(encoded).trim() : decode(encoded)
+    const value = isQuery ? decode(encoded).trim() : decode(encoded)
     const [, first = decode(name), brackets = ''] = /^([^[]+)((?:\[[^\]]*\])+)/.exec(decode(name)) ?? []
     const path = [first, ...[...brackets.matchAll(/\[([^\]]*)\]/g)].map(match => match[1] ?? '')]
     if (path.length > 4) return 'too deep'
@@ -30,9 +30,20 @@ function parseByReference(text: string, trim: boolean): unknown {
       const key = part === '' && index > 0 ? String(next.get(node) ?? 0) : part
       if (/^\d{1,9}$/.test(key)) next.set(node, Math.max(next.get(node) ?? 0, Number(key) + 1))
       const isLast = index === path.length - 1
-      if (isLast) node[key] = value === '' ? null : value
-      else if (typeof node[key] !== 'object' || node[key] === null) node[key] = Object.create(null)
+      const stored = value === '' ? null : value
+      const isNested = typeof node[key] === 'object' && node[key] !== null
+      const isAppended = isQuery && node[key] !== undefined
+      if (isLast && !isAppended) node[key] = stored
+      else if (!isNested) {
+        const first = isAppended ? [[0, node[key]]] : []
+        node[key] = Object.assign(Object.create(null), Object.fromEntries(first))
+        next.set(node[key], first.length)
+      }
       node = node[key]
+      if (!isLast || !isAppended) continue
+      const free = next.get(node) ?? 0
+      node[free] = stored
+      next.set(node, free + 1)
     }
   }
   return result
@@ -67,16 +78,16 @@ const anyQuery = fc
   )
   .map(parts => parts.join(''))
 
-t.test('query strings are parsed like by the reference implementation (property test)', async t => {
+t.test('queries and forms are parsed like by the reference implementation (property test)', async t => {
   fc.assert(
-    fc.property(anyQuery, fc.boolean(), (text, trim) => {
+    fc.property(anyQuery, fc.boolean(), (text, isQuery) => {
       let parsed: unknown
       try {
-        parsed = parseQueryString(text, { trim })
+        parsed = isQuery ? parseQueryString(text) : nestParameters(splitPairs(text, 100))
       } catch {
         parsed = 'too deep'
       }
-      t.equal(JSON.stringify(parsed), JSON.stringify(parseByReference(text, trim)), JSON.stringify(text))
+      t.equal(JSON.stringify(parsed), JSON.stringify(parseByReference(text, isQuery)), JSON.stringify(text))
     }),
     { numRuns: 2_000 },
   )

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { myNotifications, myPlaylists } from '#src/api/endpoints.ts'
+import { myNotifications, myPlaylists, playlists } from '#src/api/endpoints.ts'
 import { parseInteger } from '#src/input/integer.ts'
-import { parseQueryString } from '#src/input/querystring.ts'
+import { nestParameters, parseQueryString, splitPairs } from '#src/input/querystring.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { parseDate, parseValue } from '#src/query/values.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -29,12 +29,20 @@ const condition = (query: string, type = 'playlist') => {
 t.test('query strings are parsed as in PHP', async t => {
   const read = (text: string) => JSON.parse(JSON.stringify(parseQueryString(text)))
   t.strictSame(read(''), {})
-  t.strictSame(read('a=1&b=2&a=3'), { a: '3', b: '2' }, 'the last of equal names wins')
+  t.strictSame(read('a=1&b=2&a=3&a=4'), { a: { 0: '1', 1: '3', 2: '4' }, b: '2' }, 'equal names append')
+  const form = nestParameters(splitPairs('a=1&b=2&a=3&c=1&c[d]=2&e[f]=1&e=2', 9))
+  t.strictSame(
+    JSON.parse(JSON.stringify(form)),
+    { a: '3', b: '2', c: { d: '2' }, e: '2' },
+    'in a form the last one wins, as in PHP',
+  )
+  t.strictSame(read('a[]=1&a=2&a[]=3'), { a: { 0: '1', 1: '2', 2: '3' } })
+  t.strictSame(read('a=1&a[]=2'), { a: { 0: '1', 1: '2' } })
   t.strictSame(read('a[b]=1&a[c]=2'), { a: { b: '1', c: '2' } })
   t.strictSame(read('a%5Bb%5D%5Bc%5D=1'), { a: { b: { c: '1' } } })
   t.strictSame(read('a[]=1&a[]=2'), { a: { 0: '1', 1: '2' } })
-  t.strictSame(read('a=1&a[b]=2'), { a: { b: '2' } }, 'brackets replace text')
-  t.strictSame(read('a[b]=2&a=1'), { a: '1' }, 'text replaces brackets')
+  t.strictSame(read('a=1&a[b]=2'), { a: { 0: '1', b: '2' } }, 'nothing is lost')
+  t.strictSame(read('a[b]=2&a=1'), { a: { 0: '1', b: '2' } })
   t.strictSame(read('a=+x+%20&b=%C3%A4+%E6%97%A5'), { a: 'x', b: 'ä 日' }, 'trimmed and decoded')
   t.strictSame(read('a=&b&c=%20'), { a: null, b: null, c: null }, 'empty values are null')
   t.strictSame(read('a=%zz%4&b=50%'), { a: '%zz%4', b: '50%' }, 'invalid escapes are literal')
@@ -62,6 +70,76 @@ t.test('query strings are parsed as in PHP', async t => {
     name: 'QueryTooLarge',
     message: 'The query must not have more than 100 items.',
   })
+})
+
+t.test('lists as clients write them', async t => {
+  /** Queries that mean the same. */
+  const SPELLINGS = [
+    [
+      'include=images,user',
+      'include=images&include=user',
+      'include[]=images&include[]=user',
+      'include[0]=images&include[1]=user',
+      'include[1]=user&include[0]=images',
+      'include=images&include[]=user',
+      'include[]=images,user',
+      'include%5B%5D=images&include%5B%5D=user',
+    ],
+    [
+      'sort=name,-created_at',
+      'sort=name&sort=-created_at',
+      'sort[]=name&sort[]=-created_at',
+      'sort[0]=name&sort[1]=-created_at',
+    ],
+    [
+      'include=tracks&sort[track]=-created_at,id',
+      'include=tracks&sort[track][]=-created_at&sort[track][]=id',
+    ],
+    [
+      'fields[playlist]=id,name',
+      'fields[playlist]=id&fields[playlist]=name',
+      'fields[playlist][]=id&fields[playlist][]=name',
+      'fields[playlist][0]=id&fields[playlist][1]=name',
+    ],
+    [
+      'filter[name]=a,b',
+      'filter[name]=a&filter[name]=b',
+      'filter[name][]=a&filter[name][]=b',
+      'filter[name][0]=a&filter[name][1]=b',
+    ],
+    ['filter[playlist][name-ne]=a,b', 'filter[playlist][name-ne][]=a&filter[playlist][name-ne][]=b'],
+    [
+      'filter[has]=images,user',
+      'filter[has]=images&filter[has]=user',
+      'filter[has][]=images&filter[has][]=user',
+    ],
+    ['filter[name]=a', 'filter[name][]=a', 'filter[name][0]=a'],
+    ['filter[name-like]=a', 'filter[name-like][]=a'],
+  ]
+  for (const [canonical = '', ...spellings] of SPELLINGS) {
+    for (const spelling of spellings) t.strictSame(ask(spelling), ask(canonical), spelling)
+  }
+  const REFUSED = {
+    'page[size]=1&page[size]=2': 'page.size',
+    'page[number][]=1': 'page.number',
+    'filter[name-like]=a&filter[name-like]=b': 'filter.name-like',
+    'include=images&include=images': 'include',
+    'include[]=': 'include',
+    'include[0]=images&include[0]=user': 'include',
+    'include[x]=images': 'include',
+    'sort[0][x]=name': 'sort',
+    'fields[]=name': 'fields',
+    'fields[playlist][x]=name': 'fields.playlist',
+    'filter[]=a': 'filter',
+    'filter[name][x]=a': 'filter.name',
+    'filter[playlist][]=a': 'filter.playlist',
+    'filter[playlist]=a&filter[playlist][name]=b': 'filter.playlist',
+  }
+  for (const query of ['q=a&q=b', 'q[]=a']) {
+    t.strictSame(Object.keys(errorsOf(query, queryParser(playlists)) ?? {}), ['q'], query)
+  }
+  for (const [query, name] of Object.entries(REFUSED))
+    t.strictSame(Object.keys(errorsOf(query) ?? {}), [name], query)
 })
 
 t.test('values', async t => {

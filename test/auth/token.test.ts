@@ -10,6 +10,7 @@ import {
   PlainToken,
   parseAbilities,
   parseToken,
+  soleBearer,
   type TokenCredential,
   TokenSecret,
 } from '#src/auth/token.ts'
@@ -147,8 +148,6 @@ t.test('bearerCredential()', async t => {
     'Bearer\t1|abc',
     'Bearer 1|abc ',
     ' Bearer 1|abc',
-    'Bearer 1|abc, Basic Zm9v',
-    'Basic Zm9v, Bearer 1|abc',
     'Bearer 1|abc,Bearer 1|abc',
     'Bearer 1|abc,1|abc',
     'Bearer 1|abc,',
@@ -167,7 +166,33 @@ t.test('bearerCredential()', async t => {
     'Bearer 0',
   ]) {
     t.equal(bearerCredential(header), null, `${JSON.stringify(header)} has none`)
+    t.equal(soleBearer(header), header)
   }
+  for (const header of [
+    'Bearer 1|abc, Basic Zm9v',
+    'Basic Zm9v, Bearer 1|abc',
+    'Basic Zm9v,Bearer 1|abc',
+    'Basic Zm9v , Bearer 1|abc , Token x',
+    'Digest username="a", realm="b c", nc=1, Bearer 1|abc',
+    'Bearer 1|abc, Digest username="a", nc=1',
+  ]) {
+    t.equal(soleBearer(header), 'Bearer 1|abc', header)
+  }
+  for (const header of [
+    'Bearer 1|abc, Basic x, Bearer 1|abc',
+    'Basic x, Bearer 1|abc, bearer 1|abc',
+    'Basic x, Bearer, Bearer 1|abc',
+    'Bearer 1|abc, realm="b"',
+    'Basic x, Bearer 1|abc, y',
+    'Basic, Bearer 1|abc',
+    'Basic x,, Bearer 1|abc',
+    ', Bearer 1|abc',
+    'Basic x, Token y',
+    `Basic x, ${'a'.repeat(10_000)}`,
+  ]) {
+    t.equal(soleBearer(header), header, header.slice(0, 50))
+  }
+  t.equal(bearerCredential(soleBearer('Basic x, Bearer 1|abc d')), null)
 })
 
 t.test('judgeToken()', async t => {

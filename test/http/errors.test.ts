@@ -118,7 +118,12 @@ t.test('error responses', async t => {
       app.logged.find(({ reqId, status }) => reqId === unreadable.headers['x-request-id'] && status === 400),
     )
     t.strictSame((await postRaw(app, '/echo', '{"a":1}')).json, { a: 1 })
-    for (const type of ['application/vnd.api+json', 'application/problem+json; charset=utf-8']) {
+    for (const type of [
+      'text/json',
+      'text/json; charset=utf-8',
+      'application/vnd.api+json',
+      'application/problem+json; charset=utf-8',
+    ]) {
       t.strictSame((await postRaw(app, '/echo', '{"a":1}', type)).json, { a: 1 }, type)
     }
     for (const type of ['text/plain+jsonp', 'application/json+x', 'image/x+png']) {

@@ -250,16 +250,23 @@ t.test('a form with a possible _method field', async t => {
     await client.closed
   })
 
-  await t.test(
-    'it is not read for a method if X-HTTP-Method-Override is sent or if it is chunked',
-    async t => {
-      const app = await startApp(t, { database })
-      const named = await RawClient.connect(t, app)
-      named.head('POST /health/live', { ...form, 'x-http-method-override': 'PUT' })
-      t.match((await named.answer()).body, /The PUT method is not supported/)
-      const pieces = await RawClient.connect(t, app)
-      pieces.head('POST /health/live', { 'content-type': FORM, 'transfer-encoding': 'chunked' })
-      t.match((await pieces.answer()).body, /The POST method is not supported/)
-    },
-  )
+  await t.test('it is not read for a method if X-HTTP-Method-Override is sent', async t => {
+    const app = await startApp(t, { database })
+    const named = await RawClient.connect(t, app)
+    named.head('POST /health/live', { ...form, 'x-http-method-override': 'PUT' })
+    t.match((await named.answer()).body, /The PUT method is not supported/)
+  })
+
+  await t.test('in chunks it is 413 beyond 64 KiB before its end, and the connection is closed', async t => {
+    const app = await startApp(t, { database })
+    for (const url of ['/unknown', '/api/playlist', '/admin/login']) {
+      const client = await RawClient.connect(t, app)
+      client.head(`POST ${url}`, { 'content-type': FORM, 'transfer-encoding': 'chunked' })
+      client.write(`10001\r\n${'x'.repeat(0x10001)}\r\n`)
+      const answer = await client.answer()
+      t.equal(answer.status, 413, url)
+      t.equal(answer.headers.connection, 'close', url)
+      await client.closed
+    }
+  })
 })

@@ -324,4 +324,11 @@ export const LIMITS: readonly Mutant[] = [
     replace: 'Number.POSITIVE_INFINITY\n    ) {',
     tests: ['test/routes/web/login/remember.test.ts'],
   },
+  {
+    name: 'the size of a form in chunks',
+    file: 'src/http/method-override.ts',
+    find: "if (size > FORM_LIMIT_BYTES) giveUp('large')",
+    replace: '',
+    tests: ['test/http/forms.test.ts', 'test/http/request-bodies.test.ts'],
+  },
 ]

@@ -1,17 +1,21 @@
 import { STATUS_CODES } from 'node:http'
 import { queryStringOf } from '#src/input/querystring.ts'
 import { normalizeInput } from '#src/input/values.ts'
+import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES } from '#src/responses/messages.ts'
 import { parseForm } from '../form.ts'
-import { isFormTooSlow } from '../method-override.ts'
+import { FORM_LIMIT_BYTES, formFaultOf } from '../method-override.ts'
 import { hasUnreadBody } from '../request.ts'
 import type { Step } from '../step.ts'
 
-/** Responds with 408 to forms that missed the deadline for reading them before routing. */
-export const slowFormStep: Step = {
+/** Responds with 408 and 413 to forms that could not be read to their end before routing. */
+export const earlyFormStep: Step = {
   appliesTo: route => route === null || route.isUnsafe,
-  // Not thrown: the panel would render a page.
   run({ raw }, reply) {
-    if (!isFormTooSlow(raw)) return
+    const fault = formFaultOf(raw)
+    if (fault === null) return
+    if (fault === 'large') throw new HttpError(413, MESSAGES.bodyTooLarge(FORM_LIMIT_BYTES))
+    // Not thrown: the panel would render a page.
     reply.code(408).header('connection', 'close').send({ message: STATUS_CODES[408] })
     return 'responded'
   },

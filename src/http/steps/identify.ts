@@ -7,7 +7,7 @@ import type { DeviceFailure } from '#src/auth/device.ts'
 import { type SessionIdentity, type StoredToken, validateToken } from '#src/auth/identity.ts'
 import type { SessionFailure } from '#src/auth/stored-session.ts'
 import { HOUR_MS } from '#src/auth/time.ts'
-import { bearerCredential, type TokenCredential } from '#src/auth/token.ts'
+import { bearerCredential, soleBearer, type TokenCredential } from '#src/auth/token.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Identities } from '#src/database/identities.ts'
 import { HttpError, unauthenticated } from '#src/responses/errors.ts'
@@ -154,7 +154,10 @@ const createTokenReader =
   ({ findCached }: TokenLookup, verifyBearer: VerifyBearer, count: Count) =>
   (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined => {
     const isDecided = request.identity !== null || request.routeConfig.access?.via === 'session'
-    const { authorization } = request.headers
+    const { headers } = request
+    // Also for who reads the header later, to check the token again.
+    if (headers.authorization !== undefined) headers.authorization = soleBearer(headers.authorization)
+    const { authorization } = headers
     if (isDecided || authorization === undefined || findCached(request, authorization)) {
       count(request)
       return undefined

@@ -160,6 +160,22 @@ for (const engine of ENGINES) {
       }
     })
 
+    await t.test('links have lists in one form, however the client wrote them', async t => {
+      const { user } = await aUserWithPlaylists()
+      const link = async (query: string) => {
+        const { json } = await get(app, `/api/me/playlist?${query}`, user.token)
+        return decodeURIComponent(json.links.next.replace(/.*\?/, ''))
+      }
+      const canonical =
+        'sort=name,-id&include=images,user&fields[playlist]=id,name&filter[name-ne]=x,y&page[size]=1&page[number]=2'
+      for (const query of [
+        'sort=name,-id&include=images,user&fields[playlist]=id,name&filter[name-ne]=x,y&page[size]=1',
+        'sort[]=name&sort[]=-id&include=images&include=user&fields[playlist][0]=id&fields[playlist][1]=name&filter[name-ne][]=x&filter[name-ne][]=y&page[size]=1',
+      ]) {
+        t.equal(await link(query), canonical)
+      }
+    })
+
     await t.test('links have no trailing slash', async t => {
       const { token } = await aUser(database, { permissions })
       t.equal((await get(app, `${PATH}/`, token)).json.meta.path, BASE)

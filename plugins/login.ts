@@ -1,29 +1,22 @@
 import fp from 'fastify-plugin'
 import { createLogin, type Login } from '#src/accounts/login.ts'
+import { createTokenLogin, type TokenLogin } from '#src/accounts/token-login.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     login: Login
+    tokenLogin: TokenLogin
   }
 }
 
-/** Adds `app.login`. */
+/** Adds `app.login` and `app.tokenLogin`. */
 export default fp(
   async app => {
-    const { database, clock, sessions, devices, identities, attempts, credentials, secondFactor } = app
-    app.decorate(
-      'login',
-      createLogin({
-        kysely: database.logins,
-        clock,
-        sessions,
-        devices,
-        identities,
-        attempts,
-        credentials,
-        secondFactor,
-      }),
-    )
+    const { clock, sessions, devices, identities, attempts, credentials, secondFactor, tokens } = app
+    const kysely = app.database.logins
+    const verification = { kysely, clock, identities, attempts, credentials, secondFactor }
+    app.decorate('login', createLogin({ ...verification, sessions, devices }))
+    app.decorate('tokenLogin', createTokenLogin({ ...verification, tokens }))
   },
-  { name: 'login', dependencies: ['credentials', 'events', 'second-factor', 'sessions'] },
+  { name: 'login', dependencies: ['credentials', 'events', 'second-factor', 'sessions', 'tokens'] },
 )

@@ -107,9 +107,9 @@ const USE_CASE_PLUGINS: readonly FastifyPluginAsync[] = [
   credentials, // verifies and hashes passwords, within a queue
   passwords, // confirms, changes and resets passwords
   secondFactor,
+  tokens,
   login,
   accounts, // registration, profile, e-mail address, deletion
-  tokens,
   browsers, // the sessions and devices of a user
   staff, // users, roles, bans and notifications
   securityMails, // notifies users of events of their accounts

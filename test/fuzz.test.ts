@@ -17,10 +17,10 @@ const message = {
 }
 const responses = {
   200: { content: { 'application/json': { schema: { type: 'object' } } } },
-  '4XX': message,
+  419: message,
   422: message,
   403: message,
-  '5XX': { ...message, headers: { 'Retry-After': { schema: { type: 'integer' } } } },
+  default: { ...message, headers: { 'Retry-After': { schema: { type: 'integer' } } } },
 }
 const description = {
   security: [{ token: [] }, { session: [] }],

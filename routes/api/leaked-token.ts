@@ -4,6 +4,7 @@ import { noContentResponse } from '#src/api/responses.ts'
 
 const Body = Type.Object({
   token: Type.String({
+    minLength: 1,
     maxLength: 4096,
     description: 'The token as found: `{id}|{secret}`, or the secret alone.',
     examples: ['42|gkeZ2Vk1TzAVksSA9sQEkyM9EaEvyDaTaK4eEBPk0eeb2480'],

@@ -27,7 +27,7 @@ const forgotPassword: FastifyPluginAsyncTypebox = async app => {
     },
     async request => {
       await app.passwordResets.request(request, { email: request.body.email, page, reveals })
-      return { message: MESSAGES.resetLinkSent }
+      return { message: MESSAGES.resetLinkSent, status: MESSAGES.resetLinkSent }
     },
   )
 }

@@ -37,7 +37,7 @@ const passwordReset: FastifyPluginAsyncTypebox = async app => {
       const { token, email, password, password_confirmation: repeated, revoke_tokens } = request.body
       const revokeTokens = revoke_tokens ?? config.revokeTokensOnPasswordReset
       await app.passwordResets.complete(request, { token, email, password, repeated, revokeTokens })
-      return { message: MESSAGES.passwordReset }
+      return { message: MESSAGES.passwordReset, status: MESSAGES.passwordReset }
     },
   )
 }

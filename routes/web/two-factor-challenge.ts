@@ -1,12 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { Type } from 'typebox'
 import { noContentResponse } from '#src/api/responses.ts'
-import { optionalText } from '#src/input/fields.ts'
+import { Proof, readProof } from '#src/input/second-factor.ts'
 
-const Body = Type.Object({
-  code: optionalText('123456'),
-  recovery_code: optionalText('FbeNR0JtHA-mpIgLYOQiL'),
-})
+const Body = Type.Object(Proof, { examples: [{ code: '123456' }] })
 
 const challenge: FastifyPluginAsyncTypebox = async app => {
   app.post(
@@ -18,14 +15,13 @@ const challenge: FastifyPluginAsyncTypebox = async app => {
         tags: ['session'],
         summary: 'Log in with the second factor',
         description:
-          'Completes a login that returned `two_factor: true`, within ten minutes, with a code from the authenticator app or a recovery code, which is valid once. Starts a new session. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute.',
+          'Completes a login that returned `two_factor: true`, within ten minutes, with a code from the authenticator app, or else with a recovery code, which is valid once. Starts a new session. Limited to TWO_FACTOR_RATE_LIMIT attempts per minute.',
         body: Body,
         response: { 204: noContentResponse('The user is logged in.') },
       },
     },
     async (request, reply) => {
-      const { code = null, recovery_code: recoveryCode = null } = request.body
-      await app.login.completeChallenge(request, { code, recoveryCode })
+      await app.login.completeChallenge(request, readProof(request.body))
       return reply.code(204).send(null)
     },
   )

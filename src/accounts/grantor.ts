@@ -11,6 +11,12 @@ export interface OperatorAuthority {
   user: { readonly id: number }
 }
 
+/** The authority of a user whose password, and second factor, were just verified for a token. */
+export interface LoginAuthority {
+  via: 'login'
+  user: Identity['user']
+}
+
 /** The authority of a write: the caller's identity, read under lock, or an operator's. */
 export type Authority = Identity | OperatorAuthority
 
@@ -22,7 +28,7 @@ export type Authority = Identity | OperatorAuthority
  * verified address, bounds of a token) depend only on the {@link Authority}, so a use-case has one body and one order
  * of checks. A `Grantor<Identity>` is always a request.
  */
-export interface Grantor<A extends Authority = Authority> extends Recorder {
+export interface Grantor<A extends Authority | LoginAuthority = Authority> extends Recorder {
   /**
    * Runs a write in a transaction.
    *

@@ -9,7 +9,7 @@ import { errorsByField } from '#src/input/account.ts'
 import { forbidden, unprocessable } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
-import type { Authority } from './grantor.ts'
+import type { Authority, LoginAuthority } from './grantor.ts'
 
 /** The input for a new token. Null or absent fields are inherited from the issuing token. */
 export interface WantedToken {
@@ -42,7 +42,7 @@ const { rules } = MESSAGES
  * @throws {HttpError} 403 for a user whose e-mail address is not verified
  */
 export function tokenBounds(
-  authority: Authority,
+  authority: Authority | LoginAuthority,
   { tokenAbilities, tokensPerUser }: Pick<Config, 'tokenAbilities' | 'tokensPerUser'>,
 ): TokenBounds {
   if (authority.via === 'operator') {

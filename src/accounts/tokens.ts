@@ -16,7 +16,7 @@ import { forbidden, notFound } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import type { Bytes, EpochMillis, Seconds } from '#src/runtime/units.ts'
 import type { Recorder } from './caller.ts'
-import type { Authority, Grantor } from './grantor.ts'
+import type { Authority, Grantor, LoginAuthority } from './grantor.ts'
 import { successorTerms, tokenBounds, type WantedToken, wantedTerms } from './token-bounds.ts'
 
 /** A new token with its plain text, which is not stored. */
@@ -36,7 +36,7 @@ export interface Tokens {
    * @throws {HttpError} 422 for input that is not valid or exceeds the bounds; 403 when the user has too many tokens
    *   or an unverified e-mail address; 401 when the caller's session or token has ended
    */
-  issue(grantor: Grantor, wanted: WantedToken): Promise<IssuedToken>
+  issue(grantor: Grantor<Authority | LoginAuthority>, wanted: WantedToken): Promise<IssuedToken>
   /**
    * Replaces a token by a new one. The old one stays valid for `graceSeconds`.
    *
@@ -74,7 +74,7 @@ interface TokensOptions {
 export function createTokens({ kysely, config, clock, random }: TokensOptions): Tokens {
   const types = config.tokenableTypes
 
-  const ownerOf = ({ user }: Authority) => ({ userId: user.id, types })
+  const ownerOf = ({ user }: Pick<Authority, 'user'>) => ({ userId: user.id, types })
 
   /**
    * The id of an issued token.
@@ -88,7 +88,7 @@ export function createTokens({ kysely, config, clock, random }: TokensOptions): 
   }
 
   const newToken = (
-    { user }: Authority,
+    { user }: Pick<Authority | LoginAuthority, 'user'>,
     secret: TokenSecret,
     terms: Omit<NewToken, 'userId' | 'userType' | 'digest' | 'now'>,
   ): NewToken => ({ ...terms, userId: user.id, userType: types[0], digest: secret.digest(), now: clock() })

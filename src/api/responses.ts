@@ -90,8 +90,17 @@ export const publicDocument = <T extends TSchema>(schema: T): T => ({
 /** The Cache-Control of public responses that may be a day old. */
 export const CACHED_FOR_A_DAY = 'public, max-age=86400'
 
+/** A message, and the same for clients that follow Laravel's Breeze, which reads it from `status`. */
+interface StatusBody {
+  message: string
+  status: string
+}
+
 /** Describes the message that a route for guests returns, or its response to users who are logged in. */
-export const guestResponse = (description: string) => shared<{ message: string }>('GuestMessage', description)
+export const guestResponse = (description: string) => shared<StatusBody>('GuestMessage', description)
+
+/** Describes the response to a request for a mail. */
+export const statusResponse = (description: string) => shared<StatusBody>('Status', description)
 
 /** A response of a route that is the shared one of that name in OpenAPI, with what it means here. */
 const shared = <Body>(component: string, description: string) => Type.Unsafe<Body>({ component, description })

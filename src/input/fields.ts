@@ -1,5 +1,6 @@
 import { Type } from 'typebox'
 import { documentAs } from './documented.ts'
+import { NOT_BLANK } from './list.ts'
 import { rowIdParameter } from './row-id.ts'
 import { MAX_TOKEN_NAME } from './token.ts'
 import { EnteredPassword } from './values.ts'
@@ -43,10 +44,10 @@ export const TokenPath = Type.Object({
   token: rowIdParameter("The token's id, the number before the `|`.", '42'),
 })
 
-/** A token's name. PostgreSQL cannot store a NUL. */
+/** A token's name. */
 export const TokenName = Type.String({
   minLength: 1,
   maxLength: MAX_TOKEN_NAME,
-  pattern: '^[^\\u0000]*$',
+  pattern: NOT_BLANK,
   examples: ['laptop'],
 })

@@ -34,7 +34,7 @@ export function parseQueryString(text: string): Parameters {
   return nestParameters(trimmed, 'append')
 }
 
-/** What becomes of the first value of a name that is given twice. */
+/** The result for a name that is given twice: both values, or the last. */
 type Repetition = 'append' | 'replace'
 
 /**

@@ -14,7 +14,7 @@ const description = ({ authPath, csrfMode }: Config) => `The authenticated user'
 
 Programs send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
 
-Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie authenticates the caller. On this page the browser handles the rest. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins cannot change anything.'}
+Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie authenticates the caller, on requests with the \`Origin\` or \`Referer\` of a first-party page. On this page the browser handles the rest. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins cannot change anything.'}
 
 Bodies are JSON, or forms with the same fields: \`a=1\`, \`a[]=1&a[]=2\` for a list. A form that can only be sent by \`POST\` names its method in the field \`_method\`.
 
@@ -61,7 +61,7 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
         in: 'cookie',
         name: sessionCookies(config).session.name,
         description:
-          'The cookie that `POST /login` sets. It is valid on first-party origins. Changes also need the header `X-XSRF-TOKEN`, unless they come from a page of this origin.',
+          'The cookie that `POST /login` sets. It counts with an `Origin` or `Referer` of a first-party page. Changes also need the header `X-XSRF-TOKEN`, unless they come from a page of this origin.',
       },
     },
   },
@@ -144,13 +144,19 @@ export function completeDocument(
 }
 
 /**
- * Returns the document for Swagger UI: for this server under whichever of its names the page was opened, and without the
- * headers that all responses have, which the page would show with each.
+ * Returns the document for Swagger UI: for this server under whichever of its names, and whichever path of a proxy, the
+ * page was opened. It lacks the headers that all responses have, which the page would show with each; bodies as forms, in
+ * which the page invents values for optional fields; and ids of rows, which may exist.
  */
 export const documentForPages = (document: object): object =>
-  JSON.parse(JSON.stringify({ ...document, servers: [{ url: '/' }] }), (key, value) =>
-    key === 'headers' ? withoutShared(value) : value,
-  )
+  JSON.parse(JSON.stringify({ ...document, servers: [{ url: '..' }] }), (key, value) => {
+    if (key === 'headers') return withoutShared(value)
+    if (key === 'content' && 'multipart/form-data' in value) {
+      return { 'application/json': value['application/json'] }
+    }
+    if (value?.in === 'path') return { ...value, example: undefined }
+    return value
+  })
 
 function withoutShared(headers: Record<string, object>): Record<string, object> | undefined {
   const own = Object.entries(headers).filter(([, header]) => !('$ref' in header))

@@ -74,13 +74,14 @@ const SHARED_ERRORS: Readonly<Record<string, SharedName>> = {
   404: 'NotFound',
   422: 'InvalidInput',
   423: 'PasswordConfirmationRequired',
-  503: 'ServerError',
+  503: 'OtherError',
 }
 
 const ownResponses = ({ schema }: RouteOptions) =>
   Object.entries((schema?.response ?? {}) as Record<string, DeclaredResponse>)
 
 interface ObjectSchema {
+  examples?: readonly unknown[]
   properties?: Record<string, Record<string, unknown>>
   required?: readonly string[]
 }
@@ -184,11 +185,13 @@ function documentedBody(body: ObjectSchema): ObjectSchema {
   }
 }
 
-/** A body with an example that has the required fields only, since Swagger UI sends what the example has. */
+/**
+ * A body with an example that has the required fields only, unless it has one of its own, since Swagger UI sends what the
+ * example has.
+ */
 function withExample(body: ObjectSchema): object {
-  const { required = [], properties = {} } = body
+  const { required = [], properties = {}, examples: [own] = [] } = body
   const examples = required.map(field => [field, (properties[field]?.examples as unknown[] | undefined)?.[0]])
-  if (examples.length === 0) return body
   const withoutExamples = Object.entries(properties).map(([field, { examples: _examples, ...schema }]) => [
     field,
     required.includes(field) ? schema : properties[field],
@@ -196,7 +199,7 @@ function withExample(body: ObjectSchema): object {
   return {
     ...body,
     properties: Object.fromEntries(withoutExamples),
-    examples: [Object.fromEntries(examples)],
+    examples: [own ?? Object.fromEntries(examples)],
   }
 }
 
@@ -289,9 +292,9 @@ function sharedResponsesOf(route: RouteOptions, config: DocumentConfig): Record<
       422: 'InvalidInput',
     }),
     ...(password !== undefined && { 423: 'PasswordConfirmationRequired' }),
-    ...(!isHealthCheck(route.url) && { 429: 'TooManyRequests' }),
-    '4XX': 'ClientError',
-    '5XX': 'ServerError',
+    ...(isHealthCheck(route.url) ? { 400: 'OtherError' } : { 429: 'TooManyRequests' }),
+    // Not by ranges such as 4XX: some generators write them into their code as numbers.
+    default: 'OtherError',
   }
 }
 

@@ -102,7 +102,7 @@ const ANY_TEXT = { type: 'object', additionalProperties: { type: 'string' } }
 
 const FILTER = deepObject(
   'filter',
-  'Any other condition. In `-like`, `%` stands for any text, and `_` for one character. After a name and its comparison, ' +
+  'Any other condition. In `-like`, `%` stands for any text, and `_` for one character. A comma separates values. After a name and its comparison, ' +
     '`-or` connects it to the previous condition by *or* instead of *and* (`filter[name-like-or]`), and `-not` excludes a ' +
     'list (`filter[id-not]`). Every comparison also works within the brackets of a type (`filter[track][video_id-gt]`), ' +
     'and `has` compares how many related rows there are (`filter[has-lt]`). A query that costs too much is a 422: over ' +
@@ -214,7 +214,7 @@ function valueSchema({ kind, labels }: Field, components: Components): object {
     case 'date':
       return components.refer('schemas', 'PartialDate', PARTIAL_DATE)
     default:
-      return { type: 'string' }
+      return { type: 'string', pattern: '\\S' }
   }
 }
 

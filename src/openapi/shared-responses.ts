@@ -1,6 +1,13 @@
-import { COMMON_HEADERS, errorResponse, header, LIMIT_HEADERS, REFUSAL_HEADERS } from '#src/api/responses.ts'
+import {
+  COMMON_HEADERS,
+  type DocumentedHeader,
+  errorResponse,
+  header,
+  LIMIT_HEADERS,
+  REFUSAL_HEADERS,
+} from '#src/api/responses.ts'
 import { schemaReference } from '#src/query/openapi.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
+import { MESSAGES, VERIFICATION_LINK_SENT } from '#src/responses/messages.ts'
 
 /** Describes an error of any route. Only routes with a rate limit send its headers. */
 const error = (description: string, example: string, headers: Record<string, object> = {}) =>
@@ -15,15 +22,12 @@ const success = (description: string, schema: object, example?: unknown) => ({
   ...(example !== undefined && { examples: [example] }),
 })
 
-/** Describes an error that a request may get before it reaches a route, and then without the server's own headers. */
-const earlyError = (description: string, example: string) => ({
-  ...schemaReference('ApiError'),
-  description,
-  headers: Object.fromEntries(
-    Object.entries(SUCCESS_HEADERS).map(([name, { type, description }]) => [name, { type, description }]),
-  ),
-  examples: [{ message: example }],
-})
+const optionalHeaders = (
+  headers: Readonly<Record<string, DocumentedHeader>>,
+): Record<string, DocumentedHeader> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, { type, description }]) => [name, { type, description }]),
+  )
 
 /** The responses that routes share, by name. */
 export const SHARED_RESPONSES = {
@@ -41,18 +45,26 @@ export const SHARED_RESPONSES = {
   },
   GuestMessage: success(
     'The request was carried out, as the message says; or a user is logged in already, and nothing was done.',
-    { anyOf: [schemaReference('Message'), schemaReference('AlreadyAuthenticated')] },
-    { message: MESSAGES.resetLinkSent },
+    { anyOf: [schemaReference('Status'), schemaReference('AlreadyAuthenticated')] },
+    { message: MESSAGES.resetLinkSent, status: MESSAGES.resetLinkSent },
   ),
+  Status: success('The mail was sent.', schemaReference('Status'), {
+    message: MESSAGES.verificationLinkSent,
+    status: VERIFICATION_LINK_SENT,
+  }),
   AlreadyAuthenticated: success(
     'A user is logged in already, and nothing was done.',
     schemaReference('AlreadyAuthenticated'),
     { error: MESSAGES.alreadyAuthenticated },
   ),
-  ClientError: earlyError(
-    'The request was refused before its route was reached: it is malformed or names an unknown host (400), took too long to arrive (408), or its body (413), path (414) or head (431) is too large, or its body is neither JSON nor a form (415).',
-    MESSAGES.badRequest,
-  ),
+  OtherError: {
+    ...schemaReference('ApiError'),
+    description:
+      'The request is malformed or names an unknown host (400), took too long to arrive (408), or its body (413), path (414) or head (431) is too large, or its body is neither JSON nor a form (415). Or the server is too busy or the database is not available (503), or there is an internal error, of which the log has details under the request id (500).',
+    // Some are sent before the request has an id.
+    headers: { ...optionalHeaders(SUCCESS_HEADERS), 'Retry-After': REFUSAL_HEADERS['Retry-After'] },
+    examples: [{ message: MESSAGES.serviceUnavailable }],
+  },
   Unauthenticated: error(
     'The caller is not authenticated: the token or the session is missing, wrong, expired or revoked.',
     MESSAGES.unauthenticated,
@@ -87,11 +99,6 @@ export const SHARED_RESPONSES = {
     MESSAGES.tooManyAttempts,
     REFUSAL_HEADERS,
   ),
-  ServerError: error(
-    'The server is too busy or the database is not available (503), or an internal error, of which the log has details under the request id (500).',
-    MESSAGES.serviceUnavailable,
-    { 'Retry-After': REFUSAL_HEADERS['Retry-After'] },
-  ),
 } as const
 
 /** The schemas that {@link SHARED_RESPONSES} and the responses of routes refer to, by name. */
@@ -116,6 +123,11 @@ export const SHARED_SCHEMAS: Readonly<Record<string, object>> = {
     description: 'What was done.',
     required: ['message'],
     properties: { message: { type: 'string' } },
+  },
+  Status: {
+    type: 'object',
+    required: ['message', 'status'],
+    properties: { message: { type: 'string' }, status: { type: 'string' } },
   },
   AlreadyAuthenticated: {
     type: 'object',

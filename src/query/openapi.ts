@@ -86,7 +86,7 @@ function resourceSchema({ resource, relations, pivots }: Shown): object {
     description: resource.about,
     properties,
     required: Object.keys(resource.fields).filter(name => resource.fields[name]?.shown === 'default'),
-    // The wiki has an API of its own, which shows examples.
+    // The wiki has an API of its own, which explains its fields and shows examples.
     ...(!resource.isWiki && { examples: [exampleOf(resource)] }),
   }
 }

@@ -20,6 +20,9 @@ const CHEAPER = {
   'page.number': 'Ask for an earlier page.',
 } as const
 
+/** The status of a sent verification link, as Laravel's Fortify and Breeze name it. */
+export const VERIFICATION_LINK_SENT = 'verification-link-sent'
+
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
   badRequest: 'Bad request.',
@@ -48,6 +51,7 @@ export const MESSAGES = {
   secondFactorProofRequired:
     'Enter a current code of your authenticator app, or a recovery code, to change or show this.',
   secondFactorDisabled: 'Two factor authentication has not been enabled.',
+  verificationLinkSent: 'A link to verify your e-mail address has been sent to you.',
   resetLinkSent: 'We have emailed your password reset link!',
   passwordReset: 'Your password has been reset!',
   unknownEmail: "We can't find a user with that email address.",

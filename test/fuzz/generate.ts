@@ -12,7 +12,7 @@ import {
 
 /** Operations whose valid bodies can be refused for reasons that a schema cannot express. */
 const HAS_MORE_RULES = new Set([
-  ...['register', 'login', 'reset-password', 'forgot-password', 'two-factor-challenge'],
+  ...['register', 'login', 'sanctum.token', 'reset-password', 'forgot-password', 'two-factor-challenge'],
   ...['user.confirm-password', 'user.password', 'user.profile-information'],
   ...['two-factor.enable', 'two-factor.disable', 'two-factor.confirm', 'two-factor.replace-recovery-codes'],
   // Abilities, addresses and expiries are texts.

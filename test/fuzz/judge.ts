@@ -35,10 +35,14 @@ export function faultOf(
 
   const isDone = status < 400
   const isChange = method !== 'GET' && !isHead
-  const { security } = document.operations.get(operationId) as { security?: Record<string, unknown>[] }
+  const { security, responses } = document.operations.get(operationId) as {
+    security?: Record<string, unknown>[]
+    responses: object
+  }
   // A redirect may lead to a login.
   if (status < 300 && !admits(security, caller)) return `a ${caller} may do it: ${describe(outcome)}`
-  if (isDone && isForged && hasSession(caller)) return `another site may do it: ${describe(outcome)}`
+  if (isDone && isForged && hasSession(caller) && '419' in responses)
+    return `another site may do it: ${describe(outcome)}`
   const isOthers = path.some(part => typeof part !== 'string' && part.owner === 'other')
   if (isDone && isChange && isOthers && !isStaff(caller)) return `done to another user: ${describe(outcome)}`
   // The body of a login is not read in a session that is logged in.

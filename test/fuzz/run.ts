@@ -57,6 +57,8 @@ const SETTINGS = {
   ...settings(),
   // Allows cheap password hashes.
   APP_ENV: 'local',
+  TOKEN_LOGIN: 'on',
+  LEAKED_TOKENS: 'on',
   SECURITY_CONTACT: 'mailto:security@example.org',
   LOG_REQUESTS: 'all',
   HASH_ROUNDS: '4',
@@ -138,10 +140,12 @@ interface Phase {
 }
 
 interface Block {
+  /** The environment that repeats it. */
+  repeat: string
+  /** Whether its phase has sent its share of the requests. */
+  isOver(): boolean
   seed: number
   caller: Caller
-  index: number
-  name: string
   /** Where a finding is being reduced: there the same fault counts again. */
   reducing: Set<string>
 }
@@ -170,7 +174,11 @@ async function check<T>(
   block: Block,
   act: (value: T) => Promise<void>,
 ) {
-  const result = await fc.check(fc.asyncProperty(arbitrary, act), {
+  const actUnlessOver = async (value: T) => {
+    if (block.isOver() && block.reducing.size === 0) return
+    await act(value)
+  }
+  const result = await fc.check(fc.asyncProperty(arbitrary, actUnlessOver), {
     seed: block.seed,
     numRuns: runs,
     interruptAfterTimeLimit: REDUCTION_MS,
@@ -180,9 +188,9 @@ async function check<T>(
   report(block, error.message, error instanceof Fault ? error.curl : (error.stack ?? ''))
 }
 
-function report({ name, index, caller }: Block, fault: string, how: string): void {
+function report({ caller, repeat }: Pick<Block, 'caller' | 'repeat'>, fault: string, how: string): void {
   statistics.found(caller.kind)
-  process.stdout.write(`\nFOUND as ${caller.kind} (${name}:${index}): ${fault}\n  ${how}\n`)
+  process.stdout.write(`\nFOUND as ${caller.kind}: ${fault}\n  ${how}\n  repeated by ${repeat}\n`)
 }
 
 const PHASES: readonly Phase[] = [
@@ -237,29 +245,51 @@ const PHASES: readonly Phase[] = [
   },
 ]
 
-/** Runs a block of a phase with users of its own, and checks their rows after it. */
-async function runBlock({ name, callers, run }: Phase, seed: number, index: number): Promise<void> {
+/** Adds the users of a block and logs in. Null, after a report, if the server does not let them. */
+async function prepare(kind: CallerKind, index: number) {
+  try {
+    const person = await people.create(baseA, isStaff(kind) ? 'Admin' : 'Verified')
+    const other = await people.create(baseB, 'Verified')
+    const caller = new Caller(people, kind, person, other)
+    caller.use(await people.pair(index))
+    await caller.logIn(baseAt(index))
+    return { person, other, caller }
+  } catch (error) {
+    const { message } = error as Error
+    if (isNew(message, 'before the first request'))
+      process.stdout.write(`\nFOUND before the first request: ${message}\n`)
+    return null
+  }
+}
+
+/**
+ * Runs a block of a phase with users of its own, and checks their rows after it.
+ *
+ * @returns whether it could begin
+ */
+async function runBlock(
+  { name, callers, run }: Phase,
+  { seed, index, isOver }: { seed: number; index: number; isOver: () => boolean },
+): Promise<boolean> {
   const kind = callers[index % callers.length] as CallerKind
-  const person = await people.create(baseA, isStaff(kind) ? 'Admin' : 'Verified')
-  const other = await people.create(baseB, 'Verified')
-  const caller = new Caller(people, kind, person, other)
-  caller.use(await people.pair(index))
-  await caller.logIn(baseAt(index))
+  const prepared = await prepare(kind, index)
+  if (prepared === null) return false
+  const { person, other, caller } = prepared
   const block = {
+    repeat: `FUZZ_SEED=${seed} FUZZ_BLOCK=${name}:${index} make fuzz`,
+    isOver,
     seed: (seed * 31 + index * 7_919 + name.length) % 2 ** 31,
     caller,
-    index,
-    name,
     reducing: new Set<string>(),
   }
   await run(block)
   for (const { id } of [person, other]) {
     // Administrators have no limits.
     for (const broken of await brokenInvariants(pool, id, { isLimited: id === other.id || !isStaff(kind) })) {
-      if (isNew(broken, 'rows'))
-        report(block, broken, `FUZZ_SEED=${seed} FUZZ_BLOCK=${name}:${index} make fuzz`)
+      if (isNew(broken, 'rows')) report(block, broken, 'in the rows of the database')
     }
   }
+  return true
 }
 
 const isOver = () => performance.now() > DEADLINE || instances.some(({ crashes }) => crashes.length > 0)
@@ -268,15 +298,17 @@ const isOver = () => performance.now() > DEADLINE || instances.some(({ crashes }
 async function runPhase(phase: Phase, seed: number, share: number): Promise<void> {
   const [onlyName, onlyIndex] = onlyBlock?.split(':') ?? []
   if (onlyName !== undefined) {
-    if (onlyName === phase.name) await runBlock(phase, seed, Number(onlyIndex))
+    if (onlyName === phase.name)
+      await runBlock(phase, { seed, index: Number(onlyIndex), isOver: () => false })
     return
   }
   const end = statistics.requests + share
+  const isDone = () => statistics.requests >= end
   let next = 0
   const lane = async () => {
-    while (statistics.requests < end && !isOver()) {
+    while (!isDone() && !isOver()) {
       next += 1
-      await runBlock(phase, seed, next - 1)
+      if (!(await runBlock(phase, { seed, index: next - 1, isOver: isDone }))) return
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane))
@@ -293,17 +325,24 @@ const seconds = Math.round((performance.now() - from) / 1_000)
 
 const unreached = statistics.neverDone.filter(name => !NEEDS_MAIL.has(name))
 const problems: string[] = []
+const errors = new Set<string>()
 let slowest = 0
 for (const instance of instances) {
   for (const { code, signal } of instance.crashes)
     problems.push(`${instance.name} ended by itself, with ${code ?? signal}`)
-  for (const { level = 0, ms = 0, text } of logLines(instance)) {
+  for (const { level = 0, ms = 0, err, text } of logLines(instance)) {
     slowest = Math.max(slowest, ms)
     if (ms > SLOW_MS) problems.push(`a request took too long: ${text}`)
-    if (level >= ERROR) problems.push(`${instance.name} has in its log: ${text.slice(0, 500)}`)
+    if (level >= ERROR)
+      errors.add(
+        String(err?.message ?? text)
+          .split('\n')[0]
+          ?.slice(0, 300) ?? '',
+      )
   }
 }
 problems.push(
+  ...[...errors].map(text => `an error in a log: ${text}`),
   ...(performance.now() > DEADLINE ? ['the time was over before all requests were sent'] : []),
   ...(onlyBlock === undefined && REQUESTS >= 50_000
     ? unreached.map(name => `${name} never succeeded: the requests do not reach what it does`)

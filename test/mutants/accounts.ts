@@ -437,4 +437,32 @@ export const ACCOUNTS: readonly Mutant[] = [
     replace: '',
     tests: ['test/commands/user.test.ts'],
   },
+  {
+    name: 'a ban from everything, for a token by password',
+    file: 'src/accounts/token-login.ts',
+    find: 'await requireNotBanned(within, current.userId)',
+    replace: '',
+    tests: ['test/routes/sanctum/token.test.ts'],
+  },
+  {
+    name: 'a password that changes before a token is issued for it',
+    file: 'src/accounts/token-login.ts',
+    find: 'if (current?.password !== verified.password) throw wrongCredentials()',
+    replace: 'if (current === null) throw wrongCredentials()',
+    tests: ['test/routes/sanctum/token.test.ts'],
+  },
+  {
+    name: 'a second factor that is confirmed before a token is issued',
+    file: 'src/accounts/token-login.ts',
+    find: 'if (!current.hasSecondFactor) return true',
+    replace: 'if (proof.code === null && proof.recoveryCode === null) return true',
+    tests: ['test/routes/sanctum/token.test.ts'],
+  },
+  {
+    name: 'the CSRF token, for a token by password, which ignores sessions',
+    file: 'src/http/steps/first-party.ts',
+    find: "route.config.access?.via !== 'token' && ",
+    replace: '',
+    tests: ['test/routes/sanctum/token.test.ts'],
+  },
 ]

@@ -1,11 +1,8 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { type Json, operationsOf, resolvePart } from '../fixtures/openapi.ts'
 
-/** The statuses that the document declares by a range, as its descriptions list them. */
-const RANGES: Readonly<Record<string, readonly number[]>> = {
-  '4XX': [400, 408, 413, 414, 415, 431],
-  '5XX': [500, 503],
-}
+/** The statuses of `default`, as its description lists them. */
+const OTHER_STATUSES: ReadonlySet<number> = new Set([400, 408, 413, 414, 415, 431, 500, 503])
 
 /** Headers of HTTP and of browsers' security, which a document of the API does not repeat for each response. */
 const GENERAL_HEADERS: ReadonlySet<string> = new Set([
@@ -44,8 +41,9 @@ export class CompiledDocument {
   /** What of an answer is not as the document says, a sentence each. */
   faultsOf(operationId: string, { status, headers, body, url }: DocumentedAnswer): string[] {
     const { responses } = this.operations.get(operationId)
-    const range = Object.keys(RANGES).find(name => name in responses && RANGES[name]?.includes(status))
-    const response = this.resolve(responses[status] ?? responses[range ?? ''])
+    const response = this.resolve(
+      responses[status] ?? (OTHER_STATUSES.has(status) ? responses.default : undefined),
+    )
     if (response === undefined) return ['the status is not declared']
     return [
       ...headerFaults(this, response.headers, headers),

@@ -1,16 +1,11 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import {
-  emptyJsonResponse,
-  noContentResponse,
-  redirectResponse,
-  refusal,
-  sendEmptyJson,
-} from '#src/api/responses.ts'
+import { noContentResponse, redirectResponse, refusal, statusResponse } from '#src/api/responses.ts'
 import { pathOf } from '#src/http/request.ts'
 import { rowIdParameter } from '#src/input/row-id.ts'
 import { HttpError } from '#src/responses/errors.ts'
+import { MESSAGES, VERIFICATION_LINK_SENT } from '#src/responses/messages.ts'
 
 const verification: FastifyPluginAsyncTypebox = async app => {
   const { config } = app
@@ -69,7 +64,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         description:
           'Limited to six attempts per minute, and to five mails per hour and address. If a new address must be confirmed, the mail is sent there.',
         response: {
-          202: emptyJsonResponse('The mail was sent.'),
+          200: statusResponse('The mail was sent.'),
           204: noContentResponse('The address is verified already.'),
         },
       },
@@ -77,7 +72,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
     async (request, reply) => {
       const isSent = await app.email.sendLinkAgain(request)
       if (!isSent) return reply.code(204).send(null)
-      return sendEmptyJson(reply, 202)
+      return { message: MESSAGES.verificationLinkSent, status: VERIFICATION_LINK_SENT }
     },
   )
 }

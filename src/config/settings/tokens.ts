@@ -31,6 +31,13 @@ export const TOKENS = {
       '`on`: every client can revoke a token that it has found, by `POST /leaked-token` under `API_PATH`. `off`: there is no such route.',
     parse: onOrOff,
   }),
+  tokenLogin: setting({
+    name: 'TOKEN_LOGIN',
+    fallback: 'off',
+    about:
+      '`on`: applications without a browser get a token for an e-mail address and a password, by `POST /sanctum/token`. `off`: there is no such route.',
+    parse: onOrOff,
+  }),
   tokenPrefix: setting({
     name: 'SANCTUM_TOKEN_PREFIX',
     fallback: '',

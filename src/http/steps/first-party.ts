@@ -9,8 +9,7 @@ import type { Step } from '../step.ts'
 export const firstPartyStep = (firstParty: FirstParty): Step => ({
   appliesTo: route =>
     route === null ||
-    route.config.isWeb === true ||
-    (route.config.isApi === true && route.config.access?.via !== 'token'),
+    (route.config.access?.via !== 'token' && (route.config.isWeb === true || route.config.isApi === true)),
   run(request) {
     if (request.routeConfig.isWeb === true) {
       request.isStateful = true

@@ -11,7 +11,8 @@ import { startApp } from '../../support/app.ts'
 import { createDatabase, ENGINES } from '../../support/databases.ts'
 import { until } from '../../support/until.ts'
 
-const SENT = { message: 'We have emailed your password reset link!' }
+const LINK_SENT = 'We have emailed your password reset link!'
+const SENT = { message: LINK_SENT, status: LINK_SENT }
 const UNKNOWN_EMAIL = { email: ["We can't find a user with that email address."] }
 
 for (const engine of ENGINES) {

@@ -3,29 +3,13 @@ import { Type } from 'typebox'
 import { myToken } from '#src/api/endpoints.ts'
 import { token as tokenResource } from '#src/api/resources.ts'
 import { refusal, successResponse } from '#src/api/responses.ts'
-import { KNOWN_ABILITIES } from '#src/auth/ability.ts'
 import { TokenName, TokenPath } from '#src/input/fields.ts'
 import { toTitle } from '#src/input/list.ts'
 import { parseRowId } from '#src/input/row-id.ts'
-import { MAX_ADDRESSES, MAX_GRACE_S } from '#src/input/token.ts'
+import { MAX_GRACE_S, TOKEN_TERMS } from '#src/input/token.ts'
 import { convertFields, toInteger } from '#src/input/values.ts'
 import { ownRowRenderer, tokensScope } from '#src/lists/own-list.ts'
 import { schemaReference } from '#src/query/openapi.ts'
-
-const MAX_ABILITIES = 100
-
-const Abilities = Type.Array(Type.String({ minLength: 1, maxLength: 255 }), {
-  maxItems: MAX_ABILITIES,
-  description: `The abilities of the token: ${KNOWN_ABILITIES.map(ability => `\`${ability}\``).join(', ')}. All abilities of the caller by default.`,
-  examples: [['read:playlist']],
-})
-
-const AllowedIps = Type.Array(Type.String({ minLength: 1, maxLength: 50 }), {
-  minItems: 1,
-  maxItems: MAX_ADDRESSES,
-  description: 'The addresses and ranges from which the token may be used. All addresses by default.',
-  examples: [['192.0.2.0/24', '2001:db8::1']],
-})
 
 const Issued = Type.Object(
   { token: schemaReference(tokenResource.schemaName), plain_text_token: Type.String() },
@@ -45,17 +29,7 @@ const issueSchema = {
     'Only this response contains the secret. A token that issues another one cannot give it more abilities, other addresses or a later expiry than it has itself, and is revoked together with the tokens that it issued. A user can have at most TOKENS_PER_USER tokens.',
   body: Type.Object({
     name: TokenName,
-    abilities: Type.Optional(Type.Union([Abilities, Type.Null()])),
-    allowed_ips: Type.Optional(Type.Union([AllowedIps, Type.Null()])),
-    expires_at: Type.Optional(
-      Type.Union([
-        Type.String({
-          description: 'The expiry in ISO 8601, in UTC without an offset.',
-          examples: ['2027-01-31T12:00:00Z'],
-        }),
-        Type.Null(),
-      ]),
-    ),
+    ...TOKEN_TERMS,
   }),
   response: {
     201: successResponse(Issued),

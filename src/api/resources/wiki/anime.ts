@@ -15,12 +15,11 @@ export const animeShape = shape({
   key: 'anime_id',
   fields: {
     ...WIKI_DATES,
-    id: { kind: 'integer', shown: 'default', column: 'anime_id', about: 'The id.', example: 170 },
+    id: { kind: 'integer', shown: 'default', column: 'anime_id', example: 170 },
     name: {
       kind: 'string',
       shown: 'default',
       column: 'title',
-      about: 'The title.',
       example: 'Bakemonogatari',
     },
     media_format: {
@@ -29,7 +28,6 @@ export const animeShape = shape({
       column: 'format',
       nullable: true,
       labels: ANIME_FORMAT,
-      about: 'The format of the production.',
       example: 'TV',
     },
     season: {
@@ -37,27 +35,23 @@ export const animeShape = shape({
       shown: 'default',
       nullable: true,
       labels: ANIME_SEASON,
-      about: 'The season of its premiere.',
       example: 'Summer',
     },
     slug: {
       kind: 'string',
       shown: 'default',
-      about: 'Its name in URLs.',
       example: 'bakemonogatari',
     },
     synopsis: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'What it is about.',
       example: 'A student meets a girl who weighs next to nothing.',
     },
     year: {
       kind: 'integer',
       shown: 'default',
       nullable: true,
-      about: 'The year of its premiere.',
       example: 2009,
     },
   },

@@ -14,20 +14,18 @@ export const animeThemeShape = shape({
   key: 'theme_id',
   fields: {
     ...WIKI_DATES,
-    id: { kind: 'integer', shown: 'default', column: 'theme_id', about: 'The id.', example: 3102 },
+    id: { kind: 'integer', shown: 'default', column: 'theme_id', example: 3102 },
     sequence: {
       kind: 'integer',
       shown: 'default',
       nullable: true,
-      about: 'Its number among those of its type.',
       example: 1,
     },
-    slug: { kind: 'string', shown: 'default', about: 'Its name in URLs.', example: 'OP1' },
+    slug: { kind: 'string', shown: 'default', example: 'OP1' },
     type: {
       kind: 'enum',
       shown: 'default',
       labels: THEME_TYPE,
-      about: 'Opening or ending; insert songs are not shown.',
       example: 'OP',
     },
     anime_id: { kind: 'integer', shown: 'never' },

@@ -12,14 +12,13 @@ export const artistShape = shape({
   key: 'artist_id',
   fields: {
     ...WIKI_DATES,
-    id: { kind: 'integer', shown: 'default', column: 'artist_id', about: 'The id.', example: 53 },
-    name: { kind: 'string', shown: 'default', about: 'The name.', example: 'Chiwa Saito' },
-    slug: { kind: 'string', shown: 'default', about: 'Its name in URLs.', example: 'chiwa_saito' },
+    id: { kind: 'integer', shown: 'default', column: 'artist_id', example: 53 },
+    name: { kind: 'string', shown: 'default', example: 'Chiwa Saito' },
+    slug: { kind: 'string', shown: 'default', example: 'chiwa_saito' },
     information: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'Information about the artist.',
       example: null,
     },
   },

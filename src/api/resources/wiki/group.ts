@@ -12,9 +12,9 @@ export const groupShape = shape({
   key: 'group_id',
   fields: {
     ...WIKI_DATES,
-    id: { kind: 'integer', shown: 'default', column: 'group_id', about: 'The id.', example: 4 },
-    name: { kind: 'string', shown: 'default', about: 'The name.', example: 'English Version' },
-    slug: { kind: 'string', shown: 'default', about: 'Its name in URLs.', example: 'EN' },
+    id: { kind: 'integer', shown: 'default', column: 'group_id', example: 4 },
+    name: { kind: 'string', shown: 'default', example: 'English Version' },
+    slug: { kind: 'string', shown: 'default', example: 'EN' },
   },
   onlyNull: 'deleted_at',
 })

@@ -15,19 +15,17 @@ export const imageShape = shape({
   key: 'image_id',
   fields: {
     ...WIKI_DATES,
-    id: { kind: 'integer', shown: 'default', column: 'image_id', about: 'The id.', example: 812 },
+    id: { kind: 'integer', shown: 'default', column: 'image_id', example: 812 },
     facet: {
       kind: 'enum',
       shown: 'default',
       nullable: true,
       labels: IMAGE_FACET,
-      about: 'What it is used for.',
       example: 'Large Cover',
     },
     path: {
       kind: 'string',
       shown: 'default',
-      about: 'The path of the file in the storage.',
       example: 'anime/large-cover/bakemonogatari.jpg',
     },
     file: { kind: 'string', shown: 'never', column: null },
@@ -39,7 +37,6 @@ export const imageShape = shape({
         columns: ['path'],
         value: ({ path }, { wikiUrls }) => linkBelow(wikiUrls.image, path),
       },
-      about: 'The URL of the file; null if the server has no base URL configured.',
       example: 'https://i.animethemes.moe/anime/large-cover/bakemonogatari.jpg',
     },
   },

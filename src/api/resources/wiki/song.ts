@@ -14,12 +14,11 @@ export const songShape = shape({
   key: 'song_id',
   fields: {
     ...WIKI_DATES,
-    id: { kind: 'integer', shown: 'default', column: 'song_id', about: 'The id.', example: 2871 },
+    id: { kind: 'integer', shown: 'default', column: 'song_id', example: 2871 },
     title: {
       kind: 'string',
       shown: 'default',
       nullable: true,
-      about: 'The title.',
       example: 'staple stable',
     },
   },

@@ -193,11 +193,14 @@ for (const engine of ENGINES) {
     await t.test('POST verification-notification sends another mail, five an hour at most', async t => {
       const app = await start()
       const { browser } = await aRegisteredUser(t, app, database)
-      const statuses: number[] = []
-      for (let n = 0; n < 7; n += 1) {
+      const first = await browser.post('/email/verification-notification')
+      const statuses = [first.status]
+      for (let n = 1; n < 7; n += 1) {
         statuses.push((await browser.post('/email/verification-notification')).status)
       }
-      t.strictSame(statuses, [202, 202, 202, 202, 202, 202, 429])
+      t.strictSame(statuses, [200, 200, 200, 200, 200, 200, 429])
+      const sent = 'A link to verify your e-mail address has been sent to you.'
+      t.strictSame(first.json, { message: sent, status: 'verification-link-sent' })
       await app.close()
       t.equal(app.mailbox.mails.length, 5)
     })

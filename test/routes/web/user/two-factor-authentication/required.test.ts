@@ -28,6 +28,7 @@ const REQUIRED = {
 /** The routes that are open before it is set up: the set-up itself, the user's own data and the logout. */
 const OPEN = [
   'GET /api/me',
+  'GET /api/user',
   'DELETE /api/me/token/current',
   'POST /logout',
   'POST /user/confirm-password',

@@ -12,9 +12,9 @@ declare module 'fastify' {
 /** Sets the CORS headers, and adds `app.firstParty`. */
 export default fp(
   async app => {
-    const { corsAllowedOrigins, statefulDomains, appUrl } = app.config
+    const { statefulDomains, appUrl } = app.config
     app.decorate('firstParty', createFirstParty(statefulDomains, appUrl))
-    app.addStep('onRequest', corsStep(app.firstParty, corsAllowedOrigins))
+    app.addStep('onRequest', corsStep(app.corsHeaders))
   },
   { name: 'cors', dependencies: ['steps'] },
 )

@@ -9,7 +9,8 @@ import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
 import type { Database } from '#src/database/connect.ts'
 import { type LogOutage, outageLog } from '#src/database/outages.ts'
-import { onClientError } from '#src/http/client-error.ts'
+import { createClientErrorHandler } from '#src/http/client-error.ts'
+import { type CorsHeaders, createCorsHeaders } from '#src/http/cors-headers.ts'
 import { createDrain, type Drain } from '#src/http/drain.ts'
 import { createForwardedReader } from '#src/http/forwarded.ts'
 import { createFrameworkErrorHandler } from '#src/http/framework-error.ts'
@@ -34,6 +35,8 @@ declare module 'fastify' {
     config: Config
     database: Database
     /** Checks of a request's head that run before routing. */
+    /** The CORS headers of a response. */
+    corsHeaders: CorsHeaders
     gate: Gate
     clock: () => EpochMillis
     /** For durations, which must not change when the system clock is set. */
@@ -93,6 +96,7 @@ export function buildApp({
 }: AppOptions): FastifyInstance {
   const headers = buildSecurityHeaders(config)
   const forwarded = createForwardedReader(config.trustedProxies)
+  const corsHeaders = createCorsHeaders(config)
   const gate = createGate(config, forwarded, monotonic)
   const admission = createAdmission({ monotonic })
   const drain = createDrain({ schedule, monotonic })
@@ -112,7 +116,7 @@ export function buildApp({
         withOriginForm(
           withAdmission(
             admission,
-            { headers, admits: gate.admits, monotonic, schedule },
+            { headers, corsHeaders, admits: gate.admits, monotonic, schedule },
             withMethodOverride(handle, { admits: gate.admits, schedule }),
           ),
         ),
@@ -122,8 +126,8 @@ export function buildApp({
     // Laravel reports all validation errors at once. The work is bounded, since bodies are.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     schemaController: { compilersFactory: { buildValidator: lazyValidators } },
-    clientErrorHandler: onClientError,
-    frameworkErrors: createFrameworkErrorHandler({ headers, gate, clock }),
+    clientErrorHandler: createClientErrorHandler(corsHeaders),
+    frameworkErrors: createFrameworkErrorHandler({ headers, corsHeaders, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()
 
   // Response schemas are documentation only. Compiling a serializer from each would add seconds to every start.
@@ -132,6 +136,7 @@ export function buildApp({
   app.decorate('config', config)
   app.decorate('database', database)
   app.decorate('clock', clock)
+  app.decorate('corsHeaders', corsHeaders)
   app.decorate('gate', gate)
   app.decorate('monotonic', monotonic)
   app.decorate('schedule', schedule)

@@ -51,7 +51,7 @@ export interface Sessions {
   /**
    * Starts a guest session if the caller has none, unless its cookie would overwrite that of a valid session.
    *
-   * @param isAskedFor whether to start one even if the browser's session was replaced a moment ago
+   * @param isAskedFor whether to start one even if the browser's session was replaced a moment ago, or it has two
    */
   ensureSession(holder: SessionHolder, isAskedFor?: boolean): Promise<void>
   /** The digest of the caller's session (null for none), and the id and browser of the session that replaces it. */
@@ -156,8 +156,7 @@ export function createSessions({
       // A replaced session's browser already received the new cookie, or will in a moment: do not send another.
       const hasAnother =
         sessions.isCookieWithheld(holder) ||
-        sessionFailure === 'session_ambiguous' ||
-        (sessionFailure === 'session_replaced' && !isAskedFor)
+        ((sessionFailure === 'session_ambiguous' || sessionFailure === 'session_replaced') && !isAskedFor)
       if (session === null && !hasAnother) await sessions.start(holder)
     },
     prepareReplacement: holder => ({

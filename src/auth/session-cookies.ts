@@ -1,3 +1,5 @@
+import { getDomain } from 'tldts'
+
 /** The cookie from which scripts read the CSRF token. */
 export const CSRF_COOKIE = 'XSRF-TOKEN'
 
@@ -11,18 +13,24 @@ export interface CookieSettings {
   sessionPartitioned: boolean
 }
 
-/** An HttpOnly cookie. */
-interface HttpOnlyCookie {
+/** A cookie as requests carry it. */
+interface NamedCookie {
   name: string
-  /** Returns its distinct values in a `Cookie` header: several if another host has set a cookie of the same name. */
+  /**
+   * Returns its distinct values in a `Cookie` header: several if another host has set a cookie of the same name, or this
+   * one under other settings.
+   */
   read(header: string | undefined): string[]
+  /** Whether a `Cookie` header has it more than once, if only with the same value. */
+  isTwice(header: string): boolean
 }
 
 /** Names and attributes of the server's cookies. */
 export interface SessionCookies {
-  session: HttpOnlyCookie
+  session: NamedCookie
   /** The cookie of a remembered device. */
-  remember: HttpOnlyCookie
+  remember: NamedCookie
+  csrf: NamedCookie
   /** The attributes of all cookies, except max age and HttpOnly. */
   attributes: {
     path: string
@@ -51,6 +59,7 @@ export function sessionCookies({
   return {
     session: createCookie(prefix + sessionCookie),
     remember: createCookie(prefix + REMEMBER_COOKIE),
+    csrf: createCookie(CSRF_COOKIE),
     attributes: {
       path: '/',
       ...(sessionDomain !== null && { domain: sessionDomain }),
@@ -61,13 +70,34 @@ export function sessionCookies({
   }
 }
 
-function createCookie(name: string): HttpOnlyCookie {
+/**
+ * Returns the domains under which a browser may have cookies of the same names besides those of the settings: from before
+ * SESSION_DOMAIN was changed, or from another host. They cannot be told apart in a request. Undefined is the host alone.
+ *
+ * @param host the host name of the request
+ */
+export function twinDomains(host: string, { sessionDomain }: Pick<CookieSettings, 'sessionDomain'>) {
+  const registrable = getDomain(host, { allowPrivateDomains: true })
+  const domains: string[] = []
+  for (let domain = host; registrable !== null && domain.endsWith(registrable); ) {
+    domains.push(domain)
+    if (domain === registrable) break
+    domain = domain.slice(domain.indexOf('.') + 1)
+  }
+  const own = sessionDomain?.replace(/^\./, '')
+  return [...(own === undefined ? [] : [undefined]), ...domains.filter(domain => domain !== own)]
+}
+
+function createCookie(name: string): NamedCookie {
   const start = `${name}=`
+  const pairsIn = (header: string) =>
+    header
+      .split(';')
+      .map(pair => pair.trim())
+      .filter(pair => pair.startsWith(start))
   return {
     name,
-    read: (header = '') => {
-      const pairs = header.split(';').map(pair => pair.trim())
-      return [...new Set(pairs.filter(pair => pair.startsWith(start)))].map(pair => pair.slice(start.length))
-    },
+    read: (header = '') => [...new Set(pairsIn(header))].map(pair => pair.slice(start.length)),
+    isTwice: header => header.indexOf(start) !== header.lastIndexOf(start) && pairsIn(header).length > 1,
   }
 }

@@ -32,6 +32,7 @@ export function predictBrowser(config: Config, origin: URL, api: URL): Finding[]
     checkCookieDomain,
     checkSecureCookie,
     checkCsrf,
+    checkBearer,
     checkMailLinks,
     checkRedirect,
   ].flatMap(check => check(relation) ?? [])
@@ -169,6 +170,16 @@ function checkSecureCookie({ config, api }: Relation): Finding {
   if (api.protocol === 'https:') return fine(`The cookie ${name} is sent only over HTTPS.`)
   return problem(
     `The cookie ${name} is restricted to HTTPS, but ${api.origin} is not HTTPS: browsers drop it (some except this machine), and users do not stay logged in. Set APP_URL to the address that the browser uses.`,
+  )
+}
+
+/** Scripts that send a token instead of a session. */
+function checkBearer({ config, origin, api, isSameOrigin }: Relation): Finding | null {
+  const { statefulDomains, appUrl } = config
+  if (isSameOrigin || !createFirstParty(statefulDomains, appUrl).includes(origin.origin, api.host))
+    return null
+  return fine(
+    'Its requests with a bearer token are read as those of a page with a session: they can read, and change only with the CSRF token. A page that uses bearer tokens alone belongs to an origin that is not in SANCTUM_STATEFUL_DOMAINS.',
   )
 }
 

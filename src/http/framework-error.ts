@@ -1,13 +1,24 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { tooManyRequests } from '#src/responses/errors.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
+import type { CorsHeaders } from './cors-headers.ts'
 import { toHttpError } from './errors.ts'
 import type { Gate } from './gate.ts'
 import { hasUnreadBody } from './request.ts'
 
 /** Creates the handler for requests that reach no hook, such as undecodable paths. They count towards the ceiling too. */
 export const createFrameworkErrorHandler =
-  ({ headers, gate, clock }: { headers: Record<string, string>; gate: Gate; clock: () => EpochMillis }) =>
+  ({
+    headers,
+    corsHeaders,
+    gate,
+    clock,
+  }: {
+    headers: Record<string, string>
+    corsHeaders: CorsHeaders
+    gate: Gate
+    clock: () => EpochMillis
+  }) =>
   (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
     const { raw } = request
     const exceeded = gate.count(raw, gate.clientOf(raw))
@@ -20,6 +31,7 @@ export const createFrameworkErrorHandler =
     reply
       .code(response.statusCode)
       .headers({ ...headers, vary: 'Origin', 'x-request-id': request.id, ...response.headers })
+      .headers(corsHeaders(request.headers.origin, request.host ?? ''))
       .headers(hasUnreadBody(raw) ? { connection: 'close' } : {})
       .send(response.body)
   }

@@ -2,6 +2,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { serviceUnavailable } from '#src/responses/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
 import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
+import type { CorsHeaders } from './cors-headers.ts'
 import { hasUnreadBody, isHealthCheck } from './request.ts'
 
 /**
@@ -127,18 +128,20 @@ export function createAdmission({ monotonic }: { monotonic: () => number }): Adm
  * {@link REFUSAL_DELAY_MS}. While requests are queued, clients over their ceiling get their 429 with the same delay: a
  * flood from one address occupies no slots of the queue.
  *
- * @param options.headers the headers of every response
+ * @param options.headers the headers of every response, besides those of CORS
  * @param options.admits whether a request's client is within its ceiling
  */
 export function withAdmission(
   admission: Admission,
   {
     headers,
+    corsHeaders,
     admits,
     monotonic,
     schedule,
   }: {
     headers: Readonly<Record<string, string>>
+    corsHeaders: CorsHeaders
     admits: (request: IncomingMessage) => boolean
     monotonic: () => number
     schedule: Schedule
@@ -158,7 +161,11 @@ export function withAdmission(
 
   const refuse = (request: IncomingMessage, response: ServerResponse) => {
     // An unread body would precede the next request on the connection.
-    response.writeHead(statusCode, hasUnreadBody(request) ? closingHeaders : allHeaders).end(payload)
+    const { origin, host = '' } = request.headers
+    const reading = corsHeaders(origin, host)
+    response
+      .writeHead(statusCode, { ...(hasUnreadBody(request) ? closingHeaders : allHeaders), ...reading })
+      .end(payload)
   }
 
   const delayed: { respond: () => void; until: MonotonicMillis }[] = []

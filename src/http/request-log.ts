@@ -23,7 +23,7 @@ export function createRequestLog({ appEnv, logRequests }: Pick<Config, 'appEnv' 
   }
   return (request: FastifyRequest, reply: FastifyReply, status: number): void => {
     if (!isDue(status)) return
-    const { identity, authenticationOutcome, notStatefulBecause } = request
+    const { identity, authenticationOutcome, notStatefulBecause, csrfHint } = request
     request.log.info(
       {
         method: request.method,
@@ -33,6 +33,7 @@ export function createRequestLog({ appEnv, logRequests }: Pick<Config, 'appEnv' 
         address: request.clientAddress.ip,
         ...(identity !== null && { userId: identity.user.id }),
         ...(authenticationOutcome !== null && { authentication: authenticationOutcome }),
+        ...(status === 419 && csrfHint !== null && { hint: csrfHint }),
         ...(isLocal && notStatefulBecause !== null && { notStatefulBecause }),
       },
       'request',

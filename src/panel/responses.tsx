@@ -65,7 +65,8 @@ export function createPanelResponses({ config, random, sessions }: Dependencies)
       const { request } = reply
       // Forms need a session for their CSRF token. Requests that were refused before authentication get none.
       const hasForms = reply.statusCode < 400 || reply.statusCode === 422
-      if (hasForms && request.isStateful) await sessions.ensureSession(request)
+      if (hasForms && request.isStateful)
+        await sessions.ensureSession(request, request.sessionFailure === 'session_ambiguous')
       const flash =
         page.flash ?? FLASH_MESSAGES[(request.query as { done?: FlashMessage }).done ?? ('' as FlashMessage)]
       const html = render(

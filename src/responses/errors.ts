@@ -13,6 +13,8 @@ export class HttpError extends Error {
   readonly headers: Readonly<Record<string, string | number>>
   /** Messages by dotted field name, for a 422. */
   readonly errors: Readonly<Record<string, readonly string[]>> | undefined
+  /** Advice for the client's developer; undefined for none. */
+  readonly hint: string | undefined
 
   constructor(
     statusCode: number,
@@ -20,20 +22,21 @@ export class HttpError extends Error {
     {
       headers = {},
       errors,
-    }: { headers?: Record<string, string | number>; errors?: Record<string, string[]> } = {},
+      hint,
+    }: { headers?: Record<string, string | number>; errors?: Record<string, string[]>; hint?: string } = {},
   ) {
     super(message)
     this.name = 'HttpError'
     this.statusCode = statusCode
     this.headers = headers
     this.errors = errors
+    this.hint = hint
   }
 
-  /** The body in Laravel's format: a message, and for a 422 the errors by field. */
+  /** The body in Laravel's format: a message, for a 422 the errors by field, and a hint if there is one. */
   get body() {
-    return this.errors === undefined
-      ? { message: this.message }
-      : { message: this.message, errors: this.errors }
+    const { message, errors, hint } = this
+    return { message, ...(errors !== undefined && { errors }), ...(hint !== undefined && { hint }) }
   }
 }
 
@@ -72,7 +75,7 @@ export const methodNotAllowed = (method: string, path: string, allowed: readonly
 export const passwordConfirmationRequired = () => new HttpError(423, MESSAGES.passwordConfirmationRequired)
 
 /** 419, Laravel's status for a missing or wrong CSRF token. */
-export const csrfMismatch = () => new HttpError(419, MESSAGES.csrfMismatch)
+export const csrfMismatch = (hint?: string) => new HttpError(419, MESSAGES.csrfMismatch, { hint })
 
 /**
  * 429 with Laravel's four headers.

@@ -37,6 +37,8 @@ export const MESSAGES = {
   secondFactorRequired:
     'Your account has to have a second factor. Log in with a browser, set one up, and confirm it with a code.',
   csrfMismatch: 'CSRF token mismatch.',
+  bearerOnFirstParty:
+    'The request has a bearer token, and comes from a page of a first-party origin, where sessions count: reads work, but a change also needs the CSRF token, or the origin has to be left out of SANCTUM_STATEFUL_DOMAINS.',
   originMismatch: 'Origin mismatch.',
   alreadyAuthenticated: 'Already authenticated.',
   wrongCredentials: 'These credentials do not match our records.',

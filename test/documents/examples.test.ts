@@ -50,6 +50,7 @@ async function startDemo(t: Test) {
   const environment = {
     DATA_DIR: join(folder, 'data'),
     HASH_ROUNDS: '4',
+    TOKEN_LOGIN: 'on',
     SANCTUM_STATEFUL_DOMAINS: `localhost:3000,localhost:${pagePort}`,
   }
   await cp(dataDir, environment.DATA_DIR, { recursive: true })
@@ -68,6 +69,7 @@ async function startDemo(t: Test) {
     PATH: `${bin}${delimiter}${process.env.PATH}`,
     HOME: folder,
     TOKEN: token,
+    PASSWORD: password,
   }
   return {
     folder,

@@ -112,6 +112,7 @@ async function startShedding(t: Test) {
   }
   const options = {
     headers: { 'cache-control': 'no-store, private' },
+    corsHeaders: () => ({}),
     admits: ({ url }: IncomingMessage) => url !== '/flood',
     monotonic: clock,
     schedule: clock.schedule,

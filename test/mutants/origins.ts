@@ -158,32 +158,31 @@ export const ORIGINS: readonly Mutant[] = [
   },
   {
     name: 'origins that CORS allows',
-    file: 'src/http/steps/cors.ts',
-    find: 'allowed.has(origin) || firstParty.includes(',
-    replace: 'true || firstParty.includes(',
+    file: 'src/http/cors-headers.ts',
+    find: '!allowed.has(origin) && !firstParty.includes(',
+    replace: 'false && !firstParty.includes(',
     tests: ['test/http/cors.test.ts'],
   },
   {
     name: 'no credentials under CORS_ALLOWED_ORIGINS=*',
-    file: 'src/http/steps/cors.ts',
-    find: "if (reader !== '*') reply.header('access-control-allow-credentials', 'true')",
-    replace: "reply.header('access-control-allow-credentials', 'true')",
+    file: 'src/http/cors-headers.ts',
+    find: "? { 'access-control-allow-origin': '*', ",
+    replace: "? { 'access-control-allow-origin': '*', 'access-control-allow-credentials': 'true', ",
     tests: ['test/http/cors.test.ts'],
   },
   {
     name: 'CORS_ALLOWED_ORIGINS=* does not echo the origin',
-    file: 'src/http/steps/cors.ts',
-    find: `? '*'
-            : null`,
-    replace: `? origin
-            : null`,
+    file: 'src/http/cors-headers.ts',
+    find: '!firstParty.includes(origin, host)) return others',
+    replace:
+      "!firstParty.includes(origin, host)) return { ...others, ...(others !== NONE && { 'access-control-allow-origin': origin }) }",
     tests: ['test/http/cors.test.ts'],
   },
   {
     name: 'preflights of other origins',
     file: 'src/http/steps/cors.ts',
-    find: 'if (isPreflightRequest && reader !== null) {',
-    replace: 'if (isPreflightRequest) {',
+    find: 'if (exposed === undefined) return',
+    replace: 'if (exposed === undefined && !isPreflightRequest) return',
     tests: ['test/http/cors.test.ts'],
   },
   {

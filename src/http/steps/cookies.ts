@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Sessions, SLOW_MS } from '#src/accounts/sessions.ts'
 import { remainingMs, type Session } from '#src/auth/session.ts'
-import { CSRF_COOKIE, sessionCookies } from '#src/auth/session-cookies.ts'
+import { CSRF_COOKIE, sessionCookies, twinDomains } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 import type { EpochMillis, EpochSeconds, Millis, Seconds } from '#src/runtime/units.ts'
 import type { Step } from '../step.ts'
@@ -36,6 +36,7 @@ const mayOfferSession = (status: number) => status !== 419 && status !== 429 && 
 export function sessionCookieStep(needs: Dependencies): Step {
   const { config, sessions, noteOutage, delay } = needs
   const setCookies = createSessionCookieWriter(needs)
+  const expireTwins = createTwinExpiry(needs)
   const send = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     try {
       if (mayOfferSession(reply.statusCode)) await sessions.ensureSession(request)
@@ -52,8 +53,40 @@ export function sessionCookieStep(needs: Dependencies): Step {
   }
   return {
     appliesTo: route => route !== null && (route.config.isWeb === true || route.config.isApi === true),
-    run: (request, reply) =>
-      request.isStateful && !request.is404 && !request.isTimedOut ? send(request, reply) : undefined,
+    run(request, reply) {
+      if (!request.isStateful || request.is404 || request.isTimedOut) return
+      expireTwins(request, reply)
+      return send(request, reply)
+    },
+  }
+}
+
+/**
+ * Creates the function that expires cookies which a browser has twice, as after a change of SESSION_DOMAIN: under all
+ * domains but the one of the settings. Otherwise such a browser could neither use a session nor log in until the older
+ * ones expire.
+ */
+function createTwinExpiry({ config, serializeCookie }: Pick<Dependencies, 'config' | 'serializeCookie'>) {
+  const { session, remember, csrf, attributes } = sessionCookies(config)
+  const { domain: _domain, ...others } = attributes
+  // The prefix `__Host-` excludes a domain.
+  const names = [session, remember, csrf].filter(({ name }) => !name.startsWith('__Host-'))
+  return ({ headers, hostname }: FastifyRequest, reply: FastifyReply) => {
+    const { cookie } = headers
+    if (cookie === undefined) return
+    const twice = names.filter(({ isTwice }) => isTwice(cookie))
+    if (twice.length === 0) return
+    for (const domain of twinDomains(hostname, config)) {
+      for (const { name } of twice) {
+        const expired = {
+          ...others,
+          ...(domain !== undefined && { domain }),
+          maxAge: 0,
+          expires: new Date(0),
+        }
+        reply.header('set-cookie', serializeCookie(name, '', expired))
+      }
+    }
   }
 }
 

@@ -82,10 +82,16 @@ t.test('two different session cookies are ignored, so that a neighbouring domain
     },
   })
   t.equal(attempt.status, 419)
-  for (const url of ['/api/me', '/sanctum/csrf-cookie', '/user/confirmed-password-status', '/admin/login']) {
-    const cookie = [browser, theirs].map(({ sessionId }) => `animethemes_session=${sessionId}`).join('; ')
+  const cookie = [browser, theirs].map(({ sessionId }) => `animethemes_session=${sessionId}`).join('; ')
+  for (const url of ['/api/me', '/user/confirmed-password-status']) {
     const answer = await get(app, url, undefined, { referer: `${SPA}/`, cookie })
     t.strictSame(answer.setCookies, [], `${url} sets no cookies`)
+  }
+  for (const url of ['/sanctum/csrf-cookie', '/admin/login']) {
+    const { setCookies } = await get(app, url, undefined, { referer: `${SPA}/`, cookie })
+    const [, id] = /^animethemes_session=([^;]+)/.exec(setCookies.at(-1) ?? '') ?? []
+    t.ok(id && ![browser.sessionId, theirs.sessionId].includes(id), `${url} starts a session of a guest`)
+    t.equal(await ask(id ?? ''), null)
   }
 })
 

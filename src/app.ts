@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delayFor } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
@@ -13,6 +14,7 @@ import { createClientErrorHandler } from '#src/http/client-error.ts'
 import { type CorsHeaders, createCorsHeaders } from '#src/http/cors-headers.ts'
 import { createDrain, type Drain } from '#src/http/drain.ts'
 import { createForwardedReader } from '#src/http/forwarded.ts'
+import { withForwardedHeader } from '#src/http/forwarded-header.ts'
 import { createFrameworkErrorHandler } from '#src/http/framework-error.ts'
 import { createGate, type Gate } from '#src/http/gate.ts'
 import { loggerOptions } from '#src/http/logger.ts'
@@ -34,9 +36,9 @@ declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     database: Database
-    /** Checks of a request's head that run before routing. */
     /** The CORS headers of a response. */
     corsHeaders: CorsHeaders
+    /** Checks of a request's head that run before routing. */
     gate: Gate
     clock: () => EpochMillis
     /** For durations, which must not change when the system clock is set. */
@@ -96,6 +98,8 @@ export function buildApp({
 }: AppOptions): FastifyInstance {
   const headers = buildSecurityHeaders(config)
   const forwarded = createForwardedReader(config.trustedProxies)
+  const readForwarded = (handle: RequestListener) =>
+    config.forwardedHeader === 'forwarded' ? withForwardedHeader(handle) : handle
   const corsHeaders = createCorsHeaders(config)
   const gate = createGate(config, forwarded, monotonic)
   const admission = createAdmission({ monotonic })
@@ -111,13 +115,18 @@ export function buildApp({
     // Wraps Fastify's handler with the layers that run before its router.
     serverFactory: handle =>
       createHttpServer(
-        config.requestTimeout * 1_000,
+        {
+          requestTimeoutMs: config.requestTimeout * 1_000,
+          keepAliveTimeoutMs: config.keepAliveTimeout * 1_000,
+        },
         drain,
-        withOriginForm(
-          withAdmission(
-            admission,
-            { headers, corsHeaders, admits: gate.admits, monotonic, schedule },
-            withMethodOverride(handle, { admits: gate.admits, schedule }),
+        readForwarded(
+          withOriginForm(
+            withAdmission(
+              admission,
+              { headers, corsHeaders, admits: gate.admits, monotonic, schedule },
+              withMethodOverride(handle, { admits: gate.admits, schedule }),
+            ),
           ),
         ),
       ),

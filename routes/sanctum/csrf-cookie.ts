@@ -10,8 +10,7 @@ const csrfCookie: FastifyPluginAsyncTypebox = async app => {
         operationId: 'sanctum.csrf-cookie',
         tags: ['session'],
         summary: 'Get the session cookies',
-        description:
-          'Sets the session cookie and `XSRF-TOKEN`. Unsafe requests must send the value of the latter in the header `X-XSRF-TOKEN`. Needed once, before login; later responses refresh both cookies.',
+        description: `Sets the session cookie and \`${app.config.csrfCookie}\`. Unsafe requests must send the value of the latter in the header \`X-XSRF-TOKEN\`. Needed once, before login; later responses refresh both cookies.`,
         response: { 204: noContentResponse('The cookies were set.') },
       },
     },

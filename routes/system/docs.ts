@@ -7,7 +7,7 @@ const docs: FastifyPluginAsyncTypebox = async app => {
   const { forPages, yaml } = app.specification
   let loading: Promise<SwaggerUi> | undefined
   const swaggerUi = () => {
-    loading ??= loadSwaggerUi()
+    loading ??= loadSwaggerUi(app.config.csrfCookie)
     return loading
   }
 

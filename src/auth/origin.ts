@@ -35,6 +35,15 @@ export const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', 
 export const isLoopback = ({ hostname }: URL): boolean =>
   LOOPBACK.has(hostname) || /^127(\.\d{1,3}){3}$/.test(hostname) || hostname.endsWith('.localhost')
 
+/** Origins of applications that show pages without a web server, such as `capacitor://localhost`. */
+const APP_ORIGIN = /^((?!https?:|wss?:|ftp:|file:)[a-z][a-z\d+.-]{1,30}:\/\/[a-z\d.-]{1,100})(?:[/?#]|$)/
+
+/** Returns the origin of a page of an application; null for a page on the web. */
+const appOriginOf = (page: string): string | null => APP_ORIGIN.exec(page)?.[1] ?? null
+
+/** Whether a text is the origin of an application: `capacitor://localhost`, `ionic://localhost`, `tauri://localhost`. */
+export const isAppOrigin = (text: string): boolean => appOriginOf(text) === text
+
 export interface FirstParty {
   /** Whether an origin, or the URL of a page, is a first party; `host` is the request's. */
   includes(page: string, host: string): boolean
@@ -57,11 +66,15 @@ export interface FirstParty {
  * @param own APP_URL, whose origin is always a first party; a loopback host stands for all loopback hosts
  */
 export function createFirstParty(patterns: readonly string[], own: URL): FirstParty {
-  const origins = new Set(ownOrigins(own))
-  const matchers = patterns.map(pattern => createMatcher(pattern, own.protocol))
+  const origins = new Set([...ownOrigins(own), ...patterns.filter(isAppOrigin)])
+  const matchers = patterns
+    .filter(pattern => !isAppOrigin(pattern))
+    .map(pattern => createMatcher(pattern, own.protocol))
   const listed = patterns.join(',')
 
   const decide = (page: string, host: string) => {
+    const appOrigin = appOriginOf(page)
+    if (appOrigin !== null) return origins.has(appOrigin)
     const url = parsePage(page, own.protocol)
     return url !== null && (origins.has(url.origin) || matchers.some(matches => matches(url, host)))
   }

@@ -1,11 +1,10 @@
 import { getDomain } from 'tldts'
 
-/** The cookie from which scripts read the CSRF token. */
-export const CSRF_COOKIE = 'XSRF-TOKEN'
-
 /** The settings of the server's cookies. */
 export interface CookieSettings {
   sessionCookie: string
+  /** The cookie from which scripts read the CSRF token. */
+  csrfCookie: string
   /** The domain whose hosts all receive the cookies; null for a host-only cookie. */
   sessionDomain: string | null
   sessionSecure: boolean
@@ -50,6 +49,7 @@ export const REMEMBER_COOKIE = 'remember_web'
  */
 export function sessionCookies({
   sessionCookie,
+  csrfCookie,
   sessionDomain,
   sessionSecure,
   sessionSameSite,
@@ -59,7 +59,7 @@ export function sessionCookies({
   return {
     session: createCookie(prefix + sessionCookie),
     remember: createCookie(prefix + REMEMBER_COOKIE),
-    csrf: createCookie(CSRF_COOKIE),
+    csrf: createCookie(csrfCookie),
     attributes: {
       path: '/',
       ...(sessionDomain !== null && { domain: sessionDomain }),

@@ -1,6 +1,6 @@
 import { getDomain } from 'tldts'
 import { createFirstParty, createHostCheck, isLoopback } from '#src/auth/origin.ts'
-import { CSRF_COOKIE, sessionCookies } from '#src/auth/session-cookies.ts'
+import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 
 /** A prediction about the browser; for a problem, with the remedy. */
@@ -196,7 +196,7 @@ function checkCsrf({ config, origin, api, isSameOrigin }: Relation): Finding {
   const isReadable = origin.hostname === api.hostname || (domain !== null && isWithin(origin, domain))
   if (isReadable) {
     return fine(
-      `Its scripts can read the cookie ${CSRF_COOKIE} and must send its value in the header X-XSRF-TOKEN with every change (axios: withXSRFToken).`,
+      `Its scripts can read the cookie ${config.csrfCookie} and must send its value in the header X-XSRF-TOKEN with every change (axios: withXSRFToken).`,
     )
   }
   const shared = getDomain(origin.hostname, { allowPrivateDomains: true })
@@ -205,7 +205,7 @@ function checkCsrf({ config, origin, api, isSameOrigin }: Relation): Finding {
       ? `Set SESSION_DOMAIN=.${shared}.`
       : 'Serve both under one domain.'
   return problem(
-    `Its scripts cannot read the cookie ${CSRF_COOKIE}, which belongs to ${api.hostname}: every change gets a 419 response. ${remedy}`,
+    `Its scripts cannot read the cookie ${config.csrfCookie}, which belongs to ${api.hostname}: every change gets a 419 response. ${remedy}`,
   )
 }
 

@@ -36,6 +36,9 @@ export function* contradictions(config: Config) {
   if (config.externalProfilesLocalOnly && config.localIps.length === 0) {
     yield 'LOCAL_IPS is not set: expected with EXTERNAL_PROFILES_LOCAL_ONLY=true, because otherwise no client could see external profiles'
   }
+  if (config.sessionCookie === config.csrfCookie) {
+    yield `XSRF_COOKIE=${config.csrfCookie}: expected another name than SESSION_COOKIE`
+  }
   const domain = config.sessionDomain?.replace(/^\./, '')
   if (domain !== undefined && !`.${appUrl.hostname}`.endsWith(`.${domain}`)) {
     yield `SESSION_DOMAIN=${config.sessionDomain}: expected ${appUrl.hostname}, which is APP_URL's host, or a domain above it, because browsers refuse cookies for others`

@@ -35,7 +35,7 @@ export function createForwardedReader(proxies: readonly string[]): ForwardedRead
       hostOf: ({ headers }) => headers.host ?? '',
     }
   }
-  const isTrusted = proxies.includes('*') ? () => true : proxyAddr.compile([...proxies])
+  const isTrusted = trustOf(proxies)
   return {
     trustProxy: isTrusted,
     addressOf(request) {
@@ -43,7 +43,9 @@ export function createForwardedReader(proxies: readonly string[]): ForwardedRead
       const forwarded = request.headers['x-forwarded-for']
       if (forwarded === undefined || address === '') return address
       const hops = [forwarded].flat().join(',').split(',')
-      for (let hop = hops.pop(); hop !== undefined && isTrusted(address, 0); hop = hops.pop()) {
+      let passed = 0
+      for (let hop = hops.pop(); hop !== undefined && isTrusted(address, passed); hop = hops.pop()) {
+        passed += 1
         const next = canonical(hop)
         if (next === null) break
         address = next
@@ -57,6 +59,13 @@ export function createForwardedReader(proxies: readonly string[]): ForwardedRead
       return [forwarded].flat().join(',').split(',').at(-1)?.trim() ?? ''
     },
   }
+}
+
+/** Returns the function that says whether a proxy is trusted, by its address and by how many hops it is away. */
+function trustOf(proxies: readonly string[]): (address: string, hop: number) => boolean {
+  if (proxies.includes('*')) return () => true
+  const most = Number(/^hops:(\d)$/.exec(proxies[0] ?? '')?.[1])
+  return Number.isNaN(most) ? proxyAddr.compile([...proxies]) : (_address, hop) => hop < most
 }
 
 /** Returns {@link canonicalizeAddress} with an LRU cache. */

@@ -5,14 +5,20 @@ import type { Drain } from './drain.ts'
 /** The longest that a client may take to send a request, head included. */
 const RECEIVE_MS: Millis = 30_000
 
+/** The timeouts of a server. */
+interface Timeouts {
+  requestTimeoutMs: Millis
+  /** How long a connection stays open without a request. */
+  keepAliveTimeoutMs: Millis
+}
+
 /** Returns Node's timeouts. */
-const timeouts = (requestTimeoutMs: Millis) => ({
+const timeouts = ({ requestTimeoutMs, keepAliveTimeoutMs }: Timeouts) => ({
   headersTimeout: receiveMs(requestTimeoutMs),
   requestTimeout: receiveMs(requestTimeoutMs),
   // Node's default of 30 s would let a slow client take up to a minute.
   connectionsCheckingInterval: CHECK_MS,
-  // Longer than the usual 60 s of proxies: the proxy must close first, or it may send a request to a closed connection.
-  keepAliveTimeout: 72_000,
+  keepAliveTimeout: keepAliveTimeoutMs,
 })
 
 /** How often Node checks for slow requests. */
@@ -24,8 +30,9 @@ const receiveMs = (requestTimeoutMs: Millis) => Math.min(RECEIVE_MS, requestTime
  * Creates the HTTP server for Fastify. It also closes connections without traffic for longer than a request and reading
  * its response may take: a client that does not read (slow read attack) would keep responses in memory.
  */
-export function createHttpServer(requestTimeoutMs: Millis, drain: Drain, handle: RequestListener): Server {
-  const server = createServer({ ...timeouts(requestTimeoutMs), ServerResponse: drain.ServerResponse }, handle)
+export function createHttpServer(limits: Timeouts, drain: Drain, handle: RequestListener): Server {
+  const { requestTimeoutMs } = limits
+  const server = createServer({ ...timeouts(limits), ServerResponse: drain.ServerResponse }, handle)
   drain.watch(server)
   // Longer than requestTimeout: slow requests get 408 before their socket times out.
   server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs) + CHECK_MS

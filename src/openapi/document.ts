@@ -10,11 +10,15 @@ import { Components } from './components.ts'
 import { describeOperation } from './operations.ts'
 import { SHARED_SCHEMAS } from './shared-responses.ts'
 
-const description = ({ authPath, csrfMode }: Config) => `The authenticated user's side of the AnimeThemes API.
+const description = ({
+  authPath,
+  csrfMode,
+  csrfCookie,
+}: Config) => `The authenticated user's side of the AnimeThemes API.
 
 Programs send a personal access token as \`Authorization: Bearer {id}|{secret}\`. Tokens that Laravel Sanctum issued keep working.
 
-Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie authenticates the caller, on requests with the \`Origin\` or \`Referer\` of a first-party page. On this page the browser handles the rest. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `XSRF-TOKEN` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins cannot change anything.'}
+Browsers log in: \`GET /sanctum/csrf-cookie\`, then \`POST ${authPath}/login\`, and after that the session's cookie authenticates the caller, on requests with the \`Origin\` or \`Referer\` of a first-party page. On this page the browser handles the rest. ${csrfMode === 'token' ? 'On pages of other first-party origins, changes need the value of the cookie `' + csrfCookie + '` in the header `X-XSRF-TOKEN`.' : 'Pages of other origins cannot change anything.'}
 
 Bodies are JSON, or forms with the same fields: \`a=1\`, \`a[]=1&a[]=2\` for a list. A form that can only be sent by \`POST\` names its method in the field \`_method\`.
 
@@ -120,7 +124,7 @@ export interface OpenApiDocument {
 export function completeDocument(
   document: OpenApiDocument,
   routes: ReadonlyMap<string, RouteOptions>,
-  config: Pick<Config, 'csrfMode'>,
+  config: Pick<Config, 'csrfMode' | 'csrfCookie'>,
   endpoints: readonly Endpoint[],
 ): object {
   const components = new Components()

@@ -16,7 +16,7 @@ export interface OperationParts {
   responses: Record<string, object>
 }
 
-type DocumentConfig = Pick<Config, 'csrfMode'>
+type DocumentConfig = Pick<Config, 'csrfMode' | 'csrfCookie'>
 
 /** Describes the operation of a route: parameters, body, responses, and the access that it requires. */
 export function describeOperation(
@@ -104,17 +104,18 @@ function parametersOf(route: RouteOptions, config: DocumentConfig, components: C
       schema,
     })),
     ...(endpoint === undefined ? [] : queryParameters(endpoint, components)),
-    ...(needsCsrfToken(route, config) ? [components.refer('parameters', 'X-XSRF-TOKEN', CSRF_HEADER)] : []),
+    ...(needsCsrfToken(route, config)
+      ? [components.refer('parameters', 'X-XSRF-TOKEN', csrfHeader(config))]
+      : []),
   ]
 }
 
-const CSRF_HEADER = {
+const csrfHeader = ({ csrfCookie }: DocumentConfig) => ({
   name: 'X-XSRF-TOKEN',
   in: 'header',
-  description:
-    'The value of the cookie `XSRF-TOKEN`, for changes in a session. Not needed with a bearer token, and not by pages of this origin.',
+  description: `The value of the cookie \`${csrfCookie}\`, for changes in a session. Not needed with a bearer token, and not by pages of this origin.`,
   schema: { type: 'string' },
-}
+})
 
 function pathParameter(name: string, schema: Record<string, unknown>, components: Components): Reference {
   const { description, examples, ...type } = documentedField(schema).schema as {

@@ -14,7 +14,7 @@ export const SWAGGER_UI_CSP =
  * Starts Swagger UI. `BaseLayout` is the one without the box that opens other documents. The CSRF token is added to
  * changes for browsers without Fetch Metadata (over HTTP).
  */
-const INITIALIZER = `SwaggerUIBundle({
+const initializerOf = (csrfCookie: string) => `SwaggerUIBundle({
   url: 'json',
   dom_id: '#swagger-ui',
   presets: [SwaggerUIBundle.presets.apis],
@@ -26,7 +26,7 @@ const INITIALIZER = `SwaggerUIBundle({
   tryItOutEnabled: true,
   displayRequestDuration: true,
   requestInterceptor(request) {
-    const token = /(?:^|; )XSRF-TOKEN=([^;]+)/.exec(document.cookie)?.[1]
+    const token = /(?:^|; )${csrfCookie.replaceAll('.', '\\.')}=([^;]+)/.exec(document.cookie)?.[1]
     if (token !== undefined && request.method !== 'GET') request.headers['X-XSRF-TOKEN'] = token
     return request
   },
@@ -52,9 +52,11 @@ export interface SwaggerUi {
 /**
  * Reads Swagger UI's files.
  *
+ * @param csrfCookie the name of the cookie with the CSRF token
  * @throws Error if the project was not built with `make build`
  */
-export async function loadSwaggerUi(): Promise<SwaggerUi> {
+export async function loadSwaggerUi(csrfCookie: string): Promise<SwaggerUi> {
+  const initializer = initializerOf(csrfCookie)
   const [css, bundle] = await Promise.all([
     fromAssets('swagger-ui.css', 'text/css; charset=utf-8'),
     fromAssets('swagger-ui-bundle.js', JAVASCRIPT),
@@ -63,8 +65,8 @@ export async function loadSwaggerUi(): Promise<SwaggerUi> {
     'swagger-ui.css': css,
     'swagger-ui-bundle.js': bundle,
     'initializer.js': {
-      version: versionOf(INITIALIZER),
-      document: createCompressedDocument({ type: JAVASCRIPT, render: () => INITIALIZER }),
+      version: versionOf(initializer),
+      document: createCompressedDocument({ type: JAVASCRIPT, render: () => initializer }),
     },
   }
   return { html: renderPage(files), files }

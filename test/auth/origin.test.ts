@@ -4,6 +4,7 @@ import {
   createFirstParty,
   createHostCheck,
   type FirstParty,
+  isAppOrigin,
   isCanonicalPattern,
   matchesPublicSuffix,
 } from '#src/auth/origin.ts'
@@ -14,6 +15,40 @@ const check = (
   party: FirstParty,
   { referers = [], origin, host = 'api.own.test', fetchSite }: Partial<Parameters<FirstParty['check']>[0]>,
 ) => party.check({ referers, origin, host, fetchSite }).isFirstParty
+
+t.test('pages of applications that are not on the web', async t => {
+  const APPS = ['capacitor://localhost', 'ionic://localhost', 'tauri://localhost', 'app.dev.test://x.y-z']
+  const party = createFirstParty(['example.com', ...APPS], OWN)
+  for (const origin of APPS) {
+    t.ok(isAppOrigin(origin))
+    t.equal(check(party, { origin }), true, origin)
+    t.equal(check(party, { referers: [`${origin}/index.html?a#b`] }), true)
+    t.equal(check(createFirstParty(['example.com'], OWN), { origin }), false, 'only if it is named')
+    for (const other of [
+      `${origin}.evil`,
+      `${origin}:80`,
+      `x${origin}`,
+      origin.toUpperCase(),
+      `https://${origin}`,
+    ]) {
+      t.equal(check(party, { origin: other }), false, other)
+    }
+  }
+  t.equal(check(party, { origin: 'https://localhost' }), false, 'a host on the web is another one')
+  t.equal(check(party, { referers: ['https://evil.test/capacitor://localhost'] }), false)
+  for (const text of [
+    'https://localhost',
+    'http://a',
+    'file://a',
+    'ws://a',
+    'capacitor://',
+    'capacitor://a/b',
+    '://a',
+    'capacitor:localhost',
+    'capacitor://*',
+  ])
+    t.notOk(isAppOrigin(text), text)
+})
 
 t.test('first parties', async t => {
   const party = createFirstParty(

@@ -194,6 +194,7 @@ t.test('judgeSession()', async t => {
 t.test('session cookies', async t => {
   const settings = {
     sessionCookie: 's',
+    csrfCookie: 'x',
     sessionDomain: null,
     sessionSecure: false,
     sessionSameSite: 'lax',

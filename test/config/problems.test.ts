@@ -37,6 +37,10 @@ t.test('an invalid value is reported with its name, value and expected format', 
         ] as const,
     ),
     [{ COMMON_PASSWORDS: 'yes' }, 'COMMON_PASSWORDS=yes: expected one of on, off'],
+    [
+      { XSRF_COOKIE: 'animethemes_session' },
+      'XSRF_COOKIE=animethemes_session: expected another name than SESSION_COOKIE',
+    ],
     [{ API_PATH: '/docs' }, 'API_PATH=/docs: expected a path outside /docs, which the server uses itself'],
     [
       { AUTH_PATH: '/admin/x' },
@@ -54,7 +58,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
     [{ RATE_LIMIT_ANONYMOUS: '0' }, 'RATE_LIMIT_ANONYMOUS=0: expected a whole number from 1 to 1000000'],
     [
       { TRUSTED_PROXIES: '10.0.0.0/33' },
-      'TRUSTED_PROXIES=10.0.0.0/33: expected addresses, ranges such as 10.0.0.0/8, or loopback, linklocal, uniquelocal (not "10.0.0.0/33")',
+      'TRUSTED_PROXIES=10.0.0.0/33: expected addresses, ranges such as 10.0.0.0/8, loopback, linklocal, uniquelocal, or hops:1 to hops:9 alone (not "10.0.0.0/33")',
     ],
     [
       { LOCAL_IPS: 'localhost' },
@@ -71,11 +75,11 @@ t.test('an invalid value is reported with its name, value and expected format', 
     ],
     [
       { SESSION_COOKIE: '__Host-s' },
-      'SESSION_COOKIE=__Host-s: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
+      'SESSION_COOKIE=__Host-s: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and not remember_web, which is another cookie',
     ],
     [
       { SESSION_COOKIE: 'a b' },
-      'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
+      'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and not remember_web, which is another cookie',
     ],
     [
       { SANCTUM_IDLE_EXPIRATION: '1' },
@@ -146,13 +150,10 @@ t.test('an invalid value is reported with its name, value and expected format', 
       { APP_URL: 'http://127.0.0.1:8000', SESSION_DOMAIN: '.0.0.1' },
       'SESSION_DOMAIN=.0.0.1: expected a registrable domain, such as .example.org, because browsers refuse cookies for IP addresses and for all of 0.0.1',
     ],
-    [
-      { SESSION_COOKIE: 'XSRF-TOKEN' },
-      'SESSION_COOKIE=XSRF-TOKEN: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
-    ],
+    [{ SESSION_COOKIE: 'XSRF-TOKEN' }, 'XSRF_COOKIE=XSRF-TOKEN: expected another name than SESSION_COOKIE'],
     [
       { SESSION_COOKIE: 'remember_web' },
-      'SESSION_COOKIE=remember_web: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither XSRF-TOKEN nor remember_web, which are other cookies',
+      'SESSION_COOKIE=remember_web: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and not remember_web, which is another cookie',
     ],
     [
       { APP_URL: 'http://192.168.1.5:8000', CSRF_MODE: 'origin-only' },

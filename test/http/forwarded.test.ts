@@ -4,14 +4,86 @@ import t from 'tap'
 import { canonicalizeAddress } from '#src/auth/address-list.ts'
 import { SessionId } from '#src/auth/session.ts'
 import { createForwardedReader } from '#src/http/forwarded.ts'
+import { parseForwarded } from '#src/http/forwarded-header.ts'
 import { TestBrowser } from '../fixtures/browser.ts'
 import { UNLIMITED } from '../fixtures/settings.ts'
 import { aMember, aUser } from '../fixtures/users.ts'
-import { get, startApp } from '../support/app.ts'
+import { get, startApp, type TestApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
+import { RawClient } from '../support/raw-client.ts'
 
 const database = await createDatabase(t, 'postgres')
 t.teardown(() => database.close())
+
+t.test('a Forwarded header (RFC 7239) is parsed', async t => {
+  for (const [header, ...expected] of [
+    [
+      'for=192.0.2.60;proto=http;by=203.0.113.43;host=a.test',
+      { for: '192.0.2.60', proto: 'http', host: 'a.test' },
+    ],
+    ['For="[2001:db8:cafe::17]:4711"', { for: '2001:db8:cafe::17' }],
+    ['for="[2001:db8::1]"', { for: '2001:db8::1' }],
+    ['for=192.0.2.43:80, for=198.51.100.17', { for: '192.0.2.43' }, { for: '198.51.100.17' }],
+    [
+      'for=unknown, FOR = "_hidden:_port" ; host="a,b;c\\"d"',
+      { for: 'unknown' },
+      { for: '_hidden:_port', host: 'a,b;c"d' },
+    ],
+    ['proto=https', { proto: 'https' }],
+    ['x=1;for=a', { for: 'a' }],
+    ['garbage, ,;;="', {}, {}, {}],
+    [''],
+    [`for=${'1'.repeat(9_000)}`],
+  ] as const) {
+    t.strictSame(parseForwarded(header), expected, header.slice(0, 80))
+  }
+  for (const malformed of ['"'.repeat(1_000), 'for="\\'.repeat(160)])
+    t.ok(parseForwarded(malformed).length <= 1)
+})
+
+t.test('FORWARDED_HEADER names the headers that count', async t => {
+  const environment = { ...UNLIMITED, TRUSTED_PROXIES: '127.0.0.1', APP_URL: 'https://a.test' }
+  const rfc7239 = await startApp(t, {
+    database,
+    environment: { ...environment, FORWARDED_HEADER: 'forwarded' },
+  })
+  const usual = await startApp(t, { database, environment })
+  const forwarded = 'for=198.51.100.1, for="[2001:db8::7]:80";host=a.test;proto=https'
+  const both = {
+    host: 'a.test',
+    forwarded,
+    'x-forwarded-for': '203.0.113.9',
+    'x-forwarded-host': 'evil.test',
+  }
+  const seenBy = async (app: TestApp) => {
+    // Forwarded headers are replaced before the router, which inject() does not pass.
+    const client = await RawClient.connect(t, app)
+    client.head('GET /unknown', both)
+    await client.answer()
+    return app.logged.findLast(({ msg }) => msg === 'request')?.address
+  }
+  t.equal(await seenBy(rfc7239), '2001:db8::7')
+  t.equal(await seenBy(usual), '203.0.113.9')
+})
+
+t.test('TRUSTED_PROXIES=hops:2 trusts two proxies, whatever their addresses', async t => {
+  const app = await startApp(t, { database, environment: { ...UNLIMITED, TRUSTED_PROXIES: 'hops:2' } })
+  for (const [forwardedFor, seen] of [
+    ['198.51.100.1', '198.51.100.1'],
+    ['198.51.100.1, 192.0.2.2', '198.51.100.1'],
+    ['203.0.113.9, 198.51.100.1, 192.0.2.2', '198.51.100.1'],
+    ['203.0.113.9, garbage, 192.0.2.2', '192.0.2.2'],
+  ] as const) {
+    await get(app, '/unknown', undefined, { 'x-forwarded-for': forwardedFor })
+    t.equal(app.logged.findLast(({ msg }) => msg === 'request')?.address, seen, forwardedFor)
+  }
+})
+
+t.test('KEEP_ALIVE_TIMEOUT is that of the server', async t => {
+  t.equal((await startApp(t, { database })).server.keepAliveTimeout, 72_000)
+  const environment = { KEEP_ALIVE_TIMEOUT: '5' }
+  t.equal((await startApp(t, { database, environment })).server.keepAliveTimeout, 5_000)
+})
 
 const address = fc.constantFrom('127.0.0.1', '10.0.0.1', '198.51.100.7', '::ffff:10.0.0.2', 'fc00::1')
 const host = fc.constantFrom('a.test', 'b.test:8000', '[::1]:80', '', ' ')
@@ -24,6 +96,8 @@ t.test('client address and host equal those of Fastify with the same trusted pro
     ['127.0.0.1'],
     ['loopback', 'uniquelocal'],
     ['10.0.0.0/8', '127.0.0.0/8'],
+    ['hops:1'],
+    ['hops:2'],
   ]) {
     const forwarded = createForwardedReader(proxies)
     const app = fastify({ trustProxy: forwarded.trustProxy })

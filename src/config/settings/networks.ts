@@ -1,6 +1,11 @@
 import { isAddressOrRange } from '#src/auth/address-list.ts'
-import { listOf } from '../parsers.ts'
+import { listOf, oneOf } from '../parsers.ts'
 import { setting } from '../setting.ts'
+
+const proxies = listOf(
+  'addresses, ranges such as 10.0.0.0/8, loopback, linklocal, uniquelocal, or hops:1 to hops:9 alone',
+  item => ['*', 'loopback', 'linklocal', 'uniquelocal'].includes(item) || isAddressOrRange(item),
+)
 
 /** Proxies and the operator's own machines. */
 export const NETWORKS = {
@@ -9,11 +14,18 @@ export const NETWORKS = {
     fallback: '',
     defaultNote: 'none',
     about:
-      'Addresses or ranges of proxies whose `X-Forwarded-*` headers are trusted. `loopback` and `uniquelocal` name ranges.',
-    parse: listOf(
-      'addresses, ranges such as 10.0.0.0/8, or loopback, linklocal, uniquelocal',
-      item => ['*', 'loopback', 'linklocal', 'uniquelocal'].includes(item) || isAddressOrRange(item),
-    ),
+      'Addresses or ranges of proxies whose `X-Forwarded-*` headers are trusted. `loopback` and `uniquelocal` name ranges. `hops:2` trusts the last two proxies, whatever their addresses; clients must not reach the server past them.',
+    parse: text => {
+      if (/^hops:[1-9]$/.test(text.trim())) return Object.freeze([text.trim()])
+      return proxies(text)
+    },
+  }),
+  forwardedHeader: setting({
+    name: 'FORWARDED_HEADER',
+    fallback: 'x-forwarded',
+    about:
+      'The headers in which trusted proxies name the client: `x-forwarded` for `X-Forwarded-For`, `-Host` and `-Proto`, `forwarded` for `Forwarded` (RFC 7239). The other ones are ignored.',
+    parse: oneOf('x-forwarded', 'forwarded'),
   }),
   localIps: setting({
     name: 'LOCAL_IPS',

@@ -147,6 +147,13 @@ export const SERVER = {
     about: 'Seconds after which an unfinished request gets a 503 response.',
     parse: wholeNumber(1, 3_600),
   }),
+  keepAliveTimeout: setting({
+    name: 'KEEP_ALIVE_TIMEOUT',
+    fallback: '72',
+    about:
+      'Seconds for which a connection stays open without a request. More than the proxy in front keeps its connections, 60 in most: it must close first, or it may send a request to a closed connection.',
+    parse: wholeNumber(1, 3_600),
+  }),
   shutdownDelay: setting({
     name: 'SHUTDOWN_DELAY',
     fallback: '0',

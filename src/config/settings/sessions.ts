@@ -1,5 +1,5 @@
-import { isCanonicalPattern } from '#src/auth/origin.ts'
-import { CSRF_COOKIE, REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
+import { isAppOrigin, isCanonicalPattern } from '#src/auth/origin.ts'
+import { REMEMBER_COOKIE } from '#src/auth/session-cookies.ts'
 import { listOf, nullable, oneOf, trueOrFalse, wholeNumber } from '../parsers.ts'
 import { ExpectedValue, setting } from '../setting.ts'
 
@@ -11,11 +11,11 @@ export const SESSIONS = {
     defaultNote:
       '`localhost,localhost:3000,127.0.0.1,127.0.0.1:8000,::1` if APP_URL is on this machine, else none',
     about:
-      "First-party origins besides `APP_URL`'s, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none. The default scheme is that of `APP_URL`.",
+      "First-party origins besides `APP_URL`'s, whose browsers get a session: `[scheme://]host[:port]` with `*` as a wildcard, comma-separated; empty for none. The default scheme is that of `APP_URL`. Applications that are not on the web are named whole: `capacitor://localhost`.",
     emptyIsValue: true,
     parse: listOf(
       'hosts such as localhost:3000, *.example.org or https://www.example.org, as browsers write them: without a path, without :80 and :443, and [::1]',
-      item => /^(https?:\/\/)?[\w.*:[\]-]+$/.test(item) && isCanonicalPattern(item),
+      item => isAppOrigin(item) || (/^(https?:\/\/)?[\w.*:[\]-]+$/.test(item) && isCanonicalPattern(item)),
     ),
   }),
   corsAllowedOrigins: setting({
@@ -26,7 +26,7 @@ export const SESSIONS = {
       'Further origins whose scripts may read responses, with cookies. `*` allows all others, without cookies. First-party origins are always allowed.',
     parse: listOf(
       'origins such as https://app.example.org, without a path',
-      item => item === '*' || (URL.canParse(item) && new URL(item).origin === item),
+      item => item === '*' || isAppOrigin(item) || (URL.canParse(item) && new URL(item).origin === item),
     ),
   }),
   sessionCookie: setting({
@@ -35,12 +35,24 @@ export const SESSIONS = {
     about:
       'Name of the session cookie. Over HTTPS and without `SESSION_DOMAIN` it gets the prefix `__Host-`, so that subdomains cannot forge it.',
     parse: text => {
-      if (!/^(?!__)[\w.-]{1,64}$/.test(text) || text === CSRF_COOKIE || text === REMEMBER_COOKIE) {
+      if (!/^(?!__)[\w.-]{1,64}$/.test(text) || text === REMEMBER_COOKIE) {
         throw new ExpectedValue(
-          `at most 64 letters, digits, _, . or -, no prefix such as __Host-, and neither ${CSRF_COOKIE} nor ${REMEMBER_COOKIE}, which are other cookies`,
+          `at most 64 letters, digits, _, . or -, no prefix such as __Host-, and not ${REMEMBER_COOKIE}, which is another cookie`,
         )
       }
       return text
+    },
+  }),
+  csrfCookie: setting({
+    name: 'XSRF_COOKIE',
+    fallback: 'XSRF-TOKEN',
+    about:
+      'Name of the cookie from which scripts read the CSRF token, for several servers under one domain. Axios and Angular read `XSRF-TOKEN` unless told otherwise.',
+    parse: text => {
+      if (/^(?!__)[\w.-]{1,64}$/.test(text) && text !== REMEMBER_COOKIE) return text
+      throw new ExpectedValue(
+        `at most 64 letters, digits, _, . or -, no prefix such as __Host-, and not ${REMEMBER_COOKIE}`,
+      )
     },
   }),
   sessionDomain: setting<string | null>({

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Sessions, SLOW_MS } from '#src/accounts/sessions.ts'
 import { remainingMs, type Session } from '#src/auth/session.ts'
-import { CSRF_COOKIE, sessionCookies, twinDomains } from '#src/auth/session-cookies.ts'
+import { sessionCookies, twinDomains } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 import type { EpochMillis, EpochSeconds, Millis, Seconds } from '#src/runtime/units.ts'
 import type { Step } from '../step.ts'
@@ -114,7 +114,7 @@ function createSessionCookieWriter({ config, serializeCookie, clock }: Dependenc
     const cookie = `${cookies.session.name}=${id.reveal()}${last.hidden}`
     reply.header(
       'set-cookie',
-      withToken ? [`${CSRF_COOKIE}=${id.csrfToken()}${last.readable}`, cookie] : [cookie],
+      withToken ? [`${cookies.csrf.name}=${id.csrfToken()}${last.readable}`, cookie] : [cookie],
     )
   }
 }

@@ -88,10 +88,18 @@ export function consumeRecoveryCode(
   code: string,
   random: (size: Bytes) => Buffer,
 ): string[] | null {
+  const entered = withoutSeparators(code)
   // Compares with every code, so that the time does not reveal which one matched.
-  const used = codes.map(candidate => constantTimeEqual(candidate, code.trim())).indexOf(true)
+  const used = codes.map(candidate => constantTimeEqual(withoutSeparators(candidate), entered)).indexOf(true)
   return used === -1 ? null : codes.with(used, mintRecoveryCode(random))
 }
+
+/** A recovery code as people copy it, without spaces and line breaks, and without its dash, which programs replace. */
+const withoutSeparators = (code: string): string =>
+  code.slice(0, MAX_ENTERED_CODE).replace(/[\s\p{Dash_Punctuation}\u200b\ufeff]/gu, '')
+
+/** Longer than a recovery code with any separators. */
+const MAX_ENTERED_CODE = 200
 
 /** Parses the decrypted list of recovery codes, a JSON array of strings; null for anything else. */
 export function parseRecoveryCodes(json: string): string[] | null {

@@ -20,19 +20,26 @@ export function signLink(url: string, until: EpochMillis, key: string): string {
 }
 
 /**
- * Whether a URL was signed by one of the keys and has not expired. The query must be exactly what {@link signLink}
- * writes: parameters must not be added, moved or duplicated.
+ * Whether a URL was signed by one of the keys and has not expired. The parameters that {@link signLink} writes must be
+ * there once, and are all that counts: mail programs and networks add others to track who opens a link.
  *
  * @param url without the query
  * @param query without the question mark
  * @param keys the texts of the keys
  */
 export function isSignedLink(url: string, query: string, now: EpochMillis, keys: readonly string[]): boolean {
-  const [, expires, signature] = /^expires=(\d{1,12})&signature=([0-9a-f]{64})$/.exec(query) ?? []
-  if (expires === undefined || signature === undefined) return false
+  const expires = parameterOf(query, 'expires')
+  const signature = parameterOf(query, 'signature')
+  if (!/^\d{1,12}$/.test(expires) || !/^[0-9a-f]{64}$/.test(signature)) return false
   const link = `${url}?expires=${expires}`
   const isGenuine = keys.some(key => constantTimeEqual(computeSignature(link, key), signature))
   return isGenuine && Number(expires) * 1000 >= now
+}
+
+/** The text of a parameter as it is written; empty for none, and for one that is given twice. */
+function parameterOf(query: string, name: string): string {
+  const values = query.split('&').filter(pair => pair.startsWith(`${name}=`))
+  return values.length === 1 ? (values[0] as string).slice(name.length + 1) : ''
 }
 
 const computeSignature = (link: string, key: string) => createHmac('sha256', key).update(link).digest('hex')

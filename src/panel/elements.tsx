@@ -28,8 +28,25 @@ export const checkedValues = (
   return Array.isArray(ticked) ? ticked : []
 }
 
-/** The hidden fields of every form: the session's CSRF token, and the idempotency key of the page. */
-export const FormFields = createContext<{ _token: string; _once: string | null }>({ _token: '', _once: null })
+/** What forms take from their page. */
+interface FormContext {
+  /** The session's CSRF token, in every form. */
+  _token: string
+  /** The idempotency key of the page, in every form; null for none. */
+  _once: string | null
+  /** The e-mail address of the user, in forms with a password; null for a guest. */
+  username: string | null
+}
+
+export const FormFields = createContext<FormContext>({ _token: '', _once: null, username: null })
+
+/** Tells password managers whose password a form is about. The server ignores it. */
+export function Username() {
+  const { username } = useContext(FormFields)
+  return username === null ? null : (
+    <input type="email" autocomplete="username" value={username} readonly hidden />
+  )
+}
 
 interface FormProps {
   action: string
@@ -171,16 +188,19 @@ export function Secret({ id, text, about }: { id: string; text: string; about: s
 /** The field for the current password, for forms that need password confirmation. */
 export function CurrentPasswordField({ formState, id }: { formState?: FormState; id?: string }) {
   return (
-    <Field
-      name="current_password"
-      id={id}
-      label="Your current password"
-      type="password"
-      autocomplete="current-password"
-      hint="You will be asked again after three hours."
-      isRequired
-      formState={formState}
-    />
+    <>
+      <Username />
+      <Field
+        name="current_password"
+        id={id}
+        label="Your current password"
+        type="password"
+        autocomplete="current-password"
+        hint="You will be asked again after three hours."
+        isRequired
+        formState={formState}
+      />
+    </>
   )
 }
 

@@ -29,6 +29,7 @@ const SECTION_PATHS: Record<Section, string> = {
 export interface Viewer {
   /** Null for guests. */
   name: string | null
+  email: string | null
   csrfToken: string
   /** The idempotency key of the page's forms; null for guests. */
   once: string | null
@@ -51,7 +52,7 @@ export interface PageProps {
 /** A whole page. */
 export function Page({ siteName, viewer, title, active, flash, problem, children }: PageProps) {
   return (
-    <FormFields.Provider value={{ _token: viewer.csrfToken, _once: viewer.once }}>
+    <FormFields.Provider value={{ _token: viewer.csrfToken, _once: viewer.once, username: viewer.email }}>
       <html lang="en">
         <head>
           <meta charset="utf-8" />

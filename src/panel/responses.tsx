@@ -55,6 +55,7 @@ export function createPanelResponses({ config, random, sessions }: Dependencies)
   }
   const viewerOf = ({ identity, session }: FastifyRequest) => ({
     name: identity?.user.name ?? null,
+    email: identity?.user.email ?? null,
     csrfToken: session?.id.csrfToken() ?? '',
     once: identity === null ? null : random(ONCE_BYTES).toString('base64url'),
     sections: sectionsOf(identity),

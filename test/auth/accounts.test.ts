@@ -176,7 +176,26 @@ t.test('recovery codes', async t => {
   t.equal(left.length, 8, 'a new code replaces the used one')
   t.notOk(left.includes(second))
   t.strictSame(left.toSpliced(1, 1), codes.toSpliced(1, 1), 'the others are unchanged')
-  for (const wrong of ['', first.slice(1), first.toLowerCase(), `${first}x`, 'x'.repeat(100_000)]) {
+  for (const separated of [
+    second.replace('-', ''),
+    second.replace('-', '–'),
+    second.replace('-', ' - '),
+    second.replace('-', '\u2011\n'),
+    [...second].join(' '),
+    `\u00a0${second}\u200b`,
+  ]) {
+    t.equal(consumeRecoveryCode(codes, separated, randomBytes)?.length, 8, JSON.stringify(separated))
+  }
+  for (const wrong of [
+    '',
+    '-',
+    first.slice(1),
+    second.slice(0, 10),
+    `${first}${second}`,
+    first.toLowerCase(),
+    `${first}x`,
+    'x'.repeat(100_000),
+  ]) {
     t.equal(consumeRecoveryCode(codes, wrong, randomBytes), null)
   }
   t.equal(consumeRecoveryCode([], '', randomBytes), null)
@@ -210,9 +229,6 @@ t.test('signed links', async t => {
     '',
     `expires=${expires}`,
     `signature=${signature}`,
-    `signature=${signature}&expires=${expires}`,
-    `${query}&utm=1`,
-    `utm=1&${query}`,
     `${query}&expires=${expires}`,
     `expires=${expires}&${query}`,
     `${query}&signature=${signature}`,
@@ -227,6 +243,14 @@ t.test('signed links', async t => {
     `expires=99999999999&signature=${'0'.repeat(64)}`,
   ]
   for (const other of changed) t.notOk(isValid(other), other)
+  const tracked = [
+    `signature=${signature}&expires=${expires}`,
+    `${query}&utm_source=mail&utm_medium=email`,
+    `fbclid=1&${query}`,
+    `expires=${expires}&mc_eid=%zz&signature=${signature}&gclid`,
+    `${query}&&`,
+  ]
+  for (const other of tracked) t.ok(isValid(other), other)
   t.equal(emailHash('a@b.c'), 'e2d6a40c8b4d3e6a2779ba1802ef29d13940a051')
 })
 

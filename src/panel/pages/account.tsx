@@ -1,5 +1,14 @@
 import type { KnownBrowser } from '#src/database/browsers.ts'
-import { Action, Field, Form, type FormState, NewPasswordFields, Timestamp, UserAgent } from '../elements.tsx'
+import {
+  Action,
+  Field,
+  Form,
+  type FormState,
+  NewPasswordFields,
+  Timestamp,
+  UserAgent,
+  Username,
+} from '../elements.tsx'
 import { END_OTHER_DEVICES_PATH, endDevicePath, PASSWORD_PATH } from '../paths.ts'
 
 /** The browsers in which a user is logged in. */
@@ -99,6 +108,7 @@ export function Password({ formState }: { formState: FormState }) {
     <section>
       <p>All other browsers will be logged out. Tokens remain valid unless you revoke them below.</p>
       <Form action={PASSWORD_PATH}>
+        <Username />
         <Field
           name="current_password"
           label="Your current password"

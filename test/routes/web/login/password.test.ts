@@ -274,7 +274,9 @@ for (const engine of ENGINES) {
           }),
         })
         t.equal(answer.status, statuses.get(id) ?? status, name)
-        if (answer.status >= 400 || id === 'D14') t.strictSame(answer.json, json, `${name}: body`)
+        // With APP_ENV=local some refusals have a hint for developers.
+        const body = answer.json?.hint === undefined ? answer.json : { message: answer.json.message }
+        if (answer.status >= 400 || id === 'D14') t.strictSame(body, json, `${name}: body`)
         const expected = withoutSession.has(id)
           ? []
           : recordedHeaders.filter(isCookie).map(([, line]) => describeCookie(line))

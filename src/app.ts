@@ -5,6 +5,7 @@ import { setTimeout as delayFor } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
+import { createFirstParty, type FirstParty } from '#src/auth/origin.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
@@ -36,6 +37,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     config: Config
     database: Database
+    /** The origins whose browsers get a session. */
+    firstParty: FirstParty
     /** The CORS headers of a response. */
     corsHeaders: CorsHeaders
     /** Checks of a request's head that run before routing. */
@@ -100,7 +103,8 @@ export function buildApp({
   const forwarded = createForwardedReader(config.trustedProxies)
   const readForwarded = (handle: RequestListener) =>
     config.forwardedHeader === 'forwarded' ? withForwardedHeader(handle) : handle
-  const corsHeaders = createCorsHeaders(config)
+  const firstParty = createFirstParty(config.statefulDomains, config.appUrl)
+  const corsHeaders = createCorsHeaders(firstParty, config.corsAllowedOrigins)
   const gate = createGate(config, forwarded, monotonic)
   const admission = createAdmission({ monotonic })
   const drain = createDrain({ schedule, monotonic })
@@ -124,7 +128,7 @@ export function buildApp({
           withOriginForm(
             withAdmission(
               admission,
-              { headers, corsHeaders, admits: gate.admits, monotonic, schedule },
+              { headers, corsHeaders, hostOf: forwarded.hostOf, admits: gate.admits, monotonic, schedule },
               withMethodOverride(handle, { admits: gate.admits, schedule }),
             ),
           ),
@@ -145,6 +149,7 @@ export function buildApp({
   app.decorate('config', config)
   app.decorate('database', database)
   app.decorate('clock', clock)
+  app.decorate('firstParty', firstParty)
   app.decorate('corsHeaders', corsHeaders)
   app.decorate('gate', gate)
   app.decorate('monotonic', monotonic)

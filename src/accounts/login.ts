@@ -13,13 +13,11 @@ import {
 import type { Schema } from '#src/database/schema.ts'
 import { lockChallenge } from '#src/database/sessions.ts'
 import type { Credentials } from '#src/database/users.ts'
-import { unprocessable } from '#src/responses/errors.ts'
-import { MESSAGES } from '#src/responses/messages.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { BrowserCaller, DeviceTokens, SessionReplacement } from './browser-caller.ts'
 import type { PasswordCredentials } from './credentials.ts'
-import { requireNotBanned } from './login-check.ts'
+import { requireNotBanned, wrongCredentials } from './login-check.ts'
 import type { SecondFactor } from './second-factor.ts'
 import { proofName, type SecondFactorProof, wrongProof } from './second-factor-proof.ts'
 
@@ -89,7 +87,7 @@ export function createLogin(deps: LoginDeps): Login {
     },
     async logIn(caller, { email, password, remember }) {
       const verified = await credentials.check(caller, { email, password, as: 'login' })
-      if (verified === null) throw unprocessable({ email: [MESSAGES.wrongCredentials] })
+      if (verified === null) throw wrongCredentials()
       const { userId } = verified
       const outcome = await logIn(caller, { userId, remember }, async (transaction, credentials, browser) => {
         if (credentials?.password !== verified.password) return 'changed'
@@ -97,7 +95,7 @@ export function createLogin(deps: LoginDeps): Login {
         const stamp = passwordStamp(credentials.password)
         return storeChallenge(transaction, browser, { userId, password: stamp, remember })
       })
-      if (outcome === 'changed') throw unprocessable({ email: [MESSAGES.wrongCredentials] })
+      if (outcome === 'changed') throw wrongCredentials()
       if (outcome === 'challenged') return 'second factor'
       caller.record('login', { userId, cause: 'password', remember })
       return 'nothing'

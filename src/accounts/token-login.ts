@@ -11,7 +11,7 @@ import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import type { PasswordCredentials } from './credentials.ts'
 import type { Grantor, LoginAuthority } from './grantor.ts'
-import { requireNotBanned } from './login-check.ts'
+import { requireNotBanned, wrongCredentials } from './login-check.ts'
 import type { SecondFactor } from './second-factor.ts'
 import { proofName, type SecondFactorProof, wrongProof } from './second-factor-proof.ts'
 import type { WantedToken } from './token-bounds.ts'
@@ -50,7 +50,9 @@ export interface TokenLoginDeps {
 
 const { rules } = MESSAGES
 
-const wrongCredentials = () => unprocessable({ email: [MESSAGES.wrongCredentials] })
+const isMissing = ({ code, recoveryCode }: SecondFactorProof) => code === null && recoveryCode === null
+
+const NO_PROOF: SecondFactorProof = { code: null, recoveryCode: null }
 
 const codeRequired = () => unprocessable({ code: [rules.required('code')] })
 
@@ -65,7 +67,7 @@ export function createTokenLogin(deps: TokenLoginDeps): TokenLogin {
     proof: SecondFactorProof,
   ) => {
     if (!current.hasSecondFactor) return true
-    if (proof.code === null && proof.recoveryCode === null) throw codeRequired()
+    if (isMissing(proof)) throw codeRequired()
     return secondFactor.accepts(transaction, current.userId, proof)
   }
 
@@ -100,7 +102,7 @@ export function createTokenLogin(deps: TokenLoginDeps): TokenLogin {
     proof: SecondFactorProof,
     issue: () => Promise<IssuedToken>,
   ) => {
-    if (proof.code === null && proof.recoveryCode === null) throw codeRequired()
+    if (isMissing(proof)) throw codeRequired()
     const account = String(userId)
     await attempts.count(caller, 'two_factor', account)
     let issued: IssuedToken | null = null
@@ -125,7 +127,9 @@ export function createTokenLogin(deps: TokenLoginDeps): TokenLogin {
       const verified = await credentials.check(caller, { email, password, as: 'login' })
       if (verified === null) throw wrongCredentials()
       const { userId, hasSecondFactor } = verified
-      const issue = () => tokens.issue(grantorOf(caller, verified, proof), wanted)
+      // A second factor that was confirmed meanwhile is not tried without its limit.
+      const used = hasSecondFactor ? proof : NO_PROOF
+      const issue = () => tokens.issue(grantorOf(caller, verified, used), wanted)
       const issued = hasSecondFactor ? await issueWithCode(caller, userId, proof, issue) : await issue()
       const cause = hasSecondFactor ? proofName(proof) : 'password'
       caller.record('login', { userId, cause, tokenId: issued.id })

@@ -78,12 +78,10 @@ export function sessionCookies({
  */
 export function twinDomains(host: string, { sessionDomain }: Pick<CookieSettings, 'sessionDomain'>) {
   const registrable = getDomain(host, { allowPrivateDomains: true })
-  const domains: string[] = []
-  for (let domain = host; registrable !== null && domain.endsWith(registrable); ) {
-    domains.push(domain)
-    if (domain === registrable) break
-    domain = domain.slice(domain.indexOf('.') + 1)
-  }
+  const labels = registrable === null ? [] : host.split('.')
+  const domains = labels
+    .map((_, index) => labels.slice(index).join('.'))
+    .filter(domain => domain.endsWith(registrable ?? ''))
   const own = sessionDomain?.replace(/^\./, '')
   return [...(own === undefined ? [] : [undefined]), ...domains.filter(domain => domain !== own)]
 }

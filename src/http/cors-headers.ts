@@ -1,10 +1,12 @@
-import { createFirstParty } from '#src/auth/origin.ts'
-import type { Config } from '#src/config/config.ts'
+import type { FirstParty } from '#src/auth/origin.ts'
 
 const EXPOSED =
   'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, X-Retry-After, X-Request-Id, X-Revoked-Tokens'
 
-/** Returns the CORS headers with which a page may read a response; none for a page that may not. */
+/**
+ * Returns the CORS headers with which a page may read a response; none for a page that may not. The host is the one that the
+ * client asked for.
+ */
 export type CorsHeaders = (origin: string | undefined, host: string) => Readonly<Record<string, string>>
 
 const NONE = {}
@@ -13,14 +15,11 @@ const NONE = {}
  * Creates the {@link CorsHeaders} of a server (Fetch §3.2): first parties and CORS_ALLOWED_ORIGINS may read responses, both
  * with cookies. `*` allows other origins without cookies. Every response has them, whatever refused the request: without
  * them a page learns only that there was an error.
+ *
+ * @param allowedOrigins CORS_ALLOWED_ORIGINS
  */
-export function createCorsHeaders({
-  statefulDomains,
-  appUrl,
-  corsAllowedOrigins,
-}: Pick<Config, 'statefulDomains' | 'appUrl' | 'corsAllowedOrigins'>): CorsHeaders {
-  const firstParty = createFirstParty(statefulDomains, appUrl)
-  const allowed = new Set(corsAllowedOrigins)
+export function createCorsHeaders(firstParty: FirstParty, allowedOrigins: readonly string[]): CorsHeaders {
+  const allowed = new Set(allowedOrigins)
   const others = allowed.has('*')
     ? { 'access-control-allow-origin': '*', 'access-control-expose-headers': EXPOSED }
     : NONE

@@ -129,6 +129,7 @@ export function createAdmission({ monotonic }: { monotonic: () => number }): Adm
  * flood from one address occupies no slots of the queue.
  *
  * @param options.headers the headers of every response, besides those of CORS
+ * @param options.hostOf the host that a request names, to a proxy as well
  * @param options.admits whether a request's client is within its ceiling
  */
 export function withAdmission(
@@ -136,12 +137,14 @@ export function withAdmission(
   {
     headers,
     corsHeaders,
+    hostOf,
     admits,
     monotonic,
     schedule,
   }: {
     headers: Readonly<Record<string, string>>
     corsHeaders: CorsHeaders
+    hostOf: (request: IncomingMessage) => string
     admits: (request: IncomingMessage) => boolean
     monotonic: () => number
     schedule: Schedule
@@ -161,8 +164,7 @@ export function withAdmission(
 
   const refuse = (request: IncomingMessage, response: ServerResponse) => {
     // An unread body would precede the next request on the connection.
-    const { origin, host = '' } = request.headers
-    const reading = corsHeaders(origin, host)
+    const reading = corsHeaders(request.headers.origin, hostOf(request))
     response
       .writeHead(statusCode, { ...(hasUnreadBody(request) ? closingHeaders : allHeaders), ...reading })
       .end(payload)

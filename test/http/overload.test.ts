@@ -113,6 +113,7 @@ async function startShedding(t: Test) {
   const options = {
     headers: { 'cache-control': 'no-store, private' },
     corsHeaders: () => ({}),
+    hostOf: () => '',
     admits: ({ url }: IncomingMessage) => url !== '/flood',
     monotonic: clock,
     schedule: clock.schedule,

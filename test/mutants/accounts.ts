@@ -455,7 +455,7 @@ export const ACCOUNTS: readonly Mutant[] = [
     name: 'a second factor that is confirmed before a token is issued',
     file: 'src/accounts/token-login.ts',
     find: 'if (!current.hasSecondFactor) return true',
-    replace: 'if (proof.code === null && proof.recoveryCode === null) return true',
+    replace: 'if (isMissing(proof)) return true',
     tests: ['test/routes/sanctum/token.test.ts'],
   },
   {
@@ -464,5 +464,19 @@ export const ACCOUNTS: readonly Mutant[] = [
     find: "route.config.access?.via !== 'token' && ",
     replace: '',
     tests: ['test/routes/sanctum/token.test.ts'],
+  },
+  {
+    name: 'the limit of wrong codes, for a second factor that is confirmed before a token is issued',
+    file: 'src/accounts/token-login.ts',
+    find: 'hasSecondFactor ? proof : NO_PROOF',
+    replace: 'proof',
+    tests: ['test/routes/sanctum/token.test.ts'],
+  },
+  {
+    name: 'a parameter of a signed link that is given twice',
+    file: 'src/auth/signed-link.ts',
+    find: 'values.length === 1 ?',
+    replace: 'values.length > 0 ?',
+    tests: ['test/auth/accounts.test.ts'],
   },
 ]

@@ -262,4 +262,11 @@ export const TOKENS: readonly Mutant[] = [
     replace: 'return { isRight: true, reported }',
     tests: ['test/routes/api/leaked-token.test.ts'],
   },
+  {
+    name: 'two tokens in one Authorization header',
+    file: 'src/auth/token.ts',
+    find: 'if (isBearer && bearer !== null) return authorization',
+    replace: '',
+    tests: ['test/auth/token.test.ts', 'test/routes/api/me/authentication.test.ts'],
+  },
 ]

@@ -23,15 +23,12 @@ const WRONG = { email: ['These credentials do not match our records.'] }
 const logIn = (app: TestApp, payload: object | string, headers: Record<string, string> = {}) =>
   send(app, 'POST', '/sanctum/token', { payload, headers })
 
-const eventsOf = async ({ kysely }: TestDatabase, { id }: { id: number }) =>
-  (
-    await kysely
-      .selectFrom('account_events')
-      .select('event')
-      .where('user_id', '=', id)
-      .orderBy('id')
-      .execute()
-  ).map(({ event }) => event)
+/** The events of a user, oldest first, once the server has stored all of them. */
+async function eventsOf(app: TestApp, { kysely }: TestDatabase, { id }: { id: number }) {
+  await app.events.drain()
+  const events = kysely.selectFrom('account_events').select('event').where('user_id', '=', id).orderBy('id')
+  return (await events.execute()).map(({ event }) => event)
+}
 
 for (const engine of ENGINES) {
   t.test(`POST /sanctum/token on ${engine}`, async t => {
@@ -64,7 +61,7 @@ for (const engine of ENGINES) {
       const id = Number.parseInt(answer.json.token, 10)
       const { token } = (await get(app, `/api/me/token/${id}`, answer.json.token)).json
       t.match(token, { name: 'my phone', abilities: ['*'], expires_at: null })
-      t.strictSame(await eventsOf(database, user), ['token created', 'login'])
+      t.strictSame(await eventsOf(app, database, user), ['token created', 'login'])
     })
 
     await t.test('abilities, addresses and expiry are those of the request, in a form too', async t => {
@@ -113,7 +110,7 @@ for (const engine of ENGINES) {
         t.match(json.errors, errors, JSON.stringify(change))
       }
       t.equal(await countTokens(database, user), 1, 'only the one that the user had')
-      t.ok((await eventsOf(database, user)).includes('wrong password'))
+      t.ok((await eventsOf(app, database, user)).includes('wrong password'))
     })
 
     await t.test('a session, its cookie and a bearer token are ignored', async t => {
@@ -211,20 +208,27 @@ for (const engine of ENGINES) {
       }
     })
 
-    await t.test('a second factor that is confirmed while the password is verified is required', async t => {
-      // The clock goes to the next code, which is not to be the request's timeout.
-      const app = await startApp(t, { database, environment: ENVIRONMENT, monotonic: testClock() })
-      const { user, browser } = await aLoggedInUser(app, database)
-      let isFirst = true
-      afterVerifying(app, async () => {
-        if (!isFirst) return
-        isFirst = false
-        await addSecondFactor(t, app, browser)
+    for (const [name, proof] of [
+      ['is required', {}],
+      ['is not tried', { code: '000000' }],
+      ['is not tried by a recovery code', { recovery_code: 'wrong' }],
+    ] as const) {
+      await t.test(`a second factor that is confirmed while the password is verified ${name}`, async t => {
+        // The clock goes to the next code, which is not to be the request's timeout.
+        const app = await startApp(t, { database, environment: ENVIRONMENT, monotonic: testClock() })
+        const { user, browser } = await aLoggedInUser(app, database)
+        let isFirst = true
+        afterVerifying(app, async () => {
+          if (!isFirst) return
+          isFirst = false
+          await addSecondFactor(t, app, browser)
+        })
+        const entered = { email: user.email, password: PASSWORD, device_name: 'x', ...proof }
+        const { status, json } = await logIn(app, entered)
+        t.equal(status, 422)
+        t.strictSame(json.errors, { code: ['The code field is required.'] })
       })
-      const { status, json } = await logIn(app, { email: user.email, password: PASSWORD, device_name: 'x' })
-      t.equal(status, 422)
-      t.strictSame(json.errors, { code: ['The code field is required.'] })
-    })
+    }
 
     await t.test('the user is notified of the new token', async t => {
       const app = await start(t)

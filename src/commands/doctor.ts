@@ -1,10 +1,14 @@
 import { Command, InvalidArgumentError } from 'commander'
+import type { Config } from '#src/config/config.ts'
 import { loadConfig } from '#src/config/load.ts'
 import { configWarnings } from '#src/config/warnings.ts'
+import { connectDatabase } from '#src/database/connect.ts'
+import { requireUtf8 } from '#src/database/encoding.ts'
+import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { apiOriginFor, predictBrowser } from './browser-check.ts'
 import { type CommandContext, CommandError } from './context.ts'
 
-/** `doctor`: predicts from the settings how browsers treat cookies on a page of some origin. */
+/** `doctor`: checks the database, and predicts from the settings how browsers treat cookies on a page of some origin. */
 export const doctorCommand = (context: CommandContext) =>
   new Command('doctor')
     .description('check whether pages of an origin can log in with cookies')
@@ -14,9 +18,10 @@ export const doctorCommand = (context: CommandContext) =>
       "the origin at which the page calls this server (default: APP_URL, by the page's own name of this machine if both are local)",
       parseOrigin,
     )
-    .action((options: { origin: URL; api?: URL }) => {
+    .action(async (options: { origin: URL; api?: URL }) => {
       const config = loadConfig(context.environment)
       for (const warning of configWarnings(config, context.environment)) context.warn(warning)
+      if (config.databaseUrl !== null) await checkDatabase(config, context)
       const { origin, api = apiOriginFor(config, origin) } = options
       const findings = predictBrowser(config, origin, api)
       context.print(`A page on ${origin.origin} that calls ${api.origin}:`)
@@ -34,6 +39,19 @@ export const doctorCommand = (context: CommandContext) =>
         throw new CommandError('It can log in, but links in mails do not lead back to its session.')
       }
     })
+
+/** @throws {UnsupportedEncoding} for a database that the server refuses; warns of one that is not reached */
+async function checkDatabase(config: Config, context: CommandContext) {
+  const database = connectDatabase(config, { command: 'doctor', share: true, onLostConnection: () => {} })
+  try {
+    await requireUtf8(database.kysely)
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailable)) throw error
+    context.warn(error.message)
+  } finally {
+    await database.close()
+  }
+}
 
 function parseOrigin(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : null

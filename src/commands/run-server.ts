@@ -10,6 +10,7 @@ import { connectDatabase } from '#src/database/connect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { hasPermissions, seedPermissions } from '#src/database/permissions.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
+import { ambiguityWarning } from '#src/database/unique-names.ts'
 import { LogOutput } from '#src/http/log-output.ts'
 import { scheduleTimer } from '#src/runtime/schedule.ts'
 import type { Millis } from '#src/runtime/units.ts'
@@ -177,8 +178,9 @@ async function seedWhenNew({
 async function migrateWhenPossible(app: FastifyInstance, signal: AbortSignal) {
   while (!signal.aborted) {
     try {
-      const names = await migrate(app.database.migrations)
+      const { names, ambiguous } = await migrate(app.database.migrations)
       app.log.info({ migrations: names }, 'the tables are up to date')
+      for (const column of ambiguous) app.log.warn(ambiguityWarning(column))
       return
     } catch (error) {
       if (!(error instanceof DatabaseUnavailable)) throw error

@@ -45,7 +45,7 @@ export const listOf =
     return Object.freeze(items)
   }
 
-function url(text: string, protocols: readonly string[]) {
+function parseUrl(text: string, protocols: readonly string[]) {
   const parsed = URL.canParse(text) ? new URL(text) : null
   if (parsed === null || !protocols.includes(parsed.protocol)) {
     throw new ExpectedValue(`a URL starting with ${protocols.map(protocol => `${protocol}//`).join(' or ')}`)
@@ -57,12 +57,44 @@ function url(text: string, protocols: readonly string[]) {
 export const urlText =
   (...protocols: string[]) =>
   (text: string): string => {
-    url(text, protocols)
+    parseUrl(text, protocols)
     return text
   }
 
+/**
+ * Parses the URL of a server with one of some protocols, which may have a user and a password.
+ *
+ * @throws {ExpectedValue} also if their reserved characters are not percent-encoded, because then the URL has another host
+ */
+export function parseServerUrl(text: string, protocols: readonly string[]): URL {
+  const isOfServer = protocols.some(protocol => text.toLowerCase().startsWith(`${protocol}//`))
+  if (isOfServer && hasUnencodedCredentials(text)) {
+    throw new ExpectedValue(
+      'a URL with user and password percent-encoded: # as %23, / as %2F, ? as %3F, @ as %40, % as %25',
+    )
+  }
+  return parseUrl(text, protocols)
+}
+
+/** Validates the URL of a server and returns its text. */
+export const serverUrl =
+  (...protocols: string[]) =>
+  (text: string): string => {
+    parseServerUrl(text, protocols)
+    return text
+  }
+
+/** Whether the user or password of a URL seems to have reserved characters: `#`, `/` and `?` end the authority early. */
+function hasUnencodedCredentials(text: string): boolean {
+  const [, authority = '', rest = ''] = /^[^/]*\/\/([^/?#]*)(.*)$/s.exec(text) ?? []
+  const credentials = authority.slice(0, Math.max(authority.lastIndexOf('@'), 0))
+  if (credentials.includes('@') || /%(?![\da-f]{2})/i.test(credentials)) return true
+  // The query of a socket's URL may have an @, as in ?user=a@b.
+  return !authority.includes('@') && (URL.canParse(text) ? /^[^=]*@/ : /@/).test(rest)
+}
+
 /** Parses an HTTP URL. */
-export const webAddress = (text: string) => url(text, ['http:', 'https:'])
+export const webAddress = (text: string) => parseUrl(text, ['http:', 'https:'])
 
 /** Parses a URL path and removes its trailing slash: the root becomes the empty string. */
 export function pathPrefix(text: string) {

@@ -5,6 +5,7 @@ import { REVERT_MS, type RevertDigest } from '#src/auth/revert-token.ts'
 import { DAY_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
 import type { EpochMillis, Millis } from '#src/runtime/units.ts'
 import { noteEmailChange } from './changed-emails.ts'
+import { foldAscii } from './fold-case.ts'
 import { storeResetToken } from './password-resets.ts'
 import { changePassword } from './passwords.ts'
 import { deleteInBatches } from './prune.ts'
@@ -93,7 +94,7 @@ export async function confirmPendingEmail(
     .select('id')
     .where('user_id', '=', userId)
     .where('expires_at', '>', at)
-    .where(sql<boolean>`(lower(email) = lower(${email}) or email_key = ${key})`)
+    .where(sql<boolean>`(${foldAscii(sql`email`)} = ${foldAscii(sql`${email}::text`)} or email_key = ${key})`)
     .orderBy('id')
     .limit(1)
     .executeTakeFirst()

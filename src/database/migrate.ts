@@ -1,7 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { type Kysely, type Migration, Migrator, sql } from 'kysely'
 import type { Database } from './connect.ts'
+import { requireUtf8 } from './encoding.ts'
 import type { Schema } from './schema.ts'
+import { ensureUniqueNames, type NameColumn } from './unique-names.ts'
 
 const FOLDER = new URL('./migrations/', import.meta.url)
 
@@ -26,19 +28,30 @@ async function loadMigration(name: string): Promise<[name: string, migration: Mi
 
 const getMigrations = async () => Object.fromEntries(await Promise.all(NAMES.map(loadMigration)))
 
+/** The result of {@link migrate}. */
+export interface Migrated {
+  /** The names of the migrations that ran. */
+  names: string[]
+  /** Columns of users that cannot be unique because several users have the same value except for case. */
+  ambiguous: readonly NameColumn[]
+}
+
 /**
- * Brings the schema up to date and returns the names of the migrations that ran. Runs in one transaction under an
- * advisory lock, so that instances may call it concurrently. Then advances identity sequences past rows that were
- * imported with their ids.
+ * Brings the schema up to date. Runs in one transaction under an advisory lock, so that instances may call it
+ * concurrently. Then advances identity sequences past rows that were imported with their ids, and makes names and
+ * addresses unique where existing ones allow it.
  *
+ * @throws {UnsupportedEncoding} for a database that is not in UTF-8
  * @throws the database's error; nothing is changed then
  */
-export async function migrate(db: Kysely<Schema>): Promise<string[]> {
+export async function migrate(db: Kysely<Schema>): Promise<Migrated> {
+  await requireUtf8(db)
   const migrator = new Migrator({ db, provider: { getMigrations } })
   const { error, results = [] } = await migrator.migrateToLatest()
   if (error) throw error
   await alignIdentities(db)
-  return results.map(result => result.migrationName)
+  const ambiguous = await ensureUniqueNames(db)
+  return { names: results.map(result => result.migrationName), ambiguous }
 }
 
 /** Makes the function that checks whether the latest migration of this version has run. */

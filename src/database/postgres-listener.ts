@@ -1,7 +1,6 @@
-import pg from 'pg'
 import { startDeadline } from '#src/runtime/deadline.ts'
 import type { NotificationEvents, NotificationListener } from './dialect.ts'
-import { bytesRead, closeClient, connectWithin } from './postgres-client.ts'
+import { bytesRead, closeClient, connector } from './postgres-client.ts'
 import type { DatabaseLimits } from './postgres-limits.ts'
 import { DatabaseUnavailable } from './unavailable.ts'
 
@@ -16,10 +15,15 @@ export async function listen(
   { message, lost }: NotificationEvents,
   { connectMs, listenerMs }: DatabaseLimits,
 ): Promise<NotificationListener> {
-  const client = new pg.Client({
-    connectionString: url,
-    pipeline: true,
-    application_name: 'animethemes-auth listener',
+  const client = await connector(
+    url,
+    { application_name: 'animethemes-auth listener' },
+    {
+      prepare: opening => opening.on('error', () => {}),
+      discard: failed => failed.connection.stream.destroy(),
+    },
+  )(connectMs).catch(error => {
+    throw new DatabaseUnavailable(error)
   })
   const { connection } = client
   let isClosed = false
@@ -51,7 +55,6 @@ export async function listen(
     }
   }
   try {
-    await connectWithin(client, connectMs)
     await run(`listen ${client.escapeIdentifier(channel)}`)
   } catch (error) {
     isClosed = true

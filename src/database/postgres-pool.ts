@@ -1,6 +1,6 @@
 import pg from 'pg'
 import type { Millis } from '#src/runtime/units.ts'
-import { closeClient, connectWithin } from './postgres-client.ts'
+import { closeClient, connector } from './postgres-client.ts'
 
 const { builtins } = pg.types
 
@@ -19,7 +19,7 @@ const KEEP_MS: Millis = 10_000
 
 /** A pool of idle connections. Its callers bound how many exist. */
 export class Pool {
-  readonly #url: string
+  readonly #connect: ReturnType<typeof connector>
   readonly #connectMs: Millis
   readonly #onLost: (error: Error) => void
   readonly #idle: { client: pg.Client; stop: () => void }[] = []
@@ -28,7 +28,11 @@ export class Pool {
   #isEnding = false
 
   constructor(url: string, connectMs: Millis, onLost: (error: Error) => void) {
-    this.#url = url
+    this.#connect = connector(
+      url,
+      { types, application_name: 'animethemes-auth' },
+      { prepare: client => this.#watch(client), discard: client => this.give(client, false) },
+    )
     this.#connectMs = connectMs
     this.#onLost = onLost
   }
@@ -42,12 +46,11 @@ export class Pool {
       this.#taken.add(last.client)
       return last.client
     }
-    const client = new pg.Client({
-      connectionString: this.#url,
-      types,
-      pipeline: true,
-      application_name: 'animethemes-auth',
-    })
+    return this.#connect(this.#connectMs)
+  }
+
+  /** Takes a new connection, and reports its loss. */
+  #watch(client: pg.Client) {
     // An error precedes the end of the connection, which is another error.
     client.once('error', error => {
       client.on('error', () => {})
@@ -55,13 +58,6 @@ export class Pool {
       this.#onLost(error)
     })
     this.#taken.add(client)
-    try {
-      await connectWithin(client, this.#connectMs)
-    } catch (error) {
-      this.give(client, false)
-      throw error
-    }
-    return client
   }
 
   /** Returns a connection to the pool, or closes it. */

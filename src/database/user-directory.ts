@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { emailKey } from '#src/auth/email.ts'
 import { GUARDS } from '#src/auth/permission.ts'
 import { PANEL_NOTIFICATION } from '#src/input/notification.ts'
+import { foldCase } from './fold-case.ts'
 import { escapeLike } from './like.ts'
 import type { Schema, TimestampText } from './schema.ts'
 
@@ -44,11 +45,12 @@ export async function searchUsers(
 ): Promise<ListedUser[]> {
   // PostgreSQL rejects NUL in text.
   if (text.includes('\0')) return []
-  const pattern = `%${escapeLike(text)}%`
+  const pattern = foldCase(sql`${`%${escapeLike(text)}%`}::text`)
   const { rows } = await sql<ListedUser>`
     select ${listedUserColumns(types)} from users u
     where u.deleted_at is null and (
-      u.name ilike ${pattern} or u.email ilike ${pattern} or u.email_key = ${emailKey(text)} or u.id::text = ${text}
+      ${foldCase(sql`u.name`)} like ${pattern} or ${foldCase(sql`u.email`)} like ${pattern}
+      or u.email_key = ${emailKey(text)} or u.id::text = ${text}
     ) and (${role}::text is null or exists (
       select from model_has_roles m join roles r on r.id = m.role_id and r.guard_name = any(${GUARDS}::text[])
       where m.model_id = u.id and m.model_type = any(${types}::text[]) and r.name = ${role}

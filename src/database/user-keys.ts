@@ -3,6 +3,7 @@ import { canonicalizeEmail, emailKey, trimEmail } from '#src/auth/email.ts'
 import { isAscii, nameKeys } from '#src/auth/name.ts'
 import { millisToSeconds } from '#src/auth/time.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
+import { foldAscii } from './fold-case.ts'
 import type { Schema } from './schema.ts'
 
 /** A unique value of a new user is taken. */
@@ -51,12 +52,12 @@ export function emailMatches(text: string): { is: RawBuilder<boolean>; nearest: 
   // No text of PostgreSQL's has a NUL, and asking for one is an error.
   if (text.includes('\0')) return null
   const typed = trimEmail(text)
-  // Not every locale of a database folds letters beyond ASCII.
+  // The index folds ASCII letters.
   const forms = [text, typed, typed.toLowerCase(), canonicalizeEmail(text)]
-  const lowered = sql`array[${sql.join(forms.map(form => sql`lower(${form})`))}]::text[]`
+  const lowered = sql`array[${sql.join(forms.map(form => foldAscii(sql`${form}::text`)))}]::text[]`
   return {
-    is: sql`(lower(email) = any(${lowered}) or email_key = ${emailKey(text)})`,
-    nearest: sql`array_position(${forms}::text[], email::text), array_position(${lowered}, lower(email)), id`,
+    is: sql`(${foldAscii(sql`email`)} = any(${lowered}) or email_key = ${emailKey(text)})`,
+    nearest: sql`array_position(${forms}::text[], email::text), array_position(${lowered}, ${foldAscii(sql`email`)}), id`,
   }
 }
 
@@ -85,12 +86,12 @@ export async function findTakenFields(
     const mayLookAlike = isAscii(name) ? sql`octet_length(name) > char_length(name)` : sql`true`
     queries.push(sql`
       select 'name' as field from users
-      where (lower(name) in (lower(${name}), ${key}) or name_key = ${key}
+      where (${foldAscii(sql`name`)} in (${foldAscii(sql`${name}::text`)}, ${key}) or name_key = ${key}
         or (name_skeleton = ${skeleton} and ${mayLookAlike}))
         and id is distinct from ${except}::bigint`)
   }
   if (email !== null) {
-    const isSame = sql`(lower(email) in (lower(${email}), ${emailKey(email)}) or email_key = ${emailKey(email)})`
+    const isSame = sql`(${foldAscii(sql`email`)} in (${foldAscii(sql`${email}::text`)}, ${emailKey(email)}) or email_key = ${emailKey(email)})`
     queries.push(
       sql`select 'email' as field from users where ${isSame} and id is distinct from ${except}::bigint`,
       sql`

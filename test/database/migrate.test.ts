@@ -84,7 +84,7 @@ for (const engine of ENGINES) {
 
     t.test('concurrent instances migrate once', async t => {
       const runs = await Promise.all([migrate(kysely), migrate(kysely), migrate(kysely)])
-      t.strictSame(runs.flat().sort(), [
+      t.strictSame(runs.flatMap(({ names }) => names).sort(), [
         '0001_users',
         '0002_permissions',
         '0003_lists',
@@ -102,6 +102,7 @@ for (const engine of ENGINES) {
         '0015_names_and_emails',
         '0016_security_mails',
         '0017_pending_registrations',
+        '0018_case_folding',
       ])
       t.equal(await migrationCheck({ prepare })(), true)
     })
@@ -160,7 +161,7 @@ for (const engine of ENGINES) {
         .insertInto('users')
         .values({ id: 500_000, name: 'moved', email: 'moved@example.org', password: '!' })
         .execute()
-      t.strictSame(await migrate(kysely), [])
+      t.strictSame(await migrate(kysely), { names: [], ambiguous: [] })
       const next = await kysely
         .insertInto('users')
         .values({ name: 'new', email: 'new@example.org', password: '!' })

@@ -279,7 +279,7 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'the exact address is found before another form of it',
     file: 'src/database/user-keys.ts',
-    find: 'array_position(${forms}::text[], email::text), array_position(${lowered}, lower(email)), id',
+    find: 'array_position(${forms}::text[], email::text), array_position(${lowered}, ${foldAscii(sql`email`)}), id',
     replace: 'id',
     tests: ['test/routes/web/email/spelling.test.ts'],
   },

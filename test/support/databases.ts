@@ -178,7 +178,7 @@ export function afterStatement(
   return () => hasCome
 }
 
-const onPostgres = (url: string) => over(postgresConnections(url, () => {}))
+export const onPostgres = (url: string) => over(postgresConnections(url, () => {}))
 const onPglite = (pglite: EmbeddedDatabase) => over(new PgliteConnections(pglite))
 
 /** Makes the database on the server that those of the tests are copies of: migrated, with roles and permissions. */
@@ -202,9 +202,9 @@ export async function makePgliteImage(path: string): Promise<void> {
 }
 
 /** A new database on the PostgreSQL server. */
-async function makePostgres({ empty = false } = {}) {
+async function makePostgres({ empty = false, options = '' } = {}) {
   const name = `${PREFIX}${randomBytes(6).toString('hex')}`
-  await onServer(serverUrl(), `create database ${name}${empty ? '' : ` template ${TEMPLATE}`}`)
+  await onServer(serverUrl(), `create database ${name}${empty ? ` ${options}` : ` template ${TEMPLATE}`}`)
   const url = urlOf(name)
   return {
     url,
@@ -249,10 +249,13 @@ const REUSABLE = {
   pglite: new ReusableDatabases(makePglite),
 }
 
-/** The URL of a database on the PostgreSQL server that is the test's own; migrated unless it is to be empty. */
-export async function createPostgresDatabase(t: Test, { empty = false } = {}): Promise<string> {
+/**
+ * The URL of a database on the PostgreSQL server that is the test's own; migrated unless it is to be empty, and then
+ * created with options such as an encoding.
+ */
+export async function createPostgresDatabase(t: Test, { empty = false, options = '' } = {}): Promise<string> {
   if (!empty) return (await REUSABLE.postgres.borrow(t)).url
-  const { url, drop } = await makePostgres({ empty })
+  const { url, drop } = await makePostgres({ empty, options })
   t.teardown(drop)
   return url
 }

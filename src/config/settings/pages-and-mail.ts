@@ -1,5 +1,5 @@
 import { SECURITY_MAIL_NAMES, type SecurityMail } from '#src/auth/security-mails.ts'
-import { list, listOf, urlText, webAddress } from '../parsers.ts'
+import { list, listOf, serverUrl, webAddress } from '../parsers.ts'
 import { ExpectedValue, setting } from '../setting.ts'
 
 /** Pages of the website that the server links to, and mail. */
@@ -51,7 +51,7 @@ export const PAGES_AND_MAIL = {
     defaultNote: 'mails are written to the log; in production without their text',
     about: 'The mail server: `smtp://user:password@host:587` or `smtps://…:465`.',
     secret: true,
-    parse: urlText('smtp:', 'smtps:'),
+    parse: serverUrl('smtp:', 'smtps:'),
   }),
   mailFrom: setting<string | null>({
     name: 'MAIL_FROM',

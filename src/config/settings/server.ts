@@ -1,14 +1,15 @@
 import { isIP } from 'node:net'
 import { DEFAULT_CONNECTIONS, MIN_CONNECTIONS } from '#src/runtime/connection-shares.ts'
 import { AppKey } from '../app-key.ts'
+import { databaseUrl } from '../database-url.ts'
 import {
   list,
   listOf,
   oneOf,
   onOrOff,
   pathPrefix,
+  serverUrl,
   trueOrFalse,
-  urlText,
   webAddress,
   wholeNumber,
 } from '../parsers.ts'
@@ -114,9 +115,10 @@ export const SERVER = {
     name: 'DATABASE_URL',
     fallback: null,
     defaultNote: 'the embedded database',
-    about: '`postgres://user:password@host:5432/database`.',
+    about:
+      '`postgres://user:password@host:5432/database`, with reserved characters of the password percent-encoded (`#` as `%23`). A socket: `postgres:///database?host=/var/run/postgresql`. TLS: `?sslmode=verify-full`, with `&sslrootcert=ca.pem` for an authority of your own.',
     secret: true,
-    parse: urlText('postgres:', 'postgresql:'),
+    parse: databaseUrl,
   }),
   databaseListenUrl: setting<string | null>({
     name: 'DATABASE_LISTEN_URL',
@@ -125,7 +127,7 @@ export const SERVER = {
     about:
       'A direct connection to the same database, bypassing a pooler such as PgBouncer that does not forward notifications. Used by `IDENTITY_CACHE`.',
     secret: true,
-    parse: urlText('postgres:', 'postgresql:'),
+    parse: databaseUrl,
   }),
   databasePrepare: setting({
     name: 'DATABASE_PREPARE',
@@ -181,7 +183,7 @@ export const SERVER = {
     about:
       '`redis://host:6379` or `rediss://…`. Requests and wrong tokens are then counted across all instances. Attempts at logins, codes and registrations are always counted across all instances, in the database.',
     secret: true,
-    parse: urlText('redis:', 'rediss:'),
+    parse: serverUrl('redis:', 'rediss:'),
   }),
   apiPath: setting({
     name: 'API_PATH',

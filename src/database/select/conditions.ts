@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { foldCase } from '../fold-case.ts'
 import { column, correlationCondition, ownerCondition, type Sql } from './links.ts'
 import type { Condition, Expression, Operand, Operator, RelatedRows, SqlType } from './plan.ts'
 
@@ -93,21 +94,21 @@ function comparisonSql(
   alias: string,
 ): Sql {
   const { value, type, ignoresCase }: Operand = condition.operand
-  const foldCase = (text: Sql) => (ignoresCase ? sql`lower(${text})` : text)
-  const left = foldCase(expressionSql(value, alias))
+  const fold = (text: Sql) => (ignoresCase ? foldCase(text) : text)
+  const left = fold(expressionSql(value, alias))
   switch (condition.is) {
     case 'listed': {
       // One parameter, regardless of the number of values.
       const list = sql`${condition.values}::text[]::${TYPES[type]}[]`
-      const values = sql`select ${foldCase(sql`item`)} from unnest(${list}) as item`
+      const values = sql`select ${fold(sql`item`)} from unnest(${list}) as item`
       return condition.negated ? sql`${left} not in (${values})` : sql`${left} in (${values})`
     }
     case 'like': {
-      const pattern = foldCase(sql`${completeEscape(condition.pattern)}::text`)
+      const pattern = fold(sql`${completeEscape(condition.pattern)}::text`)
       return condition.negated ? sql`${left} not like ${pattern}` : sql`${left} like ${pattern}`
     }
     case 'compared':
-      return sql`${left} ${OPERATORS[condition.operator]} ${foldCase(sql`${condition.to}::${TYPES[type]}`)}`
+      return sql`${left} ${OPERATORS[condition.operator]} ${fold(sql`${condition.to}::${TYPES[type]}`)}`
   }
 }
 

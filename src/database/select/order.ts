@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { foldCase } from '../fold-case.ts'
 import { escapeLike } from '../like.ts'
 import { expressionSql } from './conditions.ts'
 import { column, type Sql } from './links.ts'
@@ -18,7 +19,7 @@ function sortKey(key: SortKey, alias: string): Sql {
       : collation === 'bytes'
         ? // Case-sensitive values are ordered by bytes, independently of the locale of the database.
           sql`${value} collate "C"`
-        : sql`lower(${value})`
+        : foldCase(value)
   const nulls = nullable ? (descending ? sql` nulls last` : sql` nulls first`) : sql``
   return sql`${sorted} ${descending ? sql`desc` : sql`asc`}${nulls}`
 }
@@ -26,13 +27,15 @@ function sortKey(key: SortKey, alias: string): Sql {
 /** The condition that a column contains every word, case-insensitively. */
 export const containsWords = (name: string, text: string, alias: string): Sql =>
   sql`(${sql.join(
-    [...new Set(text.split(/\s+/))].map(word => sql`${column(alias, name)} ilike ${`%${escapeLike(word)}%`}`),
+    [...new Set(text.split(/\s+/))].map(
+      word => sql`${foldCase(column(alias, name))} like ${foldCase(sql`${`%${escapeLike(word)}%`}::text`)}`,
+    ),
     sql` and `,
   )})`
 
 /** Orders exact matches first, then prefix matches, then by length. */
 export const relevanceOrder = (name: string, text: string, alias: string): Sql => {
-  const value = sql`lower(${column(alias, name)})`
-  return sql`${value} = lower(${text}::text) desc,
-    ${value} like lower(${`${escapeLike(text)}%`}::text) desc, length(${value})`
+  const value = foldCase(column(alias, name))
+  return sql`${value} = ${foldCase(sql`${text}::text`)} desc,
+    ${value} like ${foldCase(sql`${`${escapeLike(text)}%`}::text`)} desc, length(${value})`
 }

@@ -1,8 +1,9 @@
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import type { ComponentChildren } from 'preact'
+import { basePath } from '#src/config/public-url.ts'
 import type { FlashMessage } from '#src/panel/flash.ts'
-import { noCorsStep, sameOriginStep, withheldCookieStep } from '#src/panel/guards.ts'
+import { locationStep, noCorsStep, sameOriginStep, withheldCookieStep } from '#src/panel/guards.ts'
 import { createPanelResponses, type PageOptions } from '#src/panel/responses.tsx'
 
 declare module 'fastify' {
@@ -33,6 +34,7 @@ export default fp(
     app.addStep('guard', withheldCookieStep(sessions))
     app.addStep('guard', sameOriginStep(config.appUrl.host))
     app.addStep('onSend', noCorsStep)
+    app.addStep('onSend', locationStep(basePath(config.appUrl)))
   },
   { name: 'panel', dependencies: ['area', 'errors', 'sessions', 'steps'] },
 )

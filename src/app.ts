@@ -9,6 +9,7 @@ import { createFirstParty, type FirstParty } from '#src/auth/origin.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
+import { basePath } from '#src/config/public-url.ts'
 import type { Database } from '#src/database/connect.ts'
 import { type LogOutage, outageLog } from '#src/database/outages.ts'
 import { createClientErrorHandler } from '#src/http/client-error.ts'
@@ -23,7 +24,7 @@ import { withMethodOverride } from '#src/http/method-override.ts'
 import { type Admission, createAdmission, withAdmission } from '#src/http/overload.ts'
 import { ROUTER_OPTIONS } from '#src/http/request.ts'
 import { requestLogger } from '#src/http/request-logger.ts'
-import { withOriginForm } from '#src/http/request-target.ts'
+import { withOriginForm, withoutBasePath } from '#src/http/request-target.ts'
 import { buildSecurityHeaders } from '#src/http/security-headers.ts'
 import { createHttpServer } from '#src/http/server.ts'
 import { lazyValidators } from '#src/http/validators.ts'
@@ -126,10 +127,13 @@ export function buildApp({
         drain,
         readForwarded(
           withOriginForm(
-            withAdmission(
-              admission,
-              { headers, corsHeaders, hostOf: forwarded.hostOf, admits: gate.admits, monotonic, schedule },
-              withMethodOverride(handle, { admits: gate.admits, schedule }),
+            withoutBasePath(
+              withAdmission(
+                admission,
+                { headers, corsHeaders, hostOf: forwarded.hostOf, admits: gate.admits, monotonic, schedule },
+                withMethodOverride(handle, { admits: gate.admits, schedule }),
+              ),
+              basePath(config.appUrl),
             ),
           ),
         ),

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyReply } from 'fastify'
 import { Type } from 'typebox'
+import { publicUrl } from '#src/config/public-url.ts'
 import { optionalText } from '#src/input/fields.ts'
 import { HIDDEN, PUBLIC } from '#src/panel/access.ts'
 import { isLoggedIn, redirectToDestination } from '#src/panel/after-login.ts'
@@ -18,7 +19,7 @@ const show = (reply: FastifyReply, formState: FormState & { problem?: string } =
 /** Requests a password reset. */
 const forgotPassword: FastifyPluginAsyncTypebox = async app => {
   /** The target of the link in the mail. On APP_URL, not on the request's host (host header injection). */
-  const page = new URL(RESET_PASSWORD_PATH, app.config.appUrl)
+  const page = publicUrl(app.config.appUrl, RESET_PASSWORD_PATH)
 
   app.get('/forgot-password', { config: { access: PUBLIC }, schema: HIDDEN }, async (request, reply) =>
     isLoggedIn(request) ? redirectToDestination(reply) : show(reply),

@@ -7,6 +7,7 @@ import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Keys } from '#src/config/keys.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
+import { publicUrl } from '#src/config/public-url.ts'
 import {
   confirmPendingEmail,
   findEmailRevert,
@@ -111,7 +112,7 @@ export function createEmail(deps: EmailDeps): Email {
       const { user } = caller.sessionCaller()
       await attempts.count(caller, 'verification', String(user.id))
       // Links are signed for APP_URL, independent of the request's Host.
-      if (!isSignedLink(config.appUrl.origin + path, query, clock(), keys.signing())) {
+      if (!isSignedLink(publicUrl(config.appUrl, path).href, query, clock(), keys.signing())) {
         throw forbidden(MESSAGES.invalidSignature)
       }
       if (id !== String(user.id)) throw forbidden()
@@ -182,6 +183,6 @@ const createEmailReplacement =
       }
       return
     }
-    const page = new URL(`${PANEL_PATH}/revert-email`, config.appUrl)
+    const page = publicUrl(config.appUrl, `${PANEL_PATH}/revert-email`)
     await mail.sendEmailReplaced(before, tokenLink(page, token), context)
   }

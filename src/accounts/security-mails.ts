@@ -6,6 +6,7 @@ import { DAY_MS } from '#src/auth/time.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
+import { publicUrl } from '#src/config/public-url.ts'
 import { RESTORABLE_MS } from '#src/database/deleted-users.ts'
 import { forgetNewLogin, noteKnownLogin } from '#src/database/known-logins.ts'
 import type { Schema } from '#src/database/schema.ts'
@@ -131,7 +132,7 @@ const createNoticeBuilder =
     const token = mintSecurityLinkToken(random)
     const link = { token: token.digest(), userId, happenedAt: context.at, now: clock() }
     await storeSecurityLink(kysely, link)
-    const page = new URL(`${PANEL_PATH}/not-me`, config.appUrl)
+    const page = publicUrl(config.appUrl, `${PANEL_PATH}/not-me`)
     return { ...context, notMeUrl: tokenLink(page, token) }
   }
 

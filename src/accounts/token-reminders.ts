@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { HOUR_MS, MINUTE_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
+import { publicUrl } from '#src/config/public-url.ts'
 import type { Identities } from '#src/database/identities.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { claimReminders, findUsersToRemind } from '#src/database/token-reminders.ts'
@@ -62,7 +63,7 @@ export function createTokenReminders({
     // A user who is banned from everything cannot replace a token.
     const reachable = users.flatMap(one => (one !== null && one.ban === null ? [one.user.id] : []))
     const reminders = reachable.length === 0 ? [] : await claimReminders(kysely, criteria, reachable)
-    const page = { tokensUrl: new URL(PANEL_PATH, config.appUrl).href }
+    const page = { tokensUrl: publicUrl(config.appUrl, PANEL_PATH).href }
     for (const reminder of reminders) {
       await mail
         .notify('tokensEnding', reminder, text => text(reminder, reminder.tokens, page))

@@ -10,11 +10,14 @@ export interface CookieSettings {
   sessionSecure: boolean
   sessionSameSite: 'lax' | 'strict' | 'none'
   sessionPartitioned: boolean
+  /** The path below which requests carry the session. */
+  cookiePath: string
 }
 
 /** A cookie as requests carry it. */
 interface NamedCookie {
   name: string
+  path: string
   /**
    * Returns its distinct values in a `Cookie` header: several if another host has set a cookie of the same name, or this
    * one under other settings.
@@ -30,9 +33,8 @@ export interface SessionCookies {
   /** The cookie of a remembered device. */
   remember: NamedCookie
   csrf: NamedCookie
-  /** The attributes of all cookies, except max age and HttpOnly. */
+  /** The attributes of all cookies, except path, max age and HttpOnly. */
   attributes: {
-    path: string
     domain?: string
     secure: boolean
     sameSite: CookieSettings['sessionSameSite']
@@ -40,12 +42,15 @@ export interface SessionCookies {
   }
 }
 
+const ROOT = '/'
+
 /** The name of the cookie of a remembered device. */
 export const REMEMBER_COOKIE = 'remember_web'
 
 /**
  * Returns the cookies as configured. Over HTTPS and without a domain they get the prefix `__Host-`, so that no other
- * host can set them (RFC 6265bis §4.1.3.2).
+ * host can set them (RFC 6265bis §4.1.3.2); below a path they get `__Secure-`, since the other one excludes paths. Pages
+ * outside of the path read the CSRF token too.
  */
 export function sessionCookies({
   sessionCookie,
@@ -54,14 +59,15 @@ export function sessionCookies({
   sessionSecure,
   sessionSameSite,
   sessionPartitioned,
+  cookiePath,
 }: CookieSettings): SessionCookies {
-  const prefix = sessionSecure && sessionDomain === null ? '__Host-' : ''
+  const ofOneHost = cookiePath === ROOT ? '__Host-' : '__Secure-'
+  const prefix = sessionSecure && sessionDomain === null ? ofOneHost : ''
   return {
-    session: createCookie(prefix + sessionCookie),
-    remember: createCookie(prefix + REMEMBER_COOKIE),
-    csrf: createCookie(csrfCookie),
+    session: createCookie(prefix + sessionCookie, cookiePath),
+    remember: createCookie(prefix + REMEMBER_COOKIE, cookiePath),
+    csrf: createCookie(csrfCookie, ROOT),
     attributes: {
-      path: '/',
       ...(sessionDomain !== null && { domain: sessionDomain }),
       secure: sessionSecure,
       sameSite: sessionSameSite,
@@ -71,22 +77,31 @@ export function sessionCookies({
 }
 
 /**
- * Returns the domains under which a browser may have cookies of the same names besides those of the settings: from before
- * SESSION_DOMAIN was changed, or from another host. They cannot be told apart in a request. Undefined is the host alone.
+ * Returns the domains and paths under which a browser may have a cookie besides those of the settings: from before
+ * SESSION_DOMAIN or APP_URL was changed, or from another host. They cannot be told apart in a request. The domain
+ * undefined is the host alone.
  *
  * @param host the host name of the request
  */
-export function twinDomains(host: string, { sessionDomain }: Pick<CookieSettings, 'sessionDomain'>) {
+export function twinsOf(
+  cookie: Pick<NamedCookie, 'path'>,
+  host: string,
+  { sessionDomain, cookiePath }: Pick<CookieSettings, 'sessionDomain' | 'cookiePath'>,
+): { domain: string | undefined; path: string }[] {
   const registrable = getDomain(host, { allowPrivateDomains: true })
   const labels = registrable === null ? [] : host.split('.')
   const domains = labels
     .map((_, index) => labels.slice(index).join('.'))
     .filter(domain => domain.endsWith(registrable ?? ''))
   const own = sessionDomain?.replace(/^\./, '')
-  return [...(own === undefined ? [] : [undefined]), ...domains.filter(domain => domain !== own)]
+  return [...new Set([ROOT, cookiePath])].flatMap(path =>
+    [undefined, ...domains]
+      .filter(domain => domain !== own || path !== cookie.path)
+      .map(domain => ({ domain, path })),
+  )
 }
 
-function createCookie(name: string): NamedCookie {
+function createCookie(name: string, path: string): NamedCookie {
   const start = `${name}=`
   const pairsIn = (header: string) =>
     header
@@ -95,6 +110,7 @@ function createCookie(name: string): NamedCookie {
       .filter(pair => pair.startsWith(start))
   return {
     name,
+    path,
     read: (header = '') => [...new Set(pairsIn(header))].map(pair => pair.slice(start.length)),
     isTwice: header => header.indexOf(start) !== header.lastIndexOf(start) && pairsIn(header).length > 1,
   }

@@ -2,6 +2,7 @@ import { getDomain } from 'tldts'
 import { createFirstParty, createHostCheck, isLoopback } from '#src/auth/origin.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
+import { basePath } from '#src/config/public-url.ts'
 
 /** A prediction about the browser; for a problem, with the remedy. */
 export interface Finding {
@@ -19,7 +20,7 @@ const linkProblem = (text: string): Finding => ({ isProblem: true, concernsLinks
  * Predicts how browsers treat this server's cookies and responses on a page of some origin.
  *
  * @param origin the page's origin, such as `http://localhost:3000`
- * @param api the origin at which the page calls this server
+ * @param api the URL at which the page calls this server: an origin, and a path if APP_URL has one
  */
 export function predictBrowser(config: Config, origin: URL, api: URL): Finding[] {
   const relation = { config, origin, api, isSameOrigin: origin.origin === api.origin }
@@ -30,6 +31,7 @@ export function predictBrowser(config: Config, origin: URL, api: URL): Finding[]
     checkCors,
     checkSite,
     checkCookieDomain,
+    checkCookiePath,
     checkSecureCookie,
     checkCsrf,
     checkBearer,
@@ -39,11 +41,11 @@ export function predictBrowser(config: Config, origin: URL, api: URL): Finding[]
 }
 
 /**
- * The origin at which a page calls this server: APP_URL, but with the page's own loopback name if both are local,
+ * The URL at which a page calls this server: APP_URL, but with the page's own loopback name if both are local,
  * because cookies belong to host names. Not with `[::1]`, where a server that listens on 127.0.0.1 does not answer.
  */
 export function apiOriginFor({ appUrl }: Config, origin: URL): URL {
-  const api = new URL(appUrl.origin)
+  const api = new URL(basePath(appUrl) || '/', appUrl)
   if (isLoopback(api) && isLoopback(origin) && origin.hostname !== '[::1]') api.hostname = origin.hostname
   return api
 }
@@ -155,6 +157,15 @@ function checkCookieDomain({ config, api }: Relation): Finding | null {
   if (domain === null || isWithin(api, domain)) return null
   return problem(
     `SESSION_DOMAIN=${config.sessionDomain} does not include ${api.hostname}: browsers refuse the server's cookies. Call the server by a name in the domain, or unset SESSION_DOMAIN.`,
+  )
+}
+
+function checkCookiePath({ config: { cookiePath }, api }: Relation): Finding | null {
+  if (cookiePath === '/') return null
+  if ((basePath(api) || '/') === cookiePath)
+    return fine(`The browser sends the cookies to ${cookiePath} alone.`)
+  return problem(
+    `The cookies have the path of APP_URL, ${cookiePath}: the browser does not send them to ${api.href}. Call the server at ${api.origin}${cookiePath}, or change APP_URL.`,
   )
 }
 

@@ -1,6 +1,8 @@
 import { Command, InvalidArgumentError } from 'commander'
 import type { Config } from '#src/config/config.ts'
 import { loadConfig } from '#src/config/load.ts'
+import { siteAddress } from '#src/config/parsers.ts'
+import { basePath } from '#src/config/public-url.ts'
 import { configWarnings } from '#src/config/warnings.ts'
 import { connectDatabase } from '#src/database/connect.ts'
 import { requireUtf8 } from '#src/database/encoding.ts'
@@ -14,9 +16,9 @@ export const doctorCommand = (context: CommandContext) =>
     .description('check whether pages of an origin can log in with cookies')
     .requiredOption('--origin <origin>', "the page's origin, such as http://localhost:3000", parseOrigin)
     .option(
-      '--api <origin>',
-      "the origin at which the page calls this server (default: APP_URL, by the page's own name of this machine if both are local)",
-      parseOrigin,
+      '--api <url>',
+      "the URL at which the page calls this server (default: APP_URL, by the page's own name of this machine if both are local)",
+      parseSite,
     )
     .action(async (options: { origin: URL; api?: URL }) => {
       const config = loadConfig(context.environment)
@@ -24,7 +26,8 @@ export const doctorCommand = (context: CommandContext) =>
       if (config.databaseUrl !== null) await checkDatabase(config, context)
       const { origin, api = apiOriginFor(config, origin) } = options
       const findings = predictBrowser(config, origin, api)
-      context.print(`A page on ${origin.origin} that calls ${api.origin}:`)
+      const site = api.origin + basePath(api)
+      context.print(`A page on ${origin.origin} that calls ${site}:`)
       for (const { isProblem, text } of findings) context.print(`${isProblem ? '  ✗' : '  ✓'} ${text}`)
       const problems = findings.filter(({ isProblem, concernsLinks }) => isProblem && !concernsLinks).length
       if (problems > 0) {
@@ -33,7 +36,7 @@ export const doctorCommand = (context: CommandContext) =>
         )
       }
       context.print(
-        `It can log in: GET ${api.origin}/sanctum/csrf-cookie, then POST ${api.origin}${config.authPath}/login.`,
+        `It can log in: GET ${site}/sanctum/csrf-cookie, then POST ${site}${config.authPath}/login.`,
       )
       if (findings.some(({ isProblem }) => isProblem)) {
         throw new CommandError('It can log in, but links in mails do not lead back to its session.')
@@ -54,9 +57,15 @@ async function checkDatabase(config: Config, context: CommandContext) {
 }
 
 function parseOrigin(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : null
-  if (url === null || !/^https?:$/.test(url.protocol) || !['', '/'].includes(url.pathname + url.search)) {
+  const url = parseSite(text)
+  if (url.pathname !== '/') throw new InvalidArgumentError('expected an origin such as http://localhost:3000')
+  return url
+}
+
+function parseSite(text: string): URL {
+  try {
+    return siteAddress(text)
+  } catch {
     throw new InvalidArgumentError('expected an origin such as http://localhost:3000')
   }
-  return url
 }

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { isLoopback } from '#src/auth/origin.ts'
 import { CHANGE_PASSWORD_PATH } from './paths.ts'
+import { basePath, publicUrl } from './public-url.ts'
 import type { Values } from './settings.ts'
 
 /** Settings that always have a value: their defaults derive from other settings. */
@@ -39,9 +40,10 @@ function deriveDefaults(values: Values) {
     appEnv,
     appUrl,
     frontendUrl,
+    cookiePath: basePath(appUrl) || '/',
     loginUrl: values.loginUrl ?? pageOf(frontendUrl, 'login'),
     resetPasswordUrl: values.resetPasswordUrl ?? pageOf(frontendUrl, 'reset-password'),
-    changePasswordUrl: values.changePasswordUrl ?? new URL(CHANGE_PASSWORD_PATH, appUrl),
+    changePasswordUrl: values.changePasswordUrl ?? publicUrl(appUrl, CHANGE_PASSWORD_PATH),
     statefulDomains: values.statefulDomains ?? Object.freeze(localFirstParties(appUrl)),
     sessionSecure: values.sessionSecure ?? appUrl.protocol === 'https:',
   }

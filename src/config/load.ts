@@ -1,7 +1,13 @@
 import { type Config, deriveConfig } from './config.ts'
+import { expandReferences } from './expand.ts'
 import { contradictions, dangers } from './rules.ts'
 import { ExpectedValue, type Setting } from './setting.ts'
 import { SETTINGS, type Values } from './settings.ts'
+
+/** The defaults of the settings that have one, by name. */
+const FALLBACKS: ReadonlyMap<string, string> = new Map(
+  Object.values(SETTINGS).flatMap(({ name, fallback }) => (fallback ? [[name, fallback] as const] : [])),
+)
 
 /** Invalid configuration, with one line per problem. */
 export class ConfigError extends Error {
@@ -12,19 +18,20 @@ export class ConfigError extends Error {
 }
 
 /**
- * Validates environment variables and returns a frozen configuration.
+ * Validates environment variables and returns a frozen configuration. `${NAME}` in a value is the value of another one.
  *
  * @throws {ConfigError} naming every invalid variable, its value (unless it is secret) and what is expected
  */
 export function loadConfig(environment: Record<string, string | undefined>): Config {
   const problems: string[] = []
+  const textOf = (name: string) => environment[name] || FALLBACKS.get(name)
 
   const read = <T>({ name, fallback, secret, emptyIsValue, parse }: Setting<T>): T | null => {
     const given = environment[name]
     const text = given === undefined || (given === '' && !emptyIsValue) ? fallback : given
     if (text === null) return null
     try {
-      return parse(text)
+      return parse(expandReferences(text, textOf, [name]))
     } catch (error) {
       if (!(error instanceof ExpectedValue)) throw error
       problems.push(`${name}${secret ? '' : `=${text}`}: expected ${error.message}`)

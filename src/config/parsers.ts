@@ -96,6 +96,15 @@ function hasUnencodedCredentials(text: string): boolean {
 /** Parses an HTTP URL. */
 export const webAddress = (text: string) => parseUrl(text, ['http:', 'https:'])
 
+/** Parses the HTTP URL of a site, which has no query, fragment or credentials. */
+export function siteAddress(text: string): URL {
+  const url = webAddress(text)
+  if (url.search + url.hash + url.username + url.password !== '' || !/^[\w.~/-]*$/.test(url.pathname)) {
+    throw new ExpectedValue('a URL such as https://api.example.org or https://example.org/themes')
+  }
+  return url
+}
+
 /** Parses a URL path and removes its trailing slash: the root becomes the empty string. */
 export function pathPrefix(text: string) {
   if (!/^(\/[\w.~-]+)*\/?$/.test(text) || text === '') {

@@ -4,6 +4,7 @@ import { isLoopback, matchesPublicSuffix } from '#src/auth/origin.ts'
 import type { Seconds } from '#src/runtime/units.ts'
 import type { Config } from './config.ts'
 import { SYSTEM_PATHS } from './paths.ts'
+import { basePath } from './public-url.ts'
 
 /** Yields a line for each contradiction between settings, in any environment. */
 export function* contradictions(config: Config) {
@@ -14,6 +15,11 @@ export function* contradictions(config: Config) {
   ]) {
     const taken = SYSTEM_PATHS.find(reserved => path === reserved || path?.startsWith(`${reserved}/`))
     if (taken) yield `${name}=${path}: expected a path outside ${taken}, which the server uses itself`
+  }
+  const base = basePath(appUrl)
+  for (const path of base === '' ? [] : [apiPath, authPath, ...SYSTEM_PATHS]) {
+    if (path !== base && !path.startsWith(`${base}/`)) continue
+    yield `APP_URL=${appUrl.href}: expected without ${base}, or with another path, because ${path} is a path of this server below it`
   }
   if (databaseUrl !== null && appKey === null) {
     yield 'APP_KEY is not set: expected with DATABASE_URL, as base64: and then 32 bytes in base64 (make one with: npx animethemes-auth key generate)'

@@ -1,5 +1,6 @@
 import { distance } from 'fastest-levenshtein'
 import type { Config } from './config.ts'
+import { parseDatabaseUrl } from './database-url.ts'
 import { SETTINGS } from './settings.ts'
 
 const NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name)
@@ -71,6 +72,14 @@ export function configWarnings(
     warnings.push(
       'MAIL_URL is not set: no mail is sent, so users cannot verify an e-mail address, reset a password, or be notified of a stolen account.',
     )
+  }
+  if (config.databaseUrl !== null) {
+    const { ssl } = parseDatabaseUrl(config.databaseUrl)
+    if (ssl && ssl.rejectUnauthorized === false) {
+      warnings.push(
+        'DATABASE_URL has an sslmode without a certificate authority: the connection is encrypted, but the server is not verified. Use sslmode=verify-full.',
+      )
+    }
   }
   if (config.appUrl.protocol === 'http:' && config.allowInsecureHttp) {
     warnings.push(

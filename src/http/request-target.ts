@@ -24,6 +24,22 @@ export const withOriginForm =
   }
 
 /**
+ * Removes the path of APP_URL from targets, as some proxies do and others do not.
+ *
+ * @param basePath without a trailing slash; empty for none
+ */
+export const withoutBasePath = (handle: RequestListener, basePath: string): RequestListener =>
+  basePath === ''
+    ? handle
+    : (request, response) => {
+        const { url = '' } = request
+        if (url.startsWith(basePath) && /^([/?]|$)/.test(url.slice(basePath.length))) {
+          request.url = url.slice(basePath.length).replace(/^(?!\/)/, '/')
+        }
+        handle(request, response)
+      }
+
+/**
  * Whether a request names exactly one host. With two `Host` headers (RFC 9112 §3.2), or different hosts in target and
  * `Host`, a cache or proxy in front may choose another one than this server (cache poisoning).
  */

@@ -1,5 +1,6 @@
 import { DAY_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
+import { publicUrl } from '#src/config/public-url.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 
 /** The path of `security.txt` (RFC 9116 §3). */
@@ -23,7 +24,7 @@ export function renderSecurityTxt(
     ...securityContact.map(contact => `Contact: ${contact}`),
     `Expires: ${new Date(expires).toISOString()}`,
     'Preferred-Languages: en',
-    `Canonical: ${appUrl.origin}${SECURITY_TXT_PATH}`,
+    `Canonical: ${publicUrl(appUrl, SECURITY_TXT_PATH)}`,
     '',
   ].join('\n')
 }

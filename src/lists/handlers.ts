@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { findRefusal } from '#src/auth/permission.ts'
+import { basePath } from '#src/config/public-url.ts'
 import type { ListCaller } from '#src/database/connect.ts'
 import { estimateCost, isHeavy, requireAffordable } from '#src/query/cost.ts'
 import { createFinder } from '#src/query/find.ts'
@@ -12,14 +13,14 @@ import { forbidden, HttpError, notFound, unauthenticated } from '#src/responses/
 import { MESSAGES } from '#src/responses/messages.ts'
 
 /**
- * Returns the origin of a response's links: the host of the request, with APP_URL's scheme.
+ * Returns the base of a response's links: the host of the request, with APP_URL's scheme and path.
  *
  * @throws {HttpError} 400 for an unknown host
  */
 function linkOrigin({ host = '', server: { config, gate } }: FastifyRequest): string {
   const origin = `${config.appUrl.protocol}//${host.toLowerCase().replace(/:$/, '')}`
   if (!gate.isLinkHost(host) || !URL.canParse(origin)) throw new HttpError(400, MESSAGES.unknownHost)
-  return origin
+  return origin + basePath(config.appUrl)
 }
 
 type Server = Pick<FastifyInstance, 'config' | 'database'>

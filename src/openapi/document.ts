@@ -2,6 +2,7 @@ import type { FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { RouteOptions } from 'fastify'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
+import { basePath } from '#src/config/public-url.ts'
 import type { Access } from '#src/http/access.ts'
 import { PAGE_SCHEMAS, resourceSchemas } from '#src/query/openapi.ts'
 import type { Endpoint } from '#src/query/resource.ts'
@@ -34,7 +35,7 @@ export const documentInfo = (config: Config): FastifyDynamicSwaggerOptions['open
     contact: { name: config.appName, url: config.frontendUrl.href },
     license: { name: 'MIT', identifier: 'MIT' },
   },
-  servers: [{ url: config.appUrl.origin }],
+  servers: [{ url: config.appUrl.origin + basePath(config.appUrl) }],
   security: DEFAULT_SECURITY,
   tags: [
     { name: 'me', description: "The authenticated user and the user's data." },

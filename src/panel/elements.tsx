@@ -28,7 +28,7 @@ export const checkedValues = (
   return Array.isArray(ticked) ? ticked : []
 }
 
-/** What forms take from their page. */
+/** What forms and links take from their page. */
 interface FormContext {
   /** The session's CSRF token, in every form. */
   _token: string
@@ -36,9 +36,16 @@ interface FormContext {
   _once: string | null
   /** The e-mail address of the user, in forms with a password; null for a guest. */
   username: string | null
+  /** The path of APP_URL, before every path of a link or form. */
+  basePath: string
 }
 
-export const FormFields = createContext<FormContext>({ _token: '', _once: null, username: null })
+export const FormFields = createContext<FormContext>({
+  _token: '',
+  _once: null,
+  username: null,
+  basePath: '',
+})
 
 /** Tells password managers whose password a form is about. The server ignores it. */
 export function Username() {
@@ -54,11 +61,31 @@ interface FormProps {
   class?: string
 }
 
+/** Returns a path of this server as browsers request it: below APP_URL. */
+export const usePublicPath = (path: string): string => useContext(FormFields).basePath + path
+
+interface LinkProps {
+  /** A path of this server. */
+  to: string
+  children: ComponentChildren
+  class?: string
+  'aria-current'?: 'page' | undefined
+}
+
+/** A link to a page of the panel. */
+export function Link({ to, children, ...attributes }: LinkProps) {
+  return (
+    <a href={usePublicPath(to)} {...attributes}>
+      {children}
+    </a>
+  )
+}
+
 /** A POST form with the hidden fields. */
 export function Form({ action, children, class: className }: FormProps) {
   const { _token, _once } = useContext(FormFields)
   return (
-    <form method="post" action={action} class={className}>
+    <form method="post" action={usePublicPath(action)} class={className}>
       <input type="hidden" name="_token" value={_token} />
       {_once !== null && <input type="hidden" name="_once" value={_once} />}
       {children}

@@ -46,6 +46,17 @@ function isSameOrigin({ headers, host }: FastifyRequest, ownHost: string): boole
   return from === host || from === ownHost
 }
 
+/** Adds the path of APP_URL to redirects, which name paths of this server. */
+export const locationStep = (basePath: string): Step => ({
+  appliesTo: route => basePath !== '' && mayBePanel(route),
+  run(request, reply) {
+    const location = reply.getHeader('location')
+    if (request.isPanel && typeof location === 'string' && location.startsWith('/')) {
+      reply.header('location', basePath + location)
+    }
+  },
+})
+
 /** Removes CORS headers from the panel's responses: no other origin may read them, first parties included. */
 export const noCorsStep: Step = {
   appliesTo: mayBePanel,

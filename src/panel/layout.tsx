@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact'
 import { SCRIPT, STYLESHEET } from './assets.ts'
-import { Action, FormFields } from './elements.tsx'
+import { Action, FormFields, Link } from './elements.tsx'
 import {
   ACTIVITY_PATH,
   DEVICES_PATH,
@@ -39,6 +39,8 @@ export interface Viewer {
 export interface PageProps {
   /** The name of the site. */
   siteName: string
+  /** The path of APP_URL. */
+  basePath: string
   viewer: Viewer
   title: string
   active?: Section
@@ -50,9 +52,11 @@ export interface PageProps {
 }
 
 /** A whole page. */
-export function Page({ siteName, viewer, title, active, flash, problem, children }: PageProps) {
+export function Page({ siteName, basePath, viewer, title, active, flash, problem, children }: PageProps) {
   return (
-    <FormFields.Provider value={{ _token: viewer.csrfToken, _once: viewer.once, username: viewer.email }}>
+    <FormFields.Provider
+      value={{ _token: viewer.csrfToken, _once: viewer.once, username: viewer.email, basePath }}
+    >
       <html lang="en">
         <head>
           <meta charset="utf-8" />
@@ -60,17 +64,17 @@ export function Page({ siteName, viewer, title, active, flash, problem, children
           <meta name="robots" content="noindex" />
           <meta name="color-scheme" content="light dark" />
           <title>{`${title} · ${siteName}`}</title>
-          <link rel="stylesheet" href={STYLESHEET.url} />
-          <script src={SCRIPT.url} type="module" />
+          <link rel="stylesheet" href={basePath + STYLESHEET.url} />
+          <script src={basePath + SCRIPT.url} type="module" />
         </head>
         <body>
           <a class="skip" href="#content">
             Skip to content
           </a>
           <header>
-            <a class="site" href={TOKENS_PATH}>
+            <Link class="site" to={TOKENS_PATH}>
               {siteName}
-            </a>
+            </Link>
             {viewer.name !== null && (
               <div class="viewer">
                 <span>{viewer.name}</span>
@@ -83,9 +87,9 @@ export function Page({ siteName, viewer, title, active, flash, problem, children
               <ul>
                 {viewer.sections.map(section => (
                   <li key={section}>
-                    <a href={SECTION_PATHS[section]} aria-current={section === active ? 'page' : undefined}>
+                    <Link to={SECTION_PATHS[section]} aria-current={section === active ? 'page' : undefined}>
                       {section}
-                    </a>
+                    </Link>
                   </li>
                 ))}
               </ul>

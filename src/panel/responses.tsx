@@ -7,6 +7,7 @@ import { findRefusal } from '#src/auth/permission.ts'
 import { isSafe } from '#src/auth/safe-methods.ts'
 import { lacksRequiredSecondFactor } from '#src/auth/second-factor.ts'
 import type { Config } from '#src/config/config.ts'
+import { basePath } from '#src/config/public-url.ts'
 import { pathOf } from '#src/http/request.ts'
 import { type HttpError, SecondFactorRequired } from '#src/responses/errors.ts'
 import { FLASH_MESSAGES, type FlashMessage } from './flash.ts'
@@ -38,7 +39,7 @@ const STAFF_SECTIONS: readonly [section: Section, permission: string][] = [
 ]
 
 interface Dependencies {
-  config: Pick<Config, 'appName' | 'requireSecondFactor'>
+  config: Pick<Config, 'appName' | 'appUrl' | 'requireSecondFactor'>
   random: (size: number) => Buffer
   sessions: Sessions
 }
@@ -71,7 +72,13 @@ export function createPanelResponses({ config, random, sessions }: Dependencies)
       const flash =
         page.flash ?? FLASH_MESSAGES[(request.query as { done?: FlashMessage }).done ?? ('' as FlashMessage)]
       const html = render(
-        <Page {...page} flash={flash} siteName={config.appName} viewer={viewerOf(request)}>
+        <Page
+          {...page}
+          flash={flash}
+          siteName={config.appName}
+          basePath={basePath(config.appUrl)}
+          viewer={viewerOf(request)}
+        >
           {content}
         </Page>,
       )

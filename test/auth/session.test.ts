@@ -199,6 +199,7 @@ t.test('session cookies', async t => {
     sessionSecure: false,
     sessionSameSite: 'lax',
     sessionPartitioned: false,
+    cookiePath: '/',
   } as const
   t.equal(sessionCookies(settings).session.name, 's')
   t.equal(sessionCookies({ ...settings, sessionSecure: true }).session.name, '__Host-s')

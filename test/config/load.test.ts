@@ -259,3 +259,35 @@ t.test('warnings', async t => {
     ])
   })
 })
+
+t.test('a value may refer to others', async t => {
+  const to = (name: string) => ['$', `{${name}}`].join('')
+  const MAIL = { MAIL_URL: 'smtp://a.test', FRONTEND_URL: 'https://a.test' }
+  const fromOf = (environment: Record<string, string>) => loadConfig({ ...MAIL, ...environment }).mailFrom
+  const MAIL_FROM = `${to('APP_NAME')} <no-reply@example.org>`
+  t.equal(fromOf({ MAIL_FROM, APP_NAME: 'Openings' }), 'Openings <no-reply@example.org>')
+  t.equal(fromOf({ MAIL_FROM }), 'AnimeThemes <no-reply@example.org>', 'also to a default')
+  t.equal(fromOf({ MAIL_FROM, APP_NAME: `${to('SITE')}`, SITE: 'Themes' }), 'Themes <no-reply@example.org>')
+  t.equal(
+    fromOf({ MAIL_FROM: `x@${to('NOTHING')}.test` }),
+    `x@${to('NOTHING')}.test`,
+    'what names nothing stays',
+  )
+  t.equal(
+    fromOf({ MAIL_FROM, APP_NAME: `${to('SITE')}`, SITE: `${to('APP_NAME')}` }),
+    `${to('APP_NAME')} <no-reply@example.org>`,
+  )
+  t.equal(fromOf({ MAIL_FROM: `${to('MAIL_FROM')} <a@b.test>` }), `${to('MAIL_FROM')} <a@b.test>`)
+  const DATABASE_URL = `postgres://${to('DB_USER')}:${to('DB_PASSWORD')}@db.test/x`
+  const config = loadConfig({
+    DATABASE_URL,
+    DB_USER: 'u',
+    DB_PASSWORD: 'p%23',
+    APP_KEY: TEST_KEY,
+    APP_ENV: 'local',
+  })
+  t.equal(config.databaseUrl, 'postgres://u:p%23@db.test/x')
+  t.match(problemsOf({ PORT: `${to('SECRET')}`, SECRET: 's3cret' }), [
+    /^PORT=\$\{SECRET\}: expected a whole number/,
+  ])
+})

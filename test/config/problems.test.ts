@@ -286,3 +286,51 @@ t.test('loopback names are first parties by default on a loopback APP_URL', asyn
     t.strictSame(loadConfig(environment).statefulDomains, expected, JSON.stringify(environment))
   }
 })
+
+t.test('reserved characters in the password of a URL', async t => {
+  const others = {
+    APP_KEY: TEST_KEY,
+    APP_ENV: 'local',
+    MAIL_FROM: 'a@example.org',
+    FRONTEND_URL: 'https://a.test',
+  }
+  for (const [name, protocol] of [
+    ['DATABASE_URL', 'postgres'],
+    ['DATABASE_LISTEN_URL', 'postgresql'],
+    ['MAIL_URL', 'smtp'],
+    ['MAIL_URL', 'smtps'],
+    ['REDIS_URL', 'rediss'],
+  ] as const) {
+    for (const password of [
+      's3c#ret',
+      's3c/ret',
+      's3c?ret',
+      's3c@ret',
+      '12/ret',
+      '12#ret',
+      '12?ret',
+      '12@ret',
+      's3c%ret',
+      's3c%',
+      '@',
+      '#/@',
+    ]) {
+      for (const end of ['@db.test:5432/x', '@db.test', '@db.test/x?a=b@c']) {
+        const text = `${protocol}://user:${password}${end}`
+        const [problem = '', ...more] = problemsOf({ ...others, [name]: text })
+        t.match(
+          problem,
+          new RegExp(`^${name}: expected a URL with user and password percent-encoded: # as %23, / as %2F`),
+          text,
+        )
+        t.strictSame(more, [])
+        t.notMatch(problem, /ret|user:/, 'the password is not shown')
+        const encoded = `${protocol}://user:${encodeURIComponent(password)}${end}`
+        t.strictSame(problemsOf({ ...others, [name]: encoded }), [], encoded)
+      }
+    }
+  }
+  for (const url of ['postgres:///x?user=a@b&host=/tmp', 'postgres://db.test/x?application_name=a@b']) {
+    t.strictSame(problemsOf({ ...others, DATABASE_URL: url }), [], url)
+  }
+})

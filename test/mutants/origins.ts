@@ -206,4 +206,25 @@ export const ORIGINS: readonly Mutant[] = [
     replace: 'localIps.length > 0',
     tests: ['test/limits/limits.test.ts', 'test/limits/rate-limit.test.ts'],
   },
+  {
+    name: 'the certificate of the database is verified',
+    file: 'src/config/database-url.ts',
+    find: 'rejectUnauthorized: isVerified',
+    replace: 'rejectUnauthorized: false',
+    tests: ['test/database/tls-and-sockets.test.ts'],
+  },
+  {
+    name: "the certificate of the database has the host's name",
+    file: 'src/config/database-url.ts',
+    find: "mode === 'verify-full' ? checkServerIdentity(host ?? name, certificate) : undefined",
+    replace: 'undefined',
+    tests: ['test/database/tls-and-sockets.test.ts'],
+  },
+  {
+    name: 'a database that is not in UTF-8 is refused',
+    file: 'src/database/encoding.ts',
+    find: "encoding !== 'UTF8'",
+    replace: "encoding === 'none'",
+    tests: ['test/database/database-settings.test.ts'],
+  },
 ]

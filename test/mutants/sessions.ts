@@ -89,15 +89,22 @@ export const SESSIONS: readonly Mutant[] = [
   {
     name: 'the session cookie is HttpOnly',
     file: 'src/http/steps/cookies.ts',
-    find: "hidden: serializeCookie('n', '', { ...attributes, httpOnly: true })",
-    replace: "hidden: serializeCookie('n', '', { ...attributes })",
+    find: 'path: cookies.session.path, httpOnly: true }',
+    replace: 'path: cookies.session.path }',
     tests: ['test/routes/web/login/password.test.ts', 'test/routes/web/attacks/session-hijacking.test.ts'],
+  },
+  {
+    name: 'the session cookie is sent below the path of APP_URL alone',
+    file: 'src/auth/session-cookies.ts',
+    find: 'session: createCookie(prefix + sessionCookie, cookiePath)',
+    replace: 'session: createCookie(prefix + sessionCookie, ROOT)',
+    tests: ['test/http/base-path.test.ts'],
   },
   {
     name: 'cookies have the prefix __Host- over HTTPS',
     file: 'src/auth/session-cookies.ts',
-    find: "sessionSecure && sessionDomain === null ? '__Host-' : ''",
-    replace: "''",
+    find: 'sessionSecure && sessionDomain === null ? ofOneHost',
+    replace: "sessionSecure && sessionDomain === null ? ''",
     tests: ['test/auth/session.test.ts', 'test/routes/web/attacks/session-hijacking.test.ts'],
   },
   {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { accessSync, constants, statSync } from 'node:fs'
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
@@ -18,8 +18,19 @@ const EXTERNAL = { stop: async () => {} }
 /** The PostgreSQL server of TEST_DATABASE_URL, or else one that is started in a temporary folder. */
 export async function startPostgres(): Promise<Service> {
   const given = process.env.TEST_DATABASE_URL
-  if (given) return { url: given, ...EXTERNAL }
+  return given ? { url: given, ...EXTERNAL } : startOwnPostgres()
+}
 
+/**
+ * Starts a PostgreSQL server in a temporary folder, which also has its socket.
+ *
+ * @param settings further settings of the server
+ * @param files further files of its data directory, by name: only the server may read them
+ */
+export async function startOwnPostgres(
+  settings: Readonly<Record<string, string>> = {},
+  files: Readonly<Record<string, string>> = {},
+): Promise<Service & { folder: string; port: number }> {
   const closed = process.getuid?.() === 0 ? closedFolder(import.meta.dirname) : null
   if (closed !== null) {
     throw new Error(
@@ -52,6 +63,7 @@ export async function startPostgres(): Promise<Service> {
       timezone: 'Asia/Tokyo',
       unix_socket_directories: folder,
       max_connections: '200',
+      ...settings,
     }).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
     onLog: line => log.push(String(line)),
     onError: line => log.push(String(line)),
@@ -59,12 +71,15 @@ export async function startPostgres(): Promise<Service> {
   try {
     await postgres.initialise()
     await chmodFor(folder)
+    for (const [name, text] of Object.entries(files)) await writeFor(join(folder, 'data'), name, text)
     await postgres.start()
   } catch (error) {
     throw new Error(`PostgreSQL did not start: ${error}\n${log.join('\n')}`)
   }
   return {
     url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    folder,
+    port,
     async stop() {
       await postgres.stop()
       await rm(folder, { recursive: true, force: true })
@@ -76,6 +91,14 @@ export async function startPostgres(): Promise<Service> {
 function closedFolder(path: string): string | null {
   if (dirname(path) === path) return null
   return closedFolder(dirname(path)) ?? ((statSync(path).mode & 0o001) === 0 ? path : null)
+}
+
+/** Writes a file that belongs to the owner of the data directory, who is not the user of this process if that is root. */
+async function writeFor(directory: string, name: string, text: string) {
+  const path = join(directory, name)
+  await writeFile(path, text, { mode: 0o600 })
+  const { uid, gid } = statSync(directory)
+  await chown(path, uid, gid)
 }
 
 /** The server writes its socket into the folder, as a user to whom the folder does not belong. */

@@ -9,8 +9,8 @@ import {
   onOrOff,
   pathPrefix,
   serverUrl,
+  siteAddress,
   trueOrFalse,
-  webAddress,
   wholeNumber,
 } from '../parsers.ts'
 import { ExpectedValue, setting } from '../setting.ts'
@@ -45,8 +45,9 @@ export const SERVER = {
     name: 'APP_URL',
     fallback: null,
     defaultNote: '`http://localhost:PORT` on this machine, else `http://HOST:PORT`',
-    about: 'The public URL of this server.',
-    parse: webAddress,
+    about:
+      'The public URL of this server. Its path, if it has one, precedes all links and is the path of the cookies; a proxy may remove it from requests or leave it.',
+    parse: siteAddress,
   }),
   allowInsecureHttp: setting({
     name: 'ALLOW_INSECURE_HTTP',

@@ -33,7 +33,7 @@ export const SESSIONS = {
     name: 'SESSION_COOKIE',
     fallback: 'animethemes_session',
     about:
-      'Name of the session cookie. Over HTTPS and without `SESSION_DOMAIN` it gets the prefix `__Host-`, so that subdomains cannot forge it.',
+      'Name of the session cookie. Over HTTPS and without `SESSION_DOMAIN` it gets the prefix `__Host-`, so that subdomains cannot forge it; `__Secure-` if `APP_URL` has a path.',
     parse: text => {
       if (!/^(?!__)[\w.-]{1,64}$/.test(text) || text === REMEMBER_COOKIE) {
         throw new ExpectedValue(

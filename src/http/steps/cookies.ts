@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Sessions, SLOW_MS } from '#src/accounts/sessions.ts'
 import { remainingMs, type Session } from '#src/auth/session.ts'
-import { sessionCookies, twinDomains } from '#src/auth/session-cookies.ts'
+import { sessionCookies, twinsOf } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 import type { EpochMillis, EpochSeconds, Millis, Seconds } from '#src/runtime/units.ts'
 import type { Step } from '../step.ts'
@@ -11,6 +11,7 @@ type Serialize = (
   name: string,
   value: string,
   attributes: ReturnType<typeof sessionCookies>['attributes'] & {
+    path: string
     httpOnly?: boolean
     maxAge: number
     expires: Date
@@ -63,28 +64,27 @@ export function sessionCookieStep(needs: Dependencies): Step {
 
 /**
  * Creates the function that expires cookies which a browser has twice, as after a change of SESSION_DOMAIN: under all
- * domains but the one of the settings. Otherwise such a browser could neither use a session nor log in until the older
+ * domains and paths but those of the settings. Otherwise such a browser could neither use a session nor log in until the older
  * ones expire.
  */
 function createTwinExpiry({ config, serializeCookie }: Pick<Dependencies, 'config' | 'serializeCookie'>) {
   const { session, remember, csrf, attributes } = sessionCookies(config)
   const { domain: _domain, ...others } = attributes
-  // The prefix `__Host-` excludes a domain.
-  const names = [session, remember, csrf].filter(({ name }) => !name.startsWith('__Host-'))
+  // The prefix `__Host-` excludes domains and paths.
+  const cookies = [session, remember, csrf].filter(({ name }) => !name.startsWith('__Host-'))
   return ({ headers, hostname }: FastifyRequest, reply: FastifyReply) => {
     const { cookie } = headers
     if (cookie === undefined) return
-    const twice = names.filter(({ isTwice }) => isTwice(cookie))
-    if (twice.length === 0) return
-    for (const domain of twinDomains(hostname, config)) {
-      for (const { name } of twice) {
+    for (const twice of cookies.filter(({ isTwice }) => isTwice(cookie))) {
+      for (const { domain, path } of twinsOf(twice, hostname, config)) {
         const expired = {
           ...others,
           ...(domain !== undefined && { domain }),
+          path,
           maxAge: 0,
           expires: new Date(0),
         }
-        reply.header('set-cookie', serializeCookie(name, '', expired))
+        reply.header('set-cookie', serializeCookie(twice.name, '', expired))
       }
     }
   }
@@ -96,11 +96,13 @@ function createSessionCookieWriter({ config, serializeCookie, clock }: Dependenc
   /** Serializes the attributes of cookies, without names and values. */
   const attributesUntil = (end: EpochSeconds, maxAge: Seconds) => {
     const attributes = { ...cookies.attributes, maxAge, expires: new Date(end * 1000) }
+    const readable = { ...attributes, path: cookies.csrf.path }
+    const hidden = { ...attributes, path: cookies.session.path, httpOnly: true }
     return {
       end,
       maxAge,
-      readable: serializeCookie('n', '', attributes).slice('n='.length),
-      hidden: serializeCookie('n', '', { ...attributes, httpOnly: true }).slice('n='.length),
+      readable: serializeCookie('n', '', readable).slice('n='.length),
+      hidden: serializeCookie('n', '', hidden).slice('n='.length),
     }
   }
   // Cached, since it is the same for all cookies that are set within a second.
@@ -134,7 +136,13 @@ export function deviceCookieStep({
       const expires = new Date(expiresAt)
       reply.header(
         'set-cookie',
-        serializeCookie(cookie.name, value, { ...attributes, httpOnly: true, maxAge, expires }),
+        serializeCookie(cookie.name, value, {
+          ...attributes,
+          path: cookie.path,
+          httpOnly: true,
+          maxAge,
+          expires,
+        }),
       )
     },
   }

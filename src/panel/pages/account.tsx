@@ -4,6 +4,7 @@ import {
   Field,
   Form,
   type FormState,
+  Link,
   NewPasswordFields,
   Timestamp,
   UserAgent,
@@ -89,7 +90,7 @@ export function Events({ events, older }: { events: readonly ShownEvent[]; older
       </ul>
       {older !== null && (
         <p>
-          <a href={older}>Older activity</a>
+          <Link to={older}>Older activity</Link>
         </p>
       )}
     </>

@@ -1,5 +1,5 @@
 import type { Confirmation } from '../confirmation-form.ts'
-import { type FieldErrors, Form } from '../elements.tsx'
+import { type FieldErrors, Form, Link } from '../elements.tsx'
 
 /** The confirmation page: its form submits the same fields again. */
 export function ConfirmationPage({
@@ -32,9 +32,9 @@ export function ConfirmationPage({
           <button type="submit" class="danger">
             {button}
           </button>
-          <a class="button quiet" href={back}>
+          <Link class="button quiet" to={back}>
             Cancel
-          </a>
+          </Link>
         </div>
       </Form>
     </section>

@@ -1,3 +1,4 @@
+import { Link } from '../elements.tsx'
 import { TOKENS_PATH } from '../paths.ts'
 
 const SENTENCES: Record<number, string> = {
@@ -18,7 +19,7 @@ export function ErrorPage({ status, message }: { status: number; message: string
       <p>{SENTENCES[status] ?? 'Something went wrong. The server log has details.'}</p>
       <p class="hint">{`${status} ${message}`}</p>
       <p>
-        <a href={TOKENS_PATH}>Go to the start page</a>
+        <Link to={TOKENS_PATH}>Go to the start page</Link>
       </p>
     </section>
   )

@@ -1,4 +1,4 @@
-import { Field, FieldErrorText, Form, type FormState, NewPasswordFields } from '../elements.tsx'
+import { Field, FieldErrorText, Form, type FormState, Link, NewPasswordFields } from '../elements.tsx'
 import { CHALLENGE_PATH, FORGOT_PASSWORD_PATH, LOGIN_PATH, RESET_PASSWORD_PATH } from '../paths.ts'
 
 /** The login page; `to` is the page to open after login. */
@@ -33,7 +33,7 @@ export function Login({ formState, to }: { formState: FormState; to: string | nu
         <button type="submit">Log in</button>
       </Form>
       <p>
-        <a href={FORGOT_PASSWORD_PATH}>Forgot your password?</a>
+        <Link to={FORGOT_PASSWORD_PATH}>Forgot your password?</Link>
       </p>
     </section>
   )
@@ -78,7 +78,7 @@ export function ForgotPassword({ formState }: { formState: FormState }) {
         <button type="submit">Send link</button>
       </Form>
       <p>
-        <a href={LOGIN_PATH}>Back to login</a>
+        <Link to={LOGIN_PATH}>Back to login</Link>
       </p>
     </section>
   )
@@ -120,7 +120,7 @@ export function NewPassword({
         <button type="submit">Set password</button>
       </Form>
       <p>
-        <a href={FORGOT_PASSWORD_PATH}>Request a new link</a>
+        <Link to={FORGOT_PASSWORD_PATH}>Request a new link</Link>
       </p>
     </section>
   )

@@ -1,4 +1,4 @@
-import { Form } from '../elements.tsx'
+import { Form, Link } from '../elements.tsx'
 import { FORGOT_PASSWORD_PATH, LOGIN_PATH, NOT_ME_PATH } from '../paths.ts'
 
 /** Asks whether to log out all browsers. Opening the page has no effect, since mail scanners open links. */
@@ -56,7 +56,8 @@ export function Secured({
             'Set a new password with the link that we have sent to your e-mail address. Until then the old password is still valid.'
           ) : (
             <>
-              <a href={LOGIN_PATH}>Log in</a> and set a new password. Until then the old one is still valid.
+              <Link to={LOGIN_PATH}>Log in</Link> and set a new password. Until then the old one is still
+              valid.
             </>
           )}
         </li>
@@ -76,8 +77,8 @@ export function InvalidSecurityLink() {
         was deleted.
       </p>
       <p>
-        If you notice activity that was not yours, <a href={FORGOT_PASSWORD_PATH}>reset your password</a> now:
-        this logs out all browsers.
+        If you notice activity that was not yours, <Link to={FORGOT_PASSWORD_PATH}>reset your password</Link>{' '}
+        now: this logs out all browsers.
       </p>
     </section>
   )

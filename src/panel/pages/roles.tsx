@@ -1,5 +1,12 @@
 import type { Role, RoleSnapshot } from '#src/database/roles.ts'
-import { CurrentPasswordField, checkedValues, FieldErrorText, Form, type FormState } from '../elements.tsx'
+import {
+  CurrentPasswordField,
+  checkedValues,
+  FieldErrorText,
+  Form,
+  type FormState,
+  Link,
+} from '../elements.tsx'
 import { ROLES_PATH, rolePath } from '../paths.ts'
 
 /** The matrix of roles and permissions. */
@@ -20,7 +27,7 @@ export function Roles({
             <th scope="col">Permission</th>
             {roles.map(({ id, name }) => (
               <th scope="col" key={id}>
-                {mayUpdate ? <a href={rolePath(id)}>{name}</a> : name}
+                {mayUpdate ? <Link to={rolePath(id)}>{name}</Link> : name}
               </th>
             ))}
           </tr>
@@ -75,7 +82,7 @@ export function RolePage({
           ))}
         </ul>
         <p>
-          <a href={ROLES_PATH}>Back to all roles</a>
+          <Link to={ROLES_PATH}>Back to all roles</Link>
         </p>
       </section>
     )
@@ -109,7 +116,7 @@ export function RolePage({
         <button type="submit">Save permissions</button>
       </Form>
       <p>
-        <a href={ROLES_PATH}>Back to all roles</a>
+        <Link to={ROLES_PATH}>Back to all roles</Link>
       </p>
     </section>
   )

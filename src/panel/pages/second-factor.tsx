@@ -8,6 +8,7 @@ import {
   type FieldErrors,
   Form,
   type FormState,
+  Link,
   Secret,
   Timestamp,
 } from '../elements.tsx'
@@ -211,9 +212,9 @@ export function RecoveryCodes({ codes }: { codes: readonly string[] }) {
     <section>
       <RecoveryCodeList codes={codes} />
       <p>
-        <a class="button quiet" href={PATH}>
+        <Link class="button quiet" to={PATH}>
           I have saved them
-        </a>
+        </Link>
       </p>
     </section>
   )

@@ -6,6 +6,7 @@ import {
   FieldErrorText,
   Form,
   type FormState,
+  Link,
   Secret,
   Timestamp,
   UserAgent,
@@ -36,9 +37,9 @@ export function IssuedToken({
         </dl>
       )}
       <p>
-        <a class="button quiet" href={TOKENS_PATH}>
+        <Link class="button quiet" to={TOKENS_PATH}>
           I have copied it
-        </a>
+        </Link>
       </p>
     </section>
   )
@@ -83,7 +84,7 @@ export function Token({
         </Form>
       </section>
       <p>
-        <a href={TOKENS_PATH}>All tokens</a>
+        <Link to={TOKENS_PATH}>All tokens</Link>
       </p>
     </>
   )

@@ -8,6 +8,7 @@ import {
   FieldErrorText,
   Form,
   type FormState,
+  Link,
   Timestamp,
 } from '../elements.tsx'
 import { NEW_TOKEN_PATH, REVOKE_ALL_TOKENS_PATH, tokenPath } from '../paths.ts'
@@ -54,7 +55,7 @@ function TokenLine({ token }: { token: ShownToken }) {
     <li>
       <div>
         <p class="name">
-          <a href={tokenPath(token.id)}>{token.name}</a>
+          <Link to={tokenPath(token.id)}>{token.name}</Link>
         </p>
         <p class="hint">
           Last used: <Timestamp at={token.last_used_at} />

@@ -9,7 +9,9 @@ import {
   FieldErrorText,
   Form,
   type FormState,
+  Link,
   Timestamp,
+  usePublicPath,
 } from '../elements.tsx'
 import { USERS_PATH, userPath } from '../paths.ts'
 import { Events, type ShownEvent } from './account.tsx'
@@ -30,7 +32,7 @@ export function Users({
     <>
       <section>
         <search>
-          <form method="get" action={USERS_PATH} class="row">
+          <form method="get" action={usePublicPath(USERS_PATH)} class="row">
             <Field name="q" label="Name, e-mail address or id" type="search" value={text} />
             <button type="submit">Search</button>
           </form>
@@ -46,7 +48,7 @@ export function Users({
             <li key={id}>
               <div>
                 <p class="name">
-                  <a href={userPath(id)}>{name}</a>
+                  <Link to={userPath(id)}>{name}</Link>
                 </p>
                 <p class="hint">
                   {email}
@@ -59,8 +61,8 @@ export function Users({
         </ul>
       )}
       <p class="more">
-        {previous !== null && <a href={previous}>Previous page</a>}
-        {next !== null && <a href={next}>Next page</a>}
+        {previous !== null && <Link to={previous}>Previous page</Link>}
+        {next !== null && <Link to={next}>Next page</Link>}
       </p>
     </>
   )

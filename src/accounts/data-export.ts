@@ -14,7 +14,7 @@ import type { Recorder } from './caller.ts'
 /** How long a download may take: a client that reads slowly must not read for days. */
 const MAX_DURATION_MS: Millis = HOUR_MS
 
-/** The size of parts of the document, in UTF-16 units. A part is larger by up to one row. */
+/** The size of parts of the document, in UTF-16 units. A part is larger by up to one page of rows. */
 const PART_LENGTH = 65_536
 
 /** A caller who exports the data of the user. */
@@ -128,13 +128,19 @@ async function* memberOf(
   const { name, isSingle, nested = [] } = section
   yield `,${JSON.stringify(name)}:${isSingle ? '' : '['}`
   let isEmpty = true
-  for await (const { key, fields } of readSection(read, section, owner)) {
-    const object = JSON.stringify(fields)
-    yield `${isEmpty ? '' : ','}${nested.length === 0 ? object : object.slice(0, -1)}`
+  for await (const rows of readSection(read, section, owner)) {
+    if (!isEmpty) yield ','
     isEmpty = false
-    if (nested.length === 0) continue
-    for (const inner of nested) yield* memberOf(inner, { ...owner, id: Number(key) }, read)
-    yield '}'
+    if (nested.length === 0) {
+      // One piece per page: a piece per row would take as long as reading the rows.
+      yield rows.map(({ fields }) => JSON.stringify(fields)).join(',')
+      continue
+    }
+    for (const [index, { key, fields }] of rows.entries()) {
+      yield `${index === 0 ? '' : ','}${JSON.stringify(fields).slice(0, -1)}`
+      for (const inner of nested) yield* memberOf(inner, { ...owner, id: Number(key) }, read)
+      yield '}'
+    }
   }
   if (!isSingle) yield ']'
   else if (isEmpty) yield 'null'

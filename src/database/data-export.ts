@@ -453,7 +453,7 @@ export async function* readSection(
   read: ReadExport,
   section: ExportSection,
   owner: ExportOwner,
-): AsyncGenerator<ExportedRow> {
+): AsyncGenerator<ExportedRow[]> {
   const { keys, nullableKey, isSingle } = section
   const orders =
     nullableKey === undefined
@@ -477,7 +477,7 @@ export async function* readSection(
           limit,
         }),
       )
-      for (const row of rows) yield toExportedRow(section, row, keys.length)
+      if (rows.length > 0) yield rows.map(row => toExportedRow(section, row, keys.length))
       const last = rows.at(-1)
       if (isSingle || last === undefined || rows.length < limit) break
       after = keys.map((_key, index) => last[`key_${index}`])

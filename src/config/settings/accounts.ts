@@ -75,7 +75,7 @@ export const ACCOUNTS = {
     fallback: '5',
     about:
       'Downloads of all data per user within 24 hours, in the API and the panel together. A download that fails before it starts does not count.',
-    parse: wholeNumber(1, 1_000),
+    parse: wholeNumber(1, 1_000_000),
   }),
   revealUnknownEmail: setting({
     name: 'REVEAL_UNKNOWN_EMAIL',

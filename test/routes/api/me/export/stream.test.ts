@@ -80,6 +80,7 @@ function requireCutOff(t: Test, { status, text, isWhole }: Awaited<ReturnType<ty
   t.ok(text.startsWith('{"exported_at"'), 'it began')
   t.notOk(isWhole, 'the response does not end as HTTP says')
   t.notOk(text.includes('"complete"'))
+  t.ok(text.length < 700_000, `${text.length} characters: nothing is sent after the next part`)
   t.throws(() => JSON.parse(text))
 }
 

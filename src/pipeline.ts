@@ -15,6 +15,7 @@ import cors from '../plugins/cors.ts'
 import counters from '../plugins/counters.ts'
 import credentials from '../plugins/credentials.ts'
 import csrf from '../plugins/csrf.ts'
+import dataExport from '../plugins/data-export.ts'
 import database from '../plugins/database.ts'
 import enteredPassword from '../plugins/entered-password.ts'
 import errors from '../plugins/errors.ts'
@@ -111,6 +112,7 @@ const USE_CASE_PLUGINS: readonly FastifyPluginAsync[] = [
   login,
   accounts, // registration, profile, e-mail address, deletion
   browsers, // the sessions and devices of a user
+  dataExport, // everything that is stored about the user, as a stream
   staff, // users, roles, bans and notifications
   securityMails, // notifies users of events of their accounts
   lastUse, // last-use notes of tokens and sessions

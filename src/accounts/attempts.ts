@@ -7,6 +7,7 @@ import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
 import {
   ACCOUNTS_PER_ADDRESS,
   attemptLimit,
+  dailyLimit,
   failureLimit,
   hourlyAddressLimit,
 } from '#src/limits/attempt-limit.ts'
@@ -41,9 +42,13 @@ type Settings = Pick<
   | 'registerRateLimit'
   | 'forgotPasswordRateLimit'
   | 'rateLimitFailedAuth'
+  | 'exportDailyLimit'
 >
 
 export type AttemptKind = keyof typeof MAX_PER_MINUTE
+
+/** The limits, as metrics name them. */
+type LimitKind = AttemptKind | 'failed_auth' | 'data_export'
 
 /** The attempts that verify a secret, and the counters of their failures. */
 const FAILURE_COUNTERS = {
@@ -107,6 +112,13 @@ export interface Attempts {
    * @throws {HttpError} 429 when the address registered too many accounts within the hour
    */
   countRegistration(caller: AttemptOrigin): Promise<void>
+  /**
+   * Counts an export of a user's data.
+   *
+   * @returns a function that takes it back, and logs its failure
+   * @throws {HttpError} 429 when the user exported the data too often within a day
+   */
+  takeExport(userId: number): Promise<{ giveBack(): Promise<void> }>
 }
 
 /** Dependencies of {@link createAttempts}. */
@@ -119,7 +131,7 @@ export interface AttemptsDeps {
   /** Counters of wrong tokens. */
   guessCounters: Counters
   /** Called for each attempt that a limit refuses. */
-  onLimited: (kind: AttemptKind | 'failed_auth') => void
+  onLimited: (kind: LimitKind) => void
   log: Pick<Log, 'warn'>
 }
 
@@ -135,9 +147,10 @@ export function createAttempts({
   log,
 }: AttemptsDeps): Attempts {
   const limits = attemptLimits(config, attemptCounts, monotonic)
-  const failures = failureLimits(config, attemptCounts, error =>
-    log.warn({ err: error }, 'a successful attempt could not be refunded and stays counted'),
-  )
+  const warnOfRefund = (error: unknown) =>
+    log.warn({ err: error }, 'an attempt could not be refunded and stays counted')
+  const failures = failureLimits(config, attemptCounts, warnOfRefund)
+  const takeExport = dailyLimit(attemptCounts, { name: 'exported', max: config.exportDailyLimit })
   const countRegistration = hourlyAddressLimit(
     attemptCounts,
     { name: 'registered', max: config.registerRateLimit * ACCOUNTS_PER_ADDRESS },
@@ -145,7 +158,7 @@ export function createAttempts({
   )
   const guess = createTokenLookup(guessCounters, config.rateLimitFailedAuth, monotonic)
 
-  const withinLimit = async <T>(kind: AttemptKind | 'failed_auth', work: () => Promise<T>): Promise<T> => {
+  const withinLimit = async <T>(kind: LimitKind, work: () => Promise<T>): Promise<T> => {
     try {
       return await work()
     } catch (error) {
@@ -189,6 +202,10 @@ export function createAttempts({
       return found[0] as T
     },
     countRegistration: ({ clientAddress }) => withinLimit('register', () => countRegistration(clientAddress)),
+    async takeExport(userId) {
+      const giveBack = await withinLimit('data_export', () => takeExport(String(userId)))
+      return { giveBack: () => giveBack().catch(warnOfRefund) }
+    },
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Kysely, Transaction } from 'kysely'
+import type { Kysely } from 'kysely'
 import { type Identity, type TokenLifetimes, validateToken } from '#src/auth/identity.ts'
 import type { SessionLifetimes } from '#src/auth/session.ts'
 import { validateSession } from '#src/auth/stored-session.ts'
@@ -25,8 +25,15 @@ export interface AuthorizableCaller
   readonly requiresPassword: boolean
 }
 
-/** Checks the caller's authority again at the moment of the write. */
+/** Checks the caller's authority again. */
 export interface AuthorityGuard {
+  /**
+   * Authenticates the caller again, checks the route's access again, and replaces the caller's identity. Without locks:
+   * for reads that take long.
+   *
+   * @throws {HttpError} 401 when the session or token has ended; 403 and 423 according to the route's access
+   */
+  recheck(caller: AuthorizableCaller): Promise<void>
   /**
    * Runs a security-relevant write (roles, permissions, bans, tokens, sessions, devices, second factors, passwords,
    * e-mail addresses) in one transaction. It locks the users, authenticates the caller again, checks the route's
@@ -47,20 +54,19 @@ export interface AuthorityGuard {
 
 interface AuthorityOptions {
   kysely: Kysely<Schema>
-  identities: Pick<Identities, 'within'>
+  identities: Pick<Identities, 'within' | 'session' | 'token'>
   config: TokenLifetimes & SessionLifetimes & { tokenableTypes: readonly string[] }
   clock(): EpochMillis
 }
 
 /** Creates the {@link AuthorityGuard} of a server. */
 export function createAuthority({ kysely, identities, config, clock }: AuthorityOptions): AuthorityGuard {
-  /** Authenticates the caller again, by the rows that the transaction sees. */
+  /** Authenticates the caller again, by the rows that the lookups see. */
   const reauthenticate = async (
     caller: AuthorizableCaller,
-    transaction: Transaction<Schema>,
+    rows: Pick<Identities, 'session' | 'token'>,
     previous: Identity,
   ): Promise<Identity | null> => {
-    const rows = identities.within(transaction)
     if (previous.via === 'session') {
       const { id } = previous.session
       const outcome = validateSession(id, await rows.session(id.digest()), clock(), config)
@@ -75,7 +81,28 @@ export function createAuthority({ kysely, identities, config, clock }: Authority
     return typeof outcome === 'string' ? null : outcome
   }
 
+  /** @throws {HttpError} 401, 403 or 423 */
+  const requireAuthority = async (
+    caller: AuthorizableCaller,
+    rows: Pick<Identities, 'session' | 'token'>,
+    previous: Identity,
+    confirmsPassword: boolean,
+  ): Promise<Identity> => {
+    const identity = await reauthenticate(caller, rows, previous)
+    if (identity === null || identity.user.id !== previous.user.id) throw unauthenticated()
+    caller.identity = identity
+    caller.requireAccess()
+    if (caller.requiresPassword && !confirmsPassword && caller.owesPassword()) {
+      throw passwordConfirmationRequired()
+    }
+    return identity
+  }
+
   return {
+    async recheck(caller) {
+      if (caller.identity === null) throw unauthenticated()
+      await requireAuthority(caller, identities, caller.identity, false)
+    },
     async authorized<T, I extends Identity>(
       caller: AuthorizableCaller,
       write: AuthorizedWrite<T, I>,
@@ -94,13 +121,8 @@ export function createAuthority({ kysely, identities, config, clock }: Authority
           changesRoles,
           types: config.tokenableTypes,
         })
-        const identity = await reauthenticate(caller, transaction, previous)
-        if (identity === null || identity.user.id !== previous.user.id) throw unauthenticated()
-        caller.identity = identity
-        caller.requireAccess()
-        if (caller.requiresPassword && !confirmsPassword && caller.owesPassword()) {
-          throw passwordConfirmationRequired()
-        }
+        const rows = identities.within(transaction)
+        const identity = await requireAuthority(caller, rows, previous, confirmsPassword)
         return write(transaction, identity as I)
       })
     },

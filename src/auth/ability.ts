@@ -15,6 +15,11 @@ export const ABILITIES = {
 /** An ability that a route requires. */
 export type Ability = keyof typeof ABILITIES
 
+/** The abilities to read. */
+export const READ_ABILITIES = (Object.keys(ABILITIES) as Ability[]).filter(ability =>
+  ability.startsWith('read:'),
+)
+
 /** The wildcard: all abilities. */
 export const ALL_ABILITIES = '*'
 

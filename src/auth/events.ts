@@ -20,6 +20,7 @@ export type EventName =
   | 'second factor removed'
   | 'recovery codes shown'
   | 'recovery codes replaced'
+  | 'data exported'
   | 'device stolen'
   | 'session ended'
   | 'token created'

@@ -13,6 +13,7 @@ export const SECURITY_MAILS = {
   'wrong-codes': 'wrongCodes',
   'password-changed': 'passwordChanged',
   'email-changed': 'emailChanged',
+  'data-exported': 'dataExported',
   'account-deleted': 'accountDeleted',
 } as const
 
@@ -52,6 +53,7 @@ const MAIL_RULES: { readonly [E in EventName]?: MailRule } = {
   'wrong code': () => 'wrong-codes',
   'password changed': () => 'password-changed',
   'password reset': () => 'password-changed',
+  'data exported': () => 'data-exported',
   'account deleted': () => 'account-deleted',
 }
 

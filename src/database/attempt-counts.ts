@@ -6,7 +6,7 @@ import { deleteInBatches } from './prune.ts'
 import type { Schema } from './schema.ts'
 
 /** A window that ends later than this was stored by a process whose clock was wrong. */
-const IMPOSSIBLE_MS: Millis = DAY_MS
+const IMPOSSIBLE_MS: Millis = 2 * DAY_MS
 
 /**
  * {@link AttemptCounts} in PostgreSQL, by the function `take_attempts`.

@@ -31,8 +31,8 @@ export interface Access {
   via?: 'session' | 'token'
   /** The permissions that an authenticated caller must have, all of them. Checked after the row is loaded, if one is. */
   permission?: string | readonly string[]
-  /** The ability that a token must have. A session has all abilities. */
-  ability?: Ability
+  /** The abilities that a token must have, all of them. A session has all abilities. */
+  ability?: Ability | readonly Ability[]
   /**
    * `confirmed`: the user of a session must have confirmed the password within the last three hours. `confirmed or
    * entered`: the form may contain it as `current_password` instead.
@@ -121,7 +121,7 @@ export function createAccessGuard({
         return
       }
       if (auth !== 'none') guard.requireUnrestricted(identity, access)
-      if (ability !== undefined) guard.requireAbility(identity, ability)
+      for (const needed of [ability ?? []].flat()) guard.requireAbility(identity, needed)
       if (permission !== undefined && loaderOf(access) === null) requirePermission(request)
       if (password === 'confirmed' && guard.owesPassword(identity)) throw passwordConfirmationRequired()
     },

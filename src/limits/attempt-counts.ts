@@ -32,7 +32,7 @@ export interface AttemptCounts {
    * @param stages keys of a later stage get no row unless the earlier ones have room. Rows are locked by stage, and
    *   within a stage in the order of their keys: kinds of keys in different stages have the same order in all calls, so
    *   calls do not deadlock.
-   * @param windowMs the length of windows: always the same for one key, and at most an hour
+   * @param windowMs the length of windows: always the same for one key, and at most a day
    */
   take(
     stages: readonly (readonly AttemptKeyLimit[])[],

@@ -3,7 +3,7 @@ import anyAscii from 'any-ascii'
 import { LRUCache } from 'lru-cache'
 import { emailKey } from '#src/auth/email.ts'
 import { sha256 } from '#src/auth/secret.ts'
-import { HOUR_MS, MINUTE_MS } from '#src/auth/time.ts'
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '#src/auth/time.ts'
 import { lazy } from '#src/runtime/lazy.ts'
 import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { AttemptCounts, AttemptKeyLimit, TakenAttempt } from './attempt-counts.ts'
@@ -120,6 +120,23 @@ export function hourlyLimit(
     },
     /** Returns whether the limit is exhausted, without counting. */
     isExhausted: (key: string): Promise<boolean> => counts.isExhausted(limitOf(key), HOUR_MS),
+  }
+}
+
+/**
+ * Limits events per day and key. Returns a function that counts once, and returns how to take that back.
+ *
+ * @param limit.name the kind of event
+ */
+export function dailyLimit(counts: AttemptCounts, { name, max }: { name: string; max: number }) {
+  /** @throws {LimitExceeded} when the limit is exhausted */
+  return async (key: string): Promise<() => Promise<void>> => {
+    // Refusals are not cached: one ends as soon as an attempt is given back, on any instance.
+    const counted = await counts.take([[{ key: countKey(name, key), max }]], DAY_MS)
+    if ('refusal' in counted) throw new LimitExceeded(max, counted.refusal.ttl)
+    return async () => {
+      for (const attempt of counted.taken) await counts.giveBack(attempt)
+    }
   }
 }
 

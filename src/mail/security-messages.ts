@@ -46,6 +46,8 @@ export interface SecurityMessages {
   passwordChanged(to: Recipient, notice: Notice, change: { revokedTokens: boolean }): Mail
   /** To the old address: the address was changed without a revert link. */
   emailChanged(to: Recipient, happening: EventContext): Mail
+  /** All data of the account was downloaded. */
+  dataExported(to: Recipient, notice: Notice): Mail
   /** The account was deleted, and can be restored for some days. */
   accountDeleted(to: Recipient, happening: EventContext, restorable: { days: number }): Mail
 }
@@ -174,6 +176,15 @@ export function createSecurityMessages(
           'Your account now has another e-mail address. This is the last mail to this one.',
           eventFacts(happening),
           `If that was not you, tell the operators${contactNote}: another person may have access to your account.`,
+        ],
+      }),
+    dataExported: (to, notice) =>
+      write(to, {
+        subject: `The data of your ${siteName} account was downloaded`,
+        blocks: [
+          'A file with everything that is stored about you was downloaded: your account, lists, notifications, logins and activity. It contains no password and no token.',
+          eventFacts(notice),
+          ...notMeBlocks(notice, 'There, tick the box that revokes the tokens.'),
         ],
       }),
     accountDeleted: (to, happening, { days }) =>

@@ -1,5 +1,6 @@
 import type { RouteOptions } from 'fastify'
 import { COMMON_HEADERS, type DocumentedHeader, LIMIT_HEADERS, REFUSAL_HEADERS } from '#src/api/responses.ts'
+import { READ_ABILITIES } from '#src/auth/ability.ts'
 import type { Config } from '#src/config/config.ts'
 import { isHealthCheck } from '#src/http/request.ts'
 import { traitsOf } from '#src/http/step.ts'
@@ -51,7 +52,11 @@ const needsCsrfToken = (route: RouteOptions, { csrfMode }: DocumentConfig) =>
 function requirementsOf(route: RouteOptions): string[] {
   const { permission, ability } = accessOf(route)
   const permissions = [permission ?? []].flat().map(name => `permission \`${name}\``)
-  const needed = [...permissions, ...(ability === undefined ? [] : [`ability \`${ability}\``])]
+  const abilities =
+    ability === READ_ABILITIES
+      ? ['all abilities to read']
+      : [ability ?? []].flat().map(name => `ability \`${name}\``)
+  const needed = [...permissions, ...abilities]
   return needed.length === 0 ? [] : [`Requires ${needed.join(' and ')}.`]
 }
 

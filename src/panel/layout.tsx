@@ -4,6 +4,7 @@ import { Action, FormFields, Link } from './elements.tsx'
 import {
   ACTIVITY_PATH,
   DEVICES_PATH,
+  EXPORT_PATH,
   LOGOUT_PATH,
   PASSWORD_PATH,
   ROLES_PATH,
@@ -13,7 +14,15 @@ import {
 } from './paths.ts'
 
 /** A section of the panel, as the navigation shows it. */
-export type Section = 'Tokens' | 'Devices' | 'Activity' | 'Password' | 'Second factor' | 'Users' | 'Roles'
+export type Section =
+  | 'Tokens'
+  | 'Devices'
+  | 'Activity'
+  | 'Password'
+  | 'Second factor'
+  | 'Your data'
+  | 'Users'
+  | 'Roles'
 
 const SECTION_PATHS: Record<Section, string> = {
   Tokens: TOKENS_PATH,
@@ -21,6 +30,7 @@ const SECTION_PATHS: Record<Section, string> = {
   Activity: ACTIVITY_PATH,
   Password: PASSWORD_PATH,
   'Second factor': SECOND_FACTOR_PATH,
+  'Your data': EXPORT_PATH,
   Users: USERS_PATH,
   Roles: ROLES_PATH,
 }

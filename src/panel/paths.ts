@@ -4,6 +4,8 @@ import { PANEL_PATH } from '#src/config/paths.ts'
 export const TOKENS_PATH = PANEL_PATH
 export const DEVICES_PATH = `${PANEL_PATH}/devices`
 export const ACTIVITY_PATH = `${PANEL_PATH}/activity`
+/** The page for downloading all data, and the action of its form. */
+export const EXPORT_PATH = `${PANEL_PATH}/export`
 export const PASSWORD_PATH = `${PANEL_PATH}/password`
 /** The page on which a user sets up the second factor. */
 export const SECOND_FACTOR_PATH = `${PANEL_PATH}/second-factor`

@@ -30,7 +30,14 @@ export interface PanelResponses {
 /** The size of a page's idempotency key. */
 const ONCE_BYTES = 18
 
-const OWN_SECTIONS: readonly Section[] = ['Tokens', 'Devices', 'Activity', 'Password', 'Second factor']
+const OWN_SECTIONS: readonly Section[] = [
+  'Tokens',
+  'Devices',
+  'Activity',
+  'Password',
+  'Second factor',
+  'Your data',
+]
 
 /** Sections for staff, with the permission that each needs in addition to `view filament`. */
 const STAFF_SECTIONS: readonly [section: Section, permission: string][] = [

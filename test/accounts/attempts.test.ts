@@ -13,6 +13,7 @@ const SETTINGS: AttemptsDeps['config'] = {
   registerRateLimit: 2,
   forgotPasswordRateLimit: 2,
   rateLimitFailedAuth: 2,
+  exportDailyLimit: 5,
 }
 
 /** Attempt counts with a single window that never ends. */

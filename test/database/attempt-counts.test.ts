@@ -159,13 +159,15 @@ async function testPruning(t: Test, database: TestDatabase) {
     await takeOne(counts, [{ key: 'minute', max: 1 }])
     await takeOne(counts, [{ key: 'hour', max: 1 }], HOUR)
     await takeOne(createCounts(database, testClock(NOW + HOUR)).counts, [{ key: 'ahead', max: 1 }], HOUR)
-    await takeOne(createCounts(database, testClock(NOW + DAY)).counts, [{ key: 'wrong', max: 1 }], HOUR)
+    await takeOne(createCounts(database, testClock(NOW + 2 * DAY)).counts, [{ key: 'wrong', max: 1 }], HOUR)
+    // By the clock of another instance.
+    await takeOne(createCounts(database, testClock(NOW + MINUTE)).counts, [{ key: 'day', max: 1 }], DAY)
     clock.advance(MINUTE - 1)
     await counts.prune()
-    t.strictSame(Object.keys(await findCounts(database)), ['ahead', 'hour', 'minute'])
+    t.strictSame(Object.keys(await findCounts(database)), ['ahead', 'day', 'hour', 'minute'])
     clock.advance(1)
     await counts.prune()
-    t.strictSame(Object.keys(await findCounts(database)), ['ahead', 'hour'])
+    t.strictSame(Object.keys(await findCounts(database)), ['ahead', 'day', 'hour'])
   })
 }
 

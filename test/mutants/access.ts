@@ -33,7 +33,7 @@ export const ACCESS: readonly Mutant[] = [
   {
     name: 'the ability of a route',
     file: 'src/http/access.ts',
-    find: 'if (ability !== undefined) guard.requireAbility(identity, ability)',
+    find: 'for (const needed of [ability ?? []].flat()) guard.requireAbility(identity, needed)',
     replace: '',
     tests: ['test/http/route-permissions.test.ts', 'test/routes/api/me/token/abilities.test.ts'],
   },

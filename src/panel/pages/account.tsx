@@ -1,6 +1,7 @@
 import type { KnownBrowser } from '#src/database/browsers.ts'
 import {
   Action,
+  CurrentPasswordField,
   Field,
   Form,
   type FormState,
@@ -10,7 +11,7 @@ import {
   UserAgent,
   Username,
 } from '../elements.tsx'
-import { END_OTHER_DEVICES_PATH, endDevicePath, PASSWORD_PATH } from '../paths.ts'
+import { END_OTHER_DEVICES_PATH, EXPORT_PATH, endDevicePath, PASSWORD_PATH } from '../paths.ts'
 
 /** The browsers in which a user is logged in. */
 export function Devices({ browsers, current }: { browsers: readonly KnownBrowser[]; current: string }) {
@@ -120,6 +121,36 @@ export function Password({ formState }: { formState: FormState }) {
         />
         <NewPasswordFields formState={formState} />
         <button type="submit">Change password</button>
+      </Form>
+    </section>
+  )
+}
+
+/** The form for downloading everything that is stored about the user. */
+export function DataExport({
+  formState,
+  owesPassword,
+  dailyLimit,
+}: {
+  formState: FormState
+  owesPassword: boolean
+  /** How many downloads a day has. */
+  dailyLimit: number
+}) {
+  return (
+    <section>
+      <p>
+        Download everything that is stored about you as a JSON file: your account, roles, bans, playlists,
+        external profiles, tokens, browsers, notifications and activity. It contains no passwords and no other
+        secrets. Keep the file in a safe place.
+      </p>
+      <p class="hint">
+        {dailyLimit === 1 ? 'One download' : `${dailyLimit} downloads`} within 24 hours. If a download stops
+        early, the file does not end with "complete": true.
+      </p>
+      <Form action={EXPORT_PATH}>
+        {owesPassword && <CurrentPasswordField formState={formState} />}
+        <button type="submit">Download my data</button>
       </Form>
     </section>
   )

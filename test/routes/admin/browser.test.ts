@@ -176,6 +176,7 @@ t.test('the panel in a browser', { skip }, async t => {
       devices: '/admin/devices',
       activity: '/admin/activity',
       password: '/admin/password',
+      export: '/admin/export',
       'second-factor': '/admin/second-factor',
       users: '/admin/users',
       user: `/admin/users/${other.id}`,

@@ -16,11 +16,11 @@ declare module 'fastify' {
 /** Adds the use-cases of accounts: registration, profile, e-mail address and deletion. */
 export default fp(
   async app => {
-    const { config, clock, random, keys, attempts, credentials, login, mail, screening } = app
-    const { sessions, devices } = app
+    const { config, clock, random, attempts, credentials, login, mail, screening } = app
+    const { sessions, devices, openedLinks } = app
     const { kysely } = app.database
     const shared = { config, kysely, clock, random, attempts, mail }
-    const email = createEmail({ ...shared, keys, screening })
+    const email = createEmail({ ...shared, openedLinks, screening })
     app.decorate('email', email)
     app.decorate('profile', createProfile({ config, clock, attempts, email, mail, screening }))
     app.decorate('registration', createRegistration({ ...shared, credentials, login, screening }))
@@ -28,6 +28,6 @@ export default fp(
   },
   {
     name: 'accounts',
-    dependencies: ['after-response', 'authority', 'keys', 'login', 'mail', 'screening', 'sessions'],
+    dependencies: ['after-response', 'authority', 'login', 'mail', 'screening', 'sessions'],
   },
 )

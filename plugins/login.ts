@@ -12,10 +12,21 @@ declare module 'fastify' {
 /** Adds `app.login` and `app.tokenLogin`. */
 export default fp(
   async app => {
-    const { clock, sessions, devices, identities, attempts, credentials, secondFactor, tokens } = app
+    const {
+      config,
+      clock,
+      sessions,
+      devices,
+      openedLinks,
+      identities,
+      attempts,
+      credentials,
+      secondFactor,
+      tokens,
+    } = app
     const kysely = app.database.logins
     const verification = { kysely, clock, identities, attempts, credentials, secondFactor }
-    app.decorate('login', createLogin({ ...verification, sessions, devices }))
+    app.decorate('login', createLogin({ ...verification, config, sessions, devices, openedLinks }))
     app.decorate('tokenLogin', createTokenLogin({ ...verification, tokens }))
   },
   { name: 'login', dependencies: ['credentials', 'events', 'second-factor', 'sessions', 'tokens'] },

@@ -2,15 +2,17 @@ import cookie from '@fastify/cookie'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createDevices, type DeviceCookie, type Devices } from '#src/accounts/devices.ts'
+import { createOpenedLinks, type OpenedLinks } from '#src/accounts/opened-links.ts'
 import { createSessions, type Sessions } from '#src/accounts/sessions.ts'
 import type { Session } from '#src/auth/session.ts'
 import type { SessionFailure } from '#src/auth/stored-session.ts'
-import { deviceCookieStep, sessionCookieStep } from '#src/http/steps/cookies.ts'
+import { deviceAndLinkCookieStep, sessionCookieStep } from '#src/http/steps/cookies.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     sessions: Sessions
     devices: Devices
+    openedLinks: OpenedLinks
   }
   interface FastifyRequest {
     /** The session of a stateful request, existing or new; null if there is none yet. */
@@ -20,10 +22,11 @@ declare module 'fastify' {
     hasNewSession: boolean
     replacesSession: boolean
     deviceCookie: DeviceCookie | null
+    linkCookie: DeviceCookie | null
   }
 }
 
-/** Adds `app.sessions` and `app.devices`, and sends their cookies. */
+/** Adds `app.sessions`, `app.devices` and `app.openedLinks`, and sends their cookies. */
 export default fp(
   async app => {
     for (const [name, initial] of [
@@ -33,6 +36,7 @@ export default fp(
       ['hasNewSession', false],
       ['replacesSession', false],
       ['deviceCookie', null],
+      ['linkCookie', null],
     ] as const) {
       app.decorateRequest(name, initial as never)
     }
@@ -46,6 +50,7 @@ export default fp(
       'devices',
       createDevices({ config, database, identities, sessions, signingKey, lookUpToken, clock, random }),
     )
+    app.decorate('openedLinks', createOpenedLinks({ config, keys, clock }))
     // After the response: no response waits for this write.
     app.onRequestEnd(request => {
       app.devices
@@ -58,7 +63,7 @@ export default fp(
     await app.register(cookie, { hook: false })
     const { serializeCookie } = app
     app.addStep('onSend', sessionCookieStep({ config, sessions, serializeCookie, noteOutage, clock, delay }))
-    app.addStep('onSend', deviceCookieStep({ config, serializeCookie, clock }))
+    app.addStep('onSend', deviceAndLinkCookieStep({ config, serializeCookie, clock }))
   },
   {
     name: 'sessions',

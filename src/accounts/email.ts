@@ -2,10 +2,9 @@ import type { Kysely } from 'kysely'
 import { hashResetToken, mintResetToken } from '#src/auth/reset-token.ts'
 import { mintRevertToken, parseRevertToken, type RevertToken } from '#src/auth/revert-token.ts'
 import { constantTimeEqual } from '#src/auth/secret.ts'
-import { emailHash, isSignedLink } from '#src/auth/signed-link.ts'
+import { emailHash } from '#src/auth/signed-link.ts'
 import { tokenLink } from '#src/auth/token-link.ts'
 import type { Config } from '#src/config/config.ts'
-import type { Keys } from '#src/config/keys.ts'
 import { PANEL_PATH } from '#src/config/paths.ts'
 import { publicUrl } from '#src/config/public-url.ts'
 import {
@@ -26,16 +25,7 @@ import type { Attempts } from './attempts.ts'
 import type { Caller } from './caller.ts'
 import { eventContextOf } from './event-context.ts'
 import { type AddressOwnerDeps, notifyAddressOwner } from './notify-address-owner.ts'
-
-/** A verification link of a mail, as it was requested. */
-export interface OpenedLink {
-  /** Path and query string (without the question mark), as they were signed. */
-  path: string
-  query: string
-  /** The user's id and the hash of the address, from the path. */
-  id: string
-  hash: string
-}
+import type { OpenedLink, OpenedLinks } from './opened-links.ts'
 
 /** Verification, change and reversion of e-mail addresses. */
 export interface Email {
@@ -78,7 +68,7 @@ export interface EmailDeps {
   kysely: Kysely<Schema>
   clock: () => EpochMillis
   random: (size: Bytes) => Buffer
-  keys: Pick<Keys, 'signing'>
+  openedLinks: Pick<OpenedLinks, 'isGenuine'>
   attempts: Attempts
   mail: UserMailer
   screening: AddressOwnerDeps['screening']
@@ -86,7 +76,7 @@ export interface EmailDeps {
 
 /** Creates the {@link Email} use-cases of a server. */
 export function createEmail(deps: EmailDeps): Email {
-  const { config, kysely, clock, random, keys, attempts, mail } = deps
+  const { config, kysely, clock, random, openedLinks, attempts, mail } = deps
   const replaceEmail = createEmailReplacement(deps)
 
   /** Marks the address of the caller's user as verified. */
@@ -108,13 +98,11 @@ export function createEmail(deps: EmailDeps): Email {
 
   return {
     sendNewEmail,
-    async openLink(caller, { path, query, id, hash }) {
+    async openLink(caller, link) {
+      const { id, hash } = link
       const { user } = caller.sessionCaller()
       await attempts.count(caller, 'verification', String(user.id))
-      // Links are signed for APP_URL, independent of the request's Host.
-      if (!isSignedLink(publicUrl(config.appUrl, path).href, query, clock(), keys.signing())) {
-        throw forbidden(MESSAGES.invalidSignature)
-      }
+      if (!openedLinks.isGenuine(link)) throw forbidden(MESSAGES.invalidSignature)
       if (id !== String(user.id)) throw forbidden()
       const pending = await findPendingEmail(kysely, user.id, clock())
       if (constantTimeEqual(hash, emailHash(user.email))) await verify(caller)

@@ -1,6 +1,7 @@
 import type { Kysely, Transaction } from 'kysely'
 import { constantTimeEqual } from '#src/auth/secret.ts'
 import { isPending, passwordStamp, type Session } from '#src/auth/session.ts'
+import type { Config } from '#src/config/config.ts'
 import type { Identities } from '#src/database/identities.ts'
 import { keyedMutex } from '#src/database/keyed-mutex.ts'
 import {
@@ -12,12 +13,13 @@ import {
 } from '#src/database/logins.ts'
 import type { Schema } from '#src/database/schema.ts'
 import { lockChallenge } from '#src/database/sessions.ts'
-import type { Credentials } from '#src/database/users.ts'
+import { type Credentials, verifyEmailByHash } from '#src/database/users.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 import type { Attempts } from './attempts.ts'
 import type { BrowserCaller, DeviceTokens, SessionReplacement } from './browser-caller.ts'
 import type { PasswordCredentials } from './credentials.ts'
 import { requireNotBanned, wrongCredentials } from './login-check.ts'
+import type { OpenedLinks } from './opened-links.ts'
 import type { SecondFactor } from './second-factor.ts'
 import { proofName, type SecondFactorProof, wrongProof } from './second-factor-proof.ts'
 
@@ -57,10 +59,12 @@ export interface Login {
 
 /** Dependencies of {@link createLogin}. */
 export interface LoginDeps {
+  config: Pick<Config, 'tokenableTypes'>
   kysely: Kysely<Schema>
   clock: () => EpochMillis
   sessions: SessionReplacement
   devices: DeviceTokens
+  openedLinks: Pick<OpenedLinks, 'hashFor' | 'forget'>
   identities: Pick<Identities, 'within'>
   attempts: Attempts
   credentials: PasswordCredentials
@@ -121,9 +125,12 @@ const loginBrowser = (
   presented: devices.presentedToken(caller),
 })
 
-/** Creates the function that stores a login and adds its cookies to the response. */
+/**
+ * Creates the function that stores a login and adds its cookies to the response. It verifies the user's address if the
+ * browser has opened the link that was mailed to it.
+ */
 function createLoginStore(deps: LoginDeps) {
-  const { kysely, sessions, devices, identities } = deps
+  const { config, kysely, clock, sessions, devices, openedLinks, identities } = deps
   // Concurrent logins of one user wait here: waiting for the row lock would occupy all login connections.
   const withUserMutex = keyedMutex()
 
@@ -134,11 +141,17 @@ function createLoginStore(deps: LoginDeps) {
   ): Promise<'logged in' | 'challenged' | Refusal> => {
     const browser = loginBrowser(deps, caller)
     const device = remember ? devices.mintToken() : null
+    const linkHash = openedLinks.hashFor(caller, userId)
+    let isVerified = false
     const outcome = await withUserMutex(userId, () =>
       withLoginLock(kysely, { userId, ...browser }, async (transaction, credentials) => {
         const decision = await decide(transaction, credentials, browser)
         if (typeof decision === 'string' || 'id' in decision) return decision
         await requireNotBanned(identities.within(transaction), userId)
+        if (linkHash !== null) {
+          const account = { userId, hash: linkHash, types: config.tokenableTypes }
+          isVerified = await verifyEmailByHash(transaction, account, clock())
+        }
         return storeLogin(transaction, decision, browser, device)
       }),
     )
@@ -146,6 +159,8 @@ function createLoginStore(deps: LoginDeps) {
     sessions.adopt(caller, outcome)
     if (outcome.userId === null) return 'challenged'
     devices.sendCookie(caller, device)
+    if (linkHash !== null) openedLinks.forget(caller)
+    if (isVerified) caller.record('email verified', { userId })
     return 'logged in'
   }
 }

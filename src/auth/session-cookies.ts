@@ -33,6 +33,8 @@ export interface SessionCookies {
   /** The cookie of a remembered device. */
   remember: NamedCookie
   csrf: NamedCookie
+  /** The cookie of a verification link that was opened before the login. */
+  link: NamedCookie
   /** The attributes of all cookies, except path, max age and HttpOnly. */
   attributes: {
     domain?: string
@@ -43,6 +45,8 @@ export interface SessionCookies {
 }
 
 const ROOT = '/'
+
+const LINK_COOKIE = 'opened_link'
 
 /** The name of the cookie of a remembered device. */
 export const REMEMBER_COOKIE = 'remember_web'
@@ -67,6 +71,7 @@ export function sessionCookies({
     session: createCookie(prefix + sessionCookie, cookiePath),
     remember: createCookie(prefix + REMEMBER_COOKIE, cookiePath),
     csrf: createCookie(csrfCookie, ROOT),
+    link: createCookie(prefix + LINK_COOKIE, cookiePath),
     attributes: {
       ...(sessionDomain !== null && { domain: sessionDomain }),
       secure: sessionSecure,

@@ -28,13 +28,18 @@ export function signLink(url: string, until: EpochMillis, key: string): string {
  * @param keys the texts of the keys
  */
 export function isSignedLink(url: string, query: string, now: EpochMillis, keys: readonly string[]): boolean {
-  const expires = parameterOf(query, 'expires')
-  const signature = parameterOf(query, 'signature')
+  const { expires, signature } = readSignedLink(query)
   if (!/^\d{1,12}$/.test(expires) || !/^[0-9a-f]{64}$/.test(signature)) return false
   const link = `${url}?expires=${expires}`
   const isGenuine = keys.some(key => constantTimeEqual(computeSignature(link, key), signature))
   return isGenuine && Number(expires) * 1000 >= now
 }
+
+/** The parameters of a signed link, as they are written in its query. */
+export const readSignedLink = (query: string): { expires: string; signature: string } => ({
+  expires: parameterOf(query, 'expires'),
+  signature: parameterOf(query, 'signature'),
+})
 
 /** The text of a parameter as it is written; empty for none, and for one that is given twice. */
 function parameterOf(query: string, name: string): string {

@@ -1,5 +1,7 @@
 import { type Kysely, sql, type Transaction } from 'kysely'
 import type { PasswordHash } from '#src/auth/password.ts'
+import { constantTimeEqual } from '#src/auth/secret.ts'
+import { emailHash } from '#src/auth/signed-link.ts'
 import { millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 import { noteEmailChange } from './changed-emails.ts'
@@ -189,4 +191,19 @@ export async function verifyEmail(
     await grantDefaultRoles(transaction, { userId, types })
     return true
   })
+}
+
+/** Marks the user's address as verified if it has a hash, as {@link emailHash} computes it. Returns whether it is new. */
+export async function verifyEmailByHash(
+  transaction: Transaction<Schema>,
+  { userId, hash, types }: { userId: number; hash: string; types: Holder['types'] },
+  now: EpochMillis,
+): Promise<boolean> {
+  const user = await transaction
+    .selectFrom('users')
+    .select('email')
+    .where('id', '=', userId)
+    .executeTakeFirst()
+  if (user === undefined || !constantTimeEqual(hash, emailHash(user.email))) return false
+  return verifyEmail(transaction, { userId, email: user.email, types }, now)
 }

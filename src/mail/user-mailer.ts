@@ -3,7 +3,7 @@ import { SECURITY_MAIL_NAMES, SECURITY_MAILS } from '#src/auth/security-mails.ts
 import { emailHash, signLink, VERIFICATION_MS } from '#src/auth/signed-link.ts'
 import type { Config } from '#src/config/config.ts'
 import type { Keys } from '#src/config/keys.ts'
-import { publicUrl } from '#src/config/public-url.ts'
+import { verificationUrl } from '#src/config/public-url.ts'
 import type { AttemptCounts } from '#src/limits/attempt-counts.ts'
 import { hourlyLimit } from '#src/limits/attempt-limit.ts'
 import { LimitExceeded } from '#src/limits/counters.ts'
@@ -143,10 +143,8 @@ export function createUserMailer({
   }
 
   /** The signed link that verifies an address. */
-  const verificationLink = ({ id, email }: { id: number; email: string }) => {
-    const url = publicUrl(config.appUrl, `${config.authPath}/email/verify/${id}/${emailHash(email)}`).href
-    return signLink(url, clock() + VERIFICATION_MS, keys.signing()[0])
-  }
+  const verificationLink = ({ id, email }: { id: number; email: string }) =>
+    signLink(verificationUrl(config, id, emailHash(email)), clock() + VERIFICATION_MS, keys.signing()[0])
 
   return {
     mayReceive: async (kind, email) => !(await limits[kind].isExhausted(emailKey(email))),

@@ -479,4 +479,25 @@ export const ACCOUNTS: readonly Mutant[] = [
     replace: 'values.length > 0 ?',
     tests: ['test/auth/accounts.test.ts'],
   },
+  {
+    name: 'the cookie of an opened link is verified',
+    file: 'src/accounts/opened-links.ts',
+    find: 'id === String(userId) && isGenuine(link) ? hash',
+    replace: 'id === String(userId) ? hash',
+    tests: ['test/routes/web/email/verify.test.ts'],
+  },
+  {
+    name: 'an opened link is for the user who logs in',
+    file: 'src/accounts/opened-links.ts',
+    find: 'id === String(userId) && isGenuine(link) ? hash',
+    replace: 'isGenuine(link) ? hash',
+    tests: ['test/routes/web/email/verify.test.ts'],
+  },
+  {
+    name: 'an opened link is for the address that the user has',
+    file: 'src/database/users.ts',
+    find: ' || !constantTimeEqual(hash, emailHash(user.email))) return false',
+    replace: ') return false',
+    tests: ['test/routes/web/email/verify.test.ts'],
+  },
 ]

@@ -1,7 +1,9 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import type { OpenedLink } from '#src/accounts/opened-links.ts'
 import { noContentResponse, redirectResponse, refusal, statusResponse } from '#src/api/responses.ts'
+import { isSafe } from '#src/auth/safe-methods.ts'
 import { pathOf } from '#src/http/request.ts'
 import { rowIdParameter } from '#src/input/row-id.ts'
 import { HttpError } from '#src/responses/errors.ts'
@@ -13,8 +15,9 @@ const verification: FastifyPluginAsyncTypebox = async app => {
   // Browsers that open the link as a guest get the login page, not JSON.
   app.setErrorHandler(async (error, request, reply) => {
     const isUnauthenticated = error instanceof HttpError && error.statusCode === 401
-    if (isUnauthenticated && wantsPage(request)) return reply.redirect(config.loginUrl.href)
-    throw error
+    if (!isUnauthenticated || !wantsPage(request)) throw error
+    if (isSafe(request.method)) app.openedLinks.keep(request, linkOf(request))
+    return reply.redirect(config.loginUrl.href)
   })
 
   app.get(
@@ -26,7 +29,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
         tags: ['account'],
         summary: "Verify the user's e-mail address",
         description:
-          "The link from the mail. It is valid for an hour, and only in a session of the same user. A link that was mailed to a new address changes the user's address to it. Browsers are redirected to FRONTEND_URL with `?verified=1`, and guests to WIKI_LOGIN. Limited to six attempts per minute.",
+          "The link from the mail. It is valid for an hour, and only in a session of the same user. A link that was mailed to a new address changes the user's address to it. Browsers are redirected to FRONTEND_URL with `?verified=1`, and guests to WIKI_LOGIN: a link for the user's own address then takes effect at the login. Limited to six attempts per minute.",
         params: Type.Object({
           id: rowIdParameter("The user's id.", '1'),
           hash: Type.String({ description: 'The SHA-1 of the e-mail address, in hex.' }),
@@ -43,9 +46,7 @@ const verification: FastifyPluginAsyncTypebox = async app => {
       },
     },
     async (request, reply) => {
-      const path = pathOf(request.url)
-      const query = request.url.slice(path.length + 1)
-      await app.email.openLink(request, { path, query, ...request.params })
+      await app.email.openLink(request, linkOf(request))
       if (!wantsPage(request)) return reply.code(204).send(null)
       const page = new URL(config.frontendUrl)
       page.searchParams.set('verified', '1')
@@ -75,6 +76,13 @@ const verification: FastifyPluginAsyncTypebox = async app => {
       return { message: MESSAGES.verificationLinkSent, status: VERIFICATION_LINK_SENT }
     },
   )
+}
+
+/** The requested link as it was written, since its signature is of the text. */
+function linkOf({ url }: Pick<FastifyRequest, 'url'>): OpenedLink {
+  const path = pathOf(url)
+  const [id = '', hash = ''] = path.split('/').slice(-2)
+  return { id, hash, query: url.slice(path.length + 1) }
 }
 
 /** Whether the client is a browser that opens a page. */

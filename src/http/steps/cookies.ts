@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { DeviceCookie } from '#src/accounts/devices.ts'
 import { type Sessions, SLOW_MS } from '#src/accounts/sessions.ts'
 import { remainingMs, type Session } from '#src/auth/session.ts'
 import { sessionCookies, twinsOf } from '#src/auth/session-cookies.ts'
@@ -121,29 +122,23 @@ function createSessionCookieWriter({ config, serializeCookie, clock }: Dependenc
   }
 }
 
-/** Sets or deletes the cookie of a remembered device, from `request.deviceCookie`. */
-export function deviceCookieStep({
+/** Sets or deletes the cookies of a remembered device and of an opened link: `request.deviceCookie` and `linkCookie`. */
+export function deviceAndLinkCookieStep({
   config,
   serializeCookie,
   clock,
 }: Pick<Dependencies, 'config' | 'serializeCookie' | 'clock'>): Step {
-  const { remember: cookie, attributes } = sessionCookies(config)
+  const { remember, link, attributes } = sessionCookies(config)
+  const set = (reply: FastifyReply, { name, path }: typeof link, { value, expiresAt }: DeviceCookie) => {
+    const maxAge = Math.max(0, Math.floor((expiresAt - clock()) / 1000))
+    const expires = new Date(expiresAt)
+    const hidden = { ...attributes, path, httpOnly: true, maxAge, expires }
+    reply.header('set-cookie', serializeCookie(name, value, hidden))
+  }
   return {
     run(request, reply) {
-      if (request.deviceCookie === null) return
-      const { value, expiresAt } = request.deviceCookie
-      const maxAge = Math.max(0, Math.floor((expiresAt - clock()) / 1000))
-      const expires = new Date(expiresAt)
-      reply.header(
-        'set-cookie',
-        serializeCookie(cookie.name, value, {
-          ...attributes,
-          path: cookie.path,
-          httpOnly: true,
-          maxAge,
-          expires,
-        }),
-      )
+      if (request.deviceCookie !== null) set(reply, remember, request.deviceCookie)
+      if (request.linkCookie !== null) set(reply, link, request.linkCookie)
     },
   }
 }

@@ -6,7 +6,9 @@ import { openBrowser, SPA, TestBrowser } from '../../../fixtures/browser.ts'
 import { MINUTE } from '../../../fixtures/clock.ts'
 import { openLink } from '../../../fixtures/email-changes.ts'
 import { linkIn } from '../../../fixtures/mailbox.ts'
+import { PanelBrowser } from '../../../fixtures/panel.ts'
 import { aRegistration, rolesOf, userByEmail } from '../../../fixtures/registration.ts'
+import { answerChallenge, aUserWithSecondFactor, totpCode } from '../../../fixtures/second-factor.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aUser, USER_TYPE } from '../../../fixtures/users.ts'
 import { get, send, startApp, TEST_KEY, type TestApp } from '../../../support/app.ts'
@@ -109,6 +111,105 @@ for (const engine of ENGINES) {
       t.equal(page.status, 302)
       t.equal(page.headers.location, 'http://localhost:3000/login')
       t.equal(await verifiedAt(input.email), null)
+    })
+
+    await t.test('a link that is opened before the login takes effect at the login', async t => {
+      const opened = async (link: URL, page = PAGE) => {
+        const browser = new TestBrowser(app)
+        const answer = await openLink(browser, link, page)
+        return { browser, answer, cookie: answer.setCookies.find(line => line.startsWith('opened_link=')) }
+      }
+      const registered = await aRegisteredUser(t, app, database)
+      const { input, id, link } = registered
+      const { browser, answer, cookie } = await opened(new URL(`${link}&utm_source=mail`))
+      t.equal(answer.headers.location, 'http://localhost:3000/login')
+      t.match(cookie, /; Max-Age=3600; Path=\/; .*HttpOnly; SameSite=Lax$/)
+      t.notMatch(cookie, input.email)
+      t.equal(await verifiedAt(input.email), null, 'not before')
+
+      await browser.logIn({ email: input.email, password: 'Wr0ng password' })
+      t.equal(await verifiedAt(input.email), null, 'nor by a wrong password')
+      const other = await aRegisteredUser(t, app, database)
+      const shared = browser.clone()
+      t.equal((await shared.logIn(other.input)).status, 200)
+      t.equal(await verifiedAt(other.input.email), null, 'nor for another user')
+      t.equal(await verifiedAt(input.email), null)
+      t.ok(shared.cookies.has('opened_link'), 'who leaves it to its own')
+
+      t.equal((await browser.logIn(input)).status, 200)
+      t.equal(await verifiedAt(input.email), '2026-03-01 12:00:00')
+      t.strictSame(await rolesOf(database, id), ['Verified'])
+      t.notOk(browser.cookies.has('opened_link'), 'the browser forgets it')
+      t.ok(app.logged.some(({ msg, userId }) => msg === 'email verified' && userId === id))
+
+      t.equal(
+        (await opened(link, { accept: 'application/json' })).cookie,
+        undefined,
+        'programs get no cookie',
+      )
+      const forged = new URL(link)
+      forged.searchParams.set('signature', '0'.repeat(64))
+      t.equal((await opened(forged)).cookie, undefined, 'nor does a link that is not genuine')
+    })
+
+    await t.test('the cookie of an opened link is worth no more than the link', async t => {
+      const logInWith = async (input: { email: string; password: string }, value: string) => {
+        const browser = new TestBrowser(app)
+        browser.cookies.set('opened_link', value)
+        t.equal((await browser.logIn(input)).status, 200)
+        return verifiedAt(input.email)
+      }
+      const { input, id, link } = await aRegisteredUser(t, app, database)
+      const stranger = await aRegisteredUser(t, app, database)
+      const browser = new TestBrowser(app)
+      await openLink(browser, link, PAGE)
+      const [, hash, expires, signature] = (browser.cookies.get('opened_link') ?? '').split('.')
+      for (const value of [
+        '',
+        '...',
+        `${id}.${hash}.${expires}.`,
+        `${id}.${hash}.${expires}.${'0'.repeat(64)}`,
+        `${id}.${hash}.${Number(expires) + 1}.${signature}`,
+        `${id}.${'0'.repeat(40)}.${expires}.${signature}`,
+        `${id}.${hash}.${expires}.${signature}; opened_link=x`,
+      ]) {
+        t.equal(await logInWith(input, value), null, value)
+      }
+      const theirs = `${stranger.id}.${hash}.${expires}.${signature}`
+      t.equal(await logInWith(stranger.input, theirs), null, 'for another user')
+
+      const whole = `${id}.${hash}.${expires}.${signature}`
+      await database.kysely
+        .updateTable('users')
+        .set({ email: 'moved@example.org' })
+        .where('id', '=', id)
+        .execute()
+      t.equal(await logInWith({ ...input, email: 'moved@example.org' }, whole), null, 'for another address')
+      await database.kysely.updateTable('users').set({ email: input.email }).where('id', '=', id).execute()
+      const later = await start()
+      later.clock.advance(61 * MINUTE)
+      const late = new TestBrowser(later)
+      late.cookies.set('opened_link', whole)
+      t.equal((await late.logIn(input)).status, 200)
+      t.equal(await verifiedAt(input.email), null, 'after an hour')
+      t.not(await logInWith(input, whole), null, 'the same value is right in time')
+    })
+
+    await t.test('a login with a second factor, and one in the panel, verify as well', async t => {
+      const { input, link } = await aRegisteredUser(t, app, database)
+      const panel = new PanelBrowser(app)
+      await openLink(panel, link, PAGE)
+      await panel.logIn(input)
+      t.not(await verifiedAt(input.email), null)
+
+      const { user, secret } = await aUserWithSecondFactor(t, app, database, { verified: false })
+      const url = `http://localhost:8000/email/verify/${user.id}/${emailHash(user.email)}`
+      const browser = new TestBrowser(app)
+      await openLink(browser, new URL(signLink(url, app.clock() + MINUTE, TEST_KEY)), PAGE)
+      t.strictSame((await browser.logIn(user)).json, { two_factor: true })
+      t.equal(await verifiedAt(user.email), null, 'not before the second factor')
+      t.equal((await answerChallenge(browser, { code: totpCode(secret, app) })).status, 204)
+      t.not(await verifiedAt(user.email), null)
     })
 
     await t.test('a link that was altered or has expired gets 403', async t => {

@@ -244,15 +244,16 @@ for (const engine of ENGINES) {
         t.strictSame(
           await tracks({
             include: 'video.audio',
-            'fields[video]': Object.keys(dates).join(),
-            'fields[audio]': 'link',
+            'fields[video]': [...Object.keys(dates), 'mimetype'].join(),
+            'fields[audio]': 'link,mimetype',
           }),
           expected(letter => {
-            const audio = { link: 'https://a.example.org/Bakemonogatari-OP1.ogg' }
-            const video = letter === 'A' ? null : { ...dates, audio }
+            const link = 'https://a.example.org/Bakemonogatari-OP1.ogg'
+            const audio = { mimetype: 'audio/ogg', link }
+            const video = letter === 'A' ? null : { ...dates, mimetype: 'video/webm', audio }
             return { id: trackOf(playlist, letter).hashid, video }
           }),
-          'dates are shown if a fieldset names them',
+          'dates and MIME types are shown if a fieldset names them',
         )
       })
 

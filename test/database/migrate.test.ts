@@ -102,6 +102,7 @@ for (const engine of ENGINES) {
         '0015_names_and_emails',
         '0016_security_mails',
         '0017_pending_registrations',
+        '0019_entry_track_counts',
       ])
       t.equal(await migrationCheck({ prepare })(), true)
     })

@@ -84,9 +84,11 @@ function wholeTrack({ isSequence }: TrackRead, playlist: PlaylistWithTracks, wik
     const other = ORDER[ORDER.indexOf(letter) + by]
     return other === undefined ? null : { id: trackOf(playlist, other).hashid }
   }
+  // Three tracks of this playlist, and three of each of the others.
+  const animethemeentry = { ...wiki.shown.animethemeentry, tracks_count: 9 }
   return {
     id: trackOf(playlist, letter).hashid,
-    ...(letter === 'A' ? { animethemeentry: null, video: null } : wiki.shown),
+    ...(letter === 'A' ? { animethemeentry: null, video: null } : { ...wiki.shown, animethemeentry }),
     ...(!isSequence && {
       playlist: { id: playlist.hashid, name: 'A playlist', description: null, visibility: 'Public' },
       next: neighbour(1),

@@ -44,7 +44,7 @@ const ANIME = [
   anime('Tiny Kingdom Surveyor', 2024, SUMMER, 'The smallest country of the world needs a map.'),
   anime('Goodnight, Neon', 1994, FALL, 'A night watchman befriends the sign that he is to switch off.'),
   anime('Postcards from the Kuroshio', 2020, SPRING, 'A research ship and the cat that runs it.'),
-  anime('Umbrella Exchange', 2018, SUMMER, 'Whoever takes an umbrella here leaves a story.'),
+  anime('Umbrella Exchange', 2018, SUMMER, 'To take an umbrella here, leave a story.'),
   anime('Gravel Garden Club', 2022, FALL, 'Five beginners rake sand, and each other the wrong way.'),
   anime('The Last Ferryman', 2007, WINTER, 'A bridge opens in spring, and he has one winter left.'),
   anime('Kites Without Wind', 2026, WINTER, 'A workshop builds kites for a town in the doldrums.'),
@@ -62,7 +62,7 @@ const FIRST_WORDS = ['Paper', 'Silver', 'Northern', 'Borrowed', 'Electric', 'Sle
 const SECOND_WORDS = ['Comet', 'Umbrella', 'Signal', 'Orchard', 'Parade', 'Harbour', 'Letter']
 const ARTISTS = [
   { name: 'Mizuiro Parade', information: 'A brass band of eight that has never played indoors.' },
-  { name: 'Kanade Ooi', information: 'Writes at night, and sings as if not to wake anybody.' },
+  { name: 'Kanade Ooi', information: 'Writes at night, and sings as if the whole street were asleep.' },
   { name: 'the half-past fives', information: 'Three guitars and a train timetable.' },
   { name: 'Rin & the Lighthouse', information: 'A singer and the loudest organ on the coast.' },
   { name: 'Sorano Yuu', information: 'Began with jingles for a weather forecast.' },

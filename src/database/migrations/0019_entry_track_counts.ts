@@ -2,7 +2,7 @@ import type { Migration } from 'kysely'
 import { statements } from '../statements.ts'
 
 /**
- * Keeps `anime_theme_entries.tracks_count` current, whoever writes or deletes tracks: this server, a cascade from
+ * Keeps `anime_theme_entries.tracks_count` current for every writer of tracks: this server, a cascade from
  * playlists or users, or Laravel.
  *
  * Tracks are counted again under the lock of their entry, in a statement of its own, whose snapshot has what others

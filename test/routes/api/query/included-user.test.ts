@@ -50,11 +50,11 @@ for (const engine of ENGINES) {
           { 'filter[user][name-like]': `%${one.name.slice(3)}` },
           { 'filter[user][name-ne]': other.name },
           { 'filter[user][name-not]': other.name },
-          { 'filter[user][name]': `${one.name},nobody` },
+          { 'filter[user][name]': `${one.name},no-such-user` },
         ] as Query[]) {
           t.strictSame(await list({ 'filter[has]': 'user', ...filter }), ofOne, JSON.stringify(filter))
         }
-        t.strictSame(await list({ 'filter[has]': 'user', 'filter[user][name]': 'nobody' }), [])
+        t.strictSame(await list({ 'filter[has]': 'user', 'filter[user][name]': 'no-such-user' }), [])
       })
 
       await t.test(

@@ -84,11 +84,6 @@ export async function pruneUsers(
           transaction,
         )
       }
-      // In one statement, which locks entries in order; the cascade would delete them playlist by playlist.
-      await sql`
-        delete from playlist_tracks where playlist_id in (
-          select playlist_id from playlists where user_id = any(${ids}::bigint[])
-        )`.execute(transaction)
       await transaction.deleteFrom('users').where('id', 'in', ids).execute()
       return ids.length
     })

@@ -230,13 +230,6 @@ export const LOCKS: readonly Mutant[] = [
     tests: ['test/routes/admin/form-resubmission.test.ts'],
   },
   {
-    name: 'pruning locks the entries of tracks in order',
-    file: 'src/database/deleted-users.ts',
-    find: 'delete from playlist_tracks where playlist_id in (',
-    replace: 'select from playlist_tracks where playlist_id in (',
-    tests: ['test/routes/api/playlist/track/entry-counts.test.ts'],
-  },
-  {
     name: 'an attempt is given back within its window',
     file: 'src/database/attempt-counts.ts',
     find: ".where('ends_at', '=', endsAt)",

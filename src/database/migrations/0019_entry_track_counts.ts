@@ -7,8 +7,9 @@ import { statements } from '../statements.ts'
  *
  * Tracks are counted again under the lock of their entry, in a statement of its own, whose snapshot has what others
  * committed who held the lock before (READ COMMITTED). So concurrent changes add up, and an imported count that was wrong
- * is corrected. A statement locks its entries in the order of their ids: transactions with one statement that changes
- * entries of tracks, as all of this server are, cannot wait for each other (deadlock).
+ * is corrected. A statement locks its entries in the order of their ids, all that its cascades delete included, since
+ * PostgreSQL runs a statement's trigger once after them: transactions with one statement that changes entries of tracks,
+ * as all of this server are, cannot wait for each other (deadlock).
  */
 export const entryTrackCounts: Migration = {
   up: statements(

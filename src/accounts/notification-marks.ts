@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Identity } from '#src/auth/identity.ts'
+import { bypassesAuthorization } from '#src/auth/permission.ts'
 import { createRowLoader, type Loader } from '#src/auth/row-loader.ts'
 import type { Config } from '#src/config/config.ts'
 import { markAllRead, markNotification } from '#src/database/notifications.ts'
@@ -8,7 +9,7 @@ import type { EpochMillis } from '#src/runtime/units.ts'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
-/** Whether a notification belongs to the caller or to another user. */
+/** Whether a notification belongs to the caller, as all do with `bypass authorization`, or to another user. */
 type Ownership = 'own' | 'foreign'
 
 /** Marks notifications as read or unread. */
@@ -17,7 +18,7 @@ export interface NotificationMarks {
   markAllRead(caller: Identity): Promise<void>
   /**
    * A row loader that marks the notification of the path, if it is the caller's and the caller has the route's
-   * permission.
+   * permission, or for callers with `bypass authorization`.
    */
   markingLoader(isRead: boolean): Loader<Ownership>
 }
@@ -46,6 +47,7 @@ export function createNotificationMarks({
                 now: clock(),
                 isRead,
                 isAllowed: isPermitted,
+                ofAnyUser: bypassesAuthorization(identity),
               })
             : null,
         allows: whose => whose === 'own',

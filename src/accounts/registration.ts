@@ -7,6 +7,7 @@ import type { Schema } from '#src/database/schema.ts'
 import { UserExists } from '#src/database/user-keys.ts'
 import { insertUser } from '#src/database/users.ts'
 import { canonicalizeName, errorsByField, parseEmail } from '#src/input/account.ts'
+import { isBlank } from '#src/input/values.ts'
 import { accountKey } from '#src/limits/attempt-limit.ts'
 import type { UserMailer } from '#src/mail/user-mailer.ts'
 import { unprocessable } from '#src/responses/errors.ts'
@@ -29,7 +30,7 @@ export interface EnteredRegistration {
   email: Entered
   password: Entered
   repeated: Entered
-  /** Whether the terms were accepted: any value except null and undefined. */
+  /** Whether the terms were accepted: any value that is not blank, false included. */
   terms: unknown
   remember: boolean
 }
@@ -81,7 +82,7 @@ export function createRegistration({
     const errors = errorsByField({
       ...(await screening.profileErrors({ name, email }, null)),
       password: await screening.passwords.errors(password, repeated, { name, email }),
-      terms: terms === undefined || terms === null ? [rules.required('terms')] : [],
+      terms: isBlank(terms) ? [rules.required('terms')] : [],
     })
     if (errors !== null) throw unprocessable(errors)
     return { name: name as string, email: email as string, password: password as string }

@@ -153,7 +153,7 @@ export function findRefusal(
   holder: { permissions: ReadonlySet<string>; prohibitions: ReadonlySet<string> },
   permission: string,
 ): Refusal | null {
-  if (holder.permissions.has(BYPASS_AUTHORIZATION)) return null
+  if (bypassesAuthorization(holder)) return null
   if (holder.prohibitions.has(permission)) return 'prohibited'
   return holder.permissions.has(permission) ? null : 'missing'
 }
@@ -164,12 +164,15 @@ export const hasAllPermissions = (
   names: readonly string[],
 ): boolean => names.every(name => findRefusal(holder, name) === null)
 
+/** Whether policies allow everything, rows of other users included. */
+export const bypassesAuthorization = ({ permissions }: { permissions: ReadonlySet<string> }): boolean =>
+  permissions.has(BYPASS_AUTHORIZATION)
+
 /** Whether the caller owns a row, or has `bypass authorization`. */
 export const isOwner = (
   identity: { user: { id: number }; permissions: ReadonlySet<string> } | null,
   ownerId: number | null,
-): boolean =>
-  identity !== null && (identity.user.id === ownerId || identity.permissions.has(BYPASS_AUTHORIZATION))
+): boolean => identity !== null && (identity.user.id === ownerId || bypassesAuthorization(identity))
 
 /** Whether feature flags and quotas do not apply. */
 export const bypassesFeatureFlags = ({ permissions }: { permissions: ReadonlySet<string> }): boolean =>
@@ -177,4 +180,4 @@ export const bypassesFeatureFlags = ({ permissions }: { permissions: ReadonlySet
 
 /** Whether a user with these permissions counts as staff. Bans do not matter. */
 export const isStaff = (permissions: ReadonlySet<string>): boolean =>
-  permissions.has(VIEW_PANEL) || permissions.has(BYPASS_AUTHORIZATION)
+  permissions.has(VIEW_PANEL) || bypassesAuthorization({ permissions })

@@ -1,9 +1,9 @@
-import type { Transaction } from 'kysely'
+import { sql, type Transaction } from 'kysely'
 import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
 import { DAY_MS, HOUR_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 import { type DemoUser, UNLISTED } from './demo-users.ts'
-import type { EntryVideo } from './demo-wiki.ts'
+import type { DemoWiki } from './demo-wiki.ts'
 import type { Schema } from './schema.ts'
 
 /** How the demo data is generated. */
@@ -16,12 +16,12 @@ export interface DemoOptions {
   tokenPrefix: string
 }
 
-/** Adds a demo user's playlists and tracks. */
+/** Adds a demo user's playlists with their tracks, and the cover of an anime as their image. */
 export async function addPlaylists(
   db: Transaction<Schema>,
   userId: number,
   { playlists }: DemoUser,
-  pairs: readonly EntryVideo[],
+  { pairs, coverIds }: DemoWiki,
   { now, salt, random }: DemoOptions,
 ) {
   const hashids = hashidEncoder(salt)
@@ -36,35 +36,28 @@ export async function addPlaylists(
       .values({ ...timestamps, name, description, visibility, user_id: userId })
       .returning('playlist_id')
       .executeTakeFirstOrThrow()
-    if (tracks > 0) {
-      await db
-        .insertInto('playlist_tracks')
-        .values(
-          Array.from({ length: tracks }, (_, position) => {
-            const pair = pairs[(playlist_id * 7 + position * 3) % pairs.length]
-            return { ...timestamps, ...pair, playlist_id, position: position + 1 }
-          }),
-        )
-        .execute()
-    }
-    const rows = await db
-      .selectFrom('playlist_tracks')
-      .select('track_id')
-      .where('playlist_id', '=', playlist_id)
-      .orderBy('position')
-      .execute()
-    const ids = rows.map(row => row.track_id)
-    for (const [position, trackId] of ids.entries()) {
-      await db
-        .updateTable('playlist_tracks')
-        .set({
-          hashid: hashids.track(playlist_id, trackId),
-          previous_id: ids[position - 1] ?? null,
-          next_id: ids[position + 1] ?? null,
-        })
-        .where('track_id', '=', trackId)
-        .execute()
-    }
+    const rows =
+      tracks === 0
+        ? []
+        : await db
+            .insertInto('playlist_tracks')
+            .values(
+              Array.from({ length: tracks }, (_, position) => {
+                const pair = pairs[(playlist_id * 7 + position * 3) % pairs.length]
+                return { ...timestamps, ...pair, playlist_id, position: position + 1 }
+              }),
+            )
+            .returning(['track_id', 'position'])
+            .execute()
+    const ids = rows.sort((one, other) => one.position - other.position).map(({ track_id }) => track_id)
+    const trackHashids = ids.map(id => hashids.track(playlist_id, id))
+    await sql`
+      update playlist_tracks as t set hashid = o.hashid, previous_id = o.previous_id, next_id = o.next_id
+      from (
+        select id, hashid, lag(id) over (order by place) as previous_id, lead(id) over (order by place) as next_id
+        from unnest(${ids}::bigint[], ${trackHashids}::text[]) with ordinality as given (id, hashid, place)
+      ) as o
+      where t.track_id = o.id`.execute(db)
     await db
       .updateTable('playlists')
       .set({
@@ -74,6 +67,14 @@ export async function addPlaylists(
       })
       .where('playlist_id', '=', playlist_id)
       .execute()
+    await db
+      .insertInto('imageables')
+      .values({
+        image_id: coverIds[playlist_id % coverIds.length] as number,
+        imageable_type: 'App\\Models\\List\\Playlist',
+        imageable_id: playlist_id,
+      })
+      .execute()
   }
 }
 
@@ -82,6 +83,7 @@ export async function addProfiles(
   db: Transaction<Schema>,
   userId: number,
   { profiles, notifications }: DemoUser,
+  { animeIds }: DemoWiki,
   { now, random, userTypes }: DemoOptions,
 ) {
   const created_at = millisToTimestamp(now - 60 * DAY_MS)
@@ -109,10 +111,11 @@ export async function addProfiles(
         Array.from({ length: entries }, (_, index) => ({
           ...timestamps,
           profile_id,
-          anime_id: 100 + index,
+          // Each anime once: the demo data has as many as the longest profile has entries.
+          anime_id: animeIds[index % animeIds.length] as number,
           status: index % 6,
           is_favorite: index % 4 === 0,
-          score: index % 5 === 4 ? null : 5.5 + (index % 9) / 2,
+          score: 5.5 + (index % 9) / 2,
         })),
       )
       .execute()

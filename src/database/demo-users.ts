@@ -8,7 +8,7 @@ export interface DemoUser {
   email: string
   verified: boolean
   roles: string[]
-  playlists: { name: string; description: string | null; visibility: number; tracks: number }[]
+  playlists: { name: string; description: string; visibility: number; tracks: number }[]
   profiles: { name: string; site: number; visibility: number; entries: number }[]
   notifications: number
 }
@@ -27,7 +27,12 @@ export const USERS: DemoUser[] = [
         visibility: PUBLIC,
         tracks: 12,
       },
-      { name: 'Endings for the train home', description: null, visibility: PUBLIC, tracks: 8 },
+      {
+        name: 'Endings for the train home',
+        description: 'For the seat by the window.',
+        visibility: PUBLIC,
+        tracks: 8,
+      },
       { name: 'Running', description: '160 bpm and up.', visibility: PUBLIC, tracks: 15 },
       {
         name: 'Karaoke, the safe ones',
@@ -35,15 +40,20 @@ export const USERS: DemoUser[] = [
         visibility: UNLISTED,
         tracks: 9,
       },
-      { name: 'To sort', description: null, visibility: PRIVATE, tracks: 20 },
+      {
+        name: 'To sort',
+        description: 'Good ones without a list of their own.',
+        visibility: PRIVATE,
+        tracks: 20,
+      },
       {
         name: 'Guess the anime, round 1',
         description: 'Do not look before Friday!',
         visibility: PRIVATE,
         tracks: 6,
       },
-      { name: 'Insert songs that made me cry', description: null, visibility: PRIVATE, tracks: 4 },
-      { name: 'Empty for now', description: null, visibility: UNLISTED, tracks: 0 },
+      { name: 'Insert songs that made me cry', description: 'Better alone.', visibility: PRIVATE, tracks: 4 },
+      { name: 'Empty for now', description: 'Nothing here yet.', visibility: UNLISTED, tracks: 0 },
     ],
     profiles: [
       { name: 'demo_al', site: ANI_LIST, visibility: PUBLIC, entries: 14 },
@@ -59,7 +69,7 @@ export const USERS: DemoUser[] = [
     roles: ['Patron'],
     playlists: [
       { name: 'City pop closers', description: 'For the small hours.', visibility: PUBLIC, tracks: 7 },
-      { name: 'Work in progress', description: null, visibility: PRIVATE, tracks: 3 },
+      { name: 'Work in progress', description: 'Not for other ears yet.', visibility: PRIVATE, tracks: 3 },
     ],
     profiles: [{ name: 'yuki', site: KITSU, visibility: PUBLIC, entries: 6 }],
     notifications: 2,
@@ -70,7 +80,12 @@ export const USERS: DemoUser[] = [
     verified: true,
     roles: ['Contributor'],
     playlists: [
-      { name: 'First openings of the nineties', description: null, visibility: PUBLIC, tracks: 10 },
+      {
+        name: 'First openings of the nineties',
+        description: 'From the first episodes, in order of broadcast.',
+        visibility: PUBLIC,
+        tracks: 10,
+      },
     ],
     profiles: [],
     notifications: 0,

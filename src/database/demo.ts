@@ -38,7 +38,7 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
     // Concurrent calls wait here.
     await sql`lock table users in share row exclusive mode`.execute(transaction)
     if ((await findUserByEmail(transaction, demo.email)) !== null) return null
-    const pairs = await addWiki(transaction)
+    const wiki = await addWiki(transaction)
     let demoId = 0
     for (const user of USERS) {
       const { name, email, verified } = user
@@ -53,8 +53,8 @@ export async function seedDemo(db: Kysely<Schema>, options: DemoOptions): Promis
       const holder = { userId, types: userTypes }
       if (verified) await grantDefaultRoles(transaction, holder)
       await grant(transaction, 'role', holder, user.roles)
-      await addPlaylists(transaction, userId, user, pairs, options)
-      await addProfiles(transaction, userId, user, options)
+      await addPlaylists(transaction, userId, user, wiki, options)
+      await addProfiles(transaction, userId, user, wiki, options)
     }
     const tokenId = await insertToken(transaction, {
       userId: demoId,

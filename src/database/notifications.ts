@@ -31,22 +31,29 @@ export async function markAllRead(db: Kysely<Schema>, marking: Marking): Promise
  * not written.
  *
  * @param id a UUID
+ * @param marking.ofAnyUser whether the notifications of all users count as the user's
  * @returns whose it is; null when there is no such notification
  */
 export async function markNotification(
   db: Kysely<Schema>,
   id: string,
-  { isRead, isAllowed, ...marking }: Marking & { isRead: boolean; isAllowed: boolean },
+  {
+    isRead,
+    isAllowed,
+    ofAnyUser,
+    ...marking
+  }: Marking & { isRead: boolean; isAllowed: boolean; ofAnyUser: boolean },
 ): Promise<'own' | 'foreign' | null> {
   const now = millisToSeconds(marking.now)
+  const isOwn = sql<boolean>`(${ofAnyUser}::boolean or ${ofUser(marking)})`
   const { rows } = await sql<{ is_own: boolean }>`
     with marked as (
       update notifications
       set read_at = ${isRead ? now : null}::timestamp, updated_at = ${now}::timestamp
-      where id = ${id}::uuid and type <> ${PANEL_NOTIFICATION} and ${isAllowed}::boolean and ${ofUser(marking)}
+      where id = ${id}::uuid and type <> ${PANEL_NOTIFICATION} and ${isAllowed}::boolean and ${isOwn}
         and (read_at is null) = ${isRead}::boolean
     )
-    select ${ofUser(marking)} as is_own
+    select ${isOwn} as is_own
     from notifications where id = ${id}::uuid and type <> ${PANEL_NOTIFICATION}`.execute(db)
   const [row] = rows
   if (row === undefined) return null

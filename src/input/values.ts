@@ -67,6 +67,10 @@ function normalizeValue(value: unknown, depth: number): unknown {
   return isNamed(value) ? normalizeObject(value, depth + 1) : value
 }
 
+/** Whether a normalized value is missing: null, or a list or an object without any other value. */
+export const isBlank = (value: unknown): boolean =>
+  value === undefined || value === null || (typeof value === 'object' && Object.values(value).every(isBlank))
+
 /** Converts objects with consecutive indexes from 0, as from `names[]=a&names[]=b`, to arrays. */
 export function arraysFromIndexes(values: Parameters): Record<string, unknown> {
   const result: Record<string, unknown> = Object.create(null)

@@ -221,7 +221,7 @@ function valueSchema({ kind, labels }: Field, components: Components): object {
 const PARTIAL_DATE = {
   type: 'string',
   description:
-    'A date in UTC, from the year to the microsecond; missing parts are the beginning of the period.',
-  pattern: '^\\d{4}(-\\d\\d(-\\d\\d(T\\d\\d(:\\d\\d(:\\d\\d(\\.\\d{6})?)?)?)?)?)?$',
+    'A date in UTC, from the year to the microsecond; missing parts are the beginning of the period. Or one that a response shows.',
+  pattern: '^\\d{4}(-\\d\\d(-\\d\\d(T\\d\\d(:\\d\\d(:\\d\\d(\\.\\d{6}Z?)?)?)?)?)?)?$',
   examples: ['2026-03'],
 }

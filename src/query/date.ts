@@ -20,3 +20,43 @@ function formatDistantDate(timestamp: string): string {
   const sign = isBeforeChrist && astronomical > 0 ? '-' : '+'
   return `${sign}${String(astronomical).padStart(6, '0')}-${seconds.replace(' ', 'T')}.${fraction.padEnd(6, '0')}Z`
 }
+
+/** The formats of the reference: the parts of a date from the year on. */
+const PARTIAL_DATE =
+  /^(?<Y>\d{4})(?:-(?<m>\d\d)(?:-(?<d>\d\d)(?:T(?<H>\d\d)(?::(?<i>\d\d)(?::(?<s>\d\d)(?:\.(?<u>\d{6}))?)?)?)?)?)?$/
+
+/**
+ * A date as responses show it: as {@link formatDate} does, or as the database does. The `+` of a distant year may be
+ * missing: in a query string it is a space unless the client encodes it.
+ */
+const SHOWN_DATE =
+  /^(?<Y>\d{4}|[+-]?\d{6})-(?<m>\d\d)-(?<d>\d\d)[T ](?<H>\d\d):(?<i>\d\d):(?<s>\d\d)(?:\.(?<u>\d{6}))?Z?$/
+
+/** PostgreSQL's first timestamp is in November 4714 BC, its last one in December of this year. */
+const LAST_YEAR = 294_276
+const FIRST_YEAR = -4713
+const FIRST_DAY = '11-24'
+
+/** The calendar repeats after so many years. */
+const CALENDAR_CYCLE = 400
+
+/**
+ * Parses a UTC time to the database's format: from the year to the microsecond, where missing parts are the start of the
+ * period, or as responses show it. Returns undefined for anything else, including dates that do not exist or that
+ * PostgreSQL cannot store.
+ */
+export function parseDate(text: string): string | undefined {
+  const parts = (PARTIAL_DATE.exec(text) ?? SHOWN_DATE.exec(text))?.groups
+  if (parts === undefined) return undefined
+  const { Y = '', m = '01', d = '01', H = '00', i = '00', s = '00', u = '000000' } = parts
+  const year = Number(Y)
+  const rest = `${m}-${d}T${H}:${i}:${s}`
+  if (Y === '0000' || year > LAST_YEAR || year < FIRST_YEAR) return undefined
+  if (year === FIRST_YEAR && rest < FIRST_DAY) return undefined
+  // A year of the same calendar: JavaScript's dates end before PostgreSQL's.
+  const sameCalendar = `${2000 + (((year % CALENDAR_CYCLE) + CALENDAR_CYCLE) % CALENDAR_CYCLE)}-${rest}`
+  const moment = new Date(`${sameCalendar}Z`)
+  if (Number.isNaN(moment.getTime()) || moment.toISOString().slice(0, 19) !== sameCalendar) return undefined
+  const [counted, era] = year > 0 ? [year, ''] : [1 - year, BEFORE_CHRIST]
+  return `${String(counted).padStart(4, '0')}-${rest.replace('T', ' ')}.${u}${era}`
+}

@@ -2,6 +2,7 @@ import { parseBoolean } from '#src/input/boolean.ts'
 import { parseInteger } from '#src/input/integer.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
 import { typeMessage } from '#src/responses/validation.ts'
+import { parseDate } from './date.ts'
 import type { Comparison, Value } from './query.ts'
 import type { Field, Kind } from './resource.ts'
 
@@ -16,25 +17,6 @@ export const COMPARISONS_BY_KIND: Readonly<Record<Kind, readonly Comparison[]>> 
   enum: ['eq', 'ne'],
   boolean: ['eq', 'ne'],
   json: [],
-}
-
-/** The parts of a date from the year on. */
-const DATE =
-  /^(?<Y>\d{4})(?:-(?<m>\d\d)(?:-(?<d>\d\d)(?:T(?<H>\d\d)(?::(?<i>\d\d)(?::(?<s>\d\d)(?:\.(?<u>\d{6}))?)?)?)?)?)?$/
-
-/**
- * Parses a UTC time, from the year to the microsecond; missing parts are the start of the period. Returns undefined for
- * anything else, including dates that do not exist.
- */
-export function parseDate(text: string): string | undefined {
-  const parts = DATE.exec(text)?.groups
-  if (parts === undefined) return undefined
-  const { Y = '', m = '01', d = '01', H = '00', i = '00', s = '00', u = '000000' } = parts
-  const seconds = `${Y}-${m}-${d}T${H}:${i}:${s}`
-  const moment = new Date(`${seconds}Z`)
-  if (Y === '0000' || Number.isNaN(moment.getTime()) || moment.toISOString().slice(0, 19) !== seconds)
-    return undefined
-  return `${seconds.replace('T', ' ')}.${u}`
 }
 
 /** Parses a value of a field; returns undefined for an invalid one. */

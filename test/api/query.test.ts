@@ -2,8 +2,9 @@ import t from 'tap'
 import { myNotifications, myPlaylists, playlists } from '#src/api/endpoints.ts'
 import { parseInteger } from '#src/input/integer.ts'
 import { nestParameters, parseQueryString, splitPairs } from '#src/input/querystring.ts'
+import { parseDate } from '#src/query/date.ts'
 import { queryParser } from '#src/query/parse.ts'
-import { parseDate, parseValue } from '#src/query/values.ts'
+import { parseValue } from '#src/query/values.ts'
 import { HttpError } from '#src/responses/errors.ts'
 
 const parse = queryParser(myPlaylists)
@@ -175,6 +176,10 @@ t.test('values', async t => {
     ['2024-02-29T23:59', '2024-02-29 23:59:00.000000'],
     ['2024-02-29T23:59:58', '2024-02-29 23:59:58.000000'],
     ['2024-02-29T23:59:58.000001', '2024-02-29 23:59:58.000001'],
+    ['2024-02-29T23:59:58.000001Z', '2024-02-29 23:59:58.000001'],
+    ['2024-02-29 23:59:58', '2024-02-29 23:59:58.000000'],
+    ['+010000-02-29T00:00:00.000000Z', '10000-02-29 00:00:00.000000'],
+    ['-000043-03-15T00:00:00.000000Z', '0044-03-15 00:00:00.000000 BC'],
   ] as const) {
     t.equal(parseDate(text), value, text)
   }
@@ -196,6 +201,10 @@ t.test('values', async t => {
       '0000',
       '24',
       '2024-01-01Z',
+      '2024-02-29T23:59Z',
+      '2024-02-29T23:59:58.123Z',
+      '2023-02-29T00:00:00.000000Z',
+      '02024-01-01T00:00:00.000000Z',
     ],
   ]) {
     t.equal(parseDate(text), undefined, `${text} is not a date`)
@@ -319,7 +328,7 @@ t.test('scopes', async t => {
     DATED,
     'without a type it applies to every type with the field',
   )
-  t.strictSame(types('filter[name]=x'), ['playlist', 'anime', 'group', 'artist'])
+  t.strictSame(types('filter[name]=x'), ['playlist', 'user', 'anime', 'group', 'artist'])
   t.strictSame(types('filter[video_id]=1'), ['track'], 'also if the type of the endpoint lacks it')
   t.strictSame(types('filter[track][created_at]=2024'), ['track'])
   t.strictSame(types('filter[playlist][created_at]=2024'), ['playlist'])

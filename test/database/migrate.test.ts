@@ -103,6 +103,7 @@ for (const engine of ENGINES) {
         '0016_security_mails',
         '0017_pending_registrations',
         '0018_case_folding',
+        '0019_entry_track_counts',
       ])
       t.equal(await migrationCheck({ prepare })(), true)
     })

@@ -108,6 +108,20 @@ export const ACCESS: readonly Mutant[] = [
     tests: ['test/auth/permission.test.ts'],
   },
   {
+    name: 'notifications of other users',
+    file: 'src/accounts/notification-marks.ts',
+    find: 'ofAnyUser: bypassesAuthorization(identity)',
+    replace: 'ofAnyUser: true',
+    tests: ['test/routes/api/me/notification.test.ts'],
+  },
+  {
+    name: 'a notification is marked with the permission',
+    file: 'src/accounts/notification-marks.ts',
+    find: 'isAllowed: isPermitted',
+    replace: 'isAllowed: true',
+    tests: ['test/routes/api/me/notification.test.ts'],
+  },
+  {
     name: 'all of several permissions are required',
     file: 'src/http/access.ts',
     find: 'if (reason !== null) return reason',

@@ -1,6 +1,6 @@
 import { shape } from '#src/query/declare.ts'
 
-/** A user's public fields. */
+/** A user's public fields. Whatever is added here can be filtered: it must not be private. */
 export const publicUserShape = shape({
   type: 'user',
   schemaName: 'User',
@@ -10,14 +10,7 @@ export const publicUserShape = shape({
   key: 'id',
   fields: {
     id: { kind: 'integer', shown: 'never' },
-    name: {
-      kind: 'string',
-      shown: 'default',
-      about: 'The user name.',
-      example: 'alice',
-      filter: false,
-      sort: false,
-    },
+    name: { kind: 'string', shown: 'default', about: 'The user name.', example: 'alice' },
   },
   onlyNull: 'deleted_at',
 })

@@ -26,7 +26,7 @@ export const audioShape = shape({
     },
     mimetype: {
       kind: 'string',
-      shown: 'default',
+      shown: 'optional',
       example: 'audio/ogg',
     },
     path: {

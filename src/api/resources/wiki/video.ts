@@ -55,7 +55,7 @@ export const videoShape = shape({
     lyrics: { kind: 'boolean', shown: 'default', example: false },
     mimetype: {
       kind: 'string',
-      shown: 'default',
+      shown: 'optional',
       nullable: true,
       example: 'video/webm',
     },

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
 import { errorsOf, NOT_FOUND } from '../../../fixtures/answers.ts'
+import { prohibit } from '../../../fixtures/bans.ts'
 import { MINUTE, testClock } from '../../../fixtures/clock.ts'
 import { aNotification, PANEL_NOTIFICATION } from '../../../fixtures/lists.ts'
 import { urlOf } from '../../../fixtures/queries.ts'
+import { aRole } from '../../../fixtures/roles.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
-import { aUser } from '../../../fixtures/users.ts'
+import { aToken, aUser } from '../../../fixtures/users.ts'
 import { get, send, startApp } from '../../../support/app.ts'
 import { createDatabase, ENGINES } from '../../../support/databases.ts'
 
@@ -148,6 +150,52 @@ for (const engine of ENGINES) {
       const other = await aUser(database, { permissions: ['update notification'] })
       t.equal((await mark(`/${id}/read`, other.token)).status, 403)
       t.equal((await timesOf(id)).read_at, null)
+    })
+
+    await t.test(
+      "'bypass authorization' marks the notifications of all users, and lists the own ones",
+      async t => {
+        const { user, id } = await aUserWithNotification()
+        const bypass = await aUser(database, { permissions: ['bypass authorization'] })
+        const own = await aNotification(database, bypass.id)
+        const panel = await aNotification(database, user.id, { type: PANEL_NOTIFICATION })
+        t.equal((await mark(`/${id}/read`, bypass.token)).status, 200)
+        t.ok((await timesOf(id)).read_at)
+        t.equal((await mark(`/${id}/unread`, bypass.token, 'PATCH')).status, 200)
+        t.equal((await timesOf(id)).read_at, null)
+        t.equal((await mark(`/${panel}/read`, bypass.token)).status, 404, 'of the panel')
+        t.equal((await mark(`/${randomUUID()}/read`, bypass.token)).status, 404)
+        const { json } = await list(bypass.token)
+        t.strictSame(
+          json.notifications.map((one: { id: string }) => one.id),
+          [own],
+        )
+        t.equal((await mark('/readall', bypass.token)).status, 200)
+        t.ok((await timesOf(own)).read_at)
+        t.equal((await timesOf(id)).read_at, null, 'readall marks the own ones')
+
+        const byRole = await aUser(database, {
+          roles: [(await aRole(database, ['bypass authorization'])).name],
+        })
+        t.equal((await mark(`/${id}/read`, byRole.token)).status, 200, 'by a role')
+      },
+    )
+
+    await t.test("no other permission, and no ban, marks another user's notifications", async t => {
+      const { id } = await aUserWithNotification()
+      const admin = await aUser(database, { roles: ['Admin'] })
+      t.equal((await mark(`/${id}/read`, admin.token)).status, 403, 'an admin')
+      const banned = await aUser(database, { permissions: ['update notification'] })
+      await prohibit(database, banned, 'update notification')
+      const ofBanned = await aNotification(database, banned.id)
+      for (const target of [id, ofBanned]) t.equal((await mark(`/${target}/read`, banned.token)).status, 403)
+      t.equal((await timesOf(ofBanned)).read_at, null)
+      const overruled = await aUser(database, { permissions: ['bypass authorization'] })
+      await prohibit(database, overruled, 'update notification')
+      t.equal((await mark(`/${id}/read`, overruled.token)).status, 200, 'it overrules a ban')
+      const { token } = await aToken(database, overruled.id, { abilities: ['read:notification'] })
+      t.equal((await mark(`/${id}/unread`, token)).status, 403, 'a token without the ability')
+      t.ok((await timesOf(id)).read_at)
     })
 
     await t.test('PUT read: an unknown or malformed id is 404, before the permission is checked', async t => {

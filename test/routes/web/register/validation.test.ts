@@ -4,7 +4,7 @@ import { EMAIL_TAKEN, NAME_TAKEN } from '../../../fixtures/answers.ts'
 import { aLoggedInUser, openBrowser, type TestBrowser } from '../../../fixtures/browser.ts'
 import { changeProfile } from '../../../fixtures/email-changes.ts'
 import { aRegistration, userById } from '../../../fixtures/registration.ts'
-import { JSON_TYPE } from '../../../fixtures/requests.ts'
+import { FORM, JSON_TYPE } from '../../../fixtures/requests.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aUser } from '../../../fixtures/users.ts'
 import { requiredError } from '../../../fixtures/validation.ts'
@@ -29,7 +29,9 @@ const INVALID: [change: object, errors: Record<string, string[]>][] = [
     },
   ],
   [{ name: null }, { name: REQUIRED }],
-  [{ terms: null }, { terms: requiredError('terms') }],
+  ...[null, '', ' \t\n', [], {}, [null], [''], [[], {}], { x: ' ' }].map(
+    (terms): [object, Record<string, string[]>] => [{ terms }, { terms: requiredError('terms') }],
+  ),
   [{ name: 'not a name' }, { name: DASHES }],
   [{ name: 'name!' }, { name: DASHES }],
   [{ name: 'nul\0' }, { name: DASHES }],
@@ -109,6 +111,22 @@ for (const engine of ENGINES) {
         const { status } = await browser.send('POST', '/register', { payload, headers: JSON_TYPE })
         t.equal(status, 422, payload)
       }
+    })
+
+    await t.test('terms without a value in a form are missing, and any value accepts them', async t => {
+      const { terms: _, ...fields } = aRegistration()
+      const browser = await openBrowser(app)
+      const registerWith = (terms: string) =>
+        browser.send('POST', '/register', {
+          payload: `${new URLSearchParams(fields as Record<string, string>)}${terms}`,
+          headers: { ...FORM, accept: 'application/json' },
+        })
+      for (const terms of ['', '&terms', '&terms=', '&terms=%20', '&terms[]=', '&terms[]', '&terms[x]=+']) {
+        const { status, json } = await registerWith(terms)
+        t.equal(status, 422, terms)
+        t.strictSame(json.errors, { terms: requiredError('terms') }, terms)
+      }
+      t.equal((await registerWith('&terms[]=on')).status, 201)
     })
 
     await t.test('a name of invisible characters is empty', async t => {

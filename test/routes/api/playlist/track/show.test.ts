@@ -84,9 +84,11 @@ function wholeTrack({ isSequence }: TrackRead, playlist: PlaylistWithTracks, wik
     const other = ORDER[ORDER.indexOf(letter) + by]
     return other === undefined ? null : { id: trackOf(playlist, other).hashid }
   }
+  // Three tracks of this playlist, and three of each of the others.
+  const animethemeentry = { ...wiki.shown.animethemeentry, tracks_count: 9 }
   return {
     id: trackOf(playlist, letter).hashid,
-    ...(letter === 'A' ? { animethemeentry: null, video: null } : wiki.shown),
+    ...(letter === 'A' ? { animethemeentry: null, video: null } : { ...wiki.shown, animethemeentry }),
     ...(!isSequence && {
       playlist: { id: playlist.hashid, name: 'A playlist', description: null, visibility: 'Public' },
       next: neighbour(1),
@@ -244,15 +246,16 @@ for (const engine of ENGINES) {
         t.strictSame(
           await tracks({
             include: 'video.audio',
-            'fields[video]': Object.keys(dates).join(),
-            'fields[audio]': 'link',
+            'fields[video]': [...Object.keys(dates), 'mimetype'].join(),
+            'fields[audio]': 'link,mimetype',
           }),
           expected(letter => {
-            const audio = { link: 'https://a.example.org/Bakemonogatari-OP1.ogg' }
-            const video = letter === 'A' ? null : { ...dates, audio }
+            const link = 'https://a.example.org/Bakemonogatari-OP1.ogg'
+            const audio = { mimetype: 'audio/ogg', link }
+            const video = letter === 'A' ? null : { ...dates, mimetype: 'video/webm', audio }
             return { id: trackOf(playlist, letter).hashid, video }
           }),
-          'dates are shown if a fieldset names them',
+          'dates and MIME types are shown if a fieldset names them',
         )
       })
 

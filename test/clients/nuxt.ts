@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { Secret, TOTP } from 'otpauth'
 import type pg from 'pg'
 import type { BrowserContext, Browser as Chromium, Page } from 'playwright-core'
@@ -10,9 +11,10 @@ import { minimal } from '../chaos/server.ts'
 import { until } from '../chaos/wait.ts'
 import { check } from './results.ts'
 
-const MAIN = join(import.meta.dirname, '../../../clients/nuxt/.output/server/index.mjs')
+const APPLICATION = join(import.meta.dirname, '../../../clients/nuxt')
 
-/** The limits for Nuxt to start, and for a page to show something, in milliseconds. */
+/** The limits for Nuxt to be built and to start, and for a page to show something, in milliseconds. */
+const BUILD_MS = 180_000
 const START_MS = 30_000
 const SHOWN_MS = 10_000
 
@@ -40,6 +42,16 @@ interface World {
   api: string
 }
 
+/** Builds the application, once for all modes. @throws {Error} with the output if it fails */
+export async function buildNuxt(): Promise<void> {
+  const nuxt = join(APPLICATION, 'node_modules/nuxt/bin/nuxt.mjs')
+  await promisify(execFile)(process.execPath, [nuxt, 'build'], {
+    cwd: APPLICATION,
+    env: { ...minimal(), NUXT_TELEMETRY_DISABLED: '1' },
+    timeout: BUILD_MS,
+  })
+}
+
 /** Starts the application in a mode, on a port of `localhost`, and waits until it answers. */
 export async function startNuxt(mode: Mode, port: number, api: string): Promise<string> {
   const origin = `http://localhost:${port}`
@@ -47,7 +59,7 @@ export async function startNuxt(mode: Mode, port: number, api: string): Promise<
     [`NUXT_SANCTUM_${name}`]: value,
     [`NUXT_PUBLIC_SANCTUM_${name}`]: value,
   })
-  const child: ChildProcess = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [join(APPLICATION, '.output/server/index.mjs')], {
     env: {
       ...minimal(),
       HOST: 'localhost',

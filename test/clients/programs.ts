@@ -5,10 +5,10 @@ import { findProgram } from '../support/services.ts'
 
 const CLIENTS = join(import.meta.dirname, '../../../clients')
 
-/** A language and a client, and how it is told that this machine has both. */
-interface Runtime {
+/** A client in some language, and how to tell whether this machine has both. */
+export interface Runtime {
   name: string
-  /** The commands that may have it, the first one that has is used. */
+  /** The commands that may have the client: the first one that has it is used. */
   commands: readonly string[]
   /** Arguments for a program that fails without the client. */
   probe: readonly string[]
@@ -16,23 +16,22 @@ interface Runtime {
   programs: readonly string[]
 }
 
-export const RUNTIMES: readonly Runtime[] = [
-  {
-    name: 'Guzzle',
-    commands: ['php'],
-    probe: ['-r', "require 'GuzzleHttp/autoload.php';"],
-    missing: 'php with Guzzle (Debian: php-cli, php-guzzlehttp-guzzle)',
-    programs: ['php/bearer.php', 'php/cookies.php'],
-  },
-  {
-    name: 'requests',
-    // Debian's own has Debian's packages, which another one earlier in PATH has not.
-    commands: ['python3', '/usr/bin/python3'],
-    probe: ['-c', 'import requests'],
-    missing: 'python3 with requests (Debian: python3-requests)',
-    programs: ['python/bearer.py', 'python/cookies.py'],
-  },
-]
+export const GUZZLE: Runtime = {
+  name: 'Guzzle',
+  commands: ['php'],
+  probe: ['-r', "require 'GuzzleHttp/autoload.php';"],
+  missing: 'php with Guzzle (Debian: php-cli, php-guzzlehttp-guzzle)',
+  programs: ['php/bearer.php', 'php/cookies.php'],
+}
+
+export const REQUESTS: Runtime = {
+  name: 'requests',
+  // Only Debian's own has Debian's packages; PATH may have another one before it.
+  commands: ['python3', '/usr/bin/python3'],
+  probe: ['-c', 'import requests'],
+  missing: 'python3 with requests (Debian: python3-requests)',
+  programs: ['python/bearer.py', 'python/cookies.py'],
+}
 
 /** The path of the first command that has the client; null for none. */
 export function findRuntime({ commands, probe }: Runtime): string | null {

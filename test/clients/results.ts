@@ -1,4 +1,4 @@
-/** What a check found, and how long it took. */
+/** The result of a check; `fault` is null if it passed. */
 interface Result {
   name: string
   fault: string | null

@@ -3,12 +3,13 @@
 NPM_FLAGS ?= --no-audit --no-fund --loglevel=error
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev build test mutants check clients docs screenshots bench bench-scale chaos fuzz name-tables clean FORCE
+.PHONY: help run dev build test test-clients mutants check clients docs screenshots bench bench-scale chaos fuzz name-tables clean FORCE
 
 help:
 	@echo 'make run      install, build and serve on http://localhost:8000 with demo data'
 	@echo 'make dev      the same; compiles and restarts after each change'
 	@echo 'make test     run the whole suite; FILES="test/config/load.test.ts" runs some of it'
+	@echo 'make test-clients  run programs with Guzzle and requests, and a Nuxt application in a browser; needs PHP, Python, Chromium'
 	@echo 'make check    types, lint, formatting, words, import rules, and whether generated documents are up to date'
 	@echo 'make clients  generate clients from the OpenAPI document, and run a program with each; part of make check'
 	@echo 'make docs     write the generated documents: openapi/openapi.json, .env.example, pages in docs/'
@@ -60,6 +61,15 @@ dev: build
 
 test: build
 	node dist/test/support/runner.js $(FILES)
+
+clients/nuxt/node_modules/.package-lock.json: clients/nuxt/package.json clients/nuxt/package-lock.json
+	cd clients/nuxt && npm install --no-save $(NPM_FLAGS)
+	@touch $@
+
+# The runner builds the application while programs wait. Installing takes as long as compiling.
+test-clients:
+	@$(MAKE) --no-print-directory -j2 build clients/nuxt/node_modules/.package-lock.json
+	node dist/test/clients/run.js
 
 mutants: build
 	node dist/test/mutants/run.js
@@ -117,4 +127,4 @@ fuzz: build
 	node dist/test/fuzz/run.js
 
 clean:
-	rm -rf dist node_modules bench/contenders/node_modules clients/node_modules clients/generated
+	rm -rf dist node_modules bench/contenders/node_modules clients/node_modules clients/generated clients/nuxt/node_modules clients/nuxt/.nuxt clients/nuxt/.output

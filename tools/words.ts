@@ -11,7 +11,7 @@ const EXEMPT = [
   /^LICENSE$/,
   /^openapi\//,
   /^package-lock\.json$/,
-  /^(bench\/contenders|clients)\/package-lock\.json$/,
+  /^(bench\/contenders|clients|clients\/nuxt)\/package-lock\.json$/,
   /^test\/fixtures\/laravel-.*\.json$/,
   /^src\/auth\/name-tables\.ts$/,
   // API messages are Laravel's, or part of our contract with clients.

@@ -4,7 +4,7 @@ import type { Identity, SessionIdentity } from '#src/auth/identity.ts'
 import type { Session } from '#src/auth/session.ts'
 import type { Browser } from '#src/database/browsers.ts'
 import type { Schema } from '#src/database/schema.ts'
-import type { ClientAddress } from '#src/limits/client-address.ts'
+import { type ClientAddress, displayedAddress } from '#src/limits/client-address.ts'
 
 /** Options of a security-relevant write. */
 export interface AuthorizedOptions {
@@ -28,9 +28,9 @@ export interface Origin {
   readonly userAgent: string | undefined
 }
 
-/** The caller's browser, as it is stored. */
+/** The caller's browser, as it is stored and shown to the user. */
 export const browserOf = ({ clientAddress, userAgent }: Origin): Browser => ({
-  address: clientAddress.ip,
+  address: displayedAddress(clientAddress),
   userAgent,
 })
 

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import type { Command } from 'commander'
 import t, { type Test } from 'tap'
 import { createProgram } from '#src/commands/program.ts'
+import { findRuntime, REQUESTS } from '../clients/programs.ts'
 import { makeFolder } from '../fixtures/embedded.ts'
 import { launch, open, servePages, skip } from '../fixtures/spa.ts'
 import { serve } from '../support/processes.ts'
@@ -105,7 +106,8 @@ for (const page of PAGES) {
         })
       } else if (language === 'python') {
         const email = await runPython(demo, source)
-        if (email === null && !process.env.TEST_REQUIRE_ALL) t.pass(name, { skip: 'python3 was not found' })
+        if (email === null && !process.env.TEST_REQUIRE_ALL)
+          t.pass(name, { skip: `${REQUESTS.missing} was not found` })
         else t.equal(email, 'demo@example.org', name)
       } else if (language === 'json') {
         t.match(JSON.parse(code), { user: { email: 'demo@example.org' } }, name)
@@ -114,31 +116,19 @@ for (const page of PAGES) {
   })
 }
 
-/**
- * Runs an example that uses `requests`, whose `get` a module over the standard library provides. Null if this machine
- * has no Python.
- */
+/** Runs an example that uses `requests`. Null if this machine does not have it. */
 async function runPython({ folder, env }: Demo, source: string) {
-  const requests = [
-    'import json, urllib.request',
-    'class Response:',
-    '    def __init__(self, body): self.body = body',
-    '    def json(self): return json.loads(self.body)',
-    'def get(url, headers):',
-    '    return Response(urllib.request.urlopen(urllib.request.Request(url, headers=headers)).read())',
+  const python = findRuntime(REQUESTS)
+  if (python === null) return null
+  const known = { token, email: 'demo@example.org', password: env.PASSWORD }
+  const script = [
+    'import requests',
+    ...Object.entries(known).map(([name, value]) => `${name} = ${JSON.stringify(value)}`),
+    source,
+    'print(user["email"])',
   ]
-  await writeFile(join(folder, 'requests.py'), requests.join('\n'))
-  const script = `import requests\ntoken = ${JSON.stringify(token)}\n${source}\nprint(user["email"])`
-  try {
-    const { stdout } = await exec('python3', ['-c', script], {
-      env: { ...env, PYTHONPATH: folder },
-      cwd: folder,
-    })
-    return stdout.trim()
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
+  const { stdout } = await exec(python, ['-c', script.join('\n')], { env, cwd: folder })
+  return stdout.trim()
 }
 
 /** Runs the example for pages with cookies in a browser, and returns the address of the user that it finds. */

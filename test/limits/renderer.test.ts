@@ -1,5 +1,6 @@
 import t from 'tap'
-import { aLoggedInUser, SPA } from '../fixtures/browser.ts'
+import { aLoggedInUser, openBrowser, SPA } from '../fixtures/browser.ts'
+import { aMember } from '../fixtures/users.ts'
 import { get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
@@ -32,3 +33,23 @@ t.test('a server that renders pages passes on cookies, page and address of each 
     'without a page the cookie does not count',
   )
 })
+
+t.test(
+  'sessions and events have the address of the visitor, not of the server that renders pages',
+  async t => {
+    const app = await startApp(t, { database, environment: { LOCAL_IPS: '127.0.0.1' } })
+    const user = await aMember(database)
+    const browser = await openBrowser(app)
+    const visitor = { headers: { 'x-forwarded-ip': '198.51.100.4' } }
+    const { email, password } = user
+    t.equal((await browser.post('/login', { email, password }, visitor)).status, 200)
+    const [session] = (await browser.get('/api/me/session', visitor)).json.sessions
+    t.equal(session.ip_address, '198.51.100.4')
+    await app.events.drain()
+    const { activities } = (await browser.get('/api/me/activity', visitor)).json
+    t.strictSame(
+      activities.map(({ event, ip_address }: Record<string, string>) => [event, ip_address]),
+      [['login', '198.51.100.4']],
+    )
+  },
+)

@@ -168,7 +168,8 @@ export async function answers(url: string): Promise<boolean> {
   }
 }
 
-function findProgram(name: string): string | null {
+/** The path of a program; null if this machine does not have it. */
+export function findProgram(name: string): string | null {
   for (const folder of (process.env.PATH ?? '').split(delimiter)) {
     try {
       const path = join(folder, name)

@@ -1,6 +1,5 @@
 import { DAY_MS } from '#src/auth/time.ts'
 import type { Config } from '#src/config/config.ts'
-import { publicUrl } from '#src/config/public-url.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 
 /** The path of `security.txt` (RFC 9116 §3). */
@@ -24,7 +23,8 @@ export function renderSecurityTxt(
     ...securityContact.map(contact => `Contact: ${contact}`),
     `Expires: ${new Date(expires).toISOString()}`,
     'Preferred-Languages: en',
-    `Canonical: ${publicUrl(appUrl, SECURITY_TXT_PATH)}`,
+    // At the root of the host (RFC 8615), whatever the path of APP_URL is.
+    `Canonical: ${appUrl.origin}${SECURITY_TXT_PATH}`,
     '',
   ].join('\n')
 }

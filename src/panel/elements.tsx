@@ -73,9 +73,9 @@ interface LinkProps {
 }
 
 /** A link to a page of the panel. */
-export function Link({ to, children, ...attributes }: LinkProps) {
+export function Link({ to, children, class: className, 'aria-current': current }: LinkProps) {
   return (
-    <a href={usePublicPath(to)} {...attributes}>
+    <a class={className} href={usePublicPath(to)} aria-current={current}>
       {children}
     </a>
   )

@@ -118,7 +118,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
     ],
     [
       { MAIL_SECURITY_EVENTS: 'new-login, passwords' },
-      'MAIL_SECURITY_EVENTS=new-login, passwords: expected all or none alone, or some of new-login, token-created, token-ending, second-factor-on, second-factor-off, recovery-code-used, recovery-codes, wrong-codes, password-changed, email-changed, account-deleted (not "passwords")',
+      'MAIL_SECURITY_EVENTS=new-login, passwords: expected all or none alone, or some of new-login, token-created, token-ending, second-factor-on, second-factor-off, recovery-code-used, recovery-codes, wrong-codes, password-changed, email-changed, data-exported, account-deleted (not "passwords")',
     ],
     [
       { MODERATION_TOKEN: 'a\nb' },

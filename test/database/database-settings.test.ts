@@ -223,7 +223,8 @@ t.test('users of a Turkish database who differ by I and i alone', { skip }, asyn
   await sql
     .raw('drop index if exists playlists_name_trigrams_index, external_profiles_name_trigrams_index')
     .execute(kysely)
-  await sql.raw('drop function fold_case').execute(kysely)
+  await sql.raw('drop function fold_case, count_entry_tracks').execute(kysely)
+  await sql.raw('drop function count_tracks_of_changed, count_tracks_of_moved cascade').execute(kysely)
   await sql.raw(`delete from kysely_migration where name >= '0018'`).execute(kysely)
   await sql.raw('create unique index users_email_unique on users (lower(email))').execute(kysely)
   await sql.raw('create unique index users_name_unique on users (lower(name))').execute(kysely)
@@ -239,7 +240,7 @@ t.test('users of a Turkish database who differ by I and i alone', { skip }, asyn
   await rename(1, 'info')
 
   t.strictSame(await migrate(database.migrations), {
-    names: ['0018_case_folding'],
+    names: ['0018_case_folding', '0019_entry_track_counts'],
     ambiguous: ['name', 'email'],
   })
   const app = await startApp(t, { database })

@@ -1,5 +1,3 @@
-import type { Config } from './config.ts'
-
 /** The path of APP_URL without a trailing slash: empty unless a proxy serves other programs beside this one. */
 export const basePath = ({ pathname }: URL): string => pathname.replace(/\/+$/, '')
 
@@ -8,7 +6,7 @@ export const publicUrl = (appUrl: URL, path: string): URL => new URL(basePath(ap
 
 /** The URL of the link that verifies an address, without its query. */
 export const verificationUrl = (
-  { appUrl, authPath }: Pick<Config, 'appUrl' | 'authPath'>,
+  { appUrl, authPath }: { appUrl: URL; authPath: string },
   userId: number | string,
   emailHash: string,
 ): string => publicUrl(appUrl, `${authPath}/email/verify/${userId}/${emailHash}`).href

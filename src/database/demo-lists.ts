@@ -3,7 +3,7 @@ import { hashidEncoder, randomHashid } from '#src/auth/hashid.ts'
 import { DAY_MS, HOUR_MS, millisToSeconds, millisToTimestamp } from '#src/auth/time.ts'
 import type { EpochMillis } from '#src/runtime/units.ts'
 import { type DemoUser, UNLISTED } from './demo-users.ts'
-import type { DemoWiki } from './demo-wiki.ts'
+import type { DemoWiki, EntryVideo } from './demo-wiki.ts'
 import type { Schema } from './schema.ts'
 
 /** How the demo data is generated. */
@@ -25,7 +25,7 @@ export async function addPlaylists(
   { now, salt, random }: DemoOptions,
 ) {
   const hashids = hashidEncoder(salt)
-  for (const [index, { name, description, visibility, tracks }] of playlists.entries()) {
+  for (const [index, { name, description, visibility, tracks, only }] of playlists.entries()) {
     const createdAt = now - (playlists.length - index) * 9 * DAY_MS
     const timestamps = {
       created_at: millisToTimestamp(createdAt),
@@ -36,6 +36,7 @@ export async function addPlaylists(
       .values({ ...timestamps, name, description, visibility, user_id: userId })
       .returning('playlist_id')
       .executeTakeFirstOrThrow()
+    const themes = pairs.filter(pair => only === undefined || pair.type === only)
     const rows =
       tracks === 0
         ? []
@@ -43,8 +44,10 @@ export async function addPlaylists(
             .insertInto('playlist_tracks')
             .values(
               Array.from({ length: tracks }, (_, position) => {
-                const pair = pairs[(playlist_id * 7 + position * 3) % pairs.length]
-                return { ...timestamps, ...pair, playlist_id, position: position + 1 }
+                const { entry_id, video_id } = themes[
+                  (playlist_id * 7 + position * 3) % themes.length
+                ] as EntryVideo
+                return { ...timestamps, entry_id, video_id, playlist_id, position: position + 1 }
               }),
             )
             .returning(['track_id', 'position'])

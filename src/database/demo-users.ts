@@ -1,3 +1,5 @@
+import { ENDING, OPENING, type ThemeType } from './demo-wiki.ts'
+
 /** The values of the `visibility` columns. */
 export const [PUBLIC, PRIVATE, UNLISTED] = [0, 1, 2]
 const [MY_ANIME_LIST, ANI_LIST, KITSU] = [0, 1, 2]
@@ -8,7 +10,14 @@ export interface DemoUser {
   email: string
   verified: boolean
   roles: string[]
-  playlists: { name: string; description: string; visibility: number; tracks: number }[]
+  playlists: {
+    name: string
+    description: string
+    visibility: number
+    tracks: number
+    /** The type of its themes; openings and endings if absent. */
+    only?: ThemeType
+  }[]
   profiles: { name: string; site: number; visibility: number; entries: number }[]
   notifications: number
 }
@@ -22,20 +31,22 @@ export const USERS: DemoUser[] = [
     roles: [],
     playlists: [
       {
-        name: 'Best of 2025',
-        description: 'One opening a week, as they aired.',
+        name: 'Best openings',
+        description: 'The ones that are never skipped.',
         visibility: PUBLIC,
         tracks: 12,
+        only: OPENING,
       },
       {
         name: 'Endings for the train home',
         description: 'For the seat by the window.',
         visibility: PUBLIC,
         tracks: 8,
+        only: ENDING,
       },
       { name: 'Running', description: '160 bpm and up.', visibility: PUBLIC, tracks: 15 },
       {
-        name: 'Karaoke, the safe ones',
+        name: 'Safe karaoke choices',
         description: 'The ones that always work.',
         visibility: UNLISTED,
         tracks: 9,
@@ -52,7 +63,7 @@ export const USERS: DemoUser[] = [
         visibility: PRIVATE,
         tracks: 6,
       },
-      { name: 'Insert songs that made me cry', description: 'Better alone.', visibility: PRIVATE, tracks: 4 },
+      { name: 'Songs that made me cry', description: 'Best heard alone.', visibility: PRIVATE, tracks: 4 },
       { name: 'Empty for now', description: 'Nothing here yet.', visibility: UNLISTED, tracks: 0 },
     ],
     profiles: [
@@ -68,7 +79,13 @@ export const USERS: DemoUser[] = [
     verified: true,
     roles: ['Patron'],
     playlists: [
-      { name: 'City pop closers', description: 'For the small hours.', visibility: PUBLIC, tracks: 7 },
+      {
+        name: 'City pop closers',
+        description: 'For the small hours.',
+        visibility: PUBLIC,
+        tracks: 7,
+        only: ENDING,
+      },
       { name: 'Work in progress', description: 'Not for other ears yet.', visibility: PRIVATE, tracks: 3 },
     ],
     profiles: [{ name: 'yuki', site: KITSU, visibility: PUBLIC, entries: 6 }],
@@ -81,10 +98,11 @@ export const USERS: DemoUser[] = [
     roles: ['Contributor'],
     playlists: [
       {
-        name: 'First openings of the nineties',
-        description: 'From the first episodes, in order of broadcast.',
+        name: 'Openings before the first coffee',
+        description: 'Loud ones first.',
         visibility: PUBLIC,
         tracks: 10,
+        only: OPENING,
       },
     ],
     profiles: [],

@@ -10,7 +10,7 @@ export interface EntryVideo {
 /** The rows of the wiki that lists of the demo data refer to. */
 export interface DemoWiki {
   /** What tracks can show. */
-  pairs: readonly EntryVideo[]
+  pairs: readonly (EntryVideo & { type: ThemeType })[]
   animeIds: readonly number[]
   /** The large covers of the anime, in their order. */
   coverIds: readonly number[]
@@ -18,7 +18,10 @@ export interface DemoWiki {
 
 const [WINTER, SPRING, SUMMER, FALL] = [0, 1, 2, 3]
 const [TV, MOVIE] = [0, 3]
-const [OPENING, ENDING] = [0, 1]
+export const OPENING = 0
+export const ENDING = 1
+/** The values of the `type` column of themes in the demo data. */
+export type ThemeType = typeof OPENING | typeof ENDING
 const [WEB, BD] = [0, 2]
 const COVERS = [
   { facet: 0, folder: 'small-cover' },
@@ -36,13 +39,13 @@ const fileOf = (name: string) => name.replace(/[^A-Za-z0-9]+/g, '')
 const ANIME = [
   anime('Lanterns over Kisaragi', 2019, FALL, 'A village lights a lantern for every ship that is late.'),
   anime('The Clockmaker of Shimokita', 2021, SPRING, 'An apprentice repairs clocks that run backwards.'),
-  anime('Rooftop Radio', 2016, SUMMER, 'Four pupils broadcast from a school that is to be torn down.'),
+  anime('Rooftop Radio', 2016, SUMMER, 'Four pupils broadcast from a school about to be torn down.'),
   anime('Second Violin', 2023, WINTER, 'She never wanted to lead the orchestra, and now she has to.'),
   anime('Salt and Cedar', 1998, SPRING, 'Two families have shared one harbour and one quarrel for years.'),
-  anime('Platform Zero', 2025, WINTER, 'A train that is in no timetable stops for those who missed theirs.'),
+  anime('Platform Zero', 2025, WINTER, 'A train in no timetable stops for those who missed theirs.'),
   anime('A Letter to Andromeda', 2012, FALL, 'The answer to a message from 1977 arrives by post.', MOVIE),
-  anime('Tiny Kingdom Surveyor', 2024, SUMMER, 'The smallest country of the world needs a map.'),
-  anime('Goodnight, Neon', 1994, FALL, 'A night watchman befriends the sign that he is to switch off.'),
+  anime('Tiny Kingdom Surveyor', 2024, SUMMER, 'The smallest country in the world needs a map.'),
+  anime('Goodnight, Neon', 1994, FALL, 'A night watchman befriends the sign he has to switch off.'),
   anime('Postcards from the Kuroshio', 2020, SPRING, 'A research ship and the cat that runs it.'),
   anime('Umbrella Exchange', 2018, SUMMER, 'To take an umbrella here, leave a story.'),
   anime('Gravel Garden Club', 2022, FALL, 'Five beginners rake sand, and each other the wrong way.'),
@@ -56,7 +59,7 @@ const THEMES = [
   { slug: 'ED1', type: ENDING, sequence: 1 },
   { slug: 'OP2', type: OPENING, sequence: 2 },
   { slug: 'ED2', type: ENDING, sequence: 2 },
-]
+] as const
 
 const FIRST_WORDS = ['Paper', 'Silver', 'Northern', 'Borrowed', 'Electric', 'Sleepless', 'Little', 'Distant']
 const SECOND_WORDS = ['Comet', 'Umbrella', 'Signal', 'Orchard', 'Parade', 'Harbour', 'Letter']
@@ -119,7 +122,7 @@ const ALL_THEMES = ANIME.flatMap(({ title, year }, anime) =>
 )
 
 /** Adds the themes with their songs, entries, videos and audio. Rows are returned in the order of their values. */
-async function addThemes(db: Transaction<Schema>, animeIds: readonly number[]): Promise<EntryVideo[]> {
+async function addThemes(db: Transaction<Schema>, animeIds: readonly number[]): Promise<DemoWiki['pairs']> {
   const artists = await db
     .insertInto('artists')
     .values(ARTISTS.map(artist => ({ ...artist, slug: slugOf(artist.name) })))
@@ -163,7 +166,7 @@ async function addThemes(db: Transaction<Schema>, animeIds: readonly number[]): 
       themes.map(({ theme_id }, index) => ({
         theme_id,
         episodes: ALL_THEMES[index]?.sequence === 1 ? '1-12' : '13-24',
-        notes: ALL_THEMES[index]?.isRare ? 'With another first verse' : null,
+        notes: ALL_THEMES[index]?.isRare ? 'With a different first verse' : null,
       })),
     )
     .returning('entry_id')
@@ -202,5 +205,8 @@ async function addThemes(db: Transaction<Schema>, animeIds: readonly number[]): 
     video_id,
   }))
   await db.insertInto('anime_theme_entry_video').values(pairs).execute()
-  return pairs
+  return pairs.map((pair, index) => ({
+    ...pair,
+    type: ALL_THEMES[files[index]?.theme as number]?.type ?? OPENING,
+  }))
 }

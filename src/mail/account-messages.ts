@@ -42,7 +42,7 @@ export function createAccountMessages(siteName: string, write: Write): AccountMe
       write(to, {
         subject: `Verify your e-mail address at ${siteName}`,
         blocks: [
-          'Please confirm that this address is yours by opening this link. It is valid for one hour, in a browser where you are logged in.',
+          'Please confirm that this address is yours by opening this link. It is valid for one hour. If you are not logged in, log in afterwards in the same browser.',
           { link: { label: 'Verify the address', url } },
           `If you have no account at ${siteName}, ignore this mail.`,
         ],

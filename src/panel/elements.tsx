@@ -249,7 +249,7 @@ export function NewPasswordFields({
         label="New password"
         type="password"
         autocomplete="new-password"
-        hint="At least 8 characters, with upper and lower case letters, a number and a symbol."
+        hint="At least 8 characters, with upper and lower case letters, a number and a symbol; or at least 15 characters of any kind."
         isRequired
         formState={formState}
       />

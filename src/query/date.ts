@@ -26,11 +26,12 @@ const PARTIAL_DATE =
   /^(?<Y>\d{4})(?:-(?<m>\d\d)(?:-(?<d>\d\d)(?:T(?<H>\d\d)(?::(?<i>\d\d)(?::(?<s>\d\d)(?:\.(?<u>\d{6}))?)?)?)?)?)?$/
 
 /**
- * A date as responses show it: as {@link formatDate} does, or as the database does. The `+` of a distant year may be
+ * A date as responses show it, as {@link formatDate} does or as the database does, or as JavaScript writes it, with fewer
+ * fractional digits. The `+` of a distant year may be
  * missing: in a query string it is a space unless the client encodes it.
  */
 const SHOWN_DATE =
-  /^(?<Y>\d{4}|[+-]?\d{6})-(?<m>\d\d)-(?<d>\d\d)[T ](?<H>\d\d):(?<i>\d\d):(?<s>\d\d)(?:\.(?<u>\d{6}))?Z?$/
+  /^(?<Y>\d{4}|[+-]?\d{6})-(?<m>\d\d)-(?<d>\d\d)[T ](?<H>\d\d):(?<i>\d\d):(?<s>\d\d)(?:\.(?<u>\d{6}|\d{1,5}(?=Z)))?Z?$/
 
 /** PostgreSQL's first timestamp is in November 4714 BC, its last one in December of this year. */
 const LAST_YEAR = 294_276
@@ -48,7 +49,7 @@ const CALENDAR_CYCLE = 400
 export function parseDate(text: string): string | undefined {
   const parts = (PARTIAL_DATE.exec(text) ?? SHOWN_DATE.exec(text))?.groups
   if (parts === undefined) return undefined
-  const { Y = '', m = '01', d = '01', H = '00', i = '00', s = '00', u = '000000' } = parts
+  const { Y = '', m = '01', d = '01', H = '00', i = '00', s = '00', u = '' } = parts
   const year = Number(Y)
   const rest = `${m}-${d}T${H}:${i}:${s}`
   if (Y === '0000' || year > LAST_YEAR || year < FIRST_YEAR) return undefined
@@ -58,5 +59,5 @@ export function parseDate(text: string): string | undefined {
   const moment = new Date(`${sameCalendar}Z`)
   if (Number.isNaN(moment.getTime()) || moment.toISOString().slice(0, 19) !== sameCalendar) return undefined
   const [counted, era] = year > 0 ? [year, ''] : [1 - year, BEFORE_CHRIST]
-  return `${String(counted).padStart(4, '0')}-${rest.replace('T', ' ')}.${u}${era}`
+  return `${String(counted).padStart(4, '0')}-${rest.replace('T', ' ')}.${u.padEnd(6, '0')}${era}`
 }

@@ -73,7 +73,7 @@ export const MESSAGES = {
   tooMuchIncluded: (most: number) =>
     `The include would show more than ${most} rows. Ask for fewer relations, or for smaller pages.`,
   tooCostly: (cost: number, most: number, part: keyof typeof CHEAPER) =>
-    `This question costs ${cost}, and you may spend ${most}. ${CHEAPER[part]}`,
+    `This query costs ${cost}, and you may spend ${most}. ${CHEAPER[part]}`,
   tokenEnded: 'The token has ended, and so would its successor.',
   invalidSignature: 'Invalid signature.',
   disposableEmail: 'Disposable email addresses are not allowed.',

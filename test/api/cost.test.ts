@@ -135,7 +135,7 @@ t.test('query cost over HTTP', async t => {
   database.statements.length = 0
   const { status, json } = await get(app, `/api/playlist?${has('eq')}`)
   t.equal(status, 422)
-  t.match(json.errors['filter.has'], [/^This question costs \d+, and you may spend 1500\. Ask for fewer/])
+  t.match(json.errors['filter.has'], [/^This query costs \d+, and you may spend 1500\. Ask for fewer/])
   t.strictSame(database.statements, [], 'no query is made')
   const half = has('eq', all.slice(0, 10))
   t.equal((await get(app, `/api/playlist?${half}`)).status, 422)

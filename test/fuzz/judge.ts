@@ -65,7 +65,7 @@ function admits(security: Record<string, unknown>[] | undefined, caller: CallerK
 
 /** Whether a list is refused for its cost, or for a sort key that contradicts another, which a schema cannot express. */
 const isTooMuch = (json: Answer['json']): boolean =>
-  /^(This question costs|The include would show|The sort field (prohibits random|has a duplicate))/.test(
+  /^(This query costs|The include would show|The sort field (prohibits random|has a duplicate))/.test(
     String(json?.message),
   )
 
@@ -82,6 +82,9 @@ export function faultOfPage(outcome: Outcome): string | null {
   if (!PAGE_STATUSES.has(status)) return `the status is ${status}: ${textOf(body)}`
   const location = headers.location ?? ''
   if (status === 303) return /^\/(?!\/)/.test(location) ? null : `it leads to ${location}`
+  // A download, which no browser shows as a page of the panel.
+  const isFile = /^attachment;/.test(headers['content-disposition'] ?? '')
+  if (status === 200 && isFile && headers['x-content-type-options'] === 'nosniff') return null
   if (!/^text\/html/.test(headers['content-type'] ?? ''))
     return `it is ${headers['content-type']}: ${body.slice(0, 100)}`
   if (!/script-src '(?:self|none)'/.test(String(headers['content-security-policy']))) {

@@ -7,7 +7,7 @@ const OTHER_STATUSES: ReadonlySet<number> = new Set([400, 408, 413, 414, 415, 43
 /** Headers of HTTP and of browsers' security, which a document of the API does not repeat for each response. */
 const GENERAL_HEADERS: ReadonlySet<string> = new Set([
   ...['allow', 'connection', 'content-disposition', 'content-encoding', 'content-length', 'content-type'],
-  ...['date', 'keep-alive'],
+  ...['date', 'keep-alive', 'transfer-encoding'],
   ...['content-security-policy', 'cross-origin-opener-policy', 'cross-origin-resource-policy'],
   ...['origin-agent-cluster', 'permissions-policy', 'referrer-policy', 'strict-transport-security'],
   ...['vary', 'x-content-type-options', 'x-dns-prefetch-control', 'x-download-options', 'x-frame-options'],

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { correctTrackCounts } from '#src/database/track-counts.ts'
 import { findBrokenPlaylists, repairPlaylist } from '#src/database/track-order.ts'
 import { type CommandContext, withDatabase } from './context.ts'
 
@@ -6,7 +7,9 @@ import { type CommandContext, withDatabase } from './context.ts'
 export const playlistCommand = (context: CommandContext) =>
   new Command('playlist').description('maintain playlists').addCommand(
     new Command('repair')
-      .description('repair the track order of playlists whose links and positions disagree')
+      .description(
+        'repair the track order of playlists whose links and positions disagree, and wrong track counts of theme entries',
+      )
       .action(() =>
         withDatabase(context, 'playlist repair', async ({ kysely }) => {
           const broken = await findBrokenPlaylists(kysely)
@@ -16,6 +19,11 @@ export const playlistCommand = (context: CommandContext) =>
               ? 'All playlists are in order.'
               : `Repaired ${broken.length} playlist${broken.length === 1 ? '' : 's'}.`,
           )
+          const entries = await correctTrackCounts(kysely)
+          if (entries > 0)
+            context.print(
+              `Counted the tracks of ${entries === 1 ? 'one theme entry' : `${entries} theme entries`}.`,
+            )
         }),
       ),
   )

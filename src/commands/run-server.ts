@@ -9,6 +9,7 @@ import { measureClockSkew } from '#src/database/clock-skew.ts'
 import { connectDatabase } from '#src/database/connect.ts'
 import { migrate } from '#src/database/migrate.ts'
 import { hasPermissions, seedPermissions } from '#src/database/permissions.ts'
+import { findOtherSettings } from '#src/database/session-settings.ts'
 import { DatabaseUnavailable } from '#src/database/unavailable.ts'
 import { ambiguityWarning } from '#src/database/unique-names.ts'
 import { LogOutput } from '#src/http/log-output.ts'
@@ -85,6 +86,7 @@ export async function runServer(context: CommandContext, config: Config): Promis
     // It may take long. Until it has finished, names and addresses are compared only without regard to case.
     void server.fillUserKeys()
     await warnOfSkew(server)
+    await warnOfSettings(server)
     const demo = await seedWhenNew(server)
     if (config.appEnv === 'local') for (const line of welcomeLines(server, demo)) log.write(`${line}\n`)
   } catch (error) {
@@ -122,6 +124,14 @@ async function warnOfSkew({ database, clock, monotonic, log }: FastifyInstance) 
   log.warn(
     `this machine's clock is ${seconds} s ${skew > 0 ? 'ahead of' : 'behind'} the database's: synchronize both by NTP, because attempt limits depend on them`,
   )
+}
+
+/** A pooler may keep the server from stating the settings that it relies on. */
+async function warnOfSettings({ config, database, log }: FastifyInstance) {
+  if (config.databaseUrl === null) return
+  for (const setting of await findOtherSettings(database.kysely)) {
+    log.warn(`the database needs ${setting}, which the pooler does not pass on: alter role … set ${setting}`)
+  }
 }
 
 /** Explanations of failures to listen. */

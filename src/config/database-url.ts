@@ -34,9 +34,9 @@ const SOCKET_DIRECTORIES = ['/var/run/postgresql', '/tmp']
  * @see https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS
  */
 export function parseDatabaseUrl(text: string): DatabaseAddress {
-  // The URL parser refuses a user without a host.
-  const hasNoHost = /^[a-z]+:\/\/[^/?]*@[/?]/.test(text)
-  const url = parseServerUrl(hasNoHost ? text.replace('@', `@${PLACEHOLDER}`) : text, [
+  // The URL parser refuses a user or a port without a host.
+  const hasNoHost = /^[a-z]+:\/\/([^/?]*@)?(:\d+)?[/?]/.test(text)
+  const url = parseServerUrl(hasNoHost ? text.replace(/^[a-z]+:\/\/([^/?]*@)?/, `$&${PLACEHOLDER}`) : text, [
     'postgres:',
     'postgresql:',
   ])

@@ -73,6 +73,11 @@ export function parseServerUrl(text: string, protocols: readonly string[]): URL 
       'a URL with user and password percent-encoded: # as %23, / as %2F, ? as %3F, @ as %40, % as %25',
     )
   }
+  if (isOfServer && !URL.canParse(text)) {
+    throw new ExpectedValue(
+      'a URL of one host, with a port up to 65535 (a value with # needs quotes in .env, and # is %23 in a URL)',
+    )
+  }
   return parseUrl(text, protocols)
 }
 

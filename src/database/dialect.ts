@@ -64,6 +64,11 @@ export interface ConnectionSource {
 }
 
 /** What the dialect needs of a {@link ConnectionSource}. */
+/** Begins a transaction without timeouts, those of the database and the role included. Zero means none in PostgreSQL. */
+const BEGIN_UNLIMITED =
+  'begin isolation level read committed; set local statement_timeout = 0; set local lock_timeout = 0; ' +
+  'set local idle_in_transaction_session_timeout = 0'
+
 type Acquirable = Pick<ConnectionSource, 'acquire' | 'beginText'>
 
 /** Returns the name under which to prepare a statement; undefined for rare statements. */
@@ -146,7 +151,9 @@ class ConnectionDriver implements Driver {
 
   async beginTransaction(connection: KyselyConnection) {
     const { beginText = 'begin' } = this.#source
-    await connection.executeQuery(CompiledQuery.raw(this.#request?.hasNoDeadline ? 'begin' : beginText))
+    await connection.executeQuery(
+      CompiledQuery.raw(this.#request?.hasNoDeadline ? BEGIN_UNLIMITED : beginText),
+    )
   }
 
   async commitTransaction(connection: KyselyConnection) {

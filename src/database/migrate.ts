@@ -54,11 +54,12 @@ export async function migrate(db: Kysely<Schema>): Promise<Migrated> {
   return { names: results.map(result => result.migrationName), ambiguous }
 }
 
-/** Makes the function that checks whether the latest migration of this version has run. */
+/** Makes the function that checks whether the latest migration of this version has run, in a database that takes writes. */
 export function migrationCheck(database: Pick<Database, 'prepare'>): () => Promise<boolean> {
   const select = database.prepare<{ current: boolean }>(
     'migrated',
-    'select exists (select from kysely_migration where name = $1) as current',
+    `select exists (select from kysely_migration where name = $1)
+      and not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off' as current`,
   )
   return async () => {
     const [row] = await select([LATEST])

@@ -41,10 +41,10 @@ export function postgresConnections(
     for (const listener of lostListeners) listener(error)
   }
   const pool = new Pool(url, limits.connectMs, onLost)
-  const beginReadOnly = `${beginText('begin read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
+  const beginReadOnly = `${beginText('begin isolation level read committed read only', limits, limits.statementMs.list)}; ${ONE_CORE}`
 
   return {
-    beginText: beginText('begin', limits, limits.statementMs.write),
+    beginText: beginText('begin isolation level read committed', limits, limits.statementMs.write),
     async acquire(request = WRITE_REQUEST) {
       const releaseSlot = await classes.take(request)
       const client = await pool.take().catch(error => {

@@ -1,3 +1,6 @@
+import { type Kysely, sql } from 'kysely'
+import type { Schema } from './schema.ts'
+
 /**
  * The settings that statements and the parsing of their results rely on. They are stated for every session, because the
  * database, the role or the URL may have others: with `DateStyle = German`, for example, no date would be understood. The
@@ -24,6 +27,20 @@ export const DIRECT_PARAMETERS: StartupParameters = RELIED_ON
 
 /** The startup parameters of a connection to a pooler that refuses the others. */
 export const POOLER_PARAMETERS: StartupParameters = { DateStyle, TimeZone, standard_conforming_strings }
+
+/**
+ * Finds the settings that are not as they should be, because a pooler refused to state them.
+ *
+ * @returns assignments for the database or the role, such as `array_nulls = on`
+ */
+export async function findOtherSettings(db: Kysely<Schema>): Promise<string[]> {
+  const { rows } = await sql<{ name: string; setting: string }>`
+    select name, setting from pg_settings where name = any(${Object.keys(RELIED_ON)}::text[])`.execute(db)
+  const actual = new Map(rows.map(({ name, setting }) => [name, setting]))
+  return Object.entries(RELIED_ON)
+    .filter(([name, value]) => actual.get(name) !== value)
+    .map(([name, value]) => `${name} = '${value}'`)
+}
 
 /** Returns whether a pooler refused a connection because of a startup parameter. */
 export const refusesParameter = (error: unknown): boolean =>

@@ -2,9 +2,35 @@
 export class DatabaseUnavailable extends Error {
   constructor(cause: unknown) {
     const { message, code } = cause as { message?: string; code?: string }
-    super(`The database is not available: ${message || code || cause}`, { cause })
+    const hint = code === undefined ? undefined : HINTS[code]
+    super(`The database is not available: ${message || code || cause}${hint ? ` (${hint})` : ''}`, { cause })
     this.name = 'DatabaseUnavailable'
   }
+}
+
+const UNREACHABLE = 'check host and port in DATABASE_URL'
+const UNKNOWN_AUTHORITY =
+  "sslrootcert in DATABASE_URL must name the authority that signed the server's certificate"
+const REFUSED_LOGIN = 'check user, password and sslmode in DATABASE_URL'
+
+/** What the operator can do, by the code of an error of PostgreSQL, Node or TLS. */
+const HINTS: Readonly<Record<string, string>> = {
+  '25006':
+    'DATABASE_URL leads to a read-only database: name the primary, or unset default_transaction_read_only',
+  '28000': REFUSED_LOGIN,
+  '28P01': REFUSED_LOGIN,
+  '3D000': 'DATABASE_URL must name an existing database',
+  '3F000': 'the search_path of the database, the role or DATABASE_URL must name an existing schema',
+  EAI_AGAIN: UNREACHABLE,
+  ECONNREFUSED: UNREACHABLE,
+  EHOSTUNREACH: UNREACHABLE,
+  ENOENT: UNREACHABLE,
+  ENOTFOUND: UNREACHABLE,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNKNOWN_AUTHORITY,
+  SELF_SIGNED_CERT_IN_CHAIN: UNKNOWN_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNKNOWN_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNKNOWN_AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID: 'the host in DATABASE_URL must be a name of the certificate',
 }
 
 /** No connection was available in time, or the caller disconnected. */

@@ -277,6 +277,7 @@ t.test('a value may refer to others', async t => {
     fromOf({ MAIL_FROM, APP_NAME: `${to('SITE')}`, SITE: `${to('APP_NAME')}` }),
     `${to('APP_NAME')} <no-reply@example.org>`,
   )
+  t.equal(fromOf({ MAIL_FROM: `\\${to('APP_NAME')} <a@b.test>` }), `${to('APP_NAME')} <a@b.test>`, 'escaped')
   t.equal(fromOf({ MAIL_FROM: `${to('MAIL_FROM')} <a@b.test>` }), `${to('MAIL_FROM')} <a@b.test>`)
   const DATABASE_URL = `postgres://${to('DB_USER')}:${to('DB_PASSWORD')}@db.test/x`
   const config = loadConfig({

@@ -330,6 +330,13 @@ t.test('reserved characters in the password of a URL', async t => {
       }
     }
   }
+  for (const text of ['postgres://user:p', 'postgres://db.test:99999/x', 'postgres://a.test:1,b.test:2/x']) {
+    const [problem] = problemsOf({ ...others, DATABASE_URL: text })
+    t.match(
+      problem,
+      /^DATABASE_URL: expected a URL of one host, with a port up to 65535 \(a value with # needs quotes/,
+    )
+  }
   for (const url of ['postgres:///x?user=a@b&host=/tmp', 'postgres://db.test/x?application_name=a@b']) {
     t.strictSame(problemsOf({ ...others, DATABASE_URL: url }), [], url)
   }

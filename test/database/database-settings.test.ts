@@ -240,7 +240,7 @@ t.test('users of a Turkish database who differ by I and i alone', { skip }, asyn
   await rename(1, 'info')
 
   t.strictSame(await migrate(database.migrations), {
-    names: ['0018_case_folding', '0019_entry_track_counts'],
+    names: ['0018_case_folding', '0019_entry_track_counts', '0020_function_paths'],
     ambiguous: ['name', 'email'],
   })
   const app = await startApp(t, { database })
@@ -293,6 +293,8 @@ for (const engine of ENGINES) {
     ])
     t.strictSame(await names('filter[name-like]=%25CLAIR ω'), both)
     t.strictSame(await names('q=ÉCLAIR ω'), ['ÉCLAIR Ω', 'éclair ω'])
+    await aPlaylist(database, owner.id, { name: 'Σίσυφος' })
+    t.strictSame(await names('q=ΣΊΣΥΦΟΣ'), ['Σίσυφος'], 'the final sigma')
     t.strictSame((await names('sort=name')).filter((name: string) => /[жω]/iu.test(name)).length, 4)
     const sorted = await names('sort=name,-id')
     t.strictSame(

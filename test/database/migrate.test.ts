@@ -104,6 +104,7 @@ for (const engine of ENGINES) {
         '0017_pending_registrations',
         '0018_case_folding',
         '0019_entry_track_counts',
+        '0020_function_paths',
       ])
       t.equal(await migrationCheck({ prepare })(), true)
     })
@@ -121,6 +122,48 @@ for (const engine of ENGINES) {
         )
         t.strictSame(actual, columns, table)
       }
+    })
+
+    t.test('triggers work with an empty search path, as pg_dump sets it', async t => {
+      const { rows } = await sql`
+        select distinct p.proname from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+        where not t.tgisinternal and p.pronamespace = current_schema()::regnamespace
+          and not coalesce(array_to_string(p.proconfig, ','), '') like 'search_path=%'`.execute(kysely)
+      t.strictSame(rows, [], 'a migration that adds a trigger function has to set its search_path')
+      await kysely.transaction().execute(async transaction => {
+        const run = (text: string) => sql.raw(text).execute(transaction)
+        await run(`set local search_path = ''`)
+        await run(
+          `insert into public.users (id, name, email, password) values (900, 'copied', 'copied@example.org', '!')`,
+        )
+        await run(`update public.users set name = 'Copied' where id = 900`)
+        await run(`insert into public.roles (id, name, guard_name) values (900, 'copied', 'web')`)
+        await run(`insert into public.permissions (id, name, guard_name) values (900, 'copied', 'web')`)
+        await run(`insert into public.role_has_permissions (role_id, permission_id) values (900, 900)`)
+        await run(
+          `insert into public.model_has_roles (role_id, model_type, model_id) values (900, 'User', 900)`,
+        )
+        await run(
+          `insert into public.model_has_permissions (permission_id, model_type, model_id) values (900, 'User', 900)`,
+        )
+        await run(
+          `insert into public.personal_access_tokens (tokenable_type, tokenable_id, name, token) values ('User', 900, 'a', 'b')`,
+        )
+        await run(
+          `insert into public.playlists (playlist_id, name, visibility, user_id) values (900, 'a', 0, 900)`,
+        )
+        await run(`insert into public.anime_theme_entries (entry_id) values (900)`)
+        await run(`insert into public.playlist_tracks (playlist_id, entry_id, position) values (900, 900, 1)`)
+        const counted =
+          await sql`select tracks_count from public.anime_theme_entries where entry_id = 900`.execute(
+            transaction,
+          )
+        t.strictSame(counted.rows, [{ tracks_count: 1 }])
+        await run('delete from public.users where id = 900')
+        await run('delete from public.playlists where playlist_id = 900')
+        await run('delete from public.roles where id = 900; delete from public.permissions where id = 900')
+        await run('delete from public.anime_theme_entries where entry_id = 900')
+      })
     })
 
     t.test('every foreign key has an index', async t => {

@@ -46,7 +46,7 @@ export const SERVER = {
     fallback: null,
     defaultNote: '`http://localhost:PORT` on this machine, else `http://HOST:PORT`',
     about:
-      'The public URL of this server. Its path, if it has one, precedes all links and is the path of the cookies; a proxy may remove it from requests or leave it.',
+      "The public URL of this server. Its path, if it has one, precedes all links and is the path of the session's cookies; a proxy may remove it from requests or leave it.",
     parse: siteAddress,
   }),
   allowInsecureHttp: setting({

@@ -7,7 +7,8 @@ import { statements } from '../statements.ts'
  */
 export const caseFolding: Migration = {
   up: statements(
-    // Since PostgreSQL 17 without a library, before with ICU. A server built without ICU folds ASCII letters.
+    // Since PostgreSQL 17 without a library, before with ICU. A server built without ICU folds ASCII letters. By upper case
+    // first, since a final sigma is another letter in lower case only.
     `do $$
     declare
       folding text := (
@@ -18,7 +19,7 @@ export const caseFolding: Migration = {
     begin
       execute format(
         'create function fold_case(text) returns text language sql immutable parallel safe
-         as $body$ select pg_catalog.lower($1 collate pg_catalog.%s) $body$',
+         as $body$ select pg_catalog.lower(pg_catalog.upper($1 collate pg_catalog.%1$s) collate pg_catalog.%1$s) $body$',
         folding
       );
     end

@@ -43,6 +43,9 @@ interface OpenedLinksDeps {
   clock: () => EpochMillis
 }
 
+/** How many cookies of the name are looked at. */
+const MAX_COOKIES = 5
+
 /** Creates the {@link OpenedLinks} of a server. */
 export function createOpenedLinks({ config, keys, clock }: OpenedLinksDeps): OpenedLinks {
   const { link: cookie } = sessionCookies(config)
@@ -58,11 +61,13 @@ export function createOpenedLinks({ config, keys, clock }: OpenedLinksDeps): Ope
       holder.linkCookie = { value, expiresAt: Number(expires) * 1_000 }
     },
     hashFor({ headers }, userId) {
-      const [value, ...more] = cookie.read(headers.cookie)
-      if (value === undefined || more.length > 0) return null
-      const [id = '', hash = '', expires, signature] = value.split('.')
-      const link = { id, hash, query: `expires=${expires}&signature=${signature}` }
-      return id === String(userId) && isGenuine(link) ? hash : null
+      // Another host may have set one of the same name: each proves itself.
+      for (const value of cookie.read(headers.cookie).slice(0, MAX_COOKIES)) {
+        const [id = '', hash = '', expires, signature] = value.split('.')
+        const link = { id, hash, query: `expires=${expires}&signature=${signature}` }
+        if (id === String(userId) && isGenuine(link)) return hash
+      }
+      return null
     },
     forget(holder) {
       holder.linkCookie = { value: '', expiresAt: 0 }

@@ -9,6 +9,9 @@ const FALLBACKS: ReadonlyMap<string, string> = new Map(
   Object.values(SETTINGS).flatMap(({ name, fallback }) => (fallback ? [[name, fallback] as const] : [])),
 )
 
+/** A URL without its user and password. */
+const withoutUser = (text: string) => text.replace(/(?<=:\/\/)[^/?#\s]*@/g, '…@')
+
 /** Invalid configuration, with one line per problem. */
 export class ConfigError extends Error {
   constructor(problems: readonly string[]) {
@@ -24,7 +27,8 @@ export class ConfigError extends Error {
  */
 export function loadConfig(environment: Record<string, string | undefined>): Config {
   const problems: string[] = []
-  const textOf = (name: string) => environment[name] || FALLBACKS.get(name)
+  const textOf = (name: string) =>
+    (Object.hasOwn(environment, name) && environment[name]) || FALLBACKS.get(name)
 
   const read = <T>({ name, fallback, secret, emptyIsValue, parse }: Setting<T>): T | null => {
     const given = environment[name]
@@ -34,7 +38,9 @@ export function loadConfig(environment: Record<string, string | undefined>): Con
       return parse(expandReferences(text, textOf, [name]))
     } catch (error) {
       if (!(error instanceof ExpectedValue)) throw error
-      problems.push(`${name}${secret ? '' : `=${text}`}: expected ${error.message}`)
+      // A message may quote the value: what it refers to can be a secret.
+      const message = text.includes('${') ? error.message.replace(/ \(not ".*"\)/s, '') : error.message
+      problems.push(`${name}${secret ? '' : `=${withoutUser(text)}`}: expected ${message}`)
       return null
     }
   }

@@ -104,7 +104,10 @@ export const webAddress = (text: string) => parseUrl(text, ['http:', 'https:'])
 /** Parses the HTTP URL of a site, which has no query, fragment or credentials. */
 export function siteAddress(text: string): URL {
   const url = webAddress(text)
-  if (url.search + url.hash + url.username + url.password !== '' || !/^[\w.~/-]*$/.test(url.pathname)) {
+  if (
+    url.search + url.hash + url.username + url.password !== '' ||
+    !/^(\/[\w.~-]+)*\/?$/.test(url.pathname)
+  ) {
     throw new ExpectedValue('a URL such as https://api.example.org or https://example.org/themes')
   }
   return url

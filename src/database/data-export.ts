@@ -91,6 +91,14 @@ function parseJson(text: unknown): unknown {
   }
 }
 
+/** The details of an event, without the id of a member of staff who caused it. */
+function withoutStaff(text: unknown): unknown {
+  const details = parseJson(text)
+  if (typeof details !== 'object' || details === null || !('by' in details)) return details
+  const { by, ...others } = details
+  return typeof by === 'number' ? others : details
+}
+
 const label = (column: string, labels: readonly string[]) =>
   computed(column, columnOf(column), stored => labels[Number(stored)] ?? stored)
 
@@ -406,7 +414,7 @@ const activity: readonly ExportSection[] = [
     fields: {
       id: value('id'),
       event: value('event'),
-      details: json('details'),
+      details: computed('details', columnOf('details'), withoutStaff),
       ip_address: value('ip_address'),
       user_agent: value('user_agent'),
       created_at: date('created_at'),

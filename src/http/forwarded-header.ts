@@ -1,38 +1,52 @@
 import type { IncomingMessage, RequestListener } from 'node:http'
 
-/** A parameter of a `Forwarded` element, with a token or a quoted string (RFC 7239 §4). */
-const PARAMETER = /^(for|host|proto) *= *(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*))$/i
+/**
+ * A parameter of a `Forwarded` element, or none, with what follows it (RFC 7239 §4): a value is a quoted string or a token,
+ * which may have the characters of an address.
+ */
+const PARAMETER =
+  /[ \t]*(?:([!#$%&'*+.^`|~\w-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]*)))?[ \t]*(;|,|$)/y
 
-/** Elements, at commas outside of quotes. */
-const ELEMENTS = /(?:[^,"]|"(?:[^"\\]|\\.)*")+/g
-
-/** Parameters of an element, at semicolons outside of quotes. */
-const PARAMETERS = /(?:[^;"]|"(?:[^"\\]|\\.)*")+/g
-
-/** The longest header that is read: an unclosed quote takes quadratic time. */
-const MAX_LENGTH = 1_000
+const READ = new Set(['for', 'host', 'proto'])
 
 type Element = Partial<Record<'for' | 'host' | 'proto', string>>
 
 /**
  * Parses a `Forwarded` header (RFC 7239): one element per proxy, the nearest one last. A port after an address is dropped.
- * Returns an empty list for a header that is malformed.
+ *
+ * @returns null for a header that is malformed anywhere: a client could leave a quotation open, which what a proxy appends
+ *   would close
  */
-export function parseForwarded(header: string): Element[] {
-  if (header.length > MAX_LENGTH) return []
-  return (header.match(ELEMENTS) ?? []).map(text => {
-    const element: Element = {}
-    for (const part of text.match(PARAMETERS) ?? []) {
-      const [, name = '', quoted, token] = PARAMETER.exec(part.trim()) ?? []
-      const value = quoted?.replace(/\\(.)/g, '$1') ?? token
-      if (value !== undefined) element[name.toLowerCase() as keyof Element] = value
+export function parseForwarded(header: string): Element[] | null {
+  const elements: Element[] = []
+  let element: Element = {}
+  let isEmpty = true
+  PARAMETER.lastIndex = 0
+  for (;;) {
+    const [, name, quoted, token, end] = PARAMETER.exec(header) ?? []
+    if (end === undefined) return null
+    if (name !== undefined) {
+      isEmpty = false
+      const value = quoted?.replace(/\\(.)/g, '$1') ?? token ?? ''
+      const key = name.toLowerCase()
+      if (READ.has(key)) element[key as keyof Element] = key === 'for' ? withoutPort(value) : value
     }
-    return element.for === undefined ? element : { ...element, for: withoutPort(element.for) }
-  })
+    if (end === ';') continue
+    // An empty element counts as none (RFC 9110 §5.6.1).
+    if (!isEmpty) elements.push(element)
+    if (end === '') return elements
+    ;[element, isEmpty] = [{}, true]
+  }
 }
 
 const withoutPort = (node: string): string =>
   /^\[([^\]]*)\](?::[\w.-]+)?$/.exec(node)?.[1] ?? /^([\d.]+):[\w.-]+$/.exec(node)?.[1] ?? node
+
+/** Requests whose header cannot be read. */
+const malformed = new WeakSet<IncomingMessage>()
+
+/** Whether a request has a `Forwarded` header that cannot be read, so that it has no client address. */
+export const hasMalformedForwarded = (request: IncomingMessage): boolean => malformed.has(request)
 
 /**
  * Replaces the `X-Forwarded-*` headers of requests by what their `Forwarded` header says, for all that reads them later, which
@@ -45,11 +59,16 @@ export const withForwardedHeader =
     handle(request, response)
   }
 
-function replaceHeaders({ headers }: IncomingMessage) {
+function replaceHeaders(request: IncomingMessage) {
+  const { headers } = request
   for (const name of ['for', 'host', 'proto', 'port']) delete headers[`x-forwarded-${name}`]
   const { forwarded } = headers
   if (forwarded === undefined) return
   const elements = parseForwarded(forwarded)
+  if (elements === null) {
+    malformed.add(request)
+    return
+  }
   const addresses = elements.map(element => element.for ?? 'unknown')
   if (addresses.length > 0) headers['x-forwarded-for'] = addresses.join(', ')
   for (const name of ['host', 'proto'] as const) {

@@ -5,16 +5,17 @@ import { CEILING_FACTOR, type ExceededCeiling, requestCeiling } from '#src/limit
 import { type ClientAddress, clientAddressResolver } from '#src/limits/client-address.ts'
 import type { MonotonicMillis } from '#src/runtime/units.ts'
 import type { ForwardedReader } from './forwarded.ts'
+import { hasMalformedForwarded } from './forwarded-header.ts'
 import { namesOneHost } from './request-target.ts'
 
-export type HostFault = 'ambiguous' | 'unknown'
+export type HostFault = 'malformed' | 'ambiguous' | 'unknown'
 
 /** Checks of a request's head that run before routing and before the body is read. */
 export interface Gate {
   /** Returns the client address to which a request of a guest is counted. */
   clientOf(request: IncomingMessage): ClientAddress
   /**
-   * Returns why the host of a request is refused. `ambiguous`: not exactly one host. `unknown`: in production, a host that
+   * Returns why the host of a request is refused. `malformed`: the `Forwarded` header that may name it. `ambiguous`: not exactly one host. `unknown`: in production, a host that
    * is neither APP_URL's nor in APP_HOSTS. Null if it is accepted.
    *
    * @param anyHost whether any single host is accepted
@@ -54,6 +55,7 @@ export function createGate(
     clientOf: request => clients(addressOf(request), request.headers['x-forwarded-ip']),
     isLinkHost,
     hostFault(request, anyHost = false) {
+      if (hasMalformedForwarded(request)) return 'malformed'
       if (!namesOneHost(request)) return 'ambiguous'
       if (anyHost || appEnv !== 'production') return null
       const host = hostOf(request)

@@ -26,6 +26,7 @@ export const VERIFICATION_LINK_SENT = 'verification-link-sent'
 /** Every sentence that an answer can carry, in Laravel's and AnimeThemes' words. */
 export const MESSAGES = {
   badRequest: 'Bad request.',
+  malformedForwarded: 'The Forwarded header is malformed.',
   ambiguousHost: 'The request has to name one host.',
   unknownHost: 'The host that the request names is not one of this server.',
   malformedJson: 'The request body is not valid JSON.',

@@ -291,4 +291,15 @@ t.test('a value may refer to others', async t => {
   t.match(problemsOf({ PORT: `${to('SECRET')}`, SECRET: 's3cret' }), [
     /^PORT=\$\{SECRET\}: expected a whole number/,
   ])
+  t.equal(fromOf({ MAIL_FROM: `${to('constructor')} <a@b.test>` }), `${to('constructor')} <a@b.test>`)
+  for (const [name, value] of [
+    ['APP_HOSTS', `${to('SECRET')} x`],
+    ['SECURITY_CONTACT', to('SECRET')],
+    ['MODERATION_URL', 'ftp://user:s3cret@a.test/'],
+    ['APP_URL', 'https://user:s3cret@a.test/'],
+  ] as const) {
+    const [problem = ''] = problemsOf({ [name]: value, SECRET: 's3cret' })
+    t.match(problem, new RegExp(`^${name}=.*: expected `))
+    t.notMatch(problem, 's3cret')
+  }
 })

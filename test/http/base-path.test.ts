@@ -161,6 +161,8 @@ t.test('names and refused values', async t => {
     'https://u:p@a.test',
     'https://a.test/ü',
     'https://a.test/a;b',
+    'https://a.test//evil.test',
+    'https://a.test/a//b',
   ]) {
     t.match(
       problemsOf({ APP_URL: url }),

@@ -482,15 +482,15 @@ export const ACCOUNTS: readonly Mutant[] = [
   {
     name: 'the cookie of an opened link is verified',
     file: 'src/accounts/opened-links.ts',
-    find: 'id === String(userId) && isGenuine(link) ? hash',
-    replace: 'id === String(userId) ? hash',
+    find: 'id === String(userId) && isGenuine(link)) return hash',
+    replace: 'id === String(userId)) return hash',
     tests: ['test/routes/web/email/verify.test.ts'],
   },
   {
     name: 'an opened link is for the user who logs in',
     file: 'src/accounts/opened-links.ts',
-    find: 'id === String(userId) && isGenuine(link) ? hash',
-    replace: 'isGenuine(link) ? hash',
+    find: 'id === String(userId) && isGenuine(link)) return hash',
+    replace: 'isGenuine(link)) return hash',
     tests: ['test/routes/web/email/verify.test.ts'],
   },
   {

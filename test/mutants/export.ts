@@ -105,4 +105,11 @@ export const EXPORT: readonly Mutant[] = [
     replace: '}',
     tests: [DOWNLOAD],
   },
+  {
+    name: 'no ids of staff',
+    file: 'src/database/data-export.ts',
+    find: "typeof by === 'number' ? others : details",
+    replace: 'details',
+    tests: [DOWNLOAD],
+  },
 ]

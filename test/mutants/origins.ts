@@ -227,4 +227,11 @@ export const ORIGINS: readonly Mutant[] = [
     replace: "encoding === 'none'",
     tests: ['test/database/database-settings.test.ts'],
   },
+  {
+    name: 'a malformed Forwarded header is refused',
+    file: 'src/http/gate.ts',
+    find: "if (hasMalformedForwarded(request)) return 'malformed'",
+    replace: '',
+    tests: ['test/http/forwarded.test.ts'],
+  },
 ]

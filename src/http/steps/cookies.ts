@@ -69,10 +69,10 @@ export function sessionCookieStep(needs: Dependencies): Step {
  * ones expire.
  */
 function createTwinExpiry({ config, serializeCookie }: Pick<Dependencies, 'config' | 'serializeCookie'>) {
-  const { session, remember, csrf, attributes } = sessionCookies(config)
+  const { session, remember, csrf, link, attributes } = sessionCookies(config)
   const { domain: _domain, ...others } = attributes
   // The prefix `__Host-` excludes domains and paths.
-  const cookies = [session, remember, csrf].filter(({ name }) => !name.startsWith('__Host-'))
+  const cookies = [session, remember, csrf, link].filter(({ name }) => !name.startsWith('__Host-'))
   return ({ headers, hostname }: FastifyRequest, reply: FastifyReply) => {
     const { cookie } = headers
     if (cookie === undefined) return

@@ -12,6 +12,7 @@ import type { Step } from '../step.ts'
 const MAX_LOGGED = 260
 
 const FAULT_MESSAGES: Record<HostFault, string> = {
+  malformed: MESSAGES.malformedForwarded,
   ambiguous: MESSAGES.ambiguousHost,
   unknown: MESSAGES.unknownHost,
 }

@@ -154,7 +154,7 @@ async function testContent(t: Test, database: TestDatabase, start: Start) {
         count.map(index => ({
           user_id: user.id,
           event: `event ${index}`,
-          details: '{}',
+          details: index === 0 ? '{"by":7,"reason":"spam"}' : '{"by":"command line"}',
           created_at: `2026-01-0${(index % 3) + 1} 00:00:00`,
         })),
       )
@@ -172,6 +172,10 @@ async function testContent(t: Test, database: TestDatabase, start: Start) {
       count.map(index => index + 1),
     )
     t.strictSame(sorted(json.activities.map((one: { event: string }) => Number(one.event.slice(6)))), count)
+    const detailsOf = (name: string) =>
+      json.activities.find(({ event }: { event: string }) => event === name).details
+    t.strictSame(detailsOf('event 0'), { reason: 'spam' }, 'another person is left out')
+    t.strictSame(detailsOf('event 1'), { by: 'command line' })
     t.strictSame(sorted(json.notifications.map((one: { data: number }) => one.data)), [...Array(502).keys()])
   })
 

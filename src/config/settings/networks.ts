@@ -32,7 +32,7 @@ export const NETWORKS = {
     fallback: '',
     defaultNote: 'none',
     about:
-      "Addresses or ranges of the operator's own machines. They are not rate-limited, and their `x-forwarded-ip` header is trusted.",
+      "Addresses or ranges of the operator's own machines. They are not rate-limited, and their `x-forwarded-ip` header is trusted. A reverse proxy must also be in `TRUSTED_PROXIES`; otherwise all of its clients count as such a machine.",
     parse: listOf('addresses or ranges such as 10.0.0.0/8', isAddressOrRange),
   }),
 }

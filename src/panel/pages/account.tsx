@@ -145,8 +145,8 @@ export function DataExport({
         secrets. Keep the file in a safe place.
       </p>
       <p class="hint">
-        {dailyLimit === 1 ? 'One download' : `${dailyLimit} downloads`} within 24 hours. If a download stops
-        early, the file does not end with "complete": true.
+        You can download it {dailyLimit === 1 ? 'once' : `${dailyLimit} times`} within 24 hours. If a download
+        stops early, the file does not end with "complete": true.
       </p>
       <Form action={EXPORT_PATH}>
         {owesPassword && <CurrentPasswordField formState={formState} />}

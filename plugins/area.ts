@@ -32,8 +32,6 @@ export default fp(
       const isWeb = this.area !== 'isApi'
       route.config = { ...route.config, [this.area]: true, ...(isWeb && { isWeb }) }
     })
-    app.decorateRequest('isApi', false)
-    app.decorateRequest('isPanel', false)
     app.addStep('onRequest', areaStep(app.config))
   },
   { name: 'area', dependencies: ['steps'] },

@@ -31,7 +31,6 @@ export default fp(
         log,
       }),
     )
-    app.decorateRequest('remainingAttempts', null)
     app.decorateRequest('reportRemainingAttempts', function (this: FastifyRequest, limit) {
       this.remainingAttempts = limit
     })

@@ -1,5 +1,6 @@
 import fp from 'fastify-plugin'
-import { addBodyParsers } from '#src/http/body-parsers.ts'
+import { addBodyParsers, replayEarlyBody } from '#src/http/body-parsers.ts'
+import { traitsOf } from '#src/http/step.ts'
 import { earlyFormStep, inputStep, unreadBodyStep } from '#src/http/steps/body.ts'
 import { SMALL_BODY_LIMIT_BYTES } from '#src/responses/errors.ts'
 
@@ -23,6 +24,7 @@ export default fp(
       const { access, isWeb } = route.config ?? {}
       if (isWeb || access?.auth !== 'required') route.bodyLimit ??= SMALL_BODY_LIMIT_BYTES
       if (route.schema?.body !== undefined) route.config = { ...route.config, hasBody: true }
+      if (traitsOf(route).isUnsafe) route.preParsing = replayEarlyBody
     })
     app.addStep('onRequest', earlyFormStep)
     app.addStep('preValidation', inputStep)

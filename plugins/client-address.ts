@@ -13,7 +13,6 @@ declare module 'fastify' {
 /** Adds `request.clientAddress`, which limits by address use, `request.userAgent` and `request.connection`. */
 export default fp(
   async app => {
-    app.decorateRequest('clientAddress')
     app.decorateRequest('userAgent', {
       getter() {
         return this.headers['user-agent']

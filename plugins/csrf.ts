@@ -11,7 +11,6 @@ declare module 'fastify' {
 /** CSRF protection of unsafe requests with a session. */
 export default fp(
   async app => {
-    app.decorateRequest('csrfHint', null)
     app.addStep('onRequest', csrfStep(app.config))
     app.addStep('preValidation', bodyTokenStep(app.config))
   },

@@ -13,8 +13,6 @@ declare module 'fastify' {
 /** Decides which requests may use a session. */
 export default fp(
   async app => {
-    app.decorateRequest('isStateful', false)
-    app.decorateRequest('notStatefulBecause', null)
     app.addStep('onRequest', firstPartyStep(app.firstParty))
   },
   { name: 'first-party', dependencies: ['area', 'cors', 'steps'] },

@@ -12,7 +12,6 @@ declare module 'fastify' {
 /** Makes forms of the panel idempotent: a form that is submitted twice takes effect once. */
 export default fp(
   async app => {
-    app.decorateRequest('formSubmission', null)
     const { take, finish } = idempotentFormSteps({ database: app.database, clock: app.clock, delay })
     app.addStep('preHandler', take)
     app.addStep('onSend', finish)

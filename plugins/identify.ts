@@ -21,16 +21,14 @@ declare module 'fastify' {
 /** Authenticates requests in `onRequest`, and again if the body arrives late. */
 export default fp(
   async app => {
-    app.decorateRequest('identity', null)
-    app.decorateRequest('authenticationOutcome', null)
-    app.decorateRequest('identifiedAt', 0)
-    app.decorateRequest('isReidentified', false)
     const { authenticate, identifyStep, reidentifyStep } = createIdentification({
       config: app.config,
       identities: app.identities,
       sessions: app.sessions,
       devices: app.devices,
       guess: app.attempts.lookUpToken,
+      isVerified: app.attempts.isTokenVerified,
+      settle: app.attempts.settleToken,
       metrics: app.metrics,
       clock: app.clock,
       monotonic: app.monotonic,

@@ -35,7 +35,6 @@ export default fp(
       })
     })
     app.addHook('onClose', () => changes?.close())
-    app.decorateRequest('mayHaveChanged', false)
     app.addStep('preHandler', markChangeStep)
     app.addStep(
       'onSend',

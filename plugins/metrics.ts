@@ -30,9 +30,9 @@ export default fp(
       server.close()
       server.closeAllConnections()
     })
-    app.onRequestEnd((request, reply, status) => {
+    app.onRequestEnd((request, _reply, status, ms) => {
       const route = request.routeConfig.url ?? 'none'
-      metrics.durations.observe(request.method, route, status, reply.elapsedTime / 1000)
+      metrics.durations.observe(request.method, route, status, ms / 1000)
     })
   },
   { name: 'metrics', dependencies: ['request-end', 'steps'] },

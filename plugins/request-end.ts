@@ -1,8 +1,10 @@
 import fp from 'fastify-plugin'
-import { createRequestEnds, type RequestEndListener } from '#src/http/request-end.ts'
+import type { RequestEndListener, RequestEnds } from '#src/http/request-end.ts'
+import type { MonotonicMillis } from '#src/runtime/units.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
+    requestEnds: RequestEnds
     /**
      * Calls a listener once for each request: after its response was sent, or after a client disconnect, when its handler
      * is done.
@@ -10,6 +12,8 @@ declare module 'fastify' {
     onRequestEnd(listener: RequestEndListener): void
   }
   interface FastifyRequest {
+    /** When the head of the request had arrived. */
+    startedAt: MonotonicMillis
     /** Whether the handler is done and the response is being sent. */
     isResponding: boolean
     /** Whether the response was sent, or the client has disconnected. */
@@ -20,16 +24,10 @@ declare module 'fastify' {
 /** Adds `app.onRequestEnd()`. */
 export default fp(
   async app => {
-    const { add, watchStep, respondedStep, sent } = createRequestEnds()
+    const { add, watchStep, respondedStep } = app.requestEnds
     app.decorate('onRequestEnd', add)
-    app.decorateRequest('isResponding', false)
-    app.decorateRequest('isEnded', false)
     app.addStep('onRequest', watchStep)
     app.addStep('onSend', respondedStep)
-    app.addHook('onResponse', (request, reply, done) => {
-      sent(request, reply)
-      done()
-    })
   },
   { name: 'request-end', dependencies: ['steps'] },
 )

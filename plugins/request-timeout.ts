@@ -1,10 +1,13 @@
 import fp from 'fastify-plugin'
+import type { OngoingRequest } from '#src/http/ongoing-requests.ts'
 import { createRequestTimeouts } from '#src/http/request-timeout.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Whether the request has timed out: no step needs to delay its response. */
     isTimedOut: boolean
+    /** The entry of the request among those in progress. */
+    ongoing: OngoingRequest<FastifyReply> | null
   }
 }
 
@@ -12,13 +15,14 @@ declare module 'fastify' {
 export default fp(
   async app => {
     const timeouts = createRequestTimeouts(app.config.requestTimeout * 1_000, app)
-    app.decorateRequest('isTimedOut', false)
     app.addStep('onRequest', {
-      run(_request, reply) {
-        timeouts.begin(reply)
+      run(request, reply) {
+        request.ongoing = timeouts.begin(reply, request.startedAt)
       },
     })
-    app.onRequestEnd((_request, reply) => timeouts.end(reply))
+    app.onRequestEnd(({ ongoing }) => {
+      if (ongoing !== null) timeouts.end(ongoing)
+    })
     app.addHook('onClose', async () => timeouts.close())
   },
   { name: 'request-timeout', dependencies: ['request-end', 'steps'] },

@@ -1,13 +1,14 @@
 import fp from 'fastify-plugin'
-import { buildSecurityHeaders } from '#src/http/security-headers.ts'
+import { setCommonHeaders } from '#src/http/response.ts'
+import { commonHeaders } from '#src/http/security-headers.ts'
 
-/** Sets the security headers and `X-Request-Id` of every response. */
+/** Sets the security headers and `X-Request-Id` of responses that do not have them by their class: those of `app.inject()`. */
 export default fp(
   async app => {
-    const headers = buildSecurityHeaders(app.config)
+    const headers = commonHeaders(app.config)
     app.addStep('onRequest', {
-      run(request, reply) {
-        reply.headers(headers).header('x-request-id', request.id)
+      run(_request, reply) {
+        setCommonHeaders(reply, headers)
       },
     })
   },

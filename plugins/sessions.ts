@@ -1,5 +1,5 @@
 import cookie from '@fastify/cookie'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { createDevices, type DeviceCookie, type Devices } from '#src/accounts/devices.ts'
 import { createOpenedLinks, type OpenedLinks } from '#src/accounts/opened-links.ts'
@@ -29,17 +29,6 @@ declare module 'fastify' {
 /** Adds `app.sessions`, `app.devices` and `app.openedLinks`, and sends their cookies. */
 export default fp(
   async app => {
-    for (const [name, initial] of [
-      ['session', null],
-      ['sessionFailure', null],
-      ['sessionReadAt', 0],
-      ['hasNewSession', false],
-      ['replacesSession', false],
-      ['deviceCookie', null],
-      ['linkCookie', null],
-    ] as const) {
-      app.decorateRequest(name, initial as never)
-    }
     const { config, database, identities, clock, monotonic, random, keys, delay, noteOutage } = app
     app.decorate('sessions', createSessions({ config, database, identities, clock, monotonic, random }))
     const { sessions } = app
@@ -53,15 +42,19 @@ export default fp(
     app.decorate('openedLinks', createOpenedLinks({ config, keys, clock }))
     // After the response: no response waits for this write.
     app.onRequestEnd(request => {
+      if (request.session?.isDeviceUnseen !== true) return
       app.devices
         .acknowledge(request)
         .catch(error =>
           request.log.warn({ err: error }, 'the acknowledgement of a device token could not be stored'),
         )
     })
-    // The plugin only serializes attributes: cookie values need no encoding.
-    await app.register(cookie, { hook: false })
-    const { serializeCookie } = app
+    // In a scope of its own: it only serializes attributes, and its hook would run for every response.
+    let serializeCookie!: FastifyInstance['serializeCookie']
+    await app.register(async scope => {
+      await scope.register(cookie, { hook: false })
+      serializeCookie = scope.serializeCookie
+    })
     app.addStep('onSend', sessionCookieStep({ config, sessions, serializeCookie, noteOutage, clock, delay }))
     app.addStep('onSend', deviceAndLinkCookieStep({ config, serializeCookie, clock }))
   },

@@ -1,50 +1,62 @@
+import type { onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { createRouteStepLists } from '#src/http/route-steps.ts'
-import { type Phase, type RouteSteps, runSteps, type Step } from '#src/http/step.ts'
+import { createStepComposer, type RouteHooks } from '#src/http/route-steps.ts'
+import type { Phase, Step } from '#src/http/step.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Appends a step to a phase of the pipeline. */
     addStep(phase: Phase, step: Step): void
+    /** Makes hooks of the steps that each following route needs. No step can be added afterwards. */
+    composeSteps(): void
   }
   interface FastifyContextConfig {
-    /** The steps of the route, selected when the server starts. */
-    steps?: RouteSteps
+    /** The path of the route; undefined for requests without a route. */
+    url?: string
   }
   interface FastifyRequest {
-    /** The config of the route. Cached, since Fastify creates the object on each access. */
-    routeConfig: FastifyContextConfig & { url?: string }
-    steps: RouteSteps
+    /** The config of the route. Fastify's `routeOptions` creates an object on each access. */
+    routeConfig: FastifyContextConfig
+    /** The hooks of the route. */
+    hooks: Pick<RouteHooks, 'onSend'>
     /** Whether the guards run after the body is read, since the CSRF token can only be there. */
     awaitsBody: boolean
   }
 }
 
-/** Adds `app.addStep()`, and runs the steps of each request's route. They are selected once, when the server starts. */
+/** Adds `app.addStep()` and `app.composeSteps()`. The steps of a route are selected once, when it is registered. */
 export default fp(
   async app => {
-    const stepLists = createRouteStepLists()
-    app.decorate('addStep', stepLists.add)
-    app.addHook('onRoute', stepLists.addRoute)
-    // Not earlier: encapsulated contexts complete the options of their routes.
-    app.addHook('onReady', async () => stepLists.choose())
-    app.decorateRequest('routeConfig')
-    app.decorateRequest('steps')
-    app.decorateRequest('awaitsBody', false)
-    app.addHook('onRequest', (request, reply, done) => {
-      request.routeConfig = request.routeOptions.config
-      request.steps = stepLists.of(request.routeConfig)
-      runSteps(request.steps.onRequest, request, reply, done)
+    const composer = createStepComposer()
+    let isComposed = false
+    app.decorate('addStep', (phase, step) => {
+      if (isComposed) throw new Error('A step was added after the steps were composed.')
+      composer.add(phase, step)
     })
-    app.addHook('preValidation', (request, reply, done) => {
-      runSteps(request.steps.preValidation, request, reply, done)
+    app.decorate('composeSteps', () => {
+      isComposed = true
+      const unknown = composer.composeUnknown()
+      app.addHook('onRequest', function (request, reply, done) {
+        if (request.is404) unknown.onRequest.call(this, request, reply, done)
+        else done()
+      })
+      // After the other hooks of this kind, which complete the config.
+      app.addHook('onRoute', route => {
+        const hooks = composer.compose(route)
+        route.onRequest = [hooks.onRequest, ...listOf(route.onRequest)]
+        route.preValidation = [...hooks.preValidation, ...listOf(route.preValidation)]
+        route.preHandler = [...hooks.preHandler, ...listOf(route.preHandler)]
+      })
+      app.addHook('onSend', function (request, reply, payload, done) {
+        return request.hooks.onSend.call(this, request, reply, payload, done)
+      })
     })
-    app.addHook('preHandler', (request, reply, done) => {
-      runSteps(request.steps.preHandler, request, reply, done)
-    })
-    app.addHook('onSend', (request, reply, _payload, done) => {
-      runSteps(request.steps.onSend, request, reply, done)
+    app.addHook('onRoute', ({ method, url }) => {
+      if (!isComposed)
+        throw new Error(`The route ${method} ${url} would have no steps: they are not composed yet.`)
     })
   },
   { name: 'steps' },
 )
+
+const listOf = (hooks: unknown) => [hooks ?? []].flat() as onRequestHookHandler[]

@@ -11,7 +11,6 @@ declare module 'fastify' {
 /** Limits the concurrent write requests of one user (bulkhead). */
 export default fp(
   async app => {
-    app.decorateRequest('releaseWriteSlot', null)
     app.addStep('authorize', userWriteBulkheadStep(app.config.databaseConnections))
     app.onRequestEnd(request => request.releaseWriteSlot?.())
   },

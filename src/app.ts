@@ -1,10 +1,11 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { RequestListener } from 'node:http'
+import type { IncomingMessage, RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as delayFor } from 'node:timers/promises'
 import autoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
+import { type DestinationStream, pino } from 'pino'
 import { createFirstParty, type FirstParty } from '#src/auth/origin.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
 import type { Config } from '#src/config/config.ts'
@@ -15,17 +16,20 @@ import { type LogOutage, outageLog } from '#src/database/outages.ts'
 import { createClientErrorHandler } from '#src/http/client-error.ts'
 import { type CorsHeaders, createCorsHeaders } from '#src/http/cors-headers.ts'
 import { createDrain, type Drain } from '#src/http/drain.ts'
+import { formatFixedHeaders } from '#src/http/fixed-headers.ts'
 import { createForwardedReader } from '#src/http/forwarded.ts'
 import { withForwardedHeader } from '#src/http/forwarded-header.ts'
 import { createFrameworkErrorHandler } from '#src/http/framework-error.ts'
 import { createGate, type Gate } from '#src/http/gate.ts'
+import { serializeJson } from '#src/http/json-text.ts'
 import { loggerOptions } from '#src/http/logger.ts'
 import { withMethodOverride } from '#src/http/method-override.ts'
 import { type Admission, createAdmission, withAdmission } from '#src/http/overload.ts'
 import { ROUTER_OPTIONS } from '#src/http/request.ts'
-import { requestLogger } from '#src/http/request-logger.ts'
+import { createRequestEnds } from '#src/http/request-end.ts'
 import { withOriginForm, withoutBasePath } from '#src/http/request-target.ts'
-import { buildSecurityHeaders } from '#src/http/security-headers.ts'
+import { createResponseClass, identifyRequest } from '#src/http/response.ts'
+import { commonHeaders } from '#src/http/security-headers.ts'
 import { createHttpServer } from '#src/http/server.ts'
 import { lazyValidators } from '#src/http/validators.ts'
 import type { Deliver } from '#src/mail/mailer.ts'
@@ -100,7 +104,7 @@ export function buildApp({
   passwordWork,
   logStream,
 }: AppOptions): FastifyInstance {
-  const headers = buildSecurityHeaders(config)
+  const headers = commonHeaders(config)
   const forwarded = createForwardedReader(config.trustedProxies)
   const readForwarded = (handle: RequestListener) =>
     config.forwardedHeader === 'forwarded' ? withForwardedHeader(handle) : handle
@@ -109,11 +113,19 @@ export function buildApp({
   const gate = createGate(config, forwarded, monotonic)
   const admission = createAdmission({ monotonic })
   const drain = createDrain({ schedule, monotonic })
+  const requestEnds = createRequestEnds(monotonic)
+  const Response = createResponseClass({
+    tracker: drain,
+    fixedHeaders: formatFixedHeaders(headers),
+    onWritten: requestEnds.written,
+    onClosed: requestEnds.closed,
+    monotonic,
+  })
   const app = fastify({
-    logger: loggerOptions(config.logLevel, logStream),
+    // Fastify would create a logger and add two listeners for each request: see src/http/request-state.ts.
+    logger: false,
     logController: new LogController({ disableRequestLogging: true }),
-    childLoggerFactory: requestLogger,
-    genReqId: () => randomUUID(),
+    genReqId: request => identifyRequest(request as IncomingMessage, randomUUID()),
     requestIdHeader: false,
     trustProxy: forwarded.trustProxy,
     bodyLimit: BODY_LIMIT_BYTES,
@@ -124,13 +136,13 @@ export function buildApp({
           requestTimeoutMs: config.requestTimeout * 1_000,
           keepAliveTimeoutMs: config.keepAliveTimeout * 1_000,
         },
-        drain,
+        { drain, Response },
         readForwarded(
           withOriginForm(
             withoutBasePath(
               withAdmission(
                 admission,
-                { headers, corsHeaders, hostOf: forwarded.hostOf, admits: gate.admits, monotonic, schedule },
+                { corsHeaders, hostOf: forwarded.hostOf, admits: gate.admits, monotonic, schedule },
                 withMethodOverride(handle, { admits: gate.admits, schedule }),
               ),
               basePath(config.appUrl),
@@ -146,9 +158,11 @@ export function buildApp({
     clientErrorHandler: createClientErrorHandler(corsHeaders),
     frameworkErrors: createFrameworkErrorHandler({ headers, corsHeaders, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()
+  app.log = pino(loggerOptions(config.logLevel), logStream as DestinationStream)
 
   // Response schemas are documentation only. Compiling a serializer from each would add seconds to every start.
   app.setSerializerCompiler(() => JSON.stringify)
+  app.setReplySerializer(serializeJson)
 
   app.decorate('config', config)
   app.decorate('database', database)
@@ -160,6 +174,7 @@ export function buildApp({
   app.decorate('schedule', schedule)
   app.decorate('admission', admission)
   app.decorate('drain', drain)
+  app.decorate('requestEnds', requestEnds)
   app.decorate('noteOutage', outageLog(schedule, app.log))
   app.decorate('random', random)
   app.decorate('delay', delay)

@@ -10,6 +10,7 @@ import body from '../plugins/body.ts'
 import browsers from '../plugins/browsers.ts'
 import ceiling from '../plugins/ceiling.ts'
 import clientAddress from '../plugins/client-address.ts'
+import composeSteps from '../plugins/compose-steps.ts'
 import confirmation from '../plugins/confirmation.ts'
 import cors from '../plugins/cors.ts'
 import counters from '../plugins/counters.ts'
@@ -54,7 +55,7 @@ import userWrites from '../plugins/user-writes.ts'
 
 /** Services that steps depend on. They are registered first, and closed last. */
 const SERVICES: readonly FastifyPluginAsync[] = [
-  steps, // runs the steps of each request's route
+  steps, // collects the steps of the plugins below
   errors, // renders errors as Laravel's JSON
   requestEnd, // calls listeners after the response or a client disconnect
   metrics, // counts and measures requests
@@ -76,8 +77,8 @@ const STEPS: readonly FastifyPluginAsync[] = [
   requestTimeout, // 503 after REQUEST_TIMEOUT
   area, // API, website or panel
   securityHeaders, // of every response
-  host, // 400 for an ambiguous or unknown host
   clientAddress, // the address that limits count
+  host, // 400 for an ambiguous or unknown host
   cors, // which other origins may read the response
   ceiling, // 429 over the ceiling of an address, before any lookup
   body, // 408 for a slow form with a method override; parses and normalizes bodies
@@ -97,6 +98,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   confirmation, // the confirmation page, before actions that cannot be undone
   rowWrites, // 404, 403 where one statement finds, authorizes and writes a row
   requestLog, // one line per request, after it has ended
+  composeSteps, // makes one hook per phase of each route's steps
 ]
 
 /** Use-cases that handlers call, and background work. */

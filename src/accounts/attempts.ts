@@ -107,6 +107,13 @@ export interface Attempts {
     lookUp: () => Promise<T>,
   ): Promise<T>
   /**
+   * Whether {@link Attempts.lookUpToken} would look a token up at once, since it was right within the last ten minutes. Then
+   * the caller may do so itself, without its promises, and reports the result to {@link Attempts.settleToken}.
+   */
+  isTokenVerified(caller: AttemptOrigin, digest: string): boolean
+  /** Counts the result of a lookup of a verified token. Returns a promise only for a wrong one. */
+  settleToken(caller: AttemptOrigin, digest: string, isRight: boolean): Promise<unknown> | undefined
+  /**
    * Counts a registration.
    *
    * @throws {HttpError} 429 when the address registered too many accounts within the hour
@@ -198,8 +205,13 @@ export function createAttempts({
         found.push(one)
         return one.isRight
       }
-      await withinLimit('failed_auth', () => guess(networks, digest, lookUpOnce))
+      await withinLimit('failed_auth', () => guess.lookUp(networks, digest, lookUpOnce))
       return found[0] as T
+    },
+    isTokenVerified: ({ clientAddress: { networks, isLocal } }, digest) =>
+      isLocal || guess.isVerified(networks, digest),
+    settleToken({ clientAddress: { networks, isLocal } }, digest, isRight) {
+      return isLocal ? undefined : guess.settle(networks, digest, isRight)
     },
     countRegistration: ({ clientAddress }) => withinLimit('register', () => countRegistration(clientAddress)),
     async takeExport(userId) {
@@ -234,32 +246,45 @@ function failureLimits(
 }
 
 /**
- * Creates a function that looks a token up within the limit of every network of the address, from the narrowest to
- * the widest.
+ * Limits the lookups of tokens within every network of the address, from the narrowest to the widest.
  *
  * @param maxPerShare wrong tokens per minute for a network of share 1
  */
 function createTokenLookup(counters: Counters, maxPerShare: number, monotonic: () => MonotonicMillis) {
   const limits = new Map<number, ReturnType<typeof wrongCredentialLimit>>()
   const limitOf = (share: number) => {
-    const limit =
-      limits.get(share) ??
-      wrongCredentialLimit(counters, { max: maxPerShare * share, windowMs: MINUTE_MS }, monotonic)
+    const known = limits.get(share)
+    if (known !== undefined) return known
+    const limit = wrongCredentialLimit(counters, { max: maxPerShare * share, windowMs: MINUTE_MS }, monotonic)
     limits.set(share, limit)
     return limit
   }
-  const guess = async (
+  const lookUp = async (
     [network, ...wider]: readonly Network[],
     digest: string,
-    lookUp: () => Promise<boolean>,
+    find: () => Promise<boolean>,
   ): Promise<boolean> => {
-    if (network === undefined) return lookUp()
+    if (network === undefined) return find()
     let isRight = false
     await limitOf(network.share).attempt(network.key, digest, async () => {
-      isRight = await guess(wider, digest, lookUp)
+      isRight = await lookUp(wider, digest, find)
       return isRight
     })
     return isRight
   }
-  return guess
+  return {
+    lookUp,
+    isVerified(networks: readonly Network[], digest: string): boolean {
+      for (const { share } of networks) if (!limitOf(share).isVerified(digest)) return false
+      return true
+    },
+    settle(networks: readonly Network[], digest: string, isRight: boolean): Promise<unknown> | undefined {
+      const counted: Promise<unknown>[] = []
+      for (const { key, share } of networks) {
+        const counting = limitOf(share).settle(key, digest, isRight)
+        if (counting !== undefined) counted.push(counting)
+      }
+      return counted.length === 0 ? undefined : Promise.all(counted)
+    },
+  }
 }

@@ -109,6 +109,16 @@ export function validateToken(
 ): TokenIdentity | AuthenticationFailure {
   if (stored === null) return 'unknown'
   if (!constantTimeEqual(stored.digest, credential.digest)) return 'wrong_secret'
+  return validateFoundToken(stored, now, lifetimes, address)
+}
+
+/** As {@link validateToken}, of a token that was found by its digest. */
+export function validateFoundToken(
+  stored: StoredToken,
+  now: EpochMillis,
+  lifetimes: TokenLifetimes,
+  address: string,
+): TokenIdentity | AuthenticationFailure {
   const { tokenExpiration, tokenIdleExpiration } = lifetimes
   const createdAt = stored.createdAt ?? Number.NaN
   if (tokenExpiration !== null && !(createdAt > now - tokenExpiration * MINUTE_MS)) return 'expired'

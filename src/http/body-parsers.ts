@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { requireLimitedValues } from '#src/input/json-size.ts'
 import { FORM_TYPES, nestPairs, parseForm, parseMultipartPairs } from './form.ts'
 import { earlyBodyOf } from './method-override.ts'
@@ -36,9 +36,10 @@ export function addBodyParsers(app: FastifyInstance): void {
     async (request: FastifyRequest, body: Buffer) =>
       nestPairs(parseMultipartPairs(request.headers['content-type'] ?? '', body, fieldLimitOf(request))),
   )
-  // The body of a form that was read before routing, for its method override, is replayed from memory.
-  app.addHook('preParsing', (request, _reply, payload, done) => {
-    const body = earlyBodyOf(request.raw)
-    done(null, body === undefined ? payload : Readable.from([body]))
-  })
+}
+
+/** Replays the body of a form that was read before routing, for its method override. */
+export const replayEarlyBody: preParsingHookHandler = (request, _reply, payload, done) => {
+  const body = earlyBodyOf(request.raw)
+  done(null, body === undefined ? payload : Readable.from([body]))
 }

@@ -82,12 +82,7 @@ export function createCompressedDocument({
       if (coding === undefined) throw new HttpError(406, MESSAGES.notAcceptable)
       const { body, etag } = variants.get(coding) ?? identityVariant()
 
-      const vary = reply.getHeader('vary')
-      reply.headers({
-        etag,
-        'cache-control': cacheControl,
-        vary: vary === undefined ? 'Accept-Encoding' : `${vary}, Accept-Encoding`,
-      })
+      reply.headers({ etag, 'cache-control': cacheControl, vary: 'Origin, Accept-Encoding' })
       if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send()
       if (coding !== 'identity') reply.header('content-encoding', coding)
       return reply.type(type).send(body)

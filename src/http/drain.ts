@@ -1,7 +1,8 @@
-import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Schedule } from '#src/runtime/schedule.ts'
 import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
+import type { ConnectionTracker } from './response.ts'
 
 /** How often idle connections are closed while the server drains. */
 const SWEEP_MS: Millis = 50
@@ -24,12 +25,11 @@ const RESPONSE = Symbol('response')
 /** `undefined`: there was no request yet. `null`: all responses were written to the kernel completely. */
 type Connection = Socket & { [RESPONSE]?: ServerResponse | null }
 
-/** Graceful shutdown: drains connections without interrupting the requests in progress. */
-export interface Drain {
-  /** Whether draining has begun: the server is not ready, and each response closes its connection. */
-  readonly hasBegun: boolean
-  /** The response class, for `http.createServer`. */
-  readonly ServerResponse: typeof ServerResponse
+/**
+ * Graceful shutdown: drains connections without interrupting the requests in progress. Once it has begun, the server is not
+ * ready, and each response closes its connection.
+ */
+export interface Drain extends ConnectionTracker {
   /** Tracks the connections of a new server. Fastify creates one server for each address that it listens on. */
   watch(server: Server): void
   /** Makes each following response close its connection. Connections are accepted until {@link Drain.finish}. */
@@ -60,28 +60,6 @@ export function createDrain({
   const servers: Server[] = []
   const connections = new Set<Connection>()
 
-  class DrainingResponse<Request extends IncomingMessage> extends ServerResponse<Request> {
-    // Node passes a second parameter that its types omit.
-    constructor(...parameters: [request: Request]) {
-      super(...parameters)
-      const connection: Connection = parameters[0].socket
-      connection[RESPONSE] = this
-    }
-
-    // Node calls it when the response is written.
-    override detachSocket(connection: Connection): void {
-      // With pipelining the next response may be attached already.
-      if (connection[RESPONSE] === this) connection[RESPONSE] = null
-      super.detachSocket(connection)
-    }
-
-    // Node also calls it for responses without an explicit head.
-    override writeHead(status: number, ...more: unknown[]): this {
-      if (hasBegun) this.setHeader('connection', 'close')
-      return super.writeHead(status, ...(more as []))
-    }
-  }
-
   const closeIdle = (acceptsFirstByte: boolean) => {
     for (const connection of connections) if (isIdle(connection, acceptsFirstByte)) connection.destroy()
   }
@@ -90,7 +68,13 @@ export function createDrain({
     get hasBegun() {
       return hasBegun
     },
-    ServerResponse: DrainingResponse,
+    requested(connection: Connection, response) {
+      connection[RESPONSE] = response
+    },
+    written(connection: Connection, response) {
+      // With pipelining the next response may be attached already.
+      if (connection[RESPONSE] === response) connection[RESPONSE] = null
+    },
     watch(server) {
       servers.push(server)
       server.on('connection', (connection: Connection) => {

@@ -1,17 +1,13 @@
-import type { FastifyServerOptions } from 'fastify'
+import type { LoggerOptions } from 'pino'
 import type { Config } from '#src/config/config.ts'
 
 /** The names of fields whose values are redacted. */
 const SECRET_FIELDS = ['authorization', 'cookie', 'set-cookie', 'password', 'token', 'secret', 'key']
 
 /** Returns the options for structured logs: one JSON object per line, with secrets redacted. */
-export function loggerOptions(
-  level: Config['logLevel'],
-  stream?: { write(line: string): void },
-): FastifyServerOptions['logger'] {
+export function loggerOptions(level: Config['logLevel']): LoggerOptions {
   return {
     level,
-    ...(stream && { stream }),
     redact: {
       paths: SECRET_FIELDS.flatMap(name => [`["${name}"]`, `*["${name}"]`, `*.headers["${name}"]`]),
       censor: '[redacted]',

@@ -4,6 +4,7 @@ import type { Schedule } from '#src/runtime/schedule.ts'
 import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { CorsHeaders } from './cors-headers.ts'
 import { hasUnreadBody, isHealthCheck } from './request.ts'
+import { isAppResponse } from './response.ts'
 
 /**
  * How long requests may be started within one phase of an event loop iteration. libuv accepts one connection per
@@ -29,6 +30,12 @@ const FLUSH_MS: Millis = 50
 
 /** Admission control: starts, queues or sheds requests. */
 export interface Admission {
+  /**
+   * Whether a request may be started now, without a queue. The caller then starts it.
+   *
+   * @param now the time
+   */
+  startsNow(now: MonotonicMillis): boolean
   /** Runs a request's work now or in a later iteration of the event loop. Returns false if the request is shed. */
   admit(work: () => void): boolean
   /** The length of the queue. */
@@ -86,22 +93,27 @@ export function createAdmission({ monotonic }: { monotonic: () => number }): Adm
     }
   }
 
+  const endPoll = () => {
+    pollEnd = null
+  }
+  const startsNow = (now: MonotonicMillis): boolean => {
+    if (head < queue.length) return false
+    if (pollEnd === null) {
+      pollEnd = now + SLICE_MS
+      setImmediate(endPoll)
+    }
+    return now < pollEnd
+  }
+
   return {
+    startsNow,
     admit(work) {
       const now = monotonic()
-      const first = queue[head]
-      if (first === undefined) {
-        if (pollEnd === null) {
-          pollEnd = now + SLICE_MS
-          setImmediate(() => {
-            pollEnd = null
-          })
-        }
-        if (now < pollEnd) {
-          work()
-          return true
-        }
+      if (startsNow(now)) {
+        work()
+        return true
       }
+      const first = queue[head]
       if (first !== undefined && now - first.since > MAX_WAIT_MS) {
         shed += 1
         listener()
@@ -128,21 +140,18 @@ export function createAdmission({ monotonic }: { monotonic: () => number }): Adm
  * {@link REFUSAL_DELAY_MS}. While requests are queued, clients over their ceiling get their 429 with the same delay: a
  * flood from one address occupies no slots of the queue.
  *
- * @param options.headers the headers of every response, besides those of CORS
  * @param options.hostOf the host that a request names, to a proxy as well
  * @param options.admits whether a request's client is within its ceiling
  */
 export function withAdmission(
   admission: Admission,
   {
-    headers,
     corsHeaders,
     hostOf,
     admits,
     monotonic,
     schedule,
   }: {
-    headers: Readonly<Record<string, string>>
     corsHeaders: CorsHeaders
     hostOf: (request: IncomingMessage) => string
     admits: (request: IncomingMessage) => boolean
@@ -154,9 +163,7 @@ export function withAdmission(
   const { statusCode, body, headers: more } = serviceUnavailable()
   const payload = JSON.stringify(body)
   const allHeaders = {
-    ...headers,
     ...more,
-    vary: 'Origin',
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(payload),
   }
@@ -185,6 +192,9 @@ export function withAdmission(
   return (request, response) => {
     // Orchestrators and load balancers remove instances that do not respond to health checks.
     if (isHealthCheck(request.url)) return handle(request, response)
+    if (admission.startsNow(isAppResponse(response) ? response.startedAt : monotonic())) {
+      return handle(request, response)
+    }
     const unlessDisconnected = (act: RequestListener) => () => {
       if (!response.destroyed) act(request, response)
     }

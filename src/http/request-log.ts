@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '#src/config/config.ts'
+import type { Millis } from '#src/runtime/units.ts'
 import { CLIENT_CLOSED_REQUEST, pathOf } from './request.ts'
 
 /** Tolerance for the rounding error of the accumulated shares. */
@@ -21,7 +22,7 @@ export function createRequestLog({ appEnv, logRequests }: Pick<Config, 'appEnv' 
     accumulated -= 1
     return true
   }
-  return (request: FastifyRequest, reply: FastifyReply, status: number): void => {
+  return (request: FastifyRequest, _reply: FastifyReply, status: number, ms: Millis): void => {
     if (!isDue(status)) return
     const { identity, authenticationOutcome, notStatefulBecause, csrfHint } = request
     request.log.info(
@@ -29,7 +30,7 @@ export function createRequestLog({ appEnv, logRequests }: Pick<Config, 'appEnv' 
         method: request.method,
         path: pathOf(request.url),
         status,
-        ms: Math.round(reply.elapsedTime * 10) / 10,
+        ms: Math.round(ms * 10) / 10,
         address: request.clientAddress.ip,
         ...(identity !== null && { userId: identity.user.id }),
         ...(authenticationOutcome !== null && { authentication: authenticationOutcome }),

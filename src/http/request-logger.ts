@@ -5,43 +5,43 @@ const LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const
 type Level = (typeof LEVELS)[number]
 
 /**
- * The logger of one request. The child logger with its bindings is created with the first line: most requests write at
- * most one.
+ * The logger of one request, whose lines have the request's id. The child logger is created with the first line: most
+ * requests write at most one.
  */
 class RequestLogger {
-  readonly #parent: FastifyBaseLogger
-  readonly #bindings: object
-  #child: FastifyBaseLogger | undefined
+  private readonly parent: FastifyBaseLogger
+  private readonly reqId: string
+  private created: FastifyBaseLogger | null = null
 
-  constructor(parent: FastifyBaseLogger, bindings: object) {
-    this.#parent = parent
-    this.#bindings = bindings
+  constructor(parent: FastifyBaseLogger, reqId: string) {
+    this.parent = parent
+    this.reqId = reqId
   }
 
   get level() {
-    return this.#parent.level
+    return this.parent.level
   }
 
   set level(level) {
-    this.#own.level = level
+    this.own.level = level
   }
 
   child(bindings: object, options?: object): FastifyBaseLogger {
-    return this.#own.child(bindings as never, options as never)
+    return this.own.child(bindings as never, options as never)
   }
 
   silent() {}
 
-  get #own(): FastifyBaseLogger {
-    this.#child ??= this.#parent.child(this.#bindings as never)
-    return this.#child
+  private get own(): FastifyBaseLogger {
+    this.created ??= this.parent.child({ reqId: this.reqId })
+    return this.created
   }
 
   /** Writes a line if its level is enabled. */
   write(level: Level, args: unknown[]) {
-    const target = this.#child ?? this.#parent
+    const target = this.created ?? this.parent
     const isWritten = (target as { isLevelEnabled?(level: string): boolean }).isLevelEnabled?.(level) ?? true
-    if (isWritten) (this.#own[level] as (...args: unknown[]) => void)(...args)
+    if (isWritten) (this.own[level] as (...args: unknown[]) => void)(...args)
   }
 }
 
@@ -53,6 +53,6 @@ for (const level of LEVELS) {
   })
 }
 
-/** Creates the logger of a request, for Fastify's `childLoggerFactory`. */
-export const requestLogger = (parent: FastifyBaseLogger, bindings: object): FastifyBaseLogger =>
-  new RequestLogger(parent, bindings) as unknown as FastifyBaseLogger
+/** Creates the logger of a request with an id. */
+export const requestLogger = (parent: FastifyBaseLogger, id: string): FastifyBaseLogger =>
+  new RequestLogger(parent, id) as unknown as FastifyBaseLogger

@@ -3,15 +3,16 @@ import { requestTimeout } from '#src/responses/errors.ts'
 import type { Schedule } from '#src/runtime/schedule.ts'
 import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import { RequestTimedOut } from './errors.ts'
-import { OngoingRequests } from './ongoing-requests.ts'
+import { type OngoingRequest, OngoingRequests } from './ongoing-requests.ts'
 
 /** How often requests are checked for the timeout. */
 const SWEEP_MS: Millis = 1_000
 
 /** Responds to requests that time out. */
 export interface RequestTimeouts {
-  begin(reply: FastifyReply): void
-  end(reply: FastifyReply): void
+  /** @param since when the request arrived */
+  begin(reply: FastifyReply, since: MonotonicMillis): OngoingRequest<FastifyReply>
+  end(entry: OngoingRequest<FastifyReply>): void
   close(): void
 }
 
@@ -25,19 +26,19 @@ export function createRequestTimeouts(
   limitMs: Millis,
   { monotonic, schedule }: { monotonic: () => MonotonicMillis; schedule: Schedule },
 ): RequestTimeouts {
-  const ongoing = new OngoingRequests<FastifyReply>(monotonic)
+  const ongoing = new OngoingRequests<FastifyReply>()
   let cancelSweep: (() => void) | null = null
   const sweep = () => {
     cancelSweep = null
-    for (const reply of ongoing.takeOlderThan(limitMs)) timeOut(reply)
-    if (ongoing.size > 0) cancelSweep = schedule(SWEEP_MS, sweep)
+    for (const reply of ongoing.takeOlderThan(monotonic() - limitMs)) timeOut(reply)
+    if (!ongoing.isEmpty) cancelSweep = schedule(SWEEP_MS, sweep)
   }
   return {
-    begin(reply) {
-      ongoing.begin(reply)
+    begin(reply, since) {
       cancelSweep ??= schedule(SWEEP_MS, sweep)
+      return ongoing.begin(reply, since)
     },
-    end: reply => ongoing.end(reply),
+    end: entry => ongoing.end(entry),
     close: () => cancelSweep?.(),
   }
 }

@@ -8,7 +8,8 @@ export const ROUTER_OPTIONS = { ignoreTrailingSlash: true, maxParamLength: 1_000
 export const CLIENT_CLOSED_REQUEST = 499
 
 /** Whether a URL is a health check's. Health checks are exempt from ceiling and admission control. */
-export const isHealthCheck = (url = ''): boolean => /^\/health(?:[/?]|$)/.test(url)
+export const isHealthCheck = (url = ''): boolean =>
+  url.startsWith('/health') && /^\/health(?:[/?]|$)/.test(url)
 
 /** Returns the path of a URL, without its query string. */
 export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url

@@ -1,41 +1,50 @@
-import type { FastifyContextConfig, RouteOptions } from 'fastify'
-import {
-  emptyPhases,
-  emptyRouteSteps,
-  type Phase,
-  type RouteSteps,
-  type Step,
-  stepsFor,
-  traitsOf,
-} from './step.ts'
+import type { FastifyContextConfig, onRequestHookHandler, onSendHookHandler, RouteOptions } from 'fastify'
+import { initializeRequest } from './request-state.ts'
+import { emptyPhases, type Phase, type RouteSteps, runSteps, type Step, stepsFor, traitsOf } from './step.ts'
 
-/** The steps of a server, and the steps that each route needs. */
-export interface RouteStepLists {
-  /** Appends a step to a phase. */
-  add(phase: Phase, step: Step): void
-  /** Attaches a list of steps to a route, empty until {@link RouteStepLists.choose}. */
-  addRoute(route: RouteOptions): void
-  /** Selects the steps of each route. To be called when the options of all routes are final. */
-  choose(): void
-  /** Returns the steps of the route with a config; without one, those of unknown paths. */
-  of(config: FastifyContextConfig): RouteSteps
+/** One hook for each of Fastify's phases in which a route has steps. */
+export interface RouteHooks {
+  onRequest: onRequestHookHandler
+  preValidation: onRequestHookHandler[]
+  preHandler: onRequestHookHandler[]
+  onSend: onSendHookHandler
 }
 
-/** Creates the {@link RouteStepLists} of a server. */
-export function createRouteStepLists(): RouteStepLists {
+/** The steps of a server, and the hooks that run them. */
+export interface StepComposer {
+  /** Appends a step to a phase. */
+  add(phase: Phase, step: Step): void
+  /** Makes the hooks of a route, whose options have to be final. */
+  compose(route: RouteOptions): RouteHooks
+  /** Makes the hooks of requests without a route. */
+  composeUnknown(): Pick<RouteHooks, 'onRequest' | 'onSend'>
+}
+
+/** Creates the {@link StepComposer} of a server. */
+export function createStepComposer(): StepComposer {
   const all = emptyPhases()
-  const unknownRouteSteps = emptyRouteSteps()
-  const routes: RouteOptions[] = []
   return {
     add: (phase, step) => all[phase].push(step),
-    addRoute(route) {
-      route.config = { ...route.config, steps: emptyRouteSteps() }
-      routes.push(route)
-    },
-    choose() {
-      Object.assign(unknownRouteSteps, stepsFor(all, null))
-      for (const route of routes) Object.assign(route.config?.steps ?? {}, stepsFor(all, traitsOf(route)))
-    },
-    of: ({ steps }) => steps ?? unknownRouteSteps,
+    compose: route => hooksOf(stepsFor(all, traitsOf(route)), { ...route.config, url: route.url }),
+    // The guards refuse such requests: there are no later steps.
+    composeUnknown: () => hooksOf(stepsFor(all, null), {}),
   }
+}
+
+function hooksOf(steps: RouteSteps, config: FastifyContextConfig): RouteHooks {
+  const hookOf = (list: readonly Step[]): onRequestHookHandler[] =>
+    list.length === 0 ? [] : [(request, reply, done) => runSteps(list, request, reply, done)]
+  const { onRequest, onSend } = steps
+  const hooks: RouteHooks = {
+    onRequest(request, reply, done) {
+      initializeRequest(request, reply)
+      request.routeConfig = config
+      request.hooks = hooks
+      runSteps(onRequest, request, reply, done)
+    },
+    preValidation: hookOf(steps.preValidation),
+    preHandler: hookOf(steps.preHandler),
+    onSend: (request, reply, _payload, done) => runSteps(onSend, request, reply, done),
+  }
+  return hooks
 }

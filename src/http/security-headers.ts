@@ -15,7 +15,7 @@ const SECURITY_HEADERS = {
   'x-xss-protection': '0',
 }
 
-/** Returns the headers of every response. With HTTPS they include HSTS (RFC 6797). */
+/** Returns the security headers. With HTTPS they include HSTS (RFC 6797). */
 export function buildSecurityHeaders({
   appUrl,
   hstsMaxAge,
@@ -30,3 +30,11 @@ export function buildSecurityHeaders({
   ]
   return { ...SECURITY_HEADERS, 'strict-transport-security': hsts.join('; ') }
 }
+
+/** Returns the headers of every response: the security headers, and `Vary`, since the CORS headers depend on the origin. */
+export const commonHeaders = (
+  config: Parameters<typeof buildSecurityHeaders>[0],
+): Record<string, string> => ({
+  ...buildSecurityHeaders(config),
+  vary: 'Origin',
+})

@@ -1,6 +1,8 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { Millis } from '#src/runtime/units.ts'
+import { batchWrites } from './batched-writes.ts'
 import type { Drain } from './drain.ts'
+import type { createResponseClass } from './response.ts'
 
 /** The longest that a client may take to send a request, head included. */
 const RECEIVE_MS: Millis = 30_000
@@ -30,10 +32,18 @@ const receiveMs = (requestTimeoutMs: Millis) => Math.min(RECEIVE_MS, requestTime
  * Creates the HTTP server for Fastify. It also closes connections without traffic for longer than a request and reading
  * its response may take: a client that does not read (slow read attack) would keep responses in memory.
  */
-export function createHttpServer(limits: Timeouts, drain: Drain, handle: RequestListener): Server {
+export function createHttpServer(
+  limits: Timeouts,
+  { drain, Response }: { drain: Drain; Response: ReturnType<typeof createResponseClass> },
+  handle: RequestListener,
+): Server {
   const { requestTimeoutMs } = limits
-  const server = createServer({ ...timeouts(limits), ServerResponse: drain.ServerResponse }, handle)
+  const server = createServer(
+    { ...timeouts(limits), ServerResponse: Response as unknown as typeof ServerResponse },
+    handle,
+  )
   drain.watch(server)
+  batchWrites(server)
   // Longer than requestTimeout: slow requests get 408 before their socket times out.
   server.timeout = requestTimeoutMs + receiveMs(requestTimeoutMs) + CHECK_MS
   return server

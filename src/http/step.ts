@@ -49,15 +49,9 @@ export const emptyPhases = (): StepsByPhase => ({
 })
 
 /** The steps of one route, by the Fastify hook that runs them. */
-export type RouteSteps = Record<'onRequest' | 'preValidation' | 'preHandler' | 'onSend', readonly Step[]>
-
-/** Returns empty lists for all hooks. */
-export const emptyRouteSteps = (): RouteSteps => ({
-  onRequest: [],
-  preValidation: [],
-  preHandler: [],
-  onSend: [],
-})
+export type RouteSteps = Readonly<
+  Record<'onRequest' | 'preValidation' | 'preHandler' | 'onSend', readonly Step[]>
+>
 
 /** Returns the traits of a route, from its options. */
 export const traitsOf = ({ url, method, config = {} }: RouteOptions): RouteTraits => {

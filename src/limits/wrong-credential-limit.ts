@@ -47,8 +47,11 @@ export function wrongCredentialLimit(
     }
   }
 
-  const verify = async (key: string, credential: string | null, lookUp: () => Promise<boolean>) => {
-    const isCorrect = await lookUp()
+  const settle = (
+    key: string,
+    credential: string | null,
+    isCorrect: boolean,
+  ): Promise<unknown> | undefined => {
     if (credential !== null) {
       const now = monotonic()
       if (!isCorrect) verified().delete(credential)
@@ -56,10 +59,18 @@ export function wrongCredentialLimit(
       else if (now - (verified().peek(credential) ?? Number.NEGATIVE_INFINITY) >= FRESH_MS)
         verified().set(credential, now)
     }
-    if (!isCorrect) await counters.hit(key, windowMs)
+    return isCorrect ? undefined : counters.hit(key, windowMs)
+  }
+
+  const verify = async (key: string, credential: string | null, lookUp: () => Promise<boolean>) => {
+    await settle(key, credential, await lookUp())
   }
 
   return {
+    /** Whether a credential was verified within the last ten minutes: an attempt would not have to wait for others. */
+    isVerified,
+    /** Records the result of an attempt with a verified credential. Returns a promise only for a wrong one. */
+    settle,
     /**
      * Tries a credential: `lookUp` returns whether it is correct.
      *

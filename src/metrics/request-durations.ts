@@ -26,16 +26,23 @@ export interface RequestDurations {
  * observation, which takes as long as reading a token. A registry publishes it like its own.
  */
 export function requestDurations(): RequestDurations {
-  const series = new Map<string, Series>()
+  const byRoute = new Map<string, Map<string, Series[]>>()
+
+  // Three lookups are cheaper than one with a key that is made for it.
+  const seriesOf = (method: string, route: string, status: number): Series => {
+    let byMethod = byRoute.get(route)
+    if (byMethod === undefined) byRoute.set(route, (byMethod = new Map()))
+    let byStatus = byMethod.get(method)
+    if (byStatus === undefined) byMethod.set(method, (byStatus = []))
+    for (const known of byStatus) if (known.labels.status === status) return known
+    const series = { labels: { method, route, status }, counts: Array(BOUNDS.length + 1).fill(0), sum: 0 }
+    byStatus.push(series)
+    return series
+  }
 
   return {
     observe(method, route, status, seconds) {
-      const key = `${method} ${route} ${status}`
-      let one = series.get(key)
-      if (one === undefined) {
-        one = { labels: { method, route, status }, counts: Array(BOUNDS.length + 1).fill(0), sum: 0 }
-        series.set(key, one)
-      }
+      const one = seriesOf(method, route, status)
       let bucket = 0
       while (bucket < BOUNDS.length && seconds > (BOUNDS[bucket] as number)) bucket += 1
       one.counts[bucket] = (one.counts[bucket] as number) + 1
@@ -48,9 +55,9 @@ export function requestDurations(): RequestDurations {
         help: 'Time from a request to its response, by route.',
         type: 'histogram',
         aggregator: 'sum',
-        values: [...series.values()].flatMap(valuesOf),
+        values: [...byRoute.values()].flatMap(byMethod => [...byMethod.values()].flat().flatMap(valuesOf)),
       }),
-      reset: () => series.clear(),
+      reset: () => byRoute.clear(),
     } as unknown as Metric,
   }
 }

@@ -35,7 +35,7 @@ export function checkAnswers(app: FastifyInstance): () => void {
     if (operationId !== undefined && !hide) {
       const answer = {
         status: reply.statusCode,
-        headers: reply.getHeaders(),
+        headers: sentHeaders(reply),
         body: method === 'HEAD' ? undefined : payloads.get(reply),
         url,
       }
@@ -49,4 +49,16 @@ export function checkAnswers(app: FastifyInstance): () => void {
     if (faults.size === 0) return
     throw new Error(`Answers that the OpenAPI document does not declare:\n${[...faults].join('\n')}`)
   }
+}
+
+/** The headers of an answer as they were sent: the server adds some when Node writes the head. */
+function sentHeaders({ raw }: FastifyReply): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {}
+  for (const line of (raw as unknown as { _header: string })._header.split('\r\n').slice(1)) {
+    const [, name = '', value = ''] = /^([^:]+): (.*)$/.exec(line) ?? []
+    const key = name.toLowerCase()
+    if (key === 'set-cookie') headers[key] = [headers[key] ?? [], value].flat()
+    else if (key !== '') headers[key] = value
+  }
+  return headers
 }

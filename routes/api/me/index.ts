@@ -1,16 +1,35 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { me as endpoint } from '#src/api/endpoints.ts'
 import { refusal, successResponse } from '#src/api/responses.ts'
+import type { User } from '#src/auth/identity.ts'
 import { userValues } from '#src/database/identity-columns.ts'
+import { JsonText } from '#src/http/json-text.ts'
 import { authorizeList } from '#src/lists/handlers.ts'
 import { createFinder, withoutIncludes } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
+import type { Query } from '#src/query/query.ts'
 import { renderRow } from '#src/query/render.ts'
 
 const me: FastifyPluginAsyncTypebox = async app => {
   const parse = queryParser(endpoint)
   const finder = createFinder(app.config)
+
+  const render = (user: User, query: Query) => ({
+    user: renderRow(endpoint.resource, withoutIncludes(userValues(user)), query),
+  })
+  const plain = parse('')
+  // Cached users are the same objects with each request. Others are not kept: they are new.
+  const rendered = app.identityCache === null ? null : new WeakMap<User, JsonText>()
+  const show = (user: User, query: Query) => {
+    if (rendered === null || query !== plain) return render(user, query)
+    let text = rendered.get(user)
+    if (text === undefined) {
+      text = new JsonText(JSON.stringify(render(user, query)))
+      rendered.set(user, text)
+    }
+    return text
+  }
 
   app.get(
     '',
@@ -30,18 +49,16 @@ const me: FastifyPluginAsyncTypebox = async app => {
         },
       },
     },
-    async request => {
+    request => {
       const query = parse(request.url)
-      if (query.includes.size > 0) request.requireUnrestricted()
       const user = request.user()
-      const values = userValues(user)
-      const found =
-        query.includes.size === 0
-          ? withoutIncludes(values)
-          : await app.database.list(authorizeList(endpoint, request, query), db =>
-              finder.includes(db, endpoint.resource, user.id, values, query),
-            )
-      return { user: renderRow(endpoint.resource, found, query) }
+      if (query.includes.size === 0) return show(user, query)
+      request.requireUnrestricted()
+      return app.database
+        .list(authorizeList(endpoint, request, query), db =>
+          finder.includes(db, endpoint.resource, user.id, userValues(user), query),
+        )
+        .then(found => ({ user: renderRow(endpoint.resource, found, query) }))
     },
   )
 }

@@ -20,7 +20,7 @@ export const corsStep = (corsHeaders: CorsHeaders): Step => ({
   run(request, reply) {
     const { origin } = request.headers
     const isPreflightRequest = isPreflight(request)
-    reply.header('vary', isPreflightRequest ? PREFLIGHT_VARY : 'Origin')
+    if (isPreflightRequest) reply.header('vary', PREFLIGHT_VARY)
     if (origin === undefined) return
     const { 'access-control-expose-headers': exposed, ...reading } = corsHeaders(origin, request.host ?? '')
     if (exposed === undefined) return

@@ -4,7 +4,12 @@ import type { Devices } from '#src/accounts/devices.ts'
 import type { Sessions } from '#src/accounts/sessions.ts'
 import type { AuthenticationOutcome } from '#src/auth/authentication-outcome.ts'
 import type { DeviceFailure } from '#src/auth/device.ts'
-import { type SessionIdentity, type StoredToken, validateToken } from '#src/auth/identity.ts'
+import {
+  type SessionIdentity,
+  type StoredToken,
+  validateFoundToken,
+  validateToken,
+} from '#src/auth/identity.ts'
 import type { SessionFailure } from '#src/auth/stored-session.ts'
 import { HOUR_MS } from '#src/auth/time.ts'
 import { bearerCredential, soleBearer, type TokenCredential } from '#src/auth/token.ts'
@@ -32,6 +37,10 @@ interface Dependencies {
   sessions: Sessions
   devices: Devices
   guess: LimitAttempts
+  /** Whether the limit would not make a lookup of this token wait. */
+  isVerified(request: FastifyRequest, digest: string): boolean
+  /** Counts the result of a lookup outside of {@link Dependencies.guess}. */
+  settle(request: FastifyRequest, digest: string, isRight: boolean): Promise<unknown> | undefined
   metrics: { countAuthentication(outcome: AuthenticationOutcome): void }
   clock: () => EpochMillis
   monotonic: () => MonotonicMillis
@@ -63,16 +72,33 @@ interface TokenLookup {
   /** As {@link TokenLookup.resolve}, for the `Authorization` header and within the attempt limit. */
   authenticate(request: FastifyRequest): Promise<boolean>
   /** Sets the identity from the cache. Returns false if the database must be asked. */
-  findCached(request: FastifyRequest, authorization: string): boolean
+  findCached(request: FastifyRequest, credential: TokenCredential): boolean
+  /**
+   * As {@link TokenLookup.authenticate} for a token that was right within the last minutes, with fewer promises.
+   *
+   * @returns undefined for other tokens
+   */
+  authenticateVerified(request: FastifyRequest, credential: TokenCredential): Promise<unknown> | undefined
 }
 
-function createTokenLookup({ config, identities, guess, clock, monotonic }: Dependencies): TokenLookup {
+function createTokenLookup({
+  config,
+  identities,
+  guess,
+  isVerified,
+  settle,
+  clock,
+  monotonic,
+}: Dependencies): TokenLookup {
   const recordExpired = createExpiredTokenRecorder(monotonic)
 
-  const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
-    const now = clock()
-    request.authenticationOutcome = 'unavailable'
-    const stored = await identities.token(credential, request.raw.socket)
+  /** Sets the identity from the row that a credential led to. Returns whether it is valid. */
+  const decide = (
+    request: FastifyRequest,
+    credential: TokenCredential,
+    stored: StoredToken | null,
+    now: EpochMillis,
+  ): boolean => {
     const verdict = validateToken(credential, stored, now, config, request.clientAddress.ip)
     const isIdentity = typeof verdict === 'object'
     request.identity = isIdentity ? verdict : null
@@ -81,26 +107,45 @@ function createTokenLookup({ config, identities, guess, clock, monotonic }: Depe
     return isIdentity
   }
 
+  const resolve = async (request: FastifyRequest, credential: TokenCredential): Promise<boolean> => {
+    const now = clock()
+    request.authenticationOutcome = 'unavailable'
+    const stored = await identities.token(credential, request.raw.socket)
+    return decide(request, credential, stored, now)
+  }
+
+  const authenticateWithinLimit = async (
+    request: FastifyRequest,
+    credential: TokenCredential,
+  ): Promise<boolean> => {
+    const { isRight } = await guess(request, credential.digest, async () => ({
+      isRight: await resolve(request, credential),
+    }))
+    return isRight
+  }
+
   return {
     resolve,
     async authenticate(request) {
       const credential = bearerCredential(request.headers.authorization ?? '')
-      if (credential === null) return false
-      const { isRight } = await guess(request, credential.digest, async () => ({
-        isRight: await resolve(request, credential),
-      }))
-      return isRight
+      return credential !== null && authenticateWithinLimit(request, credential)
     },
-    findCached(request, authorization) {
-      if (!config.identityCache) return false
-      const credential = bearerCredential(authorization)
-      const stored = credential && identities.rememberedToken(credential)
+    findCached(request, credential) {
+      const stored = identities.rememberedToken(credential)
       if (!stored) return false
-      const verdict = validateToken(credential, stored, clock(), config, request.clientAddress.ip)
+      const verdict = validateFoundToken(stored, clock(), config, request.clientAddress.ip)
       if (typeof verdict === 'string') return false
       request.identity = verdict
       request.authenticationOutcome = 'authenticated'
       return true
+    },
+    authenticateVerified(request, credential) {
+      if (!isVerified(request, credential.digest)) return undefined
+      const now = clock()
+      request.authenticationOutcome = 'unavailable'
+      return identities
+        .token(credential, request.raw.socket)
+        .then(stored => settle(request, credential.digest, decide(request, credential, stored, now)))
     },
   }
 }
@@ -151,19 +196,36 @@ type Count = (request: FastifyRequest, error?: unknown) => void
  * the session takes precedence.
  */
 const createTokenReader =
-  ({ findCached }: TokenLookup, verifyBearer: VerifyBearer, count: Count) =>
-  (request: FastifyRequest, reply: FastifyReply): Promise<void> | undefined => {
+  ({ findCached, authenticateVerified }: TokenLookup, verifyBearer: VerifyBearer, count: Count) =>
+  (request: FastifyRequest, reply: FastifyReply): Promise<unknown> | undefined => {
     const isDecided = request.identity !== null || request.routeConfig.access?.via === 'session'
-    const { headers } = request
+    const { headers } = request.raw
     // Also for who reads the header later, to check the token again.
     if (headers.authorization !== undefined) headers.authorization = soleBearer(headers.authorization)
     const { authorization } = headers
-    if (isDecided || authorization === undefined || findCached(request, authorization)) {
+    if (isDecided || authorization === undefined) {
       count(request)
       return undefined
     }
+    const credential = bearerCredential(authorization)
+    if (credential !== null) {
+      if (findCached(request, credential)) {
+        count(request)
+        return undefined
+      }
+      const authenticated = authenticateVerified(request, credential)
+      if (authenticated !== undefined) {
+        return authenticated.then(
+          () => count(request),
+          error => {
+            count(request, error)
+            throw error
+          },
+        )
+      }
+    }
     request.authenticationOutcome = 'malformed'
-    return new Promise((resolve, reject) => {
+    return new Promise<void>((resolve, reject) => {
       // The bearer plugin reports invalid credentials as errors too.
       verifyBearer(request, reply, error => {
         // Reset the status that the plugin has set: the route decides whether guests are accepted.

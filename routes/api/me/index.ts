@@ -2,8 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox'
 import { me as endpoint } from '#src/api/endpoints.ts'
 import { refusal, successResponse } from '#src/api/responses.ts'
 import { userValues } from '#src/database/identity-columns.ts'
+import { withoutIncludes } from '#src/database/select/found.ts'
 import { authorizeList } from '#src/lists/handlers.ts'
-import { createFinder, withoutIncludes } from '#src/query/find.ts'
+import { createFinder } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import { renderRow } from '#src/query/render.ts'
@@ -38,7 +39,7 @@ const me: FastifyPluginAsyncTypebox = async app => {
       const found =
         query.includes.size === 0
           ? withoutIncludes(values)
-          : await app.database.list(authorizeList(endpoint, request, query), db =>
+          : await app.database.listStatements(authorizeList(endpoint, request, query), db =>
               finder.includes(db, endpoint.resource, user.id, values, query),
             )
       return { user: renderRow(endpoint.resource, found, query) }

@@ -7,6 +7,7 @@ import {
   type Connection,
   ConnectionDialect,
   type ConnectionSource,
+  KyselyConnection,
   type NotificationEvents,
   type NotificationListener,
   statementNamer,
@@ -14,6 +15,7 @@ import {
 import { openEmbedded } from './embedded.ts'
 import { postgresConnections } from './postgres.ts'
 import type { Schema } from './schema.ts'
+import type { StatementRunner } from './statement-runner.ts'
 import { toUnavailable } from './unavailable.ts'
 
 /** The caller of a list query. */
@@ -43,6 +45,8 @@ export interface Database {
    * @throws {DatabaseBusy} when too many list queries are running, or the caller disconnects
    */
   list<T>(caller: ListCaller, work: (db: Kysely<Schema>) => Promise<T>): Promise<T>
+  /** As {@link Database.list}, for compiled statements: it does not make a Kysely. */
+  listStatements<T>(caller: ListCaller, work: (db: StatementRunner) => Promise<T>): Promise<T>
   /**
    * Prepares an identity lookup under its own name. The returned function runs it with parameters.
    *
@@ -111,29 +115,39 @@ export function databaseOver(
     new Kysely<Schema>({ dialect: new ConnectionDialect(source, nameStatement, request) })
   const maxHeld = Math.max(1, Math.floor(connectionShares(connections).list * LIST_LIMITS.share))
   const keyLimit = (key: string): KeyLimit => ({ key, maxHeld, maxWaiting: LIST_LIMITS.maxWaiting })
+  const withListSession = async <T>(
+    { caller, isHeavy, signal }: ListCaller,
+    work: (session: Connection) => Promise<T>,
+  ): Promise<T> => {
+    const keyLimits = caller === null ? [] : [keyLimit(caller)]
+    if (isHeavy) keyLimits.push(keyLimit('heavy'))
+    const session = await source.acquire({
+      connectionClass: 'list',
+      isReadOnly: isHeavy,
+      keyLimits,
+      ...(signal && { signal }),
+    })
+    try {
+      return await work(session)
+    } finally {
+      await session.release()
+    }
+  }
   return {
     kysely: kyselyFor(),
     logins: kyselyFor({ connectionClass: 'login' }),
     migrations: kyselyFor({ ...WRITE_REQUEST, hasNoDeadline: true }),
-    async list({ caller, isHeavy, signal }, work) {
-      const session = await source.acquire({
-        connectionClass: 'list',
-        isReadOnly: isHeavy,
-        keyLimits: [...(caller === null ? [] : [keyLimit(caller)]), ...(isHeavy ? [keyLimit('heavy')] : [])],
-        ...(signal && { signal }),
-      })
-      const held: Connection = {
-        query: (text, parameters, name) => session.query(text, parameters, name),
-        release: async () => {},
-      }
-      try {
-        return await work(
-          new Kysely({ dialect: new ConnectionDialect({ acquire: async () => held }, nameStatement) }),
-        )
-      } finally {
-        await session.release()
-      }
-    },
+    list: (caller, work) =>
+      withListSession(caller, session => {
+        const held: Connection = {
+          query: (text, parameters, name) => session.query(text, parameters, name),
+          release: async () => {},
+        }
+        const dialect = new ConnectionDialect({ acquire: async () => held }, nameStatement)
+        return work(new Kysely({ dialect }))
+      }),
+    listStatements: (caller, work) =>
+      withListSession(caller, session => work(new KyselyConnection(session, nameStatement))),
     prepare:
       <Row>(name: string, text: string) =>
       async (parameters: readonly unknown[]) => {

@@ -69,6 +69,15 @@ export class ConnectionClasses {
   }
 
   /**
+   * Takes a connection slot if one is free.
+   *
+   * @returns a function that releases the slot; null when the request has to wait
+   */
+  takeFree({ connectionClass, keyLimits }: ConnectionRequest): (() => void) | null {
+    return this.#slots.takeFree(connectionClass, keyLimits)
+  }
+
+  /**
    * Takes a connection slot.
    *
    * @returns a function that releases the slot

@@ -173,7 +173,8 @@ class ConnectionDriver implements Driver {
   async destroy() {}
 }
 
-class KyselyConnection implements DatabaseConnection {
+/** Runs compiled statements on a session. */
+export class KyselyConnection implements DatabaseConnection {
   readonly #session: Connection
   readonly #nameStatement: NameStatement
 

@@ -46,10 +46,15 @@ export class PostgresConnection {
   async query(text: string, parameters: readonly unknown[], name?: string) {
     const { signal } = this.#request
     const { rows, rowCount } = await this.#run(
-      { text, values: [...parameters], ...(this.#options.prepares && name && { name }) },
+      { text, values: parameters as unknown[], ...(this.#options.prepares && name && { name }) },
       signal,
     )
     return { rows: rows as Record<string, unknown>[], affected: rowCount ?? 0 }
+  }
+
+  /** Whether cancel requests were sent. */
+  get hasCancels(): boolean {
+    return this.#cancels.length > 0
   }
 
   /** Waits until no cancel request is in flight. */
@@ -69,17 +74,19 @@ export class PostgresConnection {
   async #run(query: pg.QueryConfig, signal: ConnectionRequest['signal']): Promise<pg.QueryResult> {
     if (this.#broken) throw this.#broken
     try {
-      return await this.#withDeadline(this.#client.query(query), signal)
+      return await this.#withDeadline(query, signal)
     } catch (error) {
       if (error instanceof Cancelled) throw error.reason
+      // The stack of the driver ends at the socket; this one leads to the caller.
+      if (error instanceof Error) Error.captureStackTrace(error)
       const cause = toUnavailable(error)
       if (cause instanceof DatabaseUnavailable && !leavesSessionUsable(error)) this.#broken ??= cause
       throw cause
     }
   }
 
-  /** Awaits a statement's result, and cancels it at its deadline or when the signal aborts. */
-  #withDeadline<T>(pending: Promise<T>, signalOf: ConnectionRequest['signal']): Promise<T> {
+  /** Runs a statement, and cancels it at its deadline or when the signal aborts. */
+  #withDeadline(query: pg.QueryConfig, signalOf: ConnectionRequest['signal']): Promise<pg.QueryResult> {
     return new Promise((resolve, reject) => {
       let reason: DatabaseUnavailable | undefined
       let stopGrace = () => {}
@@ -121,20 +128,14 @@ export class PostgresConnection {
         stopGrace()
         signal?.removeEventListener('abort', onAbort)
       }
-      pending.then(
-        result => {
-          finish()
-          // The result was faster than the cancel request, which may cancel the next statement.
-          if (reason !== undefined) this.#mayBeCancelled = true
-          resolve(result)
-        },
-        error => {
-          finish()
-          const isCancelled = (error as { code?: unknown }).code === QUERY_CANCELED
-          if (reason !== undefined && !isCancelled) this.#mayBeCancelled = true
-          reject(isCancelled && reason !== undefined ? new Cancelled(reason) : error)
-        },
-      )
+      this.#client.query(query, (error: Error | null, result) => {
+        finish()
+        const isCancelled = error !== null && (error as { code?: unknown }).code === QUERY_CANCELED
+        // The result was faster than the cancel request, which may cancel the next statement.
+        if (reason !== undefined && !isCancelled) this.#mayBeCancelled = true
+        if (error === null) resolve(result)
+        else reject(isCancelled && reason !== undefined ? new Cancelled(reason) : error)
+      })
     })
   }
 }

@@ -37,15 +37,18 @@ export class Pool {
     this.#onLost = onLost
   }
 
-  /** Takes the most recently used connection, or opens one. */
-  async take(): Promise<pg.Client> {
-    if (this.#isEnding) throw new Error('The connections are closed.')
+  /** Takes the most recently used connection; returns null when none is idle. */
+  takeIdle(): pg.Client | null {
     const last = this.#idle.pop()
-    if (last !== undefined) {
-      last.stop()
-      this.#taken.add(last.client)
-      return last.client
-    }
+    if (last === undefined) return null
+    last.stop()
+    this.#taken.add(last.client)
+    return last.client
+  }
+
+  /** Opens a connection, and takes it. */
+  async open(): Promise<pg.Client> {
+    if (this.#isEnding) throw new Error('The connections are closed.')
     return this.#connect(this.#connectMs)
   }
 

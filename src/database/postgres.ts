@@ -46,12 +46,14 @@ export function postgresConnections(
   return {
     beginText: beginText('begin isolation level read committed', limits, limits.statementMs.write),
     async acquire(request = WRITE_REQUEST) {
-      const releaseSlot = await classes.take(request)
-      const client = await pool.take().catch(error => {
-        releaseSlot()
-        // The error concerns the connection: no statement caused it.
-        throw new DatabaseUnavailable(error)
-      })
+      const releaseSlot = classes.takeFree(request) ?? (await classes.take(request))
+      const client =
+        pool.takeIdle() ??
+        (await pool.open().catch(error => {
+          releaseSlot()
+          // The error concerns the connection: no statement caused it.
+          throw new DatabaseUnavailable(error)
+        }))
       const session = new PostgresConnection(client, request, { limits, prepares })
       const { isReadOnly = false } = request
       // Pipelined before the first statement.
@@ -59,11 +61,15 @@ export function postgresConnections(
       return {
         query: (text, parameters, name) => session.query(text, parameters, name),
         async release() {
+          const give = () => {
+            pool.give(client, session.isReusable)
+            releaseSlot()
+          }
+          if (!isReadOnly && !session.hasCancels) return give()
           const end = async () => {
             await session.waitForCancels()
             if (isReadOnly) await session.controlTransaction('commit')
-            pool.give(client, session.isReusable)
-            releaseSlot()
+            give()
           }
           // The end of a read-only transaction is not awaited.
           if (isReadOnly) void end()

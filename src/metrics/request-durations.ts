@@ -30,12 +30,11 @@ export function requestDurations(): RequestDurations {
 
   // Three lookups are cheaper than one with a key that is made for it.
   const seriesOf = (method: string, route: string, status: number): Series => {
-    let byMethod = byRoute.get(route)
-    if (byMethod === undefined) byRoute.set(route, (byMethod = new Map()))
-    let byStatus = byMethod.get(method)
-    if (byStatus === undefined) byMethod.set(method, (byStatus = []))
+    const byMethod = byRoute.get(route) ?? new Map<string, Series[]>()
+    const byStatus = byMethod.get(method) ?? []
     for (const known of byStatus) if (known.labels.status === status) return known
     const series = { labels: { method, route, status }, counts: Array(BOUNDS.length + 1).fill(0), sum: 0 }
+    byRoute.set(route, byMethod.set(method, byStatus))
     byStatus.push(series)
     return series
   }

@@ -1,12 +1,23 @@
 /**
- * Formats a UTC timestamp of the database, `2026-03-01 12:34:56[.123456]`, as AnimeThemes' JSON does: ISO 8601 with six
+ * Formats a UTC timestamp of the database, `2026-03-01 12:34:56[.123456]` or with a `T` as in PostgreSQL's JSON, as AnimeThemes' JSON does: ISO 8601 with six
  * fractional digits and `Z`. Years before 0 and after 9999 have a sign and six digits (ECMA-262 §21.4.1.32.1).
  */
 export function formatDate(timestamp: string): string {
   if (timestamp[YEAR_DIGITS] !== '-' || timestamp.endsWith(BEFORE_CHRIST)) return formatDistantDate(timestamp)
-  const [seconds = '', fraction = ''] = timestamp.split('.')
-  return `${seconds.replace(' ', 'T')}.${fraction.padEnd(6, '0')}Z`
+  const text = timestamp[DATE_LENGTH] === ' ' ? timestamp.replace(' ', 'T') : timestamp
+  return `${text.length === SECONDS_LENGTH ? `${text}.` : text}${MISSING_DIGITS[text.length] ?? ''}Z`
 }
+
+const DATE_LENGTH = '2026-03-01'.length
+const SECONDS_LENGTH = '2026-03-01T12:34:56'.length
+
+/** The zeros that complete a fraction of a second, by the length of the timestamp. */
+const MISSING_DIGITS: Readonly<Record<number, string>> = Object.fromEntries(
+  Array.from({ length: 6 }, (_, digits) => [
+    SECONDS_LENGTH + (digits === 0 ? 0 : digits + 1),
+    '0'.repeat(6 - digits),
+  ]),
+)
 
 const YEAR_DIGITS = 4
 const BEFORE_CHRIST = ' BC'

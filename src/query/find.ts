@@ -1,9 +1,8 @@
-import type { Kysely } from 'kysely'
 import type { TokenLifetimes } from '#src/auth/identity.ts'
 import type { Config } from '#src/config/config.ts'
-import type { Schema } from '#src/database/schema.ts'
 import type { FoundRow } from '#src/database/select/found.ts'
-import { selectIncludes, selectOne, selectPage } from '#src/database/select.ts'
+import { type FoundPage, preparePage, selectIncludes, selectOne } from '#src/database/select.ts'
+import type { StatementRunner } from '#src/database/statement-runner.ts'
 import { inputName, planIncludes, planOne, planPage } from './plan.ts'
 import type { Query } from './query.ts'
 import { selectedFields } from './render.ts'
@@ -15,22 +14,36 @@ import {
   relationAt,
   type TableName,
 } from './resource.ts'
-import type { Scope, ScopeOf } from './scope.ts'
+import {
+  fitsTemplate,
+  type Scope,
+  type ScopeOf,
+  type ScopeTemplate,
+  scopeTemplate,
+  scopeValues,
+} from './scope.ts'
 
 type FinderConfig = Pick<Config, 'tokenableTypes' | 'videoUrl' | 'audioUrl' | 'imageUrl'> & TokenLifetimes
 
+/** Finds the page of a prepared query within a scope. */
+export type FindPage<Table extends TableName> = (
+  db: StatementRunner,
+  scope: ScopeOf<Table>,
+) => Promise<FoundPage>
+
+/** For how many forms of scopes a query stays compiled. An endpoint has one or two. */
+const MAX_TEMPLATES = 4
+
 /** Runs queries on resources. Each method throws `TooManyIncluded`. */
 export interface Finder {
-  /** Finds a page of an endpoint's list within a scope. */
-  page<Table extends TableName>(
-    db: Kysely<Schema>,
-    endpoint: Endpoint<Table>,
-    scope: ScopeOf<Table>,
-    query: Query,
-  ): Promise<{ found: FoundRow[]; hasMore: boolean }>
+  /**
+   * Prepares a query of an endpoint's list for many scopes. Its statement is compiled once for all scopes that differ in
+   * nothing but numbers.
+   */
+  preparePage<Table extends TableName>(endpoint: Endpoint<Table>, query: Query): FindPage<Table>
   /** Finds the row with a key within a scope; returns null if there is none. */
   one<Table extends TableName>(
-    db: Kysely<Schema>,
+    db: StatementRunner,
     resource: Resource<Table>,
     scope: ScopeOf<Table>,
     key: number,
@@ -38,7 +51,7 @@ export interface Finder {
   ): Promise<FoundRow | null>
   /** Finds the includes of the row with a key, whose own values are known. */
   includes(
-    db: Kysely<Schema>,
+    db: StatementRunner,
     resource: Resource,
     key: number,
     values: Readonly<Record<string, unknown>>,
@@ -54,10 +67,21 @@ export function createFinder(config: FinderConfig): Finder {
   }
   const contextOf = (query: Query) => ({ query, userTypes: config.tokenableTypes })
   return {
-    async page(db, endpoint, scope: Scope, query) {
-      const page = await selectPage(db, planPage(endpoint, scope, contextOf(query)))
-      compute(endpoint.resource, page.found, query.includes, query, settings)
-      return page
+    preparePage(endpoint, query) {
+      const prepared: { template: ScopeTemplate; select: ReturnType<typeof preparePage> }[] = []
+      const prepare = (scope: Scope) => {
+        const template = scopeTemplate(scope)
+        const one = { template, select: preparePage(planPage(endpoint, template, contextOf(query))) }
+        if (prepared.length < MAX_TEMPLATES) prepared.push(one)
+        return one
+      }
+      const isComputed = hasComputed(endpoint.resource, query.includes, query)
+      return async (db, scope: Scope) => {
+        const { select } = prepared.find(({ template }) => fitsTemplate(scope, template)) ?? prepare(scope)
+        const page = await select(db, scopeValues(scope))
+        if (isComputed) compute(endpoint.resource, page.found, query.includes, query, settings)
+        return page
+      }
     },
     async one(db, resource, scope: Scope, key, query) {
       const plan = planOne(resource, scope, contextOf(query))
@@ -73,11 +97,6 @@ export function createFinder(config: FinderConfig): Finder {
     },
   }
 }
-
-/** Makes a row without includes from known values. */
-export const withoutIncludes = (values: FoundRow['values']): FoundRow => ({ values, related: NO_INCLUDES })
-
-const NO_INCLUDES: FoundRow['related'] = new Map()
 
 /** Sets the computed fields of rows and their includes. */
 function compute(

@@ -4,10 +4,10 @@ import { type PlanContext, planLink, planScope } from './plan/links.ts'
 import { planOrder } from './plan/order.ts'
 import { selectedFields } from './render.ts'
 import { type Endpoint, type IncludeTree, type Resource, relationAt } from './resource.ts'
-import type { Scope } from './scope.ts'
+import type { Scope, ScopeTemplate } from './scope.ts'
 
 /** Plans a page of an endpoint's list within a scope. */
-export function planPage(endpoint: Endpoint, scope: Scope, context: PlanContext): PagePlan {
+export function planPage(endpoint: Endpoint, scope: ScopeTemplate, context: PlanContext): PagePlan {
   const { resource, order = [] } = endpoint
   const { search, page, orders } = context.query
   return {
@@ -72,9 +72,20 @@ function planOutputs(resource: Resource, includes: IncludeTree, context: PlanCon
     if (join.by === 'our column') inputs.add(join.column)
   }
   return [
-    ...[...inputs].map(column => ({ name: inputName(column), value: plainColumn(column) })),
+    ...[...inputs].map(column => ({
+      name: inputName(column),
+      value: plainColumn(column, isDate(resource, column)),
+    })),
     ...shown
       .filter(([, { computed }]) => computed === undefined)
-      .map(([name, field]) => ({ name, value: planField(resource, name, field, context) })),
+      .map(([name, field]) => {
+        const value = planField(resource, name, field, context)
+        // JSON has another format for dates than text.
+        return { name, value: field.isRawText && value.is === 'column' ? { ...value, asText: true } : value }
+      }),
   ]
 }
+
+/** Returns whether a column holds dates, which computed fields take in the format of text. */
+const isDate = ({ fields }: Resource, column: string): boolean =>
+  Object.entries(fields).some(([name, field]) => field.kind === 'date' && columnOf(name, field) === column)

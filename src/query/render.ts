@@ -1,5 +1,6 @@
 import type { FoundRow } from '#src/database/select/found.ts'
-import { type Parameter, type Parameters, queryStringOf } from '#src/input/querystring.ts'
+import { KEY } from '#src/database/select/plan.ts'
+import type { Parameter, Parameters } from '#src/input/querystring.ts'
 import { formatDate } from './date.ts'
 import { readParameters } from './parse/parameters.ts'
 import type { Query } from './query.ts'
@@ -7,6 +8,7 @@ import {
   type Endpoint,
   type Field,
   type IncludeTree,
+  type Kind,
   type PivotFields,
   type Resource,
   relationAt,
@@ -64,11 +66,14 @@ function renderValue(field: Field, value: unknown): unknown {
     case 'date':
       if (field.isRawText) return value
       // `infinity` and `-infinity` are no dates.
-      return /^-?infinity$/.test(String(value)) ? null : formatDate(String(value))
+      return value === 'infinity' || value === '-infinity' ? null : formatDate(String(value))
     case 'enum':
       return field.labels?.[Number(value)] ?? null
     case 'json':
       return parseJson(String(value))
+    case 'float':
+      // NaN and infinite numbers, which PostgreSQL writes to JSON as text.
+      return typeof value === 'number' ? value : null
     default:
       return value
   }
@@ -90,38 +95,66 @@ export interface RequestUrl {
   url: string
 }
 
-/** Renders a page of a list with links to its neighbours. The total is not counted. */
-export function renderPage(
-  { resource }: Endpoint,
-  query: Query,
-  { found, hasMore }: { found: readonly FoundRow[]; hasMore: boolean },
-  { origin, url }: RequestUrl,
-) {
+/**
+ * Makes the function that renders pages of a list with links to their neighbours, for requests with the same query
+ * string. The total is not counted. Rows without includes and computed fields are rendered in place.
+ *
+ * @param search the query string
+ */
+export function pageRenderer({ resource }: Endpoint, query: Query, search: string) {
   const { number, size } = query.page
-  const [pathname = ''] = url.split('?', 1)
-  const path = `${origin}${pathname.replace(/(?<=.)\/$/, '')}`
-  const rest = flatten(readParameters(queryStringOf(url))).filter(([name]) => name !== 'page[number]')
-  const link = (page: number) =>
-    `${path}?${[...rest, ['page[number]', String(page)]].map(pair => pair.map(encode).join('=')).join('&')}`
-  const from = found.length === 0 ? null : (number - 1) * size + 1
-  return {
-    [resource.plural]: found.map(row => renderRow(resource, row, query)),
-    links: {
-      first: link(1),
-      last: null,
-      prev: number > 1 ? link(number - 1) : null,
-      next: hasMore ? link(number + 1) : null,
-    },
-    meta: {
-      current_page: number,
-      current_page_url: link(number),
-      from,
-      path,
-      per_page: size,
-      to: from === null ? null : from + found.length - 1,
-    },
+  const others = flatten(readParameters(search)).filter(([name]) => name !== 'page[number]')
+  const linkSearch = [...others, ['page[number]', '']].map(pair => pair.map(encode).join('=')).join('&')
+  const renderRows = rowsRenderer(resource, query)
+  return (
+    { found, hasMore }: { found: readonly FoundRow[]; hasMore: boolean },
+    { origin, url }: RequestUrl,
+  ) => {
+    const mark = url.indexOf('?')
+    const pathname = mark === -1 ? url : url.slice(0, mark)
+    const path = origin + (pathname.length > 1 && pathname.endsWith('/') ? pathname.slice(0, -1) : pathname)
+    const link = (page: number) => `${path}?${linkSearch}${page}`
+    const from = found.length === 0 ? null : (number - 1) * size + 1
+    return {
+      [resource.plural]: renderRows(found),
+      links: {
+        first: link(1),
+        last: null,
+        prev: number > 1 ? link(number - 1) : null,
+        next: hasMore ? link(number + 1) : null,
+      },
+      meta: {
+        current_page: number,
+        current_page_url: link(number),
+        from,
+        path,
+        per_page: size,
+        to: from === null ? null : from + found.length - 1,
+      },
+    }
   }
 }
+
+/** Makes the function that renders the rows of a query's page. */
+function rowsRenderer(resource: Resource, query: Query) {
+  const selected = selectedFields(resource, query.fields)
+  const isPlain = query.includes.size === 0 && selected.every(([, { computed }]) => computed === undefined)
+  const converted = selected.filter(([, { kind }]) => !IDENTICAL_KINDS.has(kind))
+  return (found: readonly FoundRow[]): Record<string, unknown>[] => {
+    const [first] = found
+    // A row that was selected without its key has the selected fields in order, and nothing else.
+    if (!isPlain || first === undefined || Object.hasOwn(first.values, KEY)) {
+      return found.map(row => renderRow(resource, row, query))
+    }
+    return found.map(({ values }) => {
+      for (const [name, field] of converted) values[name] = renderValue(field, values[name])
+      return values
+    })
+  }
+}
+
+/** The kinds whose values are rendered as they are stored. */
+const IDENTICAL_KINDS: ReadonlySet<Kind> = new Set<Kind>(['string', 'integer', 'boolean'])
 
 /** Flattens parameters to pairs of bracketed name and value. Parameters without a value are omitted, as in PHP. */
 function flatten(parameters: Parameters): [string, string][] {

@@ -35,12 +35,21 @@ interface Waiter {
   start(): void
 }
 
+/** The state of one kind of work. */
+interface KindState {
+  limits: SlotLimits
+  held: number
+  queue: Waiter[]
+}
+
+const NO_LIMITS: readonly KeyLimit[] = []
+
 /**
  * A semaphore with several kinds of work in order of priority: a free slot goes to the first kind that has waiters,
  * within a kind in order of arrival, skipping requests that are at a key limit.
  */
 export class Slots<Kind extends string> {
-  readonly #kinds: ReadonlyMap<Kind, { limits: SlotLimits; held: number; queue: Waiter[] }>
+  readonly #kinds: ReadonlyMap<Kind, KindState>
   readonly #holding = new Map<string, number>()
   readonly #waiting = new Map<string, number>()
   readonly #refuse: (refusal: Refusal, kind: Kind) => Error
@@ -67,6 +76,18 @@ export class Slots<Kind extends string> {
   }
 
   /**
+   * Acquires a slot if one is free.
+   *
+   * @returns a function that releases it, as {@link take} does; null when a request has to wait
+   */
+  takeFree(kind: Kind, keyLimits: readonly KeyLimit[] = NO_LIMITS): (() => void) | null {
+    const one = this.#kinds.get(kind)
+    if (one === undefined) throw new Error(`There are no slots for ${kind}.`)
+    // Earlier waiters could not start, or they would have.
+    return this.#canStart(one, keyLimits) ? this.#start(one, keyLimits) : null
+  }
+
+  /**
    * Acquires a slot.
    *
    * @returns a function that releases it; further calls do nothing
@@ -74,14 +95,13 @@ export class Slots<Kind extends string> {
    */
   async take({
     kind,
-    keyLimits = [],
+    keyLimits = NO_LIMITS,
     signal: signalOf,
     hasNoDeadline = false,
   }: SlotRequest<Kind>): Promise<() => void> {
-    const one = this.#kinds.get(kind)
-    if (one === undefined) throw new Error(`There are no slots for ${kind}.`)
-    // Earlier waiters could not start, or they would have.
-    if (this.#canStart(kind, keyLimits)) return this.#start(kind, keyLimits)
+    const free = this.takeFree(kind, keyLimits)
+    if (free !== null) return free
+    const one = this.#kinds.get(kind) as KindState
     const signal = signalOf?.()
     if (signal?.aborted) throw this.#refuse('given up', kind)
     const isFull =
@@ -105,7 +125,7 @@ export class Slots<Kind extends string> {
         keyLimits,
         start: () => {
           leave()
-          resolve(this.#start(kind, keyLimits))
+          resolve(this.#start(one, keyLimits))
         },
       }
       const stop = startDeadline(hasNoDeadline ? Number.POSITIVE_INFINITY : one.limits.waitMs, () =>
@@ -117,18 +137,15 @@ export class Slots<Kind extends string> {
     })
   }
 
-  #canStart(kind: Kind, keyLimits: readonly KeyLimit[]): boolean {
-    const one = this.#kinds.get(kind)
+  #canStart(one: KindState, keyLimits: readonly KeyLimit[]): boolean {
     return (
-      one !== undefined &&
       this.#free > 0 &&
       one.held < one.limits.slots &&
       keyLimits.every(({ key, maxHeld }) => (this.#holding.get(key) ?? 0) < maxHeld)
     )
   }
 
-  #start(kind: Kind, keyLimits: readonly KeyLimit[]): () => void {
-    const one = this.#kinds.get(kind) as { held: number }
+  #start(one: KindState, keyLimits: readonly KeyLimit[]): () => void {
     const change = (by: 1 | -1) => {
       one.held += by
       this.#free -= by
@@ -145,10 +162,10 @@ export class Slots<Kind extends string> {
   }
 
   #dispatch() {
-    for (const [kind, { queue }] of this.#kinds) {
-      for (;;) {
+    for (const one of this.#kinds.values()) {
+      while (one.queue.length > 0 && one.held < one.limits.slots) {
         if (this.#free === 0) return
-        const next = queue.find(({ keyLimits }) => this.#canStart(kind, keyLimits))
+        const next = one.queue.find(({ keyLimits }) => this.#canStart(one, keyLimits))
         if (next === undefined) break
         next.start()
       }

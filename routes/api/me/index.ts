@@ -3,9 +3,10 @@ import { me as endpoint } from '#src/api/endpoints.ts'
 import { refusal, successResponse } from '#src/api/responses.ts'
 import type { User } from '#src/auth/identity.ts'
 import { userValues } from '#src/database/identity-columns.ts'
+import { withoutIncludes } from '#src/database/select/found.ts'
 import { JsonText } from '#src/http/json-text.ts'
 import { authorizeList } from '#src/lists/handlers.ts'
-import { createFinder, withoutIncludes } from '#src/query/find.ts'
+import { createFinder } from '#src/query/find.ts'
 import { showSchema } from '#src/query/openapi.ts'
 import { queryParser } from '#src/query/parse.ts'
 import type { Query } from '#src/query/query.ts'
@@ -55,7 +56,7 @@ const me: FastifyPluginAsyncTypebox = async app => {
       if (query.includes.size === 0) return show(user, query)
       request.requireUnrestricted()
       return app.database
-        .list(authorizeList(endpoint, request, query), db =>
+        .listStatements(authorizeList(endpoint, request, query), db =>
           finder.includes(db, endpoint.resource, user.id, userValues(user), query),
         )
         .then(found => ({ user: renderRow(endpoint.resource, found, query) }))

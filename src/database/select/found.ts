@@ -6,6 +6,11 @@ export interface FoundRow {
   pivot?: Readonly<Record<string, unknown>>
 }
 
+/** Makes a row without includes from known values. */
+export const withoutIncludes = (values: FoundRow['values']): FoundRow => ({ values, related: NO_INCLUDES })
+
+const NO_INCLUDES: FoundRow['related'] = new Map()
+
 /** The maximum of included rows in a response, counted at each occurrence. */
 export const MAX_INCLUDED = 50_000
 

@@ -3,6 +3,18 @@
  * column names, which are inserted into SQL as identifiers; every other value becomes a parameter.
  */
 
+/**
+ * The place of a number in a statement that is compiled once for many numbers, such as the id of the user whose rows are
+ * listed.
+ */
+export class Placeholder {
+  readonly index: number
+
+  constructor(index: number) {
+    this.index = index
+  }
+}
+
 /** A value of a row: a column, or the count or existence of related rows. */
 export type Expression =
   | { is: 'column'; column: string; asText: boolean }
@@ -67,12 +79,12 @@ export type Condition =
   | { is: 'like'; operand: Operand; pattern: string; negated: boolean }
   | { is: 'listed'; operand: Operand; values: readonly string[]; negated: boolean }
   /** A column compared with a value of its own type. */
-  | { is: 'column'; column: string; operator: Operator; to: string | number }
+  | { is: 'column'; column: string; operator: Operator; to: string | number | Placeholder }
   | { is: 'null'; column: string }
   /** Compares the number of related rows with one. */
   | { is: 'related'; related: RelatedRows; operator: Operator }
   /** The row belongs to the owner with a key. */
-  | { is: 'owned'; link: Link; owner: number }
+  | { is: 'owned'; link: Link; owner: number | Placeholder }
   /** Conditions in parentheses; `and` binds tighter than `or`. The connector of the first one is ignored. */
   | { is: 'joined'; parts: readonly { connector: 'and' | 'or'; condition: Condition }[] }
 

@@ -7,7 +7,7 @@ import { type PlanContext, planLink } from './links.ts'
 export const columnOf = (name: string, { column }: Field) => column ?? name
 
 /** Returns the expression of a column. */
-export const plainColumn = (column: string): Expression => ({ is: 'column', column, asText: false })
+export const plainColumn = (column: string, asText = false): Expression => ({ is: 'column', column, asText })
 
 /** Plans the value of a field: its column or aggregate. */
 export function planField(resource: Resource, name: string, field: Field, context: PlanContext): Expression {

@@ -1,4 +1,4 @@
-import type { Condition, Link } from '#src/database/select/plan.ts'
+import type { Condition, Link, Placeholder } from '#src/database/select/plan.ts'
 import type { Query } from '../query.ts'
 import type { Relation } from '../resource.ts'
 import type { Scope } from '../scope.ts'
@@ -30,7 +30,7 @@ export function planLink({ join, resource }: Relation, { userTypes }: PlanContex
 const OPERATORS = { '=': 'eq', '<': 'lt', '>': 'gt' } as const
 
 /** Plans the condition of a scope. */
-export function planScope(scope: Scope, context: PlanContext): Condition {
+export function planScope(scope: Scope<string, number | Placeholder>, context: PlanContext): Condition {
   switch (scope.is) {
     case 'where':
       return { is: 'column', column: scope.column, operator: OPERATORS[scope.comparison], to: scope.value }

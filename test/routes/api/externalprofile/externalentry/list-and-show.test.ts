@@ -1,3 +1,4 @@
+import { sql } from 'kysely'
 import t from 'tap'
 import { anAnime } from '../../../../fixtures/anime.ts'
 import { NOT_FOUND, UNAUTHENTICATED, UNAUTHORIZED } from '../../../../fixtures/answers.ts'
@@ -47,6 +48,24 @@ for (const engine of ENGINES) {
       IMAGE_URL: 'https://i.example.org',
     })
     const get = (path: string, query = '') => call(app, 'GET', path, null, { query })
+
+    t.test('scores that JSON cannot express are null, in a list as in a row', async t => {
+      const owner = await aUser(database, { permissions: [VIEW_ENTRY] })
+      const profile = await aProfile(database, owner)
+      for (const score of ['NaN', 'Infinity', '1e300']) {
+        const entry = await anEntry(database, profile)
+        await database.kysely
+          .updateTable('external_entries')
+          .set({ score: sql`${score}::double precision` })
+          .where('entry_id', '=', entry.id)
+          .execute()
+        const shown = score === '1e300' ? 1e300 : null
+        const { json: listed } = await get(listPath(profile), `filter[id]=${entry.id}`)
+        t.equal(listed.externalentries[0].score, shown)
+        const { json: one } = await get(onePath(profile, entry))
+        t.equal(one.externalentry.score, shown)
+      }
+    })
 
     for (const [what, pathOf] of [
       ['the list of entries', listPath],

@@ -7,11 +7,11 @@ const SECRET_FIELDS = ['authorization', 'cookie', 'set-cookie', 'password', 'tok
 /** Returns the options for structured logs: one JSON object per line, with secrets redacted. */
 export function loggerOptions(
   level: Config['logLevel'],
-  stream?: { write(line: string): void },
+  stream: { write(line: string): void },
 ): FastifyServerOptions['logger'] {
   return {
     level,
-    ...(stream && { stream }),
+    stream,
     redact: {
       paths: SECRET_FIELDS.flatMap(name => [`["${name}"]`, `*["${name}"]`, `*.headers["${name}"]`]),
       censor: '[redacted]',

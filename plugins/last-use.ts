@@ -23,7 +23,7 @@ export default fp(
     const onFailure = (error: Error, message: string) => {
       if (!app.noteOutage(error)) log.warn({ err: error }, message)
     }
-    const lastUse = createLastUse({ kysely, clock, monotonic, onFailure })
+    const lastUse = createLastUse({ kysely, config, clock, monotonic, onFailure })
     const prune = () => pruneExpired({ kysely, config, attemptCounts, onFailure }, clock())
     app.decorate('lastUse', { ...lastUse, prune })
     app.onRequestEnd(request => lastUse.note(request))

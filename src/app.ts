@@ -64,9 +64,16 @@ declare module 'fastify' {
     delay: (ms: Millis) => Promise<unknown>
     /** Delivers mails instead of MAIL_URL; null to use MAIL_URL. */
     deliverMail: Deliver | null
+    /** The output of the log. */
+    logStream: LogStream
     /** Verifies and hashes passwords instead of worker threads; null to use worker threads. */
     passwordWork: PasswordWork | null
   }
+}
+
+/** Takes the lines of the log, each with its line feed. */
+interface LogStream {
+  write(line: string): void
 }
 
 export interface AppOptions {
@@ -82,7 +89,7 @@ export interface AppOptions {
   /** Verifies and hashes passwords. Worker threads by default. */
   passwordWork?: PasswordWork
   /** The output of the log. Standard output by default. */
-  logStream?: { write(line: string): void }
+  logStream?: LogStream
 }
 
 /** The timeout for loading a plugin. Long, since machines may be busy. */
@@ -102,7 +109,7 @@ export function buildApp({
   delay = delayFor,
   deliverMail,
   passwordWork,
-  logStream,
+  logStream = process.stdout,
 }: AppOptions): FastifyInstance {
   const headers = commonHeaders(config)
   const forwarded = createForwardedReader(config.trustedProxies)
@@ -180,6 +187,7 @@ export function buildApp({
   app.decorate('delay', delay)
   app.decorate('deliverMail', deliverMail ?? null)
   app.decorate('passwordWork', passwordWork ?? null)
+  app.decorate('logStream', logStream)
 
   const root = join(import.meta.dirname, '..')
   app.register(pipeline)

@@ -28,6 +28,8 @@ export interface AccessToken {
   endsAt: EpochMillis | null
   /** The addresses and ranges that may use it; null for all. */
   allowedIps: readonly string[] | null
+  /** The stored last use. It lags as that of {@link StoredToken}. */
+  lastUsedAt: EpochMillis | null
 }
 
 /** A user with permissions and bans. */
@@ -69,7 +71,7 @@ export interface StoredToken {
   /** Null for no end, NaN for an unreadable one. */
   expiresAt: EpochMillis | null
   createdAt: EpochMillis | null
-  /** The stored last use. It lags by some seconds. */
+  /** The stored last use. It lags by up to LAST_USED_INTERVAL. */
   lastUsedAt: EpochMillis | null
   /** The addresses and ranges that may use it; null for all. */
   allowedIps: readonly string[] | null
@@ -141,6 +143,7 @@ export function validateFoundToken(
       abilities: stored.abilities,
       endsAt: fixedEnd(stored, tokenExpiration),
       allowedIps: stored.allowedIps,
+      lastUsedAt: stored.lastUsedAt,
     },
   }
 }

@@ -57,7 +57,7 @@ export interface Session {
   /** Null for a guest session. */
   userId: number | null
   createdAt: EpochMillis
-  /** The stored last use. It lags by up to a minute. */
+  /** The stored last use. It lags by up to LAST_USED_INTERVAL. */
   lastActivityAt: EpochMillis
   /**
    * When its user last entered the password to log in. For a remembered device: when the device was first remembered.

@@ -5,11 +5,17 @@ import type { Bytes, Millis } from '#src/runtime/units.ts'
 /** The size of the buffer. A reader that stops reading must not exhaust memory. */
 const CAPACITY_BYTES: Bytes = 4 * 1_048_576
 
+/** Waiting bytes that are written without waiting for further lines. */
+const CHUNK_BYTES: Bytes = 65_536
+
+/** How long a line waits for others. Each write costs a system call and a turn of a thread of libuv's pool. */
+const COLLECT_MS: Millis = 4
+
 /** The delay before a failed write is retried, such as after EAGAIN from a full pipe. */
 const RETRY_MS: Millis = 100
 
 /**
- * Writes log lines to a file descriptor asynchronously. Errors of the output never stop the process: a closed reader
+ * Writes log lines to a file descriptor asynchronously, several with each write. Errors of the output never stop the process: a closed reader
  * (EPIPE), a stalled reader, a full disk. Unwritten lines are buffered up to {@link CAPACITY_BYTES}; further ones are
  * dropped.
  *
@@ -20,8 +26,11 @@ export class LogOutput {
   readonly #fd: number
   readonly #schedule: Schedule
   readonly #onDropped: (count: number) => void
-  #waiting: Buffer[] = []
+  /** The lines that no write has taken yet. */
+  #waiting = ''
   #waitingBytes = 0
+  /** Whether a write of the waiting lines is scheduled. */
+  #isScheduled = false
   /** The bytes of the write in progress. */
   #chunk: Buffer | null = null
   #dropped = 0
@@ -39,18 +48,24 @@ export class LogOutput {
 
   /** Queues text that ends with a line feed. */
   write(text: string): void {
-    const bytes = Buffer.from(text)
-    if (this.#waitingBytes + bytes.length > CAPACITY_BYTES) {
+    const size = Buffer.byteLength(text)
+    if (this.#waitingBytes + size > CAPACITY_BYTES) {
       this.#dropped += 1
       return
     }
-    this.#waiting.push(bytes)
-    this.#waitingBytes += bytes.length
-    if (this.#chunk === null) this.#next()
+    this.#waiting += text
+    this.#waitingBytes += size
+    if (this.#chunk !== null) return
+    if (this.#waitingBytes >= CHUNK_BYTES) this.#next()
+    else if (!this.#isScheduled) {
+      this.#isScheduled = true
+      this.#schedule(COLLECT_MS, this.#collected)
+    }
   }
 
   /** Resolves when everything is written, or a write has failed. */
   flush(): Promise<void> {
+    if (this.#chunk === null) this.#next()
     if (this.#chunk === null) return Promise.resolve()
     return new Promise(resolve => this.#whenFlushed.push(resolve))
   }
@@ -67,20 +82,28 @@ export class LogOutput {
     }
   }
 
-  #takeAll(): Buffer {
-    const all = Buffer.concat([...(this.#chunk === null ? [] : [this.#chunk]), ...this.#waiting])
-    this.#waiting = []
+  readonly #collected = () => {
+    this.#isScheduled = false
+    if (this.#chunk === null) this.#next()
+  }
+
+  #takeWaiting(): Buffer {
+    const bytes = Buffer.from(this.#waiting)
+    this.#waiting = ''
     this.#waitingBytes = 0
+    return bytes
+  }
+
+  #takeAll(): Buffer {
+    const waiting = this.#takeWaiting()
+    const all = this.#chunk === null ? waiting : Buffer.concat([this.#chunk, waiting])
     this.#chunk = null
     return all
   }
 
   #next() {
-    if (this.#waiting.length === 0) {
-      this.#flushed()
-      return
-    }
-    this.#write(this.#takeAll())
+    if (this.#waiting === '') this.#flushed()
+    else this.#write(this.#takeWaiting())
   }
 
   #write(chunk: Buffer) {
@@ -101,6 +124,7 @@ export class LogOutput {
       const dropped = this.#dropped
       this.#dropped = 0
       if (dropped > 0) this.#onDropped(dropped)
+      // onDropped() may have written lines, which may have started a write.
       if (this.#chunk === null) this.#next()
     })
   }

@@ -12,7 +12,10 @@ export const isHealthCheck = (url = ''): boolean =>
   url.startsWith('/health') && /^\/health(?:[/?]|$)/.test(url)
 
 /** Returns the path of a URL, without its query string. */
-export const pathOf = (url: string): string => url.split('?', 1)[0] ?? url
+export function pathOf(url: string): string {
+  const end = url.indexOf('?')
+  return end === -1 ? url : url.slice(0, end)
+}
 
 /** The longest unread body that is received and discarded to keep a connection: cheaper than a new connection. */
 const MAX_DISCARDED_BYTES: Bytes = 65_536

@@ -19,7 +19,15 @@ const IN_A_DAY = new Date(NOW + DAY).toISOString()
 const user = (emailVerifiedAt: string | null) => ({ id: 7, emailVerifiedAt }) as Identity['user']
 
 const boundBy = (token: Partial<NonNullable<TokenBounds['token']>>): TokenBounds => ({
-  token: { id: 1, name: 'bound', abilities: ['*'], endsAt: null, allowedIps: null, ...token },
+  token: {
+    id: 1,
+    name: 'bound',
+    abilities: ['*'],
+    endsAt: null,
+    allowedIps: null,
+    lastUsedAt: null,
+    ...token,
+  },
   checksAbilities: true,
   maxTokens: 3,
   allowsUnknownAbilities: false,

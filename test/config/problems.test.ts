@@ -81,6 +81,7 @@ t.test('an invalid value is reported with its name, value and expected format', 
       { SESSION_COOKIE: 'a b' },
       'SESSION_COOKIE=a b: expected at most 64 letters, digits, _, . or -, no prefix such as __Host-, and not remember_web, which is another cookie',
     ],
+    [{ LAST_USED_INTERVAL: '3601' }, 'LAST_USED_INTERVAL=3601: expected a whole number from 0 to 3600'],
     [
       { SANCTUM_IDLE_EXPIRATION: '1' },
       'SANCTUM_IDLE_EXPIRATION=1: expected a whole number from 5 to 1000000000',

@@ -105,6 +105,7 @@ for (const engine of ENGINES) {
         '0018_case_folding',
         '0019_entry_track_counts',
         '0020_function_paths',
+        '0021_room_for_last_uses',
       ])
       t.equal(await migrationCheck({ prepare })(), true)
     })

@@ -2,9 +2,13 @@ import { execFileSync } from 'node:child_process'
 import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate as immediate } from 'node:timers/promises'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { LogOutput } from '#src/http/log-output.ts'
-import { testClock } from '../fixtures/clock.ts'
+import { createRequestLog } from '#src/http/request-log.ts'
+import { NOW, testClock } from '../fixtures/clock.ts'
+import { aUser } from '../fixtures/users.ts'
 import { get, startApp } from '../support/app.ts'
 import { createDatabase } from '../support/databases.ts'
 
@@ -73,6 +77,80 @@ t.test('log lines of a request have its id', async t => {
   t.equal(lines.length, 3)
 })
 
+t.test('the line of a request has fixed fields in a fixed order', async t => {
+  const app = await startApp(t, {
+    database,
+    environment: { APP_ENV: 'production', APP_URL: 'http://localhost' },
+  })
+  const { token, id } = await aUser(database)
+  app.log.info('of pino')
+  await get(app, '/api/me?filter=x', token, { host: 'localhost' })
+  await get(app, '/api/me', 'wrong', { host: 'localhost' })
+  const own = app.logged.find(({ msg }) => msg === 'of pino')
+  const [authenticated, refused] = app.logged.filter(({ msg }) => msg === 'request')
+  const { pid, hostname } = own as Record<string, unknown>
+  const common = { level: 30, time: NOW, pid, hostname }
+  const { reqId, status, ms, authentication } = authenticated as Record<string, unknown>
+  t.equal(
+    JSON.stringify(authenticated),
+    JSON.stringify({
+      ...common,
+      ...{ reqId, method: 'GET', path: '/api/me', status, ms, address: '127.0.0.1', userId: id },
+      ...{ authentication, msg: 'request' },
+    }),
+  )
+  t.match([reqId, ms, authentication], [/^[\da-f-]{36}$/, Number, 'authenticated'])
+  t.strictSame(
+    Object.entries(refused ?? {}).filter(([name]) => !['reqId', 'ms'].includes(name)),
+    Object.entries({
+      ...common,
+      ...{ method: 'GET', path: '/api/me', status: 401, address: '127.0.0.1' },
+      ...{ authentication: 'unknown', msg: 'request' },
+    }),
+  )
+})
+
+t.test('LOG_LEVEL applies to the lines of requests', async t => {
+  const app = await startApp(t, { database, environment: { LOG_LEVEL: 'warn' } })
+  await get(app, '/api/me')
+  t.strictSame(app.logged, [])
+})
+
+t.test('the line of a request is JSON whatever the request contains', t => {
+  const lines: string[] = []
+  const log = createRequestLog({
+    ...{ appEnv: 'local', logRequests: 1, clock: () => NOW },
+    isEnabled: () => true,
+    write: line => lines.push(line),
+  })
+  for (const text of [
+    '"',
+    '\\',
+    '\u0000\n\u001f',
+    '\ud800',
+    '\udc00x',
+    '\u2028',
+    '😀',
+    '</script>',
+    'x'.repeat(70_000),
+  ]) {
+    const request = {
+      ...{ id: text, method: text, url: `/${text}?token=secret`, clientAddress: { ip: text } },
+      ...{ identity: null, authenticationOutcome: text, csrfHint: text, notStatefulBecause: text },
+    }
+    log(request as unknown as FastifyRequest, {} as FastifyReply, 419, 1.26)
+    const line = lines.pop() ?? ''
+    t.match(line, /^[^\n]*\n$/, 'one line')
+    t.equal(Buffer.from(line).toString(), line, 'encoded without loss')
+    const { pid, hostname, ...rest } = JSON.parse(line)
+    t.strictSame(rest, {
+      ...{ level: 30, time: NOW, reqId: text, method: text, path: `/${text}`, status: 419, ms: 1.3 },
+      ...{ address: text, authentication: text, hint: text, notStatefulBecause: text, msg: 'request' },
+    })
+  }
+  t.end()
+})
+
 /** Opens a pipe that the test reads. */
 function openPipe(t: Test) {
   const folder = mkdtempSync(join(tmpdir(), 'animethemes-auth-log-'))
@@ -125,6 +203,36 @@ t.test('lines are written in order', async t => {
   output.write('five\n')
   await output.flush()
   t.match(read(), /^(four\n){1,2}five\n$/, 'a line that is being written during flushSync() may be repeated')
+})
+
+t.test('lines that are written within some milliseconds share a write', async t => {
+  const { fd, read } = openPipe(t)
+  const clock = testClock()
+  const output = new LogOutput(fd, clock.schedule, () => {})
+  const readSome = async () => {
+    for (let turn = 0; turn < 1_000_000; turn += 1) {
+      const text = read()
+      if (text !== '') return text
+      await immediate()
+    }
+    return ''
+  }
+  output.write('one\n')
+  clock.advance(3)
+  output.write('two\n')
+  await immediate()
+  t.equal(read(), '')
+  clock.advance(1)
+  t.equal(await readSome(), 'one\ntwo\n')
+
+  await output.flush()
+  output.write('three\n')
+  output.flushSync()
+  t.equal(read(), 'three\n', 'waiting lines are not lost at the end of the process')
+  clock.advance(4)
+  output.write('four\n')
+  clock.advance(4)
+  t.equal(await readSome(), 'four\n')
 })
 
 t.test('without a reader lines are buffered, and dropped beyond 4 MiB', async t => {

@@ -155,7 +155,7 @@ async function testRecordedTimes(t: Test, database: TestDatabase) {
   const stored = (ms: number) => new Date(NOW + ms).toISOString().slice(0, 19).replace('T', ' ')
 
   await t.test('the last use of a token in the future is corrected', async t => {
-    const app = await startApp(t, { database })
+    const app = await startApp(t, { database, environment: { LAST_USED_INTERVAL: '0' } })
     const { token, tokenId } = await aUser(database)
     const tokens = database.kysely.updateTable('personal_access_tokens').where('id', '=', tokenId)
     const lastUsed = async () =>
@@ -189,7 +189,7 @@ async function testRecordedTimes(t: Test, database: TestDatabase) {
   })
 
   await t.test('of several unwritten uses the last one counts, not the one with the latest time', async t => {
-    const app = await startApp(t, { database })
+    const app = await startApp(t, { database, environment: { LAST_USED_INTERVAL: '0' } })
     const { token, tokenId } = await aUser(database)
     app.clock.advance(HOUR)
     await get(app, '/api/me', token)

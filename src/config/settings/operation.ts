@@ -1,13 +1,20 @@
 import { oneOf, wholeNumber } from '../parsers.ts'
 import { ExpectedValue, setting } from '../setting.ts'
 
-/** Cost of hashing, log and metrics. */
+/** Cost of hashing, writes of last uses, log and metrics. */
 export const OPERATION = {
   hashRounds: setting({
     name: 'HASH_ROUNDS',
     fallback: '12',
     about: 'Cost of new bcrypt password hashes.',
     parse: wholeNumber(4, 20),
+  }),
+  lastUsedInterval: setting({
+    name: 'LAST_USED_INTERVAL',
+    fallback: '60',
+    about:
+      'Seconds after which the last use of a token or session is stored again, at most 3600; `0` stores it every five seconds. It is stored more often, sixty times within `SANCTUM_IDLE_EXPIRATION` or `SESSION_LIFETIME`, if these are short.',
+    parse: wholeNumber(0, 3_600),
   }),
   logLevel: setting({
     name: 'LOG_LEVEL',

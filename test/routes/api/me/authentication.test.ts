@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import t, { type Test } from 'tap'
 import { UNAUTHENTICATED } from '../../../fixtures/answers.ts'
-import { DAY, MINUTE, NOW, testClock } from '../../../fixtures/clock.ts'
+import { DAY, MINUTE, NOW, type TestClock, testClock } from '../../../fixtures/clock.ts'
 import { laravelAnswers, laravelRows, loadLaravelRows, parseCurl } from '../../../fixtures/laravel.ts'
 import { UNLIMITED } from '../../../fixtures/settings.ts'
 import { aToken, aUser, USER_TYPE } from '../../../fixtures/users.ts'
@@ -306,6 +306,80 @@ async function testLifetimes(t: Test, app: TestApp, database: TestDatabase) {
     await app.close()
     t.equal((await lastUsed())[1], '2026-03-01 12:02:30', 'closing the server writes the rest')
   })
+
+  await t.test('the last use of a token is stored at most once in LAST_USED_INTERVAL', async t => {
+    const clock = testClock()
+    const startServer = (environment: Record<string, string> = {}) =>
+      startApp(t, { database, clock, environment: { ...UNLIMITED, ...environment } })
+    const [first, second] = [await startServer(), await startServer()]
+    const { token, tokenId } = await aUser(database)
+    const storedBy = async (app: TestApp, agent?: string) => {
+      t.equal((await get(app, '/api/me', token, agent ? { 'user-agent': agent } : {})).status, 200)
+      const row = database.kysely.updateTable('personal_access_tokens').where('id', '=', tokenId)
+      await row.set({ last_used_agent: 'unwritten' }).execute()
+      await app.lastUse.flush()
+      const stored = await lastUseOf(database, tokenId)
+      return stored.last_used_agent === 'unwritten' ? null : stored
+    }
+
+    t.match(await storedBy(first, 'one'), { last_used_at: '2026-03-01 12:00:00', last_used_agent: 'one' })
+    clock.advance(59_999)
+    t.equal(await storedBy(first), null)
+    t.equal(await storedBy(second), null, 'another server reads the stored use')
+    clock.advance(1)
+    t.match(await storedBy(second, 'two'), { last_used_at: '2026-03-01 12:01:00', last_used_agent: 'two' })
+    t.equal(await storedBy(first), null)
+    clock.advance(30_000)
+    t.equal(await storedBy(await startServer()), null, 'nor does one that has just started store it')
+    const seldom = await startServer({ LAST_USED_INTERVAL: '3600' })
+    clock.advance(3_569_999)
+    t.equal(await storedBy(seldom), null)
+    clock.advance(1)
+    t.match(await storedBy(seldom), { last_used_at: '2026-03-01 13:01:00' })
+    const each = await startServer({ LAST_USED_INTERVAL: '0' })
+    clock.advance(1_000)
+    t.match(await storedBy(each), { last_used_at: '2026-03-01 13:01:01' })
+    t.match(await storedBy(each, 'three'), { last_used_at: '2026-03-01 13:01:01', last_used_agent: 'three' })
+  })
+
+  await t.test('a token in use does not expire by disuse, whatever LAST_USED_INTERVAL is', async t => {
+    const startServer = (clock: TestClock, environment: Record<string, string>) =>
+      startApp(t, {
+        database,
+        clock,
+        environment: { ...UNLIMITED, LAST_USED_INTERVAL: '3600', ...environment },
+      })
+    const status = async (app: TestApp, token: string) => {
+      const answer = await get(app, '/api/me', token)
+      await app.lastUse.flush()
+      return answer.status
+    }
+    for (const cache of ['off', 'on']) {
+      const clock = testClock()
+      const environment = { SANCTUM_IDLE_EXPIRATION: '5', IDENTITY_CACHE: cache }
+      const servers = [await startServer(clock, environment), await startServer(clock, environment)] as const
+      const { token } = await aUser(database)
+      // Shortly after a stored use there is one that need not be stored; the next is just in time for the stored one.
+      for (const [second, server] of [
+        ...[
+          [0, 0],
+          [4, 0],
+          [300, 1],
+          [304, 0],
+          [600, 1],
+          [604, 1],
+          [900, 0],
+          [1_200, 1],
+        ],
+      ] as const) {
+        clock.advance(NOW + second * 1_000 - clock())
+        const which = `at ${second} s, cache ${cache}`
+        t.equal(await status(servers[server as 0 | 1], token), 200, which)
+      }
+      clock.advance(301_000)
+      t.equal(await status(servers[0], token), 401, 'and unused it ends')
+    }
+  })
 }
 
 async function testOwners(t: Test, app: TestApp, database: TestDatabase) {
@@ -373,3 +447,11 @@ async function testStatements(t: Test, database: TestDatabase) {
     }
   })
 }
+
+/** When and from where a token was last used, as stored. */
+const lastUseOf = ({ kysely }: TestDatabase, tokenId: number) =>
+  kysely
+    .selectFrom('personal_access_tokens')
+    .select(['last_used_at', 'last_used_agent'])
+    .where('id', '=', tokenId)
+    .executeTakeFirstOrThrow()

@@ -77,6 +77,32 @@ for (const engine of ENGINES) {
       t.not(browser.sessionId, id, 'the browser has a new session')
     })
 
+    await t.test('LAST_USED_INTERVAL applies to sessions, within a sixtieth of their lifetime', async t => {
+      for (const [interval, lifetime, seconds] of [
+        ['3600', '120', 120],
+        ['10', '120', 10],
+        ['60', '1', 1],
+      ] as const) {
+        const clock = testClock()
+        const environment = { LAST_USED_INTERVAL: interval, SESSION_LIFETIME: lifetime }
+        const app = await startApp(t, { database, clock, environment })
+        const browser = new TestBrowser(app)
+        await browser.logIn(await aMember(database))
+        const storedAfter = async (ms: number) => {
+          clock.advance(ms)
+          t.equal((await browser.get('/api/me')).status, 200)
+          await app.lastUse.flush()
+          const row = await sessionRow(database, browser.sessionId)
+          return (row?.last_activity ?? 0) - NOW / 1000
+        }
+        const name = `${interval} s, ${lifetime} min`
+        t.equal(await storedAfter(seconds * 1000 - 1), 0, name)
+        t.equal(await storedAfter(1), seconds, name)
+        // Often enough that a session in use does not end.
+        for (let n = 2; n < 70; n += 1) t.equal(await storedAfter(seconds * 1000), n * seconds, name)
+      }
+    })
+
     await t.test('an expired session is not listed', async t => {
       const clock = testClock()
       const environment = { SESSION_ABSOLUTE_LIFETIME: '60' }

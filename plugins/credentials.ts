@@ -1,5 +1,4 @@
 import fp from 'fastify-plugin'
-import { Gauge } from 'prom-client'
 import { createCredentials, type PasswordCredentials } from '#src/accounts/credentials.ts'
 import { createHashWorkers } from '#src/auth/hash-workers.ts'
 import type { PasswordWork } from '#src/auth/password.ts'
@@ -26,14 +25,12 @@ export default fp(
       onRefusal: metrics.countPasswordRefusal,
     })
     app.decorate('credentials', credentials)
-    new Gauge({
+    metrics.publish({
+      type: 'gauge',
       name: 'passwords_waiting',
       help: 'Requests that wait for a password to be verified or hashed, by lane.',
-      labelNames: ['lane'],
-      registers: [metrics.registry],
-      collect() {
-        for (const lane of ['known', 'stranger'] as const) this.set({ lane }, credentials.waiting(lane))
-      },
+      label: 'lane',
+      values: () => (['known', 'stranger'] as const).map(lane => [lane, credentials.waiting(lane)]),
     })
   },
   { name: 'credentials', dependencies: ['attempts', 'metrics'] },

@@ -40,7 +40,7 @@ export default fp(
       'onSend',
       awaitInvalidationStep(async () => changes?.settle()),
     )
-    measureIdentityCache(app.metrics.registry, cache, () => isFollowing === true)
+    measureIdentityCache(app.metrics, cache, () => isFollowing === true)
   },
   { name: 'identity-changes', dependencies: ['database', 'metrics', 'steps'] },
 )

@@ -11,7 +11,7 @@ export default fp(
       repeated: (_kind, count) => log.warn({ count }, 'further requests were shed within a second'),
     })
     admission.onShed(() => shedding('shed', undefined))
-    measureOverload(metrics.registry, admission)
+    measureOverload(metrics, admission)
   },
   { name: 'overload', dependencies: ['metrics'] },
 )

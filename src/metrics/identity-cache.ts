@@ -1,40 +1,36 @@
-import { Counter, Gauge, type Registry } from 'prom-client'
 import type { IdentityCache } from '#src/auth/identity-cache.ts'
+import { type Metrics, single } from './metrics.ts'
 
 /** Publishes the size and hits of the identity cache, and whether changes are followed. */
 export function measureIdentityCache(
-  registry: Registry,
+  { publish }: Pick<Metrics, 'publish'>,
   cache: Pick<IdentityCache, 'tokens' | 'sessions' | 'found'>,
   isFollowing: () => boolean,
 ): void {
-  const registers = [registry]
-  new Gauge({
+  publish({
+    type: 'gauge',
     name: 'identity_cache_following',
     help: 'Whether identities are cached: 0 while their changes cannot be followed.',
-    registers,
-    collect() {
-      this.set(Number(isFollowing()))
-    },
+    values: () => single(Number(isFollowing())),
   })
-  new Gauge({
+  publish({
+    type: 'gauge',
     name: 'identity_cache_entries',
     help: 'Cached identities, by kind.',
-    labelNames: ['kind'],
-    registers,
-    collect() {
-      this.set({ kind: 'token' }, cache.tokens.size)
-      this.set({ kind: 'session' }, cache.sessions.size)
-    },
+    label: 'kind',
+    values: () => [
+      ['token', cache.tokens.size],
+      ['session', cache.sessions.size],
+    ],
   })
-  new Counter({
+  publish({
+    type: 'counter',
     name: 'identity_cache_lookups_total',
     help: 'Lookups of credentials in the cache, by result.',
-    labelNames: ['result'],
-    registers,
-    collect() {
-      this.reset()
-      this.inc({ result: 'hit' }, cache.found.hits)
-      this.inc({ result: 'miss' }, cache.found.misses)
-    },
+    label: 'result',
+    values: () => [
+      ['hit', cache.found.hits],
+      ['miss', cache.found.misses],
+    ],
   })
 }

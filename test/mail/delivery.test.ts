@@ -87,7 +87,7 @@ t.test('delivery of mails by a server', async t => {
     const lost = app.logged.find(({ msg }) => msg === 'a mail is lost: failed')
     t.match(lost, { level: 50, subject: 'A new password for AnimeThemes' })
     t.notMatch(JSON.stringify(lost), /token=/)
-    t.match(await app.metrics.registry.getSingleMetricAsString('mails_total'), /outcome="failed"\} 1/)
+    t.match((await app.metrics.render()).text, /mails_total\{outcome="failed"\} 1/)
   })
 
   // 0.0.0.0 reaches this machine, and is none of its names.

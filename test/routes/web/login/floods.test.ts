@@ -50,7 +50,7 @@ async function browserAt(app: TestApp, address: string): Promise<TestBrowser> {
 /** How many passwords wait for their turn, in one lane or in both. */
 async function waitingIn(app: TestApp, lane = '.*'): Promise<number> {
   // Not over HTTP, since polling would reach the rate limit.
-  const text = await app.metrics.registry.getSingleMetricAsString('passwords_waiting')
+  const { text } = await app.metrics.render()
   const values = [...text.matchAll(new RegExp(`^passwords_waiting\\{lane="${lane}"\\} (\\d+)$`, 'gm'))]
   return values.reduce((sum, [, value]) => sum + Number(value), 0)
 }

@@ -11,6 +11,6 @@ export const openapiCommand = (context: CommandContext) =>
     const database = connectDatabase(config, { command: 'openapi', share: true, onLostConnection: () => {} })
     const app = buildApp({ config: { ...config, redisUrl: null }, database })
     await app.ready()
-    context.print(JSON.stringify(app.swagger(), null, 2))
+    context.print(JSON.stringify(await app.specification.document(), null, 2))
     await app.close()
   })

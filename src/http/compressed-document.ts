@@ -4,6 +4,7 @@ import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { HttpError } from '#src/responses/errors.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import { lazy } from '#src/runtime/lazy.ts'
 
 /** The content codings of a document (RFC 9110 §8.4.1), smallest output first. */
 const CODINGS = ['br', 'gzip', 'identity'] as const
@@ -50,27 +51,24 @@ export function createCompressedDocument({
   compress = compressText,
 }: {
   type: string
-  render: () => string | Buffer
+  render: () => string | Buffer | Promise<string | Buffer>
   compress?: (body: Buffer) => Promise<Compressed>
 }): CompressedDocument {
   const variants = new Map<Coding, Variant>()
-  let preparing: Promise<void> | undefined
 
   const add = (coding: Coding, body: Buffer) => {
     const digest = createHash('sha256').update(body).digest('base64url').slice(0, 22)
     variants.set(coding, { body, etag: `"${digest}"` })
   }
-  const identityVariant = () => {
-    if (!variants.has('identity')) add('identity', Buffer.from(render()))
+  const identityVariant = lazy(async () => {
+    add('identity', Buffer.from(await render()))
     return variants.get('identity') as Variant
-  }
-  const prepare = () => {
-    preparing ??= compress(identityVariant().body).then(({ br, gzip }) => {
-      add('br', br)
-      add('gzip', gzip)
-    })
-    return preparing
-  }
+  })
+  const prepare = lazy(async () => {
+    const { br, gzip } = await compress((await identityVariant()).body)
+    add('br', br)
+    add('gzip', gzip)
+  })
 
   return {
     prepare,
@@ -80,7 +78,7 @@ export function createCompressedDocument({
       if (accepted[0] !== 'identity') await prepare().catch(() => {})
       const [coding] = accepted.filter(one => one === 'identity' || variants.has(one))
       if (coding === undefined) throw new HttpError(406, MESSAGES.notAcceptable)
-      const { body, etag } = variants.get(coding) ?? identityVariant()
+      const { body, etag } = variants.get(coding) ?? (await identityVariant())
 
       reply.headers({ etag, 'cache-control': cacheControl, vary: 'Origin, Accept-Encoding' })
       if (matchesEtag(request.headers['if-none-match'], etag)) return reply.code(304).send()

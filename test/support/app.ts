@@ -88,7 +88,7 @@ export async function startApp(
   if (routes) app.register(async scope => routes(scope))
   t.teardown(async () => {
     await app.close()
-    requireDocumented()
+    await requireDocumented()
   })
   await app.ready()
   return Object.assign(app, { logged, mailbox }) as TestApp

@@ -2,16 +2,16 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { CompiledDocument } from './compiled-document.ts'
 
 /** Servers with equal documents share it, because making it takes a while. */
-const documents = new Map<string, CompiledDocument>()
+const documents = new Map<string, Promise<CompiledDocument>>()
 
 /** The document of a server, which has an operation. */
-function documentOf(app: FastifyInstance, operationId: string): CompiledDocument {
+async function documentOf(app: FastifyInstance, operationId: string): Promise<CompiledDocument> {
   const { csrfMode, apiPath, authPath } = app.config
   const key = JSON.stringify({ csrfMode, apiPath, authPath })
   const known = documents.get(key)
   // The first server may have had no metrics.
-  if (known?.operations.has(operationId)) return known
-  const document = new CompiledDocument(app.swagger())
+  if ((await known)?.operations.has(operationId)) return known as Promise<CompiledDocument>
+  const document = app.specification.document().then(made => new CompiledDocument(made))
   documents.set(key, document)
   return document
 }
@@ -20,10 +20,11 @@ function documentOf(app: FastifyInstance, operationId: string): CompiledDocument
  * Compares every answer of a server's documented routes with its OpenAPI document: status, headers and body. Must be
  * called before the server starts.
  *
- * @returns throws if an answer was not as the document says
+ * @returns rejects if an answer was not as the document says
  */
-export function checkAnswers(app: FastifyInstance): () => void {
+export function checkAnswers(app: FastifyInstance): () => Promise<void> {
   const faults = new Set<string>()
+  const checks: Promise<void>[] = []
   const payloads = new WeakMap<FastifyReply, unknown>()
   app.addHook('onSend', (_request, reply, payload, done) => {
     payloads.set(reply, payload)
@@ -39,13 +40,18 @@ export function checkAnswers(app: FastifyInstance): () => void {
         body: method === 'HEAD' ? undefined : payloads.get(reply),
         url,
       }
-      for (const fault of documentOf(app, operationId).faultsOf(operationId, answer)) {
-        faults.add(`${method} ${url.slice(0, 200)} → ${reply.statusCode}: ${fault}`)
+      const { statusCode } = reply
+      const check = async () => {
+        for (const fault of (await documentOf(app, operationId)).faultsOf(operationId, answer)) {
+          faults.add(`${method} ${url.slice(0, 200)} → ${statusCode}: ${fault}`)
+        }
       }
+      checks.push(check())
     }
     done()
   })
-  return () => {
+  return async () => {
+    await Promise.all(checks)
     if (faults.size === 0) return
     throw new Error(`Answers that the OpenAPI document does not declare:\n${[...faults].join('\n')}`)
   }

@@ -71,7 +71,7 @@ t.test('values of a wrong type return 422', async t => {
 
 t.test('no field of any body causes a 500, whatever its type', async t => {
   const { app, browser } = await startWithUser(t, database, { environment: UNLIMITED })
-  const document: Json = app.swagger()
+  const document: Json = await app.specification.document()
   const schemaOf = ({ requestBody }: Json) =>
     resolvePart(document, resolvePart(document, requestBody)?.content['application/json'].schema)
   let sent = 0

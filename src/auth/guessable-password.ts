@@ -1,8 +1,10 @@
 import { isIP } from 'node:net'
-import anyAscii from 'any-ascii'
-import { getDomainWithoutSuffix } from 'tldts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
 import { isAscii } from './name.ts'
 import { MIN_PASSWORD_LENGTH } from './password.ts'
+import { toAscii } from './to-ascii.ts'
+
+const tldts = lazyPackage<typeof import('tldts')>('tldts')
 
 /** Characters that replace letters, by letter. `l` and `i` are one letter, because `1`, `!` and `|` replace both. */
 const LOOKALIKES: Record<string, string> = {
@@ -140,7 +142,7 @@ export function isCommonPassword(password: string, common: ReadonlySet<string>):
   const characters = normalizeCharacters(password)
   const forms = [characters, unshiftSymbols(characters), shortenRuns(characters)]
   // The lists contain words of other scripts in transliteration.
-  if (!isAscii(password)) forms.push(normalizeCharacters(anyAscii(password)))
+  if (!isAscii(password)) forms.push(normalizeCharacters(toAscii(password)))
   for (const text of forms.map(fold)) {
     for (const essence of essences(text)) if (common.has(essence)) return true
   }
@@ -225,7 +227,7 @@ const splitWords = (text: string | null | undefined) => {
 
 /** A host and its registrable name: `example` of `api.example.org`. Empty for an IP address. */
 const hostWords = (host: string) =>
-  isIP(host.replace(/^\[|\]$/g, '')) === 0 ? [host, getDomainWithoutSuffix(host) ?? ''] : []
+  isIP(host.replace(/^\[|\]$/g, '')) === 0 ? [host, tldts().getDomainWithoutSuffix(host) ?? ''] : []
 
 const emailWords = (email: string) => {
   const at = email.lastIndexOf('@')

@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache'
-import { getDomain } from 'tldts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
+
+const tldts = lazyPackage<typeof import('tldts')>('tldts')
 
 /** The headers of a request that describe the page it comes from. */
 export interface RequestSource {
@@ -135,7 +137,7 @@ export function matchesPublicSuffix(pattern: string): boolean {
   const host = parsePattern(pattern).host.replace(/:[\d*]*$/, '')
   if (!host.includes('*')) return false
   const rest = host.slice(host.lastIndexOf('*') + 1)
-  const domain = getDomain(`a${rest}`, { allowPrivateDomains: true })
+  const domain = tldts().getDomain(`a${rest}`, { allowPrivateDomains: true })
   return domain === null || !rest.endsWith(`.${domain}`)
 }
 

@@ -1,7 +1,10 @@
-import { verifySync as verifyArgon } from '@node-rs/argon2'
-import { hash as hashBcrypt, hashSync as hashBcryptSync, verifySync as verifyBcrypt } from '@node-rs/bcrypt'
 import type { FairQueue, QueuedCaller } from '#src/runtime/fair-queue.ts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
 import type { Bytes } from '#src/runtime/units.ts'
+
+// Native code, which only the worker threads and commands use.
+const argon2 = lazyPackage<typeof import('@node-rs/argon2')>('@node-rs/argon2')
+const bcrypt = lazyPackage<typeof import('@node-rs/bcrypt')>('@node-rs/bcrypt')
 
 declare const passwordHash: unique symbol
 
@@ -64,13 +67,13 @@ export function assertHashable(password: string): void {
  */
 export async function hashPassword(password: string, rounds: number): Promise<PasswordHash> {
   assertHashable(password)
-  return (await hashBcrypt(password, bcryptOptions(rounds))) as PasswordHash
+  return (await bcrypt().hash(password, bcryptOptions(rounds))) as PasswordHash
 }
 
 /** Like {@link hashPassword}, but blocks the thread. */
 export function hashPasswordSync(password: string, rounds: number): PasswordHash {
   assertHashable(password)
-  return hashBcryptSync(password, bcryptOptions(rounds)) as PasswordHash
+  return bcrypt().hashSync(password, bcryptOptions(rounds)) as PasswordHash
 }
 
 /**
@@ -81,8 +84,8 @@ export function verifyPassword(password: string, hash: string): boolean {
   // PHP stops at a NUL, so "secret\0anything" would match the hash of "secret".
   if (password.includes('\0')) return false
   try {
-    if (/^\$2[aby]\$/.test(hash)) return verifyBcrypt(password, hash)
-    if (/^\$argon2(i|id)\$/.test(hash)) return verifyArgon(hash, password)
+    if (/^\$2[aby]\$/.test(hash)) return bcrypt().verifySync(password, hash)
+    if (/^\$argon2(i|id)\$/.test(hash)) return argon2().verifySync(hash, password)
   } catch {
     return false
   }

@@ -1,6 +1,6 @@
-import anyAscii from 'any-ascii'
 import { lazy } from '#src/runtime/lazy.ts'
 import { isAscii, nameKeys } from './name.ts'
+import { toAscii } from './to-ascii.ts'
 
 /** Names that could impersonate staff, a program or a page of the site. */
 const RESERVED = [
@@ -26,7 +26,7 @@ const keys = lazy(() => ({
  */
 export function isReservedName(name: string): boolean {
   // Unicode's table has no entries for letters with strokes and hooks, turned letters, and transliterations.
-  const written = isAscii(name) ? name : anyAscii(name)
+  const written = toAscii(name)
   return [name, name.replace(/[-_]/g, ''), written.replace(/[^a-z0-9]/gi, '')].some(form => {
     const { key, skeleton } = nameKeys(form)
     return keys().keys.has(key) || (!isAscii(form) && keys().skeletons.has(skeleton))

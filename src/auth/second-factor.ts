@@ -1,9 +1,11 @@
-import { Secret as OneTimeSecret, TOTP } from 'otpauth'
-import { renderSVG } from 'uqr'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
 import type { Bytes, EpochMillis, Seconds } from '#src/runtime/units.ts'
 import type { Principal } from './identity.ts'
 import { isStaff } from './permission.ts'
 import { constantTimeEqual, randomAlphanumerics } from './secret.ts'
+
+const otpauth = lazyPackage<typeof import('otpauth')>('otpauth')
+const uqr = lazyPackage<typeof import('uqr')>('uqr')
 
 /** The period of a code (RFC 6238 §4.1), and the tolerated clock skew in periods. */
 const PERIOD_S: Seconds = 30
@@ -35,7 +37,7 @@ export const lacksRequiredSecondFactor = (
 
 /** Returns a new secret for an authenticator app, in base32. */
 export const mintTotpSecret = (random: (size: Bytes) => Buffer): string =>
-  new OneTimeSecret({ buffer: new Uint8Array(random(SECRET_BYTES)).buffer }).base32
+  new (otpauth().Secret)({ buffer: new Uint8Array(random(SECRET_BYTES)).buffer }).base32
 
 /**
  * Verifies a code (RFC 6238 §4.2: SHA-1, six digits, 30 seconds) of the current time step or an adjacent one. Spaces
@@ -69,11 +71,13 @@ export function totpQrCode(
   { issuer, account }: { issuer: string; account: string },
 ): TotpQrCode {
   const url = createTotp(secret, { issuer, label: account }).toString()
-  return { svg: renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
+  return { svg: uqr().renderSVG(url).replace('<svg ', `<svg width="${QR_SIZE}" height="${QR_SIZE}" `), url }
 }
 
-const createTotp = (secret: string, names: { issuer?: string; label?: string } = {}) =>
-  new TOTP({ ...names, secret: OneTimeSecret.fromBase32(secret), period: PERIOD_S })
+function createTotp(secret: string, names: { issuer?: string; label?: string } = {}) {
+  const { Secret, TOTP } = otpauth()
+  return new TOTP({ ...names, secret: Secret.fromBase32(secret), period: PERIOD_S })
+}
 
 /** Returns new recovery codes: each replaces a code of the authenticator app once. */
 export const mintRecoveryCodes = (random: (size: Bytes) => Buffer): string[] =>

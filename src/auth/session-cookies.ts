@@ -1,4 +1,6 @@
-import { getDomain } from 'tldts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
+
+const tldts = lazyPackage<typeof import('tldts')>('tldts')
 
 /** The settings of the server's cookies. */
 export interface CookieSettings {
@@ -93,7 +95,7 @@ export function twinsOf(
   host: string,
   { sessionDomain, cookiePath }: Pick<CookieSettings, 'sessionDomain' | 'cookiePath'>,
 ): { domain: string | undefined; path: string }[] {
-  const registrable = getDomain(host, { allowPrivateDomains: true })
+  const registrable = tldts().getDomain(host, { allowPrivateDomains: true })
   const labels = registrable === null ? [] : host.split('.')
   const domains = labels
     .map((_, index) => labels.slice(index).join('.'))

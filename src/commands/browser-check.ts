@@ -1,8 +1,10 @@
-import { getDomain } from 'tldts'
 import { createFirstParty, createHostCheck, isLoopback } from '#src/auth/origin.ts'
 import { sessionCookies } from '#src/auth/session-cookies.ts'
 import type { Config } from '#src/config/config.ts'
 import { basePath } from '#src/config/public-url.ts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
+
+const tldts = lazyPackage<typeof import('tldts')>('tldts')
 
 /** A prediction about the browser; for a problem, with the remedy. */
 export interface Finding {
@@ -114,7 +116,7 @@ function checkCors({ config, origin, api, isSameOrigin }: Relation): Finding {
 
 /** A site is a scheme and a registrable domain. Browsers restrict cookies to sites, not to origins. */
 const siteOf = ({ protocol, hostname }: URL) =>
-  `${protocol}//${getDomain(hostname, { allowPrivateDomains: true }) ?? hostname}`
+  `${protocol}//${tldts().getDomain(hostname, { allowPrivateDomains: true }) ?? hostname}`
 
 /** The origin with another host name. */
 function withName(origin: URL, hostname: string): string {
@@ -210,7 +212,7 @@ function checkCsrf({ config, origin, api, isSameOrigin }: Relation): Finding {
       `Its scripts can read the cookie ${config.csrfCookie} and must send its value in the header X-XSRF-TOKEN with every change (axios: withXSRFToken).`,
     )
   }
-  const shared = getDomain(origin.hostname, { allowPrivateDomains: true })
+  const shared = tldts().getDomain(origin.hostname, { allowPrivateDomains: true })
   const remedy =
     shared !== null && `.${api.hostname}`.endsWith(`.${shared}`)
       ? `Set SESSION_DOMAIN=.${shared}.`

@@ -1,10 +1,12 @@
 import { isIP } from 'node:net'
-import { getDomain } from 'tldts'
 import { isLoopback, matchesPublicSuffix } from '#src/auth/origin.ts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
 import type { Seconds } from '#src/runtime/units.ts'
 import type { Config } from './config.ts'
 import { SYSTEM_PATHS } from './paths.ts'
 import { basePath } from './public-url.ts'
+
+const tldts = lazyPackage<typeof import('tldts')>('tldts')
 
 /** Yields a line for each contradiction between settings, in any environment. */
 export function* contradictions(config: Config) {
@@ -73,7 +75,7 @@ const MIN_PRELOAD_MAX_AGE: Seconds = 31_536_000
  * address.
  */
 const isRegistrableDomain = (domain: string, { hostname }: URL) =>
-  isIP(hostname) === 0 && getDomain(domain, { allowPrivateDomains: true }) !== null
+  isIP(hostname) === 0 && tldts().getDomain(domain, { allowPrivateDomains: true }) !== null
 
 /** Yields a line for each setting that is unsafe in production. */
 export function* dangers({

@@ -12,7 +12,6 @@ import {
   type NotificationListener,
   statementNamer,
 } from './dialect.ts'
-import { openEmbedded } from './embedded.ts'
 import { postgresConnections } from './postgres.ts'
 import type { Schema } from './schema.ts'
 import type { StatementRunner } from './statement-runner.ts'
@@ -86,7 +85,11 @@ export function connectDatabase(
 ): Database {
   return databaseOver(
     databaseUrl === null
-      ? openLazily(() => openEmbedded({ dataDir, command, share }))
+      ? openLazily(async () => {
+          // PGlite is half a megabyte of code that a server with PostgreSQL does not need.
+          const { openEmbedded } = await import('./embedded.ts')
+          return openEmbedded({ dataDir, command, share })
+        })
       : {
           ...postgresConnections(databaseUrl, onLostConnection, {
             listenUrl: databaseListenUrl ?? undefined,

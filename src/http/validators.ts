@@ -1,4 +1,6 @@
-import ajvCompiler from '@fastify/ajv-compiler'
+import type ajvCompiler from '@fastify/ajv-compiler'
+import { lazy } from '#src/runtime/lazy.ts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
 
 type BuildValidator = ReturnType<typeof ajvCompiler>
 
@@ -7,7 +9,8 @@ type Validator = ((data: unknown) => boolean) & { errors?: unknown }
 /** The actual signature. The types declare only the schema, but Fastify passes the route. */
 type Compile = (route: { schema: unknown }) => Validator
 
-const compilers = ajvCompiler()
+const ajv = lazyPackage<typeof ajvCompiler>('@fastify/ajv-compiler')
+const compilers = lazy(() => ajv()())
 
 /** Compiled validators by schema, shared by all servers in this process. */
 const compiledBySchema = new Map<string, Validator>()
@@ -18,7 +21,7 @@ const compiledBySchema = new Map<string, Validator>()
  */
 export const lazyValidators: BuildValidator = (externals, options) => {
   const known = Object.keys(externals).join()
-  const compileNow = (schema: unknown) => (compilers(externals, options) as unknown as Compile)({ schema })
+  const compileNow = (schema: unknown) => (compilers()(externals, options) as unknown as Compile)({ schema })
 
   const compile: Compile = ({ schema }) => {
     let compiled: Validator | undefined

@@ -1,7 +1,8 @@
-import { disposableEmailBlocklistSet } from 'disposable-email-domains-js'
 import { canonicalizeEmail, isEmail } from '#src/auth/email.ts'
 import { isInvisible, removeInvisible } from '#src/auth/name.ts'
 import { MESSAGES } from '#src/responses/messages.ts'
+import { lazy } from '#src/runtime/lazy.ts'
+import { lazyPackage } from '#src/runtime/lazy-package.ts'
 import { toBoolean } from './boolean.ts'
 
 const { rules } = MESSAGES
@@ -42,12 +43,15 @@ export function validateEmail(email: string | null): string[] {
   return isDisposable(email) ? [MESSAGES.disposableEmail] : []
 }
 
-const DISPOSABLE = disposableEmailBlocklistSet()
+const disposableDomains = lazyPackage<typeof import('disposable-email-domains-js')>(
+  'disposable-email-domains-js',
+)
+const disposable = lazy(() => disposableDomains().disposableEmailBlocklistSet())
 
 /** Whether the domain, or one above it, belongs to a provider of disposable addresses. */
 function isDisposable(email: string): boolean {
   const labels = email.slice(email.lastIndexOf('@') + 1).split('.')
-  return labels.some((_, index) => DISPOSABLE.has(labels.slice(index).join('.').toLowerCase()))
+  return labels.some((_, index) => disposable().has(labels.slice(index).join('.').toLowerCase()))
 }
 
 /** Removes fields without errors; null if none remains. */

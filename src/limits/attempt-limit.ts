@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
-import anyAscii from 'any-ascii'
 import { LRUCache } from 'lru-cache'
 import { emailKey } from '#src/auth/email.ts'
 import { sha256 } from '#src/auth/secret.ts'
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '#src/auth/time.ts'
+import { toAscii } from '#src/auth/to-ascii.ts'
 import { lazy } from '#src/runtime/lazy.ts'
 import type { Millis, MonotonicMillis } from '#src/runtime/units.ts'
 import type { AttemptCounts, AttemptKeyLimit, TakenAttempt } from './attempt-counts.ts'
@@ -17,7 +17,7 @@ export const ACCOUNTS_PER_ADDRESS = 4
  * Returns the key that an account is counted under: equal for all forms of an e-mail address, and for addresses that
  * look alike in any script.
  */
-export const accountKey = (email: string): string => sha256(anyAscii(emailKey(email)).trim().toLowerCase())
+export const accountKey = (email: string): string => sha256(toAscii(emailKey(email)).trim().toLowerCase())
 
 /**
  * Makes a key of stored counts: the kind in clear text, for operators who read the table, and the subject as a SHA-256,

@@ -1,10 +1,10 @@
 import { distance } from 'fastest-levenshtein'
+import { lazy } from '#src/runtime/lazy.ts'
 import type { Config } from './config.ts'
 import { parseDatabaseUrl } from './database-url.ts'
 import { SETTINGS } from './settings.ts'
 
-const NAMES: readonly string[] = Object.values(SETTINGS).map(({ name }) => name)
-const KNOWN: ReadonlySet<string> = new Set(NAMES)
+const KNOWN: ReadonlySet<string> = new Set(Object.values(SETTINGS).map(({ name }) => name))
 
 /** Shorter names are too similar to others, for example PATH and PORT. */
 const MIN_LENGTH = 6
@@ -25,21 +25,35 @@ const toSingular = (name: string) =>
     .map(word => word.replace(/IES$/, 'Y').replace(/(?<=[^S])S$/, ''))
     .join('_')
 
+/** The settings in the forms that are compared. */
+const comparedNames = lazy(() =>
+  [...KNOWN].map(name => ({ name, letters: sortLetters(name), singular: toSingular(name) })),
+)
+
 /** The setting that a name probably misspells; null for none, and for a correct name. */
 function findMisspelledSetting(name: string): string | null {
   if (name.length < MIN_LENGTH || KNOWN.has(name)) return null
   const written = name.toUpperCase()
-  let best: { known: string; mistakes: number } | null = null
-  for (const known of NAMES) {
+  const letters = sortLetters(written)
+  const singular = toSingular(written)
+  let best: { name: string; mistakes: number } | null = null
+  for (const known of comparedNames()) {
     const isPart =
-      written.length >= MIN_PART_LENGTH && (known.endsWith(`_${written}`) || known.startsWith(`${written}_`))
-    const isPermuted = sortLetters(written) === sortLetters(known)
-    const mistakes = isPart || isPermuted ? 0 : distance(toSingular(written), toSingular(known))
-    if (mistakes <= maxMistakes(known) && mistakes < (best?.mistakes ?? Number.POSITIVE_INFINITY)) {
-      best = { known, mistakes }
+      written.length >= MIN_PART_LENGTH &&
+      (known.name.endsWith(`_${written}`) || known.name.startsWith(`${written}_`))
+    const max = maxMistakes(known.name)
+    const mistakes =
+      isPart || letters === known.letters
+        ? 0
+        : // The distance is at least the difference of the lengths, which is much faster.
+          Math.abs(singular.length - known.singular.length) > max
+          ? Number.POSITIVE_INFINITY
+          : distance(singular, known.singular)
+    if (mistakes <= max && mistakes < (best?.mistakes ?? Number.POSITIVE_INFINITY)) {
+      best = { name: known.name, mistakes }
     }
   }
-  return best?.known ?? null
+  return best?.name ?? null
 }
 
 /**

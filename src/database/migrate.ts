@@ -46,12 +46,28 @@ export interface Migrated {
  */
 export async function migrate(db: Kysely<Schema>): Promise<Migrated> {
   await requireUtf8(db)
+  const names = (await isUpToDate(db)) ? [] : await runMigrations(db)
+  await alignIdentities(db)
+  const ambiguous = await ensureUniqueNames(db)
+  return { names, ambiguous }
+}
+
+/** Whether exactly the migrations of this version have run, in their order. Most starts need not load them then. */
+async function isUpToDate(db: Kysely<Schema>): Promise<boolean> {
+  const { rows: found } = await sql<{ exists: boolean }>`
+    select to_regclass('kysely_migration') is not null as exists`.execute(db)
+  if (!found[0]?.exists) return false
+  const { rows } = await sql<{ name: string }>`
+    select name from kysely_migration order by timestamp, name`.execute(db)
+  return rows.length === NAMES.length && rows.every(({ name }, index) => name === NAMES[index])
+}
+
+/** Runs what has not run, and returns the names. */
+async function runMigrations(db: Kysely<Schema>): Promise<string[]> {
   const migrator = new Migrator({ db, provider: { getMigrations } })
   const { error, results = [] } = await migrator.migrateToLatest()
   if (error) throw error
-  await alignIdentities(db)
-  const ambiguous = await ensureUniqueNames(db)
-  return { names: results.map(result => result.migrationName), ambiguous }
+  return results.map(result => result.migrationName)
 }
 
 /** Makes the function that checks whether the latest migration of this version has run, in a database that takes writes. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { measureCeiling, measureDecoding } from './decoding.ts'
 import { type Loaded, load, pace } from './load.ts'
-import { rssMb } from './processes.ts'
+import { rssMb, settledRssMb } from './processes.ts'
 import { ownServer, type Program, type Server, UNLIMITED, withServer } from './servers.ts'
 import { CONNECTIONS, isSelected, MEMORY_REQUESTS, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import type { Stage } from './stage.ts'
@@ -33,6 +33,9 @@ const LOGINS_AT_ONCE = 8
 const EDGE = 1
 
 const POLL_MS = 5
+
+/** How long after a server listened its memory is measured. */
+const SETTLE_MS = 10_000
 
 const GROUPS: Group[] = [
   { name: 'logins', measure: measureLogins },
@@ -137,12 +140,16 @@ function measureDocument(stage: Stage) {
 function measureStart(stage: Stage) {
   const from = performance.now()
   return withServer(stage, ownServer(), async server => {
+    const listenedAt = performance.now()
     while (!(await fetch(`${server.url}/health/ready`)).ok) await delay(POLL_MS)
+    const readyMs = performance.now() - from
     return [
       { figure: 'start-up, ms until it listens', value: server.startMs, decimals: 0 },
+      { figure: 'start-up, CPU ms until it listens', value: server.startCpuMs, decimals: 0 },
+      { figure: 'start-up, ms until /health/ready responds 200', value: readyMs, decimals: 0 },
       {
-        figure: 'start-up, ms until /health/ready responds 200',
-        value: performance.now() - from,
+        figure: 'memory, RSS MB ten seconds after it listened',
+        value: await settledRssMb(server.pid, listenedAt, SETTLE_MS),
         decimals: 0,
       },
     ]

@@ -1,5 +1,6 @@
 /** Process statistics of Linux, from /proc. */
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** The unit of times in /proc, the same on every Linux that Node supports. */
 const TICKS_PER_SECOND = 100
@@ -10,6 +11,12 @@ export const rssMb = (pid: number): number =>
 
 /** Returns the CPU time of a process. */
 export const cpuSeconds = (pid: number): number => statOf(pid)?.own ?? Number.NaN
+
+/** Waits for a while after an event, and returns the resident memory of a process then, in megabytes. */
+export async function settledRssMb(pid: number, since: number, waitMs: number): Promise<number> {
+  await delay(Math.max(0, since + waitMs - performance.now()))
+  return rssMb(pid)
+}
 
 /** Returns the CPU time of a process and its children, including those that ended. */
 export function cpuSecondsOfFamily(parent: number): number {

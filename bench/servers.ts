@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Call } from './load.ts'
+import { cpuSeconds } from './processes.ts'
 import { ROOT } from './settings.ts'
 
 /** The origin of this server's pages. */
@@ -52,6 +53,8 @@ export interface Server {
   url: string
   /** The time from its start until it listened. */
   startMs: number
+  /** The CPU time of its process until it listened. */
+  startCpuMs: number
   /** The requests of its callers, if it made its own credentials. */
   calls: Call[] | null
   /** Reads /metrics, by name and labels. Some metrics reset at each read. */
@@ -131,6 +134,7 @@ async function start(
         pid: child.pid as number,
         url,
         startMs: performance.now() - startedAt,
+        startCpuMs: cpuSeconds(child.pid as number) * 1000,
         calls: ownCalls(output),
         metrics: async () =>
           parseMetrics(await (await fetch(`${url}/metrics`, { headers: METRICS_HEADERS })).text()),

@@ -1,5 +1,5 @@
 import { load } from './load.ts'
-import { rssMb } from './processes.ts'
+import { cpuTimes, rssMb } from './processes.ts'
 import { ownServer, type Program, withServer } from './servers.ts'
 import { CONNECTIONS, isSelected, ROUNDS, SECONDS, WARM_UP } from './settings.ts'
 import type { Stage } from './stage.ts'
@@ -8,7 +8,7 @@ import { fixed, median, printTable, spread } from './table.ts'
 /** A compared server. It makes its own callers unless `callers` is set. */
 interface Contender extends Program {
   name: string
-  callers?: 'tokens' | 'sessions'
+  callers?: 'tokens' | 'manyTokens' | 'sessions'
 }
 
 const contender = (name: string, environment?: Record<string, string>): Program => ({
@@ -16,16 +16,19 @@ const contender = (name: string, environment?: Record<string, string>): Program 
   ...(environment && { environment }),
 })
 
-const BARE = 'bare Fastify'
+const DRESSED = 'bare Fastify, dressed'
 const FLOOR = 'hand-written, one SELECT'
 
 const CONTENDERS: Contender[] = [
-  { name: BARE, ...contender('bare'), callers: 'tokens' },
+  { name: 'bare Fastify', ...contender('bare'), callers: 'tokens' },
+  { name: DRESSED, ...contender('dressed'), callers: 'tokens' },
   { name: FLOOR, ...contender('floor'), callers: 'tokens' },
   { name: 'ours, token', ...ownServer(), callers: 'tokens' },
   { name: 'ours, session', ...ownServer(), callers: 'sessions' },
   { name: 'ours, token, cached', ...ownServer({ IDENTITY_CACHE: 'on' }), callers: 'tokens' },
   { name: 'ours, session, cached', ...ownServer({ IDENTITY_CACHE: 'on' }), callers: 'sessions' },
+  { name: 'ours, 10,000 tokens', ...ownServer(), callers: 'manyTokens' },
+  { name: 'ours, 10,000 tokens, cached', ...ownServer({ IDENTITY_CACHE: 'on' }), callers: 'manyTokens' },
   { name: 'ours, token, logging all', ...ownServer({ LOG_REQUESTS: 'all' }), callers: 'tokens' },
   { name: '@fastify/jwt', ...contender('jwt') },
   { name: '@fastify/jwt, dressed', ...contender('jwt', { BENCH_DRESSED: '1' }) },
@@ -39,6 +42,9 @@ interface Sample {
   p50: number
   p99: number
   failed: number
+  /** CPU microseconds of the server per request, in its own code and in the kernel. */
+  user: number
+  system: number
   /** Database transactions per request. */
   transactions: number
   rss: number
@@ -65,15 +71,27 @@ const measure = (stage: Stage, one: Contender): Promise<Sample> =>
     await load([server], calls, { path: '/api/me', seconds: WARM_UP })
     const nudge = () => load([server], calls, { path: '/api/me', amount: CONNECTIONS })
     const before = await stage.transactions(nudge)
+    const from = cpuTimes(server.pid)
     const { requests, ...sample } = await load([server], calls, { path: '/api/me', seconds: SECONDS })
+    const to = cpuTimes(server.pid)
+    const microseconds = (seconds: number) => (seconds / requests) * 1e6
     const rss = rssMb(server.pid)
     const transactions = (await stage.transactions(nudge)) - before
-    return { ...sample, rss, transactions: transactions / (requests + CONNECTIONS) }
+    return {
+      ...sample,
+      user: microseconds(to.user - from.user),
+      system: microseconds(to.system - from.system),
+      rss,
+      transactions: transactions / (requests + CONNECTIONS),
+    }
   })
 
 function report(samples: ReadonlyMap<string, readonly Sample[]>) {
   const rateOf = (name: string) => median((samples.get(name) ?? []).map(({ rate }) => rate))
-  const heads = ['server', 'requests/s', 'spread', '× bare', '× SELECT', 'p50 ms', 'p99 ms']
+  const cpuOf = (all: readonly Sample[]) => median(all.map(({ user, system }) => user + system))
+  const dressedCpu = cpuOf(samples.get(DRESSED) ?? [])
+  const heads = ['server', 'requests/s', 'spread', '× dressed', '× SELECT', 'p50 ms', 'p99 ms']
+  const cpuHeads = ['user µs', 'system µs', 'CPU × dressed']
   const rows = [...samples].map(([name, all]) => {
     const of = (key: keyof Sample) => median(all.map(sample => sample[key]))
     return [
@@ -83,17 +101,20 @@ function report(samples: ReadonlyMap<string, readonly Sample[]>) {
         all.map(({ rate }) => rate),
         0,
       ),
-      fixed(of('rate') / rateOf(BARE), 3),
+      fixed(of('rate') / rateOf(DRESSED), 2),
       fixed(of('rate') / rateOf(FLOOR), 2),
       of('p50'),
       of('p99'),
+      fixed(of('user'), 1),
+      fixed(of('system'), 1),
+      fixed(cpuOf(all) / dressedCpu, 2),
       fixed(of('transactions'), 2),
       fixed(of('rss'), 0),
       all.reduce((sum, { failed }) => sum + failed, 0),
     ]
   })
   printTable(
-    [...heads, 'SQL/request', 'RSS MB', 'failed'],
+    [...heads, ...cpuHeads, 'SQL/request', 'RSS MB', 'failed'],
     rows,
     `${CONNECTIONS} connections, medians of ${ROUNDS} rounds of ${SECONDS} s`,
   )

@@ -31,6 +31,8 @@ const STRIDE = 89
 export interface Calls {
   /** Users with a token, without rate limit. */
   tokens: Call[]
+  /** Ten thousand of these users, a token each. */
+  manyTokens: Call[]
   /** Users with a session, without rate limit. */
   sessions: Call[]
   /** Users with a token, with a rate limit. */
@@ -62,6 +64,7 @@ export async function fill(url: string): Promise<Calls> {
   const callers = Array.from({ length: CALLERS }, (_, n) => tokens[n * STRIDE] as Call)
   return {
     tokens: callers,
+    manyTokens: tokens.slice(0, USERS),
     sessions,
     limited,
     listers: callers.slice(0, LISTERS),

@@ -18,6 +18,12 @@ export async function settledRssMb(pid: number, since: number, waitMs: number): 
   return rssMb(pid)
 }
 
+/** Returns the CPU seconds of a process in its own code and in the kernel. */
+export function cpuTimes(pid: number): { user: number; system: number } {
+  const { user = Number.NaN, system = Number.NaN } = statOf(pid) ?? {}
+  return { user, system }
+}
+
 /** Returns the CPU time of a process and its children, including those that ended. */
 export function cpuSecondsOfFamily(parent: number): number {
   let seconds = 0
@@ -46,14 +52,23 @@ export function postmasterOf(backend: number, database: string): number | null {
     : null
 }
 
-function statOf(pid: number): { parent: number; own: number; ofEndedChildren: number } | null {
+interface Stat {
+  parent: number
+  user: number
+  system: number
+  own: number
+  ofEndedChildren: number
+}
+
+function statOf(pid: number): Stat | null {
   const stat = read(`/proc/${pid}/stat`)
   if (stat === null) return null
   // The second field is a name that may contain parentheses and spaces.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const seconds = (user: number, system: number) =>
-    (Number(fields[user - 3]) + Number(fields[system - 3])) / TICKS_PER_SECOND
-  return { parent: Number(fields[1]), own: seconds(14, 15), ofEndedChildren: seconds(16, 17) }
+  const seconds = (field: number) => Number(fields[field - 3]) / TICKS_PER_SECOND
+  const [user, system] = [seconds(14), seconds(15)]
+  const ofEndedChildren = seconds(16) + seconds(17)
+  return { parent: Number(fields[1]), user, system, own: user + system, ofEndedChildren }
 }
 
 /** Reads a file of a process, which may end at any time. */

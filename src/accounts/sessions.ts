@@ -70,6 +70,8 @@ export interface Sessions {
    * one. Queries the database again after {@link SLOW_MS}.
    */
   hasEnded(holder: SessionHolder): Promise<boolean>
+  /** Whether {@link Sessions.hasEnded} may be true. It is false at once for fast responses, which are most. */
+  mayHaveEnded(holder: SessionHolder): boolean
 }
 
 /** How many ended sessions are remembered for concurrent requests. */
@@ -182,11 +184,13 @@ export function createSessions({
       const session = await replaceSession(database.logins, old, { ...fresh, login: null, challenge: null })
       sessions.adopt(holder, session)
     },
-    async hasEnded(holder) {
+    mayHaveEnded(holder) {
       if (holder.hasNewSession || holder.session === null) return false
-      if (ended().has(holder.session.id.digest())) return true
-      if (monotonic() - holder.sessionReadAt <= SLOW_MS) return false
-      return typeof (await sessions.resume(holder)) === 'string'
+      return ended().has(holder.session.id.digest()) || monotonic() - holder.sessionReadAt > SLOW_MS
+    },
+    async hasEnded(holder) {
+      if (holder.session === null || !sessions.mayHaveEnded(holder)) return false
+      return ended().has(holder.session.id.digest()) || typeof (await sessions.resume(holder)) === 'string'
     },
   }
   return sessions

@@ -51,8 +51,8 @@ interface PendingLookup<Key, Row> {
  * one, so that what it reads is never older than the call. Lookups are resolved in order of arrival.
  *
  * @param read finds the rows of several keys; keys without a row are missing in the map
- * @param options two concurrent statements of 250 keys each, and 10,000 lookups that wait for at most six seconds, by
- *   default
+ * @param options four concurrent statements of 250 keys each, and 10,000 lookups that wait for at most six seconds, by
+ *   default. Two have a connection, and two are ready when the next one is free.
  * @returns a function that rejects with {@link LookupRefused} when too many lookups wait, it waited too long or its
  *   caller disconnected; and with what `read` throws for this key alone: a key that makes a statement fail does not
  *   affect others
@@ -60,7 +60,7 @@ interface PendingLookup<Key, Row> {
 export function sharedLookup<Key, Row>(
   read: (keys: readonly Key[]) => Promise<ReadonlyMap<Key, Row>>,
   {
-    concurrency = 2,
+    concurrency = 4,
     batchSize = 250,
     maxWaiting = 10_000,
     waitMs = 6_000,

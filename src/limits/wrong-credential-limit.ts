@@ -27,7 +27,8 @@ export function wrongCredentialLimit(
   const running = new Map<string, Attempts>()
 
   const isVerified = (credential: string | null) => {
-    const at = credential === null ? undefined : verified().get(credential)
+    // Without a note of the use: a verified credential is stored again every second in which it is used.
+    const at = credential === null ? undefined : verified().peek(credential)
     return at !== undefined && monotonic() - at <= VERIFIED_MS
   }
 

@@ -240,7 +240,7 @@ t.test('users of a Turkish database who differ by I and i alone', { skip }, asyn
   await rename(1, 'info')
 
   t.strictSame(await migrate(database.migrations), {
-    names: ['0018_case_folding', '0019_entry_track_counts', '0020_function_paths'],
+    names: ['0018_case_folding', '0019_entry_track_counts', '0020_function_paths', '0021_room_for_last_uses'],
     ambiguous: ['name', 'email'],
   })
   const app = await startApp(t, { database })

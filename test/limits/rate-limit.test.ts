@@ -1,4 +1,5 @@
 import t, { type Test } from 'tap'
+import { deleteToken } from '#src/database/token-endings.ts'
 import { MINUTE, NOW, testClock } from '../fixtures/clock.ts'
 import { REMEMBER_COOKIE } from '../fixtures/sessions.ts'
 import { aToken, aUser } from '../fixtures/users.ts'
@@ -232,9 +233,11 @@ async function testFailedAuthentications(t: Test, database: TestDatabase) {
     })
     const { token, tokenId } = await aUser(database)
     const unseen = await aUser(database)
+    const known = await aUser(database)
     const guess = (i: number) => get(app, '/api/me', `${tokenId}|guess${i}`, forwardedFor('198.51.100.7'))
 
     t.equal((await get(app, '/api/me', token, forwardedFor('198.51.100.7'))).status, 200)
+    t.equal((await get(app, '/api/me', known.token, forwardedFor('198.51.100.7'))).status, 200)
     for (let i = 0; i < 5; i += 1) t.equal((await guess(i)).status, 401)
     database.statements.length = 0
     const refused = await guess(6)
@@ -254,6 +257,17 @@ async function testFailedAuthentications(t: Test, database: TestDatabase) {
       200,
       'a known token is still accepted',
     )
+    await deleteToken(database.kysely, String(known.tokenId))
+    t.equal(
+      (await get(app, '/api/me', known.token, forwardedFor('198.51.100.7'))).status,
+      401,
+      'a known token that was revoked is looked up once more',
+    )
+    t.equal(
+      (await get(app, '/api/me', known.token, forwardedFor('198.51.100.7'))).status,
+      429,
+      'and is not known any more',
+    )
     t.equal(
       (await get(app, '/api/me', unseen.token, forwardedFor('203.0.113.9'))).status,
       200,
@@ -264,7 +278,7 @@ async function testFailedAuthentications(t: Test, database: TestDatabase) {
       401,
       'a request without credentials',
     )
-    t.match((await get(app, '/metrics')).text, 'rate_limited_requests_total{limit="failed_auth"} 2')
+    t.match((await get(app, '/metrics')).text, 'rate_limited_requests_total{limit="failed_auth"} 3')
 
     clock.advance(MINUTE)
     t.equal(

@@ -159,7 +159,7 @@ export const LIMITS: readonly Mutant[] = [
   {
     name: 'wrong tokens of wider networks',
     file: 'src/accounts/attempts.ts',
-    find: 'isRight = await guess(wider, digest, lookUp)',
+    find: 'isRight = await lookUp(wider, digest, find)',
     replace: 'isRight = await lookUp()',
     tests: ['test/limits/rate-limit.test.ts'],
   },

@@ -39,14 +39,13 @@ export function sessionCookieStep(needs: Dependencies): Step {
   const { config, sessions, noteOutage, delay } = needs
   const setCookies = createSessionCookieWriter(needs)
   const expireTwins = createTwinExpiry(needs)
+  const renew = (session: Session, reply: FastifyReply) =>
+    setCookies(reply, session, config.csrfMode === 'token' && reply.statusCode !== 419)
   const send = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     try {
       if (mayOfferSession(reply.statusCode)) await sessions.ensureSession(request)
       if (request.replacesSession) await delay(SLOW_MS)
-      if (request.session !== null && !(await sessions.hasEnded(request))) {
-        const withToken = config.csrfMode === 'token' && reply.statusCode !== 419
-        setCookies(reply, request.session, withToken)
-      }
+      if (request.session !== null && !(await sessions.hasEnded(request))) renew(request.session, reply)
     } catch (error) {
       if (!noteOutage(error)) {
         request.log.warn({ err: error }, 'the session could not be stored or loaded')
@@ -58,6 +57,11 @@ export function sessionCookieStep(needs: Dependencies): Step {
     run(request, reply) {
       if (!request.isStateful || request.is404 || request.isTimedOut) return
       expireTwins(request, reply)
+      // Most responses renew the cookies of a session that nothing has replaced, and need not wait for that.
+      if (request.session !== null && !request.replacesSession && !sessions.mayHaveEnded(request)) {
+        renew(request.session, reply)
+        return
+      }
       return send(request, reply)
     },
   }

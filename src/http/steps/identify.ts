@@ -76,9 +76,14 @@ interface TokenLookup {
   /**
    * As {@link TokenLookup.authenticate} for a token that was right within the last minutes, with fewer promises.
    *
+   * @param count counts the outcome
    * @returns undefined for other tokens
    */
-  authenticateVerified(request: FastifyRequest, credential: TokenCredential): Promise<unknown> | undefined
+  authenticateVerified(
+    request: FastifyRequest,
+    credential: TokenCredential,
+    count: Count,
+  ): Promise<unknown> | undefined
 }
 
 function createTokenLookup({
@@ -139,13 +144,21 @@ function createTokenLookup({
       request.authenticationOutcome = 'authenticated'
       return true
     },
-    authenticateVerified(request, credential) {
+    authenticateVerified(request, credential, count) {
       if (!isVerified(request, credential.digest)) return undefined
       const now = clock()
       request.authenticationOutcome = 'unavailable'
-      return identities
-        .token(credential, request.raw.socket)
-        .then(stored => settle(request, credential.digest, decide(request, credential, stored, now)))
+      return identities.token(credential, request.raw.socket).then(
+        stored => {
+          const isRight = decide(request, credential, stored, now)
+          count(request)
+          return settle(request, credential.digest, isRight)
+        },
+        error => {
+          count(request, error)
+          throw error
+        },
+      )
     },
   }
 }
@@ -213,16 +226,8 @@ const createTokenReader =
         count(request)
         return undefined
       }
-      const authenticated = authenticateVerified(request, credential)
-      if (authenticated !== undefined) {
-        return authenticated.then(
-          () => count(request),
-          error => {
-            count(request, error)
-            throw error
-          },
-        )
-      }
+      const authenticated = authenticateVerified(request, credential, count)
+      if (authenticated !== undefined) return authenticated
     }
     request.authenticationOutcome = 'malformed'
     return new Promise<void>((resolve, reject) => {

@@ -76,7 +76,7 @@ const STEPS: readonly FastifyPluginAsync[] = [
   // In onRequest. Steps that refuse come after those that set the headers of every response.
   requestTimeout, // 503 after REQUEST_TIMEOUT
   area, // API, website or panel
-  securityHeaders, // of every response
+  securityHeaders, // of responses without this server's class
   clientAddress, // the address that limits count
   host, // 400 for an ambiguous or unknown host
   cors, // which other origins may read the response

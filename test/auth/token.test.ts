@@ -326,14 +326,7 @@ t.test('timestamps are converted in both directions', async t => {
   t.equal(timestampToMillis('0001-01-01 00:00:00'), Date.parse('0001-01-01T00:00:00Z'), 'an early year')
   t.equal(timestampToMillis('infinity'), Number.POSITIVE_INFINITY)
   for (const unreadable of [
-    ...[
-      '',
-      'what is this',
-      '2026-03-01',
-      '2026-03-01 12:00:00.',
-      '2026-13-01 12:00:00',
-      '2026-03-01 25:00:00',
-    ],
+    ...['', 'what is this', '2026-03-01 12:00:00.', '2026-13-01 12:00:00', '2026-03-01 25:00:00'],
     ...['0044-03-15 12:00:00 BC', '10000-01-01 00:00:00', '2026-03-01T12:00:00+01', '2026-0a-01 12:00:00'],
   ]) {
     t.ok(Number.isNaN(timestampToMillis(unreadable)), unreadable)

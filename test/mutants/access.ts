@@ -3,6 +3,20 @@ import type { Mutant } from './mutant.ts'
 /** Authentication, permissions and ownership. */
 export const ACCESS: readonly Mutant[] = [
   {
+    name: 'a route without steps',
+    file: 'plugins/steps.ts',
+    find: 'if (!isComposed)',
+    replace: 'if (false)',
+    tests: ['test/http/compose-steps.test.ts'],
+  },
+  {
+    name: 'the security headers of responses',
+    file: 'src/http/response.ts',
+    find: 'statusLine + fixedHeaders.linesBeside(headers) + idLine',
+    replace: 'statusLine + idLine',
+    tests: ['test/http/common-headers.test.ts'],
+  },
+  {
     name: 'required authentication',
     file: 'src/http/access.ts',
     find: "if (auth === 'required') throw unauthenticated()",

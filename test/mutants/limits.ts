@@ -160,7 +160,21 @@ export const LIMITS: readonly Mutant[] = [
     name: 'wrong tokens of wider networks',
     file: 'src/accounts/attempts.ts',
     find: 'isRight = await lookUp(wider, digest, find)',
-    replace: 'isRight = await lookUp()',
+    replace: 'isRight = await find()',
+    tests: ['test/limits/rate-limit.test.ts'],
+  },
+  {
+    name: 'a lookup without the limit, of a token that was not right before',
+    file: 'src/http/steps/identify.ts',
+    find: 'if (!isVerified(request, credential.digest)) return undefined',
+    replace: '',
+    tests: ['test/limits/rate-limit.test.ts'],
+  },
+  {
+    name: 'a token that was right before and is not any more',
+    file: 'src/http/steps/identify.ts',
+    find: 'return settle(request, credential.digest, isRight)',
+    replace: 'return undefined',
     tests: ['test/limits/rate-limit.test.ts'],
   },
   {

@@ -162,7 +162,7 @@ export function buildApp({
     // Laravel reports all validation errors at once. The work is bounded, since bodies are.
     ajv: { customOptions: { allErrors: true, coerceTypes: false, verbose: true } },
     schemaController: { compilersFactory: { buildValidator: lazyValidators } },
-    clientErrorHandler: createClientErrorHandler(corsHeaders),
+    clientErrorHandler: createClientErrorHandler(headers, corsHeaders),
     frameworkErrors: createFrameworkErrorHandler({ headers, corsHeaders, gate, clock }),
   }).withTypeProvider<TypeBoxTypeProvider>()
   app.log = pino(loggerOptions(config.logLevel), logStream as DestinationStream)

@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
-import { collectDefaultMetrics } from 'prom-client'
 import { buildApp } from '#src/app.ts'
 import type { Config } from '#src/config/config.ts'
 import { configWarnings } from '#src/config/warnings.ts'
@@ -79,7 +78,6 @@ export async function runServer(context: CommandContext, config: Config): Promis
   context.handleSignals?.()
 
   try {
-    collectDefaultMetrics()
     await listen(server)
     await migrateWhenPossible(server, stopped.signal)
     if (stopped.signal.aborted) return

@@ -1,13 +1,16 @@
 import type { Server } from 'node:http'
 import { Socket } from 'node:net'
 
-/** Whether the writes of a socket wait for the end of the turn. */
-const IS_WAITING = Symbol('is waiting')
+/**
+ * How many calls of `uncork()` on a socket wait for the end of the turn. As many are made then: Node corks a socket again for
+ * the next response of a pipeline, and it would stay corked otherwise.
+ */
+const WAITING = Symbol('waiting')
 
 /** How many responses are written without waiting for the end of the turn, so that their clients can go on meanwhile. */
 const MAX_WAITING = 8
 
-type BatchedSocket = Socket & { [IS_WAITING]?: boolean }
+type BatchedSocket = Socket & { [WAITING]?: number }
 
 const { uncork } = Socket.prototype
 
@@ -22,14 +25,16 @@ export function batchWrites(server: Server): void {
     const sockets = waiting
     waiting = []
     for (const socket of sockets) {
-      socket[IS_WAITING] = false
-      uncork.call(socket)
+      const calls = socket[WAITING] ?? 0
+      socket[WAITING] = 0
+      for (let call = 0; call < calls; call += 1) uncork.call(socket)
     }
   }
   // Node corks a socket for each response, and uncorks it when the response is complete.
   function uncorkLater(this: BatchedSocket) {
-    if (this[IS_WAITING] === true) return
-    this[IS_WAITING] = true
+    const calls = (this[WAITING] ?? 0) + 1
+    this[WAITING] = calls
+    if (calls > 1) return
     const count = waiting.push(this)
     if (count === 1) setImmediate(flush)
     else if (count === MAX_WAITING) flush()

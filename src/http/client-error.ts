@@ -6,9 +6,13 @@ import type { CorsHeaders } from './cors-headers.ts'
 /** Node's error for a request that it cannot parse, with the bytes that it was parsing. */
 type ClientError = Error & { code?: string; rawPacket?: unknown }
 
-/** Creates the handler of requests that Node cannot parse, or whose head is too large or too slow. It closes the connection. */
+/**
+ * Creates the handler of requests that Node cannot parse, or whose head is too large or too slow. It closes the connection.
+ *
+ * @param commonHeaders the headers of every response
+ */
 export const createClientErrorHandler =
-  (corsHeaders: CorsHeaders) =>
+  (commonHeaders: Readonly<Record<string, string>>, corsHeaders: CorsHeaders) =>
   (error: ClientError, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
       socket.destroy()
@@ -23,9 +27,9 @@ export const createClientErrorHandler =
     // RFC 9110 §9.3.2. Node has no request yet, but the bytes with which it began, unless it came in several parts.
     const isHead = head.startsWith('HEAD ')
     const headers = {
+      ...commonHeaders,
       'Content-Type': 'application/json',
       'Content-Length': Buffer.byteLength(body),
-      Vary: 'Origin',
       ...corsHeaders(headerIn(head, 'origin'), headerIn(head, 'host') ?? ''),
       Connection: 'close',
     }

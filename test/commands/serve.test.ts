@@ -81,6 +81,16 @@ t.test('without settings the server starts with an embedded database and demo da
     t.equal((await me(server.base, token)).status, 200)
   })
 
+  await t.test('it publishes metrics, those of the process included', async t => {
+    for (const _ of [1, 2]) {
+      const answer = await fetch(`${server.base}/metrics`)
+      t.equal(answer.status, 200)
+      const text = await answer.text()
+      t.match(text, /^process_cpu_user_seconds_total /m)
+      t.match(text, /^http_request_duration_seconds_count\{/m)
+    }
+  })
+
   await t.test('it stops with code 0 and restarts with its data', async t => {
     t.equal(await server.stop(), 0)
     t.strictSame(

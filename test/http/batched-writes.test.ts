@@ -3,6 +3,10 @@ import { createServer, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import t from 'tap'
 import { batchWrites } from '#src/http/batched-writes.ts'
+import { aUser } from '../fixtures/users.ts'
+import { startApp } from '../support/app.ts'
+import { createDatabase } from '../support/databases.ts'
+import { until } from '../support/until.ts'
 
 t.test('responses of one turn are written together, at its end or eight at a time', async t => {
   const COUNT = 10
@@ -44,4 +48,32 @@ t.test('responses of one turn are written together, at its end or eight at a tim
   t.equal(waiting(), 0, 'eight are written at once')
   await Promise.all(rest)
   t.equal(received.filter(text => text.endsWith('late')).length, 8)
+})
+
+t.test('pipelined requests are all answered, in order, streams among them', async t => {
+  const database = await createDatabase(t, 'postgres')
+  t.teardown(() => database.close())
+  const app = await startApp(t, { database, environment: { EXPORT_DAILY_LIMIT: '100' } })
+  const { token } = await aUser(database)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  for (const order of ['MEME', 'MMEMEEEEMM', 'EMMEEM', 'MMMM', 'EEE']) {
+    const socket = connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    let text = ''
+    socket.on('data', chunk => {
+      text += chunk
+    })
+    const head = `HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${token}\r\n\r\n`
+    socket.write([...order].map(kind => `GET /api/me${kind === 'E' ? '/export' : ''} ${head}`).join(''))
+    const types = () => [...text.matchAll(/\r\ncontent-(?:disposition|length): /gi)]
+    const answered = () =>
+      types()
+        .map(([line]) => (/disposition/i.test(line) ? 'E' : 'M'))
+        .join('')
+    await until(async () => answered().length >= order.length)
+    t.equal(answered(), order)
+    t.equal(text.match(/HTTP\/1\.1 200 OK/g)?.length, order.length)
+    socket.destroy()
+  }
 })

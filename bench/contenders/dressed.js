@@ -5,21 +5,7 @@
  */
 import { hash, randomUUID } from 'node:crypto'
 import fastify from 'fastify'
-import { pool, ready } from './server.js'
-
-const HEADERS = {
-  'cache-control': 'no-store, private',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-download-options': 'noopen',
-  'x-frame-options': 'DENY',
-  'x-permitted-cross-domain-policies': 'none',
-  'x-xss-protection': '0',
-  vary: 'Origin',
-}
+import { HEADERS, pool, ready } from './server.js'
 
 const database = pool()
 const { rows } = await database.query(
@@ -31,7 +17,7 @@ const users = new Map(rows.map(({ token_id, token, ...user }) => [`${token_id}|$
 
 const app = fastify({ genReqId: () => randomUUID() })
 app.addHook('onRequest', (request, reply, done) => {
-  reply.headers(HEADERS).header('x-request-id', request.id)
+  reply.headers(HEADERS).header('vary', 'Origin').header('x-request-id', request.id)
   done()
 })
 for (let n = 0; n < 12; n++) app.addHook('onRequest', (_request, _reply, done) => done())

@@ -3,21 +3,9 @@ import cors from '@fastify/cors'
 import jwt from '@fastify/jwt'
 import rateLimit from '@fastify/rate-limit'
 import fastify from 'fastify'
-import { ready } from './server.js'
+import { HEADERS, ready } from './server.js'
 
 const isDressed = process.env.BENCH_DRESSED === '1'
-const HEADERS = {
-  'cache-control': 'no-store, private',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-download-options': 'noopen',
-  'x-frame-options': 'DENY',
-  'x-permitted-cross-domain-policies': 'none',
-  'x-xss-protection': '0',
-}
 
 const app = fastify({ logger: isDressed ? { level: 'error' } : false })
 await app.register(jwt, { secret: 'a secret of the benchmark, and of nobody else' })

@@ -15,9 +15,9 @@ const COLLECT_MS: Millis = 4
 const RETRY_MS: Millis = 100
 
 /**
- * Writes log lines to a file descriptor asynchronously, several with each write. Errors of the output never stop the process: a closed reader
- * (EPIPE), a stalled reader, a full disk. Unwritten lines are buffered up to {@link CAPACITY_BYTES}; further ones are
- * dropped.
+ * Writes log lines to a file descriptor asynchronously, several with each write. Errors of the output never stop the
+ * process: a closed reader (EPIPE), a stalled reader, a full disk. Unwritten lines are buffered up to
+ * {@link CAPACITY_BYTES}; further ones are dropped.
  *
  * Why not pino's destination: every fatal line triggers its synchronous flush, which never returns after EPIPE, and other
  * errors end the process. Why not `process.stdout`: it blocks the event loop while a pipe is full.

@@ -119,21 +119,15 @@ function createTokenLookup({
     return decide(request, credential, stored, now)
   }
 
-  const authenticateWithinLimit = async (
-    request: FastifyRequest,
-    credential: TokenCredential,
-  ): Promise<boolean> => {
-    const { isRight } = await guess(request, credential.digest, async () => ({
-      isRight: await resolve(request, credential),
-    }))
-    return isRight
-  }
-
   return {
     resolve,
     async authenticate(request) {
       const credential = bearerCredential(request.headers.authorization ?? '')
-      return credential !== null && authenticateWithinLimit(request, credential)
+      if (credential === null) return false
+      const { isRight } = await guess(request, credential.digest, async () => ({
+        isRight: await resolve(request, credential),
+      }))
+      return isRight
     },
     findCached(request, credential) {
       const stored = identities.rememberedToken(credential)
